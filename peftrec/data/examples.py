@@ -1,0 +1,116 @@
+"""Examples: the columns of one task's rows, and lazily windowed causal histories."""
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from peftrec.data.texts import TextTable
+
+
+@dataclass(frozen=True)
+class Log:
+    """Every event, grouped by user and ordered by time inside each user; histories are windows of it.
+
+    rows        int32 (E,): text row of the event's item
+    items       int32 (E,): item number in the catalogue
+    times       float64 (E,): seconds since 1970
+    user_start  int64 (users + 1,): user u's events are [user_start[u]:user_start[u + 1]]
+    feedback    float32 (E,): what the user said, as the task counts it: 1 liked, 0 not; a standardised number for
+                regression-like tasks. The one field that differs between tasks; the others are shared.
+    """
+
+    rows: np.ndarray
+    items: np.ndarray
+    times: np.ndarray
+    user_start: np.ndarray
+    feedback: np.ndarray
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Rows of one task as columns; all arrays share the first dimension N.
+
+    slots     name -> int32 (N,) rows of the text table: query, item, text or pair
+    features  float32 (N, F)
+    label     float32 or int64 (N,): class or grade number for cross-entropy, else the target itself
+    group     int64 (N,): the cluster of the row for GAUC and bootstrap: user, query, or the row's own number
+    item      int64 (N,): item number in the catalogue, -1 without one
+    time      float64 (N,): seconds since 1970, NaN without one
+    start, stop  int64 (N,): the example's history is log[start:stop], oldest first, at most `history` long;
+              None without histories. Windows instead of an (N, H) matrix keep memory flat: 28 bytes an event.
+    """
+
+    slots: dict[str, np.ndarray]
+    label: np.ndarray
+    features: np.ndarray
+    group: np.ndarray
+    item: np.ndarray
+    time: np.ndarray
+    log: Log | None = None
+    start: np.ndarray | None = None
+    stop: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+    def take(self, index: np.ndarray) -> "Examples":
+        """The examples at `index`, in that order; the log is shared."""
+        return replace(
+            self,
+            slots={name: rows[index] for name, rows in self.slots.items()},
+            **{name: getattr(self, name)[index] for name in ("label", "features", "group", "item", "time")},
+            start=None if self.start is None else self.start[index],
+            stop=None if self.stop is None else self.stop[index],
+        )
+
+    def history(self) -> tuple[np.ndarray, np.ndarray]:
+        """Histories as (N, H): text rows int32 with -1 where absent (on the left), and feedback float32 with 0 there.
+
+        H is the longest history of these rows.
+        """
+        assert self.log is not None and self.start is not None and self.stop is not None
+        width = int((self.stop - self.start).max(initial=0))
+        index = self.stop[:, None] - np.arange(width, 0, -1)[None]  # (N, H)
+        present = index >= self.start[:, None]
+        index = np.where(present, index, 0)
+        return np.where(present, self.log.rows[index], -1).astype(np.int32), np.where(
+            present, self.log.feedback[index], 0
+        ).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class TaskData:
+    """One task's examples, split. `valid` may be empty.
+
+    classes        names of the classes or grades, in label order (grades ascending); empty for regression-like labels
+    feature_names  the F columns of `features`
+    """
+
+    train: Examples
+    valid: Examples
+    test: Examples
+    classes: list[str] = field(default_factory=list)
+    feature_names: list[str] = field(default_factory=list)
+
+    def split(self, name: str) -> Examples:
+        """`train`, `valid` or `test` by name."""
+        return {"train": self.train, "valid": self.valid, "test": self.test}[name]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Everything a run reads: the unique texts, the catalogue, and every task's examples.
+
+    item_ids   the catalogue's ids, in item-number order; empty for data without items
+    item_rows  int32 (I,): text row of each item
+    user_ids   users' ids, in user-number order
+    tasks      name -> TaskData, in recipe order
+    notes      what the user should know about the data: rows left out and why, warnings of the split
+    """
+
+    texts: TextTable
+    item_ids: list[str]
+    item_rows: np.ndarray
+    user_ids: list[str]
+    tasks: dict[str, TaskData]
+    notes: list[str] = field(default_factory=list)

@@ -1,0 +1,104 @@
+"""The text table: the unique texts and text pairs of a run, tokenised once; all else refers to them by row number."""
+
+import hashlib
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+class TextTable:
+    """Unique texts and text pairs. `add` returns a row number; `tokenize` fills `ids`, `types` and `lengths`.
+
+    After `tokenize(tokenizer, max_length)`:
+      ids      int32 (sum of lengths,): all token ids, row after row
+      types    uint8 (sum of lengths,): 1 for the tokens of a pair's second text, for models that know segments
+      offsets  int64 (V + 1,): row v is ids[offsets[v]:offsets[v + 1]]
+      lengths  int32 (V,)
+    """
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+        self.pairs: list[str | None] = []
+        self._rows: dict[tuple[str, str | None], int] = {}
+        self.ids = np.zeros(0, np.int32)
+        self.types = np.zeros(0, np.uint8)
+        self.offsets = np.zeros(1, np.int64)
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def add(self, text: str, pair: str | None = None) -> int:
+        """Row number of `text` (or of the pair `text`, `pair`); equal texts share a row."""
+        key = (text, pair)
+        row = self._rows.get(key)
+        if row is None:
+            row = self._rows[key] = len(self.texts)
+            self.texts.append(text)
+            self.pairs.append(pair)
+        return row
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Tokens of every row, int64 (V,)."""
+        return np.diff(self.offsets)
+
+    def tokenize(self, tokenizer: Any, max_length: int, pad_id: int) -> None:
+        """Tokenise the rows added since the last call; a pair keeps both sides, the longer one cut first.
+
+        `pad_id` fills `pad`'s batches; it never reaches the model's attention.
+        """
+        self.pad_id = pad_id
+        done = len(self.offsets) - 1
+        if done == len(self.texts):
+            return
+        ids, types, lengths = [], [], []
+        # Pairs and single texts go to the tokenizer apart, then back into row order.
+        fresh = range(done, len(self.texts))
+        encoded: dict[int, tuple[list[int], list[int]]] = {}
+        for rows, second in (
+            ([r for r in fresh if self.pairs[r] is None], False),
+            ([r for r in fresh if self.pairs[r] is not None], True),
+        ):
+            if not rows:
+                continue
+            arguments = [[self.texts[r] for r in rows]] + ([[self.pairs[r] for r in rows]] if second else [])
+            out = tokenizer(
+                *arguments, truncation=True, max_length=max_length, return_token_type_ids=True, padding=False
+            )
+            kinds = out.get("token_type_ids") or [[0] * len(i) for i in out["input_ids"]]
+            encoded.update(zip(rows, zip(out["input_ids"], kinds, strict=True), strict=True))
+        for row in fresh:
+            row_ids, row_types = encoded[row]
+            ids.extend(row_ids)
+            types.extend(row_types)
+            lengths.append(len(row_ids))
+        self.ids = np.concatenate([self.ids, np.asarray(ids, np.int32)])
+        self.types = np.concatenate([self.types, np.asarray(types, np.uint8)])
+        self.offsets = np.concatenate([self.offsets, self.offsets[-1] + np.cumsum(lengths, dtype=np.int64)])
+
+    def pad(self, rows: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
+        """Token ids, attention mask and token types of `rows`, each int64 (U, longest row), padded on the right."""
+        positions, mask = self.gather(rows)
+        ids = np.where(mask, self.ids[positions], self.pad_id)
+        types = np.where(mask, self.types[positions], 0)
+        return (
+            torch.from_numpy(ids.astype(np.int64)),
+            torch.from_numpy(mask.astype(np.int64)),
+            torch.from_numpy(types.astype(np.int64)),
+        )
+
+    def gather(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Positions of the rows' tokens in the ragged arrays and their mask, each (U, longest row); 0 where masked."""
+        starts, lengths = self.offsets[rows], self.offsets[rows + 1] - self.offsets[rows]
+        steps = np.arange(lengths.max(initial=0))
+        mask = steps[None] < lengths[:, None]
+        return np.where(mask, starts[:, None] + steps[None], 0), mask
+
+    def digest(self) -> str:
+        """SHA-256 over token ids, types and offsets: equal for equal tokenised content."""
+        digest = hashlib.sha256()
+        for array in (self.ids, self.types, self.offsets):
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
