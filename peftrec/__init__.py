@@ -1,0 +1,1 @@
+"""peftrec: several recommendation signals co-learned on one frozen, quantised language model."""

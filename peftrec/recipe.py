@@ -219,8 +219,8 @@ class Recipe(_Strict):
             # Names become folder names and parts of module paths, and '__' separates the parts of an adapter's name.
             if not _TASK_NAME.fullmatch(name) or "__" in name or name == "shared" or len(name) > 64:
                 raise ValueError(
-                    "a task name is 1 to 64 letters, digits, '-' or single '_', starting and ending with a letter or digit, "
-                    f"and not 'shared'; found {name!r}"
+                    "a task name is 1 to 64 letters, digits, '-' or single '_', starting and ending with a letter or "
+                    f"digit, and not 'shared'; found {name!r}"
                 )
         if len({name.casefold() for name in tasks}) < len(tasks):
             raise ValueError(f"task names must differ by more than case (they become folders); found {list(tasks)}")

@@ -1,0 +1,1 @@
+"""From files to examples: tables, sources, splits, the text table."""
