@@ -1,0 +1,52 @@
+"""95 % percentile bootstrap intervals, clustered: whole groups (users, queries) are drawn, never single rows."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from peftrec.metrics import Metric
+
+LEVEL = (2.5, 97.5)
+
+
+def draws(group: np.ndarray, resamples: int, seed: int) -> Iterator[np.ndarray]:
+    """Row weights float64 (N,) of each resample: how often the row's group was drawn, with replacement."""
+    names, cluster = np.unique(group, return_inverse=True)
+    rng = np.random.default_rng(seed)
+    for _ in range(resamples):
+        drawn = rng.integers(len(names), size=len(names))
+        yield np.bincount(drawn, minlength=len(names)).astype(np.float64)[cluster]
+
+
+def bootstrap(
+    metric: Metric, prediction: np.ndarray, label: np.ndarray, group: np.ndarray, resamples: int = 500, seed: int = 0
+) -> tuple[float, float]:
+    """The metric's 95 % interval (low, high). Equal seeds draw equal groups, whatever the metric and the prediction.
+
+    Resamples in which the metric has no value are left out. (NaN, NaN) when there are fewer than two groups to draw
+    from, or the metric has a value in fewer than half of the resamples.
+    """
+    statistic = metric.statistic(prediction, label, group)
+    return _interval(group, np.array([statistic(weight) for weight in draws(group, resamples, seed)]))
+
+
+def paired(
+    metric: Metric,
+    first: np.ndarray,
+    second: np.ndarray,
+    label: np.ndarray,
+    group: np.ndarray,
+    resamples: int = 500,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """95 % interval of metric(first) - metric(second) on the same rows, both valued under the same draws."""
+    one, two = metric.statistic(first, label, group), metric.statistic(second, label, group)
+    return _interval(group, np.array([one(weight) - two(weight) for weight in draws(group, resamples, seed)]))
+
+
+def _interval(group: np.ndarray, values: np.ndarray) -> tuple[float, float]:
+    defined = values[~np.isnan(values)]
+    if len(group) == 0 or (group == group[0]).all() or 2 * len(defined) < max(len(values), 1):
+        return np.nan, np.nan
+    low, high = np.percentile(defined, LEVEL)
+    return float(low), float(high)
