@@ -84,6 +84,7 @@ class TaskData:
 
     classes        names of the classes or grades, in label order (grades ascending); empty for regression-like labels
     feature_names  the F columns of `features`
+    notes          what the user should know: rows left out and why, warnings of the split
     """
 
     train: Examples
@@ -91,6 +92,7 @@ class TaskData:
     test: Examples
     classes: list[str] = field(default_factory=list)
     feature_names: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     def split(self, name: str) -> Examples:
         """`train`, `valid` or `test` by name."""
@@ -105,7 +107,7 @@ class Dataset:
     item_rows  int32 (I,): text row of each item
     user_ids   users' ids, in user-number order
     tasks      name -> TaskData, in recipe order
-    notes      what the user should know about the data: rows left out and why, warnings of the split
+    notes      what the user should know about the data: the source's remarks, then each task's ('task: ...')
     """
 
     texts: TextTable

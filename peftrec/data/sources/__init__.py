@@ -1,1 +1,37 @@
-"""Built-in data sets, one file each; SOURCES maps a name to its loader."""
+"""Built-in data sets: a name, and the function that reads one into `Tables`."""
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+from peftrec.recipe import UserError, nearest
+
+# Loaders are `(path: Path | None) -> Tables`; path is the folder that the user names, None the installed package's.
+SOURCES = {
+    "movielens-100k": "peftrec.data.sources.movielens:load",
+    "clinc150": "peftrec.data.sources.clinc150:load",
+    "esci": "peftrec.data.sources.esci:load",
+}
+
+
+def load_source(name: str, path: Path | None) -> Any:
+    """The `Tables` of a source: a name in SOURCES, or 'package.module:function'. Raises UserError."""
+    target = name if ":" in name else SOURCES.get(name)
+    if target is None:
+        raise UserError(
+            f"data.source: no source {name!r} ({nearest(name, list(SOURCES))}); your own: package.module:name"
+        )
+    module, _, function = target.partition(":")
+    try:
+        load = getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UserError(f"data.source: cannot import {name!r}: {error}") from None
+    return load(path)
+
+
+def source_file(path: Path, *names: str) -> Path:
+    """The first of `names` that is a file in the folder `path`. Raises UserError."""
+    for name in names:
+        if (path / name).is_file():
+            return path / name
+    raise UserError(f"data.path: the folder {path} holds no file {' or '.join(names)}")

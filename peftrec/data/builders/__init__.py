@@ -1,0 +1,16 @@
+"""From tables to examples: one builder a task kind, all `(tables, texts, task, data, seed) -> TaskData`."""
+
+from peftrec.data.builders.dataset import Builder, build_dataset
+from peftrec.data.builders.events import interest, next_gap, next_gap_features, regression
+from peftrec.data.builders.labelled import classification, match_query
+
+__all__ = [
+    "Builder",
+    "build_dataset",
+    "classification",
+    "interest",
+    "match_query",
+    "next_gap",
+    "next_gap_features",
+    "regression",
+]

@@ -1,0 +1,186 @@
+"""A file's rows as columns, turned into checked ids, numbers, times and texts; an error names file, row and column."""
+
+import string
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import NoReturn
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from peftrec.recipe import UserError, nearest
+
+_NUMERIC = r"^\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*$"
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of `file`. Row numbers in messages count data rows from 1, a header not included.
+
+    available  the names of all columns of the file; `table` holds at least those that are asked for
+    """
+
+    file: str
+    table: pa.Table
+    available: list[str]
+
+    def __len__(self) -> int:
+        return self.table.num_rows
+
+    def fail(self, row: int, column: str, rule: str, value: object) -> NoReturn:
+        """Raise UserError about the value in data row `row` (from 0)."""
+        raise UserError(f"{self.file}: row {row + 1}, column {column!r}: {rule}; found {value!r}")
+
+    def column(self, name: str) -> pa.Array:
+        """The raw column."""
+        if name not in self.available:
+            raise UserError(
+                f"{self.file}: no column {name!r} ({nearest(name, self.available)}); its columns are "
+                f"{', '.join(self.available)}"
+            )
+        return self.table[name].combine_chunks()
+
+    def strings(self, name: str) -> pa.Array:
+        """Any scalar column as text: null is '', 1995.0 is '1995', the members of a list are joined by ', '."""
+        column = self.column(name)
+        kind = column.type
+        if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+            column = pa.array([", ".join(map(str, members or [])) for members in column.to_pylist()], pa.string())
+        elif pa.types.is_floating(kind):
+            column = pa.array([None if v is None else repr(v).removesuffix(".0") for v in column.to_pylist()])
+        elif pa.types.is_dictionary(kind):
+            column = column.cast(kind.value_type)
+        elif pa.types.is_nested(kind):
+            raise UserError(f"{self.file}: column {name!r}: needs plain values; found {kind}")
+        return pc.fill_null(column.cast(pa.string()), "")
+
+    def ids(self, name: str) -> pa.Array:
+        """A column of ids as text. Raises UserError where one is empty."""
+        ids = self.strings(name)
+        empty = _first(pc.equal(pc.utf8_trim_whitespace(ids), ""))
+        if empty is not None:
+            self.fail(empty, name, "an id must not be empty", ids[empty].as_py())
+        return ids
+
+    def unique_ids(self, name: str) -> pa.Array:
+        """A column of ids as text, each once. Raises UserError naming both rows of a repetition."""
+        ids = self.ids(name)
+        codes = ids.dictionary_encode().indices.to_numpy()
+        # First-appearance codes of unique ids are 0, 1, 2, ...: the first row that falls behind is a repetition.
+        repeated = np.flatnonzero(codes < np.arange(len(codes)))
+        if len(repeated):
+            row = int(repeated[0])
+            first = int(np.flatnonzero(codes == codes[row])[0])
+            self.fail(row, name, f"an id must be unique, and row {first + 1} has it already", ids[row].as_py())
+        return ids
+
+    def lookup(self, name: str, known: pa.Array, meaning: str) -> np.ndarray:
+        """Positions int32 of the column's ids among `known`. Raises UserError for an id that is not there."""
+        ids = self.ids(name)
+        found = pc.index_in(ids, value_set=known)
+        unknown = _first(pc.is_null(found))
+        if unknown is not None:
+            self.fail(unknown, name, f"must be an id of {meaning}", ids[unknown].as_py())
+        return found.to_numpy().astype(np.int32)
+
+    def numbers(self, name: str) -> np.ndarray:
+        """A numeric column as float64. Raises UserError where a value is missing, not a number, NaN or infinite."""
+        column = self.column(name)
+        if not (
+            pa.types.is_integer(column.type) or pa.types.is_floating(column.type) or pa.types.is_decimal(column.type)
+        ):
+            text = pc.utf8_trim_whitespace(self.strings(name))
+            wrong = _first(pc.invert(pc.match_substring_regex(text, _NUMERIC)))
+            if wrong is not None:
+                self.fail(wrong, name, "must be a finite number", column[wrong].as_py())
+            column = text
+        numbers = column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+        bad = np.flatnonzero(~np.isfinite(numbers))
+        if len(bad):
+            self.fail(int(bad[0]), name, "must be a finite number", column[int(bad[0])].as_py())
+        return numbers
+
+    def times(self, name: str) -> np.ndarray:
+        """A column of times as float64 seconds since 1970: numbers, ISO 8601 texts (UTC by default), or timestamps.
+
+        Raises UserError where a value is none of these, or later than a day from now (the day allows for time zones).
+        """
+        column = self.column(name)
+        if pa.types.is_date(column.type):
+            column = column.cast(pa.timestamp("s"))
+        if pa.types.is_timestamp(column.type):
+            column = column.cast(pa.timestamp("us"), safe=False)
+            missing = _first(pc.is_null(column))
+            if missing is not None:
+                self.fail(missing, name, "must be a time", None)
+            times = column.cast(pa.int64()).to_numpy() / 1e6
+        elif pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+            times = self._parsed_times(name)
+        else:
+            times = self.numbers(name)
+        late = np.flatnonzero(times > time.time() + 86_400)
+        if len(late):
+            row = int(late[0])
+            hint = " (in milliseconds? give seconds)" if 1e11 < times[row] < 1e14 else ""
+            self.fail(row, name, f"a time must not lie in the future{hint}", column[row].as_py())
+        return times
+
+    def _parsed_times(self, name: str) -> np.ndarray:
+        text = pc.utf8_trim_whitespace(self.strings(name))
+        numeric = pc.match_substring_regex(text, _NUMERIC)
+        times = pc.if_else(numeric, text, "0").cast(pa.float64()).to_numpy(zero_copy_only=False).copy()
+        for row in np.flatnonzero(~numeric.to_numpy(zero_copy_only=False)).tolist():
+            value = text[row].as_py()
+            try:
+                moment = datetime.fromisoformat(value)
+            except ValueError:
+                self.fail(row, name, "must be seconds since 1970 or an ISO date such as 2024-05-31T18:00:00", value)
+            times[row] = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+        return times
+
+    def texts(self, template: str, key: str) -> list[str]:
+        """`template` filled in for every row. `key` is the recipe key that holds the template.
+
+        Raises UserError where all columns that the template names are empty.
+        """
+        parts = parse_template(template, key)
+        columns = [column for _, column in parts if column is not None]
+        filled = {column: self.strings(column) for column in columns}
+        blank = np.logical_and.reduce(
+            [pc.equal(pc.utf8_trim_whitespace(values), "").to_numpy(zero_copy_only=False) for values in filled.values()]
+        )
+        if blank.any():
+            self.fail(int(np.argmax(blank)), ", ".join(filled), "the text must not be empty", "")
+        pieces: list[pa.Array | str] = []
+        for literal, column in parts:
+            pieces += [literal] if column is None else [literal, filled[column]]
+        return pc.binary_join_element_wise(*pieces, "").to_pylist()
+
+
+def parse_template(template: str, key: str) -> list[tuple[str, str | None]]:
+    """(literal, column) parts of a template such as '{title} ({year})'. Raises UserError naming the recipe key."""
+    try:
+        parsed = list(string.Formatter().parse(template))
+    except ValueError as error:
+        raise UserError(f"{key}: not a template: {error}; found {template!r}") from None
+    parts = []
+    for literal, column, spec, conversion in parsed:
+        if column == "" or spec or conversion:
+            raise UserError(f"{key}: a template holds plain column names such as '{{title}}'; found {template!r}")
+        parts.append((literal, column))
+    if all(column is None for _, column in parts):
+        raise UserError(f"{key}: a template names at least one column, such as '{{title}}'; found {template!r}")
+    return parts
+
+
+def template_columns(template: str, key: str) -> list[str]:
+    """The columns that a template names."""
+    return [column for _, column in parse_template(template, key) if column is not None]
+
+
+def _first(flags: pa.Array) -> int | None:
+    """Position of the first true value."""
+    found = pc.index(flags, True).as_py()
+    return None if found < 0 else int(found)
