@@ -1,0 +1,62 @@
+"""Methods: how a backbone is adapted. `METHODS` is the one place to add a method; `attach` builds the encoder."""
+
+import importlib
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from peftrec.adapters.base import SHARED, Adapter, LayerAdapter, PooledAdapter
+from peftrec.adapters.ends import FullFineTuning, HeadOnly
+from peftrec.adapters.peft import PeftAdapter
+from peftrec.adapters.side import SideAdapter
+from peftrec.backbone import Backbone
+from peftrec.recipe import AdapterConfig, UserError, nearest
+
+__all__ = ["METHODS", "Adapter", "LayerAdapter", "PooledAdapter", "attach"]
+
+# Name -> (backbone, config, tasks, shared=name of the shared part) -> Adapter
+METHODS: dict[str, Callable[..., Adapter]] = {
+    "lora": partial(PeftAdapter, kind="LORA"),
+    "side": SideAdapter,
+    "head_only": HeadOnly,
+    "full": FullFineTuning,
+}
+
+
+def find_method(name: str) -> Callable[..., Adapter]:
+    """The method called `name`, or `package.module:name` of one's own. Raises UserError naming the nearest."""
+    if ":" in name:
+        module, _, attribute = name.partition(":")
+        try:
+            found: Any = getattr(importlib.import_module(module), attribute)
+        except (ImportError, AttributeError) as error:
+            raise UserError(f"adapter.method: cannot import {name!r}: {error}") from None
+        return found
+    if name not in METHODS:
+        raise UserError(f"adapter.method: no method {name!r}; {nearest(name, list(METHODS))}")
+    return METHODS[name]
+
+
+def attach(backbone: Backbone, configs: dict[str, AdapterConfig]) -> dict[str, Adapter]:
+    """Attach every task's method to the backbone: task -> Adapter. Tasks with equal configurations share one Adapter.
+
+    Raises UserError where a method cannot work on this backbone, or two methods cannot live on it together.
+    """
+    groups: list[tuple[AdapterConfig, list[str]]] = []
+    for task, config in configs.items():
+        for known, tasks in groups:
+            if known == config:
+                tasks.append(task)
+                break
+        else:
+            groups.append((config, [task]))
+    if len(groups) > 1 and any(config.method == "full" for config, _ in groups):
+        raise UserError(
+            "tasks: method full changes the backbone under every other method; use it for all tasks or none"
+        )
+    adapters: dict[str, Adapter] = {}
+    for number, (config, tasks) in enumerate(groups):
+        shared = SHARED if number == 0 else f"{SHARED}_{number}_"  # no task name ends with '_'
+        adapter = find_method(config.method)(backbone, config, tasks, shared=shared)
+        adapters.update(dict.fromkeys(tasks, adapter))
+    return adapters

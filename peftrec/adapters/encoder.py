@@ -1,0 +1,107 @@
+"""The adapted encoder: the one place that switches adapters and turns text rows into a task's vectors."""
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from peftrec.adapters.base import Adapter, LayerAdapter, PooledAdapter
+from peftrec.backbone import Backbone
+from peftrec.cache import TOKEN_BUDGET, Level, StateCache, Track
+from peftrec.data.planner import buckets
+from peftrec.data.texts import TextTable
+
+
+class AdaptedEncoder(nn.Module):
+    """One frozen backbone, each task's adapter, and the cached output of what no adapter touches.
+
+    recompute  keep only each bucket's output for the backward pass and compute the rest again (gradient checkpointing)
+    """
+
+    def __init__(
+        self, backbone: Backbone, texts: TextTable, adapters: dict[str, Adapter], recompute: bool = False
+    ) -> None:
+        super().__init__()
+        self.__dict__["backbone"] = backbone
+        self.texts, self.recompute = texts, recompute
+        self.adapters = nn.ModuleList(dict.fromkeys(adapters.values()))
+        self._number = {task: list(dict.fromkeys(adapters.values())).index(a) for task, a in adapters.items()}
+        self.token_budget = TOKEN_BUDGET
+        texts.tokenize(backbone.tokenizer, backbone.config.max_length, backbone.pad_id)
+        layered = [a for a in self.adapters if isinstance(a, LayerAdapter)]
+        self.trunk = min((a.lowest for a in layered), default=backbone.num_layers)
+        self._caches: dict[str, StateCache] = {}
+        if any(isinstance(a, PooledAdapter) for a in self.adapters):
+            self._caches["pooled"] = StateCache(backbone, texts, "pooled", backbone.num_layers)
+        if layered and self.trunk > 0:
+            self._caches["layer"] = StateCache(backbone, texts, "layer", self.trunk)
+
+    backbone: Backbone
+
+    def adapter_of(self, task: str) -> Adapter:
+        """The task's method."""
+        adapter = self.adapters[self._number[task]]
+        assert isinstance(adapter, Adapter)
+        return adapter
+
+    def level(self, task: str) -> tuple[Level, str]:
+        """The cache level that serves the task, and why."""
+        adapter = self.adapter_of(task)
+        if isinstance(adapter, PooledAdapter):
+            return "pooled", f"{adapter.config.method} reads the frozen layers' pooled states; they never change"
+        if self.trunk > 0:
+            return "layer", f"layer {self.trunk} is the lowest that an adapter touches; what is below never changes"
+        if self.backbone.layers is None:
+            return "none", "this backbone uses one layer many times, so nothing lies below the adapted part"
+        return "none", "an adapter touches layer 0"
+
+    def update(self, track: Track | None = None) -> None:
+        """Tokenise texts added since, and compute the frozen part of every row not computed yet."""
+        self.texts.tokenize(self.backbone.tokenizer, self.backbone.config.max_length, self.backbone.pad_id)
+        self._activate(None)
+        for cache in self._caches.values():
+            cache.update(track)
+
+    def encode(self, rows: np.ndarray, task: str) -> Tensor:
+        """The task's vectors of text rows (U,), float32 (U, D)."""
+        adapter = self.adapter_of(task)
+        if isinstance(adapter, PooledAdapter):
+            vectors: Tensor = adapter(self._caches["pooled"].pooled_states(rows), task)
+            return vectors
+        groups = buckets(self.texts.lengths[rows], self.token_budget)
+        done = [self._encode_bucket(rows[g], task) for g in groups]
+        if not done:
+            return torch.zeros(0, self.backbone.hidden_size, device=self.backbone.device)
+        back = np.empty(len(rows), np.int64)
+        back[np.concatenate(groups)] = np.arange(len(rows))
+        return torch.cat(done)[torch.from_numpy(back).to(done[0].device)]
+
+    def _encode_bucket(self, rows: np.ndarray, task: str) -> Tensor:
+        adapter = self.adapter_of(task)
+        assert isinstance(adapter, LayerAdapter)
+        ids, mask, types = (t.to(self.backbone.device) for t in self.texts.pad(rows))
+        states = self._caches["layer"].token_states(rows) if "layer" in self._caches else None
+
+        def run(states: Tensor | None) -> Tensor:
+            self._activate(task)  # here, because recomputation may come after another task was active
+            hidden = adapter.run(task, ids, mask, types, states, self.trunk)
+            return self.backbone.pool(hidden, mask).float()
+
+        if self.recompute and torch.is_grad_enabled():
+            return checkpoint(run, states, use_reentrant=False)
+        return run(states)
+
+    def _activate(self, task: str | None) -> None:
+        for adapter in self.adapters:
+            if isinstance(adapter, LayerAdapter):
+                adapter.activate(task if task is not None and task in adapter.tasks else None)
+
+    def parameters_by_owner(self) -> dict[str, dict[str, nn.Parameter]]:
+        """Owner (a shared part, or a task) -> the adapter parameters it owns."""
+        return {
+            owner: parameters
+            for adapter in self.adapters
+            if isinstance(adapter, Adapter)
+            for owner in adapter.owners
+            if (parameters := adapter.parameters_of(owner))
+        }

@@ -1,0 +1,98 @@
+"""What is encoded in a step: the unique texts, in length buckets under a token budget, and where each slot finds them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from peftrec.data.examples import Examples
+
+
+@dataclass(frozen=True)
+class HeadInput:
+    """What a head sees of a batch: encoded vectors and where each example finds its own.
+
+    vectors   float32 (U, D): one vector a unique text
+    slots     name -> int64 (N,): positions in `vectors`
+    history   int64 (N, H): positions, -1 where absent; None for tasks without histories
+    feedback  float32 (N, H): what the user said about each; 0 where absent
+    features  float32 (N, F)
+    """
+
+    vectors: Tensor
+    slots: dict[str, Tensor]
+    history: Tensor | None
+    feedback: Tensor | None
+    features: Tensor
+
+
+class UniqueRows:
+    """The unique text rows that several tasks' examples refer to, and the examples' positions among them."""
+
+    def __init__(self, batches: dict[str, Examples], texts: int) -> None:
+        self._histories = {task: b.history() for task, b in batches.items() if b.log is not None}
+        referenced = [rows for batch in batches.values() for rows in batch.slots.values()]
+        referenced += [rows[rows >= 0] for rows, _ in self._histories.values()]
+        used = np.zeros(texts, bool)
+        for rows in referenced:
+            used[rows] = True
+        self.rows = np.flatnonzero(used)  # (U,)
+        self.references = sum(rows.size for rows in referenced)
+        self._position = np.full(texts + 1, -1, np.int64)  # the last entry answers row -1: absent
+        self._position[self.rows] = np.arange(len(self.rows))
+
+    def head_input(self, task: str, batch: Examples, vectors: Tensor) -> HeadInput:
+        """The batch of one task over `vectors` (U, D), which are in the order of `rows`."""
+        device = vectors.device
+        history, feedback = self._histories.get(task, (None, None))
+        return HeadInput(
+            vectors=vectors,
+            slots={name: torch.from_numpy(self._position[rows]).to(device) for name, rows in batch.slots.items()},
+            history=None if history is None else torch.from_numpy(self._position[history]).to(device),
+            feedback=None if feedback is None else torch.from_numpy(feedback).to(device),
+            features=torch.from_numpy(batch.features).to(device),
+        )
+
+
+def buckets(lengths: np.ndarray, token_budget: int) -> list[np.ndarray]:
+    """Cut 0..U-1 into groups of similar length, each holding at most `token_budget` tokens with its padding.
+
+    A single text longer than the budget is a group of its own. Longest first, so that memory peaks at once or not at all.
+    """
+    order = np.argsort(-lengths, kind="stable")
+    groups, start = [], 0
+    while start < len(order):
+        size = max(1, token_budget // max(1, int(lengths[order[start]])))
+        groups.append(order[start : start + size])
+        start += size
+    return groups
+
+
+class RowStream:
+    """The order in which one task's rows are trained on: a pure function of (seed, task number, position).
+
+    Position p is row permutation(seed, task, p // N)[p % N]: each pass over the N rows has its own permutation. Nothing
+    else is state, so a run continued at any step sees the rows it would have seen.
+    """
+
+    def __init__(self, rows: int, per_epoch: int, steps_per_epoch: int, seed: int, task: int) -> None:
+        self.rows, self.per_epoch, self.steps = rows, per_epoch, steps_per_epoch
+        self._key = (seed, task)
+        self._passes: dict[int, np.ndarray] = {}
+
+    def step(self, number: int) -> np.ndarray:
+        """Row numbers of optimiser step `number`, counted over all epochs; an epoch's rows are spread evenly over it."""
+        first, last = (n * self.per_epoch // self.steps for n in (number, number + 1))
+        positions = np.arange(first, last)
+        taken = [
+            self._pass(int(p))[positions[positions // self.rows == p] % self.rows]
+            for p in np.unique(positions // self.rows)
+        ]
+        return np.concatenate(taken) if taken else np.zeros(0, np.int64)
+
+    def _pass(self, number: int) -> np.ndarray:
+        if number not in self._passes:
+            self._passes = {n: p for n, p in self._passes.items() if n == number - 1}
+            self._passes[number] = np.random.default_rng((*self._key, number)).permutation(self.rows)
+        return self._passes[number]

@@ -1,0 +1,125 @@
+"""Heads: encoded slots and features in, raw predictions out. They know nothing of adapters."""
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from peftrec.data.examples import TaskData
+from peftrec.data.planner import HeadInput
+
+# Above this many candidate-by-past scores the history head scores each example's own pairs instead of all pairs.
+ALL_PAIRS = 1 << 24
+
+
+class TowerHead(nn.Module):
+    """Query and item towers -> logits over grades (N, C), after InferSent's matching features [u, v, |u - v|, u * v]
+    (Conneau et al. 2017, arXiv:1705.02364), with the cosine of the two vectors as the pretrained model gives it."""
+
+    def __init__(self, width: int, data: TaskData, dropout: float, hidden: int = 128) -> None:
+        super().__init__()
+        self.project = nn.Linear(width, hidden)
+        self.mlp = nn.Sequential(
+            nn.Linear(4 * hidden + 1, hidden), nn.GELU(), nn.Dropout(dropout), nn.Linear(hidden, len(data.classes))
+        )
+
+    def forward(self, batch: HeadInput) -> Tensor:
+        """Logits (N, C)."""
+        projected, unit = self.project(batch.vectors), F.normalize(batch.vectors, dim=-1)
+        q, v = batch.slots["query"], batch.slots["item"]
+        a, b = projected[q], projected[v]  # (N, hidden)
+        cosine = (unit[q] * unit[v]).sum(-1, keepdim=True)
+        return self.mlp(torch.cat([a, b, (a - b).abs(), a * b, cosine], -1))
+
+
+class TextHead(nn.Module):
+    """One encoded text or text pair -> logits over classes (N, C)."""
+
+    def __init__(self, width: int, data: TaskData, dropout: float) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.dropout = nn.Dropout(dropout)
+        self.out = nn.Linear(width, len(data.classes))
+
+    def forward(self, batch: HeadInput) -> Tensor:
+        """Logits (N, C)."""
+        rows = batch.slots["text" if "text" in batch.slots else "pair"]
+        # Over the unique texts first: a text that many rows share is scored once.
+        return self.out(self.dropout(self.norm(batch.vectors)))[rows]
+
+
+class HistoryHead(nn.Module):
+    """Candidate item, the user's history with feedback, and features -> one number (N,).
+
+    Candidate-aware attention over the history (DIN, Zhou et al. 2018, arXiv:1706.06978). Scores are computed between
+    unique texts and gathered as scalars, and the history is summed by `embedding_bag`, so an example costs H numbers
+    instead of H vectors.
+    """
+
+    def __init__(
+        self, width: int, data: TaskData, dropout: float, shift: float, scale: float, hidden: int = 64
+    ) -> None:
+        super().__init__()
+        features = data.train.features
+        self.project = nn.Linear(width, hidden)
+        self.attend = nn.Linear(hidden, hidden)
+        self.feedback = nn.Parameter(torch.zeros(2, hidden))  # of any past item, and of one liked by 1
+        self.item_bias = nn.Linear(width, 1)
+        self.mlp = nn.Sequential(
+            nn.Linear(3 * hidden + 3 + features.shape[1], 2 * hidden),
+            nn.GELU(),
+            nn.Dropout(dropout),
+            nn.Linear(2 * hidden, 1),
+        )
+        nn.init.normal_(self.feedback, std=0.02)
+        self.register_buffer("centre", torch.from_numpy(features.mean(0)))
+        self.register_buffer("spread", torch.from_numpy(features.std(0) + 1e-6))
+        # The output starts at the label's own level and scale, whatever its unit.
+        self.register_buffer("shift", torch.tensor(shift))
+        self.register_buffer("scale", torch.tensor(scale))
+
+    centre: Tensor
+    spread: Tensor
+    shift: Tensor
+    scale: Tensor
+
+    def forward(self, batch: HeadInput) -> Tensor:
+        """One number an example (N,): a logit, or a value in label units."""
+        assert batch.history is not None
+        assert batch.feedback is not None
+        item, history, feedback = batch.slots["item"], batch.history, batch.feedback
+        x = self.project(batch.vectors)  # (U, q)
+        present = history >= 0  # (N, H)
+        past = history.clamp(min=0)
+        scores = self._scores(x, item, past).masked_fill(~present, -1e4)
+        weight = scores.softmax(-1) * present  # all zero without a history
+        candidate = x[item]  # (N, q)
+        user = F.embedding_bag(past, x, per_sample_weights=weight, mode="sum") if past.shape[1] else candidate * 0
+        attended = (weight * feedback).sum(1)  # (N,)
+        user = user + weight.sum(1)[:, None] * self.feedback[0] + attended[:, None] * self.feedback[1]
+        count = present.sum(1)
+        rate = feedback.sum(1) / count.clamp(min=1)
+        z = [user, candidate, user * candidate, rate[:, None], attended[:, None], torch.log1p(count)[:, None]]
+        z.append((batch.features - self.centre) / self.spread)
+        raw = self.mlp(torch.cat(z, -1))[:, 0] + self.item_bias(batch.vectors)[item, 0]
+        return raw * self.scale + self.shift
+
+    def _scores(self, x: Tensor, item: Tensor, past: Tensor) -> Tensor:
+        """Attention scores (N, H) between each example's candidate and its past items."""
+        asked = self.attend(x) / math.sqrt(x.shape[1])
+        if len(x) ** 2 <= ALL_PAIRS:
+            table = asked @ x.T  # (U, U)
+            return table.flatten()[item[:, None] * len(x) + past]
+        return torch.stack([(asked[item] * x[past[:, h]]).sum(-1) for h in range(past.shape[1])], 1)
+
+
+def history_head(width: int, data: TaskData, dropout: float, loss: str) -> HistoryHead:
+    """A history head whose first outputs are the best constant prediction under `loss`."""
+    label = data.train.label.astype(np.float64)
+    if loss == "bce":
+        rate = float(np.clip(label.mean(), 1e-3, 1 - 1e-3))
+        return HistoryHead(width, data, dropout, shift=math.log(rate / (1 - rate)), scale=1.0)
+    middle = float(np.median(label) if loss == "mae" else label.mean())
+    return HistoryHead(width, data, dropout, shift=middle, scale=float(label.std() + 1e-6))

@@ -1,0 +1,22 @@
+"""Losses of tasks, and how a head's raw output becomes a prediction under each."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+# Raw output and label of N rows -> mean loss, a scalar. Outputs: (N, C) for cross_entropy, (N,) for the others.
+LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "cross_entropy": lambda output, label: F.cross_entropy(output, label.long()),
+    "bce": F.binary_cross_entropy_with_logits,
+    "mse": F.mse_loss,
+    "mae": F.l1_loss,
+}
+
+
+def to_prediction(loss: str, output: Tensor) -> Tensor:
+    """Class probabilities (N, C) for cross_entropy, a probability (N,) for bce, the number itself (N,) otherwise."""
+    if loss == "cross_entropy":
+        return output.softmax(-1)
+    return torch.sigmoid(output) if loss == "bce" else output

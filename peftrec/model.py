@@ -1,0 +1,116 @@
+"""The co-learner: one adapted encoder, a head a task, and the step that encodes every unique text once."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from peftrec.adapters import attach
+from peftrec.adapters.base import adapter_name
+from peftrec.adapters.encoder import AdaptedEncoder
+from peftrec.backbone import Backbone
+from peftrec.data.examples import Dataset, Examples, TaskData
+from peftrec.data.planner import UniqueRows
+from peftrec.data.texts import TextTable
+from peftrec.losses import LOSSES, to_prediction
+from peftrec.recipe import Recipe
+from peftrec.tasks import find_kind, loss_of
+
+PREDICT_ROWS = 16_384  # examples a head scores at once outside training
+
+
+class CoLearner(nn.Module):
+    """Encoder and heads of all tasks. `losses` gives the step's task losses, `predict` one task's predictions."""
+
+    def __init__(self, encoder: AdaptedEncoder, heads: dict[str, nn.Module], losses: dict[str, str]) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.heads = nn.ModuleDict({adapter_name(task): head for task, head in heads.items()})
+        self.loss_names = losses
+        self.tasks = list(heads)
+
+    def head(self, task: str) -> nn.Module:
+        """The task's head."""
+        return self.heads[adapter_name(task)]
+
+    def outputs(self, batches: dict[str, Examples]) -> dict[str, Tensor]:
+        """Raw head outputs of every task's examples. Tasks whose vectors are equal have their texts encoded together."""
+        alike: dict[str, list[str]] = {}
+        for task in batches:
+            alike.setdefault(self.encoder.adapter_of(task).encodes_alike(task), []).append(task)
+        found: dict[str, Tensor] = {}
+        for tasks in alike.values():
+            unique = UniqueRows({task: batches[task] for task in tasks}, len(self.encoder.texts))
+            vectors = self.encoder.encode(unique.rows, tasks[0])
+            for task in tasks:
+                found[task] = self.head(task)(unique.head_input(task, batches[task], vectors))
+        return {task: found[task] for task in batches}
+
+    def losses(self, batches: dict[str, Examples]) -> Tensor:
+        """Mean loss of each task over its examples, (T,) in the order of `batches`."""
+        outputs = self.outputs(batches)
+        return torch.stack(
+            [
+                LOSSES[self.loss_names[task]](outputs[task], torch.from_numpy(batch.label).to(outputs[task].device))
+                for task, batch in batches.items()
+            ]
+        )
+
+    @torch.inference_mode()
+    def predict(self, task: str, examples: Examples) -> np.ndarray:
+        """Predictions as `losses.to_prediction` defines them, float32, dropout off. Every text is encoded once."""
+        training = self.training
+        self.eval()
+        used = np.zeros(len(self.encoder.texts), bool)
+        for chunk in _chunks(examples):
+            used[UniqueRows({task: chunk}, len(used)).rows] = True
+        rows = np.flatnonzero(used)
+        vectors = self.encoder.encode(rows, task)
+        done = [self._predict_chunk(task, chunk, rows, vectors) for chunk in _chunks(examples)]
+        self.train(training)
+        return np.concatenate(done) if done else np.zeros(0, np.float32)
+
+    def _predict_chunk(self, task: str, chunk: Examples, rows: np.ndarray, vectors: Tensor) -> np.ndarray:
+        unique = UniqueRows({task: chunk}, len(self.encoder.texts))
+        own = vectors[torch.from_numpy(np.searchsorted(rows, unique.rows)).to(vectors.device)]
+        output = self.head(task)(unique.head_input(task, chunk, own))
+        prediction: np.ndarray = to_prediction(self.loss_names[task], output).float().cpu().numpy()
+        return prediction
+
+    def trainable(self) -> dict[str, nn.Parameter]:
+        """Every trained parameter by a stable name: adapter/<owner>/<name> and head/<task>/<name>."""
+        named = {
+            f"adapter/{owner}/{name}": p
+            for owner, parameters in self.encoder.parameters_by_owner().items()
+            for name, p in parameters.items()
+        }
+        for task in self.tasks:
+            named |= {f"head/{task}/{name}": p for name, p in self.head(task).named_parameters()}
+        return named
+
+
+def _chunks(examples: Examples) -> Iterator[Examples]:
+    for start in range(0, len(examples), PREDICT_ROWS):
+        yield examples.take(np.arange(start, min(start + PREDICT_ROWS, len(examples))))
+
+
+def build_model(recipe: Recipe, backbone: Backbone, dataset: Dataset) -> CoLearner:
+    """Attach every task's method and make its head, from the recipe. Random weights follow torch's global seed."""
+    configs = {name: task.adapter or recipe.adapter for name, task in recipe.tasks.items()}
+    return assemble(recipe, backbone, dataset.texts, dataset.tasks, configs)
+
+
+def assemble(
+    recipe: Recipe, backbone: Backbone, texts: TextTable, data: dict[str, TaskData], configs: dict
+) -> CoLearner:
+    """A co-learner over `texts` with the given adapter configurations."""
+    adapters = attach(backbone, configs)
+    encoder = AdaptedEncoder(backbone, texts, adapters, recompute=recipe.train.gradient_checkpointing)
+    heads, losses = {}, {}
+    for name, task in recipe.tasks.items():
+        losses[name] = loss_of(task)
+        heads[name] = find_kind(task.kind).head(
+            backbone.hidden_size, data[name], recipe.train.dropout, task, losses[name]
+        )
+    return CoLearner(encoder, heads, losses).to(backbone.device)

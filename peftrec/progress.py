@@ -1,0 +1,27 @@
+"""Progress of long work on stderr: a bar with rate and time left, or a line now and then where there is no terminal."""
+
+import sys
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+from tqdm import tqdm
+
+
+def bar(total: int, what: str, unit: str) -> tqdm:
+    """A progress bar on stderr to be updated by hand; without a terminal it prints every ten seconds at the most."""
+    return tqdm(
+        total=total,
+        desc=what,
+        unit=f" {unit}",
+        unit_scale=total >= 10_000,
+        mininterval=0.2 if sys.stderr.isatty() else 10,
+        dynamic_ncols=True,
+    )
+
+
+def track_rows(groups: Iterable[np.ndarray], total: int, what: str) -> Iterator[np.ndarray]:
+    """Pass groups of text rows through, counting texts."""
+    with bar(total, what, "texts") as shown:
+        for group in groups:
+            yield group
+            shown.update(len(group))

@@ -1,0 +1,104 @@
+"""Task kinds: how a kind's examples are built, which losses and head it has, how it is measured. `KINDS` is the one place
+to add one."""
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from peftrec.data.builders import Builder, build_dataset, classification, interest, match_query, next_gap, regression
+from peftrec.data.examples import Dataset, TaskData
+from peftrec.data.tables import load_tables
+from peftrec.heads import TextHead, TowerHead, history_head
+from peftrec.recipe import Recipe, TaskConfig, UserError, nearest
+
+_CLASSES = ("accuracy", "macro_f1", "log_loss")
+_NUMBER = ("mae", "rmse", "r2")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of task.
+
+    build    tables -> TaskData
+    head     (width, data, dropout, task, loss) -> module taking a HeadInput
+    metrics  loss -> names in `metrics.METRICS`; its keys are the losses the kind takes, the first is the default
+    priors   names in `priors.PRIORS`
+    ranks    whether the full catalogue is ranked for the test report
+    """
+
+    build: Builder
+    head: Callable[[int, TaskData, float, TaskConfig, str], nn.Module]
+    metrics: dict[str, tuple[str, ...]]
+    priors: tuple[str, ...]
+    ranks: bool = False
+
+
+def _match_head(width: int, data: TaskData, dropout: float, task: TaskConfig, loss: str) -> nn.Module:
+    return TextHead(width, data, dropout) if task.input == "joint" else TowerHead(width, data, dropout)
+
+
+def _text_head(width: int, data: TaskData, dropout: float, task: TaskConfig, loss: str) -> nn.Module:
+    return TextHead(width, data, dropout)
+
+
+def _history_head(width: int, data: TaskData, dropout: float, task: TaskConfig, loss: str) -> nn.Module:
+    return history_head(width, data, dropout, loss)
+
+
+KINDS: dict[str, Kind] = {
+    "match-query": Kind(
+        match_query,
+        _match_head,
+        {"cross_entropy": ("accuracy", "macro_f1", "auc", "ndcg@10", "log_loss")},
+        ("random", "majority", "lexical"),
+    ),
+    "interest": Kind(
+        interest,
+        _history_head,
+        {"bce": ("auc", "gauc", "log_loss", "ece"), "mse": _NUMBER},
+        ("random", "majority", "item_rate", "user_rate", "item_and_user"),
+        ranks=True,
+    ),
+    "next-gap": Kind(next_gap, _history_head, {"mae": _NUMBER, "mse": _NUMBER}, ("median", "user_median")),
+    "regression": Kind(
+        regression, _history_head, {"mae": _NUMBER, "mse": _NUMBER}, ("median", "user_median", "item_rate")
+    ),
+    "classification": Kind(classification, _text_head, {"cross_entropy": _CLASSES}, ("majority", "tfidf")),
+}
+
+
+def find_kind(name: str) -> Kind:
+    """The kind called `name`, or `package.module:name` of one's own. Raises UserError naming the nearest."""
+    if ":" in name:
+        module, _, attribute = name.partition(":")
+        try:
+            found: Any = getattr(importlib.import_module(module), attribute)
+        except (ImportError, AttributeError) as error:
+            raise UserError(f"cannot import the kind {name!r}: {error}") from None
+        return found
+    if name not in KINDS:
+        raise UserError(f"no kind {name!r}; {nearest(name, list(KINDS))}")
+    return KINDS[name]
+
+
+def loss_of(task: TaskConfig) -> str:
+    """The task's loss, the kind's first by default. Raises UserError for one the kind does not take."""
+    known = list(find_kind(task.kind).metrics)
+    if task.loss is not None and task.loss not in known:
+        raise UserError(f"loss: kind {task.kind} has no loss {task.loss!r}; {nearest(task.loss, known)}")
+    return task.loss or known[0]
+
+
+def load_data(recipe: Recipe) -> Dataset:
+    """Read the recipe's data and build every task's examples. Raises UserError naming the task, file, row and value."""
+    for name, task in recipe.tasks.items():
+        try:
+            loss_of(task)
+        except UserError as error:
+            raise UserError(f"tasks.{name}.{error}" if task.loss else f"tasks.{name}.kind: {error}") from None
+    tables = load_tables(recipe.data)
+    builders = {task.kind: find_kind(task.kind).build for task in recipe.tasks.values()}
+    return build_dataset(tables, recipe.tasks, builders, recipe.data, recipe.train.seed)

@@ -1,0 +1,32 @@
+"""Weighting: the tasks' losses of a step -> their weights in the joint loss."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from peftrec.recipe import Recipe, UserError, WeightingConfig, nearest
+
+# Losses (T,) in recipe order -> weights (T,), detached. Made once a run from the tasks' static lambdas (T,) and options.
+Weighting = Callable[[Tensor], Tensor]
+
+
+def static(lambdas: Tensor) -> Weighting:
+    """Each task keeps its `weight` from the recipe."""
+    return lambda losses: lambdas.to(losses.device)
+
+
+WEIGHTINGS: dict[str, Callable[..., Weighting]] = {"static": static}
+
+
+def make_weighting(config: WeightingConfig, recipe: Recipe) -> Weighting:
+    """The recipe's weighting. Raises UserError for an unknown method or options it does not take."""
+    if config.method not in WEIGHTINGS:
+        raise UserError(f"weighting.method: no method {config.method!r}; {nearest(config.method, list(WEIGHTINGS))}")
+    lambdas = torch.tensor([task.weight for task in recipe.tasks.values()])
+    options: dict[str, Any] = config.options
+    try:
+        return WEIGHTINGS[config.method](lambdas, **options)
+    except TypeError as error:
+        raise UserError(f"weighting.options: {config.method} does not take {sorted(options)}: {error}") from None
