@@ -3,7 +3,10 @@
 import csv
 import gzip
 import re
+import tempfile
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,84 +20,102 @@ _HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
 _CHUNK = 200_000  # rows; the builder's own 10,000 makes a csv of a million rows three times slower
 
 
-def read_rows(path: str, key: str, columns: list[str]) -> Rows:
+def read_rows(path: str, key: str) -> Rows:
     """The rows of a file, of a folder that `datasets` understands, or of a hub data set's train split.
 
-    key      the recipe key that holds `path`, for messages
-    columns  those that will be asked for; others may be left unread
-
-    Local files are streamed: `datasets` would otherwise keep a copy that it finds again by path and modification time,
-    and so serve stale rows. Raises UserError.
+    `key` is the recipe key that holds `path`, for messages. Local files are streamed past the cache of `datasets`,
+    which would find its copy again by path and modification time, and so could serve stale rows. Raises UserError.
     """
     file = Path(path)
     suffix = file.name.lower().removesuffix(".gz").rpartition(".")[2]
     if file.is_file():
         if suffix not in _FORMATS:
-            raise UserError(
-                f"{key}: {path}: unknown kind of file; give csv, tsv, jsonl, parquet (csv and jsonl also .gz)"
-            )
-        return _read_file(file, _FORMATS[suffix], "\t" if suffix == "tsv" else ",", columns)
-    if suffix in _FORMATS or not (file.is_dir() or _HUB_ID.fullmatch(path)):
+            raise UserError(f"{key}: {path}: unknown kind of file; give csv, tsv, jsonl (each also .gz) or parquet")
+        return _read_file(file, key, suffix)
+    if file.is_dir():
+        try:
+            return _read_streaming(path, path)
+        except Exception as error:  # no files of a known kind, no train split: the message says
+            raise UserError(f"{key}: the folder {path} cannot be loaded: {_first_line(error)}") from None
+    if suffix in _FORMATS or not _HUB_ID.fullmatch(path):
         raise UserError(f"{key}: no such file: {path}")
-    return _read_hub(path, key, streaming=file.is_dir())
+    return _read_hub(path, key)
 
 
-def _read_file(file: Path, kind: str, separator: str, columns: list[str]) -> Rows:
-    from datasets import Features, Value, load_dataset
+def _read_file(file: Path, key: str, suffix: str) -> Rows:
+    from datasets import Features, Value
 
     options: dict[str, Any] = {}
-    available: list[str] | None = None
-    if kind == "csv":
-        # Every field stays the text it is in the file: guessed types change between chunks, and turn the brand 'NA'
-        # into a missing value.
-        available = _csv_header(file, separator)
-        used = [name for name in available if name in columns] or available
-        options = {
-            "sep": separator,
-            "features": Features({name: Value("string") for name in used}),
-            "usecols": used,
-            "na_filter": False,
-            "index_col": False,
-            "chunksize": _CHUNK,
-        }
+    if _FORMATS[suffix] == "csv":
+        separator = "\t" if suffix == "tsv" else ","
+        # Every field stays the text it is in the file: guessed types differ between chunks, and make the brand 'NA' a
+        # missing value. index_col: never take the first column of rows that are too long for row names.
+        features = Features({name: Value("string") for name in _csv_header(file, key, separator)})
+        options = {"sep": separator, "features": features, "na_filter": False, "index_col": False, "chunksize": _CHUNK}
     try:
         with warnings.catch_warnings():
-            # pandas only warns when all rows have more fields than the header, and drops the surplus.
+            # pandas drops what exceeds the header with a mere warning when all rows do.
             warnings.filterwarnings("error", message="Length of header or names does not match")
-            stream = load_dataset(kind, data_files=str(file), split="train", streaming=True, **options)
-            chunks = list(stream.with_format("arrow").iter(batch_size=_CHUNK))
-            table = pa.concat_tables(chunks, promote_options="permissive") if chunks else pa.table({})
+            return _read_streaming(str(file), _FORMATS[suffix], data_files=str(file), **options)
     except Exception as error:  # whatever the parsers raise is about this file
-        raise UserError(f"{file}: cannot be read as {kind}: {_first_line(error)}") from None
-    if not table.num_rows:
-        raise UserError(f"{file}: holds no rows")
-    return Rows(str(file), table, available or table.column_names)
+        reason = _first_line(error)
+        if reason.startswith("Length of header"):
+            reason = "rows have more fields than the first line; quote fields that hold the separator"
+        raise UserError(f"{key}: {file}: cannot be read as {suffix}: {reason}") from None
 
 
-def _read_hub(path: str, key: str, streaming: bool) -> Rows:
+def _read_streaming(name: str, builder: str, **options: Any) -> Rows:
+    from datasets import load_dataset
+
+    # The builder locks its cache folder, though a stream writes nothing there.
+    with tempfile.TemporaryDirectory() as cache, _quiet():
+        stream = load_dataset(builder, split="train", streaming=True, cache_dir=cache, **options)
+        chunks = list(stream.with_format("arrow").iter(batch_size=_CHUNK))
+    return _rows(name, chunks)
+
+
+def _read_hub(path: str, key: str) -> Rows:
     from datasets import load_dataset
 
     try:
-        data = load_dataset(path, split="train", streaming=streaming)
-        table = pa.concat_tables(list(data.with_format("arrow").iter(batch_size=_CHUNK)))
+        data = load_dataset(path, split="train")
+        return _rows(path, list(data.with_format("arrow").iter(batch_size=_CHUNK)))
     except Exception as error:  # no such id, no network, several configurations, no train split: the message says
         raise UserError(
             f"{key}: {path!r} is no file here, and as a hub id it cannot be loaded: {_first_line(error)}"
         ) from None
-    return Rows(path, table, table.column_names)
 
 
-def _csv_header(file: Path, separator: str) -> list[str]:
+def _rows(name: str, chunks: list[pa.Table]) -> Rows:
+    if not chunks:
+        raise UserError("it holds no rows")
+    table = pa.concat_tables(chunks, promote_options="permissive")
+    return Rows(name, table)
+
+
+def _csv_header(file: Path, key: str, separator: str) -> list[str]:
     opened = gzip.open if file.name.lower().endswith(".gz") else open
     try:
         with opened(file, "rt", encoding="utf-8-sig", newline="") as lines:
             header = next(csv.reader(lines, delimiter=separator), [])
-    except (UnicodeDecodeError, OSError, csv.Error) as error:
-        raise UserError(f"{file}: cannot be read as csv: {error}") from None
-    repeated = [name for name in header if header.count(name) > 1]
-    if not header or repeated:
-        raise UserError(f"{file}: the first line must name the columns, each once; found {header}")
+    except (UnicodeDecodeError, OSError, EOFError, csv.Error) as error:
+        raise UserError(f"{key}: {file}: cannot be read: {_first_line(error)}") from None
+    if not header or "" in header or len(set(header)) < len(header):
+        raise UserError(f"{key}: {file}: the first line must name the columns, each once; found {header}")
     return header
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the log lines of `datasets`: what it logs it also raises, and the message to the user holds it."""
+    from datasets.utils import logging
+
+    level = logging.get_verbosity()
+    logging.set_verbosity(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
 
 
 def _first_line(error: Exception) -> str:

@@ -10,21 +10,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from peftrec.recipe import UserError, nearest
+from peftrec.recipe import UserError
 
 _NUMERIC = r"^\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*$"
 
 
 @dataclass(frozen=True)
 class Rows:
-    """The rows of `file`. Row numbers in messages count data rows from 1, a header not included.
-
-    available  the names of all columns of the file; `table` holds at least those that are asked for
-    """
+    """The rows of `file`. Row numbers in messages count data rows from 1, a header not included."""
 
     file: str
     table: pa.Table
-    available: list[str]
 
     def __len__(self) -> int:
         return self.table.num_rows
@@ -35,11 +31,9 @@ class Rows:
 
     def column(self, name: str) -> pa.Array:
         """The raw column."""
-        if name not in self.available:
-            raise UserError(
-                f"{self.file}: no column {name!r} ({nearest(name, self.available)}); its columns are "
-                f"{', '.join(self.available)}"
-            )
+        names = self.table.column_names
+        if name not in names:
+            raise UserError(f"{self.file}: no column {name!r}; its columns are {', '.join(names)}")
         return self.table[name].combine_chunks()
 
     def strings(self, name: str) -> pa.Array:
@@ -49,7 +43,7 @@ class Rows:
         if pa.types.is_list(kind) or pa.types.is_large_list(kind):
             column = pa.array([", ".join(map(str, members or [])) for members in column.to_pylist()], pa.string())
         elif pa.types.is_floating(kind):
-            column = pa.array([None if v is None else repr(v).removesuffix(".0") for v in column.to_pylist()])
+            column = pa.array([None if v is None else plain_number(v) for v in column.to_pylist()], pa.string())
         elif pa.types.is_dictionary(kind):
             column = column.cast(kind.value_type)
         elif pa.types.is_nested(kind):
@@ -88,6 +82,8 @@ class Rows:
     def numbers(self, name: str) -> np.ndarray:
         """A numeric column as float64. Raises UserError where a value is missing, not a number, NaN or infinite."""
         column = self.column(name)
+        if pa.types.is_boolean(column.type):
+            column = column.cast(pa.int8())
         if not (
             pa.types.is_integer(column.type) or pa.types.is_floating(column.type) or pa.types.is_decimal(column.type)
         ):
@@ -178,6 +174,11 @@ def parse_template(template: str, key: str) -> list[tuple[str, str | None]]:
 def template_columns(template: str, key: str) -> list[str]:
     """The columns that a template names."""
     return [column for _, column in parse_template(template, key) if column is not None]
+
+
+def plain_number(value: float) -> str:
+    """A number as people write it: 1995.0 is '1995'."""
+    return repr(float(value)).removesuffix(".0")
 
 
 def _first(flags: pa.Array) -> int | None:

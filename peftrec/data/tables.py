@@ -1,6 +1,5 @@
 """Tables: the catalogue, events, queries and labelled texts of a run, checked on entry."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -113,19 +112,13 @@ def load_tables(data: DataConfig) -> Tables:
         return tables
     items = events = queries = texts = None
     if data.items is not None:
-        columns = [data.items.id, *template_columns(data.items.text, "data.items.text")]
-        items = make_items(read_rows(data.items.path, "data.items.path", columns), data.items)
+        items = make_items(read_rows(data.items.path, "data.items.path"), data.items)
     if data.events is not None and items is not None:
-        columns = [data.events.user, data.events.item, data.events.time, *data.events.columns]
-        events = make_events(read_rows(data.events.path, "data.events.path", columns), data.events, items)
+        events = make_events(read_rows(data.events.path, "data.events.path"), data.events, items)
     if data.queries is not None and items is not None:
-        q = data.queries
-        columns = [*template_columns(q.text, "data.queries.text"), *_named(q.item, q.label, q.time)]
-        queries = make_queries(read_rows(q.path, "data.queries.path", columns), q, items)
+        queries = make_queries(read_rows(data.queries.path, "data.queries.path"), data.queries, items)
     if data.texts is not None:
-        t = data.texts
-        columns = [*template_columns(t.text, "data.texts.text"), *_named(t.label, t.split)]
-        texts = make_texts(read_rows(t.path, "data.texts.path", columns), t)
+        texts = make_texts(read_rows(data.texts.path, "data.texts.path"), data.texts)
     return Tables(items, events, queries, texts)
 
 
@@ -174,7 +167,3 @@ def make_texts(rows: Rows, config: TextsConfig) -> Texts:
         if name not in SPLITS:
             rows.fail(row, config.split or "", f"a split is one of {', '.join(SPLITS)}", name)
     return Texts(text=rows.texts(config.text, "data.texts.text"), label=rows.ids(config.label).to_pylist(), split=split)
-
-
-def _named(*columns: str | None) -> Iterable[str]:
-    return [column for column in columns if column is not None]

@@ -4,6 +4,7 @@ import numpy as np
 
 from peftrec.data.builders.common import check_classes, cut, item_rows, needed, refuse_unread
 from peftrec.data.examples import Examples, TaskData
+from peftrec.data.rows import plain_number
 from peftrec.data.split import by_group, by_time, time_boundaries
 from peftrec.data.tables import SPLITS, Queries, Tables
 from peftrec.data.texts import TextTable
@@ -29,6 +30,8 @@ def match_query(tables: Tables, texts: TextTable, task: TaskConfig, data: DataCo
         notes.append("queries carry no grades: each row is a match, and one non-match is drawn for it at random")
     assert queries.label is not None
     grades, label = np.unique(queries.label, return_inverse=True)
+    if data.split.kind == "given":
+        raise UserError("data.split.kind: 'given' is for labelled texts with a split column; queries take by-group")
     if data.split.kind == "global-time" and queries.time is not None:
         boundaries = time_boundaries(queries.time if tables.events is None else tables.events.time, data.split)
         parts = by_time(queries.time, boundaries)
@@ -50,7 +53,7 @@ def match_query(tables: Tables, texts: TextTable, task: TaskConfig, data: DataCo
         item=queries.item.astype(np.int64),
         time=np.full(len(label), np.nan) if queries.time is None else queries.time,
     )
-    return cut(examples, parts, data.split, classes=[f"{grade:g}" for grade in grades], notes=notes)
+    return cut(examples, parts, data.split, classes=[plain_number(grade) for grade in grades], notes=notes)
 
 
 def classification(tables: Tables, texts: TextTable, task: TaskConfig, data: DataConfig, seed: int) -> TaskData:
@@ -61,15 +64,18 @@ def classification(tables: Tables, texts: TextTable, task: TaskConfig, data: Dat
     refuse_unread(task, ())
     table = needed(tables.texts, "texts", task)
     classes, label = np.unique(np.asarray(table.label, dtype=object).astype(str), return_inverse=True)
-    notes = []
-    if table.split is not None and data.split.kind != "by-group":
+    split, notes = data.split, []
+    if table.split is not None and split.kind != "by-group":
+        split = split.model_copy(update={"kind": "given"})
         parts = np.fromiter((SPLITS.index(name) for name in table.split), np.int8, len(table))
-    elif data.split.kind == "given":
+    elif split.kind == "given":
         raise UserError("data.split.kind: 'given' needs a split column: data.texts.split")
     else:
-        if data.split.kind != "by-group":
-            notes.append(f"split at random, not {data.split.kind}: texts have no time")
-        parts = by_group(np.arange(len(table)), data.split, seed)
+        if split.kind != "by-group":
+            notes.append(f"split at random, not {split.kind}: texts have no time")
+        elif table.split is not None:
+            notes.append("split at random: by-group leaves the split that the texts come with unused")
+        parts = by_group(np.arange(len(table)), split, seed)
     check_classes(label, parts, "texts: the classes must differ")
     examples = Examples(
         slots={"text": np.fromiter((texts.add(text) for text in table.text), np.int32, len(table))},
@@ -79,7 +85,7 @@ def classification(tables: Tables, texts: TextTable, task: TaskConfig, data: Dat
         item=np.full(len(table), -1, np.int64),
         time=np.full(len(table), np.nan),
     )
-    return cut(examples, parts, data.split, classes=classes.tolist(), notes=notes)
+    return cut(examples, parts, split, classes=classes.tolist(), notes=notes)
 
 
 def _numbered(texts: list[str]) -> tuple[list[str], np.ndarray]:

@@ -3,17 +3,17 @@
 Harper and Konstan 2015, The MovieLens Datasets. GroupLens forbids redistribution, so the files are read from the
 installed `recbole` package, which is not imported, or from a folder with `ml-100k.inter` and `ml-100k.item`.
 
-The data set has no query log. Its queries are composed: one for every set of facets (one to three genres, with or
-without a decade or a year) that at least two films satisfy, such as "animation for children from the 1990s". A film
-with all facets of the query is a match. For each match there is one film that is not: alternately a hard one, which has
-some of the facets, and an easy one, which has none. Everything here is deterministic.
+The data set has no query log. Its queries are composed: one for every set of two or more facets (one to three genres,
+with or without a decade or a year) that at least two films satisfy, such as "animation for children from the 1990s".
+A film with all facets of the query is a match. For each match there is one film that is not: half of these are hard,
+having some of the facets, half easy, having none. Everything here is deterministic.
 """
 
 import importlib.util
-import random
 import zlib
-from itertools import combinations
+from itertools import chain, combinations, product
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import pyarrow as pa
@@ -37,8 +37,7 @@ def load(path: Path | None) -> Tables:
     Raises UserError when neither the package nor the folder has the files.
     """
     folder = path or _package_folder()
-    films = _read(source_file(folder, "ml-100k.item"))
-    films = _tidied(films)
+    films = _tidied(_read(source_file(folder, "ml-100k.item")))
     catalogue = ItemsConfig(path="", id="item_id", text="{movie_title}{year}. {genres}")
     items = make_items(films, catalogue)
     events = make_events(
@@ -70,7 +69,7 @@ def _read(file: Path) -> Rows:
     except pa.ArrowInvalid as error:
         raise UserError(f"{file}: not a tab-separated file: {error}") from None
     names = [name.partition(":")[0] for name in raw.column_names]
-    return Rows(str(file), raw.rename_columns(names), names)
+    return Rows(str(file), raw.rename_columns(names))
 
 
 def _tidied(films: Rows) -> Rows:
@@ -78,73 +77,79 @@ def _tidied(films: Rows) -> Rows:
     years = [f" ({year})" if year.isdigit() else "" for year in films.strings("release_year").to_pylist()]
     genres = [", ".join(names.split()) for names in films.strings("class").to_pylist()]
     table = films.table.append_column("year", pa.array(years)).append_column("genres", pa.array(genres))
-    return Rows(films.file, table, table.column_names)
+    return Rows(films.file, table)
 
 
-_DESCRIBING = {
+_ADJECTIVES = {
     "Animation": "animated",
-    "Children's": "children's",
     "Comedy": "funny",
-    "Romance": "romantic",
-    "Sci-Fi": "science fiction",
+    "Documentary": "documentary",
     "Film-Noir": "noir",
     "Horror": "scary",
-    "Documentary": "documentary",
+    "Romance": "romantic",
+    "Sci-Fi": "science fiction",
 }
-_ENDING = {"Children's": "for children", "Romance": "with romance", "War": "about war", "Musical": "with music"}
-_NOUN = {
+_NOUNS = {
+    "Action": "action film",
     "Animation": "animation",
     "Children's": "children's film",
-    "Sci-Fi": "science fiction",
-    "Film-Noir": "film noir",
-    "Action": "action film",
-    "War": "war film",
     "Crime": "crime film",
+    "Film-Noir": "film noir",
+    "Sci-Fi": "science fiction",
+    "War": "war film",
 }
+_ENDINGS = {"Children's": "for children", "Musical": "with music", "Romance": "with romance", "War": "about war"}
 
 
-def _wording(genres: tuple[str, ...], when: str | None, choice: random.Random) -> str:
-    """A phrase for the facets, such as 'scary thriller from the 1970s' or 'crime and drama, 1996'."""
-    nouns = [_NOUN.get(genre, genre.lower()) for genre in genres]
-    forms = [" ".join([_DESCRIBING.get(g, g.lower()) for g in genres[:-1]] + nouns[-1:])]
-    forms.append(f"{' and '.join(_DESCRIBING.get(g, g.lower()) for g in genres)} movies")
-    if len(genres) > 1 and genres[-1] in _ENDING:
-        forms.append(" ".join([*(_DESCRIBING.get(g, g.lower()) for g in genres[:-2]), nouns[-2], _ENDING[genres[-1]]]))
-    phrase = choice.choice(forms)
+def _noun_phrase(genres: tuple[str, ...]) -> str:
+    return " ".join([*(_ADJECTIVES.get(g, g.lower()) for g in genres[:-1]), _NOUNS.get(genres[-1], genres[-1].lower())])
+
+
+def _wording(genres: tuple[str, ...], when: str | None, random: Random) -> str:
+    """A phrase for the facets, such as 'animation for children from the 1990s' or 'scary and funny movies of 1996'."""
+    adjectives = [_ADJECTIVES.get(genre, genre.lower()) for genre in genres]
+    phrases = [
+        _noun_phrase(genres),
+        " and ".join(filter(None, [", ".join(adjectives[:-1]), adjectives[-1]])) + " movies",
+    ]
+    for genre in genres:
+        if genre in _ENDINGS and len(genres) > 1:
+            phrases.append(f"{_noun_phrase(tuple(g for g in genres if g != genre))} {_ENDINGS[genre]}")
+    phrase = random.choice(phrases)
     if when is None:
-        return choice.choice([phrase, f"a {phrase}" if not phrase.endswith("movies") else f"some {phrase}"])
-    return choice.choice([f"{phrase} from {when}", f"{phrase} of {when}", f"{when.removeprefix('the ')} {phrase}"])
+        return phrase
+    return random.choice([f"{phrase} from {when}", f"{phrase} of {when}", f"{when.removeprefix('the ')} {phrase}"])
 
 
 def compose_queries(items: Items) -> Queries:
     """The queries described above, for a catalogue with the columns `genres` ('A, B') and `year` (' (1995)' or '')."""
-    genres = [tuple(sorted(set(names.split(", ")) - {"unknown"})) for names in items.columns["genres"]]
+    genres = [sorted({*names.split(", ")} - {"unknown"}) for names in items.columns["genres"]]
     years = [year.strip(" ()") for year in items.columns["year"]]
-    # A facet is a genre, a decade ('the 1990s') or a year ('1996').
-    facets = [{*g, *([f"the {y[:3]}0s", y] if y else [])} for g, y in zip(genres, years, strict=True)]
+    whens = [[f"the {year[:3]}0s", year] if year else [] for year in years]
+    names = {name: n for n, name in enumerate(sorted({*chain(*genres), *chain(*whens)}))}
+    has = np.zeros((len(items), len(names)), bool)  # film, facet
     matches: dict[tuple[tuple[str, ...], str | None], list[int]] = {}
-    for item, (own, year) in enumerate(zip(genres, years, strict=True)):
-        for size in (1, 2, 3):
+    for item, (own, own_whens) in enumerate(zip(genres, whens, strict=True)):
+        has[item, [names[facet] for facet in (*own, *own_whens)]] = True
+        for size, when in product((1, 2, 3), (None, *own_whens)):
             for chosen in combinations(own, size):
-                for when in (None, f"the {year[:3]}0s", year) if year else (None,):
-                    if size > 1 or when is not None:
-                        matches.setdefault((chosen, when), []).append(item)
-    texts: list[str] = []
-    rows: list[int] = []
-    labels: list[float] = []
+                matches.setdefault((chosen, when), []).append(item)
+    rows: list[tuple[str, int, float]] = []
     for (chosen, when), found in sorted(matches.items(), key=lambda entry: (entry[0][0], entry[0][1] or "")):
-        if len(found) < 2:
+        wanted = [names[facet] for facet in (*chosen, *([when] if when else []))]
+        if len(found) < 2 or len(wanted) < 2:
             continue
-        wanted = {*chosen, *([when] if when else [])}
-        choice = random.Random(zlib.crc32("|".join(sorted(wanted)).encode()))
-        text = _wording(chosen, when, choice)
-        hard = [i for i, own in enumerate(facets) if wanted & own and not wanted <= own]
-        easy = [i for i, own in enumerate(facets) if not wanted & own]
-        positive = choice.sample(found, min(len(found), _MOST_MATCHES))
-        count_hard = min(len(hard), (len(positive) + 1) // 2)
-        negative = choice.sample(hard, count_hard) + choice.sample(easy, min(len(easy), len(positive) - count_hard))
-        for item, label in [(i, 1.0) for i in positive[: len(negative)]] + [(i, 0.0) for i in negative]:
-            texts.append(text)
-            rows.append(item)
-            labels.append(label)
-    return Queries(texts, np.asarray(rows, np.int32), np.asarray(labels, np.float64))
+        # One random state a query: a change of one film leaves the other queries as they are.
+        random = Random(zlib.crc32("|".join((*chosen, when or "")).encode()))
+        text = _wording(chosen, when, random)
+        shared = has[:, wanted].sum(1)
+        hard, easy = np.flatnonzero((shared > 0) & (shared < len(wanted))), np.flatnonzero(shared == 0)
+        positive = random.sample(found, min(len(found), _MOST_MATCHES))
+        negative = random.sample(hard.tolist(), min(len(hard), (len(positive) + 1) // 2))
+        negative += random.sample(easy.tolist(), min(len(easy), len(positive) - len(negative)))
+        rows += [(text, item, 1.0) for item in positive[: len(negative)]] + [(text, item, 0.0) for item in negative]
+    return Queries(
+        text=[text for text, _, _ in rows],
+        item=np.asarray([item for _, item, _ in rows], np.int32),
+        label=np.asarray([label for _, _, label in rows], np.float64),
+    )
