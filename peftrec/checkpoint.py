@@ -171,9 +171,9 @@ def verify_run(folder: Path) -> None:
             raise UserError(f"{path}: expected SHA-256 {digest}, found {sha256}; {remedy}")
 
 
-def to_json(value: Any) -> str:
-    """Strict JSON, indented: NaN and infinities (a metric that is not defined) become null, NumPy values plain ones."""
-    return json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False)
+def to_json(value: Any, indent: int | None = 2) -> str:
+    """Strict JSON: NaN and infinities (a metric that is not defined) become null, NumPy values plain ones."""
+    return json.dumps(_plain(value), indent=indent, ensure_ascii=False, allow_nan=False)
 
 
 def _plain(value: Any) -> Any:
@@ -184,6 +184,18 @@ def _plain(value: Any) -> Any:
     if hasattr(value, "tolist"):  # NumPy arrays and scalars, tensors
         return _plain(value.tolist())
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def write_text(file: Path, text: str) -> None:
+    """Write a text file whole or not at all, over an existing one. Raises UserError when it cannot be written."""
+    temporary = _partial(file)
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        _sync(temporary)
+        temporary.replace(file)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise UserError(f"{file}: cannot be written: {error.strerror}") from None
 
 
 def write_json(path: Path, value: Any) -> None:

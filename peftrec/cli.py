@@ -1,0 +1,294 @@
+"""The command line: verbs, each calling one function.
+
+Results go to stdout, progress and errors to stderr. Exit status 0: done; 1: failed; 2: the user's input is wrong.
+Whatever needs torch is imported inside its verb, so that help, `recipes` and mistakes answer at once.
+"""
+
+import json
+import logging
+import os
+import signal
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from typer.core import TyperGroup
+
+from peftrec.recipe import Recipe, UserError, load_recipe
+from peftrec.shipped import copy_recipe, describe_recipe, find_recipe, recipe_files
+
+
+class _Verbs(TyperGroup):
+    """Turns a user's mistake into one message and status 2, an interruption into status 130."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except UserError as error:
+            typer.echo(f"peftrec: {error}", err=True)
+            raise typer.Exit(2) from None
+        except KeyboardInterrupt:
+            typer.echo("peftrec: interrupted", err=True)
+            raise typer.Exit(130) from None
+
+
+app = typer.Typer(
+    cls=_Verbs, add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None
+)
+recipes_app = typer.Typer(invoke_without_command=True, rich_markup_mode=None)
+app.add_typer(recipes_app, name="recipes")
+
+RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help="a recipe file, or the name of a shipped recipe")]
+Overrides = Annotated[
+    list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="change the recipe, such as train.lr=1e-4")
+]
+Run = Annotated[Path, typer.Argument(metavar="RUN", help="a run folder")]
+Task = Annotated[str, typer.Option("--task", help="the task's name in the recipe")]
+Json = Annotated[bool, typer.Option("--json", help="one JSON value on stdout and nothing else there")]
+
+
+def main() -> None:
+    """Entry point of the `peftrec` command."""
+    # A batch system's SIGTERM unwinds like any exit, so that an unfinished run folder is removed.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    app()
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"peftrec {version('peftrec')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _peftrec(
+    show_version: Annotated[bool, typer.Option("--version", callback=_show_version, is_eager=True)] = False,
+) -> None:
+    """Several recommendation signals, co-learned on one frozen, quantised language model."""
+
+
+@app.command()
+def check(recipe: RecipeName, overrides: Overrides = None, as_json: Json = False) -> None:
+    """Preflight without training: tables, tasks, method, cache level, parameters, memory."""
+    loaded = _load(recipe, overrides)
+    with _libraries_silenced():
+        from peftrec.train import check as check_recipe
+
+        result = check_recipe(loaded)
+    _show(result, as_json)
+
+
+@app.command()
+def train(
+    recipe: RecipeName,
+    overrides: Overrides = None,
+    run: Annotated[
+        Path | None, typer.Option("--run", help="the new run folder; default: runs/<recipe>-<number>")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Train a recipe, and leave a run folder."""
+    loaded = _load(recipe, overrides)
+    with _libraries_silenced():
+        from peftrec.checkpoint import read_report
+        from peftrec.train import train as train_recipe
+
+        folder = train_recipe(loaded, run, find_recipe(recipe).stem)
+        report = read_report(folder)
+    _show({"run": str(folder), **report}, as_json)
+
+
+@app.command()
+def evaluate(
+    run: Run,
+    split: Annotated[Literal["train", "valid", "test"], typer.Option("--split")] = "test",
+    as_json: Json = False,
+) -> None:
+    """Measure a run's tasks again, beside their priors."""
+    with _libraries_silenced():
+        from peftrec.evaluation import evaluate_run
+
+        report = evaluate_run(run, split)
+    _show(report, as_json)
+
+
+@app.command()
+def predict(
+    run: Run,
+    task: Task,
+    rows: Annotated[Path, typer.Option("--input", help="JSON lines, one row each")],
+    output: Annotated[Path | None, typer.Option("--output", help="JSON lines; default: stdout")] = None,
+) -> None:
+    """Predict one task for every row of a JSON lines file, in order."""
+    given = _read_rows(rows)
+    with _libraries_silenced():
+        from peftrec.checkpoint import to_json, write_text
+        from peftrec.predictor import Predictor
+
+        predicted = Predictor.load(run).predict(task, given)
+    lines = "".join(to_json(row, indent=None) + "\n" for row in predicted)
+    if output is None:
+        typer.echo(lines, nl=False)
+    else:
+        write_text(output, lines)
+
+
+@app.command()
+def recommend(
+    run: Run,
+    task: Task,
+    user: Annotated[str | None, typer.Option("--user", help="a user of the training data")] = None,
+    history: Annotated[
+        str | None, typer.Option("--history", metavar="ID,ID,...", help="item ids, oldest first; empty: a new user")
+    ] = None,
+    k: Annotated[int, typer.Option("-k", min=1, help="how many items")] = 10,
+    as_json: Json = False,
+) -> None:
+    """The best items for a known user, or for a history of items."""
+    if (user is None) == (history is None):
+        raise UserError("recommend: give one of --user and --history")
+    items = None if history is None else [item for item in history.split(",") if item]
+    with _libraries_silenced():
+        from peftrec.predictor import Predictor
+
+        best = Predictor.load(run).recommend(task, user=user, history=items, k=k)
+    _show(best, as_json)
+
+
+@app.command()
+def compare(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN RUN...", help="run folders")], as_json: Json = False
+) -> None:
+    """Runs side by side: quality, memory, time, bytes."""
+    from peftrec.checkpoint import read_report
+
+    reports = {str(run): read_report(run) for run in runs}
+    if as_json:
+        _show(reports, as_json)
+        return
+    columns = {
+        run: {
+            **{f"{task}.{name}": value for task, of in r["tasks"].items() for name, value in of["metrics"].items()},
+            **r["cost"],
+        }
+        for run, r in reports.items()
+    }
+    names = dict.fromkeys(name for column in columns.values() for name in column)
+    _show([{"": name, **{run: column.get(name) for run, column in columns.items()}} for name in names], as_json)
+
+
+@app.command()
+def export(
+    run: Run,
+    task: Task,
+    output: Annotated[Path, typer.Option("--output", help="the new folder")],
+    kind: Annotated[Literal["peft"], typer.Option("--format", help="the adapter as plain PEFT loads it")] = "peft",
+) -> None:
+    """Copy one task's adapter out of a run, complete: shared and private composed."""
+    from peftrec.checkpoint import export_adapter
+
+    typer.echo(export_adapter(run, task, output))
+
+
+@app.command()
+def methods(as_json: Json = False) -> None:
+    """Which method works on which kind of backbone and quantisation, probed here and now."""
+    with _libraries_silenced():
+        from peftrec.probe import method_matrix
+
+        matrix = method_matrix()
+    _show(matrix, as_json)
+
+
+@recipes_app.callback()
+def recipes(ctx: typer.Context, as_json: Json = False) -> None:
+    """List the recipes that come with the package."""
+    if ctx.invoked_subcommand is None:
+        _show([{"name": name, "what": describe_recipe(path)} for name, path in recipe_files().items()], as_json)
+
+
+@recipes_app.command("cp")
+def recipes_cp(
+    name: Annotated[str, typer.Argument(metavar="NAME")],
+    target: Annotated[Path, typer.Argument(metavar="[FILE]", help="file or folder; default: here")] = Path("."),
+) -> None:
+    """Copy a shipped recipe, to change it."""
+    typer.echo(copy_recipe(name, target))
+
+
+def _load(recipe: str, overrides: list[str] | None) -> Recipe:
+    return load_recipe(find_recipe(recipe), overrides)
+
+
+def _read_rows(path: Path) -> list[dict[str, Any]]:
+    """The objects of a JSON lines file; blank lines are skipped. Raises UserError naming file and line."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read: {error}") from None
+    rows = []
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            raise UserError(f"{path}, line {number}: not JSON: {error}") from None
+        if not isinstance(row, dict):
+            raise UserError(f"{path}, line {number}: a row is a JSON object, found {line.strip()[:60]}")
+        rows.append(row)
+    return rows
+
+
+@contextmanager
+def _libraries_silenced() -> Iterator[None]:
+    """The one place that quietens other libraries: their bars, notices and warnings; ours still show.
+
+    Whatever a library prints goes to stderr. Environment variables that the user has set are obeyed.
+    """
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # Transformers' weight-loading bar obeys it too
+    os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+    with redirect_stdout(sys.stderr), warnings.catch_warnings():
+        for library in ("transformers", "peft", "accelerate", "bitsandbytes", "datasets", "huggingface_hub", "torch"):
+            warnings.filterwarnings("ignore", module=rf"{library}(\.|$)")
+        yield
+
+
+def _show(result: Any, as_json: bool) -> None:
+    """Print a result on stdout: JSON, or a table of its rows (of dotted keys and values for one object)."""
+    if as_json:
+        from peftrec.checkpoint import to_json
+
+        typer.echo(to_json(result))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    rows = result if isinstance(result, list) else [{"": key, " ": value} for key, value in _dotted(result)]
+    headings = list(dict.fromkeys(name for row in rows for name in row))
+    table = Table(*headings, box=None, pad_edge=False, show_header=any(name.strip() for name in headings))
+    for row in rows:
+        table.add_row(*(_cell(row.get(name)) for name in headings))
+    # A pipe or a file gets whole lines, not 80 columns; brackets in a user's text are no markup.
+    Console(width=None if sys.stdout.isatty() else 1000, markup=False, emoji=False).print(table)
+
+
+def _dotted(value: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, item in value.items():
+        if isinstance(item, dict):
+            yield from _dotted(item, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", item
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
