@@ -3,8 +3,8 @@
 A recipe is complete and flat; it states everything a run depends on except the weights and the data files themselves.
 """
 
+import copy
 import difflib
-import json
 import re
 from pathlib import Path
 from typing import Any, Literal
@@ -265,32 +265,36 @@ class _UniqueKeyLoader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[Any] = set()
         for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key!r} is given twice", key_node.start_mark
-                )
+            key = self.construct_object(key_node, deep=True) if isinstance(key_node, yaml.ScalarNode) else None
+            if key is None or key in seen:
+                problem = "a key must be plain text" if key is None else f"the key {key!r} is given twice"
+                raise yaml.constructor.ConstructorError(None, None, problem, key_node.start_mark)
             seen.add(key)
         return super().construct_mapping(node, deep)
 
 
+class _Dumper(yaml.SafeDumper):
+    """Quotes what the loader above would read as a number."""
+
+
 # YAML 1.1 reads 5e-4 as a string; recipes write learning rates this way.
-_UniqueKeyLoader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(?:\.\d*)?[eE][-+]?\d+"), list("-+0123456789")
-)
+for _side in (_UniqueKeyLoader, _Dumper):
+    _side.add_implicit_resolver(
+        "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(?:\.\d*)?[eE][-+]?\d+\Z"), list("-+0123456789")
+    )
 
 
 def parse_yaml(text: str, where: str) -> Any:
     """YAML -> plain values; repeated keys are refused and 5e-4 is a number. Raises UserError naming line and column."""
     try:
         return yaml.load(text, Loader=_UniqueKeyLoader)  # noqa: S506  a subclass of SafeLoader
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: an impossible date, such as 2024-13-01
         raise UserError(f"{where}: not valid YAML: {' '.join(str(error).split())}") from None
 
 
 def apply_overrides(raw: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
     """A copy of `raw` with dotted `key=value` overrides applied, such as `train.lr=1e-4`; values are YAML."""
-    result: dict[str, Any] = json.loads(json.dumps(raw))
+    result = copy.deepcopy(raw)
     for override in overrides:
         key, equals, value = override.partition("=")
         if not equals or not all(key.split(".")):
@@ -337,7 +341,7 @@ def load_recipe(path: str | Path, overrides: list[str] | None = None) -> Recipe:
 
 def dump_recipe(recipe: Recipe) -> str:
     """The recipe as YAML with every default written out; `make_recipe(parse_yaml(...))` gives an equal recipe."""
-    return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    return yaml.dump(recipe.model_dump(mode="json"), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
 
 
 def json_schema() -> dict[str, Any]:
