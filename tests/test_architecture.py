@@ -1,0 +1,122 @@
+"""What keeps the tree readable: the import order, the size of files and functions, nothing that runs foreign code."""
+
+import ast
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+import peftrec
+
+PACKAGE = Path(peftrec.__file__).parent
+# From left to right: a module imports only what stands left of it, and the modules of its own package.
+ORDER = [
+    "environment progress recipe shipped",
+    "data metrics intervals losses heads",
+    "backbone cache adapters",
+    "tasks weighting optim stopping",
+    "model checkpoint runs",
+    "priors evaluation display",
+    "train predictor probe cli",
+]
+RANK = {name: rank for rank, name in enumerate(" ".join(ORDER).split())}
+FILES = sorted(PACKAGE.rglob("*.py"))
+TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in FILES}
+
+
+def module_name(path):
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(part for part in parts if part != "__init__")
+
+
+MODULES = {module_name(path): path for path in FILES}
+
+
+def imports(path):
+    """Modules of the package that a file imports, anywhere in it, as dotted names without the leading 'peftrec'."""
+    found = set()
+    for node in ast.walk(TREES[path]):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: write the whole module name"
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        else:
+            continue
+        for name in names:
+            package, _, rest = name.partition(".")
+            # `from peftrec.data import texts` names a module, `from peftrec.recipe import Recipe` a thing in one.
+            if package == "peftrec" and (rest in MODULES or rest.partition(".")[0] not in RANK):
+                found.add(rest)
+    return found
+
+
+def places(condition):
+    """file:line of every syntax node that a condition picks."""
+    return [
+        f"{path.relative_to(PACKAGE)}:{node.lineno}"
+        for path, tree in TREES.items()
+        for node in ast.walk(tree)
+        if condition(node)
+    ]
+
+
+def test_the_files_are_found():
+    assert len(FILES) >= 30
+    assert {"cli", "recipe", "data.texts", "adapters", ""} <= set(MODULES)
+
+
+def test_every_module_has_a_place_in_the_order():
+    assert {name.partition(".")[0] for name in MODULES} - {""} <= set(RANK)
+
+
+@pytest.mark.parametrize("name", sorted(set(MODULES) - {""}))
+def test_a_module_imports_only_what_stands_left_of_it(name):
+    own = name.partition(".")[0]
+    for imported in imports(MODULES[name]):
+        other = imported.partition(".")[0]
+        assert other in RANK, f"{name} imports {imported or 'the package itself'}"
+        assert RANK[other] < RANK[own] or other == own, f"{name} must not import {imported}"
+
+
+def test_no_modules_import_each_other():
+    graph = {name: imports(path) - {name} for name, path in MODULES.items() if name}
+    assert len(list(TopologicalSorter(graph).static_order())) >= len(graph)  # raises CycleError
+
+
+@pytest.mark.parametrize("path", FILES, ids=[module_name(path) or "peftrec" for path in FILES])
+def test_files_and_functions_stay_short(path):
+    assert len(path.read_text(encoding="utf-8").splitlines()) < 350
+    for node in ast.walk(TREES[path]):
+        if isinstance(node, ast.FunctionDef):
+            assert node.end_lineno - node.lineno + 1 < 80, f"{node.name}, line {node.lineno}"
+
+
+def test_the_training_loop_is_read_in_one_sitting():
+    path = MODULES.get("train")
+    assert path is None or len(path.read_text(encoding="utf-8").splitlines()) < 250
+
+
+def test_nothing_that_runs_foreign_code_is_read():
+    unsafe_modules = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"}
+
+    def imports_unsafe(node):
+        if isinstance(node, ast.Import):
+            return any(alias.name.partition(".")[0] in unsafe_modules for alias in node.names)
+        return isinstance(node, ast.ImportFrom) and node.module.partition(".")[0] in unsafe_modules
+
+    assert places(imports_unsafe) == []
+    assert places(lambda n: isinstance(n, ast.keyword) and n.arg == "trust_remote_code") == []
+    assert places(lambda n: isinstance(n, ast.keyword) and n.arg == "allow_pickle" and n.value.value is not False) == []
+    assert places(lambda n: isinstance(n, ast.Call) and ast.unparse(n.func) in ("eval", "exec", "torch.load")) == []
+
+
+def test_yaml_is_read_in_one_place_by_a_safe_loader():
+    def reads_yaml(node):
+        return isinstance(node, ast.Call) and ast.unparse(node.func).startswith(
+            ("yaml.load", "yaml.unsafe", "yaml.full")
+        )
+
+    found = places(reads_yaml)
+    assert len(found) == 1
+    assert found[0].startswith("recipe.py:")
