@@ -1,0 +1,58 @@
+"""A report on the terminal: each task's metrics with their intervals, beside its priors and the gain over them."""
+
+from typing import Any
+
+from rich.console import Group
+from rich.table import Table
+
+
+def format_report(report: dict[str, Any]) -> Group:
+    """Tables of `evaluation.evaluate`'s report, one a task, at most 80 columns wide for seven metrics; print with rich.
+
+    A loss against a prior is shown as it is.
+    """
+    parts: list[Table | str] = []
+    for name, task in report["tasks"].items():
+        parts.append(_task_table(name, task))
+        parts += [f"{metric}: no value, {reason}" for metric, reason in task["undefined"].items()]
+    return Group(*parts)
+
+
+def _task_table(name: str, task: dict[str, Any]) -> Table:
+    """Columns are metrics; rows are the model, its interval, the priors (the best marked *), the gain over the best.
+
+    A gain whose interval lies above 0 is called better, below 0 worse, and open otherwise.
+    """
+    metrics, gains = list(task["metrics"]), task["gains"]
+    ranked = f", {task['ranked']:,} users ranked" if "ranked" in task else ""
+    table = Table(title=f"\n{name}: {task['n']:,} rows{ranked}", title_justify="left", box=None, padding=(0, 1, 0, 0))
+    table.add_column("", no_wrap=True)
+    for metric in metrics:
+        table.add_column(metric, justify="right", no_wrap=True)
+    table.add_row("model", *(_value(task["metrics"][m]) for m in metrics), style="bold")
+    if task["intervals"]:
+        table.add_row("  95 % from\n       to", *(_ends(task["intervals"][m], "") for m in metrics), style="dim")
+    for prior, values in task["priors"].items():
+        best = {m for m in metrics if m in gains and gains[m]["prior"] == prior}
+        table.add_row(prior, *(_value(values.get(m), "*" if m in best else " ") for m in metrics))
+    if gains:
+        intervals = {m: gains[m].get("interval") if m in gains else None for m in metrics}
+        table.add_row("gain over *", *(f"{gains[m]['by']:+.4f} " if m in gains else "- " for m in metrics))
+        if any(intervals.values()):
+            table.add_row("  95 % from\n       to", *(_ends(intervals[m], "+") for m in metrics), style="dim")
+            table.add_row("  that is", *(_verdict(intervals[m]) for m in metrics))
+    return table
+
+
+def _value(value: float | None, mark: str = " ") -> str:
+    return "- " if value is None else f"{value:.4f}{mark}"
+
+
+def _ends(ends: list[float] | None, sign: str) -> str:
+    return "- " if ends is None else "\n".join(f"{end:{sign}.4f} " for end in ends)
+
+
+def _verdict(ends: list[float] | None) -> str:
+    if ends is None:
+        return "- "
+    return "[green]better[/] " if ends[0] > 0 else "[red]worse[/] " if ends[1] < 0 else "open "
