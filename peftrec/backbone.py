@@ -32,7 +32,7 @@ class Backbone:
 
     model      the Transformers base model (no head), in eval mode, requires_grad False
     tokenizer  its tokenizer
-    layers     its transformer layers, in order; None where one layer is used several times (ALBERT), so it cannot be cut
+    layers     its transformer layers in order; None where one is used several times (ALBERT), so it cannot be cut
     pooling    mean, cls or last
     dtype      compute dtype; `dtype_reason` says why
     digest     SHA-256 over the configuration and weight files, and the quantisation: the key of caches and checkpoints
@@ -80,7 +80,7 @@ class Backbone:
         stop: int | None = None,
         **extra: Any,
     ) -> Tensor:
-        """Hidden states (B, T, D) after layer `stop`, from token ids, or from `states` (B, T, D) entering layer `start`.
+        """Hidden states (B, T, D) after `stop` layers, from token ids, or from `states` entering layer `start`.
 
         `ids`, `mask` and `types` are int64 (B, T), padded on the right. With `stop` = L (the default) the result is the
         model's own output, final norm included. `extra` goes to the model's forward (past_key_values).
@@ -102,7 +102,7 @@ class Backbone:
         return captured["out"] if captured else output.last_hidden_state
 
     def pooled_layers(self, ids: Tensor, mask: Tensor, types: Tensor) -> Tensor:
-        """The pooled state entering the first layer and after every layer: (B, L + 1, D); the last is the model's output."""
+        """Pooled states entering the first layer and after every layer, (B, L + 1, D); the last is the output."""
         # Transformers' own list: L + 1 entries whose last is the model's output, final norm included.
         hidden = self._forward(ids, mask, types, output_hidden_states=True).hidden_states
         return torch.stack([self.pool(h, mask) for h in hidden], 1)
@@ -170,6 +170,7 @@ def load_backbone(config: BackboneConfig, device: torch.device | str = "cpu") ->
     model.eval()
     if config.quantize is not None:
         _halve_embedding(model, dtype)
+        _keep_unpacked(model)
     backbone = Backbone(
         model=model,
         tokenizer=tokenizer,
@@ -271,6 +272,8 @@ def _quantize_linears(model: Any, config: BackboneConfig, dtype: torch.dtype) ->
     """Replace every linear layer of `model` by its bitsandbytes form, in place."""
     import bitsandbytes as bnb
 
+    nn_: Any = bnb.nn
+
     eight = config.quantize == "int8"
     for parent in list(model.modules()):
         for name, child in list(parent.named_children()):
@@ -279,11 +282,11 @@ def _quantize_linears(model: Any, config: BackboneConfig, dtype: torch.dtype) ->
             has_bias = child.bias is not None
             new: Any
             if eight:
-                new = bnb.nn.Linear8bitLt(child.in_features, child.out_features, has_bias, has_fp16_weights=False)
-                new.weight = bnb.nn.Int8Params(child.weight.data, requires_grad=False, has_fp16_weights=False)
+                new = nn_.Linear8bitLt(child.in_features, child.out_features, has_bias, has_fp16_weights=False)
+                new.weight = nn_.Int8Params(child.weight.data, requires_grad=False, has_fp16_weights=False)
             else:
-                new = bnb.nn.Linear4bit(child.in_features, child.out_features, has_bias, dtype)
-                new.weight = bnb.nn.Params4bit(
+                new = nn_.Linear4bit(child.in_features, child.out_features, has_bias, dtype)
+                new.weight = nn_.Params4bit(
                     child.weight.data,
                     requires_grad=False,
                     quant_type=config.quantize or "nf4",
@@ -301,6 +304,17 @@ def _halve_embedding(model: Any, dtype: torch.dtype) -> None:
     if embedding.weight.dtype == torch.float32:
         embedding.weight.data = embedding.weight.data.to(torch.float16)
         embedding.register_forward_hook(lambda _module, _inputs, output: output.to(dtype))
+
+
+def _keep_unpacked(model: Any) -> None:
+    """Stop bitsandbytes from repacking 4-bit weights on CPUs with AVX-512-BF16.
+
+    It does so in the first forward without gradients in eval mode, where frozen parts always are; from then on the layer
+    computes in bf16 whatever was asked for, and a forward with gradients raises.
+    """
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
 
 
 def _find_layers(model: Any) -> nn.ModuleList | None:
