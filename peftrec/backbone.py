@@ -309,8 +309,8 @@ def _halve_embedding(model: Any, dtype: torch.dtype) -> None:
 def _keep_unpacked(model: Any) -> None:
     """Stop bitsandbytes from repacking 4-bit weights on CPUs with AVX-512-BF16.
 
-    It does so in the first forward without gradients in eval mode, where frozen parts always are; from then on the layer
-    computes in bf16 whatever was asked for, and a forward with gradients raises.
+    It does so in the first forward without gradients in eval mode, where frozen parts always are; from then on the
+    layer computes in bf16 whatever was asked for, and a forward with gradients raises.
     """
     for module in model.modules():
         if hasattr(module, "support_avx512bf16_for_cpu"):
