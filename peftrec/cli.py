@@ -100,7 +100,7 @@ def train(
 
         folder = train_recipe(loaded, run, find_recipe(recipe).stem)
         report = read_report(folder)
-    _show({"run": str(folder), **report}, as_json)
+    _show_report({"run": str(folder), **report}, as_json)
 
 
 @app.command()
@@ -114,7 +114,7 @@ def evaluate(
         from peftrec.evaluation import evaluate_run
 
         report = evaluate_run(run, split)
-    _show(report, as_json)
+    _show_report(report, as_json)
 
 
 @app.command()
@@ -264,11 +264,8 @@ def _libraries_silenced() -> Iterator[None]:
 def _show(result: Any, as_json: bool) -> None:
     """Print a result on stdout: JSON, or a table of its rows (of dotted keys and values for one object)."""
     if as_json:
-        from peftrec.checkpoint import to_json
-
-        typer.echo(to_json(result))
+        _print_json(result)
         return
-    from rich.console import Console
     from rich.table import Table
 
     rows = result if isinstance(result, list) else [{"": key, " ": value} for key, value in _dotted(result)]
@@ -276,8 +273,32 @@ def _show(result: Any, as_json: bool) -> None:
     table = Table(*headings, box=None, pad_edge=False, show_header=any(name.strip() for name in headings))
     for row in rows:
         table.add_row(*(_cell(row.get(name)) for name in headings))
-    # A pipe or a file gets whole lines, not 80 columns; brackets in a user's text are no markup.
-    Console(width=None if sys.stdout.isatty() else 1000, markup=False, emoji=False).print(table)
+    _print_rich(table, markup=False)  # brackets in a user's text are no markup
+
+
+def _show_report(report: dict[str, Any], as_json: bool) -> None:
+    """Print a run's report on stdout: JSON, or a table a task and everything else as dotted keys and values."""
+    if as_json:
+        _print_json(report)
+        return
+    from peftrec.display import format_report
+
+    _print_rich(format_report(report), markup=True)
+    _show({key: value for key, value in report.items() if key not in ("tasks", "environment")}, as_json)
+
+
+def _print_json(value: Any) -> None:
+    from peftrec.checkpoint import to_json
+
+    typer.echo(to_json(value))
+
+
+def _print_rich(renderable: Any, markup: bool) -> None:
+    from rich.console import Console
+
+    # A pipe or a file gets whole lines, not 80 columns.
+    width = None if sys.stdout.isatty() else 1000
+    Console(width=width, markup=markup, emoji=False, highlight=False).print(renderable)
 
 
 def _dotted(value: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -1,28 +1,46 @@
 """Heads: encoded slots and features in, raw predictions out. They know nothing of adapters."""
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from peftrec.data.examples import TaskData
+from peftrec.data.examples import Examples
 from peftrec.data.planner import HeadInput
 
 # Above this many candidate-by-past scores the history head scores each example's own pairs instead of all pairs.
 ALL_PAIRS = 1 << 24
 
 
-class TowerHead(nn.Module):
+@dataclass(frozen=True)
+class HeadShape:
+    """What a head's weights depend on: the encoder's width D, the classes C (0 without), the features F, dropout."""
+
+    width: int
+    classes: int
+    features: int
+    dropout: float
+
+
+class Head(nn.Module):
+    """What every head has: a forward from HeadInput, and a start at the labels' level."""
+
+    def calibrate(self, train: Examples, loss: str) -> None:
+        """Set what the head takes from the training rows (feature scales, label level); by default nothing."""
+
+
+class TowerHead(Head):
     """Query and item towers -> logits over grades (N, C), after InferSent's matching features [u, v, |u - v|, u * v]
     (Conneau et al. 2017, arXiv:1705.02364), with the cosine of the two vectors as the pretrained model gives it."""
 
-    def __init__(self, width: int, data: TaskData, dropout: float, hidden: int = 128) -> None:
+    def __init__(self, shape: HeadShape, hidden: int = 128) -> None:
         super().__init__()
-        self.project = nn.Linear(width, hidden)
+        self.project = nn.Linear(shape.width, hidden)
         self.mlp = nn.Sequential(
-            nn.Linear(4 * hidden + 1, hidden), nn.GELU(), nn.Dropout(dropout), nn.Linear(hidden, len(data.classes))
+            nn.Linear(4 * hidden + 1, hidden), nn.GELU(), nn.Dropout(shape.dropout), nn.Linear(hidden, shape.classes)
         )
 
     def forward(self, batch: HeadInput) -> Tensor:
@@ -34,14 +52,14 @@ class TowerHead(nn.Module):
         return self.mlp(torch.cat([a, b, (a - b).abs(), a * b, cosine], -1))
 
 
-class TextHead(nn.Module):
+class TextHead(Head):
     """One encoded text or text pair -> logits over classes (N, C)."""
 
-    def __init__(self, width: int, data: TaskData, dropout: float) -> None:
+    def __init__(self, shape: HeadShape) -> None:
         super().__init__()
-        self.norm = nn.LayerNorm(width)
-        self.dropout = nn.Dropout(dropout)
-        self.out = nn.Linear(width, len(data.classes))
+        self.norm = nn.LayerNorm(shape.width)
+        self.dropout = nn.Dropout(shape.dropout)
+        self.out = nn.Linear(shape.width, shape.classes)
 
     def forward(self, batch: HeadInput) -> Tensor:
         """Logits (N, C)."""
@@ -50,7 +68,7 @@ class TextHead(nn.Module):
         return self.out(self.dropout(self.norm(batch.vectors)))[rows]
 
 
-class HistoryHead(nn.Module):
+class HistoryHead(Head):
     """Candidate item, the user's history with feedback, and features -> one number (N,).
 
     Candidate-aware attention over the history (DIN, Zhou et al. 2018, arXiv:1706.06978). Scores are computed between
@@ -58,37 +76,44 @@ class HistoryHead(nn.Module):
     instead of H vectors.
     """
 
-    def __init__(
-        self, width: int, data: TaskData, dropout: float, shift: float, scale: float, hidden: int = 64
-    ) -> None:
+    def __init__(self, shape: HeadShape, hidden: int = 64) -> None:
         super().__init__()
-        features = data.train.features
-        self.project = nn.Linear(width, hidden)
+        self.project = nn.Linear(shape.width, hidden)
         self.attend = nn.Linear(hidden, hidden)
         self.feedback = nn.Parameter(torch.zeros(2, hidden))  # of any past item, and of one liked by 1
-        self.item_bias = nn.Linear(width, 1)
+        self.item_bias = nn.Linear(shape.width, 1)
         self.mlp = nn.Sequential(
-            nn.Linear(3 * hidden + 3 + features.shape[1], 2 * hidden),
+            nn.Linear(3 * hidden + 3 + shape.features, 2 * hidden),
             nn.GELU(),
-            nn.Dropout(dropout),
+            nn.Dropout(shape.dropout),
             nn.Linear(2 * hidden, 1),
         )
         nn.init.normal_(self.feedback, std=0.02)
-        self.register_buffer("centre", torch.from_numpy(features.mean(0)))
-        self.register_buffer("spread", torch.from_numpy(features.std(0) + 1e-6))
-        # The output starts at the label's own level and scale, whatever its unit.
-        self.register_buffer("shift", torch.tensor(shift))
-        self.register_buffer("scale", torch.tensor(scale))
+        self.register_buffer("centre", torch.zeros(shape.features))
+        self.register_buffer("spread", torch.ones(shape.features))
+        self.register_buffer("shift", torch.tensor(0.0))
+        self.register_buffer("scale", torch.tensor(1.0))
 
     centre: Tensor
     spread: Tensor
     shift: Tensor
     scale: Tensor
 
+    def calibrate(self, train: Examples, loss: str) -> None:
+        """Standardise the features, and start at the best constant prediction and the labels' own scale."""
+        label = train.label.astype(np.float64)
+        self.centre.copy_(torch.from_numpy(train.features.mean(0)))
+        self.spread.copy_(torch.from_numpy(train.features.std(0) + 1e-6))
+        if loss == "bce":
+            rate = float(np.clip(label.mean(), 1e-3, 1 - 1e-3))
+            self.shift.fill_(math.log(rate / (1 - rate)))
+        else:
+            self.shift.fill_(float(np.median(label) if loss == "mae" else label.mean()))
+            self.scale.fill_(float(label.std() + 1e-6))
+
     def forward(self, batch: HeadInput) -> Tensor:
         """One number an example (N,): a logit, or a value in label units."""
-        assert batch.history is not None
-        assert batch.feedback is not None
+        assert batch.history is not None and batch.feedback is not None
         item, history, feedback = batch.slots["item"], batch.history, batch.feedback
         x = self.project(batch.vectors)  # (U, q)
         present = history >= 0  # (N, H)
@@ -112,14 +137,5 @@ class HistoryHead(nn.Module):
         if len(x) ** 2 <= ALL_PAIRS:
             table = asked @ x.T  # (U, U)
             return table.flatten()[item[:, None] * len(x) + past]
-        return torch.stack([(asked[item] * x[past[:, h]]).sum(-1) for h in range(past.shape[1])], 1)
-
-
-def history_head(width: int, data: TaskData, dropout: float, loss: str) -> HistoryHead:
-    """A history head whose first outputs are the best constant prediction under `loss`."""
-    label = data.train.label.astype(np.float64)
-    if loss == "bce":
-        rate = float(np.clip(label.mean(), 1e-3, 1 - 1e-3))
-        return HistoryHead(width, data, dropout, shift=math.log(rate / (1 - rate)), scale=1.0)
-    middle = float(np.median(label) if loss == "mae" else label.mean())
-    return HistoryHead(width, data, dropout, shift=middle, scale=float(label.std() + 1e-6))
+        columns = [(asked[item] * x[past[:, h]]).sum(-1) for h in range(past.shape[1])]
+        return torch.stack(columns, 1) if columns else x.new_zeros(past.shape)

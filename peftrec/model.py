@@ -10,11 +10,12 @@ from peftrec.adapters import attach
 from peftrec.adapters.base import adapter_name
 from peftrec.adapters.encoder import AdaptedEncoder
 from peftrec.backbone import Backbone
-from peftrec.data.examples import Dataset, Examples, TaskData
+from peftrec.data.examples import Dataset, Examples
 from peftrec.data.planner import UniqueRows
 from peftrec.data.texts import TextTable
+from peftrec.heads import Head, HeadShape
 from peftrec.losses import LOSSES, to_prediction
-from peftrec.recipe import Recipe
+from peftrec.recipe import AdapterConfig, Recipe
 from peftrec.tasks import find_kind, loss_of
 
 PREDICT_ROWS = 16_384  # examples a head scores at once outside training
@@ -23,19 +24,21 @@ PREDICT_ROWS = 16_384  # examples a head scores at once outside training
 class CoLearner(nn.Module):
     """Encoder and heads of all tasks. `losses` gives the step's task losses, `predict` one task's predictions."""
 
-    def __init__(self, encoder: AdaptedEncoder, heads: dict[str, nn.Module], losses: dict[str, str]) -> None:
+    def __init__(self, encoder: AdaptedEncoder, heads: dict[str, Head], losses: dict[str, str]) -> None:
         super().__init__()
         self.encoder = encoder
         self.heads = nn.ModuleDict({adapter_name(task): head for task, head in heads.items()})
         self.loss_names = losses
         self.tasks = list(heads)
 
-    def head(self, task: str) -> nn.Module:
+    def head(self, task: str) -> Head:
         """The task's head."""
-        return self.heads[adapter_name(task)]
+        head = self.heads[adapter_name(task)]
+        assert isinstance(head, Head)
+        return head
 
     def outputs(self, batches: dict[str, Examples]) -> dict[str, Tensor]:
-        """Raw head outputs of every task's examples. Tasks whose vectors are equal have their texts encoded together."""
+        """Raw head outputs of every task's examples. Tasks with equal vectors have their texts encoded together."""
         alike: dict[str, list[str]] = {}
         for task in batches:
             alike.setdefault(self.encoder.adapter_of(task).encodes_alike(task), []).append(task)
@@ -98,19 +101,26 @@ def _chunks(examples: Examples) -> Iterator[Examples]:
 def build_model(recipe: Recipe, backbone: Backbone, dataset: Dataset) -> CoLearner:
     """Attach every task's method and make its head, from the recipe. Random weights follow torch's global seed."""
     configs = {name: task.adapter or recipe.adapter for name, task in recipe.tasks.items()}
-    return assemble(recipe, backbone, dataset.texts, dataset.tasks, configs)
+    shapes = {
+        name: HeadShape(backbone.hidden_size, len(data.classes), data.train.features.shape[1], recipe.train.dropout)
+        for name, data in dataset.tasks.items()
+    }
+    model = assemble(recipe, backbone, dataset.texts, configs, shapes)
+    for name, data in dataset.tasks.items():
+        model.head(name).calibrate(data.train, model.loss_names[name])
+    return model
 
 
 def assemble(
-    recipe: Recipe, backbone: Backbone, texts: TextTable, data: dict[str, TaskData], configs: dict
+    recipe: Recipe,
+    backbone: Backbone,
+    texts: TextTable,
+    configs: dict[str, AdapterConfig],
+    shapes: dict[str, HeadShape],
 ) -> CoLearner:
-    """A co-learner over `texts` with the given adapter configurations."""
+    """A co-learner over `texts` with the given adapter configurations and head shapes."""
     adapters = attach(backbone, configs)
     encoder = AdaptedEncoder(backbone, texts, adapters, recompute=recipe.train.gradient_checkpointing)
-    heads, losses = {}, {}
-    for name, task in recipe.tasks.items():
-        losses[name] = loss_of(task)
-        heads[name] = find_kind(task.kind).head(
-            backbone.hidden_size, data[name], recipe.train.dropout, task, losses[name]
-        )
+    heads = {name: find_kind(task.kind).head(shapes[name], task) for name, task in recipe.tasks.items()}
+    losses = {name: loss_of(task) for name, task in recipe.tasks.items()}
     return CoLearner(encoder, heads, losses).to(backbone.device)

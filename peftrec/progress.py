@@ -25,3 +25,8 @@ def track_rows(groups: Iterable[np.ndarray], total: int, what: str) -> Iterator[
         for group in groups:
             yield group
             shown.update(len(group))
+
+
+def note(line: str) -> None:
+    """One line for the user on stderr, above any bar."""
+    tqdm.write(line, file=sys.stderr)

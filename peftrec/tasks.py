@@ -1,17 +1,14 @@
-"""Task kinds: how a kind's examples are built, which losses and head it has, how it is measured. `KINDS` is the one place
-to add one."""
+"""Task kinds: how examples are built, which losses and head, how it is measured. `KINDS` is where to add one."""
 
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from torch import nn
-
 from peftrec.data.builders import Builder, build_dataset, classification, interest, match_query, next_gap, regression
-from peftrec.data.examples import Dataset, TaskData
+from peftrec.data.examples import Dataset
 from peftrec.data.tables import load_tables
-from peftrec.heads import TextHead, TowerHead, history_head
+from peftrec.heads import Head, HeadShape, HistoryHead, TextHead, TowerHead
 from peftrec.recipe import Recipe, TaskConfig, UserError, nearest
 
 _CLASSES = ("accuracy", "macro_f1", "log_loss")
@@ -23,29 +20,29 @@ class Kind:
     """One kind of task.
 
     build    tables -> TaskData
-    head     (width, data, dropout, task, loss) -> module taking a HeadInput
+    head     (shape, task) -> Head
     metrics  loss -> names in `metrics.METRICS`; its keys are the losses the kind takes, the first is the default
     priors   names in `priors.PRIORS`
     ranks    whether the full catalogue is ranked for the test report
     """
 
     build: Builder
-    head: Callable[[int, TaskData, float, TaskConfig, str], nn.Module]
+    head: Callable[[HeadShape, TaskConfig], Head]
     metrics: dict[str, tuple[str, ...]]
     priors: tuple[str, ...]
     ranks: bool = False
 
 
-def _match_head(width: int, data: TaskData, dropout: float, task: TaskConfig, loss: str) -> nn.Module:
-    return TextHead(width, data, dropout) if task.input == "joint" else TowerHead(width, data, dropout)
+def _match_head(shape: HeadShape, task: TaskConfig) -> Head:
+    return TextHead(shape) if task.input == "joint" else TowerHead(shape)
 
 
-def _text_head(width: int, data: TaskData, dropout: float, task: TaskConfig, loss: str) -> nn.Module:
-    return TextHead(width, data, dropout)
+def _text_head(shape: HeadShape, task: TaskConfig) -> Head:
+    return TextHead(shape)
 
 
-def _history_head(width: int, data: TaskData, dropout: float, task: TaskConfig, loss: str) -> nn.Module:
-    return history_head(width, data, dropout, loss)
+def _history_head(shape: HeadShape, task: TaskConfig) -> Head:
+    return HistoryHead(shape)
 
 
 KINDS: dict[str, Kind] = {

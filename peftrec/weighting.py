@@ -8,7 +8,7 @@ from torch import Tensor
 
 from peftrec.recipe import Recipe, UserError, WeightingConfig, nearest
 
-# Losses (T,) in recipe order -> weights (T,), detached. Made once a run from the tasks' static lambdas (T,) and options.
+# Losses (T,) in recipe order -> weights (T,), detached. Made once a run from the static lambdas (T,) and options.
 Weighting = Callable[[Tensor], Tensor]
 
 

@@ -60,8 +60,8 @@ class Adapter(nn.Module, ABC):
         """Write the task's complete adapter (shared and private composed) as adapter_config.json and safetensors."""
 
     @abstractmethod
-    def load(self, task: str, folder: Path) -> None:
-        """Fill the task's private part from a folder that `save` wrote; the sharing mode must be private."""
+    def load(self, owner: str, folder: Path) -> None:
+        """Fill an owner's part from a folder that `save` wrote: a task's (sharing private) or the shared one."""
 
 
 class LayerAdapter(Adapter):
@@ -100,7 +100,7 @@ def chosen_layers(config: AdapterConfig, count: int) -> list[int]:
 
 
 def take_options(method: str, given: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
-    """`defaults` overlaid with `given`; an unknown option is an error that names the nearest. For methods of our own."""
+    """`defaults` overlaid with `given`, for methods of our own; an unknown option is an error naming the nearest."""
     from peftrec.recipe import nearest
 
     for name, value in given.items():

@@ -58,7 +58,7 @@ class AdaptedEncoder(nn.Module):
     def update(self, track: Track | None = None) -> None:
         """Tokenise texts added since, and compute the frozen part of every row not computed yet."""
         self.texts.tokenize(self.backbone.tokenizer, self.backbone.config.max_length, self.backbone.pad_id)
-        self._activate(None)
+        self.activate(None)
         for cache in self._caches.values():
             cache.update(track)
 
@@ -83,7 +83,7 @@ class AdaptedEncoder(nn.Module):
         states = self._caches["layer"].token_states(rows) if "layer" in self._caches else None
 
         def run(states: Tensor | None) -> Tensor:
-            self._activate(task)  # here, because recomputation may come after another task was active
+            self.activate(task)  # here, because recomputation may come after another task was active
             hidden = adapter.run(task, ids, mask, types, states, self.trunk)
             return self.backbone.pool(hidden, mask).float()
 
@@ -91,7 +91,8 @@ class AdaptedEncoder(nn.Module):
             return checkpoint(run, states, use_reentrant=False)
         return run(states)
 
-    def _activate(self, task: str | None) -> None:
+    def activate(self, task: str | None) -> None:
+        """Let the task's modules, and no others, take part in the next forward; None: the plain backbone."""
         for adapter in self.adapters:
             if isinstance(adapter, LayerAdapter):
                 adapter.activate(task if task is not None and task in adapter.tasks else None)

@@ -42,12 +42,12 @@ class HeadOnly(PooledAdapter):
         described = {"peft_type": "PEFTREC_HEAD_ONLY", "base_model_name_or_path": self.backbone.config.name}
         (folder / "adapter_config.json").write_text(json.dumps(described, indent=2, sort_keys=True))
 
-    def load(self, task: str, folder: Path) -> None:
+    def load(self, owner: str, folder: Path) -> None:
         """Nothing to load."""
 
 
 class FullFineTuning(LayerAdapter):
-    """All of the backbone's weights are trained, for all tasks together; a copy a task is what single-task runs give."""
+    """All of the backbone's weights are trained, by all tasks together."""
 
     def __init__(self, backbone: Backbone, config: AdapterConfig, tasks: list[str], shared: str = SHARED) -> None:
         super().__init__(backbone, config, tasks, shared)
@@ -55,11 +55,11 @@ class FullFineTuning(LayerAdapter):
             raise UserError(f"adapter.options: full has none; found {sorted(config.options)}")
         if config.sharing != "shared":
             raise UserError(
-                f"adapter.sharing: full fine-tuning has one backbone for all tasks: sharing: shared; found {config.sharing}. "
+                f"adapter.sharing: full has one backbone for all tasks: sharing: shared; found {config.sharing}. "
                 "For a fully tuned backbone a task, train each task in a run of its own"
             )
         if config.layers != "all":
-            raise UserError(f"adapter.layers: full fine-tuning trains every layer: layers: all; found {config.layers}")
+            raise UserError(f"adapter.layers: full trains every layer: layers: all; found {config.layers}")
         if backbone.config.quantize is not None:
             raise UserError(f"adapter.method: full cannot train {backbone.config.quantize} weights; set quantize: null")
         backbone.model.requires_grad_(True)
@@ -92,7 +92,7 @@ class FullFineTuning(LayerAdapter):
         described = {"peft_type": "PEFTREC_FULL", "base_model_name_or_path": self.backbone.config.name}
         (folder / "adapter_config.json").write_text(json.dumps(described, indent=2, sort_keys=True))
 
-    def load(self, task: str, folder: Path) -> None:
+    def load(self, owner: str, folder: Path) -> None:
         """Replace the backbone's weights."""
         missing, unexpected = self.backbone.model.load_state_dict(
             load_file(folder / "adapter_model.safetensors"), strict=False

@@ -23,7 +23,7 @@ State = dict[str, Tensor]
 
 
 class PeftAdapter(LayerAdapter):
-    """Any PEFT method whose tuner lives in the layers (LoRA, IA3, ...). `options` go to PEFT's config class unchanged."""
+    """A PEFT method whose tuner lives in the layers (LoRA, IA3, ...). `options` go to PEFT's config class."""
 
     def __init__(
         self, backbone: Backbone, config: AdapterConfig, tasks: list[str], shared: str = SHARED, kind: str = "LORA"
@@ -91,13 +91,13 @@ class PeftAdapter(LayerAdapter):
         save_file({k: v.contiguous() for k, v in state.items()}, folder / "adapter_model.safetensors", {"format": "pt"})
         (folder / "adapter_config.json").write_text(json.dumps(described, indent=2, sort_keys=True, default=_plain))
 
-    def load(self, task: str, folder: Path) -> None:
-        """Rebuild the task's adapter from its own folder, whatever rank composing gave it."""
+    def load(self, owner: str, folder: Path) -> None:
+        """Rebuild the owner's adapter from its own folder, whatever rank composing gave it."""
         from peft import PeftConfig, get_peft_model, set_peft_model_state_dict
 
         config = PeftConfig.from_pretrained(str(folder))
         config.inference_mode = False
-        name = adapter_name(task)
+        name = adapter_name(owner)
         if self.backbone.peft is None:
             self.backbone.peft = get_peft_model(self.backbone.model, config, name)
         else:
@@ -105,8 +105,8 @@ class PeftAdapter(LayerAdapter):
                 self.model.delete_adapter(name)
             self.model.add_adapter(name, config)
         state = load_file(folder / "adapter_model.safetensors")
-        outcome = set_peft_model_state_dict(self.model, state, adapter_name=name)
-        held = len(self.parameters_of(task))
+        outcome: Any = set_peft_model_state_dict(self.model, state, adapter_name=name)
+        held = len(self.parameters_of(owner))
         if outcome.unexpected_keys or held != len(state):
             raise UserError(f"{folder}: {len(state)} adapter tensors do not fit the backbone, which takes {held}")
 
@@ -132,8 +132,9 @@ class PeftAdapter(LayerAdapter):
 def peft_config(kind: str, config: AdapterConfig, backbone: Backbone, layers: list[int]) -> Any:
     """PEFT's configuration object with its targets written out as full module paths inside the chosen layers."""
     from peft import PEFT_TYPE_TO_CONFIG_MAPPING as CONFIGS
+    from peft import PeftType
 
-    cls = CONFIGS[kind]
+    cls: Any = CONFIGS[PeftType(kind)]
     known = [f for f in cls.__dataclass_fields__ if f != "peft_type"]
     for name in config.options:
         if name not in known:
@@ -162,9 +163,7 @@ def _targets(made: Any, backbone: Backbone, layers: list[int]) -> list[str]:
     made.target_modules = wanted if isinstance(wanted, str) else set(wanted)
     found = [path for path in inside if check_target_module_exists(made, path)]
     if not found:
-        raise UserError(
-            f"adapter.options.target_modules: none of {wanted} is in layers {layers}; there are {inside[:8]}"
-        )
+        raise UserError(f"adapter.options.target_modules: none of {wanted} is in layers {layers}: {inside[:8]}")
     return found
 
 
@@ -211,7 +210,7 @@ def _plain(value: Any) -> Any:
 
 
 def compose_lora(parts: list[State], scales: list[dict[str, float]]) -> tuple[State, dict[str, Any]]:
-    """Several LoRAs as one: A stacked, scale x B beside each other, rank the sum, alpha = rank so that its scale is 1."""
+    """Several LoRAs as one: A stacked, scale x B side by side, rank the sum, alpha = rank: scale 1."""
     state: State = {}
     ranks: dict[str, int] = {}
     for key in parts[0]:
@@ -223,9 +222,7 @@ def compose_lora(parts: list[State], scales: list[dict[str, float]]) -> tuple[St
         elif ".lora_B." in key:
             state[key] = torch.cat([t * scale[path] for t, scale in zip(tensors, scales, strict=True)], 1)
         else:
-            raise UserError(
-                f"adapter.sharing: shared+private cannot compose {key.split('.')[-1]}; choose private or shared"
-            )
+            raise UserError(f"adapter.sharing: cannot compose {key.split('.')[-1]}; choose private or shared")
     rank = max(ranks.values())
     pattern = {path: r for path, r in ranks.items() if r != rank}
     changes = {"r": rank, "lora_alpha": rank, "use_rslora": False, "rank_pattern": pattern, "alpha_pattern": pattern}

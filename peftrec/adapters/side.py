@@ -52,8 +52,8 @@ class Ladder(nn.Module):
 
 
 class SideAdapter(PooledAdapter):
-    """`shared`: one ladder and gates for all tasks; `private`: a ladder and gates a task; `shared+private`: one ladder,
-    gates a task. `layers` chooses the rungs (the embedding output comes with `all`)."""
+    """`shared`: one ladder and gates for all tasks; `private`: a ladder and gates a task; `shared+private`:
+    one ladder, gates a task. `layers` chooses the rungs (the embedding output comes with `all`)."""
 
     def __init__(self, backbone: Backbone, config: AdapterConfig, tasks: list[str], shared: str = SHARED) -> None:
         super().__init__(backbone, config, tasks, shared)
@@ -83,7 +83,7 @@ class SideAdapter(PooledAdapter):
         return ladder, self.gates[shared if shared in self.gates else private]
 
     def parameters_of(self, owner: str) -> dict[str, nn.Parameter]:
-        """The ladder's and the gates' parameters that the owner has."""
+        """The ladder and gates that the owner has."""
         name = adapter_name(owner)
         found = dict(self.ladders[name].named_parameters()) if name in self.ladders else {}
         return found | ({"gates": self.gates[name]} if name in self.gates else {})
@@ -103,10 +103,10 @@ class SideAdapter(PooledAdapter):
         save_file(tensors, folder / "adapter_model.safetensors")
         (folder / "adapter_config.json").write_text(json.dumps(described, indent=2, sort_keys=True))
 
-    def load(self, task: str, folder: Path) -> None:
-        """Fill the task's private ladder and gates."""
+    def load(self, owner: str, folder: Path) -> None:
+        """Fill the owner's ladder and gates."""
         tensors = load_file(folder / "adapter_model.safetensors")
-        ladder, gates = self._parts(task)
+        ladder, gates = self._parts(owner)
         with torch.no_grad():
             gates.copy_(tensors.pop("gates"))
         ladder.load_state_dict(tensors)

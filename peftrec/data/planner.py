@@ -1,4 +1,4 @@
-"""What is encoded in a step: the unique texts, in length buckets under a token budget, and where each slot finds them."""
+"""What a step encodes: the unique texts, in length buckets under a token budget, and where each slot finds them."""
 
 from dataclasses import dataclass
 
@@ -58,7 +58,7 @@ class UniqueRows:
 def buckets(lengths: np.ndarray, token_budget: int) -> list[np.ndarray]:
     """Cut 0..U-1 into groups of similar length, each holding at most `token_budget` tokens with its padding.
 
-    A single text longer than the budget is a group of its own. Longest first, so that memory peaks at once or not at all.
+    A single text longer than the budget is a group of its own. Longest first: memory peaks at once.
     """
     order = np.argsort(-lengths, kind="stable")
     groups, start = [], 0
@@ -72,8 +72,8 @@ def buckets(lengths: np.ndarray, token_budget: int) -> list[np.ndarray]:
 class RowStream:
     """The order in which one task's rows are trained on: a pure function of (seed, task number, position).
 
-    Position p is row permutation(seed, task, p // N)[p % N]: each pass over the N rows has its own permutation. Nothing
-    else is state, so a run continued at any step sees the rows it would have seen.
+    Position p is row permutation(seed, task, p // N)[p % N]: each pass over the N rows has its own permutation. There
+    is no other state, so a run continued at any step sees the rows it would have seen.
     """
 
     def __init__(self, rows: int, per_epoch: int, steps_per_epoch: int, seed: int, task: int) -> None:
@@ -81,9 +81,13 @@ class RowStream:
         self._key = (seed, task)
         self._passes: dict[int, np.ndarray] = {}
 
+    def rows_until(self, step: int) -> int:
+        """How many rows are given before optimiser step `step`."""
+        return step * self.per_epoch // self.steps
+
     def step(self, number: int) -> np.ndarray:
-        """Row numbers of optimiser step `number`, counted over all epochs; an epoch's rows are spread evenly over it."""
-        first, last = (n * self.per_epoch // self.steps for n in (number, number + 1))
+        """Row numbers of optimiser step `number`, counted over all epochs; its epoch's rows are spread evenly."""
+        first, last = self.rows_until(number), self.rows_until(number + 1)
         positions = np.arange(first, last)
         taken = [
             self._pass(int(p))[positions[positions // self.rows == p] % self.rows]

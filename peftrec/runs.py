@@ -1,0 +1,156 @@
+"""What a run folder holds, and how a model comes back from it.
+
+run.yaml              the complete recipe; `peftrec train run.yaml` repeats the run
+model.json            backbone digest; each task's slots, classes, features
+adapters/<task>/      adapter_config.json, adapter_model.safetensors: shared and private composed
+heads/<task>.safetensors
+catalogue.parquet     item ids and texts, and log.parquet, who did what when: for recommending by user
+report.json  metrics.jsonl  manifest.json
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from safetensors.torch import load_file, save_file
+
+from peftrec.backbone import load_backbone
+from peftrec.checkpoint import read_json, to_json, verify_run, write_json
+from peftrec.data.examples import Dataset, Log
+from peftrec.data.texts import TextTable
+from peftrec.heads import HeadShape
+from peftrec.model import CoLearner, assemble
+from peftrec.recipe import Recipe, UserError, dump_recipe, make_recipe, parse_yaml
+
+
+@dataclass(frozen=True)
+class LoadedRun:
+    """A trained model and what it was trained on.
+
+    tasks      name -> {"slots", "history", "classes", "features"}
+    item_ids   the catalogue; item i is row item_rows[i] of the model's text table
+    user_ids   users of the log, in user-number order
+    logs       task -> its Log, for tasks with histories
+    """
+
+    recipe: Recipe
+    model: CoLearner
+    tasks: dict[str, dict[str, Any]]
+    item_ids: list[str]
+    item_rows: np.ndarray
+    user_ids: list[str]
+    logs: dict[str, Log]
+
+
+def save_run(
+    folder: Path,
+    recipe: Recipe,
+    dataset: Dataset,
+    model: CoLearner,
+    report: dict[str, Any],
+    history: list[dict[str, Any]],
+) -> None:
+    """Write everything but the manifest into `folder`; `report["cost"]` gains the bytes of the adapters."""
+    (folder / "run.yaml").write_text(dump_recipe(recipe), encoding="utf-8")
+    described = {
+        name: {
+            "slots": list(data.train.slots),
+            "history": data.train.log is not None,
+            "classes": data.classes,
+            "features": data.feature_names,
+        }
+        for name, data in dataset.tasks.items()
+    }
+    write_json(folder / "model.json", {"backbone_digest": model.encoder.backbone.digest, "tasks": described})
+    (folder / "heads").mkdir()
+    for task in model.tasks:
+        adapter = folder / "adapters" / task
+        model.encoder.adapter_of(task).save(task, adapter)
+        tensors = {name: t.detach().cpu().contiguous() for name, t in model.head(task).state_dict().items()}
+        save_file(tensors, folder / "heads" / f"{task}.safetensors")
+        sizes = report["cost"].setdefault("adapter_bytes", {})
+        sizes[task] = sum(f.stat().st_size for f in adapter.iterdir())
+    _save_catalogue(folder, dataset)
+    write_json(folder / "report.json", report)
+    (folder / "metrics.jsonl").write_text("".join(to_json(line, indent=None) + "\n" for line in history))
+
+
+def _save_catalogue(folder: Path, dataset: Dataset) -> None:
+    texts = [dataset.texts.texts[row] for row in dataset.item_rows]
+    pq.write_table(
+        pa.table({"id": pa.array(dataset.item_ids, pa.string()), "text": texts}), folder / "catalogue.parquet"
+    )
+    logs = {name: data.train.log for name, data in dataset.tasks.items() if data.train.log is not None}
+    if logs:
+        first = next(iter(logs.values()))
+        user = np.repeat(np.arange(len(dataset.user_ids)), np.diff(first.user_start))
+        columns = {"user": pa.array(dataset.user_ids, pa.string()).take(pa.array(user)).dictionary_encode()}
+        columns |= {"item": pa.array(first.items), "time": pa.array(first.times)}
+        columns |= {f"feedback {name}": pa.array(log.feedback) for name, log in logs.items()}
+        pq.write_table(pa.table(columns), folder / "log.parquet")
+
+
+def load_run(folder: Path, backbone: str | None = None) -> LoadedRun:
+    """Verify a run and rebuild its model; nothing is trained and no data file of the recipe is read.
+
+    `backbone` names another place of the same weights. Raises UserError for a damaged run, or weights that differ from
+    those the run was trained on.
+    """
+    verify_run(folder)
+    recipe = make_recipe(parse_yaml((folder / "run.yaml").read_text(encoding="utf-8"), str(folder / "run.yaml")))
+    if backbone is not None:
+        recipe = recipe.model_copy(update={"backbone": recipe.backbone.model_copy(update={"name": backbone})})
+    described = read_json(folder / "model.json")
+    base = load_backbone(recipe.backbone)
+    if base.digest != described["backbone_digest"]:
+        raise UserError(
+            f"{folder}: trained on a backbone with digest {described['backbone_digest'][:12]}, but {base.origin} has "
+            f"{base.digest[:12]}; name the original weights with --backbone"
+        )
+    texts = TextTable()
+    catalogue = pq.read_table(folder / "catalogue.parquet")
+    item_rows = np.array([texts.add(text) for text in catalogue["text"].to_pylist()], np.int32)
+    model = _rebuild(folder, recipe, base, texts, described["tasks"])
+    user_ids, logs = _load_logs(folder, item_rows)
+    return LoadedRun(recipe, model, described["tasks"], catalogue["id"].to_pylist(), item_rows, user_ids, logs)
+
+
+def _rebuild(folder: Path, recipe: Recipe, base: Any, texts: TextTable, tasks: dict[str, dict[str, Any]]) -> CoLearner:
+    configs = {}
+    for name, task in recipe.tasks.items():
+        config = task.adapter or recipe.adapter
+        # The files hold shared and private composed, so a task's part is all there is to load.
+        sharing = "shared" if config.sharing == "shared" else "private"
+        configs[name] = config.model_copy(update={"sharing": sharing})
+    shapes = {n: HeadShape(base.hidden_size, len(t["classes"]), len(t["features"]), 0.0) for n, t in tasks.items()}
+    model = assemble(recipe, base, texts, configs, shapes)
+    loaded = set()
+    for name in model.tasks:
+        adapter = model.encoder.adapter_of(name)
+        for owner in adapter.owners_of(name):
+            if owner not in loaded:
+                adapter.load(owner, folder / "adapters" / name)
+                loaded.add(owner)
+        model.head(name).load_state_dict(load_file(folder / "heads" / f"{name}.safetensors"))
+    return model.eval()
+
+
+def _load_logs(folder: Path, item_rows: np.ndarray) -> tuple[list[str], dict[str, Log]]:
+    if not (folder / "log.parquet").exists():
+        return [], {}
+    table = pq.read_table(folder / "log.parquet")
+    users = table["user"].combine_chunks()
+    if isinstance(users, pa.ChunkedArray):
+        users = users.chunk(0)
+    codes = users.indices.to_numpy()
+    start = np.append(np.flatnonzero(np.diff(codes, prepend=-1)), len(codes)).astype(np.int64)
+    items = table["item"].to_numpy()
+    names = [name.removeprefix("feedback ") for name in table.column_names if name.startswith("feedback ")]
+    logs = {
+        name: Log(item_rows[items], items, table["time"].to_numpy(), start, table[f"feedback {name}"].to_numpy())
+        for name in names
+    }
+    return users.dictionary.to_pylist(), logs

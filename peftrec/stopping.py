@@ -1,0 +1,66 @@
+"""Early stopping: remember the best epoch's weights by a validation score, and put them back at the end."""
+
+import torch
+from torch import nn
+
+from peftrec.metrics import METRICS
+from peftrec.recipe import Recipe, UserError, nearest
+from peftrec.tasks import find_kind, loss_of
+
+Scores = dict[str, dict[str, float | None]]  # task -> metric -> value
+
+# The metric that equals a task's loss on the validation rows, and the power it is raised to.
+_AS_LOSS = {"cross_entropy": ("log_loss", 1), "bce": ("log_loss", 1), "mae": ("mae", 1), "mse": ("rmse", 2)}
+
+
+class BestEpoch:
+    """Watches `train.early_stopping.metric`, by default the weighted sum of the tasks' validation losses.
+
+    Without `early_stopping` it never stops and restores nothing. Raises UserError for a metric that no task has, or
+    when there is no validation split to watch.
+    """
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.recipe, config = recipe, recipe.train.early_stopping
+        self.patience = config.patience if config else 0
+        self.metric = config.metric if config else None
+        self.best, self.waited = float("-inf"), 0
+        self.weights: dict[str, torch.Tensor] = {}
+        if config and recipe.data.split.kind != "given" and recipe.data.split.valid == 0:
+            raise UserError("train.early_stopping: needs validation rows; found data.split.valid: 0")
+        if self.metric is not None:
+            known = [f"{n}.{m}" for n, t in recipe.tasks.items() for m in find_kind(t.kind).metrics[loss_of(t)]]
+            if self.metric not in known:
+                raise UserError(
+                    f"train.early_stopping.metric: {self.metric!r} is no task.metric; {nearest(self.metric, known)}"
+                )
+
+    def stop_after(self, scores: Scores, trainable: dict[str, nn.Parameter]) -> bool:
+        """Take an epoch's validation scores; true when the patience is used up."""
+        if not self.patience:
+            return False
+        value = self._value(scores)
+        if value > self.best:
+            self.best, self.waited = value, 0
+            self.weights = {name: p.detach().clone() for name, p in trainable.items()}
+        else:
+            self.waited += 1
+        return self.waited >= self.patience
+
+    @torch.no_grad()
+    def restore(self, trainable: dict[str, nn.Parameter]) -> None:
+        """Put the best epoch's weights back."""
+        for name, value in self.weights.items():
+            trainable[name].copy_(value)
+
+    def _value(self, scores: Scores) -> float:
+        """The watched score, higher is better; an undefined one never wins."""
+        if self.metric is not None:
+            task, metric = self.metric.split(".", 1)
+            found = scores.get(task, {}).get(metric)
+            return float("-inf") if found is None else found * (1 if METRICS[metric].higher else -1)
+        total = 0.0
+        for name, values in scores.items():
+            metric, power = _AS_LOSS[loss_of(self.recipe.tasks[name])]
+            total -= self.recipe.tasks[name].weight * float(values[metric] or 0) ** power
+        return total
