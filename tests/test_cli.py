@@ -1,0 +1,359 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+import types
+import warnings
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from peftrec.checkpoint import write_json, write_run
+from peftrec.cli import app
+from peftrec.recipe import UserError
+from peftrec.shipped import recipe_files
+
+VERBS = ["check", "compare", "evaluate", "export", "methods", "predict", "recipes", "recommend", "train"]
+REPORT = {
+    "tasks": {
+        "interest": {"n": 3, "metrics": {"auc": 0.75}, "intervals": {}, "priors": {}, "gains": {}, "undefined": {}}
+    },
+    "cost": {"train_seconds": 2.5, "peak_memory_mb": 900.0},
+    "environment": {"python": "3"},
+}
+
+
+def peftrec(*arguments):
+    return CliRunner().invoke(app, [str(a) for a in arguments])
+
+
+def put(monkeypatch, name, **functions):
+    """Stand-ins for the functions that a verb calls; the verbs themselves are under test here."""
+    module = types.ModuleType(f"peftrec.{name}")
+    module.__dict__.update(functions)
+    monkeypatch.setitem(sys.modules, f"peftrec.{name}", module)
+
+
+def make_run(folder, report=REPORT):
+    with write_run(folder) as temporary:
+        write_json(temporary / "report.json", report)
+        (temporary / "adapters" / "interest").mkdir(parents=True)
+        write_json(temporary / "adapters" / "interest" / "adapter_config.json", {"peft_type": "LORA"})
+    return folder
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("backbone: {name: m}\ndata: {source: s}\ntasks: {interest: {kind: interest}}\n")
+    return path
+
+
+def test_help_lists_every_verb_and_every_verb_has_help():
+    shown = peftrec("--help")
+    assert shown.exit_code == 0
+    listed = shown.stdout.partition("Commands:")[2]
+    assert sorted(line.split()[0] for line in listed.splitlines() if line.startswith("  ")) == VERBS
+    for verb in VERBS:
+        assert peftrec(verb, "--help").exit_code == 0
+
+
+def test_the_version_is_the_package_s():
+    assert peftrec("--version").stdout == "peftrec 0.1.0\n"
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["recipes"], ["train", "no-such-recipe"]])
+def test_what_needs_no_torch_does_not_import_it(arguments):
+    script = textwrap.dedent(f"""
+        import sys
+        from peftrec.cli import main
+        sys.argv = ["peftrec", *{arguments!r}]
+        try:
+            main()
+        finally:
+            heavy = {{"torch", "transformers", "peft", "datasets", "numpy", "pandas", "sklearn"}} & set(sys.modules)
+            sys.stderr.write(f"heavy: {{sorted(heavy)}}")
+    """)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.stderr.endswith("heavy: []")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["train"],
+        ["trian"],
+        ["train", "x", "--nope"],
+        ["recommend", "r", "--task", "t", "-k", "0"],
+        ["evaluate", "r", "--split", "all"],
+        ["compare"],
+    ],
+)
+def test_a_usage_mistake_is_status_2_on_stderr(arguments):
+    done = peftrec(*arguments)
+    assert done.exit_code == 2
+    assert done.stdout == ""
+    assert "Error: " in done.stderr
+
+
+def test_recipes_lists_what_the_package_carries():
+    listed = json.loads(peftrec("recipes", "--json").stdout)
+    assert [row["name"] for row in listed] == list(recipe_files())
+    assert all(row["what"] for row in listed)
+    shown = peftrec("recipes").stdout.splitlines()
+    assert len(shown) == len(listed) + 1
+    for row in listed:
+        assert any(line.startswith(row["name"]) and row["what"] in line for line in shown)
+
+
+def test_recipes_cp_copies_once(tmp_path):
+    target = tmp_path / "mine.yaml"
+    done = peftrec("recipes", "cp", "movielens-100k", target)
+    assert (done.exit_code, done.stdout) == (0, f"{target}\n")
+    assert target.read_bytes() == recipe_files()["movielens-100k"].read_bytes()
+    target.write_text("changed")
+    again = peftrec("recipes", "cp", "movielens-100k", target)
+    assert (again.exit_code, again.stdout) == (2, "")
+    assert again.stderr == f"peftrec: {target}: exists already; name another file\n"
+    assert target.read_text() == "changed"
+
+
+def test_recipes_cp_goes_here_or_into_a_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    assert peftrec("recipes", "cp", "movielens-100k").stdout == "movielens-100k.yaml\n"
+    assert peftrec("recipes", "cp", "movielens-100k", "folder").stdout == "folder/movielens-100k.yaml\n"
+    unknown = peftrec("recipes", "cp", "movielens-10k")
+    assert unknown.stderr == "peftrec: movielens-10k: no shipped recipe; did you mean 'movielens-100k'?\n"
+    nowhere = peftrec("recipes", "cp", "movielens-100k", "nowhere/x.yaml")
+    assert nowhere.stderr == "peftrec: nowhere/x.yaml: cannot be written: No such file or directory\n"
+    assert (unknown.exit_code, nowhere.exit_code) == (2, 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("movielens-10k", "neither a file nor a shipped recipe; did you mean 'movielens-100k'?"),
+        ("nowhere.yaml", "no such recipe file; `peftrec recipes` lists"),
+        ("folder/nowhere", "no such recipe file; `peftrec recipes` lists"),
+    ],
+)
+def test_an_unknown_recipe_is_refused(name, message):
+    done = peftrec("train", name)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"peftrec: {name}: {message}")
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_mistake_in_the_recipe_or_an_override_is_status_2(recipe):
+    done = peftrec("check", recipe, "train.batch_size=0", "train.epoch=3")
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert done.stderr == (
+        f"peftrec: {recipe}: train.batch_size: Input should be greater than or equal to 1; found 0\n"
+        f"{recipe}: train.epoch: unknown key; did you mean 'epochs'?\n"
+    )
+
+
+def test_train_hands_on_recipe_overrides_folder_and_name(recipe, tmp_path, monkeypatch):
+    calls = []
+
+    def train(recipe, run, name):
+        calls.append((recipe, run, name))
+        return make_run(run or tmp_path / "default")
+
+    put(monkeypatch, "train", train=train)
+    done = peftrec("train", recipe, "train.epochs=9", "--run", tmp_path / "one", "--json")
+    assert done.exit_code == 0
+    assert json.loads(done.stdout) == {"run": str(tmp_path / "one"), **REPORT}
+    assert "auc" in (shown := peftrec("train", "movielens-100k").stdout)
+    assert str(tmp_path / "default") in shown
+    (first, *given), (_, *defaults) = calls
+    assert first.train.epochs == 9
+    assert given == [tmp_path / "one", "mine"]
+    assert defaults == [None, "movielens-100k"]
+
+
+def test_check_prints_a_table_or_json(recipe, monkeypatch):
+    put(monkeypatch, "train", check=lambda recipe: {"parameters": {"trained": 10, "total": 1000}, "why": "[a]"})
+    assert peftrec("check", recipe).stdout.split() == [
+        "parameters.trained",
+        "10",
+        "parameters.total",
+        "1000",
+        "why",
+        "[a]",
+    ]
+    assert json.loads(peftrec("check", recipe, "--json").stdout)["why"] == "[a]"
+
+
+def test_evaluate_takes_the_split(tmp_path, monkeypatch):
+    put(monkeypatch, "evaluation", evaluate_run=lambda run, split: {**REPORT, "split": split, "run": str(run)})
+    assert json.loads(peftrec("evaluate", "r", "--json").stdout)["split"] == "test"
+    assert json.loads(peftrec("evaluate", "r", "--json", "--split", "valid").stdout)["split"] == "valid"
+    assert "0.75" in peftrec("evaluate", "r").stdout
+
+
+class Predictor:
+    """Stands in for the trained one: answers with what it was asked."""
+
+    @classmethod
+    def load(cls, run):
+        if not Path(run).exists():
+            raise UserError(f"{run}: no such run folder")
+        return cls()
+
+    def predict(self, task, rows):
+        return [{"task": task, "score": row.get("x", float("nan"))} for row in rows]
+
+    def recommend(self, task, user=None, history=None, k=10):
+        return [{"item": str(rank), "asked": [task, user, history]} for rank in range(k)]
+
+
+def test_predict_reads_and_writes_json_lines_in_order(tmp_path, monkeypatch):
+    put(monkeypatch, "predictor", Predictor=Predictor)
+    rows, out = tmp_path / "rows.jsonl", tmp_path / "out.jsonl"
+    rows.write_text('{"x": 2}\n\n{"x": 1}\n{}\n')
+    expected = '{"task": "t", "score": 2}\n{"task": "t", "score": 1}\n{"task": "t", "score": null}\n'
+    assert peftrec("predict", tmp_path, "--task", "t", "--input", rows).stdout == expected
+    done = peftrec("predict", tmp_path, "--task", "t", "--input", rows, "--output", out)
+    assert (done.exit_code, done.stdout, out.read_text()) == (0, "", expected)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"x": 1}\n{"x": \n', "line 2: not JSON: "),
+        ('{"x": 1}\n[1]\n', "line 2: a row is a JSON object, found [1]"),
+        (None, "cannot be read: "),
+    ],
+)
+def test_predict_names_the_line_that_is_wrong(tmp_path, monkeypatch, text, message):
+    put(monkeypatch, "predictor", Predictor=Predictor)
+    rows, out = tmp_path / "rows.jsonl", tmp_path / "out.jsonl"
+    if text is not None:
+        rows.write_text(text)
+    done = peftrec("predict", tmp_path, "--task", "t", "--input", rows, "--output", out)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert message in done.stderr
+    assert done.stderr.startswith(f"peftrec: {rows}")
+    assert not out.exists()
+
+
+def test_recommend_is_for_a_user_or_for_a_history(tmp_path, monkeypatch):
+    put(monkeypatch, "predictor", Predictor=Predictor)
+
+    def asked(*arguments):
+        done = peftrec("recommend", tmp_path, "--task", "t", "--json", *arguments)
+        return [row["asked"] for row in json.loads(done.stdout)]
+
+    assert asked("--user", "7") == [["t", "7", None]] * 10
+    assert asked("--history", "a,b", "-k", "2") == [["t", None, ["a", "b"]]] * 2
+    assert asked("--history", "", "-k", "1") == [["t", None, []]]
+    for arguments in ([], ["--user", "7", "--history", "a"]):
+        done = peftrec("recommend", tmp_path, "--task", "t", *arguments)
+        assert (done.exit_code, done.stderr) == (2, "peftrec: recommend: give one of --user and --history\n")
+
+
+def test_compare_puts_runs_side_by_side(tmp_path):
+    one = make_run(tmp_path / "one")
+    two = make_run(tmp_path / "two", {"tasks": {"time": {"metrics": {"mae": 1.5}}}, "cost": {"train_seconds": 9.0}})
+    lines = [line.split() for line in peftrec("compare", one, two).stdout.splitlines()]
+    assert lines == [
+        [str(one), str(two)],
+        ["interest.auc", "0.75", "-"],
+        ["train_seconds", "2.5", "9"],
+        ["peak_memory_mb", "900", "-"],
+        ["time.mae", "-", "1.5"],
+    ]
+    assert json.loads(peftrec("compare", one, "--json").stdout) == {str(one): REPORT}
+    (two / "report.json").unlink()
+    done = peftrec("compare", one, two)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "report.json: missing" in done.stderr
+
+
+def test_export_copies_the_adapter(tmp_path):
+    run = make_run(tmp_path / "one")
+    done = peftrec("export", run, "--task", "interest", "--format", "peft", "--output", tmp_path / "out")
+    assert (done.exit_code, done.stdout) == (0, f"{tmp_path / 'out'}\n")
+    assert os.listdir(tmp_path / "out") == ["adapter_config.json"]
+    assert peftrec("export", run, "--task", "interest", "--output", tmp_path / "out").exit_code == 2
+
+
+def test_methods_prints_the_matrix(monkeypatch):
+    matrix = [{"method": "lora", "family": "bert", "quantize": None, "ok": True, "reason": ""}]
+    put(monkeypatch, "probe", method_matrix=lambda: matrix)
+    assert json.loads(peftrec("methods", "--json").stdout) == matrix
+    assert peftrec("methods").stdout.splitlines()[1].split() == ["lora", "bert", "-", "True"]
+
+
+def test_libraries_are_silenced_and_our_warnings_are_not(recipe, monkeypatch):
+    def check(recipe):
+        print("a library's notice")
+        warnings.warn_explicit("of theirs", FutureWarning, "x.py", 1, module="transformers.modeling")
+        warnings.warn_explicit("of ours", UserWarning, "y.py", 1, module="peftrec.data")
+        return {"fine": True}
+
+    put(monkeypatch, "train", check=check)
+    switches = ("HF_HUB_DISABLE_PROGRESS_BARS", "HF_DATASETS_DISABLE_PROGRESS_BARS", "TRANSFORMERS_VERBOSITY")
+    for name in switches:
+        monkeypatch.setenv(name, "")  # so that what is set below is undone after the test
+        monkeypatch.delenv(name)
+    with warnings.catch_warnings(record=True) as shown:
+        warnings.simplefilter("always")
+        done = peftrec("check", recipe, "--json")
+    assert json.loads(done.stdout) == {"fine": True}
+    assert "a library's notice" in done.stderr
+    assert [str(w.message) for w in shown] == ["of ours"]
+    assert all(os.environ.get(name) for name in switches)
+
+
+def test_a_bug_is_status_1_with_its_traceback(recipe, monkeypatch):
+    def check(recipe):
+        raise RuntimeError("a bug of ours")
+
+    put(monkeypatch, "train", check=check)
+    done = peftrec("check", recipe)
+    assert done.exit_code == 1
+    assert isinstance(done.exception, RuntimeError)
+
+
+@pytest.mark.parametrize(("sent", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_training_leaves_nothing(recipe, tmp_path, sent, status):
+    script = tmp_path / "interrupted.py"
+    script.write_text(
+        textwrap.dedent("""
+        import sys, time, types
+        from peftrec.checkpoint import write_run
+        from peftrec.cli import main
+
+        def train(recipe, run, name):
+            with write_run(run) as folder:
+                (folder / "half").write_text("half")
+                print("writing", flush=True)
+                time.sleep(60)
+
+        sys.modules["peftrec.train"] = types.ModuleType("peftrec.train")
+        sys.modules["peftrec.train"].train = train
+        main()
+    """)
+    )
+    runs = tmp_path / "runs"
+    child = subprocess.Popen(
+        [sys.executable, script, "train", recipe, "--run", runs / "one"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 60
+    while not (runs / ".one.partial" / "half").exists() and child.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    child.send_signal(sent)
+    out, err = child.communicate(timeout=60)
+    assert (child.returncode, out) == (status, "")
+    assert "Traceback" not in err
+    assert os.listdir(runs) == []
