@@ -31,8 +31,9 @@ def wheel(tmp_path_factory):
     source = tmp_path_factory.mktemp("source")
     for folder in ("peftrec", "recipes"):
         shutil.copytree(ROOT / folder, source / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, source)
+    for path in ROOT.iterdir():
+        if path.is_file():
+            shutil.copy(path, source)
     run(sys.executable, "-m", "build", "--wheel", "--no-isolation", cwd=source)
     (built,) = (source / "dist").glob("*.whl")
     return built
