@@ -1,6 +1,7 @@
 """Files of rows: csv, tsv, jsonl, parquet and hub ids, read through `datasets` leaving nothing in its cache."""
 
 import csv
+import glob
 import gzip
 import re
 import tempfile
@@ -34,7 +35,7 @@ def read_rows(path: str, key: str) -> Rows:
         return _read_file(file, key, suffix)
     if file.is_dir():
         try:
-            return _read_streaming(path, path)
+            return _read_folder(path)
         except Exception as error:  # no files of a known kind, no train split: the message says
             raise UserError(f"{key}: the folder {path} cannot be loaded: {_first_line(error)}") from None
     if suffix in _FORMATS or not _HUB_ID.fullmatch(path):
@@ -56,7 +57,7 @@ def _read_file(file: Path, key: str, suffix: str) -> Rows:
         with warnings.catch_warnings():
             # pandas drops what exceeds the header with a mere warning when all rows do.
             warnings.filterwarnings("error", message="Length of header or names does not match")
-            return _read_streaming(str(file), _FORMATS[suffix], data_files=str(file), **options)
+            return _read_streaming(file, _FORMATS[suffix], options)
     except Exception as error:  # whatever the parsers raise is about this file
         reason = _first_line(error)
         if reason.startswith("Length of header"):
@@ -64,14 +65,24 @@ def _read_file(file: Path, key: str, suffix: str) -> Rows:
         raise UserError(f"{key}: {file}: cannot be read as {suffix}: {reason}") from None
 
 
-def _read_streaming(name: str, builder: str, **options: Any) -> Rows:
-    from datasets import load_dataset
+def _read_streaming(file: Path, kind: str, options: dict[str, Any]) -> Rows:
+    from datasets import IterableDataset
 
+    # Not load_dataset, which asks a server to count the use of its csv reader, and without a network waits for it.
+    read = {"csv": IterableDataset.from_csv, "json": IterableDataset.from_json, "parquet": IterableDataset.from_parquet}
     # The builder locks its cache folder, though a stream writes nothing there.
     with tempfile.TemporaryDirectory() as cache, _quiet():
-        stream = load_dataset(builder, split="train", streaming=True, cache_dir=cache, **options)
-        chunks = list(stream.with_format("arrow").iter(batch_size=_CHUNK))
-    return _rows(name, chunks)
+        # Brackets and stars in the name would be taken for a pattern.
+        stream = read[kind](glob.escape(str(file.resolve())), cache_dir=cache, **options)
+        return _rows(str(file), list(stream.with_format("arrow").iter(batch_size=_CHUNK)))
+
+
+def _read_folder(path: str) -> Rows:
+    from datasets import load_dataset
+
+    with tempfile.TemporaryDirectory() as cache, _quiet():
+        stream = load_dataset(path, split="train", streaming=True, cache_dir=cache)
+        return _rows(path, list(stream.with_format("arrow").iter(batch_size=_CHUNK)))
 
 
 def _read_hub(path: str, key: str) -> Rows:

@@ -124,7 +124,9 @@ def _with_non_matches(queries: Queries, group: np.ndarray, items: int, seed: int
         drawn[open_rows[fresh]] = candidate[fresh]
     for query in np.unique(group[drawn < 0]).tolist():  # those that match nearly the whole catalogue
         rows = np.flatnonzero((drawn < 0) & (group == query))
-        drawn[rows] = random.choice(np.setdiff1d(np.arange(items), matches[matches // items == query] % items), len(rows))
+        drawn[rows] = random.choice(
+            np.setdiff1d(np.arange(items), matches[matches // items == query] % items), len(rows)
+        )
     return (
         Queries(
             text=queries.text * 2,

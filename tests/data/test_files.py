@@ -1,0 +1,190 @@
+import gzip
+import json
+import os
+from pathlib import Path
+
+import datasets
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from peftrec.data.files import read_rows
+from peftrec.recipe import UserError
+
+ROWS = [{"id": "1", "title": "Heat, part 2"}, {"id": "2", "title": "NA"}]
+
+
+def write_csv(file: Path, separator: str = ",") -> None:
+    lines = [f"id{separator}title", f'1{separator}"Heat, part 2"', f"2{separator}NA"]
+    opened = gzip.open if file.suffix == ".gz" else open
+    with opened(file, "wt", encoding="utf-8") as out:
+        out.write("\n".join(lines) + "\n")
+
+
+def write_json(file: Path, array: bool = False) -> None:
+    opened = gzip.open if file.suffix == ".gz" else open
+    with opened(file, "wt", encoding="utf-8") as out:
+        out.write(json.dumps(ROWS) if array else "\n".join(json.dumps(row) for row in ROWS))
+
+
+FORMATS = {
+    "a.csv": write_csv,
+    "a.csv.gz": write_csv,
+    "a.tsv": lambda file: write_csv(file, "\t"),
+    "a.tsv.gz": lambda file: write_csv(file, "\t"),
+    "a.jsonl": write_json,
+    "a.jsonl.gz": write_json,
+    "a.json": lambda file: write_json(file, array=True),
+    "A.PARQUET": lambda file: pq.write_table(pa.Table.from_pylist(ROWS), file),
+}
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch):
+    def connect(*arguments, **options):
+        raise AssertionError("reading a local file must not use the network")
+
+    monkeypatch.setattr("socket.getaddrinfo", connect)
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(datasets.load, "increase_load_count", connect)
+
+
+@pytest.mark.parametrize("name", [*FORMATS, "odd [1] * name?.csv"])
+def test_every_format_gives_the_same_rows(tmp_path, name):
+    FORMATS.get(name, write_csv)(tmp_path / name)
+    assert read_rows(str(tmp_path / name), "data.items.path").table.to_pylist() == ROWS
+
+
+def test_the_formats_are_all_those_that_the_message_names():
+    assert len(FORMATS) == 8
+
+
+def test_a_folder_of_files_is_read_like_a_hub_data_set(tmp_path):
+    write_json(tmp_path / "train.jsonl")
+    assert read_rows(str(tmp_path), "data.items.path").table.to_pylist() == ROWS
+
+
+def test_a_changed_file_is_read_anew_and_nothing_stays_in_the_cache(tmp_path):
+    cache = Path(datasets.config.HF_DATASETS_CACHE)
+    before = sorted(cache.rglob("*")) if cache.exists() else []
+    file = tmp_path / "a.csv"
+    file.write_text("id,title\n1,old\n")
+    stamp = file.stat()
+    assert read_rows(str(file), "k").table.to_pylist() == [{"id": "1", "title": "old"}]
+    file.write_text("id,title\n1,new\n")
+    os.utime(file, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+    assert read_rows(str(file), "k").table.to_pylist() == [{"id": "1", "title": "new"}]
+    assert (sorted(cache.rglob("*")) if cache.exists() else []) == before
+
+
+def test_csv_fields_stay_text_whatever_later_rows_hold(tmp_path):
+    file = tmp_path / "a.csv"
+    file.write_text("\ufeffid,title\n" + "007,1\n" * 3 + ",\n" + "null,1.50\n", encoding="utf-8")
+    table = read_rows(str(file), "k").table.to_pydict()
+    assert table == {"id": ["007"] * 3 + ["", "null"], "title": ["1"] * 3 + ["", "1.50"]}
+
+
+WRONG = {
+    "missing.csv": (
+        None,
+        "data.items.path: no such file: {path}",
+    ),
+    "no such thing": (
+        None,
+        "data.items.path: no such file: {path}",
+    ),
+    "a.xlsx": (
+        "x",
+        "data.items.path: {path}: unknown kind of file; give csv, tsv, jsonl (each also .gz) or parquet",
+    ),
+    "empty.csv": (
+        "",
+        "data.items.path: {path}: the first line must name the columns, each once; found []",
+    ),
+    "twice.csv": (
+        "a,a\n1,2\n",
+        "{path}: the first line must name the columns, each once; found ['a', 'a']",
+    ),
+    "headed.csv": (
+        "a,b\n",
+        "{path}: cannot be read as csv: it holds no rows",
+    ),
+    "ragged.csv": (
+        "a,b\n1,2\n3,4,5\n",
+        "{path}: cannot be read as csv: Error tokenizing data. C error: Expected 2 fields in line 3",
+    ),
+    "wide.csv": (
+        "a,b\n1,2,3\n",
+        "rows have more fields than the first line; quote fields that hold the separator",
+    ),
+    "quote.csv": (
+        'a,b\n1,"2\n',
+        "cannot be read as csv: Error tokenizing data. C error: EOF inside string starting at row 1",
+    ),
+    "latin.csv": (
+        b"a,b\n1,\xff\n",
+        "{path}: cannot be read: 'utf-8' codec can't decode byte 0xff",
+    ),
+    "cut.csv.gz": (
+        gzip.compress(b"a,b\n1,2\n")[:-9],
+        "{path}: cannot be read",
+    ),
+    "bad.jsonl": (
+        '{"a": 1}\n{"a":\n',
+        "{path}: cannot be read as jsonl: JSON parse error",
+    ),
+    "empty.jsonl": (
+        "",
+        "{path}: cannot be read as jsonl",
+    ),
+    "bad.parquet": (
+        "nope",
+        "{path}: cannot be read as parquet: Parquet file size is 4 bytes",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_file_that_cannot_be_read_is_named_with_the_reason(tmp_path, name, capfd):
+    content, message = WRONG[name]
+    path = tmp_path / name
+    if content is not None:
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(UserError) as error:
+        read_rows(str(path), "data.items.path")
+    assert message.format(path=path) in str(error.value)
+    assert "\n" not in str(error.value)
+    assert capfd.readouterr().err == ""
+
+
+def test_wrong_files_are_all_tried():
+    assert len(WRONG) == 14
+
+
+def test_a_folder_without_a_train_split_is_named(tmp_path):
+    write_json(tmp_path / "test.jsonl")
+    with pytest.raises(UserError, match=r"data\.items\.path: the folder .* cannot be loaded: Bad split: train"):
+        read_rows(str(tmp_path), "data.items.path")
+
+
+def test_a_hub_id_out_of_reach_is_an_error_that_says_both_readings(monkeypatch):
+    def load_dataset(*arguments, **options):
+        raise ConnectionError("Couldn't reach 'owner/name' on the Hub")
+
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    with pytest.raises(
+        UserError, match="'owner/name' is no file here, and as a hub id it cannot be loaded: Couldn't reach"
+    ):
+        read_rows("owner/name", "data.events.path")
+
+
+def test_a_hub_id_gives_its_train_split(monkeypatch):
+    asked = []
+
+    def load_dataset(path, split):
+        asked.append((path, split))
+        return datasets.Dataset.from_list(ROWS)
+
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    assert read_rows("owner/name", "data.items.path").table.to_pylist() == ROWS
+    assert asked == [("owner/name", "train")]
