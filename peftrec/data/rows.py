@@ -43,19 +43,24 @@ class Rows:
         if pa.types.is_list(kind) or pa.types.is_large_list(kind):
             column = pa.array([", ".join(map(str, members or [])) for members in column.to_pylist()], pa.string())
         elif pa.types.is_floating(kind):
-            column = pa.array([None if v is None else plain_number(v) for v in column.to_pylist()], pa.string())
+            column = pa.array(
+                [None if v is None or v != v else plain_number(v) for v in column.to_pylist()], pa.string()
+            )
         elif pa.types.is_dictionary(kind):
             column = column.cast(kind.value_type)
         elif pa.types.is_nested(kind):
             raise UserError(f"{self.file}: column {name!r}: needs plain values; found {kind}")
-        return pc.fill_null(column.cast(pa.string()), "")
+        text = pc.fill_null(column.cast(pa.string()), "")
+        if pa.types.is_timestamp(kind):  # jsonl readers turn the text '1995-01-31' into one
+            text = pc.replace_substring_regex(text, r" 00:00:00(\.0+)?$", "")
+        return text
 
     def ids(self, name: str) -> pa.Array:
         """A column of ids as text. Raises UserError where one is empty."""
         ids = self.strings(name)
         empty = _first(pc.equal(pc.utf8_trim_whitespace(ids), ""))
         if empty is not None:
-            self.fail(empty, name, "an id must not be empty", ids[empty].as_py())
+            self.fail(empty, name, "must not be empty", ids[empty].as_py())
         return ids
 
     def unique_ids(self, name: str) -> pa.Array:
@@ -67,7 +72,7 @@ class Rows:
         if len(repeated):
             row = int(repeated[0])
             first = int(np.flatnonzero(codes == codes[row])[0])
-            self.fail(row, name, f"an id must be unique, and row {first + 1} has it already", ids[row].as_py())
+            self.fail(row, name, f"must be unique, and row {first + 1} has it already", ids[row].as_py())
         return ids
 
     def lookup(self, name: str, known: pa.Array, meaning: str) -> np.ndarray:

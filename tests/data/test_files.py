@@ -85,62 +85,26 @@ def test_csv_fields_stay_text_whatever_later_rows_hold(tmp_path):
 
 
 WRONG = {
-    "missing.csv": (
-        None,
-        "data.items.path: no such file: {path}",
-    ),
-    "no such thing": (
-        None,
-        "data.items.path: no such file: {path}",
-    ),
-    "a.xlsx": (
-        "x",
-        "data.items.path: {path}: unknown kind of file; give csv, tsv, jsonl (each also .gz) or parquet",
-    ),
-    "empty.csv": (
-        "",
-        "data.items.path: {path}: the first line must name the columns, each once; found []",
-    ),
-    "twice.csv": (
-        "a,a\n1,2\n",
-        "{path}: the first line must name the columns, each once; found ['a', 'a']",
-    ),
-    "headed.csv": (
-        "a,b\n",
-        "{path}: cannot be read as csv: it holds no rows",
-    ),
+    "missing.csv": (None, "data.items.path: no such file: {path}"),
+    "no such thing": (None, "data.items.path: no such file: {path}"),
+    "a.xlsx": ("x", "data.items.path: {path}: unknown kind of file; give csv, tsv, jsonl (each also .gz) or parquet"),
+    "empty.csv": ("", "data.items.path: {path}: the first line must name the columns, each once; found []"),
+    "twice.csv": ("a,a\n1,2\n", "{path}: the first line must name the columns, each once; found ['a', 'a']"),
+    "headed.csv": ("a,b\n", "{path}: cannot be read as csv: it holds no rows"),
     "ragged.csv": (
         "a,b\n1,2\n3,4,5\n",
         "{path}: cannot be read as csv: Error tokenizing data. C error: Expected 2 fields in line 3",
     ),
-    "wide.csv": (
-        "a,b\n1,2,3\n",
-        "rows have more fields than the first line; quote fields that hold the separator",
-    ),
+    "wide.csv": ("a,b\n1,2,3\n", "rows have more fields than the first line; quote fields that hold the separator"),
     "quote.csv": (
         'a,b\n1,"2\n',
         "cannot be read as csv: Error tokenizing data. C error: EOF inside string starting at row 1",
     ),
-    "latin.csv": (
-        b"a,b\n1,\xff\n",
-        "{path}: cannot be read: 'utf-8' codec can't decode byte 0xff",
-    ),
-    "cut.csv.gz": (
-        gzip.compress(b"a,b\n1,2\n")[:-9],
-        "{path}: cannot be read",
-    ),
-    "bad.jsonl": (
-        '{"a": 1}\n{"a":\n',
-        "{path}: cannot be read as jsonl: JSON parse error",
-    ),
-    "empty.jsonl": (
-        "",
-        "{path}: cannot be read as jsonl",
-    ),
-    "bad.parquet": (
-        "nope",
-        "{path}: cannot be read as parquet: Parquet file size is 4 bytes",
-    ),
+    "latin.csv": (b"a,b\n1,\xff\n", "{path}: cannot be read: 'utf-8' codec can't decode byte 0xff"),
+    "cut.csv.gz": (gzip.compress(b"a,b\n1,2\n")[:-9], "{path}: cannot be read"),
+    "bad.jsonl": ('{"a": 1}\n{"a":\n', "{path}: cannot be read as jsonl: JSON parse error"),
+    "empty.jsonl": ("", "{path}: cannot be read as jsonl"),
+    "bad.parquet": ("nope", "{path}: cannot be read as parquet: Parquet file size is 4 bytes"),
 }
 
 

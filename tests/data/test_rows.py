@@ -20,6 +20,11 @@ def test_a_template_is_filled_from_any_type_of_column():
     assert table.texts("{title} ({year}). {genres}!", "k") == ["Heat (1995). Crime, Drama!", "Up (). !", " (2009). !"]
 
 
+def test_dates_and_missing_numbers_read_as_people_write_them():
+    table = rows(day=[dt.datetime(1995, 1, 31), None], number=pa.array([float("nan"), 0.5]))
+    assert table.texts("{day}|{number}", "k") == ["1995-01-31|", "|0.5"]
+
+
 def test_braces_are_written_twice():
     assert rows(a=["x"]).texts("{{{a}}}", "k") == ["{x}"]
 
@@ -63,13 +68,11 @@ def test_ids_are_text():
 
 
 def test_wrong_ids_name_row_and_value():
-    with pytest.raises(
-        UserError, match=r"row 3, column 'a': an id must be unique, and row 1 has it already; found 'x'"
-    ):
+    with pytest.raises(UserError, match=r"row 3, column 'a': must be unique, and row 1 has it already; found 'x'"):
         rows(a=["x", "y", "x", "y"]).unique_ids("a")
-    with pytest.raises(UserError, match=r"row 2, column 'a': an id must not be empty; found ' '"):
+    with pytest.raises(UserError, match=r"row 2, column 'a': must not be empty; found ' '"):
         rows(a=["x", " "]).unique_ids("a")
-    with pytest.raises(UserError, match=r"row 2, column 'a': an id must not be empty"):
+    with pytest.raises(UserError, match=r"row 2, column 'a': must not be empty"):
         rows(a=[1, None]).ids("a")
     with pytest.raises(UserError, match=r"row 2, column 'a': must be an id of data\.items; found 'z'"):
         rows(a=["x", "z"]).lookup("a", pa.array(["x", "y"]), "data.items")

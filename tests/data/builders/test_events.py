@@ -204,11 +204,7 @@ def test_users_without_events_do_no_harm():
 
 
 REFUSED = [
-    (
-        interest,
-        {},
-        "threshold: loss bce needs it unless column 'rating' holds 0 and 1 only; found 2",
-    ),
+    (interest, {}, "threshold: loss bce needs it unless column 'rating' holds 0 and 1 only; found 2"),
     (
         interest,
         {"threshold": 3, "loss": "mse"},
@@ -234,26 +230,14 @@ REFUSED = [
         {"threshold": 3, "input": "joint"},
         "input: kind interest does not read it; found 'joint'; leave it out",
     ),
-    (
-        regression,
-        {},
-        "column: kind regression needs it; the numeric columns are rating",
-    ),
+    (regression, {}, "column: kind regression needs it; the numeric columns are rating"),
     (
         regression,
         {"column": "rating", "threshold": 1},
         "threshold: kind regression does not read it; found 1.0; leave it out",
     ),
-    (
-        next_gap,
-        {"column": "rating"},
-        "column: kind next-gap does not read it; found 'rating'; leave it out",
-    ),
-    (
-        next_gap,
-        {"threshold": 2},
-        "threshold: kind next-gap does not read it; found 2.0; leave it out",
-    ),
+    (next_gap, {"column": "rating"}, "column: kind next-gap does not read it; found 'rating'; leave it out"),
+    (next_gap, {"threshold": 2}, "threshold: kind next-gap does not read it; found 2.0; leave it out"),
     (
         interest,
         {"threshold": 3, "split": {"kind": "given"}},

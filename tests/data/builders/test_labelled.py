@@ -201,24 +201,9 @@ REFUSED = [
         {"split": {"kind": "given"}},
         "data.split.kind: 'given' needs a split column: data.texts.split",
     ),
-    (
-        classification,
-        one_class(),
-        {},
-        "texts: the classes must differ; the train split holds one class only (5 rows)",
-    ),
-    (
-        match_query,
-        graded(),
-        {"threshold": 1},
-        "threshold: kind match-query does not read it; found 1.0; leave it out",
-    ),
-    (
-        match_query,
-        graded(),
-        {"column": "x"},
-        "column: kind match-query does not read it; found 'x'; leave it out",
-    ),
+    (classification, one_class(), {}, "texts: the classes must differ; the train split holds one class only (5 rows)"),
+    (match_query, graded(), {"threshold": 1}, "threshold: kind match-query does not read it; found 1.0; leave it out"),
+    (match_query, graded(), {"column": "x"}, "column: kind match-query does not read it; found 'x'; leave it out"),
     (
         match_query,
         Tables(ITEMS),
