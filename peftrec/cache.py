@@ -64,6 +64,7 @@ class StateCache:
             return self.data.to(self.backbone.device)  # all rows in order: no copy
         return self.data[torch.from_numpy(rows)].to(self.backbone.device)
 
-    def bytes(self) -> int:
-        """Memory the states take."""
-        return self.data.numel() * self.data.element_size()
+    def bytes_when_full(self) -> int:
+        """Memory the states of every row of the text table take."""
+        count = len(self.texts) if self.level == "pooled" else int(self.texts.offsets[-1])
+        return count * self.data[:0].new_empty((1, *self.data.shape[1:])).nbytes

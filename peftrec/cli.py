@@ -77,7 +77,7 @@ def check(recipe: RecipeName, overrides: Overrides = None, as_json: Json = False
     """Preflight without training: tables, tasks, method, cache level, parameters, memory."""
     loaded = _load(recipe, overrides)
     with _libraries_silenced():
-        from peftrec.train import check as check_recipe  # type: ignore[attr-defined]
+        from peftrec.preflight import check as check_recipe
 
         result = check_recipe(loaded)
     _show(result, as_json)
@@ -111,7 +111,7 @@ def evaluate(
 ) -> None:
     """Measure a run's tasks again, beside their priors."""
     with _libraries_silenced():
-        from peftrec.evaluation import evaluate_run  # type: ignore[attr-defined]
+        from peftrec.evaluation import evaluate_run
 
         report = evaluate_run(run, split)
     _show_report(report, as_json)
@@ -174,7 +174,7 @@ def compare(
     columns = {
         run: {
             **{f"{task}.{name}": value for task, of in r["tasks"].items() for name, value in of["metrics"].items()},
-            **r["cost"],
+            **dict(_dotted(r["cost"])),
         }
         for run, r in reports.items()
     }

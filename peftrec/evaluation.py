@@ -13,6 +13,7 @@ A task's report is plain data without NaN, ready for JSON:
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -22,7 +23,8 @@ from peftrec.intervals import bootstrap, paired
 from peftrec.metrics import METRICS, RANKING, Metric
 from peftrec.priors import PRIORS, RANKING_PRIORS
 from peftrec.recipe import TaskConfig, UserError
-from peftrec.tasks import find_kind, loss_of
+from peftrec.runs import load_run, read_recipe
+from peftrec.tasks import find_kind, load_data, loss_of
 
 Report = dict[str, Any]
 
@@ -67,6 +69,15 @@ def evaluate(
             ranking=ranking and kind.ranks and loss == "bce",  # targets are liked items
         )
     return {"tasks": reports}
+
+
+def evaluate_run(run: Path, split: str) -> Report:
+    """Measure a trained run on a split of its recipe's data, which is read again. Raises UserError."""
+    recipe = read_recipe(run)
+    dataset = load_data(recipe)
+    model = load_run(run, texts=dataset.texts).model
+    model.encoder.update()
+    return evaluate(model, dataset, recipe.tasks, split, ranking=split == "test")
 
 
 def evaluate_task(

@@ -30,7 +30,7 @@ from peftrec.recipe import Recipe, UserError, dump_recipe, make_recipe, parse_ya
 class LoadedRun:
     """A trained model and what it was trained on.
 
-    tasks      name -> {"slots", "history", "classes", "features"}
+    tasks      name -> {"slots", "history", "classes", "features", "scale"}
     item_ids   the catalogue; item i is row item_rows[i] of the model's text table
     user_ids   users of the log, in user-number order
     logs       task -> its Log, for tasks with histories
@@ -61,6 +61,7 @@ def save_run(
             "history": data.train.log is not None,
             "classes": data.classes,
             "features": data.feature_names,
+            "scale": data.scale,
         }
         for name, data in dataset.tasks.items()
     }
@@ -93,14 +94,19 @@ def _save_catalogue(folder: Path, dataset: Dataset) -> None:
         pq.write_table(pa.table(columns), folder / "log.parquet")
 
 
-def load_run(folder: Path, backbone: str | None = None) -> LoadedRun:
+def read_recipe(folder: Path) -> Recipe:
+    """The recipe of a run, once every file of the run is verified."""
+    verify_run(folder)
+    return make_recipe(parse_yaml((folder / "run.yaml").read_text(encoding="utf-8"), str(folder / "run.yaml")))
+
+
+def load_run(folder: Path, backbone: str | None = None, texts: TextTable | None = None) -> LoadedRun:
     """Verify a run and rebuild its model; nothing is trained and no data file of the recipe is read.
 
-    `backbone` names another place of the same weights. Raises UserError for a damaged run, or weights that differ from
-    those the run was trained on.
+    `backbone` names another place of the same weights; `texts` a table to use, to which the catalogue is added. Raises
+    UserError for a damaged run, or weights that differ from those the run was trained on.
     """
-    verify_run(folder)
-    recipe = make_recipe(parse_yaml((folder / "run.yaml").read_text(encoding="utf-8"), str(folder / "run.yaml")))
+    recipe = read_recipe(folder)
     if backbone is not None:
         recipe = recipe.model_copy(update={"backbone": recipe.backbone.model_copy(update={"name": backbone})})
     described = read_json(folder / "model.json")
@@ -110,7 +116,7 @@ def load_run(folder: Path, backbone: str | None = None) -> LoadedRun:
             f"{folder}: trained on a backbone with digest {described['backbone_digest'][:12]}, but {base.origin} has "
             f"{base.digest[:12]}; name the original weights with --backbone"
         )
-    texts = TextTable()
+    texts = TextTable() if texts is None else texts
     catalogue = pq.read_table(folder / "catalogue.parquet")
     item_rows = np.array([texts.add(text) for text in catalogue["text"].to_pylist()], np.int32)
     model = _rebuild(folder, recipe, base, texts, described["tasks"])

@@ -97,6 +97,10 @@ class AdaptedEncoder(nn.Module):
             if isinstance(adapter, LayerAdapter):
                 adapter.activate(task if task is not None and task in adapter.tasks else None)
 
+    def cache_bytes(self) -> int:
+        """Memory that the caches take once every text is in them."""
+        return sum(cache.bytes_when_full() for cache in self._caches.values())
+
     def parameters_by_owner(self) -> dict[str, dict[str, nn.Parameter]]:
         """Owner (a shared part, or a task) -> the adapter parameters it owns."""
         return {

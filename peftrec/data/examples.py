@@ -85,6 +85,7 @@ class TaskData:
     classes        names of the classes or grades, in label order (grades ascending); empty for regression-like labels
     feature_names  the F columns of `features`
     notes          what the user should know: rows left out and why, warnings of the split
+    scale          (centre, spread) by which the log's feedback was standardised; (0, 1) where it is liked or not
     """
 
     train: Examples
@@ -93,6 +94,7 @@ class TaskData:
     classes: list[str] = field(default_factory=list)
     feature_names: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    scale: tuple[float, float] = (0.0, 1.0)
 
     def split(self, name: str) -> Examples:
         """`train`, `valid` or `test` by name."""

@@ -48,11 +48,12 @@ def cut(
     classes: Sequence[str] = (),
     feature_names: Sequence[str] = (),
     notes: Sequence[str] = (),
+    scale: tuple[float, float] = (0.0, 1.0),
 ) -> TaskData:
     """The examples cut by `parts` int8 (N,). Raises UserError for an empty split."""
     check_parts(parts, split)
     train, valid, test = (examples.take(np.flatnonzero(parts == part)) for part in (TRAIN, VALID, TEST))
-    return TaskData(train, valid, test, list(classes), list(feature_names), list(notes))
+    return TaskData(train, valid, test, list(classes), list(feature_names), list(notes), scale)
 
 
 def check_classes(labels: np.ndarray, parts: np.ndarray, rule: str) -> None:

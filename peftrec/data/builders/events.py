@@ -24,6 +24,7 @@ def interest(tables: Tables, texts: TextTable, task: TaskConfig, data: DataConfi
     events, items = needed(tables.events, "events", task), needed(tables.items, "items", task)
     values = _column(events, task.column or "rating")
     parts, notes = _split(events, data.split, seed)
+    scale = (0.0, 1.0)
     if task.threshold is not None:
         if task.loss == "mse":
             raise UserError(f"threshold: loss mse predicts the number itself; found {task.threshold}; leave it out")
@@ -39,9 +40,10 @@ def interest(tables: Tables, texts: TextTable, task: TaskConfig, data: DataConfi
         label = feedback = values.astype(np.float32)
         check_classes(label, parts, f"column: {task.column or 'rating'} must hold 0 and 1")
     else:
-        label, feedback = values.astype(np.float32), _standardised(values, parts)
+        scale = _scale(values, parts)
+        label, feedback = values.astype(np.float32), _standardised(values, scale)
     examples = _examples(events, items, texts, data, label, feedback)
-    return cut(examples, parts, data.split, notes=notes)
+    return cut(examples, parts, data.split, notes=notes, scale=scale)
 
 
 def regression(tables: Tables, texts: TextTable, task: TaskConfig, data: DataConfig, seed: int) -> TaskData:
@@ -55,8 +57,9 @@ def regression(tables: Tables, texts: TextTable, task: TaskConfig, data: DataCon
         raise UserError(f"column: kind regression needs it; the numeric columns are {_list(events)}")
     values = _column(events, task.column)
     parts, notes = _split(events, data.split, seed)
-    examples = _examples(events, items, texts, data, values.astype(np.float32), _standardised(values, parts))
-    return cut(examples, parts, data.split, notes=notes)
+    scale = _scale(values, parts)
+    examples = _examples(events, items, texts, data, values.astype(np.float32), _standardised(values, scale))
+    return cut(examples, parts, data.split, notes=notes, scale=scale)
 
 
 def next_gap(tables: Tables, texts: TextTable, task: TaskConfig, data: DataConfig, seed: int) -> TaskData:
@@ -78,16 +81,17 @@ def next_gap(tables: Tables, texts: TextTable, task: TaskConfig, data: DataConfi
     if left_out:
         notes.append(f"{left_out} train and valid events left out: the next event comes after their split has ended")
     ended = _past_gaps(events.time, events.user_start, 1)[:, 0]
+    scale = _scale(ended, parts)
     examples = _examples(
         events,
         items,
         texts,
         data,
         label,
-        _standardised(ended, parts),
+        _standardised(ended, scale),
         next_gap_features(events.time, events.user_start),
     )
-    return cut(examples, parts, data.split, notes=notes, feature_names=GAP_FEATURES)
+    return cut(examples, parts, data.split, notes=notes, feature_names=GAP_FEATURES, scale=scale)
 
 
 def next_gap_features(time: np.ndarray, user_start: np.ndarray) -> np.ndarray:
@@ -183,7 +187,11 @@ def _list(events: Events) -> str:
     return ", ".join(events.columns) or "none"
 
 
-def _standardised(values: np.ndarray, parts: np.ndarray) -> np.ndarray:
+def _scale(values: np.ndarray, parts: np.ndarray) -> tuple[float, float]:
+    """Mean and deviation of the train rows, by which feedback is standardised; (0, 1) without train rows."""
     train = values[parts == TRAIN]
-    spread = train.std() if len(train) else 0.0
-    return ((values - (train.mean() if len(train) else 0.0)) / (spread or 1.0)).astype(np.float32)
+    return (float(train.mean()), float(train.std()) or 1.0) if len(train) else (0.0, 1.0)
+
+
+def _standardised(values: np.ndarray, scale: tuple[float, float]) -> np.ndarray:
+    return ((values - scale[0]) / scale[1]).astype(np.float32)

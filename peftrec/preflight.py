@@ -1,0 +1,79 @@
+"""What `peftrec check` says before anything is trained: data, tasks, methods, caches, parameters, memory."""
+
+from typing import Any
+
+import numpy as np
+
+from peftrec.data.examples import Examples
+from peftrec.recipe import Recipe
+from peftrec.tasks import loss_of
+from peftrec.train import make_streams, prepare
+
+
+def check(recipe: Recipe) -> dict[str, Any]:
+    """Build everything that training would, encode nothing, and describe it as plain values.
+
+    Raises UserError for whatever training would refuse.
+    """
+    setup = prepare(recipe)
+    dataset, model = setup.dataset, setup.model
+    encoder = model.encoder
+    backbone = encoder.backbone
+    _, steps = make_streams(recipe, {name: len(data.train) for name, data in dataset.tasks.items()})
+    trainable = sum(p.numel() for p in model.trainable().values())
+    lengths = dataset.texts.lengths
+    return {
+        "data": {
+            "items": len(dataset.item_ids),
+            "users": len(dataset.user_ids),
+            "unique_texts": len(dataset.texts),
+            "tokens": int(lengths.sum()),
+            "longest_text": int(lengths.max(initial=0)),
+            "texts_cut_at_max_length": int((lengths >= recipe.backbone.max_length).sum()),
+            "notes": dataset.notes,
+        },
+        "backbone": {
+            "name": recipe.backbone.name,
+            "found_at": backbone.origin,
+            "layers": backbone.num_layers,
+            "width": backbone.hidden_size,
+            "pooling": backbone.pooling,
+            "quantize": recipe.backbone.quantize,
+            "megabytes": backbone.footprint() / 1e6,
+            "megabytes_fp32": backbone.parameter_count() * 4 / 1e6,
+            "dtype": str(backbone.dtype).removeprefix("torch."),
+            "dtype_reason": backbone.dtype_reason,
+        },
+        "tasks": {
+            name: {
+                "kind": task.kind,
+                "loss": loss_of(task),
+                "weight": task.weight,
+                "method": (task.adapter or recipe.adapter).method,
+                "sharing": (task.adapter or recipe.adapter).sharing,
+                **{part: _describe(dataset.tasks[name].split(part)) for part in ("train", "valid", "test")},
+                "cache_level": encoder.level(name)[0],
+                "cache_reason": encoder.level(name)[1],
+            }
+            for name, task in recipe.tasks.items()
+        },
+        "training": {
+            "steps_per_epoch": steps,
+            "epochs": recipe.train.epochs,
+            "trainable_parameters": trainable,
+            "total_parameters": backbone.parameter_count(),
+            "cache_megabytes": encoder.cache_bytes() / 1e6,
+            "optimizer_megabytes": trainable * (8 if recipe.train.optimizer == "adamw" else 4) / 1e6,
+        },
+    }
+
+
+def _describe(examples: Examples) -> str:
+    """Rows, mean label and the time they span, on one line."""
+    if not len(examples):
+        return "0 rows"
+    line = f"{len(examples):,} rows, mean label {examples.label.mean():.3g}"
+    if np.isfinite(examples.time).all():
+        first, last = (str(np.datetime64(int(t), "s"))[:10] for t in (examples.time.min(), examples.time.max()))
+        line += f", {first} to {last}"
+    return line
