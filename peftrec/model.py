@@ -51,14 +51,15 @@ class CoLearner(nn.Module):
         return {task: found[task] for task in batches}
 
     def losses(self, batches: dict[str, Examples]) -> Tensor:
-        """Mean loss of each task over its examples, (T,) in the order of `batches`."""
+        """Mean loss of each task over its examples, (T,) in the order of `batches`; in training with its penalty."""
         outputs = self.outputs(batches)
-        return torch.stack(
-            [
-                LOSSES[self.loss_names[task]](outputs[task], torch.from_numpy(batch.label).to(outputs[task].device))
-                for task, batch in batches.items()
-            ]
-        )
+        losses = []
+        for task, batch in batches.items():
+            output = outputs[task]
+            loss = LOSSES[self.loss_names[task]](output, torch.from_numpy(batch.label).to(output.device))
+            penalty = self.encoder.adapter_of(task).penalty(task) if self.training else None
+            losses.append(loss if penalty is None else loss + penalty)
+        return torch.stack(losses)
 
     @torch.inference_mode()
     def predict(self, task: str, examples: Examples) -> np.ndarray:

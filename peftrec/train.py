@@ -137,6 +137,7 @@ def fit(setup: Setup) -> tuple[list[dict[str, Any]], int]:
             if config.clip is not None:
                 accelerator.clip_grad_norm_(list(trainable.values()), config.clip)
             optimizer.step()
+            model.encoder.after_step(step, total)
             optimizer.zero_grad()
             count = sum(len(r) for r in rows.values())
             seen, running, weighed = seen + count, running + losses.numpy(), weighed + 1

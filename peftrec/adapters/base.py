@@ -51,6 +51,20 @@ class Adapter(nn.Module, ABC):
         """Tasks with an equal key get equal vectors, so their texts are encoded once for all of them."""
         return self.shared if self.config.sharing == "shared" else task
 
+    def penalty(self, task: str) -> Tensor | None:
+        """A scalar added to the task's loss while training (AdaLoRA's orthogonality term); None: nothing to add."""
+        return None
+
+    def after_step(self, step: int, total: int) -> None:
+        """Called after the optimiser's `step` of `total` (from 0), before the gradients are cleared."""
+
+    def extra_state(self) -> dict[str, Tensor]:
+        """What a resumed run needs beside the parameters, such as AdaLoRA's importances."""
+        return {}
+
+    def load_extra_state(self, state: dict[str, Tensor]) -> None:
+        """Put back what `extra_state` gave."""
+
     @abstractmethod
     def parameters_of(self, owner: str) -> dict[str, nn.Parameter]:
         """The trainable parameters of one owner by name, whichever task is active now."""

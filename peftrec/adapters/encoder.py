@@ -97,6 +97,12 @@ class AdaptedEncoder(nn.Module):
             if isinstance(adapter, LayerAdapter):
                 adapter.activate(task if task is not None and task in adapter.tasks else None)
 
+    def after_step(self, step: int, total: int) -> None:
+        """Let every method do what it does between optimiser steps (AdaLoRA prunes)."""
+        for adapter in self.adapters:
+            assert isinstance(adapter, Adapter)
+            adapter.after_step(step, total)
+
     def cache_bytes(self) -> int:
         """Memory that the caches take once every text is in them."""
         return sum(cache.bytes_when_full() for cache in self._caches.values())
