@@ -312,4 +312,6 @@ def _dotted(value: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]
 def _cell(value: Any) -> str:
     if value is None:
         return "-"
+    if isinstance(value, list):
+        return "\n".join(_cell(item) for item in value)
     return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -17,7 +17,7 @@ ORDER = [
     "tasks weighting optim stopping",
     "model checkpoint runs",
     "priors evaluation display",
-    "train predictor probe cli",
+    "train preflight predictor probe cli",
 ]
 RANK = {name: rank for rank, name in enumerate(" ".join(ORDER).split())}
 FILES = sorted(PACKAGE.rglob("*.py"))

@@ -178,7 +178,11 @@ def test_train_hands_on_recipe_overrides_folder_and_name(recipe, tmp_path, monke
 
 
 def test_check_prints_a_table_or_json(recipe, monkeypatch):
-    put(monkeypatch, "train", check=lambda recipe: {"parameters": {"trained": 10, "total": 1000}, "why": "[a]"})
+    put(
+        monkeypatch,
+        "preflight",
+        check=lambda recipe: {"parameters": {"trained": 10, "total": 1000}, "why": ["[a]", "b"]},
+    )
     assert peftrec("check", recipe).stdout.split() == [
         "parameters.trained",
         "10",
@@ -187,7 +191,7 @@ def test_check_prints_a_table_or_json(recipe, monkeypatch):
         "why",
         "[a]",
     ]
-    assert json.loads(peftrec("check", recipe, "--json").stdout)["why"] == "[a]"
+    assert json.loads(peftrec("check", recipe, "--json").stdout)["why"] == ["[a]", "b"]
 
 
 def test_evaluate_takes_the_split(tmp_path, monkeypatch):
@@ -260,14 +264,15 @@ def test_recommend_is_for_a_user_or_for_a_history(tmp_path, monkeypatch):
 
 def test_compare_puts_runs_side_by_side(tmp_path):
     one = make_run(tmp_path / "one")
-    two = make_run(tmp_path / "two", {"tasks": {"time": {"metrics": {"mae": 1.5}}}, "cost": {"train_seconds": 9.0}})
+    two = make_run(tmp_path / "two", {"tasks": {"time": {"metrics": {"mae": 1.5}}}, "cost": {"bytes": {"time": 7}}})
     lines = [line.split() for line in peftrec("compare", one, two).stdout.splitlines()]
     assert lines == [
         [str(one), str(two)],
         ["interest.auc", "0.75", "-"],
-        ["train_seconds", "2.5", "9"],
+        ["train_seconds", "2.5", "-"],
         ["peak_memory_mb", "900", "-"],
         ["time.mae", "-", "1.5"],
+        ["bytes.time", "-", "7"],
     ]
     assert json.loads(peftrec("compare", one, "--json").stdout) == {str(one): REPORT}
     (two / "report.json").unlink()
@@ -298,7 +303,7 @@ def test_libraries_are_silenced_and_our_warnings_are_not(recipe, monkeypatch):
         warnings.warn_explicit("of ours", UserWarning, "y.py", 1, module="peftrec.data")
         return {"fine": True}
 
-    put(monkeypatch, "train", check=check)
+    put(monkeypatch, "preflight", check=check)
     switches = ("HF_HUB_DISABLE_PROGRESS_BARS", "HF_DATASETS_DISABLE_PROGRESS_BARS", "TRANSFORMERS_VERBOSITY")
     for name in switches:
         monkeypatch.setenv(name, "")  # so that what is set below is undone after the test
@@ -316,7 +321,7 @@ def test_a_bug_is_status_1_with_its_traceback(recipe, monkeypatch):
     def check(recipe):
         raise RuntimeError("a bug of ours")
 
-    put(monkeypatch, "train", check=check)
+    put(monkeypatch, "preflight", check=check)
     done = peftrec("check", recipe)
     assert done.exit_code == 1
     assert isinstance(done.exception, RuntimeError)
