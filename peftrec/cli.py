@@ -186,13 +186,13 @@ def compare(
 def export(
     run: Run,
     task: Task,
-    output: Annotated[Path, typer.Option("--output", help="the new folder")],
     kind: Annotated[Literal["peft"], typer.Option("--format", help="the adapter as plain PEFT loads it")] = "peft",
+    output: Annotated[Path | None, typer.Option("--output", help="the new folder; default: <run>-<task> here")] = None,
 ) -> None:
     """Copy one task's adapter out of a run, complete: shared and private composed."""
     from peftrec.checkpoint import export_adapter
 
-    typer.echo(export_adapter(run, task, output))
+    typer.echo(export_adapter(run, task, output or Path(f"{run.resolve().name}-{task}")))
 
 
 @app.command()

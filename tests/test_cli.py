@@ -275,8 +275,11 @@ def test_compare_puts_runs_side_by_side(tmp_path):
     assert "report.json: missing" in done.stderr
 
 
-def test_export_copies_the_adapter(tmp_path):
+def test_export_copies_the_adapter(tmp_path, monkeypatch):
     run = make_run(tmp_path / "one")
+    monkeypatch.chdir(tmp_path)
+    assert peftrec("export", run, "--task", "interest").stdout == "one-interest\n"
+    assert os.listdir("one-interest") == ["adapter_config.json"]
     done = peftrec("export", run, "--task", "interest", "--format", "peft", "--output", tmp_path / "out")
     assert (done.exit_code, done.stdout) == (0, f"{tmp_path / 'out'}\n")
     assert os.listdir(tmp_path / "out") == ["adapter_config.json"]
