@@ -230,7 +230,8 @@ def export_adapter(run: Path, task: str, output: Path) -> Path:
     if "/" in task or not (source / "adapter_config.json").is_file():
         known = sorted(path.parent.name for path in adapters.glob("*/adapter_config.json"))
         raise UserError(f"{run}: no adapter of a task {task!r}; tasks with one: {', '.join(known) or 'none'}")
-    if "peft_type" not in read_json(source / "adapter_config.json"):
+    # Methods of our own say PEFTREC_..., so that PEFT refuses their folders rather than misreads them.
+    if read_json(source / "adapter_config.json").get("peft_type", "PEFTREC").startswith("PEFTREC"):
         raise UserError(f"{source}: its method is none of PEFT's, so PEFT cannot load it; use peftrec.Predictor")
     with _new_folder(output) as temporary:
         shutil.copytree(source, temporary, dirs_exist_ok=True)

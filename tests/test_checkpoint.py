@@ -209,9 +209,10 @@ def test_export_copies_a_complete_adapter_once(tmp_path):
     assert not (tmp_path / "other").exists()
 
 
-def test_export_refuses_a_method_that_peft_lacks(tmp_path):
+@pytest.mark.parametrize("config", ['{"peft_type": "PEFTREC_SIDE"}', '{"method": "side"}'])
+def test_export_refuses_a_method_that_peft_lacks(tmp_path, config):
     with write_run(tmp_path / "one") as temporary:
         (temporary / "adapters" / "query").mkdir(parents=True)
-        (temporary / "adapters" / "query" / "adapter_config.json").write_text('{"method": "side"}')
+        (temporary / "adapters" / "query" / "adapter_config.json").write_text(config)
     with pytest.raises(UserError, match="none of PEFT's"):
         export_adapter(tmp_path / "one", "query", tmp_path / "out")
