@@ -21,8 +21,8 @@ DEFAULTS = {"rank": 64, "expansion": 2}
 class Ladder(nn.Module):
     """One rung a layer: project down, mix, and add to what comes from below; at the end project up.
 
-    h <- s(g_l) h + (1 - s(g_l)) W_l x_l;  h <- h + MLP_l(h);  out = x_L + U h.  U starts at zero, so the first output is
-    the frozen backbone's own vector. The gates g are not here: they are private to tasks.
+    h <- s(g_l) h + (1 - s(g_l)) W_l x_l;  h <- h + MLP_l(h);  out = x_L + U h.  U starts at zero, so the first output
+    is the frozen backbone's own vector. The gates g are not here: they are private to tasks.
     """
 
     def __init__(self, width: int, rungs: int, rank: int, expansion: int) -> None:
