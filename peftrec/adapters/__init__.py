@@ -5,9 +5,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from peftrec.adapters.adalora import AdaLoraAdapter
 from peftrec.adapters.base import SHARED, Adapter, LayerAdapter, PooledAdapter
 from peftrec.adapters.ends import FullFineTuning, HeadOnly
-from peftrec.adapters.peft import PeftAdapter
+from peftrec.adapters.peft import PeftAdapter, peft_methods
 from peftrec.adapters.side import SideAdapter
 from peftrec.backbone import Backbone
 from peftrec.recipe import AdapterConfig, UserError, nearest
@@ -17,6 +18,9 @@ __all__ = ["METHODS", "Adapter", "LayerAdapter", "PooledAdapter", "attach"]
 # Name -> (backbone, config, tasks, shared=name of the shared part) -> Adapter
 METHODS: dict[str, Callable[..., Adapter]] = {
     "lora": partial(PeftAdapter, kind="LORA"),
+    "dora": partial(PeftAdapter, kind="LORA", preset={"use_dora": True}),
+    "adalora": AdaLoraAdapter,
+    "ia3": partial(PeftAdapter, kind="IA3"),
     "side": SideAdapter,
     "head_only": HeadOnly,
     "full": FullFineTuning,
@@ -24,7 +28,7 @@ METHODS: dict[str, Callable[..., Adapter]] = {
 
 
 def find_method(name: str) -> Callable[..., Adapter]:
-    """The method called `name`, or `package.module:name` of one's own. Raises UserError naming the nearest."""
+    """The method called `name`, one of PEFT's by its PEFT name, or `package.module:name`. Raises UserError."""
     if ":" in name:
         module, _, attribute = name.partition(":")
         try:
@@ -32,9 +36,12 @@ def find_method(name: str) -> Callable[..., Adapter]:
         except (ImportError, AttributeError) as error:
             raise UserError(f"adapter.method: cannot import {name!r}: {error}") from None
         return found
-    if name not in METHODS:
-        raise UserError(f"adapter.method: no method {name!r}; {nearest(name, list(METHODS))}")
-    return METHODS[name]
+    if name in METHODS:
+        return METHODS[name]
+    others = [method for method in peft_methods() if method not in METHODS]
+    if name.lower() in others:
+        return partial(PeftAdapter, kind=name.upper())
+    raise UserError(f"adapter.method: no method {name!r}; {nearest(name, [*METHODS, *others])}")
 
 
 def attach(backbone: Backbone, configs: dict[str, AdapterConfig]) -> dict[str, Adapter]:

@@ -1,235 +1,269 @@
 """PEFT's methods for several tasks at once: PEFT's own classes and options, one named adapter an owner.
 
-PEFT's traps that this file closes (each reproduced in tests): activating another adapter freezes the others, so
-`activate` gives every owner its gradient back; names are matched as substrings, so no name here is one of another; the
-default targets reach beyond the layers, so modules are named in full.
+PEFT's traps that this file closes (each reproduced in tests): activating another adapter freezes the others, so every
+owner keeps its gradient here; adapter names are matched as substrings, so none is one of another; a model holds one
+PEFT type, so PEFT's layers are in the model only while they are used; default targets reach beyond the layers.
 """
 
+import copy
 import json
 import warnings
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import nn
 
 from peftrec.adapters.base import SHARED, LayerAdapter, adapter_name, chosen_layers
+from peftrec.adapters.compose import COMPOSE, Part, State
+from peftrec.adapters.targets import peft_config
 from peftrec.backbone import Backbone
-from peftrec.recipe import AdapterConfig, UserError, nearest
+from peftrec.recipe import AdapterConfig, UserError
 
-State = dict[str, Tensor]
+
+class Graft:
+    """PEFT's layers for some adapters that may be active together, put into the model only while they are used.
+
+    trained  adapter name -> its trained parameters by their path in the model
+    """
+
+    def __init__(self, model: Any, configs: dict[str, Any]) -> None:
+        self.model, self.configs = model, configs
+        plain = [(parent, name, child) for parent in model.modules() for name, child in parent._modules.items()]
+        frozen = dict(model.named_parameters())
+        self.trained: dict[str, dict[str, nn.Parameter]] = {}
+        self.slots: list[tuple[nn.Module, str, nn.Module, Any]] = []  # parent, name in it, plain module, PEFT's layer
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                self.peft = self._inject(plain, frozen)
+            finally:
+                for parent, name, child in plain:
+                    parent._modules[name] = child
+                if hasattr(model, "peft_config"):
+                    del model.peft_config  # PEFT would take a later PeftModel's adapters for this one's
+                for parameter in frozen.values():
+                    parameter.requires_grad_(False)
+        for parameters in self.trained.values():
+            for parameter in parameters.values():
+                parameter.requires_grad_(True)
+
+    def _inject(self, plain: list[tuple[Any, str, Any]], frozen: dict[str, nn.Parameter]) -> Any:
+        from peft import get_peft_model
+
+        if any(_rewrites(config) for config in self.configs.values()):
+            targets = set().union(*(config.target_modules for config in self.configs.values()))
+            for path in targets:  # the weights to be rewritten are this graft's own copies
+                parent, _, name = path.rpartition(".")
+                self.model.get_submodule(parent)._modules[name] = copy.deepcopy(self.model.get_submodule(path))
+        peft: Any = None
+        for adapter, config in self.configs.items():
+            if peft is None:
+                peft = get_peft_model(self.model, config, adapter)
+            else:
+                config.inference_mode = True  # AdaLoRA allows one that is not; what is trained is our business anyway
+                peft.add_adapter(adapter, config)
+                peft.base_model.set_adapter(adapter)
+            self.slots = [(p, n, c, p._modules[n]) for p, n, c in plain if c is not None and p._modules[n] is not c]
+            self.slots = [slot for slot in self.slots if hasattr(slot[3], "base_layer")]
+            self._own_biases()
+            for name, parameter in frozen.items():
+                if parameter.requires_grad and id(parameter) not in self._replaced:
+                    raise ValueError(f"it would train the backbone's {name}, which all tasks share")
+            self.trained[adapter] = {
+                name.removeprefix("model."): p for name, p in peft.base_model.named_parameters() if p.requires_grad
+            }
+        return peft
+
+    def _own_biases(self) -> None:
+        """Where PEFT trains a plain module's bias, give the layer a copy of the module: shared weights, own bias."""
+        self._replaced: set[int] = set()
+        for *_, module, layer in self.slots:
+            bias = getattr(module, "bias", None)
+            if bias is not None and bias.requires_grad and layer.base_layer is module:
+                own = copy.copy(module)
+                own._parameters = {**module._parameters, "bias": nn.Parameter(bias.detach().clone())}
+                layer.base_layer = own
+                self._replaced.add(id(bias))
+
+    def put_in(self, adapters: list[str]) -> None:
+        """Let `adapters` take part in the model's forward. No weights move."""
+        for parent, name, _, layer in self.slots:
+            parent._modules[name] = layer
+            layer._active_adapter = adapters
+
+    def take_out(self) -> None:
+        """Put the plain modules back, where the layers in the model are ours."""
+        for parent, name, module, layer in self.slots:
+            if parent._modules[name] is layer:
+                parent._modules[name] = module
+
+    @contextmanager
+    def inside(self) -> Iterator[Any]:
+        """The PeftModel with all its layers in place, for PEFT's own functions."""
+        before = [parent._modules[name] for parent, name, _, _ in self.slots]
+        for parent, name, _, layer in self.slots:
+            parent._modules[name] = layer
+        try:
+            yield self.peft
+        finally:
+            for (parent, name, _, _), module in zip(self.slots, before, strict=True):
+                parent._modules[name] = module
+
+    def state(self, adapter: str) -> State:
+        """The adapter's tensors under the names that a PEFT file has."""
+        from peft import get_peft_model_state_dict
+
+        with self.inside() as peft:
+            state = get_peft_model_state_dict(peft, adapter_name=adapter, save_embedding_layers=False)
+        held = len(self.trained[adapter])
+        assert len(state) >= held, f"{adapter}: {len(state)} tensors to save, {held} trained"
+        return {name: tensor.detach().cpu().clone() for name, tensor in state.items()}
+
+    def scales(self, adapter: str) -> dict[str, float]:
+        """What LoRA multiplies each adapted module's part by, by module path; empty for methods without such."""
+        with self.inside():
+            layers = [(path, layer) for path, layer in self.model.named_modules() if hasattr(layer, "base_layer")]
+            return {path: layer.scaling[adapter] for path, layer in layers if adapter in getattr(layer, "scaling", {})}
 
 
 class PeftAdapter(LayerAdapter):
-    """A PEFT method whose tuner lives in the layers (LoRA, IA3, ...). `options` go to PEFT's config class."""
+    """A PEFT method whose tuner lives in the layers (LoRA, IA3, ...). `options` go to PEFT's config class.
+
+    kind    PEFT's name of the method
+    preset  option values that the method's name stands for
+    """
 
     def __init__(
-        self, backbone: Backbone, config: AdapterConfig, tasks: list[str], shared: str = SHARED, kind: str = "LORA"
+        self,
+        backbone: Backbone,
+        config: AdapterConfig,
+        tasks: list[str],
+        shared: str = SHARED,
+        kind: str = "LORA",
+        preset: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(backbone, config, tasks, shared)
-        self.kind = kind
         layers = chosen_layers(config, backbone.num_layers)
-        if config.sharing == "shared+private" and kind not in COMPOSE:
-            raise UserError(f"adapter.sharing: {config.method} cannot be composed; choose shared or private")
-        for owner in self.owners:
-            self._add(owner, layers)
-        self.lowest = min(layers) if backbone.layers is not None else 0
+        made, lowest = peft_config(kind, config, backbone, layers, preset or {})
+        if _rewrites(made) and backbone.config.quantize is not None:
+            raise UserError(
+                f"adapter.options.init_lora_weights: {made.init_lora_weights} needs weights that are not quantised"
+            )
+        self.lowest = lowest if backbone.layers is not None else 0
+        # Adapters that are active together share a graft.
+        together = [self.owners] if config.sharing == "shared+private" else [[owner] for owner in self.owners]
+        self.grafts: dict[str, Graft] = {}
+        for owners in together:
+            graft = self._graft({adapter_name(owner): copy.deepcopy(made) for owner in owners})
+            self.grafts.update(dict.fromkeys(owners, graft))
+        # Where a method starts by moving weights from the backbone into the adapter, they are not part of what it adds.
+        self._initial = {o: self._part(o)[0] for o in self.owners} if _rewrites(made) else {}
+        if config.sharing == "shared+private":
+            self._check_composable(kind)
+        self.export(tasks[0])  # what cannot be exported is refused before training
 
-    @property
-    def model(self) -> Any:
-        """The PeftModel around the backbone's model; the backbone's own module tree is changed in place."""
-        return self.backbone.peft
-
-    def _add(self, owner: str, layers: list[int]) -> None:
-        from peft import get_peft_model
-
-        config = peft_config(self.kind, self.config, self.backbone, layers)
+    def _graft(self, configs: dict[str, Any]) -> Graft:
         try:
-            with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", message=".*Already found a `peft_config` attribute.*")
-                if self.backbone.peft is None:
-                    self.backbone.peft = get_peft_model(self.backbone.model, config, adapter_name(owner))
-                else:
-                    self.backbone.peft.add_adapter(adapter_name(owner), config)
-        except (ValueError, TypeError, NotImplementedError) as error:
-            raise UserError(f"adapter: PEFT refuses {self.config.method} here: {error}") from None
+            return Graft(self.backbone.model, configs)
+        except Exception as error:  # whatever goes wrong inside PEFT, this method does not work on this backbone
+            raise UserError(f"adapter: PEFT refuses {self.config.method} here: {error}") from error
+
+    def _check_composable(self, kind: str) -> None:
+        layers = [slot[3] for slot in self.grafts[self.owners[0]].slots]
+        if kind not in COMPOSE or any(getattr(layer, "lora_variant", None) for layer in layers):
+            raise UserError(
+                f"adapter.sharing: the shared and private parts of {self.config.method} cannot be composed into one "
+                "adapter; choose sharing: shared or private"
+            )
 
     def parameters_of(self, owner: str) -> dict[str, nn.Parameter]:
-        """The owner's tensors by their path in the model."""
-        part = f".{adapter_name(owner)}"
-        named = self.model.base_model.model.named_parameters()
-        return {name: p for name, p in named if name.endswith(part) or f"{part}." in name}
+        """The owner's trained tensors by their path in the model."""
+        return self.grafts[owner].trained[adapter_name(owner)]
 
     def activate(self, task: str | None) -> None:
-        """Make the task's adapters the active ones in every tuner layer, and keep every owner trainable."""
-        names = [] if task is None else [adapter_name(owner) for owner in self.owners_of(task)]
-        for layer in tuner_layers(self.backbone.model):
-            # What PEFT's own set_adapter sets, without its switching off of the other adapters' gradients.
-            layer._active_adapter = [name for name in names if _holds(layer, name)]
+        """Put the task's layers into the model, its adapters active; None: the plain model."""
+        owners = [] if task is None else self.owners_of(task)
+        for graft in set(self.grafts.values()):
+            if not owners or graft is not self.grafts[owners[0]]:
+                graft.take_out()
+        if owners:
+            self.grafts[owners[0]].put_in([adapter_name(owner) for owner in owners])
 
     def train(self, mode: bool = True) -> "PeftAdapter":
         """Dropout of the adapters only; the frozen layers stay in eval."""
         super().train(mode)
-        for layer in tuner_layers(self.backbone.model):
-            for name, child in layer.named_children():
-                if name != "base_layer":
-                    child.train(mode)
+        for graft in set(self.grafts.values()):
+            for *_, layer in graft.slots:
+                layer.training = mode
+                for name, child in layer.named_children():
+                    if name != "base_layer":
+                        child.train(mode)
         return self
 
     def save(self, task: str, folder: Path) -> None:
         """One plain PEFT adapter; with a shared and a private part, their exact composition."""
-        parts = [self._state(owner) for owner in self.owners_of(task)]
-        config = self.model.peft_config[adapter_name(self.owners_of(task)[0])]
-        described = {**config.to_dict(), "inference_mode": True, "base_model_name_or_path": self.backbone.config.name}
-        state = parts[0]
-        if len(parts) > 1:
-            state, changes = COMPOSE[self.kind](parts, [self._scales(owner) for owner in self.owners_of(task)])
-            described |= changes
+        state, described = self.export(task)
+        described |= {"inference_mode": True, "base_model_name_or_path": self.backbone.config.name}
         folder.mkdir(parents=True, exist_ok=True)
         save_file({k: v.contiguous() for k, v in state.items()}, folder / "adapter_model.safetensors", {"format": "pt"})
         (folder / "adapter_config.json").write_text(json.dumps(described, indent=2, sort_keys=True, default=_plain))
 
+    def export(self, task: str) -> tuple[State, dict[str, Any]]:
+        """What `save` writes: tensors, and the configuration as plain values."""
+        owners = self.owners_of(task)
+        parts = [self._part(owner) for owner in owners]
+        parts += [(self._initial[o], {p: -s for p, s in self._part(o)[1].items()}) for o in owners if self._initial]
+        config = self.grafts[owners[0]].configs[adapter_name(owners[0])]
+        if len(parts) == 1:
+            return parts[0][0], config.to_dict()
+        state, changes = COMPOSE[config.peft_type.value](parts)
+        return state, {**config.to_dict(), **changes}
+
+    def _part(self, owner: str) -> Part:
+        graft, name = self.grafts[owner], adapter_name(owner)
+        return graft.state(name), graft.scales(name)
+
     def load(self, owner: str, folder: Path) -> None:
-        """Rebuild the owner's adapter from its own folder, whatever rank composing gave it."""
-        from peft import PeftConfig, get_peft_model, set_peft_model_state_dict
+        """Rebuild the owner's adapter from its own folder, whatever type and rank exporting gave it."""
+        from peft import PeftConfig, set_peft_model_state_dict
 
         config = PeftConfig.from_pretrained(str(folder))
         config.inference_mode = False
         name = adapter_name(owner)
-        if self.backbone.peft is None:
-            self.backbone.peft = get_peft_model(self.backbone.model, config, name)
-        else:
-            if name in self.model.peft_config:
-                self.model.delete_adapter(name)
-            self.model.add_adapter(name, config)
-        state = load_file(folder / "adapter_model.safetensors")
-        outcome: Any = set_peft_model_state_dict(self.model, state, adapter_name=name)
-        held = len(self.parameters_of(owner))
-        if outcome.unexpected_keys or held != len(state):
-            raise UserError(f"{folder}: {len(state)} adapter tensors do not fit the backbone, which takes {held}")
-
-    def _state(self, owner: str) -> State:
-        """The owner's tensors under the names that a PEFT file has."""
-        from peft import get_peft_model_state_dict
-
-        state = get_peft_model_state_dict(self.model, adapter_name=adapter_name(owner), save_embedding_layers=False)
-        held = self.parameters_of(owner)
-        assert len(state) == len(held), f"{owner}: {len(state)} tensors to save, {len(held)} trained"
-        return {name: tensor.detach().cpu() for name, tensor in state.items()}
-
-    def _scales(self, owner: str) -> dict[str, float]:
-        """LoRA's alpha / r of every adapted module, by module path; empty for methods without one."""
-        name = adapter_name(owner)
-        return {
-            path: layer.scaling[name]
-            for path, layer in self.backbone.model.named_modules()
-            if name in getattr(layer, "scaling", {})
-        }
+        graft = self._graft({name: config})
+        state, expected = load_file(folder / "adapter_model.safetensors"), graft.state(name)
+        for key in sorted(state.keys() ^ expected.keys()):
+            raise UserError(f"{folder}: its adapter does not fit the backbone: {key} is in only one of them")
+        for key in state:
+            if state[key].shape != expected[key].shape:
+                found, wanted = tuple(state[key].shape), tuple(expected[key].shape)
+                raise UserError(f"{folder}: its adapter does not fit the backbone: {key} is {found}, not {wanted}")
+        with graft.inside() as peft:
+            set_peft_model_state_dict(peft, state, adapter_name=name)
+        self.grafts[owner] = graft
+        self._initial = {}
 
 
-def peft_config(kind: str, config: AdapterConfig, backbone: Backbone, layers: list[int]) -> Any:
-    """PEFT's configuration object with its targets written out as full module paths inside the chosen layers."""
-    from peft import PEFT_TYPE_TO_CONFIG_MAPPING as CONFIGS
-    from peft import PeftType
+def peft_methods() -> list[str]:
+    """PEFT's methods that exchange modules of the layers, so that `PeftAdapter` can hold them, in lower case."""
+    from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING as CONFIGS
+    from peft.mapping import PEFT_TYPE_TO_TUNER_MAPPING as TUNERS
+    from peft.tuners.tuners_utils import BaseTuner
 
-    cls: Any = CONFIGS[PeftType(kind)]
-    known = [f for f in cls.__dataclass_fields__ if f != "peft_type"]
-    for name in config.options:
-        if name not in known:
-            raise UserError(f"adapter.options.{name}: PEFT's {cls.__name__} has none; {nearest(name, known)}")
-    try:
-        made = cls(**config.options)
-    except (ValueError, TypeError) as error:
-        raise UserError(f"adapter.options: PEFT's {cls.__name__} refuses them: {error}") from None
-    if hasattr(made, "target_modules"):
-        made.target_modules = set(_targets(made, backbone, layers))
-    if getattr(made, "feedforward_modules", None) is not None or kind == "IA3":
-        made.feedforward_modules = {t for t in made.target_modules if _feedforward(made, backbone, t)}
-    return made
+    return [
+        kind.value.lower()
+        for kind, tuner in TUNERS.items()
+        if issubclass(tuner, BaseTuner) and "target_modules" in CONFIGS[kind].__dataclass_fields__
+    ]
 
 
-def _targets(made: Any, backbone: Backbone, layers: list[int]) -> list[str]:
-    from peft.tuners.tuners_utils import check_target_module_exists
-    from peft.utils.constants import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING as LORA
-
-    inside = linear_paths(backbone, layers)
-    wanted = made.target_modules
-    if wanted is None:
-        wanted = _default_targets(made, backbone) or LORA.get(backbone.model.config.model_type) or "all-linear"
-    if wanted == "all-linear":
-        return inside
-    made.target_modules = wanted if isinstance(wanted, str) else set(wanted)
-    found = [path for path in inside if check_target_module_exists(made, path)]
-    if not found:
-        raise UserError(f"adapter.options.target_modules: none of {wanted} is in layers {layers}: {inside[:8]}")
-    return found
-
-
-def _default_targets(made: Any, backbone: Backbone) -> Any:
-    """PEFT's own default modules of this method for this architecture, or None."""
-    from peft.mapping import PEFT_TYPE_TO_TUNER_MAPPING
-
-    tuner = PEFT_TYPE_TO_TUNER_MAPPING.get(made.peft_type)
-    mapping = getattr(tuner, "target_module_mapping", None) or {}
-    return mapping.get(backbone.model.config.model_type)
-
-
-def _feedforward(made: Any, backbone: Backbone, path: str) -> bool:
-    """Whether IA3 scales this module's input (feed-forward output projections) instead of its output."""
-    from peft.utils.constants import TRANSFORMERS_MODELS_TO_IA3_FEEDFORWARD_MODULES_MAPPING as FEEDFORWARD
-
-    names = made.feedforward_modules or FEEDFORWARD.get(backbone.model.config.model_type) or []
-    return any(path == name or path.endswith(f".{name}") for name in names)
-
-
-def linear_paths(backbone: Backbone, layers: list[int]) -> list[str]:
-    """Paths of the linear (also quantised, also GPT-2's Conv1D) modules inside the chosen layers, in order."""
-    from transformers.pytorch_utils import Conv1D
-
-    roots = [backbone.model.encoder] if backbone.layers is None else [backbone.layers[n] for n in layers]
-    inside = {id(m) for root in roots for m in root.modules() if isinstance(m, (nn.Linear, Conv1D))}
-    bare = ((name.replace(".base_layer", ""), m) for name, m in backbone.model.named_modules())
-    return [name for name, m in bare if id(m) in inside and "peftrec__" not in name]
-
-
-def tuner_layers(model: nn.Module) -> list[Any]:
-    """PEFT's tuner layers in `model`."""
-    from peft.tuners.tuners_utils import BaseTunerLayer
-
-    return [m for m in model.modules() if isinstance(m, BaseTunerLayer)]
-
-
-def _holds(layer: Any, name: str) -> bool:
-    return any(name in getattr(layer, part) for part in layer.adapter_layer_names)
+def _rewrites(config: Any) -> bool:
+    """Whether PEFT starts this LoRA by moving a part of the plain weights into it (PiSSA, OLoRA)."""
+    return str(getattr(config, "init_lora_weights", "")).lower().startswith(("pissa", "olora"))
 
 
 def _plain(value: Any) -> Any:
     return sorted(value) if isinstance(value, set) else getattr(value, "value", str(value))
-
-
-def compose_lora(parts: list[State], scales: list[dict[str, float]]) -> tuple[State, dict[str, Any]]:
-    """Several LoRAs as one: A stacked, scale x B side by side, rank the sum, alpha = rank: scale 1."""
-    state: State = {}
-    ranks: dict[str, int] = {}
-    for key in parts[0]:
-        path = key.removeprefix("base_model.model.").split(".lora_")[0]
-        tensors = [part[key] for part in parts]
-        if ".lora_A." in key:
-            state[key] = torch.cat(tensors, 0)
-            ranks[path] = state[key].shape[0]
-        elif ".lora_B." in key:
-            state[key] = torch.cat([t * scale[path] for t, scale in zip(tensors, scales, strict=True)], 1)
-        else:
-            raise UserError(f"adapter.sharing: cannot compose {key.split('.')[-1]}; choose private or shared")
-    rank = max(ranks.values())
-    pattern = {path: r for path, r in ranks.items() if r != rank}
-    changes = {"r": rank, "lora_alpha": rank, "use_rslora": False, "rank_pattern": pattern, "alpha_pattern": pattern}
-    return state, changes
-
-
-# PEFT type -> how a shared and a private adapter become one. A method without a line has no shared+private.
-COMPOSE: dict[str, Callable[[list[State], list[dict[str, float]]], tuple[State, dict[str, Any]]]] = {
-    "LORA": compose_lora,
-}
