@@ -13,7 +13,7 @@ PACKAGE = Path(peftrec.__file__).parent
 ORDER = [
     "environment progress recipe shipped",
     "data metrics intervals losses heads",
-    "backbone cache adapters",
+    "backbone cache adapters families probe",
     "tasks weighting optim stopping",
     "model checkpoint runs",
     "priors evaluation display",

