@@ -81,7 +81,7 @@ class HistoryHead(Head):
         self.project = nn.Linear(shape.width, hidden)
         self.attend = nn.Linear(hidden, hidden)
         self.feedback = nn.Parameter(torch.zeros(2, hidden))  # of any past item, and of one liked by 1
-        self.item_bias = nn.Linear(shape.width, 1)
+        self.item_bias = nn.Linear(shape.width, 1, bias=False)
         self.mlp = nn.Sequential(
             nn.Linear(3 * hidden + 3 + shape.features, 2 * hidden),
             nn.GELU(),

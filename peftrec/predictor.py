@@ -86,8 +86,9 @@ class Predictor:
         Give what the task reads: `user` or `history` (an empty one for a new user), or `query`. Raises UserError.
         """
         described = self._known(task)
-        if "item" not in described["slots"]:
-            raise UserError(f"task {task!r} scores no single items, so there is nothing to recommend by it")
+        kind = self.run.recipe.tasks[task].kind
+        if "item" not in described["slots"] or kind == "next-gap":
+            raise UserError(f"task {task!r} is of kind {kind}, which ranks no items; name another task")
         if k < 1:
             raise UserError(f"k must be at least 1; found {k}")
         given = {"user": user, "history": history, "query": query}
@@ -217,7 +218,7 @@ class Predictor:
         rows = [self._item_row({k: v for k, v in event.items() if k in ("item", "item_text")}) for event in events]
         items = [self._item.get(str(event.get("item")), -1) for event in events]
         times = np.array([_time(event["time"]) if "time" in event else -np.inf for event in events])
-        if (np.diff(times) < 0).any():
+        if (times[1:] < times[:-1]).any():
             raise UserError("the events of 'history' must be in order of time, oldest first")
         feedback = [self._feedback(task, event) for event in events]
         if self.run.recipe.tasks[task].kind == "next-gap":

@@ -1,0 +1,61 @@
+"""A small shop that tests make themselves, and runs trained on it with the real packaged backbone."""
+
+import csv
+import os
+from pathlib import Path
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # nothing here may depend on the network
+
+import numpy as np
+import pytest
+import torch
+
+from shop import shop_recipe
+
+GENRES = ["romance", "space adventure", "horror", "cooking", "football"]
+
+
+def write_csv(path: Path, rows: list[dict]) -> Path:
+    """Write dicts as csv."""
+    with path.open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+@pytest.fixture(scope="session")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Thirty items of five genres; forty users who like one genre each; queries naming a genre."""
+    folder, random = tmp_path_factory.mktemp("shop"), np.random.default_rng(0)
+    items = [{"id": f"i{n}", "title": f"The {GENRES[n % 5]} film number {n}"} for n in range(30)]
+    events, queries, texts = [], [], []
+    for user in range(40):
+        times = 1_600_000_000 + np.cumsum(random.integers(60, 90_000, 12))
+        for time, n in zip(times, random.permutation(30)[:12], strict=True):
+            liked = n % 5 == user % 5
+            events.append({"user": f"u{user}", "item": f"i{n}", "time": int(time), "stars": 5 if liked else 2})
+    for number, genre in enumerate(GENRES * 4):
+        for n in random.permutation(30)[:8]:
+            queries.append({"query": f"{genre} number {number}", "item": f"i{n}", "match": int(n % 5 == number % 5)})
+    for n in range(60):
+        texts.append({"text": f"{GENRES[n % 5]} {n}", "genre": GENRES[n % 5], "part": ["train", "valid", "test"][n % 3]})
+    write_csv(folder / "items.csv", items)
+    write_csv(folder / "events.csv", events)
+    write_csv(folder / "queries.csv", queries)
+    write_csv(folder / "texts.csv", texts)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def shop_run(shop: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished three-task run on the shop."""
+    from peftrec.train import train
+
+    return train(shop_recipe(shop), tmp_path_factory.mktemp("runs") / "run")
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    """Two test processes share two cores."""
+    torch.set_num_threads(1)
