@@ -4,16 +4,20 @@ Two families. A `LayerAdapter` changes what the backbone's layers compute, so th
 back-propagated through) in every step. A `PooledAdapter` reads the frozen backbone's pooled states and never runs it.
 """
 
+import json
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from peftrec.backbone import Backbone
-from peftrec.recipe import AdapterConfig, UserError
+from peftrec.recipe import AdapterConfig, UserError, nearest
 
 SHARED = "shared"
+WEIGHTS = "adapter_model.safetensors"
 
 
 def adapter_name(owner: str) -> str:
@@ -113,14 +117,55 @@ def chosen_layers(config: AdapterConfig, count: int) -> list[int]:
     return sorted(config.layers)
 
 
-def take_options(method: str, given: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
-    """`defaults` overlaid with `given`, for methods of our own; an unknown option is an error naming the nearest."""
-    from peftrec.recipe import nearest
+def layers_inside(config: AdapterConfig, backbone: Backbone) -> list[int]:
+    """The layer numbers for a method inside the layers. Raises UserError also where all of them are one (ALBERT)."""
+    if backbone.layers is None and config.layers != "all":
+        raise UserError(
+            f"adapter.layers: this backbone uses one layer {backbone.num_layers} times, so {config.method} changes all "
+            f"of them: layers: all; found {config.layers}"
+        )
+    return chosen_layers(config, backbone.num_layers)
 
-    for name, value in given.items():
-        if name not in defaults:
-            raise UserError(f"adapter.options.{name}: {method} has no such option; {nearest(name, list(defaults))}")
-        kind = type(defaults[name])
-        if not isinstance(value, kind) or isinstance(value, bool) is not (kind is bool):
-            raise UserError(f"adapter.options.{name}: must be of type {kind.__name__}; found {value!r}")
-    return {**defaults, **given}
+
+class Options(BaseModel):
+    """The options of a method of our own: one field an option."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+T = TypeVar("T", bound=Options)
+
+
+def take_options(method: str, given: dict[str, Any], known: type[T]) -> T:
+    """The options `given` in a recipe as the method's own model. Raises UserError naming the option, rule and value."""
+    try:
+        return known(**given)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        place = ".".join(str(part) for part in ("adapter.options", *problem["loc"]))
+        if problem["type"] == "extra_forbidden":
+            hint = nearest(str(problem["loc"][0]), list(known.model_fields))
+            raise UserError(f"{place}: {method} has no such option; {hint}") from None
+        message = problem["msg"].removeprefix("Value error, ")
+        raise UserError(f"{place}: {message}; found {problem['input']!r}") from None
+
+
+def read_tensors(folder: Path, expected: dict[str, Tensor] | None = None) -> dict[str, Tensor]:
+    """The tensors of a folder that `save` wrote. Raises UserError where names or shapes differ from `expected`."""
+    tensors = load_file(folder / WEIGHTS)
+    if expected is not None:
+        for name in sorted(tensors.keys() ^ expected.keys()):
+            raise UserError(f"{folder}: its adapter does not fit: {name} is in only one of file and model")
+        for name, tensor in tensors.items():
+            if tensor.shape != expected[name].shape:
+                found, wanted = tuple(tensor.shape), tuple(expected[name].shape)
+                raise UserError(f"{folder}: its adapter does not fit: {name} is {found}, not {wanted}")
+    return tensors
+
+
+def write_adapter(folder: Path, described: dict[str, Any], tensors: dict[str, Tensor]) -> None:
+    """Write adapter_config.json and adapter_model.safetensors into `folder`, made if need be."""
+    folder.mkdir(parents=True, exist_ok=True)
+    held = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    save_file(held, folder / WEIGHTS, {"format": "pt"})
+    (folder / "adapter_config.json").write_text(json.dumps(described, indent=2, sort_keys=True), encoding="utf-8")
