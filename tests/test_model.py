@@ -87,7 +87,9 @@ def test_each_unique_text_of_a_batch_is_encoded_once(shop, monkeypatch):
             wanted |= set(batch.history()[0].ravel().tolist()) - {-1}
     encoded = []
     run = model.encoder.backbone.run
-    monkeypatch.setattr(model.encoder.backbone, "run", lambda ids, *a, **k: encoded.append(len(ids)) or run(ids, *a, **k))
+    monkeypatch.setattr(
+        model.encoder.backbone, "run", lambda ids, *a, **k: encoded.append(len(ids)) or run(ids, *a, **k)
+    )
     model.outputs(batches)
     assert sum(encoded) == len(wanted)
     assert len(wanted) < sum(len(b) for b in batches.values())
@@ -97,7 +99,9 @@ def test_private_adapters_encode_only_their_own_tasks_texts(shop, monkeypatch):
     _, dataset, model = made(shop, "lora", "shared+private", "top-2")
     encoded = []
     encode = model.encoder.encode
-    monkeypatch.setattr(model.encoder, "encode", lambda rows, task: encoded.append((task, len(rows))) or encode(rows, task))
+    monkeypatch.setattr(
+        model.encoder, "encode", lambda rows, task: encoded.append((task, len(rows))) or encode(rows, task)
+    )
     model.outputs({task: data.train.take(np.arange(50)) for task, data in dataset.tasks.items()})
     assert [task for task, _ in encoded] == ["query", "interest", "time"]
 

@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 import torch
-from shop import shop_recipe
 from safetensors.torch import load_file
+from shop import shop_recipe
 
 from peftrec.recipe import UserError, load_recipe
 from peftrec.train import fit, prepare, train, validate
@@ -46,7 +46,7 @@ def test_run_yaml_is_a_recipe_that_repeats_the_run(shop, shop_run, tmp_path):
 
 def test_it_learns(shop):
     recipe = shop_recipe(shop, train={"epochs": 12, "lr": 2e-3})
-    setup, history, _ = trained(recipe)
+    _, history, _ = trained(recipe)
     first, last = history[0]["train_loss"], history[-1]["train_loss"]
     assert last["query"] < 0.7 * first["query"]
     assert last["interest"] < 0.9 * first["interest"]
@@ -99,7 +99,9 @@ def test_early_stopping_puts_the_best_epochs_weights_back(shop):
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd", "adafactor"])
 @pytest.mark.parametrize("schedule", ["linear", "cosine", "constant"])
 def test_every_optimizer_and_schedule_moves_the_weights(shop, optimizer, schedule):
-    recipe = shop_recipe(shop, train={"optimizer": optimizer, "schedule": schedule, "max_steps": 3, "lr": 0.1, "head_lr": 0.01})
+    recipe = shop_recipe(
+        shop, train={"optimizer": optimizer, "schedule": schedule, "max_steps": 3, "lr": 0.1, "head_lr": 0.01}
+    )
     setup = prepare(recipe)
     before = {n: p.detach().clone() for n, p in setup.model.trainable().items()}
     setup.model.encoder.update()
@@ -136,7 +138,7 @@ def test_what_cannot_work_is_refused_before_training_and_nothing_is_written(shop
 
 def test_a_loss_that_is_no_number_stops_the_run(shop, tmp_path):
     recipe = shop_recipe(shop, train={"lr": 1e20, "head_lr": 1e20, "clip": None, "warmup": 0.0, "optimizer": "sgd"})
-    with pytest.raises(UserError, match="step .*not a finite number; lower train.lr"):
+    with pytest.raises(UserError, match=r"step .*not a finite number; lower train.lr"):
         train(recipe, tmp_path / "run")
     assert list(tmp_path.iterdir()) == []
 
@@ -146,7 +148,7 @@ def test_a_regression_task_learns_the_level_of_its_label(shop, loss):
     recipe = shop_recipe(
         shop, tasks={"stars": {"kind": "regression", "column": "stars", "loss": loss}}, train={"epochs": 6}
     )
-    setup, history, _ = trained(recipe)
+    _, history, _ = trained(recipe)
     assert history[-1]["valid"]["stars"]["mae"] < 1.3
     assert np.isfinite(history[-1]["train_loss"]["stars"])
 

@@ -22,7 +22,7 @@ PACKAGED = {
 
 def load_backbone(config: BackboneConfig, device: torch.device | str = "cpu") -> Backbone:
     """Load, quantise and freeze the backbone that `config` names. Raises UserError when it cannot be had."""
-    folder, gguf = _locate(config.name)
+    folder, gguf = locate(config.name)
     dtype, reason = compute_dtype(config.dtype, torch.device(device))
     tokenizer, model = _from_pretrained(config, folder, gguf, dtype, device)
     if config.quantize is not None and gguf is not None:
@@ -67,7 +67,7 @@ def _freeze(model: Any, config: BackboneConfig, dtype: torch.dtype) -> None:
         keep_unpacked(model)
 
 
-def _locate(name: str) -> tuple[str, str | None]:
+def locate(name: str) -> tuple[str, str | None]:
     """(folder or hub id, GGUF file name in it or None)."""
     path = Path(name).expanduser()
     if path.suffix == ".gguf":

@@ -117,7 +117,7 @@ def _past_gaps(time: np.ndarray, user_start: np.ndarray, count: int) -> np.ndarr
     gaps = np.log1p(np.diff(time, prepend=time[:1]).clip(0))
     index = np.arange(len(time))
     # Gap k of event i lies between events i - k - 1 and i - k, both of which must be the user's.
-    return np.stack([np.where(index - k > begin, gaps[index - k], 0) for k in range(count)], axis=1)
+    return np.stack([np.where(index - k > begin, gaps[(index - k).clip(0)], 0) for k in range(count)], axis=1)
 
 
 def _examples(
