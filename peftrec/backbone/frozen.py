@@ -119,10 +119,14 @@ class Backbone:
         weight = mask[..., None].to(states.dtype)
         return (states * weight).sum(1) / weight.sum(1).clamp(min=1)
 
+    def takes(self, argument: str) -> bool:
+        """Whether the model's forward names this argument; what it does not name, it may silently ignore."""
+        return argument in inspect.signature(type(self.model).forward).parameters
+
     def _forward(self, ids: Tensor, mask: Tensor, types: Tensor, **extra: Any) -> Any:
-        if _takes(self.model, "token_type_ids") and getattr(self.model.config, "type_vocab_size", 0) > 1:
+        if self.takes("token_type_ids") and getattr(self.model.config, "type_vocab_size", 0) > 1:
             extra["token_type_ids"] = types
-        if _takes(self.model, "use_cache"):
+        if self.takes("use_cache"):
             extra["use_cache"] = False
         return self.model(input_ids=ids, attention_mask=mask, **extra)
 
@@ -189,10 +193,6 @@ def _parent(model: Any, layers: nn.ModuleList) -> tuple[nn.Module, str]:
             if child is layers:
                 return module, name
     raise AssertionError("the layers belong to the model")
-
-
-def _takes(model: Any, argument: str) -> bool:
-    return argument in inspect.signature(type(model).forward).parameters
 
 
 def _first(output: Any) -> Tensor:
