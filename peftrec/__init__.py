@@ -12,7 +12,7 @@ _NAMES = {
     "UserError": "peftrec.recipe",
     "check": "peftrec.preflight",
     "load_data": "peftrec.tasks",
-    "load_recipe": "peftrec.recipe",
+    "load_recipe": "peftrec.shipped",
     "train": "peftrec.train",
 }
 

@@ -19,8 +19,8 @@ from typing import Annotated, Any, Literal
 import typer
 from typer.core import TyperGroup
 
-from peftrec.recipe import Recipe, UserError, load_recipe
-from peftrec.shipped import copy_recipe, describe_recipe, find_recipe, recipe_files
+from peftrec.recipe import UserError
+from peftrec.shipped import copy_recipe, describe_recipe, find_recipe, load_recipe, recipe_files
 
 
 class _Verbs(TyperGroup):
@@ -75,7 +75,7 @@ def _peftrec(
 @app.command()
 def check(recipe: RecipeName, overrides: Overrides = None, as_json: Json = False) -> None:
     """Preflight without training: tables, tasks, method, cache level, parameters, memory."""
-    loaded = _load(recipe, overrides)
+    loaded = load_recipe(recipe, overrides)
     with _libraries_silenced():
         from peftrec.preflight import check as check_recipe
 
@@ -93,7 +93,7 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Train a recipe, and leave a run folder."""
-    loaded = _load(recipe, overrides)
+    loaded = load_recipe(recipe, overrides)
     with _libraries_silenced():
         from peftrec.checkpoint import read_report
         from peftrec.train import train as train_recipe
@@ -219,10 +219,6 @@ def recipes_cp(
 ) -> None:
     """Copy a shipped recipe, to change it."""
     typer.echo(copy_recipe(name, target))
-
-
-def _load(recipe: str, overrides: list[str] | None) -> Recipe:
-    return load_recipe(find_recipe(recipe), overrides)
 
 
 def _read_rows(path: Path) -> list[dict[str, Any]]:

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from peftrec.recipe import UserError, nearest
+from peftrec import recipe as recipes
+from peftrec.recipe import Recipe, UserError, nearest
 
 
 def recipe_files() -> dict[str, Path]:
@@ -26,6 +27,11 @@ def find_recipe(name: str) -> Path:
     if path.suffix or path.name != name:  # written as a path
         raise UserError(f"{name}: no such recipe file; `peftrec recipes` lists those that come with the package")
     raise UserError(f"{name}: neither a file nor a shipped recipe; {nearest(name, list(files))}")
+
+
+def load_recipe(name: str | Path, overrides: list[str] | None = None) -> Recipe:
+    """`peftrec.recipe.load_recipe` of a recipe file, or of a shipped recipe by its name. Raises UserError."""
+    return recipes.load_recipe(find_recipe(str(name)), overrides)
 
 
 def describe_recipe(path: Path) -> str:

@@ -48,9 +48,9 @@ def prepare(recipe: Recipe) -> Setup:
     return Setup(recipe, accelerator, dataset, build_model(recipe, backbone, dataset))
 
 
-def train(recipe: Recipe, run: Path | None = None, name: str = "run") -> Path:
+def train(recipe: Recipe, run: str | Path | None = None, name: str = "run") -> Path:
     """Train the recipe and write its run folder, returned. Raises UserError for mistakes in recipe or data."""
-    target = new_run_folder(name, run)
+    target = new_run_folder(name, None if run is None else Path(run))
     with write_run(target) as folder:
         started = time.monotonic()
         setup = prepare(recipe)
