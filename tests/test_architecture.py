@@ -17,7 +17,7 @@ ORDER = [
     "tasks weighting optim stopping",
     "model checkpoint runs",
     "priors evaluation display",
-    "train preflight predictor probe cli",
+    "train preflight predictor cli",
 ]
 RANK = {name: rank for rank, name in enumerate(" ".join(ORDER).split())}
 FILES = sorted(PACKAGE.rglob("*.py"))
@@ -40,7 +40,8 @@ def imports(path):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}:{node.lineno}: write the whole module name"
-            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+            members = [f"{node.module}.{alias.name}" for alias in node.names]
+            names = members if node.module == "peftrec" else [node.module, *members]
         else:
             continue
         for name in names:
