@@ -7,8 +7,10 @@ from typing import Any
 
 from peftrec.adapters.adalora import AdaLoraAdapter
 from peftrec.adapters.base import SHARED, Adapter, LayerAdapter, PooledAdapter
+from peftrec.adapters.bottleneck import BottleneckAdapter
 from peftrec.adapters.ends import FullFineTuning, HeadOnly
-from peftrec.adapters.peft import PeftAdapter, peft_methods
+from peftrec.adapters.peft import PeftAdapter, is_peft_type, peft_methods
+from peftrec.adapters.prefix import PrefixAdapter
 from peftrec.adapters.side import SideAdapter
 from peftrec.backbone import Backbone
 from peftrec.recipe import AdapterConfig, UserError, nearest
@@ -21,6 +23,8 @@ METHODS: dict[str, Callable[..., Adapter]] = {
     "dora": partial(PeftAdapter, kind="LORA", preset={"use_dora": True}),
     "adalora": AdaLoraAdapter,
     "ia3": partial(PeftAdapter, kind="IA3"),
+    "bottleneck": BottleneckAdapter,
+    "prefix": PrefixAdapter,
     "side": SideAdapter,
     "head_only": HeadOnly,
     "full": FullFineTuning,
@@ -41,7 +45,10 @@ def find_method(name: str) -> Callable[..., Adapter]:
     others = [method for method in peft_methods() if method not in METHODS]
     if name.lower() in others:
         return partial(PeftAdapter, kind=name.upper())
-    raise UserError(f"adapter.method: no method {name!r}; {nearest(name, [*METHODS, *others])}")
+    hint = nearest(name, [*METHODS, *others])
+    if is_peft_type(name):
+        raise UserError(f"adapter.method: PEFT's {name} needs more than modules inside the layers; {hint}")
+    raise UserError(f"adapter.method: no method {name!r}; {hint}")
 
 
 def attach(backbone: Backbone, configs: dict[str, AdapterConfig]) -> dict[str, Adapter]:

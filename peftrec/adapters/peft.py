@@ -68,6 +68,9 @@ class Graft:
                 peft.base_model.set_adapter(adapter)
             self.slots = [(p, n, c, p._modules[n]) for p, n, c in plain if c is not None and p._modules[n] is not c]
             self.slots = [slot for slot in self.slots if hasattr(slot[3], "base_layer")]
+            for *_, layer in self.slots:
+                if hasattr(layer, "ranknum"):
+                    layer.ranknum.requires_grad_(False)  # a count; PEFT trains it when it moves to 16 bits
             self._own_biases()
             for name, parameter in frozen.items():
                 if parameter.requires_grad and id(parameter) not in self._replaced:
@@ -161,23 +164,24 @@ class PeftAdapter(LayerAdapter):
             self.grafts.update(dict.fromkeys(owners, graft))
         # Where a method starts by moving weights from the backbone into the adapter, they are not part of what it adds.
         self._initial = {o: self._part(o)[0] for o in self.owners} if _rewrites(made) else {}
-        if config.sharing == "shared+private":
-            self._check_composable(kind)
+        if config.sharing == "shared+private" and not self._composable(kind):
+            raise UserError(
+                f"adapter.sharing: the shared and private parts of {config.method} with these options cannot be "
+                "composed into one adapter; choose sharing: shared or private"
+            )
         self.export(tasks[0])  # what cannot be exported is refused before training
 
     def _graft(self, configs: dict[str, Any]) -> Graft:
         try:
             return Graft(self.backbone.model, configs)
         except Exception as error:  # whatever goes wrong inside PEFT, this method does not work on this backbone
-            raise UserError(f"adapter: PEFT refuses {self.config.method} here: {error}") from error
+            first = str(error).split("\n")[0]
+            raise UserError(f"adapter: PEFT refuses {self.config.method} here: {first}") from error
 
-    def _check_composable(self, kind: str) -> None:
-        layers = [slot[3] for slot in self.grafts[self.owners[0]].slots]
-        if kind not in COMPOSE or any(getattr(layer, "lora_variant", None) for layer in layers):
-            raise UserError(
-                f"adapter.sharing: the shared and private parts of {self.config.method} cannot be composed into one "
-                "adapter; choose sharing: shared or private"
-            )
+    def _composable(self, kind: str) -> bool:
+        layers = [layer for *_, layer in self.grafts[self.owners[0]].slots]
+        varied = any(getattr(layer, "lora_variant", None) for layer in layers)  # DoRA and other LoRAs with more to them
+        return kind in COMPOSE and not varied and not self._initial
 
     def parameters_of(self, owner: str) -> dict[str, nn.Parameter]:
         """The owner's trained tensors by their path in the model."""
@@ -248,16 +252,24 @@ class PeftAdapter(LayerAdapter):
 
 
 def peft_methods() -> list[str]:
-    """PEFT's methods that exchange modules of the layers, so that `PeftAdapter` can hold them, in lower case."""
+    """PEFT's methods that only exchange modules of the layers, so that `PeftAdapter` can hold them, in lower case."""
     from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING as CONFIGS
     from peft.mapping import PEFT_TYPE_TO_TUNER_MAPPING as TUNERS
     from peft.tuners.tuners_utils import BaseTuner
 
+    unfit = ("POLY", "SHADOW", "TRAINABLE_TOKENS")  # these want task ids, hooks around the model, the embeddings
     return [
         kind.value.lower()
         for kind, tuner in TUNERS.items()
-        if issubclass(tuner, BaseTuner) and "target_modules" in CONFIGS[kind].__dataclass_fields__
+        if issubclass(tuner, BaseTuner) and "target_modules" in CONFIGS[kind].__dataclass_fields__ and kind not in unfit
     ]
+
+
+def is_peft_type(name: str) -> bool:
+    """Whether PEFT has a method of this name, in any case."""
+    from peft import PeftType
+
+    return name.upper() in PeftType.__members__
 
 
 def _rewrites(config: Any) -> bool:

@@ -18,6 +18,8 @@ REFUSED = {
     "target_parameters": "only modules inside the layers are adapted; name them in target_modules",
     "layer_replication": "all tasks share the backbone's layers, so none can be repeated for one of them",
     "alora_invocation_tokens": "it takes effect in text generation only",
+    "kasa_config": "it rewrites the backbone's weights, which all tasks share",
+    "use_qalora": "it is for GPTQ weights only",
     "arrow_config": "it routes between adapters by the prompt; here the task chooses",
     "eva_config": _DATA,
     "corda_config": _DATA,
@@ -101,34 +103,32 @@ def peft_config(
 
 def _targets(kind: str, made: Any, backbone: Backbone, inside: list[Place]) -> list[Place]:
     """The places that the options, or the method's defaults, choose."""
-    linear = [place for place in inside if place.linear]
+    possible = inside if kind == "LN_TUNING" else [place for place in inside if place.linear]
     given = made.target_modules
-    if given == "all-linear":
-        return linear
     if given is None:
         names = _defaults(kind, backbone)
-        found = _matching(made, names, linear) or _matching(made, names, inside) if names else []
-        return found or _fallback(kind, made, linear, inside)
-    names = given if isinstance(given, str) else sorted(given)
-    found = _matching(made, names, linear) or _matching(made, names, inside)
-    for name in names if isinstance(names, list) else []:
-        if not any(place.path == name or place.path.endswith(f".{name}") for place in inside):
-            raise _nothing(name, linear)
+        return (names and _matching(made, names, possible)) or _fallback(kind, made, possible)
+    if given == "all-linear":
+        given = [place.path for place in possible if place.linear]
+    found = _matching(made, given, possible)
+    for name in [] if isinstance(given, str) else sorted(given):
+        if not any(place.path == name or place.path.endswith(f".{name}") for place in possible):
+            raise _nothing(name, possible)
     if not found:
-        raise _nothing(given, linear)
+        raise _nothing(given, possible)
     return found
 
 
-def _matching(made: Any, names: Any, inside: list[Place]) -> list[Place]:
+def _matching(made: Any, names: Any, possible: list[Place]) -> list[Place]:
     """The places that PEFT itself would choose by `names` and the configuration's other options."""
     from peft.tuners.tuners_utils import check_target_module_exists
 
     made.target_modules = names if isinstance(names, str) else set(names)
-    return [place for place in inside if check_target_module_exists(made, place.path)]
+    return [place for place in possible if check_target_module_exists(made, place.path)]
 
 
-def _nothing(name: Any, linear: list[Place]) -> UserError:
-    known = sorted({place.path.rsplit(".", 1)[-1] for place in linear})
+def _nothing(name: Any, possible: list[Place]) -> UserError:
+    known = sorted({place.path.rsplit(".", 1)[-1] for place in possible})
     hint = nearest(name, known) if isinstance(name, str) else f"known: {', '.join(known)}"
     return UserError(f"adapter.options.target_modules: {name!r} matches nothing in the chosen layers; {hint}")
 
@@ -147,19 +147,18 @@ def _defaults(kind: str, backbone: Backbone) -> Any:
     return own.get(family) or constants.TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING.get(family)
 
 
-def _fallback(kind: str, made: Any, linear: list[Place], inside: list[Place]) -> list[Place]:
+def _fallback(kind: str, made: Any, possible: list[Place]) -> list[Place]:
     """What stands in for PEFT's defaults in a family it does not know: what the method's paper changes."""
+    chosen = possible
     if kind == "IA3":
-        chosen = [p for p in linear if _KEY_VALUE.fullmatch(p.path.rsplit(".", 1)[-1])] + _outputs(linear)
+        chosen = [p for p in possible if _KEY_VALUE.fullmatch(p.path.rsplit(".", 1)[-1])] + _outputs(possible)
     elif kind == "LN_TUNING":
-        chosen = [p for p in inside if "norm" in type(p.module).__name__.lower()]
-    else:
-        chosen = linear
-    if not chosen:
-        raise UserError(f"adapter.options.target_modules: PEFT has no defaults for {kind.lower()} here; name modules")
-    found = _matching(made, [place.path for place in chosen], inside)
+        chosen = [p for p in possible if "norm" in type(p.module).__name__.lower()]
+    found = _matching(made, [place.path for place in chosen], possible)
     if not found:
-        raise UserError("adapter.options.exclude_modules: nothing is left to adapt")
+        raise UserError(
+            "adapter.options.target_modules: nothing in the chosen layers to adapt by default; name modules"
+        )
     return found
 
 
