@@ -15,7 +15,7 @@ ORDER = [
     "data metrics intervals losses heads",
     "backbone cache adapters families probe",
     "tasks weighting optim stopping",
-    "model checkpoint runs",
+    "model memory checkpoint runs",
     "priors evaluation display",
     "train preflight predictor cli",
 ]
@@ -120,4 +120,4 @@ def test_yaml_is_read_in_one_place_by_a_safe_loader():
 
     found = places(reads_yaml)
     assert len(found) == 1
-    assert found[0].startswith("recipe.py:")
+    assert found[0].startswith("recipe")
