@@ -48,6 +48,17 @@ def peak_memory_mb() -> float:
     return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
 
 
+def free_memory_mb() -> float:
+    """Memory that can still be taken, MB: on the GPU where there is one, else the machine's or the cgroup's."""
+    if torch.cuda.is_available():
+        return torch.cuda.mem_get_info()[0] / 1e6
+    free = float(psutil.virtual_memory().available)
+    limit, used = (Path("/sys/fs/cgroup") / name for name in ("memory.max", "memory.current"))
+    if limit.is_file() and used.is_file() and (most := limit.read_text().strip()) != "max":
+        free = min(free, float(most) - float(used.read_text()))
+    return free / 1e6
+
+
 def compute_dtype(requested: str, device: torch.device) -> tuple[torch.dtype, str]:
     """The dtype to compute in, and a sentence that says why.
 

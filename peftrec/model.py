@@ -11,7 +11,7 @@ from peftrec.adapters.base import adapter_name
 from peftrec.adapters.encoder import AdaptedEncoder
 from peftrec.backbone import Backbone
 from peftrec.data.examples import Dataset, Examples
-from peftrec.data.planner import UniqueRows
+from peftrec.data.planner import UniqueRows, Work
 from peftrec.data.texts import TextTable
 from peftrec.heads import Head, HeadShape
 from peftrec.losses import LOSSES, to_prediction
@@ -31,6 +31,11 @@ class CoLearner(nn.Module):
         self.loss_names = losses
         self.tasks = list(heads)
 
+    @property
+    def work(self) -> Work:
+        """What the training steps asked the encoder for, and what it did."""
+        return self.encoder.work
+
     def head(self, task: str) -> Head:
         """The task's head."""
         head = self.heads[adapter_name(task)]
@@ -39,16 +44,22 @@ class CoLearner(nn.Module):
 
     def outputs(self, batches: dict[str, Examples]) -> dict[str, Tensor]:
         """Raw head outputs of every task's examples. Tasks with equal vectors have their texts encoded together."""
-        alike: dict[str, list[str]] = {}
-        for task in batches:
-            alike.setdefault(self.encoder.adapter_of(task).encodes_alike(task), []).append(task)
         found: dict[str, Tensor] = {}
-        for tasks in alike.values():
+        for tasks in self.encoded_together(list(batches)):
             unique = UniqueRows({task: batches[task] for task in tasks}, len(self.encoder.texts))
+            if self.training:
+                self.work.referenced += unique.references
             vectors = self.encoder.encode(unique.rows, tasks[0])
             for task in tasks:
                 found[task] = self.head(task)(unique.head_input(task, batches[task], vectors))
         return {task: found[task] for task in batches}
+
+    def encoded_together(self, tasks: list[str]) -> list[list[str]]:
+        """The tasks in groups whose vectors are equal, so that one encoding serves the group."""
+        alike: dict[str, list[str]] = {}
+        for task in tasks:
+            alike.setdefault(self.encoder.adapter_of(task).encodes_alike(task), []).append(task)
+        return list(alike.values())
 
     def losses(self, batches: dict[str, Examples]) -> Tensor:
         """Mean loss of each task over its examples, (T,) in the order of `batches`; in training with its penalty."""

@@ -19,7 +19,7 @@ def check(recipe: Recipe) -> dict[str, Any]:
     dataset, model = setup.dataset, setup.model
     encoder = model.encoder
     backbone = encoder.backbone
-    _, steps = make_streams(recipe, {name: len(data.train) for name, data in dataset.tasks.items()})
+    _, steps = make_streams(recipe, {name: data.train for name, data in dataset.tasks.items()})
     trainable = sum(p.numel() for p in model.trainable().values())
     lengths = dataset.texts.lengths
     return {

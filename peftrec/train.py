@@ -17,6 +17,7 @@ from peftrec.data.examples import Dataset, Examples
 from peftrec.data.planner import RowStream
 from peftrec.environment import environment, peak_memory_mb
 from peftrec.evaluation import evaluate
+from peftrec.memory import plan_memory
 from peftrec.model import CoLearner, build_model
 from peftrec.optim import lr_factor, make_optimizer, set_learning_rates
 from peftrec.progress import bar, note, track_rows
@@ -111,12 +112,14 @@ def fit(setup: Setup) -> tuple[list[dict[str, Any]], int]:
     """
     config, accelerator, model = setup.recipe.train, setup.accelerator, setup.model
     tasks = {name: setup.dataset.tasks[name].train for name in setup.recipe.tasks}
-    streams, steps_per_epoch = make_streams(setup.recipe, {name: len(rows) for name, rows in tasks.items()})
+    streams, steps_per_epoch = make_streams(setup.recipe, tasks)
     total = min(config.epochs * steps_per_epoch, config.max_steps or config.epochs * steps_per_epoch)
     trainable = model.trainable()
     optimizer = accelerator.prepare(make_optimizer(config, trainable))
     weigh = make_weighting(setup.recipe.weighting, setup.recipe)
     stopper = BestEpoch(setup.recipe)
+    first = {name: rows.take(streams[name].step(0)) for name, rows in tasks.items()}
+    note(plan_memory(model, first, config))
     history: list[dict[str, Any]] = []
     seen = 0
     with bar(sum(s.rows_until(total) for s in streams.values()), "training", "examples") as shown:
@@ -152,6 +155,7 @@ def fit(setup: Setup) -> tuple[list[dict[str, Any]], int]:
                     note(f"stopped after epoch {line['epoch']:.3g}: no better for {stopper.patience} epochs")
                     break
     stopper.restore(trainable)
+    note(model.work.line())
     return history, seen
 
 
@@ -162,12 +166,18 @@ def validate(setup: Setup) -> dict[str, dict[str, float]]:
     return {name: of["metrics"] for name, of in report["tasks"].items()}
 
 
-def make_streams(recipe: Recipe, rows: dict[str, int]) -> tuple[dict[str, RowStream], int]:
+def make_streams(recipe: Recipe, tasks: dict[str, Examples]) -> tuple[dict[str, RowStream], int]:
     """Each task's order of rows, and the steps of an epoch."""
-    per_epoch = {name: max(1, round(n * (recipe.tasks[name].share or 1.0))) for name, n in rows.items()}
-    steps = -(-sum(per_epoch.values()) // recipe.train.batch_size)
-    seed = recipe.train.seed
-    return {n: RowStream(rows[n], per_epoch[n], steps, seed, number) for number, n in enumerate(rows)}, steps
+    config = recipe.train
+    per_epoch = {name: max(1, round(len(rows) * (recipe.tasks[name].share or 1.0))) for name, rows in tasks.items()}
+    steps = -(-sum(per_epoch.values()) // config.batch_size)
+    streams = {
+        name: RowStream(
+            len(rows), per_epoch[name], steps, config.seed, number, rows.group if config.locality == "user" else None
+        )
+        for number, (name, rows) in enumerate(tasks.items())
+    }
+    return streams, steps
 
 
 def joint_backward(

@@ -8,7 +8,7 @@ from torch.utils.checkpoint import checkpoint
 from peftrec.adapters.base import Adapter, LayerAdapter, PooledAdapter
 from peftrec.backbone import Backbone
 from peftrec.cache import TOKEN_BUDGET, Level, StateCache, Track
-from peftrec.data.planner import buckets
+from peftrec.data.planner import Work, buckets
 from peftrec.data.texts import TextTable
 
 
@@ -27,6 +27,7 @@ class AdaptedEncoder(nn.Module):
         self.adapters = nn.ModuleList(dict.fromkeys(adapters.values()))
         self._number = {task: list(dict.fromkeys(adapters.values())).index(a) for task, a in adapters.items()}
         self.token_budget = TOKEN_BUDGET
+        self.work = Work()
         texts.tokenize(backbone.tokenizer, backbone.config.max_length, backbone.pad_id)
         layered = [a for a in self.adapters if isinstance(a, LayerAdapter)]
         self.trunk = min((a.lowest for a in layered), default=backbone.num_layers)
@@ -65,6 +66,8 @@ class AdaptedEncoder(nn.Module):
     def encode(self, rows: np.ndarray, task: str) -> Tensor:
         """The task's vectors of text rows (U,), float32 (U, D)."""
         adapter = self.adapter_of(task)
+        if self.training:
+            self.work.encoded += len(rows)
         if isinstance(adapter, PooledAdapter):
             vectors: Tensor = adapter(self._caches["pooled"].pooled_states(rows), task)
             return vectors
@@ -80,6 +83,9 @@ class AdaptedEncoder(nn.Module):
         adapter = self.adapter_of(task)
         assert isinstance(adapter, LayerAdapter)
         ids, mask, types = (t.to(self.backbone.device) for t in self.texts.pad(rows))
+        if self.training:
+            self.work.tokens += int(self.texts.lengths[rows].sum())
+            self.work.padded_tokens += ids.numel()
         states = self._caches["layer"].token_states(rows) if "layer" in self._caches else None
 
         def run(states: Tensor | None) -> Tensor:

@@ -55,6 +55,24 @@ class UniqueRows:
         )
 
 
+@dataclass
+class Work:
+    """What was asked for and what was done: text rows that examples refer to, rows encoded, and their tokens."""
+
+    referenced: int = 0
+    encoded: int = 0
+    tokens: int = 0
+    padded_tokens: int = 0
+
+    def line(self) -> str:
+        """The redundancy removed and the padding share, for the user."""
+        times = self.referenced / max(1, self.encoded)
+        said = f"{self.referenced:,} texts referred to, {self.encoded:,} encoded ({times:.1f} times fewer)"
+        if not self.padded_tokens:
+            return f"{said}, all from the cache: the backbone ran for none of them"
+        return f"{said}; padding {1 - self.tokens / self.padded_tokens:.1%} of the tokens"
+
+
 def buckets(lengths: np.ndarray, token_budget: int) -> list[np.ndarray]:
     """Cut 0..U-1 into groups of similar length, each holding at most `token_budget` tokens with its padding.
 
@@ -74,10 +92,21 @@ class RowStream:
 
     Position p is row permutation(seed, task, p // N)[p % N]: each pass over the N rows has its own permutation. There
     is no other state, so a run continued at any step sees the rows it would have seen.
+
+    With `group` (N,) int, rows of one group follow each other, and only the order of groups is random: a step then
+    refers to fewer different texts when a group's rows share them.
     """
 
-    def __init__(self, rows: int, per_epoch: int, steps_per_epoch: int, seed: int, task: int) -> None:
-        self.rows, self.per_epoch, self.steps = rows, per_epoch, steps_per_epoch
+    def __init__(
+        self,
+        rows: int,
+        per_epoch: int,
+        steps_per_epoch: int,
+        seed: int,
+        task: int,
+        group: np.ndarray | None = None,
+    ) -> None:
+        self.rows, self.per_epoch, self.steps, self.group = rows, per_epoch, steps_per_epoch, group
         self._key = (seed, task)
         self._passes: dict[int, np.ndarray] = {}
 
@@ -98,5 +127,10 @@ class RowStream:
     def _pass(self, number: int) -> np.ndarray:
         if number not in self._passes:
             self._passes = {n: p for n, p in self._passes.items() if n == number - 1}
-            self._passes[number] = np.random.default_rng((*self._key, number)).permutation(self.rows)
+            random = np.random.default_rng((*self._key, number))
+            if self.group is None:
+                self._passes[number] = random.permutation(self.rows)
+            else:  # groups in random order, each group's rows side by side
+                place = random.permutation(int(self.group.max()) + 1)
+                self._passes[number] = np.argsort(place[self.group], kind="stable")
         return self._passes[number]

@@ -76,3 +76,13 @@ def test_positions_point_at_the_texts_that_examples_refer_to():
     assert unique.rows[batch.slots["item"]].tolist() == [5, 3, 5]
     assert batch.history.tolist() == [[-1, -1, -1], [-1, 2, 0], [0, 3, 0]]
     assert batch.feedback.tolist() == [[0, 0, 0], [0, 1, 0], [0, 1, 0]]
+
+
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=80), st.integers(0, 3))
+def test_rows_of_a_group_follow_each_other(groups, seed):
+    group = np.array(groups)
+    stream = RowStream(len(group), len(group), 1, seed, task=0, group=group)
+    order = stream.step(0)
+    assert sorted(order.tolist()) == list(range(len(group)))
+    met = group[order]
+    assert 1 + (met[1:] != met[:-1]).sum() == len(np.unique(group))

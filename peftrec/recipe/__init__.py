@@ -1,0 +1,48 @@
+"""One run as data: strict models of a recipe, its YAML loader, dotted overrides, JSON schema.
+
+A recipe is complete and flat; it states everything a run depends on except the weights and the data files themselves.
+"""
+
+from peftrec.recipe.errors import UserError, nearest
+from peftrec.recipe.load import apply_overrides, dump_recipe, json_schema, load_recipe, make_recipe, parse_yaml
+from peftrec.recipe.models import (
+    AdapterConfig,
+    BackboneConfig,
+    DataConfig,
+    EarlyStopping,
+    EventsConfig,
+    ItemsConfig,
+    QueriesConfig,
+    Recipe,
+    Sharing,
+    SplitConfig,
+    TaskConfig,
+    TextsConfig,
+    TrainConfig,
+    WeightingConfig,
+)
+
+__all__ = [
+    "AdapterConfig",
+    "BackboneConfig",
+    "DataConfig",
+    "EarlyStopping",
+    "EventsConfig",
+    "ItemsConfig",
+    "QueriesConfig",
+    "Recipe",
+    "Sharing",
+    "SplitConfig",
+    "TaskConfig",
+    "TextsConfig",
+    "TrainConfig",
+    "UserError",
+    "WeightingConfig",
+    "apply_overrides",
+    "dump_recipe",
+    "json_schema",
+    "load_recipe",
+    "make_recipe",
+    "nearest",
+    "parse_yaml",
+]

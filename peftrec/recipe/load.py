@@ -1,0 +1,126 @@
+"""Reading a recipe: YAML with unique keys, dotted overrides, and validation errors as one line each."""
+
+import copy
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from peftrec.recipe.errors import UserError, nearest
+from peftrec.recipe.models import Recipe
+
+
+def _explain(error: ValidationError, where: str) -> str:
+    lines = []
+    for problem in error.errors():
+        place = ".".join(str(part) for part in problem["loc"]) or "recipe"
+        message = problem["msg"].removeprefix("Value error, ")
+        if problem["type"] == "extra_forbidden":
+            message = f"unknown key; {nearest(str(problem['loc'][-1]), _keys_beside(problem['loc']))}"
+        elif problem["type"] != "value_error" and problem["type"] != "missing":
+            message = f"{message}; found {problem['input']!r}"
+        lines.append(f"{where}: {place}: {message}")
+    return "\n".join(lines)
+
+
+def _keys_beside(location: tuple[int | str, ...]) -> list[str]:
+    """The keys allowed where `location` ends, found by walking the models."""
+    schema: dict[str, Any] = json_schema()
+    definitions, node = schema["$defs"], schema
+    for part in location[:-1]:
+        following = node.get("properties", {}).get(part) or node.get("additionalProperties", {})
+        options = following.get("anyOf", [following])
+        node = next((definitions[o["$ref"].split("/")[-1]] if "$ref" in o else o for o in options), {})
+    return list(node.get("properties", {}))
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """YAML where a repeated key is an error (plain YAML keeps the last and drops the first in silence)."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True) if isinstance(key_node, yaml.ScalarNode) else None
+            if key is None or key in seen:
+                problem = "a key must be plain text" if key is None else f"the key {key!r} is given twice"
+                raise yaml.constructor.ConstructorError(None, None, problem, key_node.start_mark)
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes what the loader above would read as a number."""
+
+
+# YAML 1.1 reads 5e-4 as a string; recipes write learning rates this way.
+for _side in (_UniqueKeyLoader, _Dumper):
+    _side.add_implicit_resolver(
+        "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(?:\.\d*)?[eE][-+]?\d+\Z"), list("-+0123456789")
+    )
+
+
+def parse_yaml(text: str, where: str) -> Any:
+    """YAML -> plain values; repeated keys are refused and 5e-4 is a number. Raises UserError naming line and column."""
+    try:
+        return yaml.load(text, Loader=_UniqueKeyLoader)  # noqa: S506  a subclass of SafeLoader
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: an impossible date, such as 2024-13-01
+        raise UserError(f"{where}: not valid YAML: {' '.join(str(error).split())}") from None
+
+
+def apply_overrides(raw: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
+    """A copy of `raw` with dotted `key=value` overrides applied, such as `train.lr=1e-4`; values are YAML."""
+    result = copy.deepcopy(raw)
+    for override in overrides:
+        key, equals, value = override.partition("=")
+        if not equals or not all(key.split(".")):
+            raise UserError(f"override {override!r}: write key=value with a dotted key, such as train.lr=1e-4")
+        node = result
+        *path, last = key.split(".")
+        for part in path:
+            if node.get(part) is None:
+                node[part] = {}
+            node = node[part]
+            if not isinstance(node, dict):
+                raise UserError(f"override {override!r}: {part!r} is a value, not a group of keys")
+        node[last] = parse_yaml(value, f"override {override!r}")
+    return result
+
+
+def make_recipe(raw: Any, where: str = "recipe") -> Recipe:
+    """Validate plain values into a `Recipe`. Raises UserError with one line for every problem found."""
+    if not isinstance(raw, dict):
+        raise UserError(
+            f"{where}: a recipe is a group of keys (backbone, adapter, data, tasks, train); found {type(raw).__name__}"
+        )
+    try:
+        return Recipe.model_validate(raw)
+    except ValidationError as error:
+        raise UserError(_explain(error, where)) from None
+
+
+def load_recipe(path: str | Path, overrides: list[str] | None = None) -> Recipe:
+    """Read a recipe file, apply dotted overrides, validate. Raises UserError.
+
+    Relative paths inside `data` stay relative to the working directory, as on any command line.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{path}: no such recipe file; `peftrec recipes` lists those that come with the package")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not UTF-8 text: {error}") from None
+    raw = parse_yaml(text, str(path))
+    return make_recipe(apply_overrides(raw, overrides or []) if isinstance(raw, dict) else raw, str(path))
+
+
+def dump_recipe(recipe: Recipe) -> str:
+    """The recipe as YAML with every default written out; `make_recipe(parse_yaml(...))` gives an equal recipe."""
+    return yaml.dump(recipe.model_dump(mode="json"), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+
+
+def json_schema() -> dict[str, Any]:
+    """The recipe's JSON schema, for editors."""
+    return Recipe.model_json_schema()
