@@ -26,11 +26,16 @@ from peftrec.recipe import AdapterConfig, UserError
 class Graft:
     """PEFT's layers for some adapters that may be active together, put into the model only while they are used.
 
+    A backbone has any number of grafts, and at most one of them in its model.
+
     trained  adapter name -> its trained parameters by their path in the model
     """
 
-    def __init__(self, model: Any, configs: dict[str, Any]) -> None:
-        self.model, self.configs = model, configs
+    def __init__(self, backbone: Backbone, configs: dict[str, Any]) -> None:
+        if backbone.graft is not None:
+            backbone.graft.take_out()
+        self.backbone, self.model, self.configs = backbone, backbone.model, configs
+        model = backbone.model
         plain = [(parent, name, child) for parent in model.modules() for name, child in parent._modules.items()]
         frozen = dict(model.named_parameters())
         self.trained: dict[str, dict[str, nn.Parameter]] = {}
@@ -92,28 +97,31 @@ class Graft:
                 self._replaced.add(id(bias))
 
     def put_in(self, adapters: list[str]) -> None:
-        """Let `adapters` take part in the model's forward. No weights move."""
-        for parent, name, _, layer in self.slots:
-            parent._modules[name] = layer
+        """Let `adapters` take part in the model's forward, and nothing else of PEFT's. No weights move."""
+        if self.backbone.graft is not self:
+            if self.backbone.graft is not None:
+                self.backbone.graft.take_out()
+            for parent, name, _, layer in self.slots:
+                parent._modules[name] = layer
+            self.backbone.graft = self
+        for *_, layer in self.slots:
             layer._active_adapter = adapters
 
     def take_out(self) -> None:
-        """Put the plain modules back, where the layers in the model are ours."""
-        for parent, name, module, layer in self.slots:
-            if parent._modules[name] is layer:
+        """Put the plain modules back, if this graft is in the model."""
+        if self.backbone.graft is self:
+            for parent, name, module, _ in self.slots:
                 parent._modules[name] = module
+            self.backbone.graft = None
 
     @contextmanager
     def inside(self) -> Iterator[Any]:
-        """The PeftModel with all its layers in place, for PEFT's own functions."""
-        before = [parent._modules[name] for parent, name, _, _ in self.slots]
-        for parent, name, _, layer in self.slots:
-            parent._modules[name] = layer
+        """The PeftModel with its layers in place, for PEFT's own functions; afterwards the model is plain."""
+        self.put_in(list(self.configs))
         try:
             yield self.peft
         finally:
-            for (parent, name, _, _), module in zip(self.slots, before, strict=True):
-                parent._modules[name] = module
+            self.take_out()
 
     def state(self, adapter: str) -> State:
         """The adapter's tensors under the names that a PEFT file has."""
@@ -173,7 +181,7 @@ class PeftAdapter(LayerAdapter):
 
     def _graft(self, configs: dict[str, Any]) -> Graft:
         try:
-            return Graft(self.backbone.model, configs)
+            return Graft(self.backbone, configs)
         except Exception as error:  # whatever goes wrong inside PEFT, this method does not work on this backbone
             first = str(error).split("\n")[0]
             raise UserError(f"adapter: PEFT refuses {self.config.method} here: {first}") from error
@@ -189,12 +197,11 @@ class PeftAdapter(LayerAdapter):
 
     def activate(self, task: str | None) -> None:
         """Put the task's layers into the model, its adapters active; None: the plain model."""
-        owners = [] if task is None else self.owners_of(task)
-        for graft in set(self.grafts.values()):
-            if not owners or graft is not self.grafts[owners[0]]:
-                graft.take_out()
-        if owners:
+        if task is not None:
+            owners = self.owners_of(task)
             self.grafts[owners[0]].put_in([adapter_name(owner) for owner in owners])
+        elif self.backbone.graft in self.grafts.values():
+            self.backbone.graft.take_out()
 
     def train(self, mode: bool = True) -> "PeftAdapter":
         """Dropout of the adapters only; the frozen layers stay in eval."""

@@ -41,7 +41,7 @@ class Backbone:
     digest: str
     origin: str
     config: BackboneConfig
-    peft: Any = None  # the PeftModel around `model` once a PEFT method is attached; it changes `model` in place
+    graft: Any = None  # the PEFT layers that stand in `model` now, if any
 
     @property
     def hidden_size(self) -> int:
