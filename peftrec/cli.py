@@ -196,13 +196,25 @@ def export(
 
 
 @app.command()
-def methods(as_json: Json = False) -> None:
+def methods(
+    backbone: Annotated[
+        str | None, typer.Option("--backbone", help="this one instead of every family, and all of PEFT's methods")
+    ] = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="the table as Markdown, as in the README")] = False,
+    as_json: Json = False,
+) -> None:
     """Which method works on which kind of backbone and quantisation, probed here and now."""
     with _libraries_silenced():
+        from peftrec.display import format_matrix, matrix_markdown
         from peftrec.probe import method_matrix
 
-        matrix = method_matrix()
-    _show(matrix, as_json)
+        matrix = method_matrix(backbone)
+    if as_json:
+        _print_json(matrix)
+    elif markdown:
+        typer.echo(matrix_markdown(matrix), nl=False)
+    else:
+        _print_rich(format_matrix(matrix), markup=False)
 
 
 @recipes_app.callback()

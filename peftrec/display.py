@@ -56,3 +56,58 @@ def _verdict(ends: list[float] | None) -> str:
     if ends is None:
         return "- "
     return "[green]better[/] " if ends[0] > 0 else "[red]worse[/] " if ends[1] < 0 else "open "
+
+
+def format_matrix(rows: list[dict[str, Any]]) -> Group:
+    """`probe.method_matrix`'s rows as a table of methods by families, and the reasons below; print with rich."""
+    heading, *lines = matrix_cells(rows)
+    table = Table(*heading, box=None, padding=(0, 1, 0, 0))
+    for line in lines:
+        table.add_row(*line)
+    return Group(table, "", *matrix_reasons(rows))
+
+
+def matrix_markdown(rows: list[dict[str, Any]]) -> str:
+    """The same as Markdown, for the README."""
+    heading, *lines = matrix_cells(rows)
+    table = [heading, ["---"] * len(heading), *lines]
+    return "\n".join(
+        [*(f"| {' | '.join(line)} |" for line in table), "", *(f"- {r}" for r in matrix_reasons(rows)), ""]
+    )
+
+
+def matrix_cells(rows: list[dict[str, Any]]) -> list[list[str]]:
+    """A heading with the families, then a line a method: yes, no, or the quantisations that do (or do not) work."""
+    methods, families = (list(dict.fromkeys(row[key] for row in rows)) for key in ("method", "family"))
+    table = [["", *families]]
+    for method in methods:
+        cells = [[row for row in rows if (row["method"], row["family"]) == (method, family)] for family in families]
+        table.append([method, *map(_matrix_cell, cells)])
+    return table
+
+
+def _matrix_cell(rows: list[dict[str, Any]]) -> str:
+    names: dict[bool, list[str]] = {True: [], False: []}
+    for row in rows:
+        names[row["ok"]].append(row["quantize"] or "unquantised")
+    if not names[False]:
+        return "yes"
+    if not names[True]:
+        return "no"
+    return (
+        f"not {', '.join(names[False])}" if len(names[False]) < len(names[True]) else f"only {', '.join(names[True])}"
+    )
+
+
+def matrix_reasons(rows: list[dict[str, Any]]) -> list[str]:
+    """Why a method does not work, or cannot be shared, once a reason; the families where it is so stand before it."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for row in rows:
+        if row["reason"]:
+            found.setdefault((row["method"], row["reason"]), []).append(row["family"])
+    families = {row["family"] for row in rows}
+    lines = []
+    for (method, reason), where in found.items():
+        some = list(dict.fromkeys(where))
+        lines.append(f"{method}{'' if set(some) == families else ' on ' + ', '.join(some)}: {reason}")
+    return lines

@@ -288,9 +288,10 @@ def test_export_copies_the_adapter(tmp_path, monkeypatch):
 
 def test_methods_prints_the_matrix(monkeypatch):
     matrix = [{"method": "lora", "family": "bert", "quantize": None, "ok": True, "reason": ""}]
-    put(monkeypatch, "probe", method_matrix=lambda: matrix)
+    put(monkeypatch, "probe", method_matrix=lambda backbone: matrix)
     assert json.loads(peftrec("methods", "--json").stdout) == matrix
-    assert peftrec("methods").stdout.splitlines()[1].split() == ["lora", "bert", "-", "True"]
+    assert peftrec("methods").stdout.splitlines()[:2] == ["     bert ", "lora yes  "]
+    assert peftrec("methods", "--markdown").stdout.splitlines()[2] == "| lora | yes |"
 
 
 def test_libraries_are_silenced_and_our_warnings_are_not(recipe, monkeypatch):

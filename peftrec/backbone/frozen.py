@@ -98,7 +98,7 @@ class Backbone:
             if stop < count:
                 hooks.append(layers[-1].register_forward_hook(lambda _m, _i, out: captured.update(out=_first(out))))
             try:
-                output = self._forward(ids, mask, types, **extra)
+                output = self.model(**self.arguments(ids, mask, types), **extra)
             finally:
                 for hook in hooks:
                     hook.remove()
@@ -107,7 +107,7 @@ class Backbone:
     def pooled_layers(self, ids: Tensor, mask: Tensor, types: Tensor) -> Tensor:
         """Pooled states entering the first layer and after every layer, (B, L + 1, D); the last is the output."""
         # Transformers' own list: L + 1 entries whose last is the model's output, final norm included.
-        hidden = self._forward(ids, mask, types, output_hidden_states=True).hidden_states
+        hidden = self.model(**self.arguments(ids, mask, types), output_hidden_states=True).hidden_states
         return torch.stack([self.pool(h, mask) for h in hidden], 1)
 
     def pool(self, states: Tensor, mask: Tensor) -> Tensor:
@@ -123,12 +123,14 @@ class Backbone:
         """Whether the model's forward names this argument; what it does not name, it may silently ignore."""
         return argument in inspect.signature(type(self.model).forward).parameters
 
-    def _forward(self, ids: Tensor, mask: Tensor, types: Tensor, **extra: Any) -> Any:
+    def arguments(self, ids: Tensor, mask: Tensor, types: Tensor) -> dict[str, Any]:
+        """What the model's forward is called with for token ids, attention mask and token types."""
+        given: dict[str, Any] = {"input_ids": ids, "attention_mask": mask}
         if self.takes("token_type_ids") and getattr(self.model.config, "type_vocab_size", 0) > 1:
-            extra["token_type_ids"] = types
+            given["token_type_ids"] = types
         if self.takes("use_cache"):
-            extra["use_cache"] = False
-        return self.model(input_ids=ids, attention_mask=mask, **extra)
+            given["use_cache"] = False
+        return given
 
     @contextmanager
     def _cut(self, start: int, stop: int) -> Iterator[nn.ModuleList]:

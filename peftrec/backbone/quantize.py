@@ -1,10 +1,11 @@
 """Quantisation by bitsandbytes: linear layers in 4 or 8 bits, embeddings in 16, and what the result weighs."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from peftrec.recipe import BackboneConfig
 
@@ -70,7 +71,17 @@ def halve_embeddings(model: Any, dtype: torch.dtype) -> None:
     for table in (m for m in beside.children() if isinstance(m, nn.Embedding)):
         if table.weight.dtype == torch.float32:
             table.weight.data = table.weight.data.to(torch.float16)
-            table.register_forward_hook(lambda _module, _inputs, output: output.to(dtype))
+            table.register_forward_hook(_cast_up(dtype))
+
+
+def _cast_up(dtype: torch.dtype) -> Callable[[Any, tuple[Tensor, ...], Tensor], Tensor]:
+    def hook(table: Any, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        if not hasattr(table, "embed_scale"):
+            return output.to(dtype)
+        # Gemma's table multiplies its rows: done in 16 bits, it would round them a second time.
+        return functional.embedding(inputs[0], table.weight).to(dtype) * table.embed_scale
+
+    return hook
 
 
 def keep_unpacked(model: Any) -> None:
