@@ -49,9 +49,12 @@ def peak_memory_mb() -> float:
 
 
 def free_memory_mb() -> float:
-    """Memory that can still be taken, MB: on the GPU where there is one, else the machine's or the cgroup's."""
-    if torch.cuda.is_available():
-        return torch.cuda.mem_get_info()[0] / 1e6
+    """Memory that can still be taken, MB: on the GPU where there is one, else main memory."""
+    return torch.cuda.mem_get_info()[0] / 1e6 if torch.cuda.is_available() else free_main_memory_mb()
+
+
+def free_main_memory_mb() -> float:
+    """Memory outside any GPU that can still be taken, MB: the machine's, or the cgroup's where that is less."""
     free = float(psutil.virtual_memory().available)
     limit, used = (Path("/sys/fs/cgroup") / name for name in ("memory.max", "memory.current"))
     if limit.is_file() and used.is_file() and (most := limit.read_text().strip()) != "max":

@@ -62,7 +62,7 @@ def check(recipe: Recipe) -> dict[str, Any]:
             "epochs": recipe.train.epochs,
             "trainable_parameters": trainable,
             "total_parameters": backbone.parameter_count(),
-            "cache_megabytes": encoder.cache_bytes() / 1e6,
+            "cache_megabytes": sum(c.bytes(np.arange(len(dataset.texts))) for c in encoder.caches.values()) / 1e6,
             "optimizer_megabytes": trainable * (8 if recipe.train.optimizer == "adamw" else 4) / 1e6,
         },
     }

@@ -58,7 +58,7 @@ def train(recipe: Recipe, run: str | Path | None = None, name: str = "run") -> P
         model, dataset, tasks = setup.model, setup.dataset, recipe.tasks
         for line in [*dataset.notes, *cache_lines(model)]:
             note(line)
-        model.encoder.update(track_rows)
+        model.encoder.update(track=track_rows)
         # The heads before training: shown beside the result, nothing is chosen by it.
         untrained = evaluate(model, dataset, tasks, "test", resamples=0, priors=False)
         loop_started = time.monotonic()

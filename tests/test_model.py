@@ -140,7 +140,7 @@ def test_cached_and_uncached_top_layers_give_the_same_losses_and_gradients(shop)
     weights = [1.0, 0.5, 0.3]
     losses = step(recipe, dataset, cached, list(dataset.tasks), weights)
     with_cache = gradients(cached)
-    cached.encoder.trunk, cached.encoder._caches = 0, {}  # the same model, computing its trunk every time
+    cached.encoder.trunk, cached.encoder.caches = 0, {}  # the same model, computing its trunk every time
     again = step(recipe, dataset, cached, list(dataset.tasks), weights)
     torch.testing.assert_close(losses, again, atol=1e-6, rtol=1e-6)
     for name, gradient in gradients(cached).items():

@@ -1,5 +1,7 @@
 """The adapted encoder: the one place that switches adapters and turns text rows into a task's vectors."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -7,7 +9,7 @@ from torch.utils.checkpoint import checkpoint
 
 from peftrec.adapters.base import Adapter, LayerAdapter, PooledAdapter
 from peftrec.backbone import Backbone
-from peftrec.cache import TOKEN_BUDGET, Level, StateCache, Track
+from peftrec.cache.states import TOKEN_BUDGET, Level, StateCache, Track
 from peftrec.data.planner import Work, buckets
 from peftrec.data.texts import TextTable
 
@@ -16,6 +18,7 @@ class AdaptedEncoder(nn.Module):
     """One frozen backbone, each task's adapter, and the cached output of what no adapter touches.
 
     recompute  keep only each bucket's output for the backward pass and compute the rest again (gradient checkpointing)
+    disk       whether that cached output is read from, and written to, the disk (`peftrec.cache.folder`)
     """
 
     def __init__(
@@ -23,7 +26,7 @@ class AdaptedEncoder(nn.Module):
     ) -> None:
         super().__init__()
         self.__dict__["backbone"] = backbone
-        self.texts, self.recompute = texts, recompute
+        self.texts, self.recompute, self.disk = texts, recompute, False
         self.adapters = nn.ModuleList(dict.fromkeys(adapters.values()))
         self._number = {task: list(dict.fromkeys(adapters.values())).index(a) for task, a in adapters.items()}
         self.token_budget = TOKEN_BUDGET
@@ -31,11 +34,11 @@ class AdaptedEncoder(nn.Module):
         texts.tokenize(backbone.tokenizer, backbone.config.max_length, backbone.pad_id)
         layered = [a for a in self.adapters if isinstance(a, LayerAdapter)]
         self.trunk = min((a.lowest for a in layered), default=backbone.num_layers)
-        self._caches: dict[str, StateCache] = {}
+        self.caches: dict[Level, StateCache] = {}
         if any(isinstance(a, PooledAdapter) for a in self.adapters):
-            self._caches["pooled"] = StateCache(backbone, texts, "pooled", backbone.num_layers)
+            self.caches["pooled"] = StateCache(backbone, texts, "pooled", backbone.num_layers)
         if layered and self.trunk > 0:
-            self._caches["layer"] = StateCache(backbone, texts, "layer", self.trunk)
+            self.caches["layer"] = StateCache(backbone, texts, "layer", self.trunk)
 
     backbone: Backbone
 
@@ -56,12 +59,20 @@ class AdaptedEncoder(nn.Module):
             return "none", "this backbone uses one layer many times, so nothing lies below the adapted part"
         return "none", "an adapter touches layer 0"
 
-    def update(self, track: Track | None = None) -> None:
-        """Tokenise texts added since, and compute the frozen part of every row not computed yet."""
+    def update(self, rows: Mapping[str, np.ndarray] | None = None, track: Track | None = None) -> None:
+        """Have the frozen part ready for the text rows each task will encode; by default for the whole table.
+
+        Rows not asked for here are computed when they are encoded, every time. Texts added since are tokenised.
+        """
         self.texts.tokenize(self.backbone.tokenizer, self.backbone.config.max_length, self.backbone.pad_id)
         self.activate(None)
-        for cache in self._caches.values():
-            cache.update(track)
+        for level, cache in self.caches.items():
+            cache.update(None if rows is None else self.rows_of(level, rows), track, self.disk)
+
+    def rows_of(self, level: Level, rows: Mapping[str, np.ndarray]) -> np.ndarray:
+        """The rows, among each task's, whose states the cache of a level gives; ascending."""
+        parts = [of for task, of in rows.items() if self.level(task)[0] == level]
+        return np.unique(np.concatenate(parts)) if parts else np.zeros(0, np.int64)
 
     def encode(self, rows: np.ndarray, task: str) -> Tensor:
         """The task's vectors of text rows (U,), float32 (U, D)."""
@@ -69,7 +80,7 @@ class AdaptedEncoder(nn.Module):
         if self.training:
             self.work.encoded += len(rows)
         if isinstance(adapter, PooledAdapter):
-            vectors: Tensor = adapter(self._caches["pooled"].pooled_states(rows), task)
+            vectors: Tensor = adapter(self._frozen("pooled", rows), task)
             return vectors
         groups = buckets(self.texts.lengths[rows], self.token_budget)
         done = [self._encode_bucket(rows[g], task) for g in groups]
@@ -86,7 +97,7 @@ class AdaptedEncoder(nn.Module):
         if self.training:
             self.work.tokens += int(self.texts.lengths[rows].sum())
             self.work.padded_tokens += ids.numel()
-        states = self._caches["layer"].token_states(rows) if "layer" in self._caches else None
+        states = self._frozen("layer", rows) if self.trunk > 0 else None
 
         def run(states: Tensor | None) -> Tensor:
             self.activate(task)  # here, because recomputation may come after another task was active
@@ -96,6 +107,12 @@ class AdaptedEncoder(nn.Module):
         if self.recompute and torch.is_grad_enabled():
             return checkpoint(run, states, use_reentrant=False)
         return run(states)
+
+    def _frozen(self, level: Level, rows: np.ndarray) -> Tensor:
+        cache = self.caches[level]
+        if not cache.in_memory(rows):
+            self.activate(None)  # the backbone may have to be run
+        return cache.states(rows)
 
     def activate(self, task: str | None) -> None:
         """Let the task's modules, and no others, take part in the next forward; None: the plain backbone."""
@@ -108,10 +125,6 @@ class AdaptedEncoder(nn.Module):
         for adapter in self.adapters:
             assert isinstance(adapter, Adapter)
             adapter.after_step(step, total)
-
-    def cache_bytes(self) -> int:
-        """Memory that the caches take once every text is in them."""
-        return sum(cache.bytes_when_full() for cache in self._caches.values())
 
     def parameters_by_owner(self) -> dict[str, dict[str, nn.Parameter]]:
         """Owner (a shared part, or a task) -> the adapter parameters it owns."""

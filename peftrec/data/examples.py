@@ -1,29 +1,12 @@
-"""Examples: the columns of one task's rows, and lazily windowed causal histories."""
+"""Examples: the columns of one task's rows, with causal histories as windows of the log."""
 
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from peftrec.data.log import Log
+from peftrec.data.rates import Rates
 from peftrec.data.texts import TextTable
-
-
-@dataclass(frozen=True)
-class Log:
-    """Every event, grouped by user and ordered by time inside each user; histories are windows of it.
-
-    rows        int32 (E,): text row of the event's item
-    items       int32 (E,): item number in the catalogue
-    times       float64 (E,): seconds since 1970
-    user_start  int64 (users + 1,): user u's events are [user_start[u]:user_start[u + 1]]
-    feedback    float32 (E,): what the user said, as the task counts it: 1 liked, 0 not; a standardised number for
-                regression-like tasks. The one field that differs between tasks; the others are shared.
-    """
-
-    rows: np.ndarray
-    items: np.ndarray
-    times: np.ndarray
-    user_start: np.ndarray
-    feedback: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -38,6 +21,7 @@ class Examples:
     time      float64 (N,): seconds since 1970, NaN without one
     start, stop  int64 (N,): the example's history is log[start:stop], oldest first, at most `history` long;
               None without histories. Windows instead of an (N, H) matrix keep memory flat: 28 bytes an event.
+    rates     how items and users were received before; adds RATE_FEATURES to the inputs
     """
 
     slots: dict[str, np.ndarray]
@@ -49,6 +33,7 @@ class Examples:
     log: Log | None = None
     start: np.ndarray | None = None
     stop: np.ndarray | None = None
+    rates: Rates | None = None
 
     def __len__(self) -> int:
         return len(self.label)
@@ -62,6 +47,23 @@ class Examples:
             start=None if self.start is None else self.start[index],
             stop=None if self.stop is None else self.stop[index],
         )
+
+    def inputs(self) -> np.ndarray:
+        """What heads read beside texts, float32 (N, F): the features, and rates as they stood at each row's time."""
+        if self.rates is None:
+            return self.features
+        assert self.log is not None and self.stop is not None
+        of_users = self.rates.of_users(self.log, self.group, self.stop)
+        return np.concatenate([self.features, self.rates.of_items(self.item, self.time), of_users], 1)
+
+    def text_rows(self) -> np.ndarray:
+        """The text rows that any slot or history of these examples refers to, ascending, int64 (U,)."""
+        parts = list(self.slots.values())
+        if self.log is not None and self.start is not None and self.stop is not None:
+            # An event is in some window where more windows have begun than ended.
+            begun, ended = (np.bincount(ends, minlength=len(self.log.rows) + 1) for ends in (self.start, self.stop))
+            parts.append(self.log.rows[np.cumsum(begun - ended)[:-1] > 0])
+        return np.unique(np.concatenate(parts)).astype(np.int64)
 
     def history(self) -> tuple[np.ndarray, np.ndarray]:
         """Histories as (N, H): text rows int32 with -1 where absent (on the left), and feedback float32 with 0 there.
@@ -83,7 +85,7 @@ class TaskData:
     """One task's examples, split. `valid` may be empty.
 
     classes        names of the classes or grades, in label order (grades ascending); empty for regression-like labels
-    feature_names  the F columns of `features`
+    feature_names  the F columns of `inputs()`
     notes          what the user should know: rows left out and why, warnings of the split
     scale          (centre, spread) by which the log's feedback was standardised; (0, 1) where it is liked or not
     """

@@ -96,9 +96,12 @@ class TextTable:
         mask = steps[None] < lengths[:, None]
         return np.where(mask, starts[:, None] + steps[None], 0), mask
 
-    def digest(self) -> str:
-        """SHA-256 over token ids, types and offsets: equal for equal tokenised content."""
-        digest = hashlib.sha256()
-        for array in (self.ids, self.types, self.offsets):
-            digest.update(np.ascontiguousarray(array).tobytes())
-        return digest.hexdigest()
+    def digests(self, rows: np.ndarray) -> np.ndarray:
+        """128-bit digest of each row's token ids and types, uint64 (N, 2): equal for equal tokens, in any table."""
+        ids, types = self.ids.data, self.types.data
+        bounds = zip(self.offsets[rows].tolist(), self.offsets[rows + 1].tolist(), strict=True)
+        found = [
+            hashlib.blake2b(ids[start:stop].tobytes() + types[start:stop].tobytes(), digest_size=16).digest()
+            for start, stop in bounds
+        ]
+        return np.frombuffer(b"".join(found), "<u8").reshape(-1, 2)

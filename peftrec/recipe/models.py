@@ -23,6 +23,9 @@ class BackboneConfig(_Strict):
         "auto", description="compute dtype; auto follows the hardware"
     )
     pooling: Literal["auto", "mean", "cls", "last"] = Field("auto", description="token states -> one vector")
+    cache_dtype: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        "auto", description="what cached states of the frozen part are stored in; auto: the compute dtype, exactly"
+    )
     max_length: int = Field(64, ge=4, description="tokens kept of a text or text pair, special tokens included")
 
     @model_validator(mode="after")

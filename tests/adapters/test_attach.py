@@ -131,7 +131,7 @@ def test_the_pooled_cache_holds_the_plain_backbone_even_while_an_adapter_was_act
     plain = tiny_backbone("BERT")
     with torch.no_grad():
         expected = plain.pooled_layers(*encoder.texts.pad(ROWS[:1] + row))
-    assert torch.equal(encoder._caches["pooled"].pooled_states(ROWS[:1] + row), expected)
+    assert torch.equal(encoder.caches["pooled"].states(ROWS[:1] + row), expected)
 
 
 def test_tasks_of_equal_configuration_share_one_adapter():

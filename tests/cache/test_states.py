@@ -6,7 +6,7 @@ import torch
 from shop import MINILM
 
 from peftrec.backbone import load_backbone
-from peftrec.cache import StateCache
+from peftrec.cache.states import StateCache
 from peftrec.data.texts import TextTable
 from peftrec.recipe import BackboneConfig
 
@@ -36,10 +36,10 @@ def test_cached_states_are_the_backbones_states(backbone, level):
         ids, mask, types = texts.pad(np.array([row]))
         if level == "pooled":
             expected = backbone.pooled_layers(ids, mask, types)
-            found = cache.pooled_states(np.array([row]))
+            found = cache.states(np.array([row]))
         else:
             expected = backbone.run(ids, mask, types, stop=4)
-            found = cache.token_states(np.array([row]))
+            found = cache.states(np.array([row]))
         torch.testing.assert_close(found, expected.detach(), atol=1e-5, rtol=1e-5)
 
 
@@ -48,7 +48,7 @@ def test_texts_added_later_are_computed_and_nothing_else(backbone, level, monkey
     texts = table(backbone, TEXTS)
     cache = StateCache(backbone, texts, level, 4)
     cache.update()
-    before = cache.data.clone()
+    before = cache.states(np.arange(len(TEXTS))).clone()
     texts.add("a new text")
     texts.tokenize(backbone.tokenizer, 32, backbone.pad_id)
     seen = []
@@ -57,8 +57,7 @@ def test_texts_added_later_are_computed_and_nothing_else(backbone, level, monkey
     cache.update()
     cache.update()
     assert seen == [1]
-    torch.testing.assert_close(cache.data[: len(before)], before, atol=0, rtol=0)
-    assert cache.bytes_when_full() == cache.data.nbytes
+    assert torch.equal(cache.states(np.arange(len(TEXTS))), before)
 
 
 def test_a_vector_does_not_depend_on_its_batch(backbone):
@@ -68,4 +67,4 @@ def test_a_vector_does_not_depend_on_its_batch(backbone):
     ids, mask, types = texts.pad(np.array([1]))
     with torch.no_grad():
         alone = backbone.pool(backbone.run(ids, mask, types), mask)[0]
-    torch.testing.assert_close(cache.pooled_states(np.array([1]))[0, -1], alone, atol=1e-5, rtol=0)
+    torch.testing.assert_close(cache.states(np.array([1]))[0, -1], alone, atol=1e-5, rtol=0)

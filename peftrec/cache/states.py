@@ -1,0 +1,237 @@
+"""The frozen part's output for the rows of a text table that were asked for, computed once: token states after the
+trunk, or one pooled vector per layer and text."""
+
+from collections.abc import Callable, Iterable
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from peftrec.backbone import Backbone
+from peftrec.cache.disk import DiskStates, finite, open_disk
+from peftrec.cache.key import describe_key
+from peftrec.cache.store import ragged
+from peftrec.data.planner import buckets
+from peftrec.data.texts import TextTable
+from peftrec.environment import DTYPES, free_main_memory_mb
+from peftrec.progress import note
+from peftrec.recipe import UserError
+
+Level = Literal["none", "layer", "pooled"]
+Track = Callable[[Iterable[np.ndarray], int, str], Iterable[np.ndarray]]
+
+# Tokens in one forward of the frozen part: large enough for full speed on a CPU, small enough for its memory.
+TOKEN_BUDGET = 8192
+READ_BYTES = 32 << 20  # read from disk at a time
+
+
+class StateCache:
+    """The frozen part's output for rows of a text table.
+
+    Level `layer`: token states entering layer `layer`; a unit is a token's (D,). Level `pooled`: a unit is a text's
+    (L + 1, D). Units are held in `backbone.cache_dtype`, which is the compute dtype unless the recipe says otherwise.
+
+    States that were asked for lie in memory, in the order of rows, when half of what is free has room for them; else
+    they are read from the disk's memory-mapped file; else they are computed whenever they are needed. With `disk` they
+    are looked for and written there, except those of rows added to the table after the cache was made: the texts of
+    requests.
+    """
+
+    def __init__(self, backbone: Backbone, texts: TextTable, level: Literal["layer", "pooled"], layer: int) -> None:
+        self.backbone, self.texts, self.level, self.layer = backbone, texts, level, layer
+        stored = backbone.config.cache_dtype
+        dtype = backbone.dtype if stored == "auto" else DTYPES[stored]
+        width = (backbone.num_layers + 1, backbone.hidden_size) if level == "pooled" else (backbone.hidden_size,)
+        self._unit = torch.empty((1, *width), dtype=dtype)
+        self._memory = self._unit[:0]  # (capacity, *width), the first `_filled` in use
+        self._filled = 0
+        self._place = np.zeros(0, np.int64)  # (V,) first unit in memory, or -1
+        self._entry = np.zeros(0, np.int64)  # (V,) entry on disk, or -1
+        self._lasting = len(texts)
+        self._disk: DiskStates | None = None
+        self._opened = False
+
+    def units(self, rows: np.ndarray) -> np.ndarray:
+        """Units of each row (N,): its tokens, or 1."""
+        return np.ones(len(rows), np.int64) if self.level == "pooled" else self._tokens(rows)
+
+    def _tokens(self, rows: np.ndarray) -> np.ndarray:
+        tokens: np.ndarray = self.texts.offsets[rows + 1] - self.texts.offsets[rows]
+        return tokens
+
+    def bytes(self, rows: np.ndarray) -> int:
+        """What the states of `rows` take, in memory as on disk."""
+        return int(self.units(rows).sum()) * self._unit.nbytes
+
+    def missing(self, rows: np.ndarray) -> np.ndarray:
+        """Those of `rows` that neither memory nor disk has; nothing is read or computed."""
+        self._follow_table()
+        new = rows[(self._place[rows] < 0) & (self._entry[rows] < 0)]
+        disk = self._open()
+        return new if disk is None else new[disk.find(new) < 0]
+
+    def in_memory(self, rows: np.ndarray) -> bool:
+        """Whether `states` can answer for all of `rows` without disk or backbone."""
+        self._follow_table()
+        return bool((self._place[rows] >= 0).all())
+
+    @torch.inference_mode(False)
+    @torch.no_grad()
+    def update(self, rows: np.ndarray | None = None, track: Track | None = None, disk: bool = False) -> None:
+        """Have the states of `rows` (default: the whole table) ready: read from disk, else computed and kept.
+
+        With `track(batches, total, what)`, which shows progress, a line says what there is to do. Raises UserError for
+        states that are not finite.
+        """
+        self._follow_table()
+        rows = np.arange(len(self.texts)) if rows is None else np.unique(rows)
+        new = rows[(self._place[rows] < 0) & (self._entry[rows] < 0)]
+        if not len(new):
+            return
+        if disk:
+            self._open()
+        place = self._reserve(new)
+        done = np.zeros(len(new), bool) if self._disk is None else self._load(new, place)
+        if track is not None:
+            self._say(new, done, place is not None)
+        self._build(new[~done], None if place is None else place[~done], track)
+
+    @torch.inference_mode(False)
+    @torch.no_grad()
+    def states(self, rows: np.ndarray) -> Tensor:
+        """States of `rows` in the compute dtype: (U, L + 1, D), or (U, T, D) padded on the right with copies."""
+        held, place = (self._memory, self._place[rows]) if self.in_memory(rows) else self._collect(rows)
+        if self.level == "layer":
+            units = self.units(rows)
+            steps = np.minimum(np.arange(units.max(initial=0))[None], units[:, None] - 1)
+            found = held[torch.from_numpy(place[:, None] + steps)]
+        elif len(rows) and (np.diff(place) == 1).all():
+            found = held[place[0] : place[0] + len(rows)]  # no copy
+        else:
+            found = held[torch.from_numpy(place)]
+        return found.to(self.backbone.device, self.backbone.dtype)
+
+    def compute(self, rows: np.ndarray) -> Tensor:
+        """The units of `rows` one after the other, from the backbone, in main memory and the storage dtype."""
+        ids, mask, types = (t.to(self.backbone.device) for t in self.texts.pad(rows))
+        if self.level == "pooled":
+            computed = self.backbone.pooled_layers(ids, mask, types)
+        else:
+            computed = self.backbone.run(ids, mask, types, stop=self.layer)[mask.bool()]
+        units = computed.to("cpu", self._unit.dtype)
+        if not finite(units):
+            parts = torch.split(units, self.units(rows).tolist())
+            text = next(self.texts.texts[row] for row, part in zip(rows, parts, strict=True) if not finite(part))
+            key, dtype = ("cache_dtype", units.dtype) if finite(computed) else ("dtype", computed.dtype)
+            raise UserError(
+                f"backbone.{key}: {str(dtype).removeprefix('torch.')} does not hold the states of the text "
+                f"{text[:60]!r}, which are too large; choose bf16 or fp32"
+            )
+        return units
+
+    def _follow_table(self) -> None:
+        added = len(self.texts) - len(self._place)
+        if added:
+            self._place = np.append(self._place, np.full(added, -1))
+            self._entry = np.append(self._entry, np.full(added, -1))
+
+    def _open(self) -> DiskStates | None:
+        if not self._opened:
+            self._opened = True
+            key = describe_key(self.backbone, self.level, self.layer, self._unit.dtype)
+            self._disk = open_disk({"name": self.backbone.config.name, **key}, self.texts, self.units, self._unit)
+        return self._disk
+
+    def _reserve(self, rows: np.ndarray) -> np.ndarray | None:
+        """First units in memory for the states of `rows` (N,); None where memory has no room for them."""
+        if self.bytes(rows) > free_main_memory_mb() * 1e6 / 2:
+            return None
+        ends = self._filled + np.cumsum(self.units(rows))
+        if ends[-1] > len(self._memory):
+            # Half as much again, so that what is added little by little is not copied each time.
+            capacity = max(int(ends[-1]), self._filled * 3 // 2)
+            grown = self._unit.new_empty((capacity, *self._unit.shape[1:]))
+            grown[: self._filled] = self._memory[: self._filled]
+            self._memory = grown
+        self._filled = int(ends[-1])
+        return ends - self.units(rows)
+
+    def _keep(self, rows: np.ndarray, place: np.ndarray, units: Tensor) -> None:
+        self._memory[torch.from_numpy(ragged(place, self.units(rows)))] = units
+        self._place[rows] = place
+
+    def _load(self, rows: np.ndarray, place: np.ndarray | None) -> np.ndarray:
+        """Take what the disk has of `rows`, into memory at `place` or by entry only; returns which it had (N,)."""
+        assert self._disk is not None
+        entries = self._disk.find(rows)
+        if place is None:
+            self._entry[rows] = entries
+            return entries >= 0
+        order = np.argsort(entries, kind="stable")  # as they lie on disk
+        order = order[entries[order] >= 0]
+        for part in np.array_split(order, self.bytes(rows[order]) // READ_BYTES + 1):
+            units, intact = self._disk.read(entries[part])
+            good = part[intact]
+            self._keep(rows[good], place[good], self._of(units, rows[part], intact))
+        return self._place[rows] >= 0
+
+    def _build(self, rows: np.ndarray, place: np.ndarray | None, track: Track | None) -> None:
+        """Compute `rows`, into memory at `place` and onto the disk."""
+        disk, lasting = self._disk, rows < self._lasting
+        if disk is not None:
+            disk.make_room(self.bytes(rows[lasting]))
+        groups = buckets(self._tokens(rows), TOKEN_BUDGET)
+        try:
+            for group in groups if track is None else track(groups, len(rows), f"frozen part, {self.level} states"):
+                if place is None and (disk is None or not disk.writes):
+                    note("neither memory nor disk has room for the frozen part's states: computed whenever needed")
+                    break
+                units = self.compute(rows[group])
+                if place is not None:
+                    self._keep(rows[group], place[group], units)
+                if disk is not None:
+                    last = lasting[group]
+                    disk.add(rows[group][last], self._of(units, rows[group], last))
+        finally:  # interrupted, too: the next run goes on from here
+            if disk is not None:
+                disk.flush()
+                if place is None:
+                    self._entry[rows] = disk.find(rows)
+
+    def _collect(self, rows: np.ndarray) -> tuple[Tensor, np.ndarray]:
+        """Units of `rows` from memory, disk and backbone, and where each row's begin (N,)."""
+        counts = self.units(rows)
+        starts = np.cumsum(counts) - counts
+        units = self._unit.new_empty((int(counts.sum()), *self._unit.shape[1:]))
+
+        def put(some: np.ndarray, found: Tensor) -> None:
+            units[torch.from_numpy(ragged(starts[some], counts[some]))] = found
+
+        here = np.flatnonzero(self._place[rows] >= 0)
+        put(here, self._memory[torch.from_numpy(ragged(self._place[rows[here]], counts[here]))])
+        there = np.flatnonzero((self._place[rows] < 0) & (self._entry[rows] >= 0))
+        if len(there):
+            assert self._disk is not None
+            found, intact = self._disk.read(self._entry[rows[there]])
+            if not intact.all():
+                damaged = rows[there[~intact]]
+                self._entry[damaged] = -1
+                self.update(damaged)
+                return self._collect(rows)
+            put(there, found)
+        nowhere = np.flatnonzero((self._place[rows] < 0) & (self._entry[rows] < 0))
+        for group in buckets(self._tokens(rows[nowhere]), TOKEN_BUDGET):
+            put(nowhere[group], self.compute(rows[nowhere[group]]))
+        return units, starts
+
+    def _of(self, units: Tensor, rows: np.ndarray, some: np.ndarray) -> Tensor:
+        """The units of `some` (N,) bool of `rows` among all of theirs."""
+        return units if some.all() else units[torch.from_numpy(np.repeat(some, self.units(rows)))]
+
+    def _say(self, rows: np.ndarray, done: np.ndarray, in_memory: bool) -> None:
+        where = "in memory" if in_memory else "on disk, for which memory has no room"
+        line = f"frozen part, {self.level} states of {len(rows):,} texts: {self.bytes(rows) / 1e6:,.1f} MB {where}"
+        if self._disk is not None:
+            line += f"; {done.sum():,} from the cache {self._disk.folder}, {(~done).sum():,} to compute"
+        note(line)
