@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from peftrec.adapters import METHODS, attach
 from peftrec.adapters.encoder import AdaptedEncoder
@@ -134,10 +134,9 @@ def _check_plain(expected: Tensor, encoder: AdaptedEncoder, folder: Path) -> Non
         return
     encoder.activate(None)
     backbone = encoder.backbone
-    for module in backbone.model.modules():
-        if isinstance(module, nn.Embedding):
-            # PEFT takes the model's dtype from its first table, which Transformers alone does not hold in 16 bits.
-            module.weight.data = module.weight.data.to(backbone.dtype)
+    # PEFT takes the model's dtype from its first table, which Transformers alone does not hold in 16 bits.
+    table = backbone.model.get_input_embeddings()
+    table.weight.data = table.weight.data.to(backbone.dtype)
     ids, mask, types = encoder.texts.pad(np.arange(len(TEXTS)))
     plain = PeftModel.from_pretrained(backbone.model, str(folder)).eval()
     states = plain(**backbone.arguments(ids, mask, types)).last_hidden_state

@@ -103,17 +103,14 @@ def test_pooled_layers_end_in_the_output(load, family, quantize):
 
 
 @every_case
-def test_quantised_means_every_linear_and_the_embeddings(load, family, quantize):
+def test_quantised_means_every_linear_and_the_token_table(load, family, quantize):
     backbone, plain = load(family, quantize), load(family, None)
     assert backbone.parameter_count() == plain.parameter_count()
     assert not any(p.requires_grad for p in backbone.model.parameters()) and not backbone.model.training
     linears = [type(m).__name__ for m in backbone.model.modules() if isinstance(m, (nn.Linear, Conv1D))]
     kind = {None: {"Linear", "Conv1D"}, "int8": {"Linear8bitLt"}}.get(quantize, {"Linear4bit"})
     assert linears and set(linears) <= kind
-    if quantize is not None:
-        sizes = {n: m.weight.element_size() for n, m in backbone.model.named_modules() if isinstance(m, nn.Embedding)}
-        within = {n for n in sizes if not n.startswith("encoder.")}  # tables of relative positions stand in the encoder
-        assert within and all(sizes[name] == 2 for name in within)
+    assert backbone.model.get_input_embeddings().weight.element_size() == (4 if quantize is None else 2)
 
 
 @every_case
@@ -122,9 +119,8 @@ def test_the_footprint_counts_what_is_held(load, family, quantize):
     vectors(backbone, *TEXTS)  # int8 moves its scales in the first forward
     rest = sum(b.numel() * b.element_size() for b in backbone.model.buffers())
     linear = {n for n, m in plain.model.named_modules() if isinstance(m, (nn.Linear, Conv1D))}
-    halved = {
-        n for n, m in backbone.model.named_modules() if isinstance(m, nn.Embedding) and m.weight.element_size() == 2
-    }
+    table = backbone.model.get_input_embeddings()
+    halved = {n for n, m in backbone.model.named_modules() if m is table and quantize is not None}
     for name, parameter in plain.model.named_parameters():
         owner, _, kind = name.rpartition(".")
         numbers = parameter.numel()

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from peftrec.backbone.frozen import Backbone, find_layers, is_causal
-from peftrec.backbone.quantize import bitsandbytes_config, halve_embeddings, keep_unpacked, quantize_linears
+from peftrec.backbone.quantize import bitsandbytes_config, halve_embedding, keep_unpacked, quantize_linears
 from peftrec.environment import compute_dtype
 from peftrec.recipe import BackboneConfig, UserError
 
@@ -65,7 +65,7 @@ def _freeze(model: Any, config: BackboneConfig, dtype: torch.dtype) -> None:
     model.requires_grad_(False)
     model.eval()
     if config.quantize is not None:
-        halve_embeddings(model, dtype)
+        halve_embedding(model, dtype)
         keep_unpacked(model)
 
 

@@ -1,4 +1,4 @@
-"""Quantisation by bitsandbytes: linear layers in 4 or 8 bits, embeddings in 16, and what the result weighs."""
+"""Quantisation by bitsandbytes: linear layers in 4 or 8 bits, the token table in 16, and what the result weighs."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -61,17 +61,12 @@ def _quantized(weight: Tensor, bias: nn.Parameter | None, config: BackboneConfig
     return new.to(weight.device)
 
 
-def halve_embeddings(model: Any, dtype: torch.dtype) -> None:
-    """Hold the token table and those beside it (positions, segments) in 16 bits, which bitsandbytes leaves alone.
-
-    What they give is cast up again. Tables elsewhere (relative positions) are small, and read past their `forward`.
-    """
-    tokens = model.get_input_embeddings()
-    beside = next(m for m in model.modules() if any(child is tokens for child in m.children()))
-    for table in (m for m in beside.children() if isinstance(m, nn.Embedding)):
-        if table.weight.dtype == torch.float32:
-            table.weight.data = table.weight.data.to(torch.float16)
-            table.register_forward_hook(_cast_up(dtype))
+def halve_embedding(model: Any, dtype: torch.dtype) -> None:
+    """Hold the token table in 16 bits, which bitsandbytes leaves alone; what it gives is cast up again."""
+    table = model.get_input_embeddings()
+    if table.weight.dtype == torch.float32:
+        table.weight.data = table.weight.data.to(torch.float16)
+        table.register_forward_hook(_cast_up(dtype))
 
 
 def _cast_up(dtype: torch.dtype) -> Callable[[Any, tuple[Tensor, ...], Tensor], Tensor]:
