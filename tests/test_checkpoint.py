@@ -97,7 +97,10 @@ def test_an_existing_folder_is_never_written_over(tmp_path):
 def test_a_name_being_written_is_taken(tmp_path):
     with write_run(tmp_path / "one") as temporary:
         (temporary / "a").write_text("a")
-        with pytest.raises(UserError, match=r"\.one\.partial: exists, so another process"), write_run(tmp_path / "one"):
+        with (
+            pytest.raises(UserError, match=r"\.one\.partial: exists, and another process"),
+            write_run(tmp_path / "one"),
+        ):
             pytest.fail("the block must not run")
     verify_run(tmp_path / "one")
 
@@ -118,7 +121,10 @@ def test_a_folder_that_appears_meanwhile_does_not_cost_the_work(tmp_path):
     with pytest.raises(UserError, match=r"the finished work is in .*\.one\.partial"):
         write_while_another_appears()
     assert (tmp_path / "one" / "theirs").read_text() == "b"
-    verify_run(tmp_path / ".one.partial")
+    verify_run(tmp_path / ".one.partial" / "run")
+    (tmp_path / "one").rename(tmp_path / "two")
+    with pytest.raises(UserError, match="a finished run that was not put in its place"), write_run(tmp_path / "one"):
+        pytest.fail("the block must not run")
 
 
 @pytest.mark.parametrize("error", [RuntimeError("diverged"), KeyboardInterrupt(), SystemExit(143)])

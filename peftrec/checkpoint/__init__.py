@@ -1,0 +1,39 @@
+"""The only reader and writer of run folders and of a training's checkpoints. Tensors are safetensors; no pickle."""
+
+from peftrec.checkpoint.files import find_damage, read_json, to_json, write_json, write_text
+from peftrec.checkpoint.run import (
+    export_adapter,
+    interrupted_run,
+    new_run_folder,
+    read_report,
+    verify_run,
+    write_run,
+)
+from peftrec.checkpoint.steps import (
+    Tensors,
+    checkpoint_folders,
+    newest_checkpoint,
+    read_checkpoint,
+    step_of,
+    write_checkpoint,
+)
+
+__all__ = [
+    "Tensors",
+    "checkpoint_folders",
+    "export_adapter",
+    "find_damage",
+    "interrupted_run",
+    "new_run_folder",
+    "newest_checkpoint",
+    "read_checkpoint",
+    "read_json",
+    "read_report",
+    "step_of",
+    "to_json",
+    "verify_run",
+    "write_checkpoint",
+    "write_json",
+    "write_run",
+    "write_text",
+]
