@@ -102,8 +102,9 @@ class HistoryHead(Head):
     def calibrate(self, train: Examples, loss: str) -> None:
         """Standardise the features, and start at the best constant prediction and the labels' own scale."""
         label = train.label.astype(np.float64)
-        self.centre.copy_(torch.from_numpy(train.features.mean(0)))
-        self.spread.copy_(torch.from_numpy(train.features.std(0) + 1e-6))
+        inputs = train.inputs()
+        self.centre.copy_(torch.from_numpy(inputs.mean(0)))
+        self.spread.copy_(torch.from_numpy(inputs.std(0) + 1e-6))
         if loss == "bce":
             rate = float(np.clip(label.mean(), 1e-3, 1 - 1e-3))
             self.shift.fill_(math.log(rate / (1 - rate)))

@@ -114,7 +114,7 @@ def build_model(recipe: Recipe, backbone: Backbone, dataset: Dataset) -> CoLearn
     """Attach every task's method and make its head, from the recipe. Random weights follow torch's global seed."""
     configs = {name: task.adapter or recipe.adapter for name, task in recipe.tasks.items()}
     shapes = {
-        name: HeadShape(backbone.hidden_size, len(data.classes), data.train.features.shape[1], recipe.train.dropout)
+        name: HeadShape(backbone.hidden_size, len(data.classes), len(data.feature_names), recipe.train.dropout)
         for name, data in dataset.tasks.items()
     }
     model = assemble(recipe, backbone, dataset.texts, configs, shapes)

@@ -18,8 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from peftrec.data.builders import next_gap_features
-from peftrec.data.examples import Examples, Log
+from peftrec.data.builders import GAP_FEATURES, next_gap_features
+from peftrec.data.examples import Examples
+from peftrec.data.log import Log
 from peftrec.recipe import UserError, nearest
 from peftrec.runs import LoadedRun, load_run
 from peftrec.tasks import loss_of
@@ -50,9 +51,15 @@ class Predictor:
         self._user = {name: number for number, name in enumerate(run.user_ids)}
 
     @classmethod
-    def load(cls, run: str | Path, backbone: str | None = None) -> "Predictor":
-        """Load a run folder; `backbone` names another place of the same weights. Raises UserError."""
-        return cls(load_run(Path(run), backbone))
+    def load(cls, run: str | Path, backbone: str | None = None, cache: bool = True) -> "Predictor":
+        """Load a run folder; `backbone` names another place of the same weights. Raises UserError.
+
+        `cache`: whether the frozen part's states of the catalogue are looked for, and kept, on disk; those of other
+        texts stay in memory.
+        """
+        loaded = load_run(Path(run), backbone)
+        loaded.model.encoder.disk = cache
+        return cls(loaded)
 
     @property
     def tasks(self) -> list[str]:
@@ -70,7 +77,7 @@ class Predictor:
         if not rows:
             return []
         examples = self._examples(task, rows)
-        self.model.encoder.update()
+        self.model.encoder.update({task: examples.text_rows()})
         return [self._result(task, p) for p in self.model.predict(task, examples)]
 
     def recommend(
@@ -94,7 +101,7 @@ class Predictor:
         given = {"user": user, "history": history, "query": query}
         row: Row = {name: value for name, value in given.items() if value is not None}
         row["item"] = self.run.item_ids[0]
-        if described["features"]:
+        if described["features"] == GAP_FEATURES:
             row["time"] = datetime.now(UTC).timestamp()
         one = self._examples(task, [row])
         candidates = np.arange(len(self.run.item_ids))
@@ -102,7 +109,7 @@ class Predictor:
             candidates = np.setdiff1d(candidates, one.log.items)
         many = one.take(np.zeros(len(candidates), np.int64))
         many = replace(many, item=candidates, slots={**many.slots, "item": self.run.item_rows[candidates]})
-        self.model.encoder.update()
+        self.model.encoder.update({task: many.text_rows()})
         scores = self._scores(task, self.model.predict(task, many))
         best = np.argsort(-scores, kind="stable")[:k]
         return [
@@ -153,7 +160,7 @@ class Predictor:
                     column.append(self._slot(name, row))
                 items.append(self._item.get(str(row.get("item")), -1))
                 times.append(_time(row["time"]) if "time" in row else np.nan)
-                if described["features"] and "time" not in row:
+                if described["features"] == GAP_FEATURES and "time" not in row:
                     raise UserError("'time' is missing: the moment to predict from")
                 if described["history"]:
                     pasts.append(self._past(task, row, times[-1]))
@@ -167,6 +174,7 @@ class Predictor:
             item=np.array(items, np.int64),
             time=np.array(times),
         )
+        examples = replace(examples, rates=self.run.rates.get(task))
         return self._with_history(examples, pasts, described) if described["history"] else examples
 
     def _keys(self, described: dict[str, Any]) -> list[str]:
@@ -263,7 +271,7 @@ class Predictor:
         )
         stop = ends - 1
         features = examples.features
-        if described["features"]:
+        if described["features"] == GAP_FEATURES:
             features = next_gap_features(times, log.user_start)[stop]
         first = np.maximum(start, stop - self.run.recipe.data.history)
         return replace(examples, log=log, start=first, stop=stop, features=features)

@@ -69,6 +69,20 @@ def item_and_user(dataset: Dataset, task: str, examples: Examples) -> np.ndarray
     return model.predict_proba(known)[:, 1] if binary else model.predict(known)
 
 
+def rates_so_far(dataset: Dataset, task: str, examples: Examples) -> np.ndarray:
+    """The like rates of item and user as they stood at each row's time, through logistic regression: what a model that
+    reads such rates starts from. Linear regression where labels are not 0 and 1."""
+    train = dataset.tasks[task].train
+    binary = bool(np.isin(train.label, (0, 1)).all())
+
+    def columns(rows: Examples) -> np.ndarray:
+        rates = rows.inputs()[:, [-4, -2]].astype(np.float64)  # the means of RATE_FEATURES
+        return np.log(rates / (1 - rates)) if binary else rates
+
+    model = (LogisticRegression() if binary else LinearRegression()).fit(columns(train), train.label)
+    return model.predict_proba(columns(examples))[:, 1] if binary else model.predict(columns(examples))
+
+
 def train_median(dataset: Dataset, task: str, examples: Examples) -> np.ndarray:
     """Median label of the train rows, the same for every row."""
     return np.full(len(examples), np.median(dataset.tasks[task].train.label))
@@ -144,6 +158,7 @@ PRIORS: dict[str, Prior] = {
     "item_rate": item_rate,
     "user_rate": user_rate,
     "item_and_user": item_and_user,
+    "rates_so_far": rates_so_far,
     "median": train_median,
     "user_median": user_median,
     "lexical": lexical,

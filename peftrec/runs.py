@@ -19,7 +19,9 @@ from safetensors.torch import load_file, save_file
 
 from peftrec.backbone import load_backbone
 from peftrec.checkpoint import read_json, to_json, verify_run, write_json
-from peftrec.data.examples import Dataset, Log
+from peftrec.data.examples import Dataset
+from peftrec.data.log import Log
+from peftrec.data.rates import Rates
 from peftrec.data.texts import TextTable
 from peftrec.heads import HeadShape
 from peftrec.model import CoLearner, assemble
@@ -30,10 +32,11 @@ from peftrec.recipe import Recipe, UserError, dump_recipe, make_recipe, parse_ya
 class LoadedRun:
     """A trained model and what it was trained on.
 
-    tasks      name -> {"slots", "history", "classes", "features", "scale"}
+    tasks      name -> {"slots", "history", "classes", "features", "scale", "base"}
     item_ids   the catalogue; item i is row item_rows[i] of the model's text table
     user_ids   users of the log, in user-number order
     logs       task -> its Log, for tasks with histories
+    rates      task -> how items were received, for tasks that read it
     """
 
     recipe: Recipe
@@ -43,6 +46,7 @@ class LoadedRun:
     item_rows: np.ndarray
     user_ids: list[str]
     logs: dict[str, Log]
+    rates: dict[str, Rates]
 
 
 def save_run(
@@ -62,6 +66,7 @@ def save_run(
             "classes": data.classes,
             "features": data.feature_names,
             "scale": data.scale,
+            "base": None if data.train.rates is None else data.train.rates.base,
         }
         for name, data in dataset.tasks.items()
     }
@@ -121,7 +126,9 @@ def load_run(folder: Path, backbone: str | None = None, texts: TextTable | None 
     item_rows = np.array([texts.add(text) for text in catalogue["text"].to_pylist()], np.int32)
     model = _rebuild(folder, recipe, base, texts, described["tasks"])
     user_ids, logs = _load_logs(folder, item_rows)
-    return LoadedRun(recipe, model, described["tasks"], catalogue["id"].to_pylist(), item_rows, user_ids, logs)
+    tasks = described["tasks"]
+    rates = {name: Rates(log, tasks[name]["base"]) for name, log in logs.items() if tasks[name]["base"] is not None}
+    return LoadedRun(recipe, model, tasks, catalogue["id"].to_pylist(), item_rows, user_ids, logs, rates)
 
 
 def _rebuild(folder: Path, recipe: Recipe, base: Any, texts: TextTable, tasks: dict[str, dict[str, Any]]) -> CoLearner:

@@ -56,12 +56,15 @@ KINDS: dict[str, Kind] = {
         interest,
         _history_head,
         {"bce": ("auc", "gauc", "log_loss", "ece"), "mse": _NUMBER},
-        ("random", "majority", "item_rate", "user_rate", "item_and_user"),
+        ("random", "majority", "item_rate", "user_rate", "item_and_user", "rates_so_far"),
         ranks=True,
     ),
     "next-gap": Kind(next_gap, _history_head, {"mae": _NUMBER, "mse": _NUMBER}, ("median", "user_median")),
     "regression": Kind(
-        regression, _history_head, {"mae": _NUMBER, "mse": _NUMBER}, ("median", "user_median", "item_rate")
+        regression,
+        _history_head,
+        {"mae": _NUMBER, "mse": _NUMBER},
+        ("median", "user_median", "item_rate", "rates_so_far"),
     ),
     "classification": Kind(classification, _text_head, {"cross_entropy": _CLASSES}, ("majority", "tfidf")),
 }

@@ -51,7 +51,7 @@ class UniqueRows:
             slots={name: torch.from_numpy(self._position[rows]).to(device) for name, rows in batch.slots.items()},
             history=None if history is None else torch.from_numpy(self._position[history]).to(device),
             feedback=None if feedback is None else torch.from_numpy(feedback).to(device),
-            features=torch.from_numpy(batch.features).to(device),
+            features=torch.from_numpy(batch.inputs()).to(device),
         )
 
 

@@ -4,7 +4,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from peftrec.data.examples import Examples, Log
+from peftrec.data.examples import Examples
+from peftrec.data.log import Log
 from peftrec.data.planner import RowStream, UniqueRows, buckets
 
 

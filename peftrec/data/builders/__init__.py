@@ -1,10 +1,11 @@
 """From tables to examples: one builder a task kind, all `(tables, texts, task, data, seed) -> TaskData`."""
 
 from peftrec.data.builders.dataset import Builder, build_dataset
-from peftrec.data.builders.events import interest, next_gap, next_gap_features, regression
+from peftrec.data.builders.events import GAP_FEATURES, interest, next_gap, next_gap_features, regression
 from peftrec.data.builders.labelled import classification, match_query
 
 __all__ = [
+    "GAP_FEATURES",
     "Builder",
     "build_dataset",
     "classification",

@@ -1,9 +1,13 @@
 """Builders of the tasks on events: interest, next-gap, regression. An example is an event with what came before it."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from peftrec.data.builders.common import check_classes, cut, item_rows, needed, refuse_unread
-from peftrec.data.examples import Examples, Log, TaskData
+from peftrec.data.examples import Examples, TaskData
+from peftrec.data.log import Log
+from peftrec.data.rates import RATE_FEATURES, Rates
 from peftrec.data.split import LEFT_OUT, TRAIN, by_group, by_time, leave_last_out, time_boundaries
 from peftrec.data.tables import Events, Items, Tables
 from peftrec.data.texts import TextTable
@@ -42,8 +46,8 @@ def interest(tables: Tables, texts: TextTable, task: TaskConfig, data: DataConfi
     else:
         scale = _scale(values, parts)
         label, feedback = values.astype(np.float32), _standardised(values, scale)
-    examples = _examples(events, items, texts, data, label, feedback)
-    return cut(examples, parts, data.split, notes=notes, scale=scale)
+    examples = _with_rates(_examples(events, items, texts, data, label, feedback), parts)
+    return cut(examples, parts, data.split, notes=notes, feature_names=RATE_FEATURES, scale=scale)
 
 
 def regression(tables: Tables, texts: TextTable, task: TaskConfig, data: DataConfig, seed: int) -> TaskData:
@@ -59,7 +63,8 @@ def regression(tables: Tables, texts: TextTable, task: TaskConfig, data: DataCon
     parts, notes = _split(events, data.split, seed)
     scale = _scale(values, parts)
     examples = _examples(events, items, texts, data, values.astype(np.float32), _standardised(values, scale))
-    return cut(examples, parts, data.split, notes=notes, scale=scale)
+    examples = _with_rates(examples, parts)
+    return cut(examples, parts, data.split, notes=notes, feature_names=RATE_FEATURES, scale=scale)
 
 
 def next_gap(tables: Tables, texts: TextTable, task: TaskConfig, data: DataConfig, seed: int) -> TaskData:
@@ -118,6 +123,13 @@ def _past_gaps(time: np.ndarray, user_start: np.ndarray, count: int) -> np.ndarr
     index = np.arange(len(time))
     # Gap k of event i lies between events i - k - 1 and i - k, both of which must be the user's.
     return np.stack([np.where(index - k > begin, gaps[(index - k).clip(0)], 0) for k in range(count)], axis=1)
+
+
+def _with_rates(examples: Examples, parts: np.ndarray) -> Examples:
+    """The examples with how their items and users were received before; the base is the train rows' mean feedback."""
+    assert examples.log is not None
+    train = examples.log.feedback[parts == TRAIN]
+    return replace(examples, rates=Rates(examples.log, float(train.mean()) if len(train) else 0.0))
 
 
 def _examples(

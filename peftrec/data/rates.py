@@ -1,0 +1,42 @@
+"""How items and users were received so far: mean feedback and counts strictly before a moment."""
+
+import numpy as np
+
+from peftrec.data.log import Log
+
+RATE_FEATURES = ["item_mean", "item_count", "user_mean", "user_count"]
+PSEUDO = 5  # events with the base feedback that every mean starts from
+
+
+class Rates:
+    """Means of a log's feedback by item and by user, as they stood at any moment.
+
+    base  the feedback that an item or user without events is taken to have; the train rows' mean
+    """
+
+    def __init__(self, log: Log, base: float) -> None:
+        self.base = base
+        self._moments = np.unique(log.times)
+        keys = self._keys(log.items, log.times)
+        order = np.argsort(keys, kind="stable")
+        self._ordered = keys[order]
+        self._sums = np.append(0, np.cumsum(log.feedback[order], dtype=np.float64))
+
+    def _keys(self, items: np.ndarray, times: np.ndarray) -> np.ndarray:
+        """Numbers that order like (item, time); a time that is NaN comes after every event."""
+        return items.astype(np.int64) * (len(self._moments) + 1) + np.searchsorted(self._moments, times)
+
+    def of_items(self, items: np.ndarray, times: np.ndarray) -> np.ndarray:
+        """Smoothed mean feedback and log1p of the count of events strictly before `times`, float32 (N, 2)."""
+        begin = np.searchsorted(self._ordered, self._keys(items, np.full(len(items), -np.inf)))
+        end = np.searchsorted(self._ordered, self._keys(items, times))
+        return self._columns(self._sums[end] - self._sums[begin], end - begin)
+
+    def of_users(self, log: Log, users: np.ndarray, stop: np.ndarray) -> np.ndarray:
+        """The same of each user's own events log[user_start[user]:stop], float32 (N, 2)."""
+        begin = log.user_start[users]
+        return self._columns(log.sums[stop] - log.sums[begin], stop - begin)
+
+    def _columns(self, total: np.ndarray, count: np.ndarray) -> np.ndarray:
+        mean = (total + PSEUDO * self.base) / (count + PSEUDO)
+        return np.stack([mean, np.log1p(count)], 1).astype(np.float32)

@@ -1,0 +1,45 @@
+"""Rates as they stood: only events strictly before the moment count."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from peftrec.data.log import Log
+from peftrec.data.rates import PSEUDO, RATE_FEATURES, Rates
+
+events = st.lists(
+    st.tuples(st.integers(0, 3), st.integers(0, 4), st.integers(0, 6), st.integers(0, 1)), min_size=1, max_size=40
+)
+
+
+def log_of(rows):
+    rows = sorted(rows, key=lambda r: (r[0], r[2]))
+    user, item, time, liked = (np.array(column) for column in zip(*rows, strict=True))
+    start = np.searchsorted(user, np.arange(5))
+    return rows, Log(item.astype(np.int32), item.astype(np.int32), time.astype(float), start, liked.astype(np.float32))
+
+
+@given(events, st.integers(-1, 5), st.integers(-1, 8))
+def test_item_means_and_counts_are_those_of_the_events_before(rows, item, time):
+    rows, log = log_of(rows)
+    past = [liked for _, i, t, liked in rows if i == item and t < time]
+    mean, count = Rates(log, 0.3).of_items(np.array([item]), np.array([float(time)]))[0]
+    np.testing.assert_allclose(mean, (sum(past) + PSEUDO * 0.3) / (len(past) + PSEUDO), rtol=1e-6)
+    np.testing.assert_allclose(count, np.log1p(len(past)), rtol=1e-6)
+
+
+@given(events, st.integers(0, 3))
+def test_user_means_end_where_the_window_ends(rows, user):
+    rows, log = log_of(rows)
+    begin, end = log.user_start[user : user + 2]
+    for stop in range(begin, end + 1):
+        past = [liked for *_, liked in rows[begin:stop]]
+        mean, count = Rates(log, 0.3).of_users(log, np.array([user]), np.array([stop]))[0]
+        np.testing.assert_allclose(mean, (sum(past) + PSEUDO * 0.3) / (len(past) + PSEUDO), rtol=1e-6)
+        np.testing.assert_allclose(count, np.log1p(len(past)), rtol=1e-6)
+
+
+def test_without_a_time_every_event_counts():
+    _, log = log_of([(0, 2, 5, 1), (1, 2, 6, 1)])
+    assert Rates(log, 0.0).of_items(np.array([2]), np.array([np.nan]))[0, 1] == np.float32(np.log1p(2))
+    assert len(RATE_FEATURES) == 4
