@@ -138,6 +138,7 @@ class AdaLoraAdapter(PeftAdapter):
                 self._kept.setdefault(owner, {})[name] = tensor.tolist()
             else:
                 getattr(self._allocators[owner], what)[name] = tensor.clone()
+                self._allocators[owner].ipt[name] = torch.zeros_like(tensor)  # PEFT starts afresh where it is missing
 
 
 @torch.no_grad()
