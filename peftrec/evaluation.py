@@ -22,6 +22,7 @@ from peftrec.data.examples import Dataset, Examples
 from peftrec.intervals import bootstrap, paired
 from peftrec.metrics import METRICS, RANKING, Metric
 from peftrec.priors import PRIORS, RANKING_PRIORS
+from peftrec.progress import track_rows
 from peftrec.recipe import TaskConfig, UserError
 from peftrec.runs import load_run, read_recipe
 from peftrec.tasks import find_kind, load_data, loss_of
@@ -66,18 +67,41 @@ def evaluate(
             metrics=kind.metrics[loss],
             priors=kind.priors if priors else (),
             resamples=resamples,
-            ranking=ranking and kind.ranks and loss == "bce",  # targets are liked items
+            ranking=ranking and ranks_catalogue(config),
         )
     return {"tasks": reports}
 
 
-def evaluate_run(run: Path, split: str) -> Report:
-    """Measure a trained run on a split of its recipe's data, which is read again. Raises UserError."""
+def text_rows(
+    dataset: Dataset, tasks: Mapping[str, TaskConfig], splits: Sequence[str], ranking: bool
+) -> dict[str, np.ndarray]:
+    """The text rows that each task's examples of some splits refer to; with `ranking` also the catalogue it ranks."""
+    rows = {}
+    for task, config in tasks.items():
+        parts = [dataset.tasks[task].split(split).text_rows() for split in splits]
+        if ranking and ranks_catalogue(config):
+            parts.append(dataset.item_rows.astype(np.int64))
+        rows[task] = np.unique(np.concatenate(parts))
+    return rows
+
+
+def evaluate_run(run: Path, split: str, cache: bool = True) -> Report:
+    """Measure a trained run on a split of its recipe's data, which is read again. Raises UserError.
+
+    `cache`: whether the frozen part's states are looked for, and kept, on disk.
+    """
     recipe = read_recipe(run)
     dataset = load_data(recipe)
     model = load_run(run, texts=dataset.texts).model
-    model.encoder.update()
-    return evaluate(model, dataset, recipe.tasks, split, ranking=split == "test")
+    model.encoder.disk = cache
+    ranking = split == "test"
+    model.encoder.update(text_rows(dataset, recipe.tasks, [split], ranking), track_rows)
+    return evaluate(model, dataset, recipe.tasks, split, ranking=ranking)
+
+
+def ranks_catalogue(task: TaskConfig) -> bool:
+    """Whether the whole catalogue is ranked for the task: the targets are liked items."""
+    return find_kind(task.kind).ranks and loss_of(task) == "bce"
 
 
 def evaluate_task(

@@ -16,7 +16,7 @@ from peftrec.checkpoint import new_run_folder, write_run
 from peftrec.data.examples import Dataset, Examples
 from peftrec.data.planner import RowStream
 from peftrec.environment import environment, peak_memory_mb
-from peftrec.evaluation import evaluate
+from peftrec.evaluation import evaluate, text_rows
 from peftrec.memory import plan_memory
 from peftrec.model import CoLearner, build_model
 from peftrec.optim import lr_factor, make_optimizer, set_learning_rates
@@ -49,8 +49,11 @@ def prepare(recipe: Recipe) -> Setup:
     return Setup(recipe, accelerator, dataset, build_model(recipe, backbone, dataset))
 
 
-def train(recipe: Recipe, run: str | Path | None = None, name: str = "run") -> Path:
-    """Train the recipe and write its run folder, returned. Raises UserError for mistakes in recipe or data."""
+def train(recipe: Recipe, run: str | Path | None = None, name: str = "run", cache: bool = True) -> Path:
+    """Train the recipe and write its run folder, returned. Raises UserError for mistakes in recipe or data.
+
+    `cache`: whether the frozen part's states are looked for, and kept, on disk.
+    """
     target = new_run_folder(name, None if run is None else Path(run))
     with write_run(target) as folder:
         started = time.monotonic()
@@ -58,7 +61,8 @@ def train(recipe: Recipe, run: str | Path | None = None, name: str = "run") -> P
         model, dataset, tasks = setup.model, setup.dataset, recipe.tasks
         for line in [*dataset.notes, *cache_lines(model)]:
             note(line)
-        model.encoder.update(track=track_rows)
+        model.encoder.disk = cache
+        model.encoder.update(text_rows(dataset, tasks, ["train", "valid", "test"], ranking=True), track_rows)
         # The heads before training: shown beside the result, nothing is chosen by it.
         untrained = evaluate(model, dataset, tasks, "test", resamples=0, priors=False)
         loop_started = time.monotonic()

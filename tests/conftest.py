@@ -9,7 +9,6 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")  # nothing here may depend on the n
 import numpy as np
 import pytest
 import torch
-
 from shop import shop_recipe
 
 GENRES = ["romance", "space adventure", "horror", "cooking", "football"]
@@ -39,7 +38,9 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for n in random.permutation(30)[:8]:
             queries.append({"query": f"{genre} number {number}", "item": f"i{n}", "match": int(n % 5 == number % 5)})
     for n in range(60):
-        texts.append({"text": f"{GENRES[n % 5]} {n}", "genre": GENRES[n % 5], "part": ["train", "valid", "test"][n % 3]})
+        texts.append(
+            {"text": f"{GENRES[n % 5]} {n}", "genre": GENRES[n % 5], "part": ["train", "valid", "test"][n % 3]}
+        )
     write_csv(folder / "items.csv", items)
     write_csv(folder / "events.csv", events)
     write_csv(folder / "queries.csv", queries)
@@ -53,6 +54,12 @@ def shop_run(shop: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     from peftrec.train import train
 
     return train(shop_recipe(shop), tmp_path_factory.mktemp("runs") / "run")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The user's cache is neither read nor written, by child processes too."""
+    os.environ["PEFTREC_CACHE"] = str(tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture(autouse=True)

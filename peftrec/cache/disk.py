@@ -56,7 +56,7 @@ class DiskStates:
 
     def add(self, rows: np.ndarray, states: Tensor) -> None:
         """Write the units of `rows`, now or with later ones."""
-        if not self.writes:
+        if not self.writes or not len(rows):
             return
         if not self._pending:
             self._pending_since = time.monotonic()
