@@ -19,6 +19,7 @@ from typing import Annotated, Any, Literal
 import typer
 from typer.core import TyperGroup
 
+from peftrec.output import dotted, print_json, print_rich, show, show_report
 from peftrec.recipe import UserError
 from peftrec.shipped import copy_recipe, describe_recipe, find_recipe, load_recipe, recipe_files
 
@@ -42,6 +43,8 @@ app = typer.Typer(
 )
 recipes_app = typer.Typer(invoke_without_command=True, rich_markup_mode=None)
 app.add_typer(recipes_app, name="recipes")
+cache_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="The frozen part's states on disk.")
+app.add_typer(cache_app, name="cache")
 
 RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help="a recipe file, or the name of a shipped recipe")]
 Overrides = Annotated[
@@ -50,6 +53,9 @@ Overrides = Annotated[
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="a run folder")]
 Task = Annotated[str, typer.Option("--task", help="the task's name in the recipe")]
 Json = Annotated[bool, typer.Option("--json", help="one JSON value on stdout and nothing else there")]
+NoCache = Annotated[
+    bool, typer.Option("--no-cache", help="keep the frozen part's states in memory, neither read nor written on disk")
+]
 
 
 def main() -> None:
@@ -80,7 +86,7 @@ def check(recipe: RecipeName, overrides: Overrides = None, as_json: Json = False
         from peftrec.preflight import check as check_recipe
 
         result = check_recipe(loaded)
-    _show(result, as_json)
+    show(result, as_json)
 
 
 @app.command()
@@ -90,6 +96,7 @@ def train(
     run: Annotated[
         Path | None, typer.Option("--run", help="the new run folder; default: runs/<recipe>-<number>")
     ] = None,
+    no_cache: NoCache = False,
     as_json: Json = False,
 ) -> None:
     """Train a recipe, and leave a run folder."""
@@ -98,23 +105,24 @@ def train(
         from peftrec.checkpoint import read_report
         from peftrec.train import train as train_recipe
 
-        folder = train_recipe(loaded, run, find_recipe(recipe).stem)
+        folder = train_recipe(loaded, run, find_recipe(recipe).stem, cache=not no_cache)
         report = read_report(folder)
-    _show_report({"run": str(folder), **report}, as_json)
+    show_report({"run": str(folder), **report}, as_json)
 
 
 @app.command()
 def evaluate(
     run: Run,
     split: Annotated[Literal["train", "valid", "test"], typer.Option("--split")] = "test",
+    no_cache: NoCache = False,
     as_json: Json = False,
 ) -> None:
     """Measure a run's tasks again, beside their priors."""
     with _libraries_silenced():
         from peftrec.evaluation import evaluate_run
 
-        report = evaluate_run(run, split)
-    _show_report(report, as_json)
+        report = evaluate_run(run, split, cache=not no_cache)
+    show_report(report, as_json)
 
 
 @app.command()
@@ -123,6 +131,7 @@ def predict(
     task: Task,
     rows: Annotated[Path, typer.Option("--input", help="JSON lines, one row each")],
     output: Annotated[Path | None, typer.Option("--output", help="JSON lines; default: stdout")] = None,
+    no_cache: NoCache = False,
 ) -> None:
     """Predict one task for every row of a JSON lines file, in order."""
     given = _read_rows(rows)
@@ -130,7 +139,7 @@ def predict(
         from peftrec.checkpoint import to_json, write_text
         from peftrec.predictor import Predictor
 
-        predicted = Predictor.load(run).predict(task, given)
+        predicted = Predictor.load(run, cache=not no_cache).predict(task, given)
     lines = "".join(to_json(row, indent=None) + "\n" for row in predicted)
     if output is None:
         typer.echo(lines, nl=False)
@@ -147,6 +156,7 @@ def recommend(
         str | None, typer.Option("--history", metavar="ID,ID,...", help="item ids, oldest first; empty: a new user")
     ] = None,
     k: Annotated[int, typer.Option("-k", min=1, help="how many items")] = 10,
+    no_cache: NoCache = False,
     as_json: Json = False,
 ) -> None:
     """The best items for a known user, or for a history of items."""
@@ -156,8 +166,8 @@ def recommend(
     with _libraries_silenced():
         from peftrec.predictor import Predictor
 
-        best = Predictor.load(run).recommend(task, user=user, history=items, k=k)
-    _show(best, as_json)
+        best = Predictor.load(run, cache=not no_cache).recommend(task, user=user, history=items, k=k)
+    show(best, as_json)
 
 
 @app.command()
@@ -169,17 +179,17 @@ def compare(
 
     reports = {str(run): read_report(run) for run in runs}
     if as_json:
-        _show(reports, as_json)
+        show(reports, as_json)
         return
     columns = {
         run: {
             **{f"{task}.{name}": value for task, of in r["tasks"].items() for name, value in of["metrics"].items()},
-            **dict(_dotted(r["cost"])),
+            **dict(dotted(r["cost"])),
         }
         for run, r in reports.items()
     }
     names = dict.fromkeys(name for column in columns.values() for name in column)
-    _show([{"": name, **{run: column.get(name) for run, column in columns.items()}} for name in names], as_json)
+    show([{"": name, **{run: column.get(name) for run, column in columns.items()}} for name in names], as_json)
 
 
 @app.command()
@@ -210,18 +220,18 @@ def methods(
 
         matrix = method_matrix(backbone)
     if as_json:
-        _print_json(matrix)
+        print_json(matrix)
     elif markdown:
         typer.echo(matrix_markdown(matrix), nl=False)
     else:
-        _print_rich(format_matrix(matrix), markup=False)
+        print_rich(format_matrix(matrix), markup=False)
 
 
 @recipes_app.callback()
 def recipes(ctx: typer.Context, as_json: Json = False) -> None:
     """List the recipes that come with the package."""
     if ctx.invoked_subcommand is None:
-        _show([{"name": name, "what": describe_recipe(path)} for name, path in recipe_files().items()], as_json)
+        show([{"name": name, "what": describe_recipe(path)} for name, path in recipe_files().items()], as_json)
 
 
 @recipes_app.command("cp")
@@ -231,6 +241,27 @@ def recipes_cp(
 ) -> None:
     """Copy a shipped recipe, to change it."""
     typer.echo(copy_recipe(name, target))
+
+
+@cache_app.command("ls")
+def cache_ls(as_json: Json = False) -> None:
+    """What is cached, the most recently used first."""
+    from peftrec.cache.folder import cache_root, describe_keys
+
+    keys = describe_keys()
+    show(keys, as_json)
+    typer.echo(f"{len(keys)} keys, {sum(key['megabytes'] for key in keys):,.1f} MB in {cache_root()}", err=True)
+
+
+@cache_app.command("clear")
+def cache_clear(
+    key: Annotated[str | None, typer.Argument(metavar="[KEY]", help="the beginning of a key; default: all")] = None,
+) -> None:
+    """Remove what is cached; what a running process uses stays."""
+    from peftrec.cache.folder import clear_cache
+
+    gone = clear_cache(key)
+    typer.echo(f"removed {len(gone)} keys, {sum(of.bytes for of in gone) / 1e6:,.1f} MB")
 
 
 def _read_rows(path: Path) -> list[dict[str, Any]]:
@@ -267,59 +298,3 @@ def _libraries_silenced() -> Iterator[None]:
         for library in ("transformers", "peft", "accelerate", "bitsandbytes", "datasets", "huggingface_hub", "torch"):
             warnings.filterwarnings("ignore", module=rf"{library}(\.|$)")
         yield
-
-
-def _show(result: Any, as_json: bool) -> None:
-    """Print a result on stdout: JSON, or a table of its rows (of dotted keys and values for one object)."""
-    if as_json:
-        _print_json(result)
-        return
-    from rich.table import Table
-
-    rows = result if isinstance(result, list) else [{"": key, " ": value} for key, value in _dotted(result)]
-    headings = list(dict.fromkeys(name for row in rows for name in row))
-    table = Table(*headings, box=None, pad_edge=False, show_header=any(name.strip() for name in headings))
-    for row in rows:
-        table.add_row(*(_cell(row.get(name)) for name in headings))
-    _print_rich(table, markup=False)  # brackets in a user's text are no markup
-
-
-def _show_report(report: dict[str, Any], as_json: bool) -> None:
-    """Print a run's report on stdout: JSON, or a table a task and everything else as dotted keys and values."""
-    if as_json:
-        _print_json(report)
-        return
-    from peftrec.display import format_report
-
-    _print_rich(format_report(report), markup=True)
-    _show({key: value for key, value in report.items() if key not in ("tasks", "environment")}, as_json)
-
-
-def _print_json(value: Any) -> None:
-    from peftrec.checkpoint import to_json
-
-    typer.echo(to_json(value))
-
-
-def _print_rich(renderable: Any, markup: bool) -> None:
-    from rich.console import Console
-
-    # A pipe or a file gets whole lines, not 80 columns.
-    width = None if sys.stdout.isatty() else 1000
-    Console(width=width, markup=markup, emoji=False, highlight=False).print(renderable)
-
-
-def _dotted(value: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, item in value.items():
-        if isinstance(item, dict):
-            yield from _dotted(item, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", item
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return "-"
-    if isinstance(value, list):
-        return "\n".join(_cell(item) for item in value)
-    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -4,7 +4,9 @@ from typing import Any
 
 import numpy as np
 
+from peftrec.cache.states import StateCache
 from peftrec.data.examples import Examples
+from peftrec.evaluation import text_rows
 from peftrec.recipe import Recipe
 from peftrec.tasks import loss_of
 from peftrec.train import make_streams, prepare
@@ -20,6 +22,9 @@ def check(recipe: Recipe) -> dict[str, Any]:
     encoder = model.encoder
     backbone = encoder.backbone
     _, steps = make_streams(recipe, {name: data.train for name, data in dataset.tasks.items()})
+    encoder.activate(None)
+    needed = text_rows(dataset, recipe.tasks, ["train", "valid", "test"], ranking=True)
+    caches = {level: _describe_cache(of, encoder.rows_of(level, needed)) for level, of in encoder.caches.items()}
     trainable = sum(p.numel() for p in model.trainable().values())
     lengths = dataset.texts.lengths
     return {
@@ -57,14 +62,26 @@ def check(recipe: Recipe) -> dict[str, Any]:
             }
             for name, task in recipe.tasks.items()
         },
+        "cache": caches,
         "training": {
             "steps_per_epoch": steps,
             "epochs": recipe.train.epochs,
             "trainable_parameters": trainable,
             "total_parameters": backbone.parameter_count(),
-            "cache_megabytes": sum(c.bytes(np.arange(len(dataset.texts))) for c in encoder.caches.values()) / 1e6,
+            "cache_megabytes": sum(of["megabytes"] for of in caches.values()),
             "optimizer_megabytes": trainable * (8 if recipe.train.optimizer == "adamw" else 4) / 1e6,
         },
+    }
+
+
+def _describe_cache(cache: StateCache, rows: np.ndarray) -> dict[str, Any]:
+    """What a cache will hold for training, how much of it the disk has, and the time the rest takes."""
+    missing = cache.missing(rows)
+    return {
+        "texts": len(rows),
+        "megabytes": cache.bytes(rows) / 1e6,
+        "texts_on_disk": len(rows) - len(missing),
+        "seconds_to_build": cache.build_seconds(missing),
     }
 
 

@@ -11,13 +11,13 @@ import peftrec
 PACKAGE = Path(peftrec.__file__).parent
 # From left to right: a module imports only what stands left of it, and the modules of its own package.
 ORDER = [
-    "environment progress recipe shipped",
+    "environment progress recipe shipped signals",
     "data metrics intervals losses heads",
     "backbone cache adapters families probe",
     "tasks weighting optim stopping",
-    "model memory checkpoint runs",
+    "model memory checkpoint step origin state costs resume runs",
     "priors evaluation display",
-    "train preflight predictor cli",
+    "train preflight predictor output cli",
 ]
 RANK = {name: rank for rank, name in enumerate(" ".join(ORDER).split())}
 FILES = sorted(PACKAGE.rglob("*.py"))

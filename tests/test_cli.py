@@ -17,7 +17,7 @@ from peftrec.cli import app
 from peftrec.recipe import UserError
 from peftrec.shipped import recipe_files
 
-VERBS = ["check", "compare", "evaluate", "export", "methods", "predict", "recipes", "recommend", "train"]
+VERBS = ["cache", "check", "compare", "evaluate", "export", "methods", "predict", "recipes", "recommend", "train"]
 REPORT = {
     "tasks": {
         "interest": {"n": 3, "metrics": {"auc": 0.75}, "intervals": {}, "priors": {}, "gains": {}, "undefined": {}}
@@ -161,8 +161,8 @@ def test_a_mistake_in_the_recipe_or_an_override_is_status_2(recipe):
 def test_train_hands_on_recipe_overrides_folder_and_name(recipe, tmp_path, monkeypatch):
     calls = []
 
-    def train(recipe, run, name):
-        calls.append((recipe, run, name))
+    def train(recipe, run, name, cache):
+        calls.append((recipe, run, name, cache))
         return make_run(run or tmp_path / "default")
 
     put(monkeypatch, "train", train=train)
@@ -173,8 +173,10 @@ def test_train_hands_on_recipe_overrides_folder_and_name(recipe, tmp_path, monke
     assert str(tmp_path / "default") in shown
     (first, *given), (_, *defaults) = calls
     assert first.train.epochs == 9
-    assert given == [tmp_path / "one", "mine"]
-    assert defaults == [None, "movielens-100k"]
+    assert given == [tmp_path / "one", "mine", True]
+    assert defaults == [None, "movielens-100k", True]
+    peftrec("train", recipe, "--no-cache", "--run", tmp_path / "two")
+    assert calls[-1][-1] is False
 
 
 def test_check_prints_a_table_or_json(recipe, monkeypatch):
@@ -189,26 +191,30 @@ def test_check_prints_a_table_or_json(recipe, monkeypatch):
 
 
 def test_evaluate_takes_the_split(tmp_path, monkeypatch):
-    put(monkeypatch, "evaluation", evaluate_run=lambda run, split: {**REPORT, "split": split, "run": str(run)})
+    put(monkeypatch, "evaluation", evaluate_run=lambda run, split, cache: {**REPORT, "split": split, "c": cache})
     assert json.loads(peftrec("evaluate", "r", "--json").stdout)["split"] == "test"
     assert json.loads(peftrec("evaluate", "r", "--json", "--split", "valid").stdout)["split"] == "valid"
     assert "0.75" in peftrec("evaluate", "r").stdout
+    cached = [json.loads(peftrec("evaluate", "r", "--json", *more).stdout)["c"] for more in ([], ["--no-cache"])]
+    assert cached == [True, False]
 
 
 class Predictor:
     """Stands in for the trained one: answers with what it was asked."""
 
     @classmethod
-    def load(cls, run):
+    def load(cls, run, cache):
         if not Path(run).exists():
             raise UserError(f"{run}: no such run folder")
-        return cls()
+        made = cls()
+        made.cache = cache
+        return made
 
     def predict(self, task, rows):
         return [{"task": task, "score": row.get("x", float("nan"))} for row in rows]
 
     def recommend(self, task, user=None, history=None, k=10):
-        return [{"item": str(rank), "asked": [task, user, history]} for rank in range(k)]
+        return [{"item": str(rank), "asked": [task, user, history], "cache": self.cache} for rank in range(k)]
 
 
 def test_predict_reads_and_writes_json_lines_in_order(tmp_path, monkeypatch):
@@ -251,6 +257,9 @@ def test_recommend_is_for_a_user_or_for_a_history(tmp_path, monkeypatch):
     assert asked("--user", "7") == [["t", "7", None]] * 10
     assert asked("--history", "a,b", "-k", "2") == [["t", None, ["a", "b"]]] * 2
     assert asked("--history", "", "-k", "1") == [["t", None, []]]
+    for more, cache in ([], True), (["--no-cache"], False):
+        done = peftrec("recommend", tmp_path, "--task", "t", "--json", "--user", "7", "-k", "1", *more)
+        assert json.loads(done.stdout)[0]["cache"] is cache
     for arguments in ([], ["--user", "7", "--history", "a"]):
         done = peftrec("recommend", tmp_path, "--task", "t", *arguments)
         assert (done.exit_code, done.stderr) == (2, "peftrec: recommend: give one of --user and --history\n")

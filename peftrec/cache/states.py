@@ -1,6 +1,7 @@
 """The frozen part's output for the rows of a text table that were asked for, computed once: token states after the
 trunk, or one pooled vector per layer and text."""
 
+import time
 from collections.abc import Callable, Iterable
 from typing import Literal
 
@@ -23,6 +24,7 @@ Track = Callable[[Iterable[np.ndarray], int, str], Iterable[np.ndarray]]
 
 # Tokens in one forward of the frozen part: large enough for full speed on a CPU, small enough for its memory.
 TOKEN_BUDGET = 8192
+SAMPLE_TOKENS = 2048  # computed to estimate the time of all
 READ_BYTES = 32 << 20  # read from disk at a time
 
 
@@ -70,6 +72,21 @@ class StateCache:
         new = rows[(self._place[rows] < 0) & (self._entry[rows] < 0)]
         disk = self._open()
         return new if disk is None else new[disk.find(new) < 0]
+
+    @torch.no_grad()
+    def build_seconds(self, rows: np.ndarray) -> float:
+        """About how long computing `rows` takes, from trying one of them, and if that is quick, a small batch."""
+        if not len(rows):
+            return 0.0
+        middle = rows[np.argsort(self._tokens(rows), kind="stable")]
+        middle = middle[len(rows) // 2 :]  # of middle length, so that the batch is hardly padded
+        for count in (1, max(1, SAMPLE_TOKENS // int(self._tokens(middle[:1])[0]))):
+            some, started = middle[:count], time.monotonic()
+            self.compute(some)
+            seconds = time.monotonic() - started
+            if seconds > 0.5:
+                break
+        return seconds * self._tokens(rows).sum() / self._tokens(some).sum()
 
     def in_memory(self, rows: np.ndarray) -> bool:
         """Whether `states` can answer for all of `rows` without disk or backbone."""

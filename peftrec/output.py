@@ -1,0 +1,65 @@
+"""Results on stdout: JSON, or tables for people. Whatever needs rich or torch is imported where it is used."""
+
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import typer
+
+
+def show(result: Any, as_json: bool) -> None:
+    """Print a result on stdout: JSON, or a table of its rows (of dotted keys and values for one object)."""
+    if as_json:
+        print_json(result)
+        return
+    from rich.table import Table
+
+    rows = result if isinstance(result, list) else [{"": key, " ": value} for key, value in dotted(result)]
+    headings = list(dict.fromkeys(name for row in rows for name in row))
+    table = Table(*headings, box=None, pad_edge=False, show_header=any(name.strip() for name in headings))
+    for row in rows:
+        table.add_row(*(_cell(row.get(name)) for name in headings))
+    print_rich(table, markup=False)  # brackets in a user's text are no markup
+
+
+def show_report(report: dict[str, Any], as_json: bool) -> None:
+    """Print a run's report on stdout: JSON, or a table a task and everything else as dotted keys and values."""
+    if as_json:
+        print_json(report)
+        return
+    from peftrec.display import format_report
+
+    print_rich(format_report(report), markup=True)
+    show({key: value for key, value in report.items() if key not in ("tasks", "environment")}, as_json)
+
+
+def print_json(value: Any) -> None:
+    """Print plain values as JSON on stdout."""
+    from peftrec.checkpoint import to_json
+
+    typer.echo(to_json(value))
+
+
+def print_rich(renderable: Any, markup: bool) -> None:
+    """Print one of rich's renderables on stdout; whole lines, not 80 columns, for a pipe or a file."""
+    from rich.console import Console
+
+    width = None if sys.stdout.isatty() else 1000
+    Console(width=width, markup=markup, emoji=False, highlight=False).print(renderable)
+
+
+def dotted(value: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Nested objects as pairs of a dotted key and a value."""
+    for key, item in value.items():
+        if isinstance(item, dict):
+            yield from dotted(item, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", item
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, list):
+        return "\n".join(_cell(item) for item in value)
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
