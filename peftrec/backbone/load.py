@@ -51,12 +51,16 @@ def load_backbone(config: BackboneConfig, device: torch.device | str = "cpu") ->
 def frozen_backbone(model: Any, tokenizer: Any, config: BackboneConfig) -> Backbone:
     """A backbone around a model made in memory, quantised as `config` says. Tests and the probe use tiny ones."""
     dtype = next(p.dtype for p in model.parameters() if p.is_floating_point())
+    digest = hashlib.sha256(f"{config.quantize} {config.double_quant} {model.config.to_json_string()}".encode())
+    for tensor in model.state_dict().values():
+        digest.update(tensor.contiguous().view(-1).view(torch.uint8).numpy().data)
     if config.quantize is not None:
         quantize_linears(model, config, dtype)
     _freeze(model, config, dtype)
     pooling = config.pooling if config.pooling != "auto" else _family_pooling(model, None)
-    digest = hashlib.sha256(model.config.to_json_string().encode()).hexdigest()
-    return Backbone(model, tokenizer, find_layers(model), pooling, dtype, "as given", digest, "memory", config)
+    return Backbone(
+        model, tokenizer, find_layers(model), pooling, dtype, "as given", digest.hexdigest(), "memory", config
+    )
 
 
 def _freeze(model: Any, config: BackboneConfig, dtype: torch.dtype) -> None:
