@@ -147,7 +147,7 @@ def test_quantising_in_memory_equals_quantising_while_loading(load, family, quan
 
 
 @every_case
-def test_gradients_pass_after_a_forward_without(load, family, quantize):
+def test_gradients_pass_after_a_forward_without_and_moving_changes_nothing(load, family, quantize):
     backbone = load(family, quantize)
     ids, mask, types = tokens(backbone, *TEXTS)
     before = vectors(backbone, *TEXTS)
@@ -158,6 +158,7 @@ def test_gradients_pass_after_a_forward_without(load, family, quantize):
         else backbone.run(ids, mask, types, states=states, start=0)
     )
     hidden.square().sum().backward()
+    backbone.model.to("cpu")  # PEFT and Accelerate move models that are where they should be
     assert states.grad.abs().sum() > 0
     assert torch.equal(vectors(backbone, *TEXTS), before)
 

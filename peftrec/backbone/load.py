@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from peftrec.backbone.frozen import Backbone, find_layers, is_causal
-from peftrec.backbone.quantize import bitsandbytes_config, halve_embedding, keep_unpacked, quantize_linears
+from peftrec.backbone.quantize import bitsandbytes_config, halve_embedding, quantize_linears, repair_layers
 from peftrec.environment import compute_dtype
 from peftrec.recipe import BackboneConfig, UserError
 
@@ -70,7 +70,7 @@ def _freeze(model: Any, config: BackboneConfig, dtype: torch.dtype) -> None:
     model.eval()
     if config.quantize is not None:
         halve_embedding(model, dtype)
-        keep_unpacked(model)
+        repair_layers(model)
 
 
 def locate(name: str) -> tuple[str, str | None]:

@@ -79,15 +79,24 @@ def _cast_up(dtype: torch.dtype) -> Callable[[Any, tuple[Tensor, ...], Tensor], 
     return hook
 
 
-def keep_unpacked(model: Any) -> None:
-    """Stop bitsandbytes from repacking 4-bit weights on CPUs with AVX-512-BF16.
+def repair_layers(model: Any) -> None:
+    """Keep bitsandbytes from two things that break its layers on a CPU.
 
-    It does so in the first forward without gradients in eval mode, where frozen parts always are; from then on the
-    layer computes in bf16 whatever was asked for, and a forward with gradients raises.
+    It repacks 4-bit weights where there is AVX-512-BF16, in the first forward without gradients in eval mode, where
+    frozen parts always are; from then on the layer computes in bf16 whatever was asked for, and a forward with
+    gradients raises. And an 8-bit weight that is moved (`to`, also to where it is) after the first forward loses its
+    scales.
     """
     for module in model.modules():
         if hasattr(module, "support_avx512bf16_for_cpu"):
             module.support_avx512bf16_for_cpu = False
+        if hasattr(module, "init_8bit_state"):
+            module.register_forward_pre_hook(_keep_scales)
+
+
+def _keep_scales(layer: Any, _inputs: Any) -> None:
+    if layer.weight.CB is not None and layer.weight.SCB is None:
+        layer.weight.CB = None  # so that the layer does not fetch the scales from where they no longer are
 
 
 def logical_numel(parameter: Tensor) -> int:
