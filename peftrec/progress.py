@@ -7,10 +7,14 @@ import numpy as np
 from tqdm import tqdm
 
 
-def bar(total: int, what: str, unit: str) -> tqdm:
-    """A progress bar on stderr to be updated by hand; without a terminal it prints every ten seconds at the most."""
+def bar(total: int, what: str, unit: str, done: int = 0) -> tqdm:
+    """A progress bar on stderr to be updated by hand; without a terminal it prints every ten seconds at the most.
+
+    `done` of `total` were done in an earlier session.
+    """
     return tqdm(
         total=total,
+        initial=done,
         desc=what,
         unit=f" {unit}",
         unit_scale=total >= 10_000,

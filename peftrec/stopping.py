@@ -1,5 +1,7 @@
 """Early stopping: remember the best epoch's weights by a validation score, and put them back at the end."""
 
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -35,23 +37,36 @@ class BestEpoch:
                     f"train.early_stopping.metric: {self.metric!r} is no task.metric; {nearest(self.metric, known)}"
                 )
 
-    def stop_after(self, scores: Scores, trainable: dict[str, nn.Parameter]) -> bool:
-        """Take an epoch's validation scores; true when the patience is used up."""
+    def see(self, scores: Scores, trainable: dict[str, nn.Parameter]) -> None:
+        """Take an epoch's validation scores, and its weights when they are the best so far."""
         if not self.patience:
-            return False
+            return
         value = self._value(scores)
         if value > self.best:
             self.best, self.waited = value, 0
             self.weights = {name: p.detach().clone() for name, p in trainable.items()}
         else:
             self.waited += 1
-        return self.waited >= self.patience
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether the patience is used up."""
+        return self.patience > 0 and self.waited >= self.patience
 
     @torch.no_grad()
     def restore(self, trainable: dict[str, nn.Parameter]) -> None:
         """Put the best epoch's weights back."""
         for name, value in self.weights.items():
             trainable[name].copy_(value)
+
+    def state(self) -> dict[str, float | None]:
+        """What `load_state` takes beside the weights, as plain values for JSON (which has no infinity: null)."""
+        return {"best": None if self.best == float("-inf") else self.best, "waited": self.waited}
+
+    def load_state(self, state: dict[str, Any], weights: dict[str, torch.Tensor]) -> None:
+        """Put back what `state` and `weights` were."""
+        self.best = float("-inf") if state["best"] is None else state["best"]
+        self.waited, self.weights = state["waited"], weights
 
     def _value(self, scores: Scores) -> float:
         """The watched score, higher is better; an undefined one never wins."""

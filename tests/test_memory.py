@@ -107,7 +107,7 @@ def test_locality_encodes_fewer_texts_and_still_gives_every_row_once(shop):
     for locality in ("none", "user"):
         setup = prepare(shop_recipe(shop, train={"epochs": 1, "batch_size": 32, "locality": locality}))
         setup.model.encoder.update()
-        _, seen = fit(setup)
+        seen = fit(setup).examples
         assert seen == sum(len(d.train) for d in setup.dataset.tasks.values())
         encoded[locality] = setup.model.work.encoded
     assert encoded["user"] < encoded["none"]

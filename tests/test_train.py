@@ -15,8 +15,8 @@ from peftrec.train import fit, prepare, train, validate
 def trained(recipe):
     setup = prepare(recipe)
     setup.model.encoder.update()
-    history, seen = fit(setup)
-    return setup, history, seen
+    done = fit(setup)
+    return setup, done.history, done.examples
 
 
 def test_the_run_folder_holds_what_the_design_says(shop_run):

@@ -8,6 +8,7 @@ from peftrec.recipe.load import apply_overrides, dump_recipe, json_schema, load_
 from peftrec.recipe.models import (
     AdapterConfig,
     BackboneConfig,
+    CheckpointConfig,
     DataConfig,
     EarlyStopping,
     EventsConfig,
@@ -25,6 +26,7 @@ from peftrec.recipe.models import (
 __all__ = [
     "AdapterConfig",
     "BackboneConfig",
+    "CheckpointConfig",
     "DataConfig",
     "EarlyStopping",
     "EventsConfig",

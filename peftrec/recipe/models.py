@@ -165,6 +165,20 @@ class EarlyStopping(_Strict):
     )
 
 
+class CheckpointConfig(_Strict):
+    """When an unfinished training is written to disk, so that it can be continued; always also at the loop's end."""
+
+    every: str = Field("10 minutes", description="'N steps' or 'M minutes'; short runs need none")
+    keep: int = Field(2, ge=1, description="newest checkpoints kept; each also holds the best epoch's weights")
+
+    @field_validator("every")
+    @classmethod
+    def _every_form(cls, value: str) -> str:
+        if not re.fullmatch(r"[1-9]\d* steps?|(?=.*[1-9])\d+(\.\d+)? minutes?", value):
+            raise ValueError(f"write 'N steps' or 'M minutes', such as '500 steps'; found {value!r}")
+        return value
+
+
 class TrainConfig(_Strict):
     """The loop: optimiser, schedule, batches, precision, seeds."""
 
@@ -191,6 +205,10 @@ class TrainConfig(_Strict):
         "none", description="user: a user's rows share a step where they can, so that a step encodes fewer texts"
     )
     early_stopping: EarlyStopping | None = None
+    checkpoint: CheckpointConfig = CheckpointConfig()
+    non_finite: Literal["stop", "skip"] = Field(
+        "stop", description="a loss or gradient that is NaN or infinite: stop, or leave the step out and count it"
+    )
     seed: int = Field(0, ge=0)
 
 

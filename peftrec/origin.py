@@ -1,0 +1,53 @@
+"""What the numbers of a training depend on: recipe, data, weights, packages. Only the same is continued."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+
+from peftrec.data.digest import digest_dataset
+from peftrec.data.examples import Dataset
+from peftrec.environment import environment
+from peftrec.model import CoLearner
+from peftrec.recipe import Recipe
+
+# Packages that take part in computing; the others change nothing that the digests do not see.
+PACKAGES = ("peftrec", "torch", "transformers", "peft", "accelerate", "bitsandbytes", "numpy")
+# Keys of `train` that decide what happens beside the numbers: free to change when continuing.
+_FREE = {"checkpoint", "non_finite"}
+
+
+def describe_origin(recipe: Recipe, dataset: Dataset, model: CoLearner, processes: int) -> dict[str, Any]:
+    """What the training depends on, as plain values; `machine` only decides the last bits."""
+    here = environment()
+    return {
+        "recipe": recipe.model_dump(mode="json", exclude={"train": _FREE}),
+        "data": digest_dataset(dataset),
+        "weights": model.encoder.backbone.digest,
+        "versions": {name: here["packages"][name] for name in PACKAGES},
+        "processes": processes,
+        "machine": {"cpu": here["cpu"], "device": here["device"], "threads": torch.get_num_threads()},
+    }
+
+
+def differences(then: dict[str, Any], now: dict[str, Any]) -> tuple[list[str], list[str]]:
+    """What changed between two origins, a line each: what matters, and what of the machine may change the last bits."""
+    old, new = dict(_dotted(then)), dict(_dotted(now))
+    lines: tuple[list[str], list[str]] = ([], [])
+    for key in [*old, *(key for key in new if key not in old)]:
+        if old.get(key) != new.get(key):
+            what = (
+                f"{key}: changed"
+                if key.startswith(("data.", "weights"))
+                else f"{key}: {old.get(key)}, now {new.get(key)}"
+            )
+            lines[key.startswith("machine.")].append(what)
+    return lines
+
+
+def _dotted(value: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, item in value.items():
+        if isinstance(item, dict):
+            yield from _dotted(item, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", item

@@ -1,0 +1,77 @@
+"""A training's checkpoints: when one is due, what it holds, and going on from the newest that is intact."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+from peftrec.checkpoint import newest_checkpoint, read_checkpoint, step_of, write_checkpoint
+from peftrec.origin import differences
+from peftrec.progress import note
+from peftrec.recipe import CheckpointConfig, UserError
+from peftrec.state import TrainingState
+
+
+class Checkpoints:
+    """The checkpoints of the unfinished `run`, each with the `origin` of its training (`peftrec.origin`).
+
+    With `resume` the training goes on from the newest that is intact, or begins when there is none yet. Raises
+    UserError when all are damaged, or when recipe, data, weights or packages changed since, naming the changes;
+    `allow_changes` goes on all the same.
+    """
+
+    def __init__(
+        self,
+        run: Path,
+        config: CheckpointConfig,
+        origin: dict[str, Any],
+        resume: bool = False,
+        allow_changes: bool = False,
+    ) -> None:
+        self.run, self.keep, self.origin = run, config.keep, origin
+        number, unit = config.every.split()
+        self._steps = int(number) if unit.startswith("step") else None
+        self._seconds = float(number) * 60
+        self._written = time.monotonic()
+        self._begin: Path | None = None
+        self._same = True
+        if resume:
+            self._begin, skipped = newest_checkpoint(run)
+            for line in skipped:
+                note(line)
+            if self._begin is None:
+                note(f"{run}: no checkpoint was written yet: starting at the first step")
+            else:
+                self._compare(self._begin, allow_changes)
+
+    def _compare(self, begin: Path, allow_changes: bool) -> None:
+        changed, machine = differences(read_checkpoint(begin)[1]["origin"], self.origin)
+        for line in machine:
+            note(f"{line}: the last bits of the results may differ")
+        if changed and not allow_changes:
+            listed = "\n".join(f"  {line}" for line in changed)
+            raise UserError(
+                f"{self.run}: cannot be continued, since after its checkpoint of step {step_of(begin)} this changed:\n"
+                f"{listed}\nchange it back, continue all the same with --allow-changes, or train under another name"
+            )
+        for line in changed:
+            note(f"changed: {line}")
+        self._same = not changed
+
+    def restore(self, state: TrainingState) -> None:
+        """Put the state of the checkpoint that training goes on from into `state`; nothing on a fresh start."""
+        if self._begin is not None:
+            tensors, values = read_checkpoint(self._begin)
+            state.load(tensors, values["state"], self._same)
+            note(f"continuing after step {state.progress.step}")
+
+    def due(self, step: int) -> bool:
+        """Whether a checkpoint is to be written after optimiser step `step`, counted from 1."""
+        if self._steps is not None:
+            return step % self._steps == 0
+        return time.monotonic() - self._written >= self._seconds
+
+    def write(self, state: TrainingState) -> None:
+        """Write a checkpoint; older ones go once it is verified. Raises UserError, with the earlier ones intact."""
+        values = {"state": state.values(), "origin": self.origin}
+        write_checkpoint(self.run, state.progress.step, state.tensors(), values, self.keep)
+        self._written = time.monotonic()
