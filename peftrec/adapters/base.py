@@ -164,8 +164,16 @@ def read_tensors(folder: Path, expected: dict[str, Tensor] | None = None) -> dic
 
 
 def write_adapter(folder: Path, described: dict[str, Any], tensors: dict[str, Tensor]) -> None:
-    """Write adapter_config.json and adapter_model.safetensors into `folder`, made if need be."""
+    """Write adapter_config.json and adapter_model.safetensors into `folder`, made if need be.
+
+    Of what JSON lacks, `described` may hold sets and enumerations.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     held = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     save_file(held, folder / WEIGHTS, {"format": "pt"})
-    (folder / "adapter_config.json").write_text(json.dumps(described, indent=2, sort_keys=True), encoding="utf-8")
+    text = json.dumps(described, indent=2, sort_keys=True, default=_plain)
+    (folder / "adapter_config.json").write_text(text, encoding="utf-8")
+
+
+def _plain(value: Any) -> Any:
+    return sorted(value) if isinstance(value, set) else value.value

@@ -6,17 +6,15 @@ PEFT type, so PEFT's layers are in the model only while they are used; default t
 """
 
 import copy
-import json
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load_file, save_file
 from torch import nn
 
-from peftrec.adapters.base import SHARED, LayerAdapter, adapter_name, chosen_layers
+from peftrec.adapters.base import SHARED, LayerAdapter, adapter_name, layers_inside, read_tensors, write_adapter
 from peftrec.adapters.compose import COMPOSE, Part, State
 from peftrec.adapters.targets import peft_config
 from peftrec.backbone import Backbone
@@ -157,8 +155,7 @@ class PeftAdapter(LayerAdapter):
         preset: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(backbone, config, tasks, shared)
-        layers = chosen_layers(config, backbone.num_layers)
-        made, lowest = peft_config(kind, config, backbone, layers, preset or {})
+        made, lowest = peft_config(kind, config, backbone, layers_inside(config, backbone), preset or {})
         if _rewrites(made) and backbone.config.quantize is not None:
             raise UserError(
                 f"adapter.options.init_lora_weights: {made.init_lora_weights} needs weights that are not quantised"
@@ -218,9 +215,7 @@ class PeftAdapter(LayerAdapter):
         """One plain PEFT adapter; with a shared and a private part, their exact composition."""
         state, described = self.export(task)
         described |= {"inference_mode": True, "base_model_name_or_path": self.backbone.config.name}
-        folder.mkdir(parents=True, exist_ok=True)
-        save_file({k: v.contiguous() for k, v in state.items()}, folder / "adapter_model.safetensors", {"format": "pt"})
-        (folder / "adapter_config.json").write_text(json.dumps(described, indent=2, sort_keys=True, default=_plain))
+        write_adapter(folder, described, state)
 
     def export(self, task: str) -> tuple[State, dict[str, Any]]:
         """What `save` writes: tensors, and the configuration as plain values."""
@@ -245,13 +240,7 @@ class PeftAdapter(LayerAdapter):
         config.inference_mode = False
         name = adapter_name(owner)
         graft = self._graft({name: config})
-        state, expected = load_file(folder / "adapter_model.safetensors"), graft.state(name)
-        for key in sorted(state.keys() ^ expected.keys()):
-            raise UserError(f"{folder}: its adapter does not fit the backbone: {key} is in only one of them")
-        for key in state:
-            if state[key].shape != expected[key].shape:
-                found, wanted = tuple(state[key].shape), tuple(expected[key].shape)
-                raise UserError(f"{folder}: its adapter does not fit the backbone: {key} is {found}, not {wanted}")
+        state = read_tensors(folder, graft.state(name))
         with graft.inside() as peft:
             set_peft_model_state_dict(peft, state, adapter_name=name)
         self.grafts[owner] = graft
@@ -282,7 +271,3 @@ def is_peft_type(name: str) -> bool:
 def _rewrites(config: Any) -> bool:
     """Whether PEFT starts this LoRA by moving a part of the plain weights into it (PiSSA, OLoRA)."""
     return str(getattr(config, "init_lora_weights", "")).lower().startswith(("pissa", "olora"))
-
-
-def _plain(value: Any) -> Any:
-    return sorted(value) if isinstance(value, set) else getattr(value, "value", str(value))

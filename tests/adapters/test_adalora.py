@@ -193,8 +193,7 @@ def test_the_loop_adds_the_term_and_prunes(shop):
         config = {"method": "adalora", "layers": "top-1", "options": {**options, "orth_reg_weight": weight}}
         setup = prepare(shop_recipe(shop, adapter=config, train={"max_steps": 4, "batch_size": 32}))
         setup.model.encoder.update()
-        history, _ = fit(setup)
-        found[weight] = history[-1]["train_loss"]
+        found[weight] = fit(setup).history[-1]["train_loss"]
         assert set(ranks(setup.model.encoder).values()) == {4}  # 2 of each of two modules, for every owner
         assert len(ranks(setup.model.encoder)) == 4
     assert all(found[10.0][task] > found[0.0][task] + 5 for task in found[0.0])

@@ -74,6 +74,8 @@ TOGETHER = {
     "value": configured("vera"),
     "norm": configured("ln_tuning"),
     "dora": configured("dora"),
+    "bottleneck": configured("bottleneck", "shared+private"),
+    "prefix": configured("prefix", layers="all", num_virtual_tokens=3),
     "one": configured("lora", "shared"),
     "two": configured("lora", "shared"),
     "side": configured("side", "shared+private", rank=8),
@@ -98,7 +100,8 @@ def test_any_methods_live_on_one_backbone_and_compute_what_each_computes_alone(q
                 for mine, other in zip(held, of.parameters_of(owner).values(), strict=True):
                     mine.copy_(other)
         # Alone, layers 2 and 3 run over cached states; together, all layers run.
-        assert alone.level(task)[0] == ("none" if task == "all" else encoder.level(task)[0].replace("none", "layer"))
+        levels = {"side": ("pooled",) * 2, "head": ("pooled",) * 2, "all": ("none",) * 2, "prefix": ("none",) * 2}
+        assert (alone.level(task)[0], encoder.level(task)[0]) == levels.get(task, ("layer", "none"))
         torch.testing.assert_close(vectors(alone, task), before[task], atol=1e-6, rtol=0)
     save_all(encoder, list(TOGETHER), tmp_path)
     again = rebuilt(tiny_backbone("BERT", quantize, layers=4), TOGETHER, tmp_path)
