@@ -7,6 +7,7 @@ Whatever needs torch is imported inside its verb, so that help, `recipes` and mi
 import json
 import logging
 import os
+import shlex
 import signal
 import sys
 import warnings
@@ -22,20 +23,33 @@ from typer.core import TyperGroup
 from peftrec.output import dotted, print_json, print_rich, show, show_report
 from peftrec.recipe import UserError
 from peftrec.shipped import copy_recipe, describe_recipe, find_recipe, load_recipe, recipe_files
+from peftrec.signals import Interrupted
 
 
 class _Verbs(TyperGroup):
-    """Turns a user's mistake into one message and status 2, an interruption into status 130."""
+    """Turns a user's mistake into one message and status 2, an interruption into status 130 (SIGTERM: 143)."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
         except UserError as error:
-            typer.echo(f"peftrec: {error}", err=True)
+            _say(str(error), error)
             raise typer.Exit(2) from None
-        except KeyboardInterrupt:
-            typer.echo("peftrec: interrupted", err=True)
+        except Interrupted as error:
+            _say(str(error), error)
+            raise typer.Exit(128 + error.signal) from None
+        except KeyboardInterrupt as error:
+            _say("interrupted", error)
             raise typer.Exit(130) from None
+        except SystemExit as error:  # SIGTERM outside the training loop
+            if getattr(error, "__notes__", None):
+                _say("terminated", error)
+            raise
+
+
+def _say(message: str, error: BaseException) -> None:
+    """The one message of an error on stderr, with the notes it was given on its way."""
+    typer.echo("\n".join([f"peftrec: {message}", *getattr(error, "__notes__", [])]), err=True)
 
 
 app = typer.Typer(
@@ -96,18 +110,41 @@ def train(
     run: Annotated[
         Path | None, typer.Option("--run", help="the new run folder; default: runs/<recipe>-<number>")
     ] = None,
+    checkpoint_every: Annotated[
+        str | None,
+        typer.Option(
+            metavar="'N steps'|'M minutes'", help="short for train.checkpoint.every=..., by default 10 minutes"
+        ),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="continue the interrupted training of --run, or the recipe's last one")
+    ] = False,
+    allow_changes: Annotated[
+        bool, typer.Option("--allow-changes", help="resume although recipe, data, weights or packages changed")
+    ] = False,
     no_cache: NoCache = False,
     as_json: Json = False,
 ) -> None:
     """Train a recipe, and leave a run folder."""
-    loaded = load_recipe(recipe, overrides)
+    changes = list(overrides or [])
+    if checkpoint_every is not None:
+        changes.append(f"train.checkpoint.every={checkpoint_every}")
+    loaded = load_recipe(recipe, changes)
     with _libraries_silenced():
-        from peftrec.checkpoint import read_report
+        from peftrec.checkpoint import checkpoint_folders, interrupted_run, new_run_folder, read_report
         from peftrec.train import train as train_recipe
 
-        folder = train_recipe(loaded, run, find_recipe(recipe).stem, cache=not no_cache)
-        report = read_report(folder)
-    show_report({"run": str(folder), **report}, as_json)
+        target = (interrupted_run if resume else new_run_folder)(find_recipe(recipe).stem, run)
+        before = checkpoint_folders(target)
+        try:
+            train_recipe(loaded, target, cache=not no_cache, resume=resume, allow_changes=allow_changes)
+        except BaseException as error:
+            if checkpoint_folders(target) != before:
+                command = ["peftrec", "train", recipe, *changes, "--run", str(target), "--resume"]
+                error.add_note(f"continue with: {shlex.join(command + ['--no-cache'] * no_cache)}")
+            raise
+        report = read_report(target)
+    show_report({"run": str(target), **report}, as_json)
 
 
 @app.command()

@@ -161,22 +161,26 @@ def test_a_mistake_in_the_recipe_or_an_override_is_status_2(recipe):
 def test_train_hands_on_recipe_overrides_folder_and_name(recipe, tmp_path, monkeypatch):
     calls = []
 
-    def train(recipe, run, name, cache):
-        calls.append((recipe, run, name, cache))
-        return make_run(run or tmp_path / "default")
+    def train(recipe, run, **options):
+        calls.append((recipe, run, options))
+        return make_run(run)
 
     put(monkeypatch, "train", train=train)
+    monkeypatch.chdir(tmp_path)
     done = peftrec("train", recipe, "train.epochs=9", "--run", tmp_path / "one", "--json")
     assert done.exit_code == 0
     assert json.loads(done.stdout) == {"run": str(tmp_path / "one"), **REPORT}
     assert "auc" in (shown := peftrec("train", "movielens-100k").stdout)
-    assert str(tmp_path / "default") in shown
-    (first, *given), (_, *defaults) = calls
-    assert first.train.epochs == 9
-    assert given == [tmp_path / "one", "mine", True]
-    assert defaults == [None, "movielens-100k", True]
-    peftrec("train", recipe, "--no-cache", "--run", tmp_path / "two")
-    assert calls[-1][-1] is False
+    assert "runs/movielens-100k-1" in shown
+    assert [run for _, run, _ in calls] == [tmp_path / "one", Path("runs/movielens-100k-1")]
+    assert calls[0][0].train.epochs == 9
+    assert calls[0][2] == {"cache": True, "resume": False, "allow_changes": False}
+    peftrec("train", recipe, "--no-cache", "--checkpoint-every", "7 steps", "--run", tmp_path / "two")
+    assert calls[-1][2]["cache"] is False
+    assert calls[-1][0].train.checkpoint.every == "7 steps"
+    (tmp_path / "runs" / ".mine-3.partial").mkdir()
+    peftrec("train", recipe, "--resume", "--allow-changes")
+    assert calls[-1][1:] == (Path("runs/mine-3"), {"cache": True, "resume": True, "allow_changes": True})
 
 
 def test_check_prints_a_table_or_json(recipe, monkeypatch):
@@ -343,7 +347,7 @@ def test_an_interrupted_training_leaves_nothing(recipe, tmp_path, sent, status):
         from peftrec.checkpoint import write_run
         from peftrec.cli import main
 
-        def train(recipe, run, name):
+        def train(recipe, run, **options):
             with write_run(run) as folder:
                 (folder / "half").write_text("half")
                 print("writing", flush=True)
@@ -362,7 +366,9 @@ def test_an_interrupted_training_leaves_nothing(recipe, tmp_path, sent, status):
         text=True,
     )
     deadline = time.monotonic() + 60
-    while not (runs / ".one.partial" / "half").exists() and child.poll() is None and time.monotonic() < deadline:
+    while (
+        not (runs / ".one.partial" / "run" / "half").exists() and child.poll() is None and time.monotonic() < deadline
+    ):
         time.sleep(0.02)
     child.send_signal(sent)
     out, err = child.communicate(timeout=60)
