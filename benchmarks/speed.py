@@ -1,0 +1,285 @@
+"""How much faster the frozen part makes training when it is computed once: one run, side by side.
+
+    python benchmarks/speed.py [--repeats 3]
+
+On MovieLens-100k, interest: (a) the padded cross-encoder with plain PEFT that one writes today, (b) the same padded to
+the batch's longest only, then peftrec: LoRA on all layers, on the top two layers with and without the cached trunk, and
+the side network over cached states. Then what co-learning three tasks saves. Every measurement is a process of its
+own; figures are medians over repeats. Writes benchmarks/results/speed.json, SPEED.md and speed.png.
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+MINILM = "sentence-transformers/all-MiniLM-L6-v2"
+TARGETS = ["query", "key", "value", "dense"]
+LORA: dict[str, Any] = {"method": "lora", "sharing": "shared+private", "options": {"target_modules": TARGETS}}
+# Name -> what the child measures. peftrec pays for unique texts, not rows, so its batches (rows a step) are large.
+SINGLE: dict[str, dict[str, Any]] = {
+    "a: padded cross-encoder, plain PEFT": {"baseline": "max_length"},
+    "b: the same, dynamic padding": {"baseline": "longest"},
+    "lora all layers": {"adapter": {**LORA, "layers": "all"}, "batch": 16_384, "steps": 2},
+    "lora top-2, no cache": {"adapter": {**LORA, "layers": "top-2"}, "batch": 16_384, "steps": 2, "uncached": True},
+    "lora top-2, cached trunk": {"adapter": {**LORA, "layers": "top-2"}, "batch": 16_384, "steps": 3},
+    "side": {"adapter": {"method": "side", "sharing": "shared+private"}, "batch": 16_384, "steps": 20},
+}
+TASKS = ["query", "interest", "time"]
+TOGETHER: dict[str, dict[str, Any]] = {
+    "lora top-2, shared": {"adapter": {**LORA, "sharing": "shared", "layers": "top-2"}, "steps": 2},
+    "lora top-2, shared+private": {"adapter": {**LORA, "layers": "top-2"}, "steps": 2},
+    "side, shared+private": {"adapter": {"method": "side", "sharing": "shared+private"}, "steps": 15},
+}
+
+
+def matmul_flops(dtype: Any) -> float:
+    """FLOP/s of one large matrix product, the best of several: what the machine can do."""
+    import torch
+
+    n = 1536
+    a, b = torch.randn(n, n).to(dtype), torch.randn(n, n).to(dtype)
+    best = 0.0
+    for _ in range(6):
+        started = time.perf_counter()
+        a @ b
+        best = max(best, 2 * n**3 / (time.perf_counter() - started))
+    return best
+
+
+def baseline(padding: str, batch: int = 32, steps: int = 5) -> dict[str, Any]:
+    """`history [SEP] item` through a LoRA on every layer, as with plain PEFT; examples a second."""
+    import random
+
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    from peftrec.backbone import locate
+    from peftrec.environment import peak_memory_mb
+
+    setup = prepared(["interest"], {"method": "head_only", "sharing": "shared"}, batch)
+    train, texts = setup.dataset.tasks["interest"].train, setup.dataset.texts.texts
+    folder, _ = locate(MINILM)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = AutoModelForSequenceClassification.from_pretrained(folder, num_labels=1)
+    model = get_peft_model(model, LoraConfig(r=8, target_modules=TARGETS, task_type="SEQ_CLS"))
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], 1e-3)
+    model.train()
+    full = [n for n in range(len(train)) if train.stop[n] - train.start[n] >= 20]
+    picks = random.Random(0)
+    times = []
+    for _ in range(steps + 1):  # the first step warms up
+        started = time.perf_counter()
+        some = train.take(picks.sample(full, batch))
+        past, _ = some.history()
+        left = ["; ".join(texts[row] for row in rows[-20:]) for rows in past]
+        right = [texts[row] for row in some.slots["item"]]
+        inputs = tokenizer(left, right, padding=padding, max_length=128, truncation=True, return_tensors="pt")
+        label = torch.from_numpy(some.label)
+        torch.nn.functional.binary_cross_entropy_with_logits(model(**inputs).logits[:, 0], label).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        times.append(time.perf_counter() - started)
+    return {"examples_per_second": batch / statistics.median(times[1:]), "peak_memory_mb": peak_memory_mb()}
+
+
+def prepared(tasks: list[str], adapter: dict[str, Any], batch: int) -> Any:
+    """MovieLens-100k with MiniLM in fp32, the reference's split, ready to train."""
+    from peftrec.recipe import make_recipe
+    from peftrec.shipped import load_recipe
+    from peftrec.train import prepare
+
+    raw = load_recipe("movielens-100k").model_dump()
+    raw["backbone"] |= {"quantize": None, "dtype": "fp32"}
+    raw["data"] |= {"history": 20, "split": {"kind": "global-time", "test": 0.2, "valid": 0}}
+    raw["train"] |= {"batch_size": batch, "early_stopping": None}
+    raw["tasks"] = {name: raw["tasks"][name] for name in tasks}
+    return prepare(make_recipe(raw | {"adapter": adapter}))
+
+
+def steps_of(spec: dict[str, Any]) -> dict[str, Any]:
+    """Median seconds of an optimiser step, examples a second, the cache's build time, peak memory, useful FLOP/s."""
+    import torch
+
+    from peftrec.environment import peak_memory_mb
+    from peftrec.memory import plan_memory
+    from peftrec.optim import make_optimizer
+    from peftrec.step import joint_backward
+    from peftrec.train import make_streams
+
+    setup = prepared(spec["tasks"], spec["adapter"], spec["batch"])
+    model, config = setup.model, setup.recipe.train
+    tasks = {name: setup.dataset.tasks[name].train for name in spec["tasks"]}
+    if spec.get("rows"):  # rows of each task a step, for runs that are to be compared step by step
+        counts = spec["rows"]
+    else:
+        counts = {name: spec["batch"] * len(t) // sum(len(t) for t in tasks.values()) for name, t in tasks.items()}
+    if spec.get("uncached"):
+        model.encoder.trunk, model.encoder.caches = 0, {}
+    model.encoder.disk = False
+    started = time.perf_counter()
+    model.encoder.update()
+    built = time.perf_counter() - started
+    optimizer = make_optimizer(config, model.trainable())
+    streams, _ = make_streams(setup.recipe, tasks)
+    lambdas = torch.tensor([setup.recipe.tasks[name].weight for name in tasks])
+    rows = {name: streams[name]._pass(0)[: counts[name]] for name in tasks}
+    plan_memory(model, {name: tasks[name].take(r) for name, r in rows.items()}, config)
+    times = []
+    model.train()
+    for step in range(spec["steps"] + 1):
+        rows = {n: streams[n]._pass(0)[step * counts[n] % len(tasks[n]) :][: counts[n]] for n in tasks}
+        started, before = time.perf_counter(), model.work.padded_tokens
+        joint_backward(model, tasks, rows, lambda losses: lambdas, setup.accelerator)
+        optimizer.step()
+        optimizer.zero_grad()
+        times.append(
+            (time.perf_counter() - started, sum(len(r) for r in rows.values()), model.work.padded_tokens - before)
+        )
+    seconds, count, tokens = (
+        times[1 + len(times[1:]) // 2] if len(times) < 4 else sorted(times[1:])[len(times[1:]) // 2]
+    )
+    backbone = model.encoder.backbone
+    frozen = [p for p in backbone.layers[-1].parameters() if p.ndim == 2 and not p.requires_grad]
+    a_token = 2 * sum(p.numel() for p in frozen)  # FLOP of one layer's frozen matrices, one way
+    trunk = model.encoder.trunk
+    read = trunk if "layer" in model.encoder.caches else backbone.num_layers
+    useful = {
+        # Forward, and back to the input; the weights themselves have no gradient.
+        "step": 2 * a_token * (backbone.num_layers - trunk) * tokens / seconds,
+        "build": a_token * read * int(setup.dataset.texts.lengths.sum()) / built,
+    }
+    return {
+        "step_seconds": seconds,
+        "examples_per_second": count / seconds,
+        "peak_memory_mb": peak_memory_mb(),
+        "cache_seconds": built,
+        "useful_flops": useful,
+        "matmul_flops": matmul_flops(torch.float32),
+    }
+
+
+def child(spec: dict[str, Any]) -> dict[str, Any]:
+    """Measure one specification in a process of its own."""
+    command = [sys.executable, str(Path(__file__).resolve()), "--child", json.dumps(spec)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{spec}: {done.stderr[-2000:]}")
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def median_of(runs: list[dict[str, Any]]) -> dict[str, Any]:
+    """Medians over repeats, key by key."""
+    return {
+        key: median_of([r[key] for r in runs]) if isinstance(value, dict) else statistics.median(r[key] for r in runs)
+        for key, value in runs[0].items()
+    }
+
+
+def measure(repeats: int) -> dict[str, Any]:
+    """Everything, repeats interleaved so that a slow minute of the machine hits all rows alike."""
+    from peftrec.environment import environment
+
+    single: dict[str, list[dict[str, Any]]] = {name: [] for name in SINGLE}
+    for number in range(repeats):
+        for name, spec in SINGLE.items():
+            print(f"repeat {number + 1}: {name}", file=sys.stderr)
+            single[name].append(child({"tasks": ["interest"], **spec}))
+    together = {}
+    rows = {"query": 1200, "interest": 7500, "time": 7500}
+    for name, spec in TOGETHER.items():
+        print(f"co-learning: {name}", file=sys.stderr)
+        found = {}
+        for tasks in [[task] for task in TASKS] + [TASKS]:
+            asked = {**spec, "tasks": tasks, "batch": 16_384, "rows": {t: rows[t] for t in tasks}}
+            found[" + ".join(tasks)] = child(asked)["step_seconds"]
+        together[name] = found
+    return {
+        "single": {name: median_of(runs) for name, runs in single.items()},
+        "together": together,
+        "repeats": repeats,
+        "environment": environment(),
+    }
+
+
+def page(result: dict[str, Any]) -> str:
+    """The result as a Markdown page."""
+    single, env = result["single"], result["environment"]
+    base = single["a: padded cross-encoder, plain PEFT"]["examples_per_second"]
+    lines = [
+        "# Compute less: what it buys",
+        "",
+        f"`python benchmarks/speed.py --repeats {result['repeats']}`: MovieLens-100k, interest, 20 films of history,"
+        f" MiniLM in fp32, {env['cpu']}, {env['cpu_cores']} cores. Medians; every row is a process of its own.",
+        "",
+        "| what | examples/s | times (a) | seconds a step | peak memory MB |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for name, r in single.items():
+        rate = r["examples_per_second"]
+        step = f"{r['step_seconds']:.2f}" if "step_seconds" in r else "-"
+        lines.append(f"| {name} | {rate:,.0f} | {rate / base:,.1f} | {step} | {r['peak_memory_mb']:,.0f} |")
+    cached = single["lora top-2, cached trunk"]
+    share = cached["useful_flops"]["step"] / cached["matmul_flops"]
+    build = cached["useful_flops"]["build"] / cached["matmul_flops"]
+    lines += [
+        "",
+        f"Useful FLOP/s over the matrix-product FLOP/s of the same process: cached `lora` top-2 steps {share:.2f},"
+        f" cache building {build:.2f} (products with the backbone's weights only; attention, norms, heads and LoRA not"
+        " counted).",
+        "",
+        "Co-learning three tasks in one run against three runs with the same rows a step, seconds a step:",
+        "",
+        "| method | query | interest | time | all three | over their sum | over the dearest |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for name, found in result["together"].items():
+        alone, joint = [found[task] for task in TASKS], found[" + ".join(TASKS)]
+        cells = " | ".join(f"{seconds:.2f}" for seconds in [*alone, joint])
+        lines.append(f"| {name} | {cells} | {joint / sum(alone):.2f} | {joint / max(alone):.2f} |")
+    return "\n".join([*lines, "", "![examples per second](speed.png)", ""])
+
+
+def draw(result: dict[str, Any], file: Path) -> None:
+    """Examples a second of every row, on a logarithmic axis."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    names = list(result["single"])[::-1]
+    rates = [result["single"][name]["examples_per_second"] for name in names]
+    figure, axes = plt.subplots(figsize=(8, 3.2), layout="constrained")
+    bars = axes.barh(names, rates, color="0.45")
+    axes.bar_label(bars, [f"{rate:,.0f}" for rate in rates], padding=3)
+    axes.set(xscale="log", xlabel="training examples per second (logarithmic)", xlim=(min(rates) / 2, max(rates) * 5))
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(file, dpi=150)
+
+
+def main() -> None:
+    """Measure, write, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--child", type=json.loads, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.child:
+        spec = given.child
+        print(json.dumps(baseline(spec["baseline"]) if "baseline" in spec else steps_of(spec)))
+        return
+    result = measure(given.repeats)
+    (HERE / "results" / "speed.json").write_text(json.dumps(result, indent=2) + "\n")
+    draw(result, HERE / "speed.png")
+    (HERE / "SPEED.md").write_text(page(result))
+    print(page(result))
+
+
+if __name__ == "__main__":
+    main()
