@@ -153,7 +153,8 @@ def fit(setup: Setup, checkpoints: Checkpoints | None = None) -> Progress:
                 line["valid"] = validate(setup)
                 at.history.append(line)
                 at.losses, at.counted = [0.0] * len(tasks), 0
-                stopper.see(line["valid"], trainable)
+                if model.encoder.settled:
+                    stopper.see(line["valid"], trainable)
             at.seconds = time.monotonic() - began
             interrupted = signals.received is not None
             last = at.step == total or stopper.exhausted

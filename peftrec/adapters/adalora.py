@@ -42,7 +42,7 @@ class AdaLoraAdapter(PeftAdapter):
         super().__init__(backbone, config, tasks, shared, kind="ADALORA", preset={"total_step": _UNKNOWN_YET})
         self._allocators = {owner: self._allocator(owner) for owner in self.owners}
         self._kept: dict[str, dict[str, list[bool]]] = {}
-        self._scheduled = False
+        self._scheduled = self._pruned = False
 
     def _config(self, owner: str) -> Any:
         return self.grafts[owner].configs[adapter_name(owner)]
@@ -72,8 +72,15 @@ class AdaLoraAdapter(PeftAdapter):
             schedule = self._config(owner)
             if not self._scheduled:
                 _set_schedule(schedule, self.config.options, total)
-            self._allocate(owner, step + 1, schedule.total_step - schedule.tfinal)
+            last = schedule.total_step - schedule.tfinal
+            self._allocate(owner, step + 1, last)
+            self._pruned = step + 1 >= last
         self._scheduled = True
+
+    @property
+    def settled(self) -> bool:
+        """Whether every owner is down to its budget."""
+        return self._pruned
 
     def _allocate(self, owner: str, now: int, last: int) -> None:
         allocator, held = self._allocators[owner], Parameters(self.parameters_of(owner))

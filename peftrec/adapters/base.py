@@ -62,6 +62,11 @@ class Adapter(nn.Module, ABC):
     def after_step(self, step: int, total: int) -> None:
         """Called after the optimiser's `step` of `total` (from 0), before the gradients are cleared."""
 
+    @property
+    def settled(self) -> bool:
+        """Whether the weights may be chosen as a run's best; AdaLoRA's may not while it still prunes."""
+        return True
+
     def extra_state(self) -> dict[str, Tensor]:
         """What a resumed run needs beside the parameters, such as AdaLoRA's importances."""
         return {}

@@ -126,6 +126,11 @@ class AdaptedEncoder(nn.Module):
             assert isinstance(adapter, Adapter)
             adapter.after_step(step, total)
 
+    @property
+    def settled(self) -> bool:
+        """Whether every method's weights may be chosen as a run's best."""
+        return all(adapter.settled for adapter in self.adapters)
+
     def parameters_by_owner(self) -> dict[str, dict[str, nn.Parameter]]:
         """Owner (a shared part, or a task) -> the adapter parameters it owns."""
         return {

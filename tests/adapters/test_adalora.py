@@ -157,6 +157,18 @@ def test_even_the_shortest_run_reaches_the_budget(total):
     assert ranks(encoder)["query"] == 16
 
 
+def test_early_stopping_chooses_among_pruned_weights_only(shop):
+    config = {"method": "adalora", "layers": "top-1", "options": {"init_r": 4, "target_r": 2}}
+    stopping = {"early_stopping": {"patience": 9, "metric": "query.accuracy"}, "epochs": 4, "lr": 1e-6, "head_lr": 1e-6}
+    setup = prepare(shop_recipe(shop, adapter=config, train=stopping))
+    setup.model.encoder.update()
+    history = fit(setup).history
+    scores = [line["valid"]["query"]["accuracy"] for line in history]
+    assert len(scores) == 4
+    assert scores[0] == max(scores)  # the first epoch would be chosen, but is not pruned
+    assert set(ranks(setup.model.encoder).values()) == {4}
+
+
 def test_the_schedule_is_as_said_or_scaled_to_the_run():
     encoder = made(tinit=3)
     train(encoder, range(1), total=200)
