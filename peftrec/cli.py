@@ -298,7 +298,7 @@ def cache_clear(
     from peftrec.cache.folder import clear_cache
 
     gone = clear_cache(key)
-    typer.echo(f"removed {len(gone)} keys, {sum(of.bytes for of in gone) / 1e6:,.1f} MB")
+    typer.echo(f"keys removed: {len(gone)} ({sum(of.bytes for of in gone) / 1e6:,.1f} MB)")
 
 
 def _read_rows(path: Path) -> list[dict[str, Any]]:

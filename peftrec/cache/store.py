@@ -58,13 +58,10 @@ class Store:
         units = os.fstat(self._states.fileno()).st_size // self.unit_bytes
         if units:
             self._units = np.asarray(np.memmap(self._states, f"V{self.unit_bytes}", "r", shape=(units,)))
-        self._sort()
-
-    def _sort(self) -> None:
         of = self.entries
         inside = (of["start"] >= 0) & (of["units"] > 0) & (of["start"] + of["units"] <= len(self._units))
         self.end = int((of["start"] + of["units"])[inside].max(initial=0))
-        usable = np.flatnonzero(inside & ~self._damaged[: len(of)])
+        usable = np.flatnonzero(inside)
         self._order = usable[np.argsort(of["high"][usable], kind="stable")]
         self._high = of["high"][self._order]
 
@@ -76,6 +73,7 @@ class Store:
             entry = self._order[at]
             of = self.entries[entry]
             same = (of["high"] == digests[:, 0]) & (of["low"] == digests[:, 1]) & (of["units"] == units)
+            same &= ~self._damaged[entry]
             found[same] = entry[same]
         return found
 
@@ -96,9 +94,7 @@ class Store:
 
     def forget(self, entries: np.ndarray) -> None:
         """Never find these entries again."""
-        if len(entries):
-            self._damaged[entries] = True
-            self._sort()
+        self._damaged[entries] = True
 
     def append(self, digests: np.ndarray, units: np.ndarray, data: np.ndarray) -> np.ndarray:
         """Add texts' states, uint8 (sum of units, unit_bytes); returns their entries (N,).
