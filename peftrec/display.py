@@ -100,14 +100,20 @@ def _matrix_cell(rows: list[dict[str, Any]]) -> str:
 
 
 def matrix_reasons(rows: list[dict[str, Any]]) -> list[str]:
-    """Why a method does not work, or cannot be shared, once a reason; the families where it is so stand before it."""
-    found: dict[tuple[str, str], list[str]] = {}
+    """Why a method does not work or cannot be shared: once a reason, behind the methods, families and quantisations."""
+    found: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
         if row["reason"]:
-            found.setdefault((row["method"], row["reason"]), []).append(row["family"])
-    families = {row["family"] for row in rows}
+            found.setdefault(row["reason"], []).append(row)
     lines = []
-    for (method, reason), where in found.items():
-        some = list(dict.fromkeys(where))
-        lines.append(f"{method}{'' if set(some) == families else ' on ' + ', '.join(some)}: {reason}")
+    for reason, concerned in found.items():
+        methods = ", ".join(dict.fromkeys(row["method"] for row in concerned))
+        where = [_named(rows, concerned, "family"), _named(rows, concerned, "quantize")]
+        lines.append(f"{' on '.join([methods, *filter(None, where)])}: {reason}")
     return lines
+
+
+def _named(rows: list[dict[str, Any]], concerned: list[dict[str, Any]], key: str) -> str:
+    """The values of one column of the concerned rows; empty if they are all there are."""
+    values = dict.fromkeys(row[key] for row in concerned)
+    return "" if values.keys() == {row[key] for row in rows} else ", ".join(v or "unquantised" for v in values)

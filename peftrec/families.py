@@ -1,7 +1,7 @@
 """Tiny random models of every backbone family, in memory and in milliseconds: for the method probe and the tests.
 
-A family's tiny model is Transformers' own architecture at width 32. `shrink` makes one of any configuration, so that a
-method is probed on the architecture that a recipe names, without its weights.
+A family's tiny model is Transformers' own architecture with narrow layers. `shrink` makes one of any configuration, so
+that a method is probed on the architecture that a recipe names, without its weights.
 """
 
 import copy
@@ -50,35 +50,40 @@ QUANTIZATIONS: dict[str | None, dict[str, Any]] = {
     "int8": {"quantize": "int8"},
 }
 VOCABULARY = 128
-_TINY = {
-    "hidden_size": 32,
-    "num_attention_heads": 4,
-    "head_dim": 8,
-    "intermediate_size": 64,
-    "hidden_dim": 64,
-    "ffn_dim": 64,
-    "n_inner": 64,
-    "embedding_size": 32,
-    "vocab_size": VOCABULARY,
-    "sliding_window": 8,
-    "local_attention": 8,
-    "initializer_range": 0.1,  # activations as large as 0.02 gives at usual widths
-}
 
 
-def shrink(config: Any) -> Any:
-    """A Transformers configuration of the same architecture and depth, at width 32 and with 128 tokens."""
+def shrink(config: Any, width: int = 32, layers: int | None = None) -> Any:
+    """A Transformers configuration of the same architecture with hidden states of `width` numbers, 4 heads, 128 tokens,
+    attention windows of 8 tokens, and as many layers as before or as said."""
+    tiny = {
+        "hidden_size": width,
+        "num_attention_heads": 4,
+        "head_dim": width // 4,
+        "intermediate_size": 2 * width,
+        "hidden_dim": 2 * width,
+        "ffn_dim": 2 * width,
+        "n_inner": 2 * width,
+        "embedding_size": width,
+        "vocab_size": VOCABULARY,
+        "sliding_window": 8,
+        "local_attention": 8,
+        "initializer_range": 0.02 * (768 / width) ** 0.5,  # activations as large as 0.02 gives at width 768
+    }
     small = copy.deepcopy(config)
     groups = getattr(small, "num_key_value_heads", None)
     if groups is not None:
-        small.num_key_value_heads = 2 if groups < small.num_attention_heads else _TINY["num_attention_heads"]
-    for name, value in _TINY.items():
+        small.num_key_value_heads = 2 if groups < small.num_attention_heads else 4
+    for name, value in tiny.items():
         if getattr(small, name, None) is not None and not isinstance(getattr(type(small), name, None), property):
             setattr(small, name, value)
     for name in [n for n in vars(small) if n.endswith("_token_id")]:
         token = getattr(small, name)
         if isinstance(token, int) and token >= VOCABULARY:
             setattr(small, name, token % 4)
+    if layers is not None:
+        small.num_hidden_layers = layers
+        if getattr(small, "layer_types", None):
+            small.layer_types = small.layer_types[:layers]
     return small
 
 
@@ -87,14 +92,12 @@ def tiny_config(family: str, layers: int = 2) -> Any:
     from transformers import AutoConfig
 
     model_type, details = FAMILIES[family]
-    config = shrink(AutoConfig.for_model(model_type))
+    config = AutoConfig.for_model(model_type)
     for name, value in details.items():
-        setattr(config, name, value)
+        # One value a layer is written for two layers in turn.
+        setattr(config, name, (value * layers)[:layers] if name == "layer_types" else value)
     config.num_hidden_layers, config.max_position_embeddings = layers, 64
-    kinds = getattr(config, "layer_types", None)  # one a layer, in turn
-    if kinds:
-        config.layer_types = (kinds * layers)[:layers]
-    return config
+    return shrink(config)
 
 
 def tiny_model(config: Any, seed: int = 0) -> Any:

@@ -6,6 +6,7 @@ computes that output too. What a probe finds wrong is the reason why training is
 """
 
 import json
+import re
 import tempfile
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -24,11 +25,18 @@ from peftrec.backbone import Backbone, architecture
 from peftrec.data.texts import TextTable
 from peftrec.families import FAMILIES, QUANTIZATIONS, random_backbone, shrink, tiny_backbone
 from peftrec.progress import bar
-from peftrec.recipe import AdapterConfig, UserError
+from peftrec.recipe import AdapterConfig, Sharing, UserError
 
 TASKS = ["one", "two"]
 TEXTS = ["w1 w2 w3 w4 w5 w6 w7 w8 w9 w10 w11 w12", "w13", "w2 w14 w3 w15 w16 w17"]
 TOLERANCE = 1e-5  # of the largest number of a vector
+WIDTH = 256  # of an unknown architecture's tiny model: methods' default ranks and block sizes fit
+# Sharing -> what a method cannot do that works with it but not with those before.
+SHARINGS: dict[Sharing, str] = {
+    "shared+private": "",
+    "private": "only with sharing: shared or private",
+    "shared": "only with sharing: shared",
+}
 INT8_TOLERANCE = 0.05  # activations are rounded to 8 bits: what differs by 1e-7 may be rounded to neighbours
 
 
@@ -94,7 +102,8 @@ def _check_gradients(encoder: AdaptedEncoder) -> None:
     for owner in owners:
         without = [name for of, name in trained if of == owner and (of, name) not in reached]
         if without:
-            raise ProbeFailure(f"no gradient reaches the part of {owner}: {', '.join(without)}")
+            some = ", ".join(without[:2]) + (f" and {len(without) - 2} more" if len(without) > 2 else "")
+            raise ProbeFailure(f"no gradient reaches {some}")
 
 
 def _check_outputs(encoder: AdaptedEncoder) -> dict[str, Tensor]:
@@ -155,7 +164,7 @@ def check_method(config: AdapterConfig, backbone: Backbone) -> None:
     Raises UserError with the reason where it does not work. Options that do not fit the tiny widths are no reason:
     attaching the method to the backbone itself judges them.
     """
-    tiny, given = shrink(backbone.model.config), backbone.config
+    tiny, given = shrink(backbone.model.config, WIDTH), backbone.config
     options = given.model_dump(include={"quantize", "double_quant", "pooling", "max_length"})
     try:
         probe_method(lambda: random_backbone(tiny, given.name, **options), config)
@@ -176,7 +185,7 @@ def method_matrix(backbone: str | None = None, families: Iterable[str] = FAMILIE
     makers = {family: partial(tiny_backbone, family, pooling="mean") for family in families}
     if backbone is not None:
         methods += [name for name in peft_methods() if name not in METHODS]
-        tiny = shrink(architecture(backbone))
+        tiny = shrink(architecture(backbone), WIDTH, layers=2)
         makers = {backbone: lambda quantize: random_backbone(tiny, backbone, **QUANTIZATIONS[quantize])}
     rows = []
     cells = list(product(methods, makers, QUANTIZATIONS))
@@ -190,21 +199,23 @@ def method_matrix(backbone: str | None = None, families: Iterable[str] = FAMILIE
 
 def _try_sharings(make: Callable[[], Backbone], method: str) -> tuple[bool, str]:
     """Whether the method works, with the widest sharing it can do, and why not or what it cannot share."""
-    refused = ""
-    for sharing in ("shared+private", "private", "shared"):
+    for sharing, limit in SHARINGS.items():
         try:
             probe_method(make, AdapterConfig(method=method, sharing=sharing))
         except UserError as error:
-            refused = refused or str(error)
+            refused = _reason(error)
             if not str(error).startswith("adapter.sharing"):
-                return False, str(error)
+                break
         except Exception as error:  # whatever goes wrong in other libraries, the method does not work here
-            return False, _reason(error)
+            refused = _reason(error)
+            break
         else:
-            return True, refused
+            return True, limit
     return False, refused
 
 
 def _reason(error: Exception) -> str:
     first = str(error).strip().split("\n")[0]
-    return first if isinstance(error, ProbeFailure) else f"{type(error).__name__}: {first}"
+    if isinstance(error, UserError | ProbeFailure):
+        return re.sub(r"^adapter[.\w]*: ", "", first)  # the recipe's key says nothing here
+    return f"{type(error).__name__}: {first}"
