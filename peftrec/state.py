@@ -55,8 +55,9 @@ class TrainingState:
         """The tensors of a checkpoint: by file, without its ending, then by name. Nothing is copied."""
         files: Tensors = {f"adapters/{o}": dict(of) for o, of in self.model.encoder.parameters_by_owner().items()}
         files |= {f"heads/{task}": _tensors_of(self.model.head(task)) for task in self.model.tasks}
+        names = self._names()
         files["optimizer"] = {
-            f"{what}/{self._names()[number]}": value
+            f"{what}/{names[number]}": value
             for number, of in self.optimizer.state_dict()["state"].items()
             for what, value in of.items()
             if isinstance(value, Tensor)

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 from accelerate import Accelerator
-from torch import Tensor
+from torch import Tensor, nn
 
 from peftrec.data.examples import Examples
 from peftrec.model import CoLearner
@@ -56,12 +56,11 @@ def joint_backward(
     return losses
 
 
-def clip_gradient(model: CoLearner, most: float | None, accelerator: Accelerator) -> bool:
+def clip_gradient(parameters: list[nn.Parameter], most: float | None, accelerator: Accelerator) -> bool:
     """Clip the global gradient norm to `most` (None: leave it); false where a gradient is not finite.
 
     With fp16 mixed precision overflowing gradients are the scaler's business: it leaves the step out, scales less.
     """
-    parameters = list(model.trainable().values())
     if most is not None:
         norm = accelerator.clip_grad_norm_(parameters, most)
     else:

@@ -108,6 +108,7 @@ def fit(setup: Setup, checkpoints: Checkpoints | None = None) -> Progress:
     streams, steps_per_epoch = make_streams(setup.recipe, tasks)
     total = min(config.epochs * steps_per_epoch, config.max_steps or config.epochs * steps_per_epoch)
     trainable = model.trainable()
+    parameters = list(trainable.values())
     optimizer = accelerator.prepare(make_optimizer(config, trainable))
     weigh = make_weighting(setup.recipe.weighting, setup.recipe)
     stopper = BestEpoch(setup.recipe)
@@ -127,7 +128,7 @@ def fit(setup: Setup, checkpoints: Checkpoints | None = None) -> Progress:
             rows = {name: stream.step(at.step) for name, stream in streams.items()}
             set_learning_rates(optimizer, lr_factor(config, at.step, total))
             losses = joint_backward(model, tasks, rows, weigh, accelerator, config.accumulate)
-            finite = bool(torch.isfinite(losses).all()) and clip_gradient(model, config.clip, accelerator)
+            finite = bool(torch.isfinite(losses).all()) and clip_gradient(parameters, config.clip, accelerator)
             if finite:
                 optimizer.step()
                 at.losses = [sum(pair) for pair in zip(at.losses, losses.tolist(), strict=True)]

@@ -1,0 +1,59 @@
+"""A tiny random BERT on disk and a little data in its words: whole trainings in a second, for tests of the loop."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+
+from peftrec.families import tiny_config, tiny_model, tiny_tokenizer
+from peftrec.recipe import Recipe, make_recipe
+
+LORA = {"method": "lora", "options": {"r": 2, "lora_dropout": 0.1}}
+
+
+def make_tiny_shop(folder: Path) -> Path:
+    """model/, items.csv, events.csv and queries.csv in `folder`, returned; texts are words of the tiny tokenizer."""
+    config = tiny_config("BERT")
+    tiny_model(config).save_pretrained(folder / "model")
+    tiny_tokenizer(config.pad_token_id).save_pretrained(folder / "model")
+    random = np.random.default_rng(0)
+    items = [{"id": f"i{n}", "title": " ".join(f"w{w}" for w in random.integers(0, 120, 3))} for n in range(20)]
+    events, queries = [], []
+    for user in range(16):
+        times = 1_600_000_000 + np.cumsum(random.integers(60, 90_000, 8))
+        for time, n in zip(times, random.permutation(20)[:8], strict=True):
+            events.append({"user": f"u{user}", "item": f"i{n}", "time": int(time), "stars": int(random.integers(1, 6))})
+    for n in range(80):
+        word, match = items[n % 20]["title"].split()[n % 3], int(random.integers(0, 2))
+        queries.append({"query": f"{word} w{n}", "item": f"i{(n + 7 * (1 - match)) % 20}", "match": match})
+    for name, rows in (("items", items), ("events", events), ("queries", queries)):
+        with (folder / f"{name}.csv").open("w", newline="") as stream:
+            writer = csv.DictWriter(stream, list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
+    return folder
+
+
+def tiny_recipe(folder: Path, **changes: object) -> Recipe:
+    """Two tasks, 12 steps in 3 epochs, dropout on; `changes` replace whole groups, or are merged into `train`."""
+    events = {"user": "user", "item": "item", "time": "time", "columns": ["stars"]}
+    queries = {"text": "{query}", "item": "item", "label": "match"}
+    raw: dict = {
+        "backbone": {"name": str(folder / "model"), "dtype": "fp32", "max_length": 16},
+        "adapter": LORA,
+        "data": {
+            "items": {"path": str(folder / "items.csv"), "id": "id", "text": "{title}"},
+            "events": {"path": str(folder / "events.csv"), **events},
+            "queries": {"path": str(folder / "queries.csv"), **queries},
+            "split": {"kind": "global-time", "test": 0.2, "valid": 0.2},
+            "history": 5,
+        },
+        "tasks": {
+            "query": {"kind": "match-query"},
+            "interest": {"kind": "interest", "column": "stars", "threshold": 4, "weight": 0.5},
+        },
+        "train": {"epochs": 3, "batch_size": 32, "lr": 1e-2, "checkpoint": {"every": "3 steps"}},
+    }
+    for key, value in changes.items():
+        raw[key] = {**raw[key], **value} if key == "train" else value
+    return make_recipe(raw)
