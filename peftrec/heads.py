@@ -32,12 +32,23 @@ class Head(nn.Module):
         """Set what the head takes from the training rows (feature scales, label level); by default nothing."""
 
 
+def input_norm(width: int) -> nn.LayerNorm:
+    """Brings any backbone's vectors to one size: theirs differ by orders of magnitude (MiniLM 0.3, SmolLM2 2).
+
+    It starts at MiniLM's own size, where the learning rates of the recipes were chosen; at 1 the heads over-fit sooner.
+    """
+    norm = nn.LayerNorm(width)
+    nn.init.constant_(norm.weight, 0.3)
+    return norm
+
+
 class TowerHead(Head):
     """Query and item towers -> logits over grades (N, C), after InferSent's matching features [u, v, |u - v|, u * v]
     (Conneau et al. 2017, arXiv:1705.02364), with the cosine of the two vectors as the pretrained model gives it."""
 
     def __init__(self, shape: HeadShape, hidden: int = 128) -> None:
         super().__init__()
+        self.norm = input_norm(shape.width)
         self.project = nn.Linear(shape.width, hidden)
         self.mlp = nn.Sequential(
             nn.Linear(4 * hidden + 1, hidden), nn.GELU(), nn.Dropout(shape.dropout), nn.Linear(hidden, shape.classes)
@@ -45,7 +56,7 @@ class TowerHead(Head):
 
     def forward(self, batch: HeadInput) -> Tensor:
         """Logits (N, C)."""
-        projected, unit = self.project(batch.vectors), F.normalize(batch.vectors, dim=-1)
+        projected, unit = self.project(self.norm(batch.vectors)), F.normalize(batch.vectors, dim=-1)
         q, v = batch.slots["query"], batch.slots["item"]
         a, b = projected[q], projected[v]  # (N, hidden)
         cosine = (unit[q] * unit[v]).sum(-1, keepdim=True)
@@ -78,6 +89,7 @@ class HistoryHead(Head):
 
     def __init__(self, shape: HeadShape, hidden: int = 64) -> None:
         super().__init__()
+        self.norm = input_norm(shape.width)
         self.project = nn.Linear(shape.width, hidden)
         self.attend = nn.Linear(hidden, hidden)
         self.feedback = nn.Parameter(torch.zeros(2, hidden))  # of any past item, and of one liked by 1
@@ -116,7 +128,8 @@ class HistoryHead(Head):
         """One number an example (N,): a logit, or a value in label units."""
         assert batch.history is not None and batch.feedback is not None
         item, history, feedback = batch.slots["item"], batch.history, batch.feedback
-        x = self.project(batch.vectors)  # (U, q)
+        vectors = self.norm(batch.vectors)
+        x = self.project(vectors)  # (U, q)
         present = history >= 0  # (N, H)
         past = history.clamp(min=0)
         scores = self._scores(x, item, past).masked_fill(~present, -1e4)
@@ -129,7 +142,7 @@ class HistoryHead(Head):
         rate = feedback.sum(1) / count.clamp(min=1)
         z = [user, candidate, user * candidate, rate[:, None], attended[:, None], torch.log1p(count)[:, None]]
         z.append((batch.features - self.centre) / self.spread)
-        raw = self.mlp(torch.cat(z, -1))[:, 0] + self.item_bias(batch.vectors)[item, 0]
+        raw = self.mlp(torch.cat(z, -1))[:, 0] + self.item_bias(vectors)[item, 0]
         return raw * self.scale + self.shift
 
     def _scores(self, x: Tensor, item: Tensor, past: Tensor) -> Tensor:

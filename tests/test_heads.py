@@ -26,7 +26,8 @@ def batch(n=40, u=25, h=6, d=16, f=3, seed=0):
 
 def plain(head: HistoryHead, b: HeadInput) -> torch.Tensor:
     """The same formula with (N, H, q) vectors gathered."""
-    x = head.project(b.vectors)
+    vectors = head.norm(b.vectors)
+    x = head.project(vectors)
     present = b.history >= 0
     past, candidate = x[b.history.clamp(min=0)], x[b.slots["item"]]
     score = (head.attend(candidate)[:, None] * past).sum(-1) / x.shape[1] ** 0.5
@@ -36,7 +37,7 @@ def plain(head: HistoryHead, b: HeadInput) -> torch.Tensor:
     count = present.sum(1)
     z = [user, candidate, user * candidate, (b.feedback.sum(1) / count.clamp(min=1))[:, None]]
     z += [(weight * b.feedback).sum(1)[:, None], torch.log1p(count)[:, None], (b.features - head.centre) / head.spread]
-    raw = head.mlp(torch.cat(z, -1))[:, 0] + head.item_bias(b.vectors)[b.slots["item"], 0]
+    raw = head.mlp(torch.cat(z, -1))[:, 0] + head.item_bias(vectors)[b.slots["item"], 0]
     return raw * head.scale + head.shift
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from pydantic import Field
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from peftrec.adapters.base import (
     SHARED,
@@ -35,8 +36,8 @@ class SideOptions(Options):
 class Ladder(nn.Module):
     """One rung a layer: project down, mix, and add to what comes from below; at the end project up.
 
-    h <- s(g_l) h + (1 - s(g_l)) W_l x_l;  h <- h + MLP_l(h), `depth` times;  out = x_L + U h.  U starts at zero, so the
-    first output is the frozen backbone's own vector. The gates g are not here: they are private to tasks.
+    h <- s(g_l) h + (1 - s(g_l)) W_l norm(x_l);  h <- h + MLP_l(h), `depth` times;  out = x_L + U h.  U starts at zero,
+    so the first output is the frozen backbone's own vector. The gates g are not here: they are private to tasks.
     """
 
     def __init__(self, width: int, rungs: int, options: SideOptions) -> None:
@@ -56,7 +57,9 @@ class Ladder(nn.Module):
 
     def forward(self, states: Tensor, gates: Tensor) -> Tensor:
         """States of the chosen layers (rungs, U, D) and gates (rungs,) -> vectors (U, D)."""
-        low = torch.baddbmm(self.bias, states, self.down)  # (rungs, U, r): all down-projections in one call
+        # Residual streams (Llama, GPT-2) grow by orders of magnitude from layer to layer, so rungs see them normalised.
+        level = 0.3 * F.layer_norm(states, states.shape[-1:])  # 0.3: the size of MiniLM's own states
+        low = torch.baddbmm(self.bias, level, self.down)  # (rungs, U, r): all down-projections in one call
         keep = torch.sigmoid(gates)
         h = torch.zeros_like(low[0])
         for number, mix in enumerate(self.mix):
