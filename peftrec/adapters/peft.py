@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from peftrec.adapters.base import SHARED, LayerAdapter, adapter_name, layers_inside, read_tensors, write_adapter
@@ -19,6 +20,9 @@ from peftrec.adapters.compose import COMPOSE, Part, State
 from peftrec.adapters.targets import peft_config
 from peftrec.backbone import Backbone
 from peftrec.recipe import AdapterConfig, UserError
+
+# Types that take the weights of a quantised layer, codes, for numbers.
+_READING = ("DEFT", "HRA", "PEANUT")
 
 
 class Graft:
@@ -52,6 +56,8 @@ class Graft:
         for parameters in self.trained.values():
             for parameter in parameters.values():
                 parameter.requires_grad_(True)
+        for *_, layer in self.slots:
+            layer.register_forward_hook(_keep_dtype)
 
     def _inject(self, plain: list[tuple[Any, str, Any]], frozen: dict[str, nn.Parameter]) -> Any:
         from peft import get_peft_model
@@ -74,25 +80,29 @@ class Graft:
             for *_, layer in self.slots:
                 if hasattr(layer, "ranknum"):
                     layer.ranknum.requires_grad_(False)  # a count; PEFT trains it when it moves to 16 bits
-            self._own_biases()
+            own = self._own_biases()
             for name, parameter in frozen.items():
-                if parameter.requires_grad and id(parameter) not in self._replaced:
+                if parameter.requires_grad and id(parameter) not in own:
                     raise ValueError(f"it would train the backbone's {name}, which all tasks share")
             self.trained[adapter] = {
                 name.removeprefix("model."): p for name, p in peft.base_model.named_parameters() if p.requires_grad
             }
         return peft
 
-    def _own_biases(self) -> None:
-        """Where PEFT trains a plain module's bias, give the layer a copy of the module: shared weights, own bias."""
-        self._replaced: set[int] = set()
+    def _own_biases(self) -> set[int]:
+        """Where PEFT trains a plain module's bias, give the layer a copy of the module: shared weights, own bias.
+
+        Returns the identities of the biases that are not trained themselves any more.
+        """
+        replaced = set()
         for *_, module, layer in self.slots:
             bias = getattr(module, "bias", None)
             if bias is not None and bias.requires_grad and layer.base_layer is module:
                 own = copy.copy(module)
                 own._parameters = {**module._parameters, "bias": nn.Parameter(bias.detach().clone())}
                 layer.base_layer = own
-                self._replaced.add(id(bias))
+                replaced.add(id(bias))
+        return replaced
 
     def put_in(self, adapters: list[str]) -> None:
         """Let `adapters` take part in the model's forward, and nothing else of PEFT's. No weights move."""
@@ -156,10 +166,13 @@ class PeftAdapter(LayerAdapter):
     ) -> None:
         super().__init__(backbone, config, tasks, shared)
         made, lowest = peft_config(kind, config, backbone, layers_inside(config, backbone), preset or {})
-        if _rewrites(made) and backbone.config.quantize is not None:
-            raise UserError(
-                f"adapter.options.init_lora_weights: {made.init_lora_weights} needs weights that are not quantised"
-            )
+        if backbone.config.quantize is not None:
+            if kind in _READING:
+                raise UserError(f"adapter.method: PEFT's {config.method} cannot read quantised weights")
+            if _rewrites(made):
+                raise UserError(
+                    f"adapter.options.init_lora_weights: {made.init_lora_weights} cannot read quantised weights"
+                )
         self.lowest = lowest if backbone.layers is not None else 0
         # Adapters that are active together share a graft.
         together = [self.owners] if config.sharing == "shared+private" else [[owner] for owner in self.owners]
@@ -245,6 +258,11 @@ class PeftAdapter(LayerAdapter):
             set_peft_model_state_dict(peft, state, adapter_name=name)
         self.grafts[owner] = graft
         self._initial = {}
+
+
+def _keep_dtype(_layer: nn.Module, inputs: tuple[Any, ...], output: Any) -> Any:
+    """Give a 16-bit model 16 bits back; some of PEFT's layers (IA3 over 4-bit weights) return their own 32."""
+    return output.to(inputs[0].dtype) if output.dtype == torch.float32 else output
 
 
 def peft_methods() -> list[str]:

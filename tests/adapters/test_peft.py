@@ -199,7 +199,7 @@ def test_a_private_start_that_moves_weights_into_the_adapter_starts_at_the_backb
     encoder = make_encoder(tiny_backbone("BERT"), {"query": configured("lora", init_lora_weights="pissa", r=4)})
     torch.testing.assert_close(hidden(encoder, "query"), hidden(encoder, None), atol=1e-5, rtol=0)
     assert all(p.any() for p in parameters(encoder).values())
-    with pytest.raises(UserError, match="pissa needs weights that are not quantised"):
+    with pytest.raises(UserError, match="pissa cannot read quantised weights"):
         make_encoder(tiny_backbone("BERT", "nf4"), {"query": configured("lora", init_lora_weights="pissa")})
 
 
@@ -289,3 +289,21 @@ def test_plain_peft_in_a_process_without_peftrec_computes_the_same_on_minilm(tmp
     assert len(found) == len(expected) == 6
     for key, states in expected.items():
         torch.testing.assert_close(found[key], states, atol=1e-5, rtol=0, msg=lambda m, key=key: f"{key}: {m}")
+
+
+@pytest.mark.parametrize("quantize", [None, "nf4", "int8"])
+@pytest.mark.parametrize("method", ["lora", "ia3", "adalora"])
+def test_a_16_bit_backbone_keeps_its_dtype_and_trains(method, quantize):
+    backbone = load_backbone(BackboneConfig(name=MINILM, dtype="bf16", quantize=quantize))
+    encoder = make_encoder(backbone, {"query": configured(method, "shared+private", layers="top-1")})
+    perturb(encoder)
+    encoder.activate("query")
+    assert backbone.run(*encoder.texts.pad(ROWS)).dtype == torch.bfloat16
+    assert {parameter.dtype for parameter in parameters(encoder).values()} == {torch.float32}
+    task_losses(encoder, ["query"])[0].backward()
+    assert all(gradient.any() for gradient in gradients(encoder).values())
+
+
+def test_methods_that_read_weights_as_numbers_are_refused_on_codes():
+    with pytest.raises(UserError, match=r"adapter\.method: PEFT's hra cannot read quantised weights"):
+        make_encoder(tiny_backbone("BERT", "int8"), {"query": configured("hra")})
