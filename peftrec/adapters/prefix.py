@@ -1,7 +1,8 @@
 """Prefix tuning (Li and Liang 2021, arXiv:2101.00190): trained keys and values in front of every layer's own.
 
 The configuration and the prefix encoder are PEFT's, and so is how a model is given a prefix: as a cache of past keys
-and values, which shifts the positions of the text by the length of the prefix.
+and values, which shifts the positions of the text by the length of the prefix, and without token types, so that a pair's
+texts are told apart by the separator alone.
 """
 
 import json
@@ -51,7 +52,7 @@ class PrefixAdapter(LayerAdapter):
 
     def run(self, task: str, ids: Tensor, mask: Tensor, types: Tensor, states: Tensor | None, start: int) -> Tensor:
         """Hidden states (B, T, D) of the text behind the task's prefix."""
-        return run_prefixed(self.backbone, self.described, self.prefix(task), ids, mask, types)
+        return run_prefixed(self.backbone, self.described, self.prefix(task), ids, mask)
 
     def prefix(self, task: str) -> Tensor:
         """The task's virtual tokens, (P, 2 L H): every layer's keys and values."""
@@ -127,13 +128,11 @@ def prefix_config(config: AdapterConfig, backbone: Backbone) -> Any:
         raise UserError(f"adapter.options: PEFT's PrefixTuningConfig refuses them: {error}") from None
 
 
-def run_prefixed(
-    backbone: Backbone, described: Any, tokens: Tensor, ids: Tensor, mask: Tensor, types: Tensor
-) -> Tensor:
-    """Hidden states (B, T, D) of the text behind virtual tokens (P, 2 L H)."""
+def run_prefixed(backbone: Backbone, described: Any, tokens: Tensor, ids: Tensor, mask: Tensor) -> Tensor:
+    """Hidden states (B, T, D) of the text behind virtual tokens (P, 2 L H); token types are 0, as PEFT has them."""
     cache = _past(backbone, described, tokens, len(ids))
     seen = torch.cat([mask.new_ones(len(ids), len(tokens)), mask], 1)
-    return backbone.run(ids, seen, types, past_key_values=cache)
+    return backbone.run(ids, seen, torch.zeros_like(ids), past_key_values=cache)
 
 
 def _past(backbone: Backbone, described: Any, tokens: Tensor, batch: int) -> Any:
@@ -154,12 +153,11 @@ def _past(backbone: Backbone, described: Any, tokens: Tensor, batch: int) -> Any
 def check_prefix(backbone: Backbone, described: Any) -> None:
     """Raise UserError where the model cannot take a prefix, or computes the same whatever it holds."""
     ids = torch.arange(5, 8, device=backbone.device)[None] % backbone.model.config.vocab_size
-    mask, types = torch.ones_like(ids), torch.zeros_like(ids)
     width = 2 * described.num_layers * described.token_dim
     tokens = torch.randn(2, width, generator=torch.Generator().manual_seed(0)).to(backbone.device)
     try:
         # Two of equal length, because positions shift by the length whether or not the rest is looked at.
-        one, other = (run_prefixed(backbone, described, t, ids, mask, types) for t in (tokens, -tokens))
+        one, other = (run_prefixed(backbone, described, t, ids, torch.ones_like(ids)) for t in (tokens, -tokens))
     except Exception as error:  # whatever goes wrong inside the model, it cannot take a prefix
         reason = str(error).strip().split("\n")[0]
         raise UserError(f"adapter.method: prefix does not work on {_class(backbone)}: {reason}") from error
