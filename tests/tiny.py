@@ -1,6 +1,7 @@
 """A tiny random BERT on disk and a little data in its words: whole trainings in a second, for tests of the loop."""
 
 import csv
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -57,3 +58,16 @@ def tiny_recipe(folder: Path, **changes: object) -> Recipe:
     for key, value in changes.items():
         raw[key] = {**raw[key], **value} if key == "train" else value
     return make_recipe(raw)
+
+
+def train_tiny(folder: Path, run: Path) -> None:
+    """Train for 96 steps with a checkpoint after each, continuing when there is something to continue."""
+    import torch
+    from tqdm import tqdm
+
+    from peftrec.train import train
+
+    torch.set_num_threads(1)
+    tqdm.set_lock(threading.RLock())  # its own is a semaphore of the system, which a killed process leaves behind
+    recipe = tiny_recipe(folder, train={"epochs": 24, "checkpoint": {"every": "1 step"}})
+    train(recipe, run, resume=(run.parent / f".{run.name}.partial").exists())
