@@ -19,6 +19,7 @@ from peftrec.memory import plan_memory
 from peftrec.model import CoLearner, build_model
 from peftrec.optim import lr_factor, make_optimizer, set_learning_rates
 from peftrec.origin import describe_origin
+from peftrec.probe import check_method
 from peftrec.progress import bar, note, track_rows
 from peftrec.recipe import Recipe, UserError
 from peftrec.resume import Checkpoints
@@ -48,6 +49,8 @@ def prepare(recipe: Recipe) -> Setup:
     BestEpoch(recipe)
     dataset = load_data(recipe)
     backbone = load_backbone(recipe.backbone, accelerator.device)
+    for config in {str(c): c for c in (task.adapter or recipe.adapter for task in recipe.tasks.values())}.values():
+        check_method(config, backbone)
     torch.manual_seed(recipe.train.seed)
     return Setup(recipe, accelerator, dataset, build_model(recipe, backbone, dataset))
 
