@@ -15,7 +15,7 @@ DONE := $(VENV)/.set-up
 # pip's own output goes to a log: on failure the last lines of it and one line of advice are shown.
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --no-input
 
-.PHONY: setup demo test lint format clean
+.PHONY: setup demo test bench-speed bench-methods lint format clean
 
 setup: $(DONE)
 
@@ -32,6 +32,14 @@ $(DONE): pyproject.toml constraints.txt data-packages.txt
 
 demo: $(DONE)
 	$(BIN)/peftrec train $(RECIPE)
+
+# What computing less buys, side by side in one run (about 15 minutes on 2 cores): benchmarks/SPEED.md.
+bench-speed: $(DONE)
+	$(BIN)/python benchmarks/speed.py
+
+# Every method on the same three tasks (about half an hour on 2 cores; finished runs are kept): benchmarks/METHODS.md.
+bench-methods: $(DONE)
+	$(BIN)/python benchmarks/methods.py
 
 # One thread a worker: the workers share the cores, and torch's own threads would fight over them.
 test: $(DONE)

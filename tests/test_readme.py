@@ -1,11 +1,13 @@
 """What the README shows runs as it stands."""
 
+import json
 import re
 from pathlib import Path
 
 from peftrec.recipe import make_recipe, parse_yaml
 
-README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def blocks(language: str) -> list[str]:
@@ -27,3 +29,33 @@ def test_the_recipes_are_valid():
     assert len(examples) == 1
     for text in examples:
         make_recipe(parse_yaml(text, "README.md"))
+
+
+def test_every_number_of_the_results_table_is_in_the_committed_report():
+    """benchmarks/results/demo.json is the report.json of the `make demo` that the README shows."""
+    report = json.loads((ROOT / "benchmarks/results/demo.json").read_text(encoding="utf-8"))
+    text = README.split("<!-- results:begin -->")[1].split("<!-- results:end -->")[0]
+    shown = {
+        ("query", "auc"): "AUC",
+        ("query", "ndcg@10"): "nDCG@10",
+        ("interest", "auc"): "AUC",
+        ("interest", "gauc"): "GAUC",
+        ("interest", "hr@10"): "HR@10",
+        ("time", "mae"): "MAE",
+    }
+    rows = [line for line in text.splitlines() if line.startswith("| ") and "`" in line]
+    assert len(rows) == len(shown)
+    for (task, metric), row in zip(shown, rows, strict=True):
+        of = report["tasks"][task]
+        gain = of["gains"][metric]
+        numbers = [of["metrics"][metric], *of["intervals"][metric], of["priors"][gain["prior"]][metric]]
+        numbers += [gain["by"], *gain["interval"]]
+        found = [float(n) for n in re.findall(r"[-+]?\d*\.\d+", row)]
+        assert f"`{gain['prior']}`" in row
+        assert len(found) == len(numbers)
+        for one, two in zip(found, numbers, strict=True):
+            assert abs(one - two) <= 0.00051, (row, one, two)
+    cost = report["cost"]
+    assert f"{cost['trainable_parameters']:,}" in text
+    assert f"{cost['backbone_mb']:.1f} MB in nf4 against {cost['backbone_fp32_mb']:.1f} MB in fp32" in text
+    assert f"{round(cost['examples_per_second'], -2):,.0f} examples/s" in text
