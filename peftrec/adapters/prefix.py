@@ -1,8 +1,8 @@
 """Prefix tuning (Li and Liang 2021, arXiv:2101.00190): trained keys and values in front of every layer's own.
 
 The configuration and the prefix encoder are PEFT's, and so is how a model is given a prefix: as a cache of past keys
-and values, which shifts the positions of the text by the length of the prefix, and without token types, so that a pair's
-texts are told apart by the separator alone.
+and values, which shifts the positions of the text by the length of the prefix, and without token types, so that the
+texts of a pair are told apart by the separator alone.
 """
 
 import json
@@ -12,13 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from peftrec.adapters.base import (
-    SHARED,
-    LayerAdapter,
-    adapter_name,
-    read_tensors,
-    write_adapter,
-)
+from peftrec.adapters.base import SHARED, LayerAdapter, adapter_name, read_tensors, write_adapter
 from peftrec.backbone import Backbone
 from peftrec.recipe import AdapterConfig, UserError, nearest
 
