@@ -95,8 +95,11 @@ def train(
 
 
 def cache_lines(model: CoLearner) -> list[str]:
-    """For each task: what of the frozen part is computed once, and why."""
-    return [f"{task}: cache level {level}: {why}" for task in model.tasks for level, why in [model.encoder.level(task)]]
+    """What of the frozen part is computed once, for which tasks, and why."""
+    said: dict[tuple[str, str], list[str]] = {}
+    for task in model.tasks:
+        said.setdefault(model.encoder.level(task), []).append(task)
+    return [f"{', '.join(tasks)}: cache level {level}: {why}" for (level, why), tasks in said.items()]
 
 
 def fit(setup: Setup, checkpoints: Checkpoints | None = None) -> Progress:

@@ -195,6 +195,8 @@ class StateCache:
 
     def _build(self, rows: np.ndarray, place: np.ndarray | None, track: Track | None) -> None:
         """Compute `rows`, into memory at `place` and onto the disk."""
+        if not len(rows):
+            return
         disk, lasting = self._disk, rows < self._lasting
         if disk is not None:
             disk.make_room(self.bytes(rows[lasting]))
