@@ -176,9 +176,25 @@ def _check_options(options: dict[str, Any]) -> None:
         raise UserError(f"adapter.options.{name}: AdaLoRA ignores it; the ranks are init_r and target_r")
     if "rank_pattern" in options:
         raise UserError("adapter.options.rank_pattern: AdaLoRA finds the ranks itself; leave it out")
-    initial, target = options.get("init_r", 12), options.get("target_r", 8)
-    if isinstance(initial, int) and isinstance(target, int) and not 0 < target <= initial:
-        raise UserError(f"adapter.options.target_r: must be 1 to init_r = {initial}; found {target}")
+    _check_numbers(options)
+
+
+def _check_numbers(options: dict[str, Any]) -> None:
+    """Refuse numbers that PEFT's allocator would stumble over later; that they are numbers is checked elsewhere."""
+    from peft import AdaLoraConfig
+
+    value = {name: options.get(name, field.default) for name, field in AdaLoraConfig.__dataclass_fields__.items()}
+    number = {name: v for name, v in value.items() if isinstance(v, int | float)}
+    for name, lowest in {"init_r": 1, "target_r": 1, "tinit": 0, "tfinal": 0, "deltaT": 1}.items():
+        if number.get(name, lowest) < lowest:
+            raise UserError(f"adapter.options.{name}: must be at least {lowest}; found {number[name]}")
+    for name in ("beta1", "beta2"):
+        if not 0 < number.get(name, 0.5) < 1:
+            raise UserError(f"adapter.options.{name}: must be between 0 and 1; found {number[name]}")
+    if {"init_r", "target_r"} <= number.keys() and number["target_r"] > number["init_r"]:
+        raise UserError(
+            f"adapter.options.target_r: must be at most init_r = {number['init_r']}; found {number['target_r']}"
+        )
 
 
 def _set_schedule(config: Any, options: dict[str, Any], total: int) -> None:

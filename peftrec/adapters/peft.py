@@ -193,7 +193,7 @@ class PeftAdapter(LayerAdapter):
         try:
             return Graft(self.backbone, configs)
         except Exception as error:  # whatever goes wrong inside PEFT, this method does not work on this backbone
-            first = str(error).split("\n")[0]
+            first = str(error).split("\n")[0] or type(error).__name__
             raise UserError(f"adapter: PEFT refuses {self.config.method} here: {first}") from error
 
     def _composable(self, kind: str) -> bool:

@@ -2,14 +2,14 @@
 
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_type_hints
 
+from pydantic import PydanticUserError, TypeAdapter, ValidationError
 from torch import nn
 
 from peftrec.backbone import Backbone
 from peftrec.recipe import AdapterConfig, UserError, nearest
 
-_OURS = "peftrec sets it"
 _DATA = "it needs data before training, which peftrec does not pass"
 # Options of PEFT's that cannot work here, and why; all others go through.
 REFUSED = {
@@ -25,16 +25,12 @@ REFUSED = {
     "corda_config": _DATA,
     "lora_ga_config": _DATA,
     "loftq_config": "it replaces the backbone's weights, which all tasks share; use backbone.quantize",
-} | dict.fromkeys(
-    ("peft_type", "task_type", "inference_mode", "base_model_name_or_path", "revision", "auto_mapping", "peft_version"),
-    _OURS,
-)
-_INITS = {
-    "eva": _DATA,
-    "corda": _DATA,
-    "lora_ga": _DATA,
-    "loftq": REFUSED["loftq_config"],
+    "fan_in_fan_out": "it follows from the modules",
 }
+for _name in ("peft_type", "task_type", "peft_version", "auto_mapping", "base_model_name_or_path", "revision"):
+    REFUSED[_name] = "peftrec sets it"
+REFUSED["inference_mode"] = "it would train nothing"
+_INITS = {"eva": _DATA, "corda": _DATA, "lora_ga": _DATA, "loftq": REFUSED["loftq_config"]}
 # Key and value projections, also where they are one module with the queries, by the last part of the module's path.
 _KEY_VALUE = re.compile(r"(k|v|key|value)(_proj|_lin)?|w?qkv(_proj)?|c_attn|query_key_value", re.IGNORECASE)
 
@@ -84,8 +80,7 @@ def peft_config(
             raise UserError(f"adapter.options.{name}: {REFUSED[name]}; leave it out")
         if name not in known:
             raise UserError(f"adapter.options.{name}: PEFT's {cls.__name__} has none; {nearest(name, known)}")
-        if name == "init_lora_weights" and value in _INITS:
-            raise UserError(f"adapter.options.init_lora_weights: {value}: {_INITS[value]}")
+        _check_value(name, value, get_type_hints(cls)[name])
     try:
         made = cls(**{**preset, **config.options})
     except (ValueError, TypeError, ImportError) as error:
@@ -96,9 +91,37 @@ def peft_config(
     if kind == "IA3":
         made.feedforward_modules = _feedforward(made, backbone, inside, targets)
     _check_patterns(made)
-    if "fan_in_fan_out" in known:
+    if hasattr(made, "fan_in_fan_out"):
         made.fan_in_fan_out = any(type(place.module).__name__ == "Conv1D" for place in targets)
     return made, min(place.layer for place in targets)
+
+
+def _check_value(name: str, value: Any, annotation: Any) -> None:
+    """Refuse a value that is not of the type PEFT states (PEFT does not look), and patterns that are none."""
+    place = f"adapter.options.{name}"
+    if name == "init_lora_weights" and isinstance(value, str):
+        if value in _INITS:
+            raise UserError(f"{place}: {value}: {_INITS[value]}")
+        return  # PEFT states some of its values as a pattern
+    try:
+        TypeAdapter(annotation).validate_python(value, strict=True)
+    except ValidationError as error:
+        wanted = {problem["msg"].removeprefix("Input should be ") for problem in error.errors()}
+        kinds = " or ".join(sorted(wanted)).replace("a valid integer", "an integer").replace("valid ", "")
+        raise UserError(f"{place}: must be {kinds}; found {value!r}") from None
+    except PydanticUserError:
+        return  # a type of PEFT's own, which its class judges
+    if name.endswith("dropout") and not 0 <= value < 1:
+        raise UserError(f"{place}: must be from 0 to below 1; found {value}")
+    if name in ("rank_pattern", "alpha_pattern"):
+        patterns = list(value or [])
+    else:
+        patterns = [value] if name.endswith("_modules") and isinstance(value, str) else []
+    for pattern in patterns:
+        try:
+            re.compile(pattern)
+        except (re.error, TypeError) as error:
+            raise UserError(f"{place}: not a regular expression ({error}); found {pattern!r}") from None
 
 
 def _targets(kind: str, made: Any, backbone: Backbone, inside: list[Place]) -> list[Place]:

@@ -266,14 +266,14 @@ save_file(found, output)
 def test_plain_peft_in_a_process_without_peftrec_computes_the_same_on_minilm(tmp_path):
     texts, methods = (
         ["a space adventure", "the comedy about two friends who cook", "horror"],
-        ["lora", "ia3", "adalora"],
+        ["lora", "ia3", "adalora", "prefix"],
     )
     expected = {}
     for name, quantize in {"fp32": None, "nf4": "nf4"}.items():
         for method in methods:
             backbone = load_backbone(BackboneConfig(name=MINILM, dtype="fp32", quantize=quantize))
-            configs = dict.fromkeys(["query", "interest"], configured(method, "shared+private"))
-            encoder = make_encoder(backbone, configs)
+            config = configured(method, "shared+private", "all" if method == "prefix" else "top-2")
+            encoder = make_encoder(backbone, dict.fromkeys(["query", "interest"], config))
             perturb(encoder)
             save_all(encoder, ["query"], tmp_path / name / method)
             rows = [encoder.texts.add(text) for text in texts]
@@ -281,12 +281,13 @@ def test_plain_peft_in_a_process_without_peftrec_computes_the_same_on_minilm(tmp
             ids, mask, types = encoder.texts.pad(torch.tensor(rows).numpy())
             encoder.activate("query")
             with torch.no_grad():
-                expected[f"{name}/{method}"] = backbone.run(ids, mask, types) * mask[..., None]
+                states = encoder.adapter_of("query").run("query", ids, mask, types, None, 0)
+            expected[f"{name}/{method}"] = states * mask[..., None]
     script = PLAIN.format(texts=texts, methods=methods)
     command = [sys.executable, "-c", script, backbone.origin, str(tmp_path), str(tmp_path / "found.safetensors")]
     subprocess.run(command, check=True, capture_output=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
     found = load_file(tmp_path / "found.safetensors")
-    assert len(found) == len(expected) == 6
+    assert len(found) == len(expected) == 8
     for key, states in expected.items():
         torch.testing.assert_close(found[key], states, atol=1e-5, rtol=0, msg=lambda m, key=key: f"{key}: {m}")
 
