@@ -40,8 +40,8 @@ def find_method(name: str) -> Callable[..., Adapter]:
         except (ImportError, AttributeError) as error:
             raise UserError(f"adapter.method: cannot import {name!r}: {error}") from None
         return found
-    if name in METHODS:
-        return METHODS[name]
+    if name.lower() in METHODS:
+        return METHODS[name.lower()]
     others = [method for method in peft_methods() if method not in METHODS]
     if name.lower() in others:
         return partial(PeftAdapter, kind=name.upper())

@@ -162,6 +162,7 @@ def test_unknown_methods_are_refused(method, message):
 
 def test_methods_are_found_by_name_in_any_case_and_by_module():
     assert find_method("VeRA").keywords == {"kind": "VERA"}
+    assert find_method("LoRA") is METHODS["lora"]
     assert find_method("peftrec.adapters.side:SideAdapter") is SideAdapter
     assert all(find_method(name) is made for name, made in METHODS.items())
 
