@@ -17,7 +17,7 @@ ORDER = [
     "tasks weighting optim stopping",
     "model memory checkpoint step origin state costs resume runs",
     "priors evaluation display",
-    "train preflight predictor output cli",
+    "train preflight predictor output cli __main__",
 ]
 RANK = {name: rank for rank, name in enumerate(" ".join(ORDER).split())}
 FILES = sorted(PACKAGE.rglob("*.py"))

@@ -50,7 +50,7 @@ def test_beyond_the_budget_the_gradient_is_the_same(shop):
 def test_more_adapted_layers_keep_more_a_token(shop):
     kept = []
     for layers in ("top-1", "top-2", "all"):
-        _, dataset, model = made(shop, layers=layers)
+        _, _, model = made(shop, layers=layers)
         kept.append(bytes_per_token(model, np.arange(20), "interest"))
     assert kept[0] > 384 * 4  # at the least one hidden state
     assert 1.5 < kept[1] / kept[0] < 2.5
