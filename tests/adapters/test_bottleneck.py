@@ -22,8 +22,9 @@ from torch import nn
 from torch.nn import functional
 
 from peftrec.adapters.bottleneck import ACTIVATIONS, sublayers
-from peftrec.families import FAMILIES, QUANTIZATIONS, tiny_backbone
-from peftrec.recipe import UserError
+from peftrec.backbone import frozen_backbone
+from peftrec.families import FAMILIES, QUANTIZATIONS, tiny_backbone, tiny_config, tiny_model, tiny_tokenizer
+from peftrec.recipe import BackboneConfig, UserError
 
 TASKS = ["query", "interest", "interest2"]
 SHARINGS = ["shared", "private", "shared+private"]
@@ -275,3 +276,15 @@ def test_it_lives_beside_other_methods_on_one_backbone():
         vectors(together, task)
         torch.testing.assert_close(hidden(together, "query"), expected, atol=1e-6, rtol=0)
     assert torch.equal(hidden(together, None), hidden(alone, None))
+
+
+def test_a_16_bit_backbone_keeps_its_dtype_and_trains():
+    model = tiny_model(tiny_config("BERT")).to(torch.bfloat16)
+    backbone = frozen_backbone(model, tiny_tokenizer(0), BackboneConfig(name="BERT", max_length=32))
+    configs = dict.fromkeys(TASKS, configured("bottleneck", "shared+private", "all", size=4))
+    encoder = make_encoder(backbone, configs)
+    perturb(encoder)
+    assert hidden(encoder, "query").dtype == torch.bfloat16
+    assert {parameter.dtype for parameter in parameters(encoder).values()} == {torch.float32}
+    torch.stack(task_losses(encoder, TASKS)).sum().backward()
+    assert all(gradient.any() for gradient in gradients(encoder).values())
