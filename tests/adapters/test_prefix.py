@@ -65,12 +65,10 @@ def test_the_composed_export_is_the_same_in_plain_peft(family, quantize, tmp_pat
 
 @pytest.mark.parametrize("sharing", SHARINGS)
 @pytest.mark.parametrize("options", [{}, PROJECTED], ids=["plain", "projected"])
-@pytest.mark.parametrize(("family", "recompute"), [("BERT", False), ("BERT", True), ("Llama", True), ("Qwen3", True)])
+@pytest.mark.parametrize(("family", "recompute"), [("BERT", False), ("BERT", True), ("Llama", True)])
 def test_the_joint_gradient_is_the_sum_of_the_tasks_own(family, recompute, options, sharing):
     encoder = make_encoder(tiny_backbone(family, layers=3), prefixes(sharing, **options), recompute=recompute)
-    with torch.no_grad():
-        for parameter in parameters(encoder).values():
-            parameter.mul_(0.3)  # PEFT starts with large keys, so with gradients too large for an absolute tolerance
+    perturb(encoder)
     torch.stack(task_losses(encoder, TASKS)).sum().backward()
     joint = gradients(encoder)
     total = {name: torch.zeros_like(g) for name, g in joint.items()}
