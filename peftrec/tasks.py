@@ -1,14 +1,13 @@
 """Task kinds: how examples are built, which losses and head, how it is measured. `KINDS` is where to add one."""
 
-import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from peftrec.data.builders import Builder, build_dataset, classification, interest, match_query, next_gap, regression
 from peftrec.data.examples import Dataset
 from peftrec.data.tables import load_tables
 from peftrec.heads import Head, HeadShape, HistoryHead, TextHead, TowerHead
+from peftrec.outside import import_own
 from peftrec.recipe import Recipe, TaskConfig, UserError, nearest
 
 _CLASSES = ("accuracy", "macro_f1", "log_loss")
@@ -73,12 +72,8 @@ KINDS: dict[str, Kind] = {
 def find_kind(name: str) -> Kind:
     """The kind called `name`, or `package.module:name` of one's own. Raises UserError naming the nearest."""
     if ":" in name:
-        module, _, attribute = name.partition(":")
-        try:
-            found: Any = getattr(importlib.import_module(module), attribute)
-        except (ImportError, AttributeError) as error:
-            raise UserError(f"cannot import the kind {name!r}: {error}") from None
-        return found
+        own: Kind = import_own(name, "kind")
+        return own
     if name not in KINDS:
         raise UserError(f"no kind {name!r}; {nearest(name, list(KINDS))}")
     return KINDS[name]

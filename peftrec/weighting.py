@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from peftrec.outside import import_own
 from peftrec.recipe import Recipe, UserError, WeightingConfig, nearest
 
 # Losses (T,) in recipe order -> weights (T,), detached. Made once a run from the static lambdas (T,) and options.
@@ -22,11 +23,14 @@ WEIGHTINGS: dict[str, Callable[..., Weighting]] = {"static": static}
 
 def make_weighting(config: WeightingConfig, recipe: Recipe) -> Weighting:
     """The recipe's weighting. Raises UserError for an unknown method or options it does not take."""
-    if config.method not in WEIGHTINGS:
+    own = ":" in config.method
+    if not own and config.method not in WEIGHTINGS:
         raise UserError(f"weighting.method: no method {config.method!r}; {nearest(config.method, list(WEIGHTINGS))}")
     lambdas = torch.tensor([task.weight for task in recipe.tasks.values()])
     options: dict[str, Any] = config.options
+    make = import_own(config.method, "weighting.method") if own else WEIGHTINGS[config.method]
     try:
-        return WEIGHTINGS[config.method](lambdas, **options)
+        weighting: Weighting = make(lambdas, **options)
+        return weighting
     except TypeError as error:
         raise UserError(f"weighting.options: {config.method} does not take {sorted(options)}: {error}") from None

@@ -11,7 +11,7 @@ import peftrec
 PACKAGE = Path(peftrec.__file__).parent
 # From left to right: a module imports only what stands left of it, and the modules of its own package.
 ORDER = [
-    "environment progress recipe shipped signals",
+    "environment progress recipe outside shipped signals",
     "data metrics intervals losses heads",
     "backbone cache adapters families probe",
     "tasks weighting optim stopping",

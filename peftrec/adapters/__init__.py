@@ -1,9 +1,7 @@
 """Methods: how a backbone is adapted. `METHODS` is the one place to add a method; `attach` builds the encoder."""
 
-import importlib
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 from peftrec.adapters.adalora import AdaLoraAdapter
 from peftrec.adapters.base import SHARED, Adapter, LayerAdapter, PooledAdapter
@@ -13,6 +11,7 @@ from peftrec.adapters.peft import PeftAdapter, is_peft_type, peft_methods
 from peftrec.adapters.prefix import PrefixAdapter
 from peftrec.adapters.side import SideAdapter
 from peftrec.backbone import Backbone
+from peftrec.outside import import_own
 from peftrec.recipe import AdapterConfig, UserError, nearest
 
 __all__ = ["METHODS", "Adapter", "LayerAdapter", "PooledAdapter", "attach"]
@@ -34,12 +33,8 @@ METHODS: dict[str, Callable[..., Adapter]] = {
 def find_method(name: str) -> Callable[..., Adapter]:
     """The method called `name`, one of PEFT's by its PEFT name, or `package.module:name`. Raises UserError."""
     if ":" in name:
-        module, _, attribute = name.partition(":")
-        try:
-            found: Any = getattr(importlib.import_module(module), attribute)
-        except (ImportError, AttributeError) as error:
-            raise UserError(f"adapter.method: cannot import {name!r}: {error}") from None
-        return found
+        own: Callable[..., Adapter] = import_own(name, "adapter.method")
+        return own
     if name.lower() in METHODS:
         return METHODS[name.lower()]
     others = [method for method in peft_methods() if method not in METHODS]

@@ -1,10 +1,10 @@
 """Built-in data sets: a name, and the function that reads one into `Tables`."""
 
-import importlib
 import json
 from pathlib import Path
 from typing import Any
 
+from peftrec.outside import import_own
 from peftrec.recipe import UserError, nearest
 
 # Loaders are `(path: Path | None) -> Tables`; path is the folder that the user names, None the installed package's.
@@ -22,12 +22,7 @@ def load_source(name: str, path: Path | None) -> Any:
         raise UserError(
             f"data.source: no source {name!r} ({nearest(name, list(SOURCES))}); your own: package.module:name"
         )
-    module, _, function = target.partition(":")
-    try:
-        load = getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise UserError(f"data.source: cannot import {name!r}: {error}") from None
-    return load(path)
+    return import_own(target, "data.source")(path)
 
 
 def source_file(path: Path, *names: str) -> Path:
