@@ -10,6 +10,7 @@ from peftrec.outside import import_own
 from peftrec.recipe import Recipe, UserError, WeightingConfig, nearest
 
 # Losses (T,) in recipe order -> weights (T,), detached. Made once a run from the static lambdas (T,) and options.
+# One with state is an nn.Module: its parameters and buffers are part of every checkpoint.
 Weighting = Callable[[Tensor], Tensor]
 
 
