@@ -96,8 +96,8 @@ def tiny_config(family: str, layers: int = 2) -> Any:
     for name, value in details.items():
         # One value a layer is written for two layers in turn.
         setattr(config, name, (value * layers)[:layers] if name == "layer_types" else value)
-    config.num_hidden_layers, config.max_position_embeddings = layers, 64
-    return shrink(config)
+    config.max_position_embeddings = 64
+    return shrink(config, layers=layers)
 
 
 def tiny_model(config: Any, seed: int = 0) -> Any:
