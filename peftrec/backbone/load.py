@@ -15,7 +15,7 @@ from peftrec.backbone.quantize import bitsandbytes_config, halve_embedding, quan
 from peftrec.environment import compute_dtype
 from peftrec.recipe import BackboneConfig, UserError
 
-# Tokens up to which plain matrix products beat PyTorch's fused attention on a CPU: its backward pass took 41 % of a LoRA
+# Tokens up to which plain matrix products beat PyTorch's fused attention on a CPU: its backward took 41 % of a LoRA
 # step over texts of 30 tokens, and a step took 1.5 times as long (with prefix on all layers 2.2 times).
 SHORT = 128
 
