@@ -1,7 +1,9 @@
 """SIGTERM and Ctrl-C during training: the first is noted and obeyed after the step, a second Ctrl-C stops at once."""
 
+import os
 import signal
 import threading
+from contextlib import suppress
 from types import FrameType
 from typing import Any
 
@@ -37,3 +39,5 @@ class StopSignals:
         if self.received is not None and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.received = number
+        with suppress(OSError):  # straight to the terminal: the signal may have come in the middle of a print
+            os.write(2, b"\nfinishing this step, then stopping with a checkpoint; Ctrl-C again stops at once\n")

@@ -97,11 +97,12 @@ def test_an_existing_folder_is_never_written_over(tmp_path):
 def test_a_name_being_written_is_taken(tmp_path):
     with write_run(tmp_path / "one") as temporary:
         (temporary / "a").write_text("a")
-        with (
-            pytest.raises(UserError, match=r"\.one\.partial: exists, and another process"),
-            write_run(tmp_path / "one"),
-        ):
-            pytest.fail("the block must not run")
+        for resume in (False, True):
+            with (
+                pytest.raises(UserError, match=r"\.one\.partial: exists, and another process"),
+                write_run(tmp_path / "one", resume),
+            ):
+                pytest.fail("the block must not run")
     verify_run(tmp_path / "one")
 
 

@@ -292,6 +292,12 @@ def test_an_unfinished_run_is_not_started_afresh(shop, unfinished):
     assert steps(unfinished) == [3, 6]
 
 
+@pytest.mark.parametrize("every", ["5", "0 steps", "2.5 steps", "0.0 minutes", "10 hours", "steps"])
+def test_when_checkpoints_are_written_must_be_clear(shop, every):
+    with pytest.raises(UserError, match=f"train.checkpoint.every: write 'N steps' or 'M minutes', .*; found '{every}'"):
+        tiny_recipe(shop, train={"checkpoint": {"every": every}})
+
+
 def test_checkpoints_by_the_clock_and_how_many_are_kept(shop, tmp_path, monkeypatch):
     def dies(every, keep):
         run = tmp_path / every.replace(" ", "") / str(keep)

@@ -11,7 +11,16 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from peftrec.checkpoint.files import MANIFEST, find_damage, new_folder, partial, read_json, write_json, write_manifest
+from peftrec.checkpoint.files import (
+    MANIFEST,
+    find_damage,
+    new_folder,
+    partial,
+    read_json,
+    sync,
+    write_json,
+    write_manifest,
+)
 from peftrec.recipe import UserError
 
 Tensors = dict[str, dict[str, Tensor]]  # file, without its ending -> the tensors in it by name
@@ -85,6 +94,8 @@ def write_checkpoint(run: Path, step: int, tensors: Tensors, values: dict[str, A
             raise UserError(f"{damage}; what was just written reads back differently: the disk is failing")
         for later in [old for old in checkpoint_folders(run) if step_of(old) >= step]:
             shutil.rmtree(later)  # damaged ones, which resuming skipped
+    for made in (partial(run), run.parent):  # they list what this training, or its first checkpoint, made
+        sync(made)
     for old in checkpoint_folders(run)[:-keep]:
         shutil.rmtree(old)
     return folder
