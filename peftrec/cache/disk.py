@@ -2,14 +2,14 @@
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from peftrec.cache.folder import cache_root, make_room
-from peftrec.cache.key import key_name
+from peftrec.cache.folder import make_room
 from peftrec.cache.store import Store
 from peftrec.data.texts import TextTable
 from peftrec.progress import note
@@ -84,10 +84,13 @@ class DiskStates:
 
 
 def open_disk(
-    described: dict[str, Any], texts: TextTable, units: Callable[[np.ndarray], np.ndarray], like: Tensor
+    folder: Path,
+    described: dict[str, Any],
+    texts: TextTable,
+    units: Callable[[np.ndarray], np.ndarray],
+    like: Tensor,
 ) -> DiskStates | None:
-    """The states that the disk has under a key; None, and a line that says why, where it cannot be used."""
-    folder = cache_root() / key_name({name: value for name, value in described.items() if name != "name"})
+    """The states that the disk has in a key's folder; None, and a line that says why, where it cannot be used."""
     try:
         return DiskStates(Store(folder, like.nbytes // max(1, len(like)), described), texts, units, like)
     except OSError as error:

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from peftrec.backbone import Backbone
 from peftrec.cache.disk import DiskStates, finite, open_disk
-from peftrec.cache.key import describe_key
+from peftrec.cache.folder import cache_root
+from peftrec.cache.key import describe_key, key_name
 from peftrec.cache.store import ragged
 from peftrec.data.planner import buckets
 from peftrec.data.texts import TextTable
@@ -67,10 +68,10 @@ class StateCache:
         return int(self.units(rows).sum()) * self._unit.nbytes
 
     def missing(self, rows: np.ndarray) -> np.ndarray:
-        """Those of `rows` that neither memory nor disk has; nothing is read or computed."""
+        """Those of `rows` that neither memory nor disk has; nothing is read, computed or made."""
         self._follow_table()
         new = rows[(self._place[rows] < 0) & (self._entry[rows] < 0)]
-        disk = self._open()
+        disk = self._open(make=False)
         return new if disk is None else new[disk.find(new) < 0]
 
     @torch.no_grad()
@@ -153,11 +154,14 @@ class StateCache:
             self._place = np.append(self._place, np.full(added, -1))
             self._entry = np.append(self._entry, np.full(added, -1))
 
-    def _open(self) -> DiskStates | None:
+    def _open(self, make: bool = True) -> DiskStates | None:
         if not self._opened:
-            self._opened = True
             key = describe_key(self.backbone, self.level, self.layer, self._unit.dtype)
-            self._disk = open_disk({"name": self.backbone.config.name, **key}, self.texts, self.units, self._unit)
+            folder = cache_root() / key_name(key)
+            if make or folder.exists():
+                self._opened = True
+                described = {"name": self.backbone.config.name, **key}
+                self._disk = open_disk(folder, described, self.texts, self.units, self._unit)
         return self._disk
 
     def _reserve(self, rows: np.ndarray) -> np.ndarray | None:

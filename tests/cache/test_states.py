@@ -423,3 +423,4 @@ def test_the_time_to_build_is_estimated(root):
     assert cache.build_seconds(np.zeros(0, np.int64)) == 0
     assert 0 < cache.build_seconds(np.arange(60)) < 10
     assert len(cache.missing(np.arange(60))) == 60
+    assert not root.exists()  # asking makes nothing
