@@ -13,7 +13,7 @@ def recipe_files() -> dict[str, Path]:
     """
     package = Path(__file__).parent
     folder = next(path for path in (package / "recipes", package.parent / "recipes") if path.is_dir())
-    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"), key=lambda p: p.stem)}
 
 
 def find_recipe(name: str) -> Path:

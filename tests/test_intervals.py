@@ -1,5 +1,3 @@
-import time
-
 import numpy as np
 import pytest
 from sklearn import metrics as reference
@@ -84,11 +82,3 @@ def test_no_interval_without_two_groups_or_mostly_without_a_value():
     assert np.isnan(bootstrap(METRICS["auc"], prediction, label, np.zeros(200, int), 20)).all()
     assert np.isnan(bootstrap(METRICS["auc"], prediction, np.ones(200), np.arange(200), 20)).all()
     assert np.isnan(bootstrap(METRICS["mae"], prediction[:0], label[:0], label[:0], 20)).all()
-
-
-def test_six_metrics_of_20000_rows_take_seconds():
-    prediction, label, group = rows(20_000, 300)
-    started = time.process_time()
-    for name in ("accuracy", "macro_f1", "auc", "gauc", "log_loss", "ece"):
-        bootstrap(METRICS[name], prediction, label, group)
-    assert time.process_time() - started < 10

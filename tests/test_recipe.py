@@ -291,4 +291,4 @@ def test_every_shipped_recipe_loads():
     files = recipe_files()
     for path in files.values():
         load_recipe(path)
-    assert list(files) == ["clinc150", "esci", "movielens-100k", "movielens-latest-small"]
+    assert list(files) == ["clinc150", "esci", "movielens-100k", "movielens-100k-smollm2", "movielens-latest-small"]

@@ -194,7 +194,7 @@ class TrainConfig(_Strict):
     schedule: Literal["linear", "cosine", "constant"] = "linear"
     warmup: float = Field(0.05, ge=0, lt=1, description="share of the steps over which the learning rate rises")
     weight_decay: float = Field(0.01, ge=0, description="not applied to norms, biases and gates")
-    dropout: float = Field(0.1, ge=0, lt=1, description="in the heads and in our own adapters")
+    dropout: float = Field(0.1, ge=0, lt=1, description="in the heads; methods have their own")
     clip: float | None = Field(1.0, gt=0, description="largest global gradient norm; null: no clipping")
     mixed_precision: Literal["no", "bf16", "fp16"] = "no"
     gradient_checkpointing: bool = Field(False, description="recompute the encoder in the backward pass to save memory")

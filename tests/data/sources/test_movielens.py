@@ -1,6 +1,5 @@
 import re
 import sys
-import time
 from collections import Counter
 
 import numpy as np
@@ -66,8 +65,7 @@ def test_queries_do_not_depend_on_chance(tables):
     assert again.text == tables.queries.text and (again.item == tables.queries.item).all()
 
 
-def test_three_tasks_load_quickly_and_split_by_time():
-    started = time.perf_counter()
+def test_three_tasks_load_and_split_by_time():
     tasks = {
         "query": TaskConfig(kind="match-query"),
         "interest": TaskConfig(kind="interest", threshold=4),
@@ -75,7 +73,6 @@ def test_three_tasks_load_quickly_and_split_by_time():
     }
     builders = {"match-query": match_query, "interest": interest, "next-gap": next_gap}
     data = build_dataset(load_tables(DATA), tasks, builders, DATA, 0)
-    assert time.perf_counter() - started < 5  # 0.6 s on an idle machine
     task = data.tasks["interest"]
     assert (len(task.train) + len(task.valid), len(task.test)) == (80_003, 19_997)
     assert task.train.time.max() < task.valid.time.min() <= task.valid.time.max() < task.test.time.min()
