@@ -21,7 +21,7 @@ from peftrec.data.tables import Tables
 from peftrec.evaluation import evaluate_task
 from peftrec.recipe import Recipe, make_recipe
 from peftrec.shipped import load_recipe
-from peftrec.train import fit, prepare
+from peftrec.training import fit, prepare
 
 
 def file_order(path: Path | None) -> Tables:

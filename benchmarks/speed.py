@@ -93,7 +93,7 @@ def prepared(tasks: list[str], adapter: dict[str, Any], batch: int) -> Any:
     """MovieLens-100k with MiniLM in fp32, the reference's split, ready to train."""
     from peftrec.recipe import make_recipe
     from peftrec.shipped import load_recipe
-    from peftrec.train import prepare
+    from peftrec.training import prepare
 
     raw = load_recipe("movielens-100k").model_dump()
     raw["backbone"] |= {"quantize": None, "dtype": "fp32"}
@@ -111,7 +111,7 @@ def steps_of(spec: dict[str, Any]) -> dict[str, Any]:
     from peftrec.memory import plan_memory
     from peftrec.optim import make_optimizer
     from peftrec.step import joint_backward
-    from peftrec.train import make_streams
+    from peftrec.training import make_streams
 
     setup = prepared(spec["tasks"], spec["adapter"], spec["batch"])
     model, config = setup.model, setup.recipe.train

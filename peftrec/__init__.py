@@ -13,7 +13,7 @@ _NAMES = {
     "check": "peftrec.preflight",
     "load_data": "peftrec.tasks",
     "load_recipe": "peftrec.shipped",
-    "train": "peftrec.train",
+    "train": "peftrec.training",
 }
 
 __all__ = sorted(_NAMES)

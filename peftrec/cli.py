@@ -132,7 +132,7 @@ def train(
     loaded = load_recipe(recipe, changes)
     with _libraries_silenced():
         from peftrec.checkpoint import checkpoint_folders, interrupted_run, new_run_folder, read_report
-        from peftrec.train import train as train_recipe
+        from peftrec.training import train as train_recipe
 
         target = (interrupted_run if resume else new_run_folder)(find_recipe(recipe).stem, run)
         before = checkpoint_folders(target)

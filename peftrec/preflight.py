@@ -9,7 +9,7 @@ from peftrec.data.examples import Examples
 from peftrec.evaluation import text_rows
 from peftrec.recipe import Recipe
 from peftrec.tasks import loss_of
-from peftrec.train import make_streams, prepare
+from peftrec.training import make_streams, prepare
 
 
 def check(recipe: Recipe) -> dict[str, Any]:

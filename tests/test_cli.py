@@ -165,7 +165,7 @@ def test_train_hands_on_recipe_overrides_folder_and_name(recipe, tmp_path, monke
         calls.append((recipe, run, options))
         return make_run(run)
 
-    put(monkeypatch, "train", train=train)
+    put(monkeypatch, "training", train=train)
     monkeypatch.chdir(tmp_path)
     done = peftrec("train", recipe, "train.epochs=9", "--run", tmp_path / "one", "--json")
     assert done.exit_code == 0
@@ -353,8 +353,8 @@ def test_an_interrupted_training_leaves_nothing(recipe, tmp_path, sent, status):
                 print("writing", flush=True)
                 time.sleep(60)
 
-        sys.modules["peftrec.train"] = types.ModuleType("peftrec.train")
-        sys.modules["peftrec.train"].train = train
+        sys.modules["peftrec.training"] = types.ModuleType("peftrec.training")
+        sys.modules["peftrec.training"].train = train
         main()
     """)
     )
@@ -364,6 +364,8 @@ def test_an_interrupted_training_leaves_nothing(recipe, tmp_path, sent, status):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # A shell's background jobs ignore SIGINT, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     deadline = time.monotonic() + 60
     while (

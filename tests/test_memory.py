@@ -9,7 +9,7 @@ from peftrec.backbone import load_backbone
 from peftrec.memory import bytes_per_token, plan_memory
 from peftrec.model import build_model
 from peftrec.tasks import load_data
-from peftrec.train import fit, joint_backward, prepare
+from peftrec.training import fit, joint_backward, prepare
 
 
 def made(shop, method="lora", layers="top-2", **train):

@@ -9,7 +9,7 @@ from shop import shop_recipe
 from peftrec.backbone import load_backbone
 from peftrec.model import CoLearner, build_model
 from peftrec.tasks import load_data
-from peftrec.train import joint_backward
+from peftrec.training import joint_backward
 from peftrec.weighting import make_weighting
 
 METHODS = [

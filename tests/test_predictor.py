@@ -14,7 +14,7 @@ from peftrec.evaluation import evaluate_run
 from peftrec.predictor import Predictor
 from peftrec.recipe import UserError
 from peftrec.tasks import load_data
-from peftrec.train import train
+from peftrec.training import train
 
 HISTORY = [{"item": "i0", "value": 5, "time": 1_600_000_000}, {"item": "i1", "value": 2, "time": "2020-09-14T10:00:00"}]
 
@@ -88,7 +88,7 @@ def test_a_stored_user_equals_the_same_history_given(shop, predictor):
 
 def test_a_row_sees_only_what_lies_before_its_time(predictor):
     early = predictor.predict("interest", [{"history": HISTORY, "item": "i3", "time": 1_600_000_000}])
-    assert early == predictor.predict("interest", [{"history": [], "item": "i3"}])
+    assert early == predictor.predict("interest", [{"history": [], "item": "i3", "time": 1_600_000_000}])
 
 
 def test_recommend_ranks_the_catalogue_without_what_was_seen(predictor):

@@ -59,3 +59,14 @@ def test_every_number_of_the_results_table_is_in_the_committed_report():
     assert f"{cost['trainable_parameters']:,}" in text
     assert f"{cost['backbone_mb']:.1f} MB in nf4 against {cost['backbone_fp32_mb']:.1f} MB in fp32" in text
     assert f"{round(cost['examples_per_second'], -2):,.0f} examples/s" in text
+
+
+def test_public_names_stay_what_they_are_whatever_is_imported():
+    import peftrec
+    import peftrec.preflight
+    import peftrec.training
+
+    for _ in range(2):
+        assert callable(peftrec.train) and callable(peftrec.check) and callable(peftrec.load_recipe)
+    submodules = {path.stem for path in Path(peftrec.__file__).parent.iterdir()}
+    assert not submodules & set(peftrec.__all__), "an imported submodule would hide the public name"

@@ -13,7 +13,7 @@ import torch
 from tiny import LORA, make_tiny_shop, tiny_recipe
 from typer.testing import CliRunner
 
-import peftrec.train
+import peftrec.training
 from peftrec import weighting
 from peftrec.checkpoint import (
     checkpoint_folders,
@@ -28,7 +28,7 @@ from peftrec.origin import describe_origin
 from peftrec.recipe import UserError, dump_recipe
 from peftrec.resume import Checkpoints
 from peftrec.signals import Interrupted
-from peftrec.train import fit, prepare, train
+from peftrec.training import fit, prepare, train
 
 STEPS = 12
 
@@ -37,8 +37,8 @@ STEPS = 12
 def _quick_intervals():
     """Nothing here looks at intervals, which take longer than these trainings."""
     with pytest.MonkeyPatch.context() as patch:
-        kept = peftrec.train.evaluate
-        patch.setattr(peftrec.train, "evaluate", lambda *args, **options: kept(*args, **{"resamples": 2, **options}))
+        kept = peftrec.training.evaluate
+        patch.setattr(peftrec.training, "evaluate", lambda *args, **options: kept(*args, **{"resamples": 2, **options}))
         yield
 
 
@@ -77,14 +77,14 @@ def fail():
 
 def at_step(monkeypatch, wanted, happens):
     """Let something happen when optimiser step `wanted`, from 0, begins."""
-    kept = peftrec.train.lr_factor
+    kept = peftrec.training.lr_factor
 
     def lr_factor(config, step, total):
         if step == wanted:
             happens()
         return kept(config, step, total)
 
-    monkeypatch.setattr(peftrec.train, "lr_factor", lr_factor)
+    monkeypatch.setattr(peftrec.training, "lr_factor", lr_factor)
 
 
 def trained_files(run):
@@ -241,7 +241,7 @@ def test_what_changed_is_listed_and_refused(shop, unfinished, tmp_path, monkeypa
     (folder / "queries.csv").write_text("\n".join(lines))
     recipe = tiny_recipe(shop, train={"lr": 2e-2, "checkpoint": {"every": "2 steps"}, "non_finite": "skip"})
     changed = recipe.model_copy(update={"data": tiny_recipe(folder).data})
-    monkeypatch.setattr(peftrec.train, "describe_origin", another_torch)
+    monkeypatch.setattr(peftrec.training, "describe_origin", another_torch)
     with pytest.raises(UserError) as error:
         train(changed, unfinished, resume=True)
     listed = [line.strip() for line in str(error.value).splitlines()[1:-1]]
@@ -315,7 +315,7 @@ def test_checkpoints_by_the_clock_and_how_many_are_kept(shop, tmp_path, monkeypa
 def test_a_failure_after_the_loop_costs_only_what_comes_after_it(shop, whole, tmp_path, monkeypatch, capsys):
     recipe = tiny_recipe(shop, train={"checkpoint": {"every": "10 minutes"}})
     with monkeypatch.context() as patch:
-        patch.setattr(peftrec.train, "save_run", lambda *_: fail())
+        patch.setattr(peftrec.training, "save_run", lambda *_: fail())
         with pytest.raises(RuntimeError, match="power cut") as error:
             train(recipe, tmp_path / "run")
     assert error.value.__notes__ == ["the training is kept up to step 12"]

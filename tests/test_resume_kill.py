@@ -20,7 +20,7 @@ WRITTEN += ["manifest.json"]
 def processes():
     """Processes that start warm: a server that has imported everything forks them."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["peftrec.train", "transformers.models.bert.modeling_bert", "peft", "datasets"])
+    context.set_forkserver_preload(["peftrec.training", "transformers.models.bert.modeling_bert", "peft", "datasets"])
     return context
 
 

@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from shop import shop_recipe
 
 from peftrec.recipe import UserError, load_recipe
-from peftrec.train import fit, prepare, train, validate
+from peftrec.training import fit, prepare, train, validate
 
 
 def trained(recipe):

@@ -65,7 +65,7 @@ def train_tiny(folder: Path, run: Path) -> None:
     import torch
     from tqdm import tqdm
 
-    from peftrec.train import train
+    from peftrec.training import train
 
     torch.set_num_threads(1)
     tqdm.set_lock(threading.RLock())  # its own is a semaphore of the system, which a killed process leaves behind

@@ -23,7 +23,7 @@ from peftrec.adapters.adalora import AdaLoraAdapter
 from peftrec.adapters.encoder import AdaptedEncoder
 from peftrec.families import tiny_backbone
 from peftrec.recipe import UserError
-from peftrec.train import fit, prepare
+from peftrec.training import fit, prepare
 
 TASKS = ["query", "key", "never"]  # `key` has rows in every third step, `never` in none
 

@@ -10,7 +10,7 @@ from peftrec.evaluation import evaluate_run
 from peftrec.predictor import Predictor
 from peftrec.preflight import check
 from peftrec.tasks import load_data
-from peftrec.train import train
+from peftrec.training import train
 
 SHORT = {"max_steps": 2, "epochs": 1}
 METHODS = [{"method": "side"}, {"method": "lora", "layers": "top-2"}]
