@@ -55,7 +55,7 @@ def test_a_row_alone_and_in_a_batch_is_the_same(predictor, task):
     for row, expected in zip(rows, together, strict=True):
         alone = predictor.predict(task, [row])[0]
         for key, value in expected.items():
-            assert alone[key] == (pytest.approx(value, abs=1e-5) if isinstance(value, float) else alone[key])
+            assert alone[key] == (pytest.approx(value, abs=1e-5, rel=1e-5) if isinstance(value, float) else alone[key])
 
 
 def test_the_run_predicts_what_training_measured(shop, shop_run):
