@@ -13,13 +13,14 @@ from peftrec.state import Progress
 def costs(model: CoLearner, progress: Progress) -> dict[str, Any]:
     """The `cost` of `report.json`; seconds and steps are those of all sessions."""
     backbone = model.encoder.backbone
+    trainable, total = model.parameter_counts()
     return {
         "train_seconds": progress.seconds,
         "examples_per_second": progress.examples / progress.seconds,
         "skipped_steps": progress.skipped,
         "peak_memory_mb": peak_memory_mb(),
-        "trainable_parameters": sum(p.numel() for p in model.trainable().values()),
-        "total_parameters": backbone.parameter_count() + sum(p.numel() for p in model.trainable().values()),
+        "trainable_parameters": trainable,
+        "total_parameters": total,
         "backbone_mb": backbone.footprint() / 1e6,
         "backbone_fp32_mb": backbone.parameter_count() * 4 / 1e6,
         "swap_milliseconds": swap_seconds(model) * 1e3,

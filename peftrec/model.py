@@ -77,10 +77,7 @@ class CoLearner(nn.Module):
         """Predictions as `losses.to_prediction` defines them, float32, dropout off. Every text is encoded once."""
         training = self.training
         self.eval()
-        used = np.zeros(len(self.encoder.texts), bool)
-        for chunk in _chunks(examples):
-            used[UniqueRows({task: chunk}, len(used)).rows] = True
-        rows = np.flatnonzero(used)
+        rows = examples.text_rows()
         vectors = self.encoder.encode(rows, task)
         done = [self._predict_chunk(task, chunk, rows, vectors) for chunk in _chunks(examples)]
         self.train(training)
@@ -92,6 +89,13 @@ class CoLearner(nn.Module):
         output = self.head(task)(unique.head_input(task, chunk, own))
         prediction: np.ndarray = to_prediction(self.loss_names[task], output).float().cpu().numpy()
         return prediction
+
+    def parameter_counts(self) -> tuple[int, int]:
+        """How many parameters are trained, and how many there are: the backbone's, and those trained beside it."""
+        trained = list(self.trainable().values())
+        own = {id(p) for p in self.encoder.backbone.model.parameters()}
+        beside = sum(p.numel() for p in trained if id(p) not in own)
+        return sum(p.numel() for p in trained), self.encoder.backbone.parameter_count() + beside
 
     def trainable(self) -> dict[str, nn.Parameter]:
         """Every trained parameter by a stable name: adapter/<owner>/<name> and head/<task>/<name>."""
@@ -110,14 +114,18 @@ def _chunks(examples: Examples) -> Iterator[Examples]:
         yield examples.take(np.arange(start, min(start + PREDICT_ROWS, len(examples))))
 
 
+def adapter_configs(recipe: Recipe) -> dict[str, AdapterConfig]:
+    """Each task's method: its own, or the recipe's."""
+    return {name: task.adapter or recipe.adapter for name, task in recipe.tasks.items()}
+
+
 def build_model(recipe: Recipe, backbone: Backbone, dataset: Dataset) -> CoLearner:
     """Attach every task's method and make its head, from the recipe. Random weights follow torch's global seed."""
-    configs = {name: task.adapter or recipe.adapter for name, task in recipe.tasks.items()}
     shapes = {
         name: HeadShape(backbone.hidden_size, len(data.classes), len(data.feature_names), recipe.train.dropout)
         for name, data in dataset.tasks.items()
     }
-    model = assemble(recipe, backbone, dataset.texts, configs, shapes)
+    model = assemble(recipe, backbone, dataset.texts, adapter_configs(recipe), shapes)
     for name, data in dataset.tasks.items():
         model.head(name).calibrate(data.train, model.loss_names[name])
     return model

@@ -7,6 +7,7 @@ import numpy as np
 from peftrec.cache.states import StateCache
 from peftrec.data.examples import Examples
 from peftrec.evaluation import text_rows
+from peftrec.model import adapter_configs
 from peftrec.recipe import Recipe
 from peftrec.tasks import loss_of
 from peftrec.training import make_streams, prepare
@@ -25,8 +26,8 @@ def check(recipe: Recipe) -> dict[str, Any]:
     encoder.activate(None)
     needed = text_rows(dataset, recipe.tasks, ["train", "valid", "test"], ranking=True)
     caches = {level: _describe_cache(of, encoder.rows_of(level, needed)) for level, of in encoder.caches.items()}
-    trainable = sum(p.numel() for p in model.trainable().values())
-    lengths = dataset.texts.lengths
+    trainable, total = model.parameter_counts()
+    lengths, methods = dataset.texts.lengths, adapter_configs(recipe)
     return {
         "data": {
             "items": len(dataset.item_ids),
@@ -54,8 +55,8 @@ def check(recipe: Recipe) -> dict[str, Any]:
                 "kind": task.kind,
                 "loss": loss_of(task),
                 "weight": task.weight,
-                "method": (task.adapter or recipe.adapter).method,
-                "sharing": (task.adapter or recipe.adapter).sharing,
+                "method": methods[name].method,
+                "sharing": methods[name].sharing,
                 **{part: _describe(dataset.tasks[name].split(part)) for part in ("train", "valid", "test")},
                 "cache_level": encoder.level(name)[0],
                 "cache_reason": encoder.level(name)[1],
@@ -67,7 +68,7 @@ def check(recipe: Recipe) -> dict[str, Any]:
             "steps_per_epoch": steps,
             "epochs": recipe.train.epochs,
             "trainable_parameters": trainable,
-            "total_parameters": backbone.parameter_count(),
+            "total_parameters": total,
             "cache_megabytes": sum(of["megabytes"] for of in caches.values()),
             "optimizer_megabytes": trainable * (8 if recipe.train.optimizer == "adamw" else 4) / 1e6,
         },

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from safetensors.torch import load_file, save_file
 
+from peftrec.adapters.base import as_saved
 from peftrec.backbone import load_backbone
 from peftrec.checkpoint import read_json, to_json, verify_run, write_json
 from peftrec.data.examples import Dataset
@@ -24,7 +25,7 @@ from peftrec.data.log import Log
 from peftrec.data.rates import Rates
 from peftrec.data.texts import TextTable
 from peftrec.heads import HeadShape
-from peftrec.model import CoLearner, assemble
+from peftrec.model import CoLearner, adapter_configs, assemble
 from peftrec.recipe import Recipe, UserError, dump_recipe, make_recipe, parse_yaml
 
 
@@ -132,21 +133,11 @@ def load_run(folder: Path, backbone: str | None = None, texts: TextTable | None 
 
 
 def _rebuild(folder: Path, recipe: Recipe, base: Any, texts: TextTable, tasks: dict[str, dict[str, Any]]) -> CoLearner:
-    configs = {}
-    for name, task in recipe.tasks.items():
-        config = task.adapter or recipe.adapter
-        # The files hold shared and private composed, so a task's part is all there is to load.
-        sharing = "shared" if config.sharing == "shared" else "private"
-        configs[name] = config.model_copy(update={"sharing": sharing})
+    configs = {name: as_saved(config) for name, config in adapter_configs(recipe).items()}
     shapes = {n: HeadShape(base.hidden_size, len(t["classes"]), len(t["features"]), 0.0) for n, t in tasks.items()}
     model = assemble(recipe, base, texts, configs, shapes)
-    loaded = set()
+    model.encoder.load({name: folder / "adapters" / name for name in model.tasks})
     for name in model.tasks:
-        adapter = model.encoder.adapter_of(name)
-        for owner in adapter.owners_of(name):
-            if owner not in loaded:
-                adapter.load(owner, folder / "adapters" / name)
-                loaded.add(owner)
         model.head(name).load_state_dict(load_file(folder / "heads" / f"{name}.safetensors"))
     return model.eval()
 

@@ -16,7 +16,7 @@ from peftrec.data.planner import RowStream
 from peftrec.environment import environment
 from peftrec.evaluation import evaluate, text_rows
 from peftrec.memory import plan_memory
-from peftrec.model import CoLearner, build_model
+from peftrec.model import CoLearner, adapter_configs, build_model
 from peftrec.optim import lr_factor, make_optimizer, set_learning_rates
 from peftrec.origin import describe_origin
 from peftrec.probe import check_method
@@ -49,8 +49,8 @@ def prepare(recipe: Recipe) -> Setup:
     BestEpoch(recipe)
     dataset = load_data(recipe)
     backbone = load_backbone(recipe.backbone, accelerator.device)
-    for config in {str(c): c for c in (task.adapter or recipe.adapter for task in recipe.tasks.values())}.values():
-        check_method(config, backbone)
+    for config in adapter_configs(recipe).values():
+        check_method(config, backbone)  # once each: what has passed is remembered
     torch.manual_seed(recipe.train.seed)
     return Setup(recipe, accelerator, dataset, build_model(recipe, backbone, dataset))
 

@@ -1,6 +1,5 @@
 """A small shop that tests make themselves, and runs trained on it with the real packaged backbone."""
 
-import csv
 import os
 from pathlib import Path
 
@@ -9,18 +8,9 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")  # nothing here may depend on the n
 import numpy as np
 import pytest
 import torch
-from shop import shop_recipe
+from shop import shop_recipe, write_csv
 
 GENRES = ["romance", "space adventure", "horror", "cooking", "football"]
-
-
-def write_csv(path: Path, rows: list[dict]) -> Path:
-    """Write dicts as csv."""
-    with path.open("w", newline="") as stream:
-        writer = csv.DictWriter(stream, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-    return path
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from peftrec.adapters import attach
-from peftrec.adapters.base import LayerAdapter
+from peftrec.adapters.base import LayerAdapter, as_saved
 from peftrec.adapters.encoder import AdaptedEncoder
 from peftrec.backbone import Backbone
 from peftrec.data.texts import TextTable
@@ -84,16 +84,8 @@ def save_all(encoder: AdaptedEncoder, tasks: list[str], folder: Path) -> None:
 
 def rebuilt(backbone: Backbone, configs: dict[str, AdapterConfig], folder: Path) -> AdaptedEncoder:
     """From what `save_all` wrote, as a run is loaded: the files hold shared and private parts composed."""
-    sharing = {task: "shared" if config.sharing == "shared" else "private" for task, config in configs.items()}
-    encoder = make_encoder(
-        backbone, {task: config.model_copy(update={"sharing": sharing[task]}) for task, config in configs.items()}
-    )
-    done = set()
-    for task in configs:
-        for owner in encoder.adapter_of(task).owners_of(task):
-            if owner not in done:
-                encoder.adapter_of(task).load(owner, folder / task)
-                done.add(owner)
+    encoder = make_encoder(backbone, {task: as_saved(config) for task, config in configs.items()})
+    encoder.load({task: folder / task for task in configs})
     return encoder.eval()
 
 
@@ -109,3 +101,35 @@ def gradients(encoder: AdaptedEncoder) -> dict[str, torch.Tensor]:
         found[name] = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
         parameter.grad = None
     return found
+
+
+def check_joint_gradient(encoder: AdaptedEncoder, tasks: list[str], sharing: str) -> None:
+    """The gradient of all tasks' losses together is the sum of each task's own, accumulated over parts of the rows."""
+    perturb(encoder)
+    torch.stack(task_losses(encoder, tasks)).sum().backward()
+    joint = gradients(encoder)
+    total = {name: torch.zeros_like(g) for name, g in joint.items()}
+    for number in range(len(tasks)):
+        for rows in (ROWS[:2], ROWS[2:]):
+            task_losses(encoder, tasks, rows)[number].backward()
+        for name, gradient in gradients(encoder).items():
+            total[name] += gradient
+    owners = {name.split("/")[0] for name in joint}
+    assert owners == {"shared": {"shared"}, "private": {*tasks}, "shared+private": {"shared", *tasks}}[sharing]
+    largest = max(float(gradient.abs().max()) for gradient in joint.values())
+    for name, gradient in joint.items():
+        assert gradient.any(), f"no gradient reaches {name}"
+        assert float((gradient - total[name]).abs().max()) <= 1e-6 * max(1.0, largest), name
+
+
+def check_one_task_alone(encoder: AdaptedEncoder, tasks: list[str], sharing: str) -> None:
+    """Training the second task changes its own and the shared weights, and no other task's."""
+    before, values = {t: vectors(encoder, t) for t in tasks}, {n: p.clone() for n, p in parameters(encoder).items()}
+    optimizer = torch.optim.AdamW(parameters(encoder).values(), lr=0.01)
+    task_losses(encoder, tasks)[1].backward()
+    optimizer.step()
+    others = [task for task in tasks if task != tasks[1]]
+    for name, parameter in parameters(encoder).items():
+        assert torch.equal(parameter, values[name]) is (name.split("/")[0] in others), name
+    assert not torch.equal(vectors(encoder, tasks[1]), before[tasks[1]])
+    assert torch.equal(vectors(encoder, tasks[0]), before[tasks[0]]) is (sharing == "private")

@@ -1,10 +1,20 @@
 """Recipes on the small shop that `conftest.py` makes."""
 
+import csv
 from pathlib import Path
 
 from peftrec.recipe import Recipe, make_recipe
 
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
+
+
+def write_csv(path: Path, rows: list[dict]) -> Path:
+    """Write dicts as csv."""
+    with path.open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
 
 
 def shop_recipe(shop: Path, **changes: object) -> Recipe:

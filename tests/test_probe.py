@@ -179,7 +179,12 @@ def test_every_fault_is_found(fault, monkeypatch):
 def test_a_method_without_a_fault_passes(monkeypatch):
     monkeypatch.setitem(METHODS, "fine", Vectors)
     for sharing in ("shared", "private", "shared+private"):
-        probe_method(lambda: tiny_backbone("BERT"), AdapterConfig(method="fine", sharing=sharing))
+        made = []
+        probe_method(
+            lambda made=made: made.append(tiny_backbone("BERT")) or made[-1],
+            AdapterConfig(method="fine", sharing=sharing),
+        )
+        assert len(made) == 2  # one to train on and one to reload into: it went through to the end
 
 
 def test_what_plain_peft_computes_is_compared(monkeypatch):

@@ -1,10 +1,10 @@
 """A tiny random BERT on disk and a little data in its words: whole trainings in a second, for tests of the loop."""
 
-import csv
 import threading
 from pathlib import Path
 
 import numpy as np
+from shop import write_csv
 
 from peftrec.families import tiny_config, tiny_model, tiny_tokenizer
 from peftrec.recipe import Recipe, make_recipe
@@ -28,10 +28,7 @@ def make_tiny_shop(folder: Path) -> Path:
         word, match = items[n % 20]["title"].split()[n % 3], int(random.integers(0, 2))
         queries.append({"query": f"{word} w{n}", "item": f"i{(n + 7 * (1 - match)) % 20}", "match": match})
     for name, rows in (("items", items), ("events", events), ("queries", queries)):
-        with (folder / f"{name}.csv").open("w", newline="") as stream:
-            writer = csv.DictWriter(stream, list(rows[0]))
-            writer.writeheader()
-            writer.writerows(rows)
+        write_csv(folder / f"{name}.csv", rows)
     return folder
 
 

@@ -25,6 +25,11 @@ def adapter_name(owner: str) -> str:
     return f"peftrec__{owner}__"
 
 
+def as_saved(config: AdapterConfig) -> AdapterConfig:
+    """The configuration to load saved adapters with: files hold shared and private composed, so one part is all."""
+    return config.model_copy(update={"sharing": "shared" if config.sharing == "shared" else "private"})
+
+
 class Adapter(nn.Module, ABC):
     """One method attached for `tasks`. Its trainable parameters belong to owners: a shared part, or a task.
 

@@ -1,6 +1,7 @@
 """The adapted encoder: the one place that switches adapters and turns text rows into a task's vectors."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -130,6 +131,16 @@ class AdaptedEncoder(nn.Module):
     def settled(self) -> bool:
         """Whether every method's weights may be chosen as a run's best."""
         return all(adapter.settled for adapter in self.adapters)
+
+    def load(self, folders: Mapping[str, Path]) -> None:
+        """Fill every owner's part from the folder of the first task that has it, into `as_saved` configurations."""
+        loaded: set[str] = set()
+        for task, folder in folders.items():
+            adapter = self.adapter_of(task)
+            for owner in adapter.owners_of(task):
+                if owner not in loaded:
+                    adapter.load(owner, folder)
+                    loaded.add(owner)
 
     def parameters_by_owner(self) -> dict[str, dict[str, nn.Parameter]]:
         """Owner (a shared part, or a task) -> the adapter parameters it owns."""

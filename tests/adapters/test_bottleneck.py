@@ -6,6 +6,8 @@ import pytest
 import torch
 from encoders import (
     ROWS,
+    check_joint_gradient,
+    check_one_task_alone,
     configured,
     gradients,
     hidden,
@@ -126,21 +128,7 @@ def test_it_starts_as_the_backbone(placement, mode, sharing):
 def test_the_joint_gradient_is_the_sum_of_the_tasks_own(family, recompute, placement, mode, sharing):
     config = configured("bottleneck", sharing, placement=placement, mode=mode, size=6)
     encoder = make_encoder(tiny_backbone(family, layers=3), dict.fromkeys(TASKS, config), recompute=recompute)
-    perturb(encoder)
-    torch.stack(task_losses(encoder, TASKS)).sum().backward()
-    joint = gradients(encoder)
-    total = {name: torch.zeros_like(g) for name, g in joint.items()}
-    for number in range(len(TASKS)):
-        for rows in (ROWS[:2], ROWS[2:]):  # accumulated over parts
-            task_losses(encoder, TASKS, rows)[number].backward()
-        for name, gradient in gradients(encoder).items():
-            total[name] += gradient
-    owners = {name.split("/")[0] for name in joint}
-    assert owners == {"shared": {"shared"}, "private": {*TASKS}, "shared+private": {"shared", *TASKS}}[sharing]
-    largest = max(float(gradient.abs().max()) for gradient in joint.values())
-    for name, gradient in joint.items():
-        assert gradient.any(), f"no gradient reaches {name}"
-        torch.testing.assert_close(gradient, total[name], atol=1e-6 * max(1, largest), rtol=1e-6)
+    check_joint_gradient(encoder, TASKS, sharing)
 
 
 @pytest.mark.parametrize("quantize", QUANTIZATIONS)
@@ -164,13 +152,7 @@ def test_training_one_task_leaves_the_others_private_part_alone(sharing):
         tiny_backbone("BERT", layers=3), dict.fromkeys(TASKS, configured("bottleneck", sharing, size=6))
     )
     perturb(encoder)
-    before, values = {t: vectors(encoder, t) for t in TASKS}, {n: p.clone() for n, p in parameters(encoder).items()}
-    optimizer = torch.optim.AdamW(parameters(encoder).values(), lr=0.01)
-    task_losses(encoder, TASKS)[1].backward()
-    optimizer.step()
-    for name, parameter in parameters(encoder).items():
-        assert torch.equal(parameter, values[name]) is (name.split("/")[0] in ("query", "interest2")), name
-    assert torch.equal(vectors(encoder, "query"), before["query"]) is (sharing == "private")
+    check_one_task_alone(encoder, TASKS, sharing)
 
 
 @pytest.mark.parametrize("quantize", QUANTIZATIONS)

@@ -9,6 +9,8 @@ import pytest
 import torch
 from encoders import (
     ROWS,
+    check_joint_gradient,
+    check_one_task_alone,
     configured,
     gradients,
     hidden,
@@ -92,38 +94,14 @@ def test_the_joint_gradient_is_the_sum_of_the_tasks_own(method, sharing, family,
     encoder = make_encoder(
         tiny_backbone(family, layers=3), dict.fromkeys(TASKS, configured(method, sharing)), recompute=recompute
     )
-    perturb(encoder)
-    torch.stack(task_losses(encoder, TASKS)).sum().backward()
-    joint = gradients(encoder)
-    total = {name: torch.zeros_like(g) for name, g in joint.items()}
-    for number in range(len(TASKS)):
-        for rows in (ROWS[:2], ROWS[2:]):  # accumulated over parts
-            task_losses(encoder, TASKS, rows)[number].backward()
-        for name, gradient in gradients(encoder).items():
-            total[name] += gradient
-    owners = {name.split("/")[0] for name in joint}
-    assert owners == {"shared": {"shared"}, "private": {*TASKS}, "shared+private": {"shared", *TASKS}}[sharing]
-    largest = max(float(gradient.abs().max()) for gradient in joint.values())
-    for name, gradient in joint.items():
-        assert gradient.any(), f"no gradient reaches {name}"
-        assert float((gradient - total[name]).abs().max()) <= 1e-6 * max(1.0, largest), name
+    check_joint_gradient(encoder, TASKS, sharing)
 
 
 @pytest.mark.parametrize(("method", "sharing"), [mode for mode in MODES if mode[1] != "shared"])
 def test_training_one_task_leaves_the_others_private_part_alone(method, sharing):
     encoder = make_encoder(tiny_backbone("BERT", layers=3), dict.fromkeys(TASKS, configured(method, sharing)))
     perturb(encoder)
-    before, values = {t: vectors(encoder, t) for t in TASKS}, {n: p.clone() for n, p in parameters(encoder).items()}
-    optimizer = torch.optim.AdamW(parameters(encoder).values(), lr=0.01)
-    task_losses(encoder, TASKS)[1].backward()
-    optimizer.step()
-    for name, parameter in parameters(encoder).items():
-        owner = name.split("/")[0]
-        assert torch.equal(parameter, values[name]) is (owner in ("query", "interest2")), name
-    assert not torch.equal(vectors(encoder, "interest"), before["interest"])
-    if sharing == "private":
-        assert torch.equal(vectors(encoder, "query"), before["query"])
-        assert torch.equal(vectors(encoder, "interest2"), before["interest2"])
+    check_one_task_alone(encoder, TASKS, sharing)
 
 
 @pytest.mark.parametrize("method", ["lora", "ia3", "adalora"])

@@ -5,7 +5,8 @@ import json
 import pytest
 import torch
 from encoders import (
-    ROWS,
+    check_joint_gradient,
+    check_one_task_alone,
     configured,
     gradients,
     hidden,
@@ -68,33 +69,13 @@ def test_the_composed_export_is_the_same_in_plain_peft(family, quantize, tmp_pat
 @pytest.mark.parametrize(("family", "recompute"), [("BERT", False), ("BERT", True), ("Llama", True)])
 def test_the_joint_gradient_is_the_sum_of_the_tasks_own(family, recompute, options, sharing):
     encoder = make_encoder(tiny_backbone(family, layers=3), prefixes(sharing, **options), recompute=recompute)
-    perturb(encoder)
-    torch.stack(task_losses(encoder, TASKS)).sum().backward()
-    joint = gradients(encoder)
-    total = {name: torch.zeros_like(g) for name, g in joint.items()}
-    for number in range(len(TASKS)):
-        for rows in (ROWS[:2], ROWS[2:]):  # accumulated over parts
-            task_losses(encoder, TASKS, rows)[number].backward()
-        for name, gradient in gradients(encoder).items():
-            total[name] += gradient
-    owners = {name.split("/")[0] for name in joint}
-    assert owners == {"shared": {"shared"}, "private": {*TASKS}, "shared+private": {"shared", *TASKS}}[sharing]
-    largest = max(float(gradient.abs().max()) for gradient in joint.values())
-    for name, gradient in joint.items():
-        assert gradient.any(), f"no gradient reaches {name}"
-        torch.testing.assert_close(gradient, total[name], atol=1e-6 * max(1, largest), rtol=1e-6)
+    check_joint_gradient(encoder, TASKS, sharing)
 
 
 @pytest.mark.parametrize("sharing", ["private", "shared+private"])
 def test_training_one_task_leaves_the_others_private_part_alone(sharing):
     encoder = make_encoder(tiny_backbone("BERT", layers=3), prefixes(sharing, **PROJECTED))
-    before, values = {t: vectors(encoder, t) for t in TASKS}, {n: p.clone() for n, p in parameters(encoder).items()}
-    optimizer = torch.optim.AdamW(parameters(encoder).values(), lr=0.01)
-    task_losses(encoder, TASKS)[1].backward()
-    optimizer.step()
-    for name, parameter in parameters(encoder).items():
-        assert torch.equal(parameter, values[name]) is (name.split("/")[0] in ("query", "interest2")), name
-    assert torch.equal(vectors(encoder, "query"), before["query"]) is (sharing == "private")
+    check_one_task_alone(encoder, TASKS, sharing)
 
 
 @pytest.mark.parametrize("sharing", SHARINGS)

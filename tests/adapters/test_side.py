@@ -6,10 +6,11 @@ import pytest
 import torch
 from encoders import (
     ROWS,
+    check_joint_gradient,
+    check_one_task_alone,
     configured,
     gradients,
     make_encoder,
-    parameters,
     perturb,
     rebuilt,
     save_all,
@@ -101,32 +102,14 @@ def test_it_starts_as_the_backbone_and_never_runs_it_again(family, quantize, mon
 def test_the_joint_gradient_is_the_sum_of_the_tasks_own(sharing):
     config = configured("side", sharing, "all", rank=8, depth=2)
     encoder = make_encoder(tiny_backbone("BERT", layers=3), dict.fromkeys(TASKS, config))
-    perturb(encoder)
-    torch.stack(task_losses(encoder, TASKS)).sum().backward()
-    joint = gradients(encoder)
-    total = {name: torch.zeros_like(g) for name, g in joint.items()}
-    for number in range(len(TASKS)):
-        for rows in (ROWS[:2], ROWS[2:]):  # accumulated over parts
-            task_losses(encoder, TASKS, rows)[number].backward()
-        for name, gradient in gradients(encoder).items():
-            total[name] += gradient
-    largest = max(float(gradient.abs().max()) for gradient in joint.values())
-    for name, gradient in joint.items():
-        assert gradient.any(), f"no gradient reaches {name}"
-        torch.testing.assert_close(gradient, total[name], atol=1e-6 * max(1, largest), rtol=1e-6)
+    check_joint_gradient(encoder, TASKS, sharing)
 
 
 @pytest.mark.parametrize("sharing", ["private", "shared+private"])
 def test_training_one_task_leaves_the_others_private_part_alone(sharing):
     encoder = make_encoder(tiny_backbone("BERT"), dict.fromkeys(TASKS, configured("side", sharing)))
     perturb(encoder)
-    before, values = {t: vectors(encoder, t) for t in TASKS}, {n: p.clone() for n, p in parameters(encoder).items()}
-    optimizer = torch.optim.AdamW(parameters(encoder).values(), lr=0.01)
-    task_losses(encoder, TASKS)[1].backward()
-    optimizer.step()
-    for name, parameter in parameters(encoder).items():
-        assert torch.equal(parameter, values[name]) is (name.split("/")[0] in ("query", "interest2")), name
-    assert torch.equal(vectors(encoder, "query"), before["query"]) is (sharing == "private")
+    check_one_task_alone(encoder, TASKS, sharing)
 
 
 @pytest.mark.parametrize("sharing", SHARINGS)
