@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 
 from peftrec.backbone import load_backbone
 from peftrec.checkpoint import interrupted_run, new_run_folder, write_run
@@ -44,7 +45,11 @@ class Setup:
 
 def prepare(recipe: Recipe) -> Setup:
     """Load data and backbone, attach adapters and heads. Raises UserError for what cannot work."""
-    accelerator = Accelerator(mixed_precision=recipe.train.mixed_precision)
+    precision = recipe.train.mixed_precision
+    if precision == "fp16" and not torch.cuda.is_available():  # Accelerate would ignore it
+        raise UserError("train.mixed_precision: fp16 needs a GPU, and there is none; use bf16 or no")
+    AcceleratorState._reset_state()  # else a process could not train a second recipe with another precision
+    accelerator = Accelerator(mixed_precision=precision)
     make_weighting(recipe.weighting, recipe)
     BestEpoch(recipe)
     dataset = load_data(recipe)

@@ -111,6 +111,23 @@ def test_every_optimizer_and_schedule_moves_the_weights(shop, optimizer, schedul
     assert all(torch.isfinite(p).all() for p in setup.model.trainable().values())
 
 
+@pytest.mark.parametrize("method", ["side", "lora"])
+def test_mixed_precision_changes_little_and_may_differ_between_trainings_of_one_process(shop, method):
+    losses = {}
+    for precision in ("no", "bf16", "no again"):
+        recipe = shop_recipe(
+            shop,
+            adapter={"method": method, "sharing": "shared", "layers": "top-1"},
+            train={"mixed_precision": precision.split()[0], "max_steps": 4},
+        )
+        setup, history, _ = trained(recipe)
+        assert all(p.dtype == torch.float32 and torch.isfinite(p).all() for p in setup.model.trainable().values())
+        losses[precision] = history[-1]["train_loss"]
+    assert losses["no again"] == losses["no"] != losses["bf16"]
+    for task, loss in losses["no"].items():
+        assert losses["bf16"][task] == pytest.approx(loss, rel=0.02)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -126,6 +143,7 @@ def test_every_optimizer_and_schedule_moves_the_weights(shop, optimizer, schedul
         ({"weighting": {"method": "statik"}}, "did you mean 'static'"),
         ({"weighting": {"method": "static", "options": {"t": 1}}}, "does not take"),
         ({"train": {"early_stopping": {"metric": "interest.auk"}}}, "did you mean 'interest.auc'"),
+        ({"train": {"mixed_precision": "fp16"}}, "fp16 needs a GPU"),
         ({"backbone": {"name": "no/such-model"}}, "cannot load 'no/such-model'"),
         ({"backbone": {"max_length": 100_000}}, "takes at most 512 tokens"),
     ],
