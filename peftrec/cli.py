@@ -20,7 +20,7 @@ from typing import Annotated, Any, Literal
 import typer
 from typer.core import TyperGroup
 
-from peftrec.output import dotted, print_json, print_rich, show, show_report
+from peftrec.output import print_json, print_rich, show, show_report
 from peftrec.recipe import UserError
 from peftrec.shipped import copy_recipe, describe_recipe, find_recipe, load_recipe, recipe_files
 from peftrec.signals import Interrupted
@@ -209,24 +209,22 @@ def recommend(
 
 @app.command()
 def compare(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN RUN...", help="run folders")], as_json: Json = False
+    runs: Annotated[
+        list[Path],
+        typer.Argument(metavar="RUN RUN...", help="run folders, the first being what the others are held against"),
+    ],
+    as_json: Json = False,
 ) -> None:
-    """Runs side by side: quality, memory, time, bytes."""
-    from peftrec.checkpoint import read_report
+    """Runs side by side: quality, memory, time, bytes; and whether each differs from the first one."""
+    from peftrec.comparison import compare_runs
 
-    reports = {str(run): read_report(run) for run in runs}
+    result = compare_runs(runs)
     if as_json:
-        show(reports, as_json)
+        print_json(result)
         return
-    columns = {
-        run: {
-            **{f"{task}.{name}": value for task, of in r["tasks"].items() for name, value in of["metrics"].items()},
-            **dict(dotted(r["cost"])),
-        }
-        for run, r in reports.items()
-    }
-    names = dict.fromkeys(name for column in columns.values() for name in column)
-    show([{"": name, **{run: column.get(name) for run, column in columns.items()}} for name in names], as_json)
+    from peftrec.display import format_comparison
+
+    print_rich(format_comparison(result), markup=True)
 
 
 @app.command()

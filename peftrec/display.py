@@ -3,6 +3,7 @@
 from typing import Any
 
 from rich.console import Group
+from rich.markup import escape
 from rich.table import Table
 
 
@@ -25,10 +26,7 @@ def _task_table(name: str, task: dict[str, Any]) -> Table:
     """
     metrics, gains = list(task["metrics"]), task["gains"]
     ranked = f", {task['ranked']:,} users ranked" if "ranked" in task else ""
-    table = Table(title=f"\n{name}: {task['n']:,} rows{ranked}", title_justify="left", box=None, padding=(0, 1, 0, 0))
-    table.add_column("", no_wrap=True)
-    for metric in metrics:
-        table.add_column(metric, justify="right", no_wrap=True)
+    table = _table(f"{name}: {task['n']:,} rows{ranked}", metrics)
     table.add_row("model", *(_value(task["metrics"][m]) for m in metrics), style="bold")
     if task["intervals"]:
         table.add_row("  95 % from\n       to", *(_ends(task["intervals"][m], "") for m in metrics), style="dim")
@@ -42,6 +40,48 @@ def _task_table(name: str, task: dict[str, Any]) -> Table:
             table.add_row("  95 % from\n       to", *(_ends(intervals[m], "+") for m in metrics), style="dim")
             table.add_row("  that is", *(_verdict(intervals[m]) for m in metrics))
     return table
+
+
+def format_comparison(runs: dict[str, Any]) -> Group:
+    """Tables of `comparison.compare_runs`: one a task, with each run's difference to the first, and one of costs."""
+    first = next(iter(runs))
+    parts: list[Table | str] = []
+    for task in dict.fromkeys(task for run in runs.values() for task in run["tasks"]):
+        of = {run: report["tasks"][task] for run, report in runs.items() if task in report["tasks"]}
+        metrics = list(dict.fromkeys(metric for r in of.values() for metric in r["metrics"]))
+        rows = next(iter(of.values()))["n"]
+        table = _table(f"{task}: {rows:,} rows", metrics)
+        for run, report in of.items():
+            table.add_row(escape(run), *(_value(report["metrics"].get(m)) for m in metrics), style="bold")
+            if report["differences"]:
+                _add_differences(table, [report["differences"].get(m) for m in metrics])
+        parts.append(table)
+    costs = list(dict.fromkeys(name for run in runs.values() for name in run["cost"]))
+    table = _table("cost", costs)
+    for run, report in runs.items():
+        table.add_row(escape(run), *(_cost(report["cost"].get(name)) for name in costs))
+    note = f"better, worse: than {escape(first)}, by a 95 % interval over users (or queries) drawn for both runs alike"
+    return Group(*parts, table, "", note)
+
+
+def _table(title: str, columns: list[str]) -> Table:
+    table = Table(title=f"\n{title}", title_justify="left", box=None, padding=(0, 1, 0, 0))
+    table.add_column("", no_wrap=True)
+    for column in columns:
+        table.add_column(column, justify="right", no_wrap=True)
+    return table
+
+
+def _add_differences(table: Table, found: list[dict[str, Any] | None]) -> None:
+    of: list[dict[str, Any]] = [one or {"by": None, "interval": None, "p": None} for one in found]
+    table.add_row("  gain", *("- " if one["by"] is None else f"{one['by']:+.4f} " for one in of))
+    table.add_row("  95 % from\n       to", *(_ends(one["interval"], "+") for one in of), style="dim")
+    table.add_row("  p", *("- " if one["p"] is None else f"{one['p']:.3f} " for one in of), style="dim")
+    table.add_row("  that is", *(_verdict(one["interval"]) for one in of))
+
+
+def _cost(value: float | None) -> str:
+    return "- " if value is None else f"{value:,.0f} " if abs(value) >= 100 else f"{value:.2f} "
 
 
 def _value(value: float | None, mark: str = " ") -> str:

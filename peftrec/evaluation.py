@@ -21,6 +21,7 @@ import numpy as np
 from peftrec.data.examples import Dataset, Examples
 from peftrec.intervals import bootstrap, paired
 from peftrec.metrics import METRICS, RANKING, Metric
+from peftrec.outcomes import Outcome, make_outcome
 from peftrec.priors import PRIORS, RANKING_PRIORS
 from peftrec.progress import track_rows
 from peftrec.recipe import TaskConfig, UserError
@@ -49,11 +50,12 @@ def evaluate(
     resamples: int = 500,
     priors: bool = True,
     ranking: bool = False,
+    outcomes: dict[str, Outcome] | None = None,
 ) -> Report:
     """{"tasks": {task: its report}} of one split. `resamples` 0: no intervals; without `priors` no gains either.
 
-    `ranking` adds the full-catalogue metrics where the task's kind has them. Raises UserError for an empty split or
-    for predictions that are not finite.
+    `ranking` adds the full-catalogue metrics where the task's kind has them. `outcomes`, when given, receives every
+    task's rows with their predictions. Raises UserError for an empty split or for predictions that are not finite.
     """
     reports = {}
     for task, config in tasks.items():
@@ -68,6 +70,7 @@ def evaluate(
             priors=kind.priors if priors else (),
             resamples=resamples,
             ranking=ranking and ranks_catalogue(config),
+            outcomes=outcomes,
         )
     return {"tasks": reports}
 
@@ -114,6 +117,7 @@ def evaluate_task(
     priors: Sequence[str],
     resamples: int = 500,
     ranking: bool = False,
+    outcomes: dict[str, Outcome] | None = None,
 ) -> Report:
     """The report of one task on one split, with metrics and priors by name; see `evaluate`."""
     examples = dataset.tasks[task].split(split)
@@ -124,11 +128,14 @@ def evaluate_task(
     columns = {name: METRICS[name] for name in metrics}
     report = _measure(columns, prediction, trivial, examples.label, examples.group, resamples)
     report = {"n": len(examples), **report}
+    rank = users = None
     if ranking and examples.label.any():
         ranks, users = rank_catalogue(scorer, dataset, task, examples, tuple(RANKING_PRIORS) if priors else ())
-        own = ranks.pop("model")
+        rank = ranks.pop("model")
         report["ranked"] = len(users)
-        _merge(report, _measure(RANKING, own, ranks, np.ones(len(users)), users, resamples))
+        _merge(report, _measure(RANKING, rank, ranks, np.ones(len(users)), users, resamples))
+    if outcomes is not None:
+        outcomes[task] = make_outcome(dataset, examples, prediction, rank, users)
     return report
 
 

@@ -27,7 +27,7 @@ def bootstrap(
     from, or the metric has a value in fewer than half of the resamples.
     """
     statistic = metric.statistic(prediction, label, group)
-    return _interval(group, np.array([statistic(weight) for weight in draws(group, resamples, seed)]))
+    return interval(group, np.array([statistic(weight) for weight in draws(group, resamples, seed)]))
 
 
 def paired(
@@ -40,11 +40,38 @@ def paired(
     seed: int = 0,
 ) -> tuple[float, float]:
     """95 % interval of metric(first) - metric(second) on the same rows, both valued under the same draws."""
+    return interval(group, paired_values(metric, first, second, label, group, resamples, seed))
+
+
+def paired_values(
+    metric: Metric,
+    first: np.ndarray,
+    second: np.ndarray,
+    label: np.ndarray,
+    group: np.ndarray,
+    resamples: int = 500,
+    seed: int = 0,
+) -> np.ndarray:
+    """metric(first) - metric(second) under each draw, float64 (resamples,); NaN where it has no value."""
     one, two = metric.statistic(first, label, group), metric.statistic(second, label, group)
-    return _interval(group, np.array([one(weight) - two(weight) for weight in draws(group, resamples, seed)]))
+    return np.array([one(weight) - two(weight) for weight in draws(group, resamples, seed)])
 
 
-def _interval(group: np.ndarray, values: np.ndarray) -> tuple[float, float]:
+def p_value(differences: np.ndarray) -> float:
+    """Two-sided p-value of no difference, from differences under paired draws; NaN without any.
+
+    Twice the share of draws on the rarer side of zero, those at zero on both, one draw added to each side (Davison and
+    Hinkley 1997, 4.2.3): never below 2 / (draws + 1).
+    """
+    defined = differences[~np.isnan(differences)]
+    if not len(defined):
+        return np.nan
+    rarer = min(int((defined <= 0).sum()), int((defined >= 0).sum()))
+    return min(1.0, 2 * (rarer + 1) / (len(defined) + 1))
+
+
+def interval(group: np.ndarray, values: np.ndarray) -> tuple[float, float]:
+    """The 95 % interval of a metric's values under draws of groups (N,); (NaN, NaN) as `bootstrap` says."""
     defined = values[~np.isnan(values)]
     if len(group) == 0 or (group == group[0]).all() or 2 * len(defined) < max(len(values), 1):
         return np.nan, np.nan

@@ -20,6 +20,7 @@ from peftrec.memory import plan_memory
 from peftrec.model import CoLearner, adapter_configs, build_model
 from peftrec.optim import lr_factor, make_optimizer, set_learning_rates
 from peftrec.origin import describe_origin
+from peftrec.outcomes import Outcome, write_outcomes
 from peftrec.probe import check_method
 from peftrec.progress import bar, note, track_rows
 from peftrec.recipe import Recipe, UserError
@@ -90,12 +91,14 @@ def train(
         untrained = evaluate(model, dataset, tasks, "test", resamples=0, priors=False)
         progress = fit(setup, checkpoints)
         note("evaluating on the test split, with intervals and priors")
-        report = evaluate(model, dataset, tasks, "test", ranking=True)
+        outcomes: dict[str, Outcome] = {}
+        report = evaluate(model, dataset, tasks, "test", ranking=True, outcomes=outcomes)
         for task, of in report["tasks"].items():
             of["untrained"] = untrained["tasks"][task]["metrics"]
         report["cost"] = costs(model, progress) | {"total_seconds": time.monotonic() - started}
         report["environment"] = environment()
         save_run(folder, recipe, dataset, model, report, progress.history)
+        write_outcomes(folder, outcomes)
     return target
 
 

@@ -15,8 +15,8 @@ ORDER = [
     "data metrics intervals losses heads",
     "backbone cache adapters families probe",
     "tasks weighting optim stopping",
-    "model memory checkpoint step origin state costs resume runs",
-    "priors evaluation display",
+    "model memory checkpoint step origin state costs resume runs outcomes",
+    "priors evaluation display comparison",
     "training preflight predictor output cli __main__",
 ]
 RANK = {name: rank for rank, name in enumerate(" ".join(ORDER).split())}

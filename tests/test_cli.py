@@ -269,19 +269,16 @@ def test_recommend_is_for_a_user_or_for_a_history(tmp_path, monkeypatch):
         assert (done.exit_code, done.stderr) == (2, "peftrec: recommend: give one of --user and --history\n")
 
 
-def test_compare_puts_runs_side_by_side(tmp_path):
-    one = make_run(tmp_path / "one")
-    two = make_run(tmp_path / "two", {"tasks": {"time": {"metrics": {"mae": 1.5}}}, "cost": {"bytes": {"time": 7}}})
-    lines = [line.split() for line in peftrec("compare", one, two).stdout.splitlines()]
-    assert lines == [
-        [str(one), str(two)],
-        ["interest.auc", "0.75", "-"],
-        ["train_seconds", "2.5", "-"],
-        ["peak_memory_mb", "900", "-"],
-        ["time.mae", "-", "1.5"],
-        ["bytes.time", "-", "7"],
-    ]
-    assert json.loads(peftrec("compare", one, "--json").stdout) == {str(one): REPORT}
+def test_compare_takes_two_runs_and_names_a_damaged_one(tmp_path):
+    one, two = make_run(tmp_path / "one"), make_run(tmp_path / "two")
+    for runs, message in (
+        ([one], "compare: name two runs or more; found 1"),
+        ([one, two, one], "a run is named twice"),
+        ([one, tmp_path / "no"], "no such run folder"),
+    ):
+        done = peftrec("compare", *runs)
+        assert (done.exit_code, done.stdout) == (2, "")
+        assert message in done.stderr
     (two / "report.json").unlink()
     done = peftrec("compare", one, two)
     assert (done.exit_code, done.stdout) == (2, "")
