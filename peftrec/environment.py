@@ -32,6 +32,17 @@ def environment() -> dict[str, Any]:
     }
 
 
+def memory_mb() -> dict[str, float]:
+    """Memory in use now, MB (1e6 bytes): the process's own (RSS), and what PyTorch's allocator holds of a GPU."""
+    used = {"process": psutil.Process().memory_info().rss / 1e6}
+    if torch.cuda.is_available():
+        used |= {
+            "cuda_allocated": torch.cuda.memory_allocated() / 1e6,
+            "cuda_reserved": torch.cuda.memory_reserved() / 1e6,
+        }
+    return used
+
+
 def peak_memory_mb() -> float:
     """Largest memory in use so far, MB (1e6 bytes): of the GPU where there is one, else of this process."""
     if torch.cuda.is_available():

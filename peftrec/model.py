@@ -30,6 +30,8 @@ class CoLearner(nn.Module):
         self.heads = nn.ModuleDict({adapter_name(task): head for task, head in heads.items()})
         self.loss_names = losses
         self.tasks = list(heads)
+        # Of the gradient that each task sends into the encoder, the squared norm, summed until somebody clears it.
+        self.gradient_squares: dict[str, Tensor] = {}
 
     @property
     def work(self) -> Work:
@@ -51,8 +53,22 @@ class CoLearner(nn.Module):
                 self.work.referenced += unique.references
             vectors = self.encoder.encode(unique.rows, tasks[0])
             for task in tasks:
-                found[task] = self.head(task)(unique.head_input(task, batches[task], vectors))
+                own = self._watched(task, vectors)
+                found[task] = self.head(task)(unique.head_input(task, batches[task], own))
         return {task: found[task] for task in batches}
+
+    def _watched(self, task: str, vectors: Tensor) -> Tensor:
+        """The vectors (U, D), such that the gradient that comes back through them is counted as the task's."""
+        if not (self.training and vectors.requires_grad):
+            return vectors
+        own = vectors.view_as(vectors)
+
+        def count(gradient: Tensor) -> None:
+            square = gradient.detach().float().square().sum()
+            self.gradient_squares[task] = self.gradient_squares.get(task, torch.zeros_like(square)) + square
+
+        own.register_hook(count)
+        return own
 
     def encoded_together(self, tasks: list[str]) -> list[list[str]]:
         """The tasks in groups whose vectors are equal, so that one encoding serves the group."""

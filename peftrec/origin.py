@@ -14,7 +14,7 @@ from peftrec.recipe import Recipe
 # Packages that take part in computing; the others change nothing that the digests do not see.
 PACKAGES = ("peftrec", "torch", "transformers", "peft", "accelerate", "bitsandbytes", "numpy")
 # Keys of `train` that decide what happens beside the numbers: free to change when continuing.
-_FREE = {"checkpoint", "non_finite"}
+_FREE = {"checkpoint", "non_finite", "log_every"}
 
 
 def describe_origin(recipe: Recipe, dataset: Dataset, model: CoLearner, processes: int) -> dict[str, Any]:

@@ -23,7 +23,7 @@ class Progress:
     examples  rows trained on
     skipped   steps left out because a loss or gradient was not finite
     seconds   spent in the loop, in all sessions
-    losses    sums of each task's losses since the epoch began, over `counted` steps
+    means     since the last line of metrics.jsonl: quantity -> its sum, and over how much
     history   the lines of metrics.jsonl
     """
 
@@ -31,13 +31,18 @@ class Progress:
     examples: int = 0
     skipped: int = 0
     seconds: float = 0.0
-    losses: list[float] = field(default_factory=list)
-    counted: int = 0
+    means: dict[str, list[float]] = field(default_factory=dict)
     history: list[dict[str, Any]] = field(default_factory=list)
 
-    def mean_losses(self) -> list[float]:
-        """Each task's mean loss since the epoch began; NaN before its first step."""
-        return [total / self.counted if self.counted else float("nan") for total in self.losses]
+    def add(self, quantity: str, value: float, over: float = 1) -> None:
+        """Take `value` into the quantity's mean since the last line."""
+        total, count = self.means.get(quantity, (0.0, 0.0))
+        self.means[quantity] = [total + value, count + over]
+
+    def mean(self, quantity: str) -> float | None:
+        """The quantity's mean since the last line; None where there is none yet."""
+        total, count = self.means.get(quantity, (0.0, 0.0))
+        return total / count if count else None
 
 
 @dataclass

@@ -21,15 +21,17 @@ def joint_backward(
     weigh: Weighting,
     accelerator: Accelerator,
     parts: int = 1,
-) -> Tensor:
-    """Accumulate the gradient of sum_t weight_t * loss_t over the step's rows; returns the task losses (T,).
+) -> tuple[Tensor, Tensor]:
+    """Accumulate the gradient of sum_t weight_t * loss_t over the step's rows; returns the losses and weights (T,).
 
     Rows are cut into `parts` and over processes; each piece counts by its share of the task's rows, so the gradient is
     that of the whole batch. A task without rows in this step has loss 0 and no gradient. Where a loss is not finite the
-    rest of the step is left out: neither gradients nor the weighting's state take it in.
+    rest of the step is left out: neither gradients nor the weighting's state take it in. The weights returned are the
+    last part's.
     """
     names = list(rows)
-    losses = torch.zeros(len(names))
+    losses, weights = torch.zeros(len(names)), torch.ones(len(names))
+    model.gradient_squares.clear()
     pieces = parts * accelerator.num_processes
     for part in range(parts):
         piece = part * accelerator.num_processes + accelerator.process_index
@@ -45,15 +47,34 @@ def joint_backward(
         losses[index] += full[index] * share
         if not torch.isfinite(full).all():
             break
-        weights = weigh(full)[index]
-        accelerator.backward((weights.to(values) * share.to(values) * values).sum())
+        weights = weigh(full)
+        accelerator.backward((weights[index].to(values) * share.to(values) * values).sum())
     if accelerator.num_processes > 1:
         losses = accelerator.reduce(losses.to(accelerator.device), "sum").cpu()
         for parameter in model.trainable().values():
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
             parameter.grad = accelerator.reduce(parameter.grad, "sum")
-    return losses
+    return losses, weights
+
+
+def gradient_norms(model: CoLearner, accelerator: Accelerator) -> dict[str, float]:
+    """The norms of the step's gradient before clipping, by quantity and name.
+
+    gradient_norm/<owner>        on the adapter's parameters of that owner: the shared part, or a task's private one
+    vector_gradient_norm/<task>  on the text vectors, of that task's weighted loss alone: what it asks of the encoder
+    """
+    norms = {
+        f"gradient_norm/{owner}": torch.nn.utils.get_total_norm([p.grad for p in of.values() if p.grad is not None])
+        for owner, of in model.encoder.parameters_by_owner().items()
+    }
+    squares = model.gradient_squares
+    norms |= {f"vector_gradient_norm/{task}": squares[task].sqrt() for task in model.tasks if task in squares}
+    if not norms:
+        return {}
+    scale = 1.0 if accelerator.scaler is None else accelerator.scaler.get_scale()
+    values = torch.stack([norm.float() for norm in norms.values()]) / scale
+    return dict(zip(norms, values.tolist(), strict=True))  # one transfer from a GPU
 
 
 def clip_gradient(parameters: list[nn.Parameter], most: float | None, accelerator: Accelerator) -> bool:

@@ -3,7 +3,6 @@
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -28,9 +27,10 @@ from peftrec.resume import Checkpoints
 from peftrec.runs import save_run
 from peftrec.signals import Interrupted, StopSignals
 from peftrec.state import Progress, TrainingState
-from peftrec.step import clip_gradient, find_culprits, joint_backward
+from peftrec.step import clip_gradient, find_culprits, gradient_norms, joint_backward
 from peftrec.stopping import BestEpoch
 from peftrec.tasks import load_data
+from peftrec.watch import Watch
 from peftrec.weighting import make_weighting
 
 
@@ -128,31 +128,34 @@ def fit(setup: Setup, checkpoints: Checkpoints | None = None) -> Progress:
     stopper = BestEpoch(setup.recipe)
     first = {name: rows.take(streams[name].step(0)) for name, rows in tasks.items()}
     note(plan_memory(model, first, config))
-    at = Progress(losses=[0.0] * len(tasks))
+    at = Progress()
     state = TrainingState(model, optimizer, weigh, stopper, at, accelerator.scaler)
     if checkpoints:
         checkpoints.restore(state)
+    watch = Watch(model, config, at, total, steps_per_epoch)
     began = time.monotonic() - at.seconds
     rows_in_all = sum(s.rows_until(total) for s in streams.values())
     with StopSignals() as signals, bar(rows_in_all, "training", "examples", at.examples) as shown:
         while at.step < total and not stopper.exhausted:
+            watch.begin()
             model.train()
             # Dropout is a function of (seed, step) alone, so a resumed run repeats it.
             torch.manual_seed(config.seed * 1_000_003 + at.step)
             rows = {name: stream.step(at.step) for name, stream in streams.items()}
             set_learning_rates(optimizer, lr_factor(config, at.step, total))
-            losses = joint_backward(model, tasks, rows, weigh, accelerator, config.accumulate)
+            losses, weights = joint_backward(model, tasks, rows, weigh, accelerator, config.accumulate)
+            norms = gradient_norms(model, accelerator)
             finite = bool(torch.isfinite(losses).all()) and clip_gradient(parameters, config.clip, accelerator)
             if finite:
                 optimizer.step()
-                at.losses = [sum(pair) for pair in zip(at.losses, losses.tolist(), strict=True)]
-                at.counted += 1
             else:
                 found = f"step {at.step + 1}: {find_culprits(model, tasks, rows)} is not a finite number"
                 if config.non_finite == "stop":
                     raise UserError(f"{found}; lower train.lr, or leave such steps out with train.non_finite: skip")
                 note(f"{found}: the step is left out")
-            if not finite or optimizer.step_was_skipped:
+            if finite and not optimizer.step_was_skipped:
+                watch.saw(rows, losses, weights, norms)
+            else:
                 optimizer.zero_grad()  # what follows must not see such gradients
                 at.skipped += 1
             model.encoder.after_step(at.step, total)
@@ -161,15 +164,13 @@ def fit(setup: Setup, checkpoints: Checkpoints | None = None) -> Progress:
             count = sum(len(r) for r in rows.values())
             at.examples += count
             shown.update(count)
-            shown.set_postfix_str(" ".join(f"{n} {v:.4f}" for n, v in zip(tasks, at.mean_losses(), strict=True)))
-            if at.step % steps_per_epoch == 0 or at.step == total:
-                line: dict[str, Any] = {"step": at.step, "epoch": at.step / steps_per_epoch, "examples": at.examples}
-                line["train_loss"] = dict(zip(tasks, at.mean_losses(), strict=True))
-                line["valid"] = validate(setup)
-                at.history.append(line)
-                at.losses, at.counted = [0.0] * len(tasks), 0
-                if model.encoder.settled:
-                    stopper.see(line["valid"], trainable)
+            shown.set_postfix_str(watch.end(count))
+            if watch.due:
+                line = watch.line()
+                if watch.epoch_ends:
+                    line["valid"] = validate(setup)
+                    if model.encoder.settled:
+                        stopper.see(line["valid"], trainable)
             at.seconds = time.monotonic() - began
             interrupted = signals.received is not None
             last = at.step == total or stopper.exhausted

@@ -15,7 +15,7 @@ ORDER = [
     "data metrics intervals losses heads",
     "backbone cache adapters families probe",
     "tasks weighting optim stopping",
-    "model memory checkpoint step origin state costs resume runs outcomes",
+    "model memory checkpoint step origin state costs resume runs watch outcomes",
     "priors evaluation display comparison",
     "training preflight predictor output cli __main__",
 ]

@@ -90,7 +90,7 @@ def test_early_stopping_puts_the_best_epochs_weights_back(shop):
     config = {"epochs": 8, "lr": 0.02, "head_lr": 0.02, "schedule": "constant", "warmup": 0.0}
     recipe = shop_recipe(shop, train={**config, "early_stopping": {"patience": 1, "metric": "interest.log_loss"}})
     setup, history, _ = trained(recipe)
-    losses = [line["valid"]["interest"]["log_loss"] for line in history]
+    losses = [line["valid"]["interest"]["log_loss"] for line in history if "valid" in line]
     assert len(losses) < 8
     assert losses[-1] > min(losses)
     assert validate(setup)["interest"]["log_loss"] == pytest.approx(min(losses), abs=1e-6)

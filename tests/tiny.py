@@ -1,6 +1,8 @@
 """A tiny random BERT on disk and a little data in its words: whole trainings in a second, for tests of the loop."""
 
+import json
 import threading
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -68,3 +70,19 @@ def train_tiny(folder: Path, run: Path) -> None:
     tqdm.set_lock(threading.RLock())  # its own is a semaphore of the system, which a killed process leaves behind
     recipe = tiny_recipe(folder, train={"epochs": 24, "checkpoint": {"every": "1 step"}})
     train(recipe, run, resume=(run.parent / f".{run.name}.partial").exists())
+
+
+def trained_files(run: Path) -> dict:
+    """Every file of a run that does not tell the time, and what metrics.jsonl holds beside speed and memory."""
+    files = {
+        file.relative_to(run).as_posix(): file.read_bytes()
+        for file in sorted(run.rglob("*"))
+        if file.is_file() and file.name not in ("report.json", "manifest.json")
+    }
+    return files | {"metrics.jsonl": repeatable(map(json.loads, files["metrics.jsonl"].splitlines()))}
+
+
+def repeatable(lines: Iterable[dict]) -> list[dict]:
+    """Lines of metrics.jsonl without what differs when a training is repeated."""
+    measured = ("examples_per_second", "memory_mb")
+    return [{key: value for key, value in line.items() if key not in measured} for line in lines]

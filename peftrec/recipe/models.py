@@ -209,6 +209,9 @@ class TrainConfig(_Strict):
     non_finite: Literal["stop", "skip"] = Field(
         "stop", description="a loss or gradient that is NaN or infinite: stop, or leave the step out and count it"
     )
+    log_every: int | None = Field(
+        None, ge=1, description="steps between two lines of metrics.jsonl; default: a hundredth of the training's"
+    )
     seed: int = Field(0, ge=0)
 
 
