@@ -76,7 +76,7 @@ def table(result: dict[str, Any]) -> str:
         "# Every method on the same three tasks",
         "",
         f"`python benchmarks/methods.py --epochs {result['epochs']} --batch-size {result['batch_size']}`: MovieLens,"
-        f", MiniLM in nf4 ({result['environment']['cpu']}, {result['environment']['cpu_cores']} cores), one seed, equal"
+        f" MiniLM in nf4 ({result['environment']['cpu']}, {result['environment']['cpu_cores']} cores), one seed, equal"
         " epochs, test split touched once. One seed says little about small differences: the intervals are over users.",
         "",
         "| method | trainable parameters | adapter bytes a task | interest AUC (95 %) | query AUC | time MAE |"
