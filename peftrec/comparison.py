@@ -8,10 +8,11 @@ import pyarrow.parquet as pq
 
 from peftrec.checkpoint import read_report
 from peftrec.intervals import interval, p_value, paired_values
-from peftrec.metrics import METRICS, RANKING, Metric
+from peftrec.metrics import CHOICE, METRICS, RANKING, Metric
 from peftrec.outcomes import Outcome, read_outcome
 from peftrec.recipe import SplitConfig, UserError
 from peftrec.runs import read_recipe
+from peftrec.tasks import loss_of
 
 COSTS = ("train_seconds", "examples_per_second", "peak_memory_mb", "backbone_mb", "trainable_parameters")
 
@@ -74,12 +75,14 @@ def _differences(
         )
     if own.rank is not None and _catalogue(run) != _catalogue(first):
         raise UserError(f"{run} cannot be compared with {first}: their catalogues hold different items")
+    # A task that is measured by ranks alone has log-probabilities for predictions.
+    measures = CHOICE if loss_of(read_recipe(run).tasks[task]) == "softmax" else METRICS
     found = {}
     for name in metrics:
         if name in RANKING and own.rank is not None and base.rank is not None and own.ranked is not None:
             found[name] = difference(RANKING[name], own.rank, base.rank, own.rank, own.ranked, resamples)
-        elif name in METRICS:
-            found[name] = difference(METRICS[name], own.prediction, base.prediction, own.label, own.group, resamples)
+        elif name in measures:
+            found[name] = difference(measures[name], own.prediction, base.prediction, own.label, own.group, resamples)
     return found
 
 

@@ -2,7 +2,7 @@
 
 A task's report is plain data without NaN, ready for JSON:
 
-    n           rows evaluated (`ranked`: users whose catalogue was ranked, when it was)
+    n           rows evaluated (`ranked`: for how many rows the catalogue was ranked, when it was)
     metrics     {metric: value}; null where the metric has no value, and then
     undefined   {metric: what it needs}
     intervals   {metric: [low, high]}: 95 %, clustered by user or query; null without one
@@ -12,15 +12,16 @@ A task's report is plain data without NaN, ready for JSON:
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal
 
 import numpy as np
+from scipy.special import logsumexp
 
 from peftrec.data.examples import Dataset, Examples
 from peftrec.intervals import bootstrap, paired
-from peftrec.metrics import METRICS, RANKING, Metric
+from peftrec.metrics import CHOICE, METRICS, RANKING, Metric
+from peftrec.model import Scorer
 from peftrec.outcomes import Outcome, make_outcome
 from peftrec.priors import PRIORS, RANKING_PRIORS
 from peftrec.progress import track_rows
@@ -29,16 +30,11 @@ from peftrec.runs import load_run, read_recipe
 from peftrec.tasks import find_kind, load_data, loss_of
 
 Report = dict[str, Any]
+PARTS = ("metrics", "intervals", "priors", "gains", "undefined")
+Ranking = Literal["none", "users", "rows"]  # for whom the catalogue is ranked
 
-RANKED_ROWS = 1 << 20  # (user, item) rows scored in one call: large, because each call may encode the catalogue again
-
-
-class Scorer(Protocol):
-    """Anything that predicts: a trained model, a loaded run, a baseline."""
-
-    def predict(self, task: str, examples: Examples) -> np.ndarray:
-        """Predictions of the rows: class probabilities (N, C), a probability (N,), or a number (N,)."""
-        ...
+RANKED_PAIRS = 1 << 20  # (row, item) pairs scored in one call: large, because each call may encode the catalogue again
+MOST_PAIRS = 1 << 33  # and in all: beyond it, every so many rows are ranked
 
 
 def evaluate(
@@ -68,8 +64,9 @@ def evaluate(
             split,
             metrics=kind.metrics[loss],
             priors=kind.priors if priors else (),
+            ranking=_ranking(config, ranking),
+            ranking_priors=kind.ranking if priors else (),
             resamples=resamples,
-            ranking=ranking and ranks_catalogue(config),
             outcomes=outcomes,
         )
     return {"tasks": reports}
@@ -82,7 +79,7 @@ def text_rows(
     rows = {}
     for task, config in tasks.items():
         parts = [dataset.tasks[task].split(split).text_rows() for split in splits]
-        if ranking and ranks_catalogue(config):
+        if _ranking(config, ranking) != "none":
             parts.append(dataset.item_rows.astype(np.int64))
         rows[task] = np.unique(np.concatenate(parts))
     return rows
@@ -102,9 +99,13 @@ def evaluate_run(run: Path, split: str, cache: bool = True) -> Report:
     return evaluate(model, dataset, recipe.tasks, split, ranking=ranking)
 
 
-def ranks_catalogue(task: TaskConfig) -> bool:
-    """Whether the whole catalogue is ranked for the task: the targets are liked items."""
-    return find_kind(task.kind).ranks and loss_of(task) == "bce"
+def _ranking(task: TaskConfig, asked: bool) -> Ranking:
+    """Whom the whole catalogue is ranked for: all rows where the task has no other measure; each user's last liked item
+    where `asked` and the labels say who liked what; else nobody."""
+    kind, loss = find_kind(task.kind), loss_of(task)
+    if not kind.ranking or loss not in ("bce", "softmax"):
+        return "none"
+    return "rows" if not kind.metrics[loss] else "users" if asked else "none"
 
 
 def evaluate_task(
@@ -115,77 +116,92 @@ def evaluate_task(
     *,
     metrics: Sequence[str],
     priors: Sequence[str],
+    ranking: Ranking = "none",
+    ranking_priors: Sequence[str] = (),
     resamples: int = 500,
-    ranking: bool = False,
     outcomes: dict[str, Outcome] | None = None,
 ) -> Report:
-    """The report of one task on one split, with metrics and priors by name; see `evaluate`."""
+    """The report of one task on one split, with metrics and priors by name; see `evaluate` and `rank_catalogue`."""
     examples = dataset.tasks[task].split(split)
     if len(examples) == 0:
         raise UserError(f"task {task!r}: the {split} split has no rows to evaluate; see data.split.{split}")
-    prediction = _finite(scorer.predict(task, examples), task)
-    trivial = {name: PRIORS[name](dataset, task, examples) for name in priors}
-    columns = {name: METRICS[name] for name in metrics}
-    report = _measure(columns, prediction, trivial, examples.label, examples.group, resamples)
-    report = {"n": len(examples), **report}
-    rank = users = None
-    if ranking and examples.label.any():
-        ranks, users = rank_catalogue(scorer, dataset, task, examples, tuple(RANKING_PRIORS) if priors else ())
-        rank = ranks.pop("model")
-        report["ranked"] = len(users)
-        _merge(report, _measure(RANKING, rank, ranks, np.ones(len(users)), users, resamples))
-    if outcomes is not None:
-        outcomes[task] = make_outcome(dataset, examples, prediction, rank, users)
+    report: Report = {"n": len(examples), **{part: {} for part in PARTS}}
+    outcome: Outcome | None = None
+    if metrics:
+        prediction = _finite(scorer.predict(task, examples), task)
+        trivial = {name: PRIORS[name](dataset, task, examples) for name in priors}
+        columns = {name: METRICS[name] for name in metrics}
+        _merge(report, _measure(columns, prediction, trivial, examples.label, examples.group, resamples))
+        outcome = make_outcome(dataset, examples, prediction)
+    if ranking != "none" and examples.label.any():
+        most = MOST_PAIRS // len(dataset.item_rows)
+        targets = last_liked(examples) if ranking == "users" else thinned(examples, most)
+        found = rank_catalogue(scorer, dataset, task, targets, ranking_priors)
+        report["ranked"] = len(targets)
+        rank, log_probability = found["model"].T
+        for measures, column in ((RANKING, 0), (CHOICE, 1))[: 1 if metrics else 2]:
+            known = {name: standing[:, column] for name, standing in found.items()}
+            own = known.pop("model")
+            _merge(report, _measure(measures, own, known, targets.label, targets.group, resamples))
+        outcome = (outcome or make_outcome(dataset, targets, log_probability)).with_ranks(dataset, targets, rank)
+    if outcomes is not None and outcome is not None:
+        outcomes[task] = outcome
     return report
 
 
-def rank_catalogue(
-    scorer: Scorer, dataset: Dataset, task: str, examples: Examples, priors: Sequence[str] = ()
-) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Rank of each user's last liked item among the whole catalogue, from 1, ties counting half.
-
-    The target is the user's last example with label 1, seen from its own history and features. Candidates are all items
-    except those of the user's events strictly before it; the target itself always stays. Returns {"model" and each
-    prior: float64 (U,)} and the users int64 (U,).
-    """
+def last_liked(examples: Examples) -> Examples:
+    """Each user's last example with label 1."""
     liked = np.flatnonzero(examples.label == 1)
     liked = liked[np.lexsort((examples.time[liked], examples.group[liked]))]
     last = np.append(examples.group[liked][1:] != examples.group[liked][:-1], True)
-    targets = examples.take(liked[last])
-    predict: dict[str, Callable[[Examples], np.ndarray]] = {
-        "model": lambda rows: _finite(scorer.predict(task, rows), task)
-    }
+    return examples.take(liked[last])
+
+
+def thinned(examples: Examples, most: int) -> Examples:
+    """The examples, or where there are more than `most` every so many of them."""
+    return examples if len(examples) <= most else examples.take(np.arange(max(1, most)) * len(examples) // max(1, most))
+
+
+def rank_catalogue(
+    scorer: Scorer, dataset: Dataset, task: str, targets: Examples, priors: Sequence[str] = ()
+) -> dict[str, np.ndarray]:
+    """Where each row's own item stands in the whole catalogue, from the row's own history, features and time.
+
+    Candidates are all items except those of the user's events strictly before the row; the item itself always stays.
+    Returns {"model" and each prior: float64 (N, 2)}: the rank, from 1, ties counting half, and the log-probability that
+    the softmax of the scores gives the item.
+    """
+    score = scorer.ranker(task, dataset.item_rows)
+    predict: dict[str, Callable[[Examples], np.ndarray]] = {"model": lambda rows: _finite(score(rows), task)}
     for name in priors:
         predict[name] = lambda rows, prior=RANKING_PRIORS[name]: prior(dataset, task, rows)  # type: ignore[misc]
-    ranks: dict[str, list[np.ndarray]] = {name: [] for name in predict}
-    users = max(1, RANKED_ROWS // len(dataset.item_rows))
-    for first in range(0, len(targets), users):
-        some = targets.take(np.arange(first, min(first + users, len(targets))))
-        owner, item = _candidates(some, len(dataset.item_rows))
-        rows = some.take(owner)
-        rows = replace(rows, item=item, slots={**rows.slots, "item": dataset.item_rows[item]})
-        for name, score in predict.items():
-            ranks[name].append(_ranks(score(rows), owner, item == some.item[owner]))
-    return {name: np.concatenate(parts) for name, parts in ranks.items()}, targets.group
+    found: dict[str, list[np.ndarray]] = {name: [] for name in predict}
+    at_once = max(1, RANKED_PAIRS // len(dataset.item_rows))
+    for first in range(0, len(targets), at_once):
+        some = targets.take(np.arange(first, min(first + at_once, len(targets))))
+        candidates = _candidates(some, len(dataset.item_rows))
+        for name, scores in predict.items():
+            found[name].append(_standing(scores(some), some.item, candidates))
+    return {name: np.concatenate(parts) for name, parts in found.items()}
 
 
-def _candidates(targets: Examples, items: int) -> tuple[np.ndarray, np.ndarray]:
-    """(row of the target, item) of every candidate, both int64, ordered by target."""
+def _candidates(targets: Examples, items: int) -> np.ndarray:
+    """Which items each row may be answered with, bool (N, I)."""
     log, stop = targets.log, targets.stop
     assert log is not None and stop is not None
     allowed = np.ones((len(targets), items), bool)
     for row, (user, end) in enumerate(zip(targets.group, stop, strict=True)):
         allowed[row, log.items[log.user_start[user] : end]] = False
     allowed[np.arange(len(targets)), targets.item] = True
-    owner, item = np.nonzero(allowed)
-    return owner, item
+    return allowed
 
 
-def _ranks(score: np.ndarray, owner: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Mid-rank of each owner's target row among the owner's rows; owners are ascending."""
-    own = score[target][owner]
-    better, tied = np.bincount(owner, score > own), np.bincount(owner, score == own)
-    return 1 + better + (tied - 1) / 2
+def _standing(scores: np.ndarray, item: np.ndarray, candidates: np.ndarray) -> np.ndarray:
+    """Mid-rank and log-probability (N, 2) of each row's item among its candidates, by scores (N, I)."""
+    scores = np.where(candidates, scores.astype(np.float64), -np.inf)
+    own = scores[np.arange(len(scores)), item][:, None]
+    better, tied = (scores > own).sum(1), (scores == own).sum(1)
+    return np.stack([1 + better + (tied - 1) / 2, (own - logsumexp(scores, axis=1, keepdims=True))[:, 0]], 1)
 
 
 def _measure(

@@ -153,3 +153,75 @@ class HistoryHead(Head):
             return table.flatten()[item[:, None] * len(x) + past]
         columns = [(asked[item] * x[past[:, h]]).sum(-1) for h in range(past.shape[1])]
         return torch.stack(columns, 1) if columns else x.new_zeros(past.shape)
+
+
+class RetrievalHead(Head):
+    """The user's history against any item, as one dot product: a catalogue is ranked by one matrix product.
+
+    score = user . item + bias(item text) + weight * log1p(earlier choices of the item). It starts as the last term with
+    weight 1, which is popularity as it stood; the rest learns what a history adds. A user is several readings of the
+    history, each an attention over it by content, feedback and recency, none of which knows the item (unlike DIN).
+    """
+
+    def __init__(self, shape: HeadShape, hidden: int = 64, readings: int = 4) -> None:
+        super().__init__()
+        self.norm = input_norm(shape.width)
+        self.item = nn.Linear(shape.width, hidden)
+        self.past = nn.Linear(shape.width, hidden)
+        self.attend = nn.Linear(shape.width, readings)
+        self.liked = nn.Parameter(torch.zeros(readings))
+        self.fade = nn.Parameter(torch.linspace(0, 1.5, readings))  # from the whole past alike to mostly the newest
+        self.feedback = nn.Parameter(torch.zeros(readings, hidden))  # of a past all liked
+        self.user = nn.Sequential(
+            nn.Linear(readings * hidden + 1, 2 * hidden),
+            nn.GELU(),
+            nn.Dropout(shape.dropout),
+            nn.Linear(2 * hidden, hidden),
+        )
+        self.bias = nn.Linear(shape.width, 1, bias=False)
+        self.popularity = nn.Parameter(torch.tensor(1.0))
+        nn.init.zeros_(self.bias.weight)
+
+    def users(self, batch: HeadInput) -> Tensor:
+        """What each example's history asks for (N, q)."""
+        assert batch.history is not None and batch.feedback is not None
+        present, past = batch.history >= 0, batch.history.clamp(min=0)  # (N, H), newest last
+        vectors = self.norm(batch.vectors)
+        x, content = self.past(vectors), self.attend(vectors)  # (U, q), (U, R)
+        back = torch.arange(past.shape[1], 0, -1, device=past.device, dtype=x.dtype).log()  # places back, (H,)
+        read = []
+        for reading in range(len(self.fade)):
+            score = content[:, reading][past] + self.liked[reading] * batch.feedback - self.fade[reading] * back
+            weight = score.masked_fill(~present, -1e4).softmax(-1) * present  # all zero without a history
+            summed = F.embedding_bag(past, x, per_sample_weights=weight, mode="sum") if past.shape[1] else None
+            if summed is None:
+                summed = x.new_zeros(len(past), x.shape[1])
+            read.append(summed + (weight * batch.feedback).sum(1, keepdim=True) * self.feedback[reading])
+        return self.user(torch.cat([*read, present.sum(1, keepdim=True).to(x.dtype).log1p()], -1))
+
+    def items(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
+        """What each text offers (U, q), and its bias (U,)."""
+        vectors = self.norm(vectors)
+        return self.item(vectors), self.bias(vectors)[:, 0]
+
+    def forward(self, batch: HeadInput) -> Tensor:
+        """Scores (N, 1 + C): the example's own item, then the candidates; -inf for a candidate that is its own item, or
+        in its history. Without candidates (N, 1)."""
+        assert batch.popularity is not None
+        users, own = self.users(batch), batch.slots["item"]
+        offered, bias = self.items(batch.vectors)
+        scores = ((users * offered[own]).sum(-1) + bias[own])[:, None]
+        if batch.candidates is not None:
+            others = users @ offered[batch.candidates].T + bias[batch.candidates]
+            scores = torch.cat([scores, others.masked_fill(self._known(batch), float("-inf"))], 1)
+        return scores + self.popularity * batch.popularity
+
+    def _known(self, batch: HeadInput) -> Tensor:
+        """Which candidates are the example's own item, or in its history, bool (N, C)."""
+        assert batch.candidates is not None and batch.history is not None
+        count = len(batch.candidates)
+        column = torch.full((len(batch.vectors) + 1,), count, device=batch.candidates.device)  # count: no candidate
+        column[batch.candidates] = torch.arange(count, device=column.device)
+        past = column[batch.history]  # an absent place, -1, finds the last entry
+        known = torch.zeros(len(past), count + 1, dtype=torch.bool, device=column.device).scatter_(1, past, True)
+        return known[:, :count] | (batch.candidates == batch.slots["item"][:, None])

@@ -184,6 +184,11 @@ def reciprocal_rank(rank: np.ndarray, label: np.ndarray, group: np.ndarray) -> S
     return _mean((rank <= CUT) / rank)
 
 
+def choice_loss(log_probability: np.ndarray, label: np.ndarray, group: np.ndarray) -> Statistic:
+    """Mean of -log(probability of the target among the whole catalogue), in nats."""
+    return _mean(-log_probability)
+
+
 _BOTH = "needs rows of at least two classes"
 
 METRICS = {
@@ -205,6 +210,9 @@ RANKING = {
     "ndcg@10": Metric(rank_ndcg, higher=True),
     "mrr@10": Metric(reciprocal_rank, higher=True),
 }
+
+# Of the log-probability of one target in the full catalogue, given in the place of the prediction.
+CHOICE = {"log_loss": Metric(choice_loss, higher=False)}
 
 
 def metric(name: str, **options: Any) -> Any:

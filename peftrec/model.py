@@ -1,6 +1,8 @@
 """The co-learner: one adapted encoder, a head a task, and the step that encodes every unique text once."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -13,7 +15,7 @@ from peftrec.backbone import Backbone
 from peftrec.data.examples import Dataset, Examples
 from peftrec.data.planner import UniqueRows, Work
 from peftrec.data.texts import TextTable
-from peftrec.heads import Head, HeadShape
+from peftrec.heads import Head, HeadShape, RetrievalHead
 from peftrec.losses import LOSSES, to_prediction
 from peftrec.recipe import AdapterConfig, Recipe
 from peftrec.tasks import find_kind, loss_of
@@ -21,7 +23,33 @@ from peftrec.tasks import find_kind, loss_of
 PREDICT_ROWS = 16_384  # examples a head scores at once outside training
 
 
-class CoLearner(nn.Module):
+def with_every_item(examples: Examples, item_rows: np.ndarray) -> Examples:
+    """Each example once with every item in place of its own, (N * I,); `item_rows` (I,) are the items' text rows."""
+    item = np.tile(np.arange(len(item_rows)), len(examples))
+    pairs = examples.take(np.repeat(np.arange(len(examples)), len(item_rows)))
+    return replace(pairs, item=item, slots={**pairs.slots, "item": item_rows[item]})
+
+
+class Scorer:
+    """Anything that predicts: a trained model, or a baseline."""
+
+    def predict(self, task: str, examples: Examples) -> np.ndarray:
+        """Predictions of the rows: class probabilities (N, C), a probability (N,), or a number (N,)."""
+        raise NotImplementedError
+
+    def ranker(self, task: str, item_rows: np.ndarray) -> Callable[[Examples], np.ndarray]:
+        """A function from examples to the scores (N, I) of every item in place of their own; `item_rows` (I,) are the
+        items' text rows."""
+
+        def scores(examples: Examples) -> np.ndarray:
+            found = self.predict(task, with_every_item(examples, item_rows))
+            by_class = found if found.ndim == 1 else found @ np.arange(found.shape[1])  # the expected grade
+            return by_class.reshape(len(examples), -1)
+
+        return scores
+
+
+class CoLearner(nn.Module, Scorer):
     """Encoder and heads of all tasks. `losses` gives the step's task losses, `predict` one task's predictions."""
 
     def __init__(self, encoder: AdaptedEncoder, heads: dict[str, Head], losses: dict[str, str]) -> None:
@@ -91,13 +119,59 @@ class CoLearner(nn.Module):
     @torch.inference_mode()
     def predict(self, task: str, examples: Examples) -> np.ndarray:
         """Predictions as `losses.to_prediction` defines them, float32, dropout off. Every text is encoded once."""
+        with self._evaluating():
+            rows = examples.text_rows()
+            vectors = self.encoder.encode(rows, task)
+            done = [self._predict_chunk(task, chunk, rows, vectors) for chunk in _chunks(examples)]
+        return np.concatenate(done) if done else np.zeros(0, np.float32)
+
+    def ranker(self, task: str, item_rows: np.ndarray) -> Callable[[Examples], np.ndarray]:
+        """As `Scorer.ranker`; for a retrieval head the items are encoded now, and the scores are one matrix product."""
+        head = self.head(task)
+        if not isinstance(head, RetrievalHead):
+            return super().ranker(task, item_rows)
+        offered, bias = self.offered(task, item_rows)
+
+        @torch.inference_mode()
+        def scores(examples: Examples) -> np.ndarray:
+            assert examples.catalogue is not None
+            found = torch.addmm(bias, self.asked(task, examples), offered.T).float().cpu()
+            popularity = torch.from_numpy(examples.catalogue.popularity(examples.time))
+            return found.add_(popularity, alpha=float(head.popularity)).numpy()
+
+        return scores
+
+    @torch.inference_mode()
+    def offered(self, task: str, item_rows: np.ndarray) -> tuple[Tensor, Tensor]:
+        """A retrieval task's vectors (I, q) and biases (I,) of items, by their text rows (I,)."""
+        rows, place = np.unique(item_rows, return_inverse=True)
+        with self._evaluating():
+            vectors, bias = self._retrieval_head(task).items(self.encoder.encode(rows, task))
+        index = torch.from_numpy(place).to(vectors.device)
+        return vectors[index], bias[index]
+
+    @torch.inference_mode()
+    def asked(self, task: str, examples: Examples) -> Tensor:
+        """A retrieval task's vectors (N, q) of what the examples' histories ask for."""
+        unique = UniqueRows({task: examples}, len(self.encoder.texts))
+        with self._evaluating():
+            vectors = self.encoder.encode(unique.rows, task)
+            return self._retrieval_head(task).users(unique.head_input(task, examples, vectors))
+
+    def _retrieval_head(self, task: str) -> RetrievalHead:
+        head = self.head(task)
+        assert isinstance(head, RetrievalHead)
+        return head
+
+    @contextmanager
+    def _evaluating(self) -> Iterator[None]:
+        """Dropout off inside the block."""
         training = self.training
         self.eval()
-        rows = examples.text_rows()
-        vectors = self.encoder.encode(rows, task)
-        done = [self._predict_chunk(task, chunk, rows, vectors) for chunk in _chunks(examples)]
-        self.train(training)
-        return np.concatenate(done) if done else np.zeros(0, np.float32)
+        try:
+            yield
+        finally:
+            self.train(training)
 
     def _predict_chunk(self, task: str, chunk: Examples, rows: np.ndarray, vectors: Tensor) -> np.ndarray:
         unique = UniqueRows({task: chunk}, len(self.encoder.texts))

@@ -23,7 +23,8 @@ class Outcome:
     item        text (N,): the item's id, '' without one
     time        float64 (N,): seconds since 1970, NaN without one
     label       (N,), as in `Examples`
-    prediction  float32 (N,) or (N, C), as a model predicts
+    prediction  float32 (N,) or (N, C), as a model predicts; the log-probability of the row's item for tasks that are
+                measured by ranks alone
     ranked, rank  text (U,) and float64 (U,): users and the ranks of their targets from 1; None without a ranking
     """
 
@@ -40,20 +41,17 @@ class Outcome:
         names = ("group", "item", "time", "label")
         return all(np.array_equal(getattr(self, n), getattr(other, n), equal_nan=n == "time") for n in names)
 
+    def with_ranks(self, dataset: Dataset, targets: Examples, rank: np.ndarray) -> "Outcome":
+        """The same with the targets' users and their ranks (U,), from `evaluation.rank_catalogue`."""
+        return replace(self, ranked=np.array(dataset.user_ids, dtype=object)[targets.group], rank=rank)
 
-def make_outcome(
-    dataset: Dataset,
-    examples: Examples,
-    prediction: np.ndarray,
-    rank: np.ndarray | None = None,
-    users: np.ndarray | None = None,
-) -> Outcome:
-    """The examples' rows by their ids, with predictions; `rank` and `users` (U,) from `evaluation.rank_catalogue`."""
+
+def make_outcome(dataset: Dataset, examples: Examples, prediction: np.ndarray) -> Outcome:
+    """The examples' rows by their ids, with predictions."""
     items = np.array([*dataset.item_ids, ""], dtype=object)  # item -1 is the last
     names = np.array(dataset.user_ids, dtype=object)
     group = names[examples.group] if examples.log is not None else examples.group.astype(str).astype(object)
-    ranked = None if users is None else names[users]
-    return Outcome(group, items[examples.item], examples.time, examples.label, prediction, ranked, rank)
+    return Outcome(group, items[examples.item], examples.time, examples.label, prediction)
 
 
 def write_outcomes(folder: Path, outcomes: dict[str, Outcome]) -> None:

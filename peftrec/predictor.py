@@ -11,6 +11,7 @@ A row is a plain dict. What it holds depends on the task's slots:
     time                  for tasks with time features: seconds since 1970 or an ISO date
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -49,6 +50,7 @@ class Predictor:
         self.model, self.texts = run.model, run.model.encoder.texts
         self._item = {name: number for number, name in enumerate(run.item_ids)}
         self._user = {name: number for number, name in enumerate(run.user_ids)}
+        self._rankers: dict[str, Callable[[Examples], np.ndarray]] = {}
 
     @classmethod
     def load(cls, run: str | Path, backbone: str | None = None, cache: bool = True) -> "Predictor":
@@ -69,9 +71,10 @@ class Predictor:
     def predict(self, task: str, rows: list[Row]) -> list[Row]:
         """One prediction a row, in order.
 
-        interest: {"score"} (a probability for bce); match-query: {"score", "grade", "probabilities"}, score being the
-        expected grade number; classification: {"label", "probabilities"}; next-gap: {"value", "seconds"}; regression:
-        {"value"}. Raises UserError naming the row (from 1), the key and the rule.
+        interest: {"score"} (a probability for bce); next-item: {"score"}, which only orders items; match-query:
+        {"score", "grade", "probabilities"}, score being the expected grade number; classification: {"label",
+        "probabilities"}; next-gap: {"value", "seconds"}; regression: {"value"}. Raises UserError naming the row (from
+        1), the key and the rule.
         """
         self._known(task)
         if not rows:
@@ -104,31 +107,30 @@ class Predictor:
         if described["features"] == GAP_FEATURES:
             row["time"] = datetime.now(UTC).timestamp()
         one = self._examples(task, [row])
-        candidates = np.arange(len(self.run.item_ids))
+        self.model.encoder.update({task: one.text_rows()})
+        scores = self._ranker(task)(one)[0]
         if one.log is not None:
-            candidates = np.setdiff1d(candidates, one.log.items)
-        many = one.take(np.zeros(len(candidates), np.int64))
-        many = replace(many, item=candidates, slots={**many.slots, "item": self.run.item_rows[candidates]})
-        self.model.encoder.update({task: many.text_rows()})
-        scores = self._scores(task, self.model.predict(task, many))
-        best = np.argsort(-scores, kind="stable")[:k]
+            scores[one.log.items[one.log.items >= 0]] = -np.inf
         return [
             {
-                "item": self.run.item_ids[candidates[n]],
-                "text": self.texts.texts[self.run.item_rows[candidates[n]]],
-                "score": float(scores[n]),
+                "item": self.run.item_ids[number],
+                "text": self.texts.texts[self.run.item_rows[number]],
+                "score": float(scores[number]),
             }
-            for n in best
+            for number in _best(scores, k)
         ]
+
+    def _ranker(self, task: str) -> Callable[[Examples], np.ndarray]:
+        """What scores the whole catalogue for the task; what it needs of every item is computed at the first call."""
+        if task not in self._rankers:
+            self.model.encoder.update({task: self.run.item_rows.astype(np.int64)})
+            self._rankers[task] = self.model.ranker(task, self.run.item_rows)
+        return self._rankers[task]
 
     def _known(self, task: str) -> dict[str, Any]:
         if task not in self.run.tasks:
             raise UserError(f"no task {task!r} in this run; {nearest(task, self.tasks)}")
         return self.run.tasks[task]
-
-    def _scores(self, task: str, predicted: np.ndarray) -> np.ndarray:
-        """One number a row to rank by: the expected grade for classes, else the prediction itself."""
-        return predicted @ np.arange(predicted.shape[1]) if predicted.ndim == 2 else predicted
 
     def _result(self, task: str, predicted: np.ndarray) -> Row:
         kind, classes = self.run.recipe.tasks[task].kind, self.run.tasks[task]["classes"]
@@ -138,7 +140,7 @@ class Predictor:
             if kind == "classification":
                 return {"label": best, "probabilities": chances}
             return {"score": float(predicted @ np.arange(len(classes))), "grade": best, "probabilities": chances}
-        if loss_of(self.run.recipe.tasks[task]) == "bce":
+        if loss_of(self.run.recipe.tasks[task]) in ("bce", "softmax"):
             return {"score": float(predicted)}
         seconds = {"seconds": float(np.expm1(predicted))} if kind == "next-gap" else {}
         return {"value": float(predicted), **seconds}
@@ -174,7 +176,7 @@ class Predictor:
             item=np.array(items, np.int64),
             time=np.array(times),
         )
-        examples = replace(examples, rates=self.run.rates.get(task))
+        examples = replace(examples, rates=self.run.rates.get(task), catalogue=self.run.catalogues.get(task))
         return self._with_history(examples, pasts, described) if described["history"] else examples
 
     def _keys(self, described: dict[str, Any]) -> list[str]:
@@ -240,12 +242,14 @@ class Predictor:
     def _feedback(self, task: str, event: Row) -> float:
         """An event's feedback as training counted it; without a value: liked, or average."""
         config = self.run.recipe.tasks[task]
-        liked_or_not = config.kind == "interest" and loss_of(config) == "bce"
+        liked_or_not = loss_of(config) in ("bce", "softmax")
         if "value" not in event:
             return 1.0 if liked_or_not else 0.0
         value = event["value"]
         if isinstance(value, bool) or not isinstance(value, int | float) or not np.isfinite(value):
             raise UserError(f"'value' must be a number; found {value!r}")
+        if config.kind == "next-item" and config.threshold is None:
+            raise UserError(f"'value' is not read by task {task!r}, which has no threshold; found {value!r}")
         if liked_or_not:
             return float(value >= (config.threshold if config.threshold is not None else 1))
         centre, spread = self.run.tasks[task]["scale"]
@@ -275,6 +279,15 @@ class Predictor:
             features = next_gap_features(times, log.user_start)[stop]
         first = np.maximum(start, stop - self.run.recipe.data.history)
         return replace(examples, log=log, start=first, stop=stop, features=features)
+
+
+def _best(scores: np.ndarray, k: int) -> np.ndarray:
+    """Numbers of the k largest scores (I,), largest first, equal ones by number; those at -inf never."""
+    k = min(k, int((scores > -np.inf).sum()))
+    if k == 0:
+        return np.zeros(0, np.int64)
+    near = np.flatnonzero(scores >= -np.partition(-scores, k - 1)[k - 1])
+    return near[np.lexsort((near, -scores[near]))][:k]
 
 
 def _text(row: Row, key: str) -> str:

@@ -139,13 +139,21 @@ def tfidf(dataset: Dataset, task: str, examples: Examples) -> np.ndarray:
 
 
 def popularity(dataset: Dataset, task: str, examples: Examples) -> np.ndarray:
-    """Train rows of the example's item: scores (N,) for ranking a catalogue."""
-    return np.bincount(dataset.tasks[task].train.item, minlength=len(dataset.item_ids))[examples.item]
+    """log1p of every item's train rows: scores (N, I) for ranking the catalogue."""
+    count = np.bincount(dataset.tasks[task].train.item, minlength=len(dataset.item_ids))
+    return np.tile(np.log1p(count), (len(examples), 1))
+
+
+def popularity_so_far(dataset: Dataset, task: str, examples: Examples) -> np.ndarray:
+    """The same count of all choices before the example, (N, I): what a model with a retrieval head starts from."""
+    assert examples.catalogue is not None
+    return examples.catalogue.popularity(examples.time)
 
 
 def shuffled(dataset: Dataset, task: str, examples: Examples) -> np.ndarray:
-    """Random scores (N,) for ranking a catalogue: a hash of user and item, so that no batching changes them."""
-    mixed = examples.group.astype(np.uint64) << np.uint64(32) ^ examples.item.astype(np.uint64)
+    """Random scores (N, I) for ranking the catalogue: a hash of user and item, so that no batching changes them."""
+    items = np.arange(len(dataset.item_ids), dtype=np.uint64)
+    mixed = examples.group.astype(np.uint64)[:, None] << np.uint64(32) ^ items
     for factor in (0xBF58476D1CE4E5B9, 0x94D049BB133111EB):  # the finaliser of SplitMix64 (Steele et al. 2014)
         mixed = (mixed ^ mixed >> np.uint64(30)) * np.uint64(factor)
     return (mixed >> np.uint64(11)) / 2.0**53
@@ -165,7 +173,12 @@ PRIORS: dict[str, Prior] = {
     "tfidf": tfidf,
 }
 
-RANKING_PRIORS: dict[str, Prior] = {"random": shuffled, "popularity": popularity}
+# Scores (N, I) of the whole catalogue for each row.
+RANKING_PRIORS: dict[str, Prior] = {
+    "random": shuffled,
+    "popularity": popularity,
+    "popularity_so_far": popularity_so_far,
+}
 
 
 def _item_rate(data: TaskData, rows: Examples, seen: bool) -> np.ndarray:

@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save_file
 from peftrec.adapters.base import as_saved
 from peftrec.backbone import load_backbone
 from peftrec.checkpoint import read_json, to_json, verify_run, write_json
+from peftrec.data.catalogue import Catalogue
 from peftrec.data.examples import Dataset
 from peftrec.data.log import Log
 from peftrec.data.rates import Rates
@@ -33,11 +34,12 @@ from peftrec.recipe import Recipe, UserError, dump_recipe, make_recipe, parse_ya
 class LoadedRun:
     """A trained model and what it was trained on.
 
-    tasks      name -> {"slots", "history", "classes", "features", "scale", "base"}
+    tasks      name -> {"slots", "history", "classes", "features", "scale", "base", "catalogue"}
     item_ids   the catalogue; item i is row item_rows[i] of the model's text table
     user_ids   users of the log, in user-number order
     logs       task -> its Log, for tasks with histories
     rates      task -> how items were received, for tasks that read it
+    catalogues task -> which items were chosen when, for tasks that rank them
     """
 
     recipe: Recipe
@@ -48,6 +50,7 @@ class LoadedRun:
     user_ids: list[str]
     logs: dict[str, Log]
     rates: dict[str, Rates]
+    catalogues: dict[str, Catalogue]
 
 
 def save_run(
@@ -68,6 +71,7 @@ def save_run(
             "features": data.feature_names,
             "scale": data.scale,
             "base": None if data.train.rates is None else data.train.rates.base,
+            "catalogue": data.train.catalogue is not None,
         }
         for name, data in dataset.tasks.items()
     }
@@ -129,7 +133,12 @@ def load_run(folder: Path, backbone: str | None = None, texts: TextTable | None 
     user_ids, logs = _load_logs(folder, item_rows)
     tasks = described["tasks"]
     rates = {name: Rates(log, tasks[name]["base"]) for name, log in logs.items() if tasks[name]["base"] is not None}
-    return LoadedRun(recipe, model, tasks, catalogue["id"].to_pylist(), item_rows, user_ids, logs, rates)
+    catalogues = {
+        name: Catalogue(item_rows, log.items[log.feedback > 0], log.times[log.feedback > 0])
+        for name, log in logs.items()
+        if tasks[name].get("catalogue")
+    }
+    return LoadedRun(recipe, model, tasks, catalogue["id"].to_pylist(), item_rows, user_ids, logs, rates, catalogues)
 
 
 def _rebuild(folder: Path, recipe: Recipe, base: Any, texts: TextTable, tasks: dict[str, dict[str, Any]]) -> CoLearner:

@@ -5,14 +5,20 @@ from typing import Any
 import torch
 from torch import nn
 
-from peftrec.metrics import METRICS
-from peftrec.recipe import Recipe, UserError, nearest
+from peftrec.metrics import CHOICE, METRICS, RANKING
+from peftrec.recipe import Recipe, TaskConfig, UserError, nearest
 from peftrec.tasks import find_kind, loss_of
 
 Scores = dict[str, dict[str, float | None]]  # task -> metric -> value
 
 # The metric that equals a task's loss on the validation rows, and the power it is raised to.
-_AS_LOSS = {"cross_entropy": ("log_loss", 1), "bce": ("log_loss", 1), "mae": ("mae", 1), "mse": ("rmse", 2)}
+_AS_LOSS = {
+    "cross_entropy": ("log_loss", 1),
+    "softmax": ("log_loss", 1),
+    "bce": ("log_loss", 1),
+    "mae": ("mae", 1),
+    "mse": ("rmse", 2),
+}
 
 
 class BestEpoch:
@@ -31,7 +37,7 @@ class BestEpoch:
         if config and recipe.data.split.kind != "given" and recipe.data.split.valid == 0:
             raise UserError("train.early_stopping: needs validation rows; found data.split.valid: 0")
         if self.metric is not None:
-            known = [f"{n}.{m}" for n, t in recipe.tasks.items() for m in find_kind(t.kind).metrics[loss_of(t)]]
+            known = [f"{name}.{m}" for name, task in recipe.tasks.items() for m in _measured(task)]
             if self.metric not in known:
                 raise UserError(
                     f"train.early_stopping.metric: {self.metric!r} is no task.metric; {nearest(self.metric, known)}"
@@ -73,9 +79,14 @@ class BestEpoch:
         if self.metric is not None:
             task, metric = self.metric.split(".", 1)
             found = scores.get(task, {}).get(metric)
-            return float("-inf") if found is None else found * (1 if METRICS[metric].higher else -1)
+            return float("-inf") if found is None else found * (1 if (METRICS | RANKING)[metric].higher else -1)
         total = 0.0
         for name, values in scores.items():
             metric, power = _AS_LOSS[loss_of(self.recipe.tasks[name])]
             total -= self.recipe.tasks[name].weight * float(values[metric] or 0) ** power
         return total
+
+
+def _measured(task: TaskConfig) -> list[str]:
+    """The metrics that a task's validation rows are measured by."""
+    return list(find_kind(task.kind).metrics[loss_of(task)] or [*RANKING, *CHOICE])

@@ -3,10 +3,19 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from peftrec.data.builders import Builder, build_dataset, classification, interest, match_query, next_gap, regression
+from peftrec.data.builders import (
+    Builder,
+    build_dataset,
+    classification,
+    interest,
+    match_query,
+    next_gap,
+    next_item,
+    regression,
+)
 from peftrec.data.examples import Dataset
 from peftrec.data.tables import load_tables
-from peftrec.heads import Head, HeadShape, HistoryHead, TextHead, TowerHead
+from peftrec.heads import Head, HeadShape, HistoryHead, RetrievalHead, TextHead, TowerHead
 from peftrec.outside import import_own
 from peftrec.recipe import Recipe, TaskConfig, UserError, nearest
 
@@ -22,14 +31,15 @@ class Kind:
     head     (shape, task) -> Head
     metrics  loss -> names in `metrics.METRICS`; its keys are the losses the kind takes, the first is the default
     priors   names in `priors.PRIORS`
-    ranks    whether the full catalogue is ranked for the test report
+    ranking  names in `priors.RANKING_PRIORS`; where there are any, the full catalogue is ranked for the test report,
+             and for a loss without metrics, which is measured by that alone, on every split
     """
 
     build: Builder
     head: Callable[[HeadShape, TaskConfig], Head]
     metrics: dict[str, tuple[str, ...]]
     priors: tuple[str, ...]
-    ranks: bool = False
+    ranking: tuple[str, ...] = ()
 
 
 def _match_head(shape: HeadShape, task: TaskConfig) -> Head:
@@ -44,6 +54,10 @@ def _history_head(shape: HeadShape, task: TaskConfig) -> Head:
     return HistoryHead(shape)
 
 
+def _retrieval_head(shape: HeadShape, task: TaskConfig) -> Head:
+    return RetrievalHead(shape)
+
+
 KINDS: dict[str, Kind] = {
     "match-query": Kind(
         match_query,
@@ -56,7 +70,10 @@ KINDS: dict[str, Kind] = {
         _history_head,
         {"bce": ("auc", "gauc", "log_loss", "ece"), "mse": _NUMBER},
         ("random", "majority", "item_rate", "user_rate", "item_and_user", "rates_so_far"),
-        ranks=True,
+        ranking=("random", "popularity"),
+    ),
+    "next-item": Kind(
+        next_item, _retrieval_head, {"softmax": ()}, (), ranking=("random", "popularity", "popularity_so_far")
     ),
     "next-gap": Kind(next_gap, _history_head, {"mae": _NUMBER, "mse": _NUMBER}, ("median", "user_median")),
     "regression": Kind(

@@ -126,7 +126,7 @@ def fit(setup: Setup, checkpoints: Checkpoints | None = None) -> Progress:
     optimizer = accelerator.prepare(make_optimizer(config, trainable))
     weigh = make_weighting(setup.recipe.weighting, setup.recipe)
     stopper = BestEpoch(setup.recipe)
-    first = {name: rows.take(streams[name].step(0)) for name, rows in tasks.items()}
+    first = {name: rows.drawn(config.seed, 0).take(streams[name].step(0)) for name, rows in tasks.items()}
     note(plan_memory(model, first, config))
     at = Progress()
     state = TrainingState(model, optimizer, weigh, stopper, at, accelerator.scaler)
@@ -143,6 +143,7 @@ def fit(setup: Setup, checkpoints: Checkpoints | None = None) -> Progress:
             torch.manual_seed(config.seed * 1_000_003 + at.step)
             rows = {name: stream.step(at.step) for name, stream in streams.items()}
             set_learning_rates(optimizer, lr_factor(config, at.step, total))
+            tasks = {name: of.drawn(config.seed, at.step) for name, of in tasks.items()}
             losses, weights = joint_backward(model, tasks, rows, weigh, accelerator, config.accumulate)
             norms = gradient_norms(model, accelerator)
             finite = bool(torch.isfinite(losses).all()) and clip_gradient(parameters, config.clip, accelerator)

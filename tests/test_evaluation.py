@@ -7,8 +7,9 @@ from rich.console import Console
 
 from peftrec import evaluation
 from peftrec.display import format_report
-from peftrec.evaluation import evaluate, evaluate_task, rank_catalogue
+from peftrec.evaluation import evaluate, evaluate_task, last_liked, rank_catalogue
 from peftrec.metrics import METRICS
+from peftrec.model import Scorer
 from peftrec.priors import PRIORS
 from peftrec.recipe import UserError, make_recipe
 from peftrec.tasks import load_data
@@ -58,7 +59,7 @@ def dataset(recipe):
     return load_data(recipe)
 
 
-class Constant:
+class Constant(Scorer):
     """Knows nothing: equal probabilities, or one number."""
 
     def predict(self, task, examples):
@@ -66,7 +67,7 @@ class Constant:
         return np.full(shape, 0.5, np.float32)
 
 
-class Oracle:
+class Oracle(Scorer):
     """Has read the label; of a catalogue row it knows the item's quality."""
 
     def predict(self, task, examples):
@@ -75,7 +76,7 @@ class Oracle:
         return examples.label.astype(np.float32)
 
 
-class ByItem:
+class ByItem(Scorer):
     """Scores items by number, several alike."""
 
     def predict(self, task, examples):
@@ -148,7 +149,7 @@ def test_an_empty_split_and_broken_predictions_are_refused(recipe, dataset):
     with pytest.raises(UserError, match=r"task 'interest': the valid split has no rows.*data\.split\.valid"):
         evaluate(Constant(), empty, tasks, "valid")
 
-    class Diverged:
+    class Diverged(Scorer):
         def predict(self, task, examples):
             return np.full(len(examples), np.nan, np.float32)
 
@@ -176,11 +177,13 @@ def ranks_by_hand(dataset, score):
 
 @pytest.mark.parametrize("rows_at_once", [1, 60, 1 << 20])
 def test_full_catalogue_ranks_by_hand(dataset, monkeypatch, rows_at_once):
-    monkeypatch.setattr(evaluation, "RANKED_ROWS", rows_at_once)
+    monkeypatch.setattr(evaluation, "RANKED_PAIRS", rows_at_once)
     data = dataset.tasks["interest"]
-    ranks, users = rank_catalogue(ByItem(), dataset, "interest", data.test, ["popularity", "random"])
+    targets = last_liked(data.test)
+    found = rank_catalogue(ByItem(), dataset, "interest", targets, ["popularity", "random"])
+    ranks = {name: standing[:, 0] for name, standing in found.items()}
     expected_users, expected = ranks_by_hand(dataset, lambda item: item // 3)
-    assert users.tolist() == expected_users and ranks["model"].tolist() == expected
+    assert targets.group.tolist() == expected_users and ranks["model"].tolist() == expected
     popular = np.bincount(data.train.item, minlength=ITEMS)
     assert ranks["popularity"].tolist() == ranks_by_hand(dataset, lambda item: popular[item])[1]
     assert ((ranks["random"] >= 1) & (ranks["random"] <= ITEMS)).all()
@@ -190,20 +193,18 @@ def test_catalogue_rows_carry_the_item_and_the_users_own_history(dataset):
     test = dataset.tasks["interest"].test
     seen = []
 
-    class Spy:
+    class Spy(Scorer):
         def predict(self, task, examples):
             seen.append(examples)
             return np.zeros(len(examples), np.float32)
 
-    _, users = rank_catalogue(Spy(), dataset, "interest", test)
+    targets = last_liked(test)
+    rank_catalogue(Spy(), dataset, "interest", targets)
     (rows,) = seen
     assert (rows.slots["item"] == dataset.item_rows[rows.item]).all()
-    assert set(rows.group) == set(users)
-    for user in users:
-        (stop,) = set(rows.stop[rows.group == user])
-        assert stop in test.stop[test.group == user]
-        items = rows.item[rows.group == user]
-        assert len(set(items)) == len(items)
+    assert rows.item.tolist() == list(range(ITEMS)) * len(targets)
+    for name in ("group", "stop", "time"):
+        assert (getattr(rows, name) == np.repeat(getattr(targets, name), ITEMS)).all()
 
 
 def test_ranking_goes_into_the_report_of_liked_or_not_only(recipe, dataset):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from peftrec.data.catalogue import Catalogue
 from peftrec.data.examples import Dataset, Examples, TaskData
 from peftrec.data.log import Log
 from peftrec.data.rates import Rates
@@ -15,7 +16,7 @@ ON_LABELS = ["random", "majority", "mean", "item_rate", "user_rate", "item_and_u
 
 def test_every_prior_is_covered_here():
     assert sorted(PRIORS) == sorted([*ON_LABELS, "rates_so_far", "lexical", "tfidf"])
-    assert sorted(RANKING_PRIORS) == ["popularity", "random"]
+    assert sorted(RANKING_PRIORS) == ["popularity", "popularity_so_far", "random"]
 
 
 def rows(label, group, item, time, slots=None):
@@ -229,18 +230,29 @@ def test_constant_priors_of_classes():
 def test_popularity_counts_train_rows():
     dataset = events()
     data = dataset.tasks["task"]
-    every = replace(data.test.take(np.zeros(30, int)), item=np.arange(30))
-    expected = [(data.train.item == item).sum() for item in range(30)]
-    assert RANKING_PRIORS["popularity"](dataset, "task", every).tolist() == expected
+    expected = np.log1p([(data.train.item == item).sum() for item in range(30)])
+    score = RANKING_PRIORS["popularity"](dataset, "task", data.test)
+    assert score == pytest.approx(np.tile(expected, (len(data.test), 1)))
+
+
+def test_popularity_so_far_counts_what_was_chosen_before():
+    dataset = events()
+    data = dataset.tasks["task"]
+    item, time = (
+        np.concatenate([getattr(p, n) for p in (data.train, data.valid, data.test)]) for n in ("item", "time")
+    )
+    test = replace(data.test, catalogue=Catalogue(dataset.item_rows, item, time))
+    score = RANKING_PRIORS["popularity_so_far"](dataset, "task", test)
+    for row, moment in enumerate(data.test.time):  # 80 moments, so that every one has its snapshot
+        assert score[row] == pytest.approx(np.log1p(np.bincount(item[time < moment], minlength=30)))
 
 
 def test_random_ranking_is_uniform_and_needs_no_order():
     dataset = events()
-    user, item = np.divmod(np.arange(3000), 30)
-    every = rows(np.zeros(3000, np.float32), user, item, None)
+    every = rows(np.zeros(100, np.float32), np.arange(100), None, None)
     score = RANKING_PRIORS["random"](dataset, "task", every)
-    assert len(set(score)) == 3000 and score.min() >= 0 and score.max() < 1
+    assert score.shape == (100, 30) and len(np.unique(score)) == 3000 and score.min() >= 0 and score.max() < 1
     assert np.abs(np.quantile(score, [0.1, 0.5, 0.9]) - [0.1, 0.5, 0.9]).max() < 0.04
     assert RANKING_PRIORS["random"](dataset, "task", every.take(np.array([7, 3]))).tolist() == score[[7, 3]].tolist()
-    place = score.reshape(100, 30).argsort(1).argsort(1)  # of item 0 among users: anywhere
+    place = score.argsort(1).argsort(1)  # of item 0 among users: anywhere
     assert len(set(place[:, 0])) > 20

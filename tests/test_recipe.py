@@ -291,4 +291,5 @@ def test_every_shipped_recipe_loads():
     files = recipe_files()
     for path in files.values():
         load_recipe(path)
-    assert list(files) == ["clinc150", "esci", "movielens-100k", "movielens-100k-smollm2", "movielens-latest-small"]
+    movielens = ["movielens-100k", "movielens-100k-retrieval", "movielens-100k-smollm2", "movielens-latest-small"]
+    assert list(files) == ["clinc150", "esci", *movielens]

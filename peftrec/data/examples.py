@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from peftrec.data.catalogue import Catalogue
 from peftrec.data.log import Log
 from peftrec.data.rates import Rates
 from peftrec.data.texts import TextTable
@@ -22,6 +23,8 @@ class Examples:
     start, stop  int64 (N,): the example's history is log[start:stop], oldest first, at most `history` long;
               None without histories. Windows instead of an (N, H) matrix keep memory flat: 28 bytes an event.
     rates     how items and users were received before; adds RATE_FEATURES to the inputs
+    catalogue   what the task ranks, for kinds that tell the item from all others
+    candidates  int64 (C,): item numbers that a training step tells the rows' own from; see `drawn`
     """
 
     slots: dict[str, np.ndarray]
@@ -34,6 +37,8 @@ class Examples:
     start: np.ndarray | None = None
     stop: np.ndarray | None = None
     rates: Rates | None = None
+    catalogue: Catalogue | None = None
+    candidates: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.label)
@@ -48,6 +53,28 @@ class Examples:
             stop=None if self.stop is None else self.stop[index],
         )
 
+    def drawn(self, seed: int, step: int) -> "Examples":
+        """The examples with the candidates of a training step, for a task that ranks a catalogue; else themselves.
+
+        All rows of a step share them, so its gradient does not depend on how the rows are cut into pieces.
+        """
+        return self if self.catalogue is None else replace(self, candidates=self.catalogue.candidates(seed, step))
+
+    def candidate_rows(self) -> np.ndarray:
+        """Text rows of the candidates, int32 (C,); none without."""
+        if self.catalogue is None or self.candidates is None:
+            return np.zeros(0, np.int32)
+        return self.catalogue.rows[self.candidates]
+
+    def popularity(self) -> np.ndarray | None:
+        """How often each row's own item, and then every candidate, had been chosen, log1p, float32 (N, 1 + C)."""
+        if self.catalogue is None:
+            return None
+        known = self.item[:, None] >= 0  # an item that the catalogue lacks was never chosen
+        own = self.catalogue.popularity(self.time, self.item[:, None]) * known
+        others = [] if self.candidates is None else [self.catalogue.popularity(self.time, self.candidates)]
+        return np.concatenate([own, *others], 1)
+
     def inputs(self) -> np.ndarray:
         """What heads read beside texts, float32 (N, F): the features, and rates as they stood at each row's time."""
         if self.rates is None:
@@ -58,7 +85,7 @@ class Examples:
 
     def text_rows(self) -> np.ndarray:
         """The text rows that any slot or history of these examples refers to, ascending, int64 (U,)."""
-        parts = list(self.slots.values())
+        parts = [*self.slots.values(), self.candidate_rows()]
         if self.log is not None and self.start is not None and self.stop is not None:
             # An event is in some window where more windows have begun than ended.
             begun, ended = (np.bincount(ends, minlength=len(self.log.rows) + 1) for ends in (self.start, self.stop))

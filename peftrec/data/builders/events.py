@@ -1,10 +1,11 @@
-"""Builders of the tasks on events: interest, next-gap, regression. An example is an event with what came before it."""
+"""Builders of the tasks on events: interest, next-item, next-gap, regression. An example is an event and its past."""
 
 from dataclasses import replace
 
 import numpy as np
 
 from peftrec.data.builders.common import check_classes, cut, item_rows, needed, refuse_unread
+from peftrec.data.catalogue import Catalogue
 from peftrec.data.examples import Examples, TaskData
 from peftrec.data.log import Log
 from peftrec.data.rates import RATE_FEATURES, Rates
@@ -48,6 +49,31 @@ def interest(tables: Tables, texts: TextTable, task: TaskConfig, data: DataConfi
         label, feedback = values.astype(np.float32), _standardised(values, scale)
     examples = _with_rates(_examples(events, items, texts, data, label, feedback), parts)
     return cut(examples, parts, data.split, notes=notes, feature_names=RATE_FEATURES, scale=scale)
+
+
+def next_item(tables: Tables, texts: TextTable, task: TaskConfig, data: DataConfig, seed: int) -> TaskData:
+    """Which item of the catalogue comes next: every event is an example, with label 1; slot `item`; group = user.
+
+    With `threshold` only events with `column` (rating) >= `threshold` are, and the history's feedback says which of its
+    events were such. Without it all feedback is 1.
+    """
+    refuse_unread(task, ("column", "threshold"))
+    events, items = needed(tables.events, "events", task), needed(tables.items, "items", task)
+    if task.column is not None and task.threshold is None:
+        raise UserError(f"column: kind next-item reads it only with a threshold; found {task.column!r}")
+    chosen = np.ones(len(events), bool)
+    if task.threshold is not None:
+        column = task.column or "rating"
+        chosen = _column(events, column) >= task.threshold
+        if not chosen.any():
+            raise UserError(f"threshold: no event has {column} >= {task.threshold:g}")
+    parts, notes = _split(events, data.split, seed)
+    parts = np.where(chosen, parts, LEFT_OUT)
+    if not chosen.all():
+        notes.append(f"{int((~chosen).sum()):,} events are below the threshold: in histories, but not to be found")
+    examples = _examples(events, items, texts, data, np.ones(len(events), np.float32), chosen.astype(np.float32))
+    catalogue = Catalogue(item_rows(items, texts), events.item[chosen], events.time[chosen])
+    return cut(replace(examples, catalogue=catalogue), parts, data.split, notes=notes)
 
 
 def regression(tables: Tables, texts: TextTable, task: TaskConfig, data: DataConfig, seed: int) -> TaskData:

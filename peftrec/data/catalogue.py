@@ -1,0 +1,59 @@
+"""The catalogue that a task ranks: its items' texts, and how often each had been chosen by any moment."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+
+import numpy as np
+
+SNAPSHOTS = 128  # moments at which choices are counted, spread evenly over them
+COUNTS = 1 << 26  # counts kept at most (256 MB): a larger catalogue has fewer snapshots
+CANDIDATES = 4096  # items that a training step tells its rows' own items from; of a larger catalogue a sample
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """Items by number, and who was chosen when.
+
+    rows   int32 (I,): text row of every item
+    items  int (E,): the item of every choice, and
+    times  float64 (E,): its time, in any order
+    """
+
+    rows: np.ndarray
+    items: np.ndarray
+    times: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @cached_property
+    def _snapshots(self) -> tuple[np.ndarray, np.ndarray]:
+        """Moments float64 (K,), and log1p of the choices before the first, strictly before each, and of all: float32
+        (K + 2, I)."""
+        order = np.argsort(self.times, kind="stable")
+        items, times = self.items[order], self.times[order]
+        count = min(SNAPSHOTS, max(1, COUNTS // max(1, len(self)))) if len(times) else 0
+        moments = np.unique(times[np.arange(count) * len(times) // max(1, count)])
+        ends = [0, *np.searchsorted(times, moments), len(times)]
+        parts = [np.bincount(items[a:b], minlength=len(self)) for a, b in pairwise(ends)]
+        counts = np.zeros((len(ends), len(self)), np.float32)
+        np.cumsum(parts, axis=0, out=counts[1:])
+        return moments, np.log1p(counts, out=counts)
+
+    def popularity(self, times: np.ndarray, items: np.ndarray | None = None) -> np.ndarray:
+        """How often items had been chosen, log1p, as of the last snapshot no later than each of `times` (N,).
+
+        `items` (C,), or (N, C) with each row's own; by default all. float32 (N, C). What happens at a time is not
+        before it; a time that is NaN comes after everything.
+        """
+        moments, counts = self._snapshots
+        line = np.where(np.isnan(times), len(moments) + 1, np.searchsorted(moments, times, side="right"))
+        found: np.ndarray = counts[line] if items is None else counts[line[:, None], items]
+        return found
+
+    def candidates(self, seed: int, step: int) -> np.ndarray:
+        """Item numbers that a training step tells its rows' own items from, ascending: all, or a uniform sample."""
+        if len(self) <= CANDIDATES:
+            return np.arange(len(self))
+        return np.sort(np.random.default_rng((seed, step)).choice(len(self), CANDIDATES, replace=False))
