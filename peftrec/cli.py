@@ -21,7 +21,7 @@ import typer
 from typer.core import TyperGroup
 
 from peftrec.output import print_json, print_rich, show, show_report
-from peftrec.recipe import UserError
+from peftrec.recipe import UserError, UserErrors, mend_recipe
 from peftrec.shipped import copy_recipe, describe_recipe, find_recipe, load_recipe, recipe_files
 from peftrec.signals import Interrupted
 
@@ -94,12 +94,21 @@ def _peftrec(
 
 @app.command()
 def check(recipe: RecipeName, overrides: Overrides = None, as_json: Json = False) -> None:
-    """Preflight without training: tables, tasks, method, cache level, parameters, memory."""
-    loaded = load_recipe(recipe, overrides)
-    with _libraries_silenced():
-        from peftrec.preflight import check as check_recipe
+    """Preflight: every problem at once; or tables, tasks, methods, caches, parameters, and what training will take."""
+    try:
+        loaded, problems = mend_recipe(find_recipe(recipe), overrides)
+        with _libraries_silenced():
+            if loaded is None or problems:
+                from peftrec.preflight import find_problems
 
-        result = check_recipe(loaded)
+                raise UserErrors(problems + (find_problems(loaded) if loaded else []))
+            from peftrec.preflight import check as check_recipe
+
+            result = check_recipe(loaded)
+    except UserError as error:
+        if as_json:
+            print_json({"problems": error.problems})
+        raise
     show(result, as_json)
 
 

@@ -4,6 +4,8 @@ import os
 import platform
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import suppress
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -64,13 +66,44 @@ def free_memory_mb() -> float:
     return torch.cuda.mem_get_info()[0] / 1e6 if torch.cuda.is_available() else free_main_memory_mb()
 
 
-def free_main_memory_mb() -> float:
-    """Memory outside any GPU that can still be taken, MB: the machine's, or the cgroup's where that is less."""
-    free = float(psutil.virtual_memory().available)
-    limit, used = (Path("/sys/fs/cgroup") / name for name in ("memory.max", "memory.current"))
-    if limit.is_file() and used.is_file() and (most := limit.read_text().strip()) != "max":
-        free = min(free, float(most) - float(used.read_text()))
-    return free / 1e6
+def free_main_memory_mb(root: Path = Path("/")) -> float:
+    """Memory outside any GPU that can still be taken, MB: the machine's, or a cgroup's (v1 or v2) where that is less.
+
+    A container or batch job is killed at its cgroup's limit, or that of a cgroup above it, however much the machine
+    has. What the cgroup counts as used but the system would drop first (files read and not used lately) is free.
+    """
+    free = [float(psutil.virtual_memory().available)]
+    for folder, limit, usage, droppable in _memory_cgroups(root):
+        with suppress(OSError, ValueError):  # no such file, or "max": no limit here
+            free.append(float(int((folder / limit).read_text()) - int((folder / usage).read_text())))
+            dropped = re.search(rf"^{droppable} (\d+)$", (folder / "memory.stat").read_text(), re.MULTILINE)
+            free[-1] += int(dropped[1]) if dropped else 0
+    return max(0.0, min(free)) / 1e6
+
+
+def _memory_cgroups(root: Path) -> Iterator[tuple[Path, str, str, str]]:
+    """Folders of this process's memory cgroups, innermost first, with the names of limit, usage and droppable memory.
+
+    /proc/self/cgroup has a line `number:controllers:path` a hierarchy; v2's is `0::path`. Inside a container the path
+    may be the host's, of which only the upper end, the container's own cgroup, is mounted: then only that is found.
+    """
+    mount = root / "sys/fs/cgroup"
+    with suppress(OSError):
+        for line in (root / "proc/self/cgroup").read_text(encoding="utf-8").splitlines():
+            number, controllers, path = line.split(":", 2)
+            if number == "0":
+                base, names = mount, ("memory.max", "memory.current", "inactive_file")
+            elif "memory" in controllers.split(","):
+                base, names = (
+                    mount / "memory",
+                    ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+                )
+            else:
+                continue
+            inner = base / path.strip("/")
+            for folder in (inner, *inner.parents):
+                if folder.is_relative_to(base):
+                    yield folder, *names
 
 
 def compute_dtype(requested: str, device: torch.device) -> tuple[torch.dtype, str]:

@@ -1,4 +1,4 @@
-"""What `peftrec check` says before anything is trained: data, tasks, methods, caches, parameters, memory."""
+"""What `peftrec check` says before anything is trained: data, tasks, methods, caches, parameters, memory, time."""
 
 from typing import Any
 
@@ -8,15 +8,17 @@ from peftrec.cache.states import StateCache
 from peftrec.data.examples import Examples
 from peftrec.evaluation import text_rows
 from peftrec.model import adapter_configs
-from peftrec.recipe import Recipe
+from peftrec.preparing import prepare
+from peftrec.recipe import Recipe, UserError
+from peftrec.rehearsal import rehearse
 from peftrec.tasks import loss_of
-from peftrec.training import make_streams, prepare
+from peftrec.training import make_streams
 
 
 def check(recipe: Recipe) -> dict[str, Any]:
-    """Build everything that training would, encode nothing, and describe it as plain values.
+    """Build everything that training would, take a few steps, keep nothing, and describe it all as plain values.
 
-    Raises UserError for whatever training would refuse.
+    Raises UserErrors for whatever training would refuse.
     """
     setup = prepare(recipe)
     dataset, model = setup.dataset, setup.model
@@ -71,8 +73,18 @@ def check(recipe: Recipe) -> dict[str, Any]:
             "total_parameters": total,
             "cache_megabytes": sum(of["megabytes"] for of in caches.values()),
             "optimizer_megabytes": trainable * (8 if recipe.train.optimizer == "adamw" else 4) / 1e6,
+            **rehearse(setup, needed),
         },
     }
+
+
+def find_problems(recipe: Recipe) -> list[str]:
+    """Everything that training would refuse, one message each."""
+    try:
+        prepare(recipe)
+    except UserError as error:
+        return error.problems
+    return []
 
 
 def _describe_cache(cache: StateCache, rows: np.ndarray) -> dict[str, Any]:

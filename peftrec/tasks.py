@@ -17,7 +17,7 @@ from peftrec.data.examples import Dataset
 from peftrec.data.tables import load_tables
 from peftrec.heads import Head, HeadShape, HistoryHead, RetrievalHead, TextHead, TowerHead
 from peftrec.outside import import_own
-from peftrec.recipe import Recipe, TaskConfig, UserError, nearest
+from peftrec.recipe import Problems, Recipe, TaskConfig, UserError, nearest
 
 _CLASSES = ("accuracy", "macro_f1", "log_loss")
 _NUMBER = ("mae", "rmse", "r2")
@@ -104,13 +104,24 @@ def loss_of(task: TaskConfig) -> str:
     return task.loss or known[0]
 
 
-def load_data(recipe: Recipe) -> Dataset:
-    """Read the recipe's data and build every task's examples. Raises UserError naming the task, file, row and value."""
+def check_kinds(recipe: Recipe) -> None:
+    """Raise UserErrors naming every task of an unknown kind, or with a loss that its kind does not take."""
+    problems = Problems()
     for name, task in recipe.tasks.items():
-        try:
-            loss_of(task)
-        except UserError as error:
-            raise UserError(f"tasks.{name}.{error}" if task.loss else f"tasks.{name}.kind: {error}") from None
-    tables = load_tables(recipe.data)
+        with problems.collect(f"tasks.{name}.kind: "):
+            find_kind(task.kind)
+            with problems.collect(f"tasks.{name}."):
+                loss_of(task)
+    problems.stop()
+
+
+def load_data(recipe: Recipe) -> Dataset:
+    """Read the recipe's data and build every task's examples. Raises UserErrors naming task, file, row and value."""
+    problems = Problems()
+    with problems.collect():
+        check_kinds(recipe)
+    with problems.collect():
+        tables = load_tables(recipe.data)
+    problems.stop()
     builders = {task.kind: find_kind(task.kind).build for task in recipe.tasks.values()}
     return build_dataset(tables, recipe.tasks, builders, recipe.data, recipe.train.seed)

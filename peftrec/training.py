@@ -1,26 +1,22 @@
-"""Training: everything is prepared and checked, then one visible loop minimises the weighted sum of the task losses."""
+"""Training: one visible loop minimises the weighted sum of the task losses, once everything is prepared and checked."""
 
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from accelerate import Accelerator
-from accelerate.state import AcceleratorState
 
-from peftrec.backbone import load_backbone
 from peftrec.checkpoint import interrupted_run, new_run_folder, write_run
 from peftrec.costs import costs
-from peftrec.data.examples import Dataset, Examples
+from peftrec.data.examples import Examples
 from peftrec.data.planner import RowStream
 from peftrec.environment import environment
 from peftrec.evaluation import evaluate, text_rows
 from peftrec.memory import plan_memory
-from peftrec.model import CoLearner, adapter_configs, build_model
+from peftrec.model import CoLearner
 from peftrec.optim import lr_factor, make_optimizer, set_learning_rates
 from peftrec.origin import describe_origin
 from peftrec.outcomes import Outcome, write_outcomes
-from peftrec.probe import check_method
+from peftrec.preparing import Setup, prepare
 from peftrec.progress import bar, note, track_rows
 from peftrec.recipe import Recipe, UserError
 from peftrec.resume import Checkpoints
@@ -29,36 +25,8 @@ from peftrec.signals import Interrupted, StopSignals
 from peftrec.state import Progress, TrainingState
 from peftrec.step import clip_gradient, find_culprits, gradient_norms, joint_backward
 from peftrec.stopping import BestEpoch
-from peftrec.tasks import load_data
 from peftrec.watch import Watch
 from peftrec.weighting import make_weighting
-
-
-@dataclass
-class Setup:
-    """All that training needs, made and checked."""
-
-    recipe: Recipe
-    accelerator: Accelerator
-    dataset: Dataset
-    model: CoLearner
-
-
-def prepare(recipe: Recipe) -> Setup:
-    """Load data and backbone, attach adapters and heads. Raises UserError for what cannot work."""
-    precision = recipe.train.mixed_precision
-    if precision == "fp16" and not torch.cuda.is_available():  # Accelerate would ignore it
-        raise UserError("train.mixed_precision: fp16 needs a GPU, and there is none; use bf16 or no")
-    AcceleratorState._reset_state()  # else a process could not train a second recipe with another precision
-    accelerator = Accelerator(mixed_precision=precision)
-    make_weighting(recipe.weighting, recipe)
-    BestEpoch(recipe)
-    dataset = load_data(recipe)
-    backbone = load_backbone(recipe.backbone, accelerator.device)
-    for config in adapter_configs(recipe).values():
-        check_method(config, backbone)  # once each: what has passed is remembered
-    torch.manual_seed(recipe.train.seed)
-    return Setup(recipe, accelerator, dataset, build_model(recipe, backbone, dataset))
 
 
 def train(

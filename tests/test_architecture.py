@@ -15,9 +15,9 @@ ORDER = [
     "data metrics intervals losses heads",
     "backbone cache adapters families probe",
     "tasks weighting optim stopping",
-    "model memory checkpoint step origin state costs resume runs watch outcomes",
+    "model memory checkpoint step origin state costs resume runs watch outcomes preparing",
     "priors evaluation display comparison",
-    "training preflight predictor output cli __main__",
+    "training rehearsal preflight predictor output cli __main__",
 ]
 RANK = {name: rank for rank, name in enumerate(" ".join(ORDER).split())}
 FILES = sorted(PACKAGE.rglob("*.py"))

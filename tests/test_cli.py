@@ -10,6 +10,7 @@ import warnings
 from pathlib import Path
 
 import pytest
+from shop import shop_recipe
 from typer.testing import CliRunner
 
 from peftrec.checkpoint import write_json, write_run
@@ -150,12 +151,55 @@ def test_an_unknown_recipe_is_refused(name, message):
 
 
 def test_a_mistake_in_the_recipe_or_an_override_is_status_2(recipe):
-    done = peftrec("check", recipe, "train.batch_size=0", "train.epoch=3")
+    done = peftrec("train", recipe, "train.batch_size=0", "train.epoch=3")
     assert (done.exit_code, done.stdout) == (2, "")
     assert done.stderr == (
         f"peftrec: {recipe}: train.batch_size: Input should be greater than or equal to 1; found 0\n"
         f"{recipe}: train.epoch: unknown key; did you mean 'epochs'?\n"
     )
+
+
+def test_check_tells_the_mistakes_of_the_recipe_and_of_what_it_names_together(shop, tmp_path):
+    path = tmp_path / "shop.yaml"
+    columns = {"user": "user", "item": "film", "time": "when", "columns": ["stars"]}
+    wrong = shop_recipe(shop).model_dump(mode="json", exclude_none=True)
+    wrong["data"]["items"] |= {"path": "nowhere.csv"}
+    wrong["data"]["events"] |= columns
+    wrong["data"]["queries"] |= {"label": "grade"}
+    wrong["tasks"]["interest"]["kind"] = "interests"
+    wrong["adapter"] = {"method": "loras"}
+    wrong["weighting"] = {"method": "statik"}
+    wrong["backbone"]["name"] = "no/such-model"
+    wrong["train"]["epoch"] = 3
+    write_json(path, wrong)
+    done = peftrec("check", path, "--json", "train.batch_size=0")
+    assert done.exit_code == 2
+    problems = json.loads(done.stdout)["problems"]
+    expected = [
+        f"{path}: train.batch_size: Input should be greater than or equal to 1; found 0",
+        f"{path}: train.epoch: unknown key; did you mean 'epochs'?",
+        "weighting.method: no method 'statik'; did you mean 'static'?",
+        "tasks.interest.kind: no kind 'interests'; did you mean 'interest'?",
+        "data.items.path: no such file: nowhere.csv",
+        f"{shop}/events.csv: no column 'film'; its columns are user, item, time, stars",
+        f"{shop}/events.csv: no column 'when'; its columns are user, item, time, stars",
+        f"{shop}/queries.csv: no column 'grade'; its columns are query, item, match",
+        "backbone.name: cannot load 'no/such-model'",
+        "adapter.method: no method 'loras'; did you mean 'lora'?",
+    ]
+    assert [p[: len(e)] for p, e in zip(problems, expected, strict=True)] == expected
+    shown = peftrec("check", path, "train.batch_size=0")
+    assert (shown.exit_code, shown.stdout) == (2, "")
+    assert shown.stderr.splitlines() == ["peftrec: " + problems[0], *problems[1:]]
+
+
+def test_check_goes_on_where_a_group_is_beyond_mending(recipe):
+    done = peftrec("check", recipe, "backbone.double_quant=true", "train.epochs=none", "--json")
+    assert done.exit_code == 2
+    assert [problem.split(": ")[1] for problem in json.loads(done.stdout)["problems"]][:2] == [
+        "backbone",
+        "train.epochs",
+    ]
 
 
 def test_train_hands_on_recipe_overrides_folder_and_name(recipe, tmp_path, monkeypatch):

@@ -12,9 +12,9 @@ from peftrec.adapters.prefix import PrefixAdapter
 from peftrec.adapters.side import SideAdapter
 from peftrec.backbone import Backbone
 from peftrec.outside import import_own
-from peftrec.recipe import AdapterConfig, UserError, nearest
+from peftrec.recipe import AdapterConfig, Problems, UserError, nearest
 
-__all__ = ["METHODS", "Adapter", "LayerAdapter", "PooledAdapter", "attach"]
+__all__ = ["METHODS", "Adapter", "LayerAdapter", "PooledAdapter", "attach", "find_method"]
 
 # Name -> (backbone, config, tasks, shared=name of the shared part) -> Adapter
 METHODS: dict[str, Callable[..., Adapter]] = {
@@ -49,7 +49,7 @@ def find_method(name: str) -> Callable[..., Adapter]:
 def attach(backbone: Backbone, configs: dict[str, AdapterConfig]) -> dict[str, Adapter]:
     """Attach every task's method to the backbone: task -> Adapter. Tasks with equal configurations share one Adapter.
 
-    Raises UserError where a method cannot work on this backbone, or two methods cannot live on it together.
+    Raises UserErrors where a method cannot work on this backbone, or two methods cannot live on it together.
     """
     groups: list[tuple[AdapterConfig, list[str]]] = []
     for task, config in configs.items():
@@ -64,8 +64,11 @@ def attach(backbone: Backbone, configs: dict[str, AdapterConfig]) -> dict[str, A
             "tasks: method full changes the backbone under every other method; use it for all tasks or none"
         )
     adapters: dict[str, Adapter] = {}
+    problems = Problems()
     for number, (config, tasks) in enumerate(groups):
         shared = SHARED if number == 0 else f"{SHARED}_{number}_"  # no task name ends with '_'
-        adapter = find_method(config.method)(backbone, config, tasks, shared=shared)
-        adapters.update(dict.fromkeys(tasks, adapter))
+        with problems.collect():
+            adapter = find_method(config.method)(backbone, config, tasks, shared=shared)
+            adapters.update(dict.fromkeys(tasks, adapter))
+    problems.stop()
     return adapters

@@ -115,6 +115,23 @@ class StateCache:
             self._say(new, done, place is not None)
         self._build(new[~done], None if place is None else place[~done], track)
 
+    @torch.no_grad()
+    def rehearse(self, rows: np.ndarray) -> None:
+        """Have states of `rows` in memory as `update` would, except that what is not on disk is made up, not computed.
+
+        Of what is missing the largest batch is computed, and repeated for the rest. Nothing is made on disk. Rows that
+        memory has no room for are left to be computed whenever they are needed.
+        """
+        self._follow_table()
+        new = rows[(self._place[rows] < 0) & (self._entry[rows] < 0)]
+        place = self._reserve(new)
+        done = np.zeros(len(new), bool) if self._open(make=False) is None else self._load(new, place)
+        left = new[~done]
+        if len(left) and place is not None:
+            some = self.compute(left[buckets(self._tokens(left), TOKEN_BUDGET)[0]])
+            times = -(-int(self.units(left).sum()) // len(some))
+            self._keep(left, place[~done], some.repeat(times, *[1] * (some.ndim - 1))[: int(self.units(left).sum())])
+
     @torch.inference_mode(False)
     @torch.no_grad()
     def states(self, rows: np.ndarray) -> Tensor:

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from peftrec.recipe import UserError
+from peftrec.recipe import Problems, UserError
 
 _NUMERIC = r"^\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*$"
 
@@ -148,7 +148,11 @@ class Rows:
         """
         parts = parse_template(template, key)
         columns = [column for _, column in parts if column is not None]
-        filled = {column: self.strings(column) for column in columns}
+        problems, filled = Problems(), {}
+        for name in columns:
+            with problems.collect():
+                filled[name] = self.strings(name)
+        problems.stop()
         blank = np.logical_and.reduce(
             [pc.equal(pc.utf8_trim_whitespace(values), "").to_numpy(zero_copy_only=False) for values in filled.values()]
         )

@@ -10,7 +10,7 @@ import pyarrow as pa
 from peftrec.data.files import read_rows
 from peftrec.data.rows import Rows, template_columns
 from peftrec.data.sources import load_source
-from peftrec.recipe import DataConfig, EventsConfig, ItemsConfig, QueriesConfig, TextsConfig, UserError
+from peftrec.recipe import DataConfig, EventsConfig, ItemsConfig, Problems, QueriesConfig, TextsConfig, UserError
 
 SPLITS = ("train", "valid", "test")
 
@@ -103,7 +103,7 @@ class Tables:
 def load_tables(data: DataConfig) -> Tables:
     """Read and check the tables of a recipe's `data`.
 
-    Raises UserError naming file, row (data rows from 1), column, rule and value found.
+    Raises UserErrors naming file, row (data rows from 1), column, rule and value found: a column's first mistake each.
     """
     if data.source is not None:
         tables = load_source(data.source, None if data.path is None else Path(data.path))
@@ -111,35 +111,58 @@ def load_tables(data: DataConfig) -> Tables:
             raise UserError(f"data.source: {data.source} must return Tables, found {type(tables).__name__}")
         return tables
     items = events = queries = texts = None
-    if data.items is not None:
-        items = make_items(read_rows(data.items.path, "data.items.path"), data.items)
-    if data.events is not None and items is not None:
-        events = make_events(read_rows(data.events.path, "data.events.path"), data.events, items)
-    if data.queries is not None and items is not None:
-        queries = make_queries(read_rows(data.queries.path, "data.queries.path"), data.queries, items)
-    if data.texts is not None:
-        texts = make_texts(read_rows(data.texts.path, "data.texts.path"), data.texts)
+    problems = Problems()
+    with problems.collect():
+        if data.items is not None:
+            items = make_items(read_rows(data.items.path, "data.items.path"), data.items)
+    with problems.collect():
+        if data.events is not None:
+            events = make_events(read_rows(data.events.path, "data.events.path"), data.events, items)
+    with problems.collect():
+        if data.queries is not None:
+            queries = make_queries(read_rows(data.queries.path, "data.queries.path"), data.queries, items)
+    with problems.collect():
+        if data.texts is not None:
+            texts = make_texts(read_rows(data.texts.path, "data.texts.path"), data.texts)
+    problems.stop()
     return Tables(items, events, queries, texts)
 
 
 def make_items(rows: Rows, config: ItemsConfig) -> Items:
-    """The catalogue from a file's rows; ids unique and texts not empty, else UserError."""
-    ids = rows.unique_ids(config.id).to_pylist()
-    texts = rows.texts(config.text, "data.items.text")
+    """The catalogue from a file's rows; ids unique and texts not empty, else UserErrors."""
+    problems = Problems()
+    with problems.collect():
+        ids = rows.unique_ids(config.id).to_pylist()
+    with problems.collect():
+        texts = rows.texts(config.text, "data.items.text")
+    problems.stop()
     names = template_columns(config.text, "data.items.text")
     return Items(ids, texts, {name: rows.strings(name).to_pylist() for name in names})
 
 
-def make_events(rows: Rows, config: EventsConfig, items: Items) -> Events:
-    """Events from a file's rows, sorted; users are numbered as they first appear. Raises UserError."""
-    users = rows.ids(config.user).dictionary_encode()
-    return sort_events(
-        user=users.indices.to_numpy().astype(np.int32),
-        item=rows.lookup(config.item, pa.array(items.ids, pa.string()), "data.items"),
-        time=rows.times(config.time),
-        columns={name: rows.numbers(name) for name in config.columns},
-        user_ids=users.dictionary.to_pylist(),
-    )
+def make_events(rows: Rows, config: EventsConfig, items: Items | None) -> Events:
+    """Events from a file's rows, sorted; users are numbered as they first appear. Raises UserErrors.
+
+    Without `items`, because they were wrong, only this table's own mistakes are looked for.
+    """
+    problems, columns = Problems(), {}
+    with problems.collect():
+        users = rows.ids(config.user).dictionary_encode()
+    with problems.collect():
+        item = _items_of(rows, config.item, items)
+    with problems.collect():
+        time = rows.times(config.time)
+    for name in config.columns:
+        with problems.collect():
+            columns[name] = rows.numbers(name)
+    problems.stop()
+    return sort_events(users.indices.to_numpy().astype(np.int32), item, time, columns, users.dictionary.to_pylist())
+
+
+def _items_of(rows: Rows, column: str, items: Items | None) -> np.ndarray:
+    """Item numbers int32 of a column of item ids; where the items were wrong, only that the ids are there."""
+    known = rows.ids(column) if items is None else pa.array(items.ids, pa.string())
+    return rows.lookup(column, known, "data.items")
 
 
 def sort_events(
@@ -150,20 +173,32 @@ def sort_events(
     return Events(user[order], item[order], time[order], {n: c[order] for n, c in columns.items()}, user_ids)
 
 
-def make_queries(rows: Rows, config: QueriesConfig, items: Items) -> Queries:
-    """Queries from a file's rows. Raises UserError."""
-    return Queries(
-        text=rows.texts(config.text, "data.queries.text"),
-        item=rows.lookup(config.item, pa.array(items.ids, pa.string()), "data.items"),
-        label=None if config.label is None else rows.numbers(config.label),
-        time=None if config.time is None else rows.times(config.time),
-    )
+def make_queries(rows: Rows, config: QueriesConfig, items: Items | None) -> Queries:
+    """Queries from a file's rows. Raises UserErrors; without `items` as `make_events`."""
+    problems = Problems()
+    with problems.collect():
+        text = rows.texts(config.text, "data.queries.text")
+    with problems.collect():
+        item = _items_of(rows, config.item, items)
+    with problems.collect():
+        label = None if config.label is None else rows.numbers(config.label)
+    with problems.collect():
+        time = None if config.time is None else rows.times(config.time)
+    problems.stop()
+    return Queries(text, item, label, time)
 
 
 def make_texts(rows: Rows, config: TextsConfig) -> Texts:
-    """Labelled texts from a file's rows. Raises UserError."""
-    split = None if config.split is None else rows.strings(config.split).to_pylist()
-    for row, name in enumerate(split or []):
-        if name not in SPLITS:
-            rows.fail(row, config.split or "", f"a split is one of {', '.join(SPLITS)}", name)
-    return Texts(text=rows.texts(config.text, "data.texts.text"), label=rows.ids(config.label).to_pylist(), split=split)
+    """Labelled texts from a file's rows. Raises UserErrors."""
+    problems = Problems()
+    with problems.collect():
+        split = None if config.split is None else rows.strings(config.split).to_pylist()
+        for row, name in enumerate(split or []):
+            if name not in SPLITS:
+                rows.fail(row, config.split or "", f"a split is one of {', '.join(SPLITS)}", name)
+    with problems.collect():
+        text = rows.texts(config.text, "data.texts.text")
+    with problems.collect():
+        label = rows.ids(config.label).to_pylist()
+    problems.stop()
+    return Texts(text, label, split)

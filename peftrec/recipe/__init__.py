@@ -3,8 +3,16 @@
 A recipe is complete and flat; it states everything a run depends on except the weights and the data files themselves.
 """
 
-from peftrec.recipe.errors import UserError, nearest
-from peftrec.recipe.load import apply_overrides, dump_recipe, json_schema, load_recipe, make_recipe, parse_yaml
+from peftrec.recipe.errors import Problems, UserError, UserErrors, nearest
+from peftrec.recipe.load import (
+    apply_overrides,
+    dump_recipe,
+    json_schema,
+    load_recipe,
+    make_recipe,
+    mend_recipe,
+    parse_yaml,
+)
 from peftrec.recipe.models import (
     AdapterConfig,
     BackboneConfig,
@@ -31,6 +39,7 @@ __all__ = [
     "EarlyStopping",
     "EventsConfig",
     "ItemsConfig",
+    "Problems",
     "QueriesConfig",
     "Recipe",
     "Sharing",
@@ -39,12 +48,14 @@ __all__ = [
     "TextsConfig",
     "TrainConfig",
     "UserError",
+    "UserErrors",
     "WeightingConfig",
     "apply_overrides",
     "dump_recipe",
     "json_schema",
     "load_recipe",
     "make_recipe",
+    "mend_recipe",
     "nearest",
     "parse_yaml",
 ]

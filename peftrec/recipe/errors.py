@@ -1,13 +1,57 @@
-"""A user's mistake, and the nearest known name to what was written."""
+"""A user's mistake, several of them at once, and the nearest known name to what was written."""
 
 import difflib
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 class UserError(ValueError):
     """A mistake in the user's input: the message names the place, the rule, the value found, and what to do.
 
-    The command line prints it without a traceback and exits with status 2.
+    The command line prints it without a traceback and exits with status 2. `problems` are its mistakes one by one.
     """
+
+    @property
+    def problems(self) -> list[str]:
+        """The message of every mistake; here of the one."""
+        return [str(self)]
+
+
+class UserErrors(UserError):
+    """Several mistakes that do not depend on each other, told together."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self._problems = problems
+
+    @property
+    def problems(self) -> list[str]:
+        """The message of every mistake."""
+        return list(self._problems)
+
+
+class Problems:
+    """Collects mistakes, so that the user hears of all of them at once.
+
+    Each `with problems.collect():` holds what does not depend on the others; `stop` raises UserErrors when any failed.
+    """
+
+    def __init__(self) -> None:
+        self.found: list[str] = []
+
+    @contextmanager
+    def collect(self, prefix: str = "") -> Iterator[None]:
+        """Keep the mistakes found inside, each once, with `prefix` before them."""
+        try:
+            yield
+        except UserError as error:
+            told = [prefix + problem for problem in error.problems]
+            self.found += [problem for problem in told if problem not in self.found]
+
+    def stop(self) -> None:
+        """Raise UserErrors when there was a mistake."""
+        if self.found:
+            raise UserErrors(self.found)
 
 
 def nearest(name: str, known: list[str]) -> str:

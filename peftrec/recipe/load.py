@@ -8,11 +8,11 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from peftrec.recipe.errors import UserError, nearest
+from peftrec.recipe.errors import UserError, UserErrors, nearest
 from peftrec.recipe.models import Recipe
 
 
-def _explain(error: ValidationError, where: str) -> str:
+def _explain(error: ValidationError, where: str) -> list[str]:
     lines = []
     for problem in error.errors():
         place = ".".join(str(part) for part in problem["loc"]) or "recipe"
@@ -22,7 +22,7 @@ def _explain(error: ValidationError, where: str) -> str:
         elif problem["type"] != "value_error" and problem["type"] != "missing":
             message = f"{message}; found {problem['input']!r}"
         lines.append(f"{where}: {place}: {message}")
-    return "\n".join(lines)
+    return lines
 
 
 def _keys_beside(location: tuple[int | str, ...]) -> list[str]:
@@ -89,7 +89,7 @@ def apply_overrides(raw: dict[str, Any], overrides: list[str]) -> dict[str, Any]
 
 
 def make_recipe(raw: Any, where: str = "recipe") -> Recipe:
-    """Validate plain values into a `Recipe`. Raises UserError with one line for every problem found."""
+    """Validate plain values into a `Recipe`. Raises UserErrors with one line for every problem found."""
     if not isinstance(raw, dict):
         raise UserError(
             f"{where}: a recipe is a group of keys (backbone, adapter, data, tasks, train); found {type(raw).__name__}"
@@ -97,7 +97,7 @@ def make_recipe(raw: Any, where: str = "recipe") -> Recipe:
     try:
         return Recipe.model_validate(raw)
     except ValidationError as error:
-        raise UserError(_explain(error, where)) from None
+        raise UserErrors(_explain(error, where)) from None
 
 
 def load_recipe(path: str | Path, overrides: list[str] | None = None) -> Recipe:
@@ -106,6 +106,36 @@ def load_recipe(path: str | Path, overrides: list[str] | None = None) -> Recipe:
     Relative paths inside `data` stay relative to the working directory, as on any command line.
     """
     path = Path(path)
+    return make_recipe(_read_raw(path, overrides or []), str(path))
+
+
+def mend_recipe(path: str | Path, overrides: list[str] | None = None) -> tuple[Recipe | None, list[str]]:
+    """The recipe without the keys that are wrong, so that the rest can be checked, and what is wrong with them.
+
+    None where nothing valid is left. Raises UserError where the file is no recipe at all.
+    """
+    path = Path(path)
+    raw, problems = _read_raw(path, overrides or []), list[str]()
+    while isinstance(raw, dict):
+        try:
+            return Recipe.model_validate(raw), problems
+        except ValidationError as error:
+            problems += [line for line in _explain(error, str(path)) if line not in problems]
+            # What is missing cannot be mended, nor can a group whose keys contradict each other.
+            if not all(_remove(raw, problem["loc"]) for problem in error.errors()):
+                return None, problems
+    return make_recipe(raw, str(path)), problems
+
+
+def _remove(raw: dict[str, Any], location: tuple[int | str, ...]) -> bool:
+    """Take the key at `location` out of `raw`; false where there is none."""
+    node: Any = raw
+    for part in location[:-1]:
+        node = node.get(part) if isinstance(node, dict) else None
+    return isinstance(node, dict) and bool(location) and node.pop(location[-1], _remove) is not _remove
+
+
+def _read_raw(path: Path, overrides: list[str]) -> Any:
     if not path.is_file():
         raise UserError(f"{path}: no such recipe file; `peftrec recipes` lists those that come with the package")
     try:
@@ -113,7 +143,7 @@ def load_recipe(path: str | Path, overrides: list[str] | None = None) -> Recipe:
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not UTF-8 text: {error}") from None
     raw = parse_yaml(text, str(path))
-    return make_recipe(apply_overrides(raw, overrides or []) if isinstance(raw, dict) else raw, str(path))
+    return apply_overrides(raw, overrides) if isinstance(raw, dict) else raw
 
 
 def dump_recipe(recipe: Recipe) -> str:

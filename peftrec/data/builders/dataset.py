@@ -8,7 +8,7 @@ from peftrec.data.builders.common import item_rows
 from peftrec.data.examples import Dataset, TaskData
 from peftrec.data.tables import Tables
 from peftrec.data.texts import TextTable
-from peftrec.recipe import DataConfig, TaskConfig, UserError
+from peftrec.recipe import DataConfig, Problems, TaskConfig
 
 Builder = Callable[[Tables, TextTable, TaskConfig, DataConfig, int], TaskData]
 
@@ -18,18 +18,18 @@ def build_dataset(
 ) -> Dataset:
     """Examples of every task over one text table. `builders`: task kind -> builder.
 
-    Raises UserError naming the task for a key that its kind does not read, a table it lacks, or an empty split.
+    Raises UserErrors naming the task for a key that its kind does not read, a table it lacks, or an empty split.
     """
     texts = TextTable()
     rows = np.zeros(0, np.int32) if tables.items is None else item_rows(tables.items, texts)
     built: dict[str, TaskData] = {}
     notes = list(tables.notes)
+    problems = Problems()
     for name, task in tasks.items():
-        try:
+        with problems.collect(f"tasks.{name}: "):
             built[name] = builders[task.kind](tables, texts, task, data, seed)
-        except UserError as error:
-            raise UserError(f"tasks.{name}: {error}") from None
-        notes += [f"{name}: {note}" for note in built[name].notes]
+            notes += [f"{name}: {note}" for note in built[name].notes]
+    problems.stop()
     return Dataset(
         texts=texts,
         item_ids=[] if tables.items is None else tables.items.ids,

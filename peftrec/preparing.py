@@ -1,0 +1,63 @@
+"""All that training needs, made and checked before the first step: data, backbone, methods, heads."""
+
+from dataclasses import dataclass
+
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+
+from peftrec.adapters import attach, find_method
+from peftrec.backbone import load_backbone
+from peftrec.data.examples import Dataset
+from peftrec.model import CoLearner, adapter_configs, build_model
+from peftrec.probe import check_method
+from peftrec.recipe import Problems, Recipe, UserError
+from peftrec.stopping import BestEpoch
+from peftrec.tasks import check_kinds, load_data
+from peftrec.weighting import make_weighting
+
+
+@dataclass
+class Setup:
+    """All that training needs, made and checked."""
+
+    recipe: Recipe
+    accelerator: Accelerator
+    dataset: Dataset
+    model: CoLearner
+
+
+def prepare(recipe: Recipe) -> Setup:
+    """Load data and backbone, attach adapters and heads. Raises UserErrors for all that cannot work, together."""
+    problems, dataset, backbone = Problems(), None, None
+    with problems.collect():
+        _check_precision(recipe)
+    AcceleratorState._reset_state()  # else a process could not train a second recipe with another precision
+    accelerator = Accelerator(mixed_precision="no" if problems.found else recipe.train.mixed_precision)
+    with problems.collect():
+        make_weighting(recipe.weighting, recipe)
+    with problems.collect():
+        check_kinds(recipe)
+        BestEpoch(recipe)
+    with problems.collect():
+        dataset = load_data(recipe)
+    with problems.collect():
+        backbone = load_backbone(recipe.backbone, accelerator.device)
+    methods = adapter_configs(recipe)
+    for config in methods.values():
+        with problems.collect():
+            find_method(config.method)
+            if backbone is not None:
+                check_method(config, backbone)  # once each: what has passed is remembered
+    if problems.found and backbone is not None:
+        with problems.collect():
+            attach(backbone, methods)  # for what it finds wrong
+    problems.stop()
+    assert dataset is not None and backbone is not None
+    torch.manual_seed(recipe.train.seed)
+    return Setup(recipe, accelerator, dataset, build_model(recipe, backbone, dataset))
+
+
+def _check_precision(recipe: Recipe) -> None:
+    if recipe.train.mixed_precision == "fp16" and not torch.cuda.is_available():  # Accelerate would ignore it
+        raise UserError("train.mixed_precision: fp16 needs a GPU, and there is none; use bf16 or no")

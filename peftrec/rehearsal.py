@@ -1,0 +1,100 @@
+"""What training will take on this machine, from a few of its steps taken here and now."""
+
+import time
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from peftrec.data.examples import TaskData
+from peftrec.environment import free_memory_mb, peak_memory_mb
+from peftrec.evaluation import evaluate
+from peftrec.memory import plan_memory
+from peftrec.optim import lr_factor, make_optimizer, set_learning_rates
+from peftrec.preparing import Setup
+from peftrec.step import clip_gradient, joint_backward
+from peftrec.training import make_streams
+from peftrec.weighting import make_weighting
+
+# Measured for so long, or in so many steps; the first step, which also makes the optimiser's state, counts only when it
+# alone took longer.
+SECONDS, STEPS = 6.0, 12
+VALID_ROWS = 2048  # of a task, predicted first; all of them when that will not take longer either
+
+
+def rehearse(setup: Setup, needed: dict[str, np.ndarray]) -> dict[str, Any]:
+    """Seconds a step, validation and epoch, and this process's peak memory, as plain values.
+
+    `needed` are the text rows each task will encode. What is missing of the frozen part's states is made up, which
+    takes the same room and time in a step. The model is trained a little by this: use it for nothing else. Memory is
+    counted as in `report.json`, for the process as a whole, so what it did before counts too.
+    """
+    encoder, config = setup.model.encoder, setup.recipe.train
+    encoder.activate(None)
+    for level, cache in encoder.caches.items():
+        cache.rehearse(encoder.rows_of(level, needed))
+    free = free_memory_mb()
+    _, steps = make_streams(setup.recipe, {name: of.train for name, of in setup.dataset.tasks.items()})
+    total = min(config.epochs * steps, config.max_steps or config.epochs * steps)
+    plan, step = _step_seconds(setup, total)
+    validation = _validation_seconds(setup)
+    return {
+        "memory_plan": plan,
+        "seconds_per_step": step,
+        "seconds_to_validate": validation,
+        "seconds_per_epoch": steps * step + validation,
+        "seconds_at_most": total * step + -(-total // steps) * validation,
+        "peak_memory_mb": peak_memory_mb(),
+        "free_memory_mb": free,
+    }
+
+
+def _step_seconds(setup: Setup, total: int) -> tuple[str, float]:
+    """The memory plan, and the median seconds of the first steps of `total`."""
+    model, config, accelerator = setup.model, setup.recipe.train, setup.accelerator
+    tasks = {name: setup.dataset.tasks[name].train for name in setup.recipe.tasks}
+    streams, _ = make_streams(setup.recipe, tasks)
+    trainable = model.trainable()
+    optimizer = accelerator.prepare(make_optimizer(config, trainable))
+    weigh = make_weighting(setup.recipe.weighting, setup.recipe)
+    plan = plan_memory(model, {name: rows.take(streams[name].step(0)) for name, rows in tasks.items()}, config)
+    model.train()
+    taken: list[float] = []
+    while len(taken) <= min(STEPS, total) and sum(taken) < SECONDS:
+        step, started = len(taken), time.perf_counter()
+        torch.manual_seed(config.seed * 1_000_003 + step)
+        rows = {name: stream.step(step) for name, stream in streams.items()}
+        set_learning_rates(optimizer, lr_factor(config, step, total))
+        losses, _ = joint_backward(model, tasks, rows, weigh, accelerator, config.accumulate)
+        # A step that is not finite is left out in training too, which takes as long or stops.
+        if torch.isfinite(losses).all() and clip_gradient(list(trainable.values()), config.clip, accelerator):
+            optimizer.step()
+        model.encoder.after_step(step, total)
+        optimizer.zero_grad()
+        taken.append(time.perf_counter() - started)
+    return plan, float(np.median(taken[1:] or taken))
+
+
+def _validation_seconds(setup: Setup) -> float:
+    """How long an epoch's validation takes: measured, or estimated from the first rows of each task."""
+    seconds = 0.0
+    for name, data in setup.dataset.tasks.items():
+        first = data.valid.take(np.arange(min(VALID_ROWS, len(data.valid))))
+        if len(first):
+            once = _validate(setup, name, replace(data, valid=first))
+            # An adapted encoder pays for texts, a head for rows.
+            pooled = setup.model.encoder.level(name)[0] == "pooled"
+            times = len(data.valid) / len(first)
+            if not pooled:
+                times = len(data.valid.text_rows()) / max(1, len(first.text_rows()))
+            whole = times > 1 and once * times < SECONDS
+            seconds += _validate(setup, name, data) if whole else once * times
+    return seconds
+
+
+def _validate(setup: Setup, name: str, data: TaskData) -> float:
+    started = time.perf_counter()
+    dataset = replace(setup.dataset, tasks={**setup.dataset.tasks, name: data})
+    evaluate(setup.model, dataset, {name: setup.recipe.tasks[name]}, "valid", resamples=0, priors=False)
+    return time.perf_counter() - started
