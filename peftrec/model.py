@@ -1,6 +1,6 @@
 """The co-learner: one adapted encoder, a head a task, and the step that encodes every unique text once."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -181,14 +181,25 @@ class CoLearner(nn.Module, Scorer):
         return prediction
 
     def parameter_counts(self) -> tuple[int, int]:
-        """How many parameters are trained, and how many there are: the backbone's, and those trained beside it."""
-        trained = list(self.trainable().values())
+        """How many parameters are trained, and how many there are: the backbone's, and those beside it."""
+        named, trained = self._named().values(), self.trainable().values()
         own = {id(p) for p in self.encoder.backbone.model.parameters()}
-        beside = sum(p.numel() for p in trained if id(p) not in own)
+        beside = sum(p.numel() for p in named if id(p) not in own)
         return sum(p.numel() for p in trained), self.encoder.backbone.parameter_count() + beside
+
+    def freeze(self, tasks: Iterable[str]) -> None:
+        """Train neither the heads of these tasks nor any adapter part that they read, the shared one included."""
+        for task in tasks:
+            adapter = self.encoder.adapter_of(task)
+            for owner in adapter.owners_of(task):
+                adapter.freeze(owner)
+            self.head(task).requires_grad_(False)
 
     def trainable(self) -> dict[str, nn.Parameter]:
         """Every trained parameter by a stable name: adapter/<owner>/<name> and head/<task>/<name>."""
+        return {name: p for name, p in self._named().items() if p.requires_grad}
+
+    def _named(self) -> dict[str, nn.Parameter]:
         named = {
             f"adapter/{owner}/{name}": p
             for owner, parameters in self.encoder.parameters_by_owner().items()

@@ -1,10 +1,12 @@
 """What the numbers of a training depend on: recipe, data, weights, packages. Only the same is continued."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import torch
 
+from peftrec.checkpoint import digest_run
 from peftrec.data.digest import digest_dataset
 from peftrec.data.examples import Dataset
 from peftrec.environment import environment
@@ -24,6 +26,7 @@ def describe_origin(recipe: Recipe, dataset: Dataset, model: CoLearner, processe
         "recipe": recipe.model_dump(mode="json", exclude={"train": _FREE}),
         "data": digest_dataset(dataset),
         "weights": model.encoder.backbone.digest,
+        "init_from": None if recipe.init_from is None else digest_run(Path(recipe.init_from)),
         "versions": {name: here["packages"][name] for name in PACKAGES},
         "processes": processes,
         "machine": {"cpu": here["cpu"], "device": here["device"], "threads": torch.get_num_threads()},
@@ -38,7 +41,7 @@ def differences(then: dict[str, Any], now: dict[str, Any]) -> tuple[list[str], l
         if old.get(key) != new.get(key):
             what = (
                 f"{key}: changed"
-                if key.startswith(("data.", "weights"))
+                if key.startswith(("data.", "weights", "init_from"))
                 else f"{key}: {old.get(key)}, now {new.get(key)}"
             )
             lines[key.startswith("machine.")].append(what)

@@ -24,7 +24,7 @@ def check(recipe: Recipe) -> dict[str, Any]:
     dataset, model = setup.dataset, setup.model
     encoder = model.encoder
     backbone = encoder.backbone
-    _, steps = make_streams(recipe, {name: data.train for name, data in dataset.tasks.items()})
+    _, steps = make_streams(recipe, {name: dataset.tasks[name].train for name in recipe.trained})
     encoder.activate(None)
     needed = text_rows(dataset, recipe.tasks, ["train", "valid", "test"], ranking=True)
     caches = {level: _describe_cache(of, encoder.rows_of(level, needed)) for level, of in encoder.caches.items()}
@@ -38,7 +38,7 @@ def check(recipe: Recipe) -> dict[str, Any]:
             "tokens": int(lengths.sum()),
             "longest_text": int(lengths.max(initial=0)),
             "texts_cut_at_max_length": int((lengths >= recipe.backbone.max_length).sum()),
-            "notes": dataset.notes,
+            "notes": setup.notes,
         },
         "backbone": {
             "name": recipe.backbone.name,

@@ -12,6 +12,7 @@ from peftrec.data.examples import Dataset
 from peftrec.model import CoLearner, adapter_configs, build_model
 from peftrec.probe import check_method
 from peftrec.recipe import Problems, Recipe, UserError
+from peftrec.start import read_start
 from peftrec.stopping import BestEpoch
 from peftrec.tasks import check_kinds, load_data
 from peftrec.weighting import make_weighting
@@ -19,17 +20,18 @@ from peftrec.weighting import make_weighting
 
 @dataclass
 class Setup:
-    """All that training needs, made and checked."""
+    """All that training needs, made and checked; `notes` are what the user should know of it."""
 
     recipe: Recipe
     accelerator: Accelerator
     dataset: Dataset
     model: CoLearner
+    notes: list[str]
 
 
 def prepare(recipe: Recipe) -> Setup:
     """Load data and backbone, attach adapters and heads. Raises UserErrors for all that cannot work, together."""
-    problems, dataset, backbone = Problems(), None, None
+    problems, dataset, backbone, start = Problems(), None, None, None
     with problems.collect():
         _check_precision(recipe)
     AcceleratorState._reset_state()  # else a process could not train a second recipe with another precision
@@ -39,6 +41,8 @@ def prepare(recipe: Recipe) -> Setup:
     with problems.collect():
         check_kinds(recipe)
         BestEpoch(recipe)
+    with problems.collect():
+        start = read_start(recipe)
     with problems.collect():
         dataset = load_data(recipe)
     with problems.collect():
@@ -55,7 +59,9 @@ def prepare(recipe: Recipe) -> Setup:
     problems.stop()
     assert dataset is not None and backbone is not None
     torch.manual_seed(recipe.train.seed)
-    return Setup(recipe, accelerator, dataset, build_model(recipe, backbone, dataset))
+    model = build_model(recipe, backbone, dataset)
+    notes = [] if start is None else start.take_over(recipe, dataset, model)
+    return Setup(recipe, accelerator, dataset, model, [*dataset.notes, *notes])
 
 
 def _check_precision(recipe: Recipe) -> None:

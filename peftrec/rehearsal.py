@@ -35,7 +35,7 @@ def rehearse(setup: Setup, needed: dict[str, np.ndarray]) -> dict[str, Any]:
     for level, cache in encoder.caches.items():
         cache.rehearse(encoder.rows_of(level, needed))
     free = free_memory_mb()
-    _, steps = make_streams(setup.recipe, {name: of.train for name, of in setup.dataset.tasks.items()})
+    _, steps = make_streams(setup.recipe, {name: setup.dataset.tasks[name].train for name in setup.recipe.trained})
     total = min(config.epochs * steps, config.max_steps or config.epochs * steps)
     plan, step = _step_seconds(setup, total)
     validation = _validation_seconds(setup)
@@ -53,7 +53,7 @@ def rehearse(setup: Setup, needed: dict[str, np.ndarray]) -> dict[str, Any]:
 def _step_seconds(setup: Setup, total: int) -> tuple[str, float]:
     """The memory plan, and the median seconds of the first steps of `total`."""
     model, config, accelerator = setup.model, setup.recipe.train, setup.accelerator
-    tasks = {name: setup.dataset.tasks[name].train for name in setup.recipe.tasks}
+    tasks = {name: setup.dataset.tasks[name].train for name in setup.recipe.trained}
     streams, _ = make_streams(setup.recipe, tasks)
     trainable = model.trainable()
     optimizer = accelerator.prepare(make_optimizer(config, trainable))
@@ -79,7 +79,8 @@ def _step_seconds(setup: Setup, total: int) -> tuple[str, float]:
 def _validation_seconds(setup: Setup) -> float:
     """How long an epoch's validation takes: measured, or estimated from the first rows of each task."""
     seconds = 0.0
-    for name, data in setup.dataset.tasks.items():
+    for name in setup.recipe.trained:
+        data = setup.dataset.tasks[name]
         first = data.valid.take(np.arange(min(VALID_ROWS, len(data.valid))))
         if len(first):
             once = _validate(setup, name, replace(data, valid=first))

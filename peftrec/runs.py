@@ -1,13 +1,16 @@
 """What a run folder holds, and how a model comes back from it.
 
 run.yaml              the complete recipe; `peftrec train run.yaml` repeats the run
-model.json            backbone digest; each task's slots, classes, features
+model.json            backbone digest; each task's slots, classes, features, and the parts its adapter is composed of
 adapters/<task>/      adapter_config.json, adapter_model.safetensors: shared and private composed
+parts/<part>.safetensors   the same apart, as they were trained: for another run to start from (`peftrec.start`)
 heads/<task>.safetensors
 catalogue.parquet     item ids and texts, and log.parquet, who did what when: for recommending by user
 report.json  metrics.jsonl  manifest.json
 """
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,12 +19,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
-from peftrec.adapters.base import as_saved
+from peftrec.adapters.base import WEIGHTS, as_saved
+from peftrec.adapters.ends import FullFineTuning
 from peftrec.backbone import load_backbone
 from peftrec.checkpoint import read_json, to_json, verify_run, write_json
 from peftrec.data.catalogue import Catalogue
-from peftrec.data.examples import Dataset
+from peftrec.data.examples import Dataset, TaskData
 from peftrec.data.log import Log
 from peftrec.data.rates import Rates
 from peftrec.data.texts import TextTable
@@ -64,15 +69,7 @@ def save_run(
     """Write everything but the manifest into `folder`; `report["cost"]` gains the bytes of the adapters."""
     (folder / "run.yaml").write_text(dump_recipe(recipe), encoding="utf-8")
     described = {
-        name: {
-            "slots": list(data.train.slots),
-            "history": data.train.log is not None,
-            "classes": data.classes,
-            "features": data.feature_names,
-            "scale": data.scale,
-            "base": None if data.train.rates is None else data.train.rates.base,
-            "catalogue": data.train.catalogue is not None,
-        }
+        name: {**describe_task(data), "parts": model.encoder.adapter_of(name).owners_of(name)}
         for name, data in dataset.tasks.items()
     }
     write_json(folder / "model.json", {"backbone_digest": model.encoder.backbone.digest, "tasks": described})
@@ -80,13 +77,44 @@ def save_run(
     for task in model.tasks:
         adapter = folder / "adapters" / task
         model.encoder.adapter_of(task).save(task, adapter)
-        tensors = {name: t.detach().cpu().contiguous() for name, t in model.head(task).state_dict().items()}
-        save_file(tensors, folder / "heads" / f"{task}.safetensors")
+        _write_tensors(folder / "heads" / f"{task}.safetensors", model.head(task).state_dict())
         sizes = report["cost"].setdefault("adapter_bytes", {})
         sizes[task] = sum(f.stat().st_size for f in adapter.iterdir())
+    _save_parts(folder, model)
     _save_catalogue(folder, dataset)
     write_json(folder / "report.json", report)
     (folder / "metrics.jsonl").write_text("".join(to_json(line, indent=None) + "\n" for line in history))
+
+
+def describe_task(data: TaskData) -> dict[str, Any]:
+    """What of a task's data its predictions depend on, as plain values."""
+    described = {
+        "slots": list(data.train.slots),
+        "history": data.train.log is not None,
+        "classes": data.classes,
+        "features": data.feature_names,
+        "scale": data.scale,
+        "base": None if data.train.rates is None else data.train.rates.base,
+        "catalogue": data.train.catalogue is not None,
+    }
+    plain: dict[str, Any] = json.loads(to_json(described))
+    return plain
+
+
+def _save_parts(folder: Path, model: CoLearner) -> None:
+    (folder / "parts").mkdir()
+    adapters = {task: model.encoder.adapter_of(task) for task in model.tasks}
+    reader = {owner: task for task, adapter in adapters.items() for owner in adapter.owners_of(task)}
+    for owner, task in reader.items():
+        file = folder / "parts" / f"{owner}.safetensors"
+        if isinstance(adapters[task], FullFineTuning):  # the one part is the whole model: stored once
+            file.hardlink_to(folder / "adapters" / task / WEIGHTS)
+        else:
+            _write_tensors(file, adapters[task].part(owner))
+
+
+def _write_tensors(file: Path, tensors: Mapping[str, Tensor]) -> None:
+    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, file)
 
 
 def _save_catalogue(folder: Path, dataset: Dataset) -> None:

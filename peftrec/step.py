@@ -67,6 +67,7 @@ def gradient_norms(model: CoLearner, accelerator: Accelerator) -> dict[str, floa
     norms = {
         f"gradient_norm/{owner}": torch.nn.utils.get_total_norm([p.grad for p in of.values() if p.grad is not None])
         for owner, of in model.encoder.parameters_by_owner().items()
+        if any(p.requires_grad for p in of.values())
     }
     squares = model.gradient_squares
     norms |= {f"vector_gradient_norm/{task}": squares[task].sqrt() for task in model.tasks if task in squares}

@@ -37,7 +37,7 @@ class BestEpoch:
         if config and recipe.data.split.kind != "given" and recipe.data.split.valid == 0:
             raise UserError("train.early_stopping: needs validation rows; found data.split.valid: 0")
         if self.metric is not None:
-            known = [f"{name}.{m}" for name, task in recipe.tasks.items() for m in _measured(task)]
+            known = [f"{name}.{m}" for name, task in recipe.trained.items() for m in _measured(task)]
             if self.metric not in known:
                 raise UserError(
                     f"train.early_stopping.metric: {self.metric!r} is no task.metric; {nearest(self.metric, known)}"

@@ -24,7 +24,7 @@ from peftrec.runs import save_run
 from peftrec.signals import Interrupted, StopSignals
 from peftrec.state import Progress, TrainingState
 from peftrec.step import clip_gradient, find_culprits, gradient_norms, joint_backward
-from peftrec.stopping import BestEpoch
+from peftrec.stopping import BestEpoch, Scores
 from peftrec.watch import Watch
 from peftrec.weighting import make_weighting
 
@@ -51,11 +51,11 @@ def train(
         model, dataset, tasks = setup.model, setup.dataset, recipe.tasks
         origin = describe_origin(recipe, dataset, model, setup.accelerator.num_processes)
         checkpoints = Checkpoints(target, recipe.train.checkpoint, origin, resume, allow_changes)
-        for line in [*dataset.notes, *cache_lines(model)]:
+        for line in [*setup.notes, *cache_lines(model)]:
             note(line)
         model.encoder.disk = cache
         model.encoder.update(text_rows(dataset, tasks, ["train", "valid", "test"], ranking=True), track_rows)
-        # The heads before training: shown beside the result, nothing is chosen by it.
+        # The model before training: shown beside the result, nothing is chosen by it.
         untrained = evaluate(model, dataset, tasks, "test", resamples=0, priors=False)
         progress = fit(setup, checkpoints)
         note("evaluating on the test split, with intervals and priors")
@@ -82,11 +82,12 @@ def fit(setup: Setup, checkpoints: Checkpoints | None = None) -> Progress:
     """The loop. Trains `setup.model` in place, from the checkpoint that `checkpoints` goes on from if any.
 
     An epoch is ceil(rows of all tasks / batch_size) steps; in it every task gives `share` times its training rows (1:
-    each row once), spread evenly over the steps. With early stopping the best epoch's weights are put back at the end.
+    each row once), spread evenly over the steps. With early stopping the best epoch's weights are put back at the end;
+    those that `init_from` gave count as an epoch. Frozen tasks take no part.
     Raises Interrupted, with a checkpoint written, after the step during which SIGTERM or Ctrl-C came.
     """
     config, accelerator, model = setup.recipe.train, setup.accelerator, setup.model
-    tasks = {name: setup.dataset.tasks[name].train for name in setup.recipe.tasks}
+    tasks = {name: setup.dataset.tasks[name].train for name in setup.recipe.trained}
     streams, steps_per_epoch = make_streams(setup.recipe, tasks)
     total = min(config.epochs * steps_per_epoch, config.max_steps or config.epochs * steps_per_epoch)
     trainable = model.trainable()
@@ -100,6 +101,8 @@ def fit(setup: Setup, checkpoints: Checkpoints | None = None) -> Progress:
     state = TrainingState(model, optimizer, weigh, stopper, at, accelerator.scaler)
     if checkpoints:
         checkpoints.restore(state)
+    if setup.recipe.init_from and stopper.patience and at.step == 0 and model.encoder.settled:
+        stopper.see(validate(setup), trainable)
     watch = Watch(model, config, at, total, steps_per_epoch)
     began = time.monotonic() - at.seconds
     rows_in_all = sum(s.rows_until(total) for s in streams.values())
@@ -156,9 +159,9 @@ def fit(setup: Setup, checkpoints: Checkpoints | None = None) -> Progress:
     return at
 
 
-def validate(setup: Setup) -> dict[str, dict[str, float]]:
-    """Each task's metrics on its validation rows; nothing for a task without any."""
-    tasks = {n: t for n, t in setup.recipe.tasks.items() if len(setup.dataset.tasks[n].valid)}
+def validate(setup: Setup) -> Scores:
+    """Each trained task's metrics on its validation rows; nothing for a task without any."""
+    tasks = {n: t for n, t in setup.recipe.trained.items() if len(setup.dataset.tasks[n].valid)}
     report = evaluate(setup.model, setup.dataset, tasks, "valid", resamples=0, priors=False)
     return {name: of["metrics"] for name, of in report["tasks"].items()}
 

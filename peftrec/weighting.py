@@ -9,7 +9,8 @@ from torch import Tensor
 from peftrec.outside import import_own
 from peftrec.recipe import Recipe, UserError, WeightingConfig, nearest
 
-# Losses (T,) in recipe order -> weights (T,), detached. Made once a run from the static lambdas (T,) and options.
+# Losses (T,) of the trained tasks, in recipe order -> weights (T,), detached. Made once a run from the static lambdas
+# (T,) and options.
 # One with state is an nn.Module: its parameters and buffers are part of every checkpoint.
 Weighting = Callable[[Tensor], Tensor]
 
@@ -27,7 +28,7 @@ def make_weighting(config: WeightingConfig, recipe: Recipe) -> Weighting:
     own = ":" in config.method
     if not own and config.method not in WEIGHTINGS:
         raise UserError(f"weighting.method: no method {config.method!r}; {nearest(config.method, list(WEIGHTINGS))}")
-    lambdas = torch.tensor([task.weight for task in recipe.tasks.values()])
+    lambdas = torch.tensor([task.weight for task in recipe.trained.values()])
     options: dict[str, Any] = config.options
     make = import_own(config.method, "weighting.method") if own else WEIGHTINGS[config.method]
     try:

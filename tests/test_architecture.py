@@ -15,7 +15,7 @@ ORDER = [
     "data metrics intervals losses heads",
     "backbone cache adapters families probe",
     "tasks weighting optim stopping",
-    "model memory checkpoint step origin state costs resume runs watch outcomes preparing",
+    "model memory checkpoint step origin state costs resume runs watch outcomes start preparing",
     "priors evaluation display comparison",
     "training rehearsal preflight predictor output cli __main__",
 ]

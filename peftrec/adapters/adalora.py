@@ -67,8 +67,8 @@ class AdaLoraAdapter(PeftAdapter):
         return torch.stack(terms).sum()
 
     def after_step(self, step: int, total: int) -> None:
-        """Update every owner's importances, and prune when its schedule says so."""
-        for owner in self.owners:
+        """Update every trained owner's importances, and prune when its schedule says so."""
+        for owner in self._trained_owners():
             schedule = self._config(owner)
             if not self._scheduled:
                 _set_schedule(schedule, self.config.options, total)
@@ -79,8 +79,11 @@ class AdaLoraAdapter(PeftAdapter):
 
     @property
     def settled(self) -> bool:
-        """Whether every owner is down to its budget."""
-        return self._pruned
+        """Whether every trained owner is down to its budget."""
+        return self._pruned or not self._trained_owners()
+
+    def _trained_owners(self) -> list[str]:
+        return [owner for owner in self.owners if not self.is_frozen(owner)]
 
     def _allocate(self, owner: str, now: int, last: int) -> None:
         allocator, held = self._allocators[owner], Parameters(self.parameters_of(owner))

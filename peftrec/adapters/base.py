@@ -83,6 +83,22 @@ class Adapter(nn.Module, ABC):
     def parameters_of(self, owner: str) -> dict[str, nn.Parameter]:
         """The trainable parameters of one owner by name, whichever task is active now."""
 
+    def part(self, owner: str) -> dict[str, nn.Parameter]:
+        """The same under names that do not tell whose they are, as in a run's `parts/`."""
+        return {
+            name.replace(f".{adapter_name(owner)}", ""): parameter
+            for name, parameter in self.parameters_of(owner).items()
+        }
+
+    def freeze(self, owner: str) -> None:
+        """Train this part no more, and leave it without dropout."""
+        for parameter in self.parameters_of(owner).values():
+            parameter.requires_grad_(False)
+
+    def is_frozen(self, owner: str) -> bool:
+        """Whether `freeze` was called for the owner."""
+        return not any(parameter.requires_grad for parameter in self.parameters_of(owner).values())
+
     @abstractmethod
     def save(self, task: str, folder: Path) -> None:
         """Write the task's complete adapter (shared and private composed) as adapter_config.json and safetensors."""
@@ -160,9 +176,9 @@ def take_options(method: str, given: dict[str, Any], known: type[T]) -> T:
         raise UserError(f"{place}: {message}; found {problem['input']!r}") from None
 
 
-def read_tensors(folder: Path, expected: dict[str, Tensor] | None = None) -> dict[str, Tensor]:
+def read_tensors(folder: Path, expected: dict[str, Tensor] | None = None, file: str = WEIGHTS) -> dict[str, Tensor]:
     """The tensors of a folder that `save` wrote. Raises UserError where names or shapes differ from `expected`."""
-    tensors = load_file(folder / WEIGHTS)
+    tensors = load_file(folder / file)
     if expected is not None:
         for name in sorted(tensors.keys() ^ expected.keys()):
             raise UserError(f"{folder}: its adapter does not fit: {name} is in only one of file and model")

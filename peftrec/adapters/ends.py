@@ -75,7 +75,7 @@ class FullFineTuning(LayerAdapter):
     def train(self, mode: bool = True) -> "FullFineTuning":
         """The backbone's own dropout is on while it is trained."""
         super().train(mode)
-        self.backbone.model.train(mode)
+        self.backbone.model.train(mode and not self.is_frozen(self.shared))
         return self
 
     def save(self, task: str, folder: Path) -> None:

@@ -214,14 +214,18 @@ class PeftAdapter(LayerAdapter):
             self.backbone.graft.take_out()
 
     def train(self, mode: bool = True) -> "PeftAdapter":
-        """Dropout of the adapters only; the frozen layers stay in eval."""
+        """Dropout of the adapters that are trained only; the frozen layers, and frozen adapters, stay in eval."""
         super().train(mode)
         for graft in set(self.grafts.values()):
+            frozen = {adapter_name(o) for o, of in self.grafts.items() if of is graft and self.is_frozen(o)}
+            on = mode and len(frozen) < len(graft.configs)
             for *_, layer in graft.slots:
-                layer.training = mode
+                layer.training = on
                 for name, child in layer.named_children():
                     if name != "base_layer":
-                        child.train(mode)
+                        child.train(on)
+                        for adapter, part in child.named_children():
+                            part.train(on and adapter not in frozen)
         return self
 
     def save(self, task: str, folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from peftrec.checkpoint.files import find_damage, read_json, to_json, write_json, write_text
 from peftrec.checkpoint.run import (
+    digest_run,
     export_adapter,
     interrupted_run,
     new_run_folder,
@@ -21,6 +22,7 @@ from peftrec.checkpoint.steps import (
 __all__ = [
     "Tensors",
     "checkpoint_folders",
+    "digest_run",
     "export_adapter",
     "find_damage",
     "interrupted_run",

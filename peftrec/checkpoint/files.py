@@ -40,7 +40,7 @@ def write_manifest(folder: Path) -> None:
     for path in files:
         sync(path)
     entries = {
-        path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": _sha256(path)} for path in files
+        path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": sha256(path)} for path in files
     }
     write_json(folder / MANIFEST, {"files": entries})
     sync(folder / MANIFEST)
@@ -69,12 +69,13 @@ def find_damage(folder: Path) -> str | None:
             return f"{path}: missing, but {MANIFEST} lists it"
         if (found := path.stat().st_size) != size:
             return f"{path}: expected {size} bytes, found {found}"
-        if (sha256 := _sha256(path)) != digest:
-            return f"{path}: expected SHA-256 {digest}, found {sha256}"
+        if (other := sha256(path)) != digest:
+            return f"{path}: expected SHA-256 {digest}, found {other}"
     return None
 
 
-def _sha256(path: Path) -> str:
+def sha256(path: Path) -> str:
+    """SHA-256 of a file's content, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

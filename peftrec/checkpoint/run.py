@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from peftrec.checkpoint.files import MANIFEST, find_damage, new_folder, partial, read_json, write_manifest
+from peftrec.checkpoint.files import MANIFEST, find_damage, new_folder, partial, read_json, sha256, write_manifest
 from peftrec.checkpoint.steps import checkpoint_folders, step_of
 from peftrec.recipe import UserError
 
@@ -131,6 +131,11 @@ def verify_run(folder: Path) -> None:
         raise UserError(f"{folder}: not a finished run: {MANIFEST} is missing")
     if damage := find_damage(folder):
         raise UserError(f"{damage}; the run is damaged; restore the file from a copy, or train again")
+
+
+def digest_run(run: Path) -> str:
+    """SHA-256 of a run's manifest, which lists that of every file."""
+    return sha256(run / MANIFEST)
 
 
 def read_report(run: Path) -> dict[str, Any]:

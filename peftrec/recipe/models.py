@@ -147,6 +147,10 @@ class TaskConfig(_Strict):
         None, gt=0, description="rows an epoch as a multiple of the task's training rows; default 1"
     )
     adapter: AdapterConfig | None = Field(None, description="a method of this task's own instead of the recipe's")
+    frozen: bool = Field(
+        False,
+        description="with init_from: neither its head nor any adapter part that it reads, shared ones too, changes",
+    )
 
 
 class WeightingConfig(_Strict):
@@ -221,6 +225,7 @@ _TASK_NAME = re.compile(r"[^\W_](?:[\w-]*[^\W_])?")
 class Recipe(_Strict):
     """A complete run. Load with `load_recipe`."""
 
+    init_from: str | None = Field(None, description="folder of the run whose adapters and heads training starts from")
     backbone: BackboneConfig
     adapter: AdapterConfig = AdapterConfig()
     data: DataConfig
@@ -240,6 +245,18 @@ class Recipe(_Strict):
                 )
         if len({name.casefold() for name in tasks}) < len(tasks):
             raise ValueError(f"task names must differ by more than case (they become folders); found {list(tasks)}")
-        if not any(task.weight > 0 for task in tasks.values()):
-            raise ValueError("at least one task needs a weight above 0")
+        if not any(task.weight > 0 and not task.frozen for task in tasks.values()):
+            raise ValueError("at least one task needs a weight above 0, and not to be frozen")
         return tasks
+
+    @model_validator(mode="after")
+    def _frozen_as_what(self) -> "Recipe":
+        frozen = [name for name, task in self.tasks.items() if task.frozen]
+        if frozen and self.init_from is None:
+            raise ValueError(f"init_from: name the run that the frozen tasks ({', '.join(frozen)}) come from")
+        return self
+
+    @property
+    def trained(self) -> dict[str, TaskConfig]:
+        """The tasks that are not frozen."""
+        return {name: task for name, task in self.tasks.items() if not task.frozen}
