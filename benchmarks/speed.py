@@ -142,9 +142,7 @@ def steps_of(spec: dict[str, Any]) -> dict[str, Any]:
         times.append(
             (time.perf_counter() - started, sum(len(r) for r in rows.values()), model.work.padded_tokens - before)
         )
-    seconds, count, tokens = (
-        times[1 + len(times[1:]) // 2] if len(times) < 4 else sorted(times[1:])[len(times[1:]) // 2]
-    )
+    seconds, count, tokens = sorted(times[1:])[len(times[1:]) // 2]  # the first step warms up
     backbone = model.encoder.backbone
     frozen = [p for p in backbone.layers[-1].parameters() if p.ndim == 2 and not p.requires_grad]
     a_token = 2 * sum(p.numel() for p in frozen)  # FLOP of one layer's frozen matrices, one way
