@@ -137,7 +137,7 @@ class CoLearner(nn.Module, Scorer):
             assert examples.catalogue is not None
             found = torch.addmm(bias, self.asked(task, examples), offered.T).float().cpu()
             popularity = torch.from_numpy(examples.catalogue.popularity(examples.time))
-            return found.add_(popularity, alpha=float(head.popularity)).numpy()
+            return found.add_(popularity, alpha=float(head.popularity.detach())).numpy()
 
         return scores
 
@@ -149,6 +149,13 @@ class CoLearner(nn.Module, Scorer):
             vectors, bias = self._retrieval_head(task).items(self.encoder.encode(rows, task))
         index = torch.from_numpy(place).to(vectors.device)
         return vectors[index], bias[index]
+
+    def offered_now(self, task: str, item_rows: np.ndarray, popularity: np.ndarray) -> np.ndarray:
+        """A retrieval task's items with all that their scores hold, float32 (I, q + 1): the inner product with
+        [asked, 1] is the score. `popularity` (I,): log1p of earlier choices."""
+        offered, bias = self.offered(task, item_rows)
+        constant = bias.cpu().numpy() + float(self._retrieval_head(task).popularity.detach()) * popularity
+        return np.concatenate([offered.cpu().numpy(), constant[:, None]], 1)
 
     @torch.inference_mode()
     def asked(self, task: str, examples: Examples) -> Tensor:

@@ -12,7 +12,7 @@ PACKAGE = Path(peftrec.__file__).parent
 # From left to right: a module imports only what stands left of it, and the modules of its own package.
 ORDER = [
     "environment progress recipe outside shipped signals",
-    "data metrics intervals losses heads",
+    "data metrics intervals losses heads index",
     "backbone cache adapters families probe",
     "tasks weighting optim stopping",
     "model memory checkpoint step origin state costs resume runs watch outcomes start preparing",

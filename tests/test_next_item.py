@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -18,6 +19,7 @@ from peftrec.data.catalogue import Catalogue
 from peftrec.data.planner import HeadInput, UniqueRows
 from peftrec.evaluation import rank_catalogue
 from peftrec.heads import HeadShape, RetrievalHead
+from peftrec.index import ItemIndex
 from peftrec.model import build_model
 from peftrec.predictor import Predictor
 from peftrec.recipe import UserError
@@ -291,3 +293,32 @@ def test_runs_are_compared_by_rank(run, tastes, tmp_path):
     of = compare_runs([run, other], resamples=100)[str(other)]["tasks"]["next"]
     assert set(of["differences"]) == set(of["metrics"]) == {"hr@10", "ndcg@10", "mrr@10", "log_loss"}
     assert of["differences"]["hr@10"]["interval"][1] < 0 and of["differences"]["log_loss"]["by"] < 0
+
+
+def test_approximate_search_finds_what_exact_search_does(run):
+    predictor = Predictor.load(run)
+    for asked in ({"user": "u3"}, {"history": []}, {"history": ["i1", "i6"]}):
+        exact, near = (predictor.recommend("next", k=8, approximate=how, **asked) for how in (False, True))
+        assert [row["item"] for row in near] == [row["item"] for row in exact]  # 30 items are one cell
+        assert [row["score"] for row in near] == pytest.approx([row["score"] for row in exact], abs=1e-4)
+    with pytest.raises(UserError, match=r"approximate search needs a task of kind next-item; 'interest' is"):
+        predictor.recommend("interest", user="u3", approximate=True)
+
+
+def test_an_index_finds_most_of_the_best_of_many():
+    random = np.random.default_rng(0)
+    centres = random.normal(size=(50, 16))
+    items = centres[random.integers(0, 50, 20_000)] + 0.5 * random.normal(size=(20_000, 16))
+    index, asks = ItemIndex(items), centres[:20] + 0.5 * random.normal(size=(20, 16))
+    recall = []
+    for asked in asks:
+        numbers, scores = index.search(asked, 10)
+        assert scores == pytest.approx(items[numbers] @ asked, rel=1e-4) and (np.diff(scores) <= 0).all()
+        recall.append(len(set(numbers) & set(np.argsort(-(items @ asked))[:10])) / 10)
+    assert np.mean(recall) > 0.8
+
+
+def test_without_faiss_it_says_what_to_install(run, monkeypatch):
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    with pytest.raises(UserError, match=r"pip install 'peftrec\[faiss\]'"):
+        Predictor.load(run).recommend("next", user="u3", approximate=True)
