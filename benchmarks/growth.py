@@ -226,7 +226,7 @@ def page(result: dict[str, Any]) -> str:
         f" {asked['recommend_milliseconds']:.0f} ms (95th percentile {asked['recommend_milliseconds_95']:.0f} ms)"
         f" after loading ({asked['load_seconds']:.0f} s) and the first call ({asked['first_recommend_seconds']:.0f} s,"
         f" which computes the items' vectors); peak memory of the whole process, training included,"
-        f" {asked['peak_memory_mb']:,.0f} MB. Approximately (faiss, index made in {asked['index_seconds']:.0f} s): median"
+        f" {asked['peak_memory_mb']:,.0f} MB. Approximately (faiss, indexed in {asked['index_seconds']:.0f} s): median"
         f" {asked['approximate_milliseconds']:.1f} ms, finding {asked['approximate_recall']:.0%} of the exact ten.",
         "",
         "![growth](growth.png)",

@@ -14,6 +14,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ SINGLE: dict[str, dict[str, Any]] = {
     "b: the same, dynamic padding": {"baseline": "longest"},
     "lora all layers": {"adapter": {**LORA, "layers": "all"}, "batch": 16_384, "steps": 2},
     "lora top-2, no cache": {"adapter": {**LORA, "layers": "top-2"}, "batch": 16_384, "steps": 2, "uncached": True},
-    "lora top-2, cached trunk": {"adapter": {**LORA, "layers": "top-2"}, "batch": 16_384, "steps": 3},
+    "lora top-2, cached trunk": {"adapter": {**LORA, "layers": "top-2"}, "batch": 16_384, "steps": 3, "profile": True},
     "side": {"adapter": {"method": "side", "sharing": "shared+private"}, "batch": 16_384, "steps": 20},
 }
 TASKS = ["query", "interest", "time"]
@@ -133,15 +134,17 @@ def steps_of(spec: dict[str, Any]) -> dict[str, Any]:
     plan_memory(model, {name: tasks[name].take(r) for name, r in rows.items()}, config)
     times = []
     model.train()
-    for step in range(spec["steps"] + 1):
+
+    def one(step: int) -> tuple[float, int, int]:
         rows = {n: streams[n]._pass(0)[step * counts[n] % len(tasks[n]) :][: counts[n]] for n in tasks}
         started, before = time.perf_counter(), model.work.padded_tokens
         joint_backward(model, tasks, rows, lambda losses: lambdas, setup.accelerator)
         optimizer.step()
         optimizer.zero_grad()
-        times.append(
-            (time.perf_counter() - started, sum(len(r) for r in rows.values()), model.work.padded_tokens - before)
-        )
+        return time.perf_counter() - started, sum(len(r) for r in rows.values()), model.work.padded_tokens - before
+
+    for step in range(spec["steps"] + 1):
+        times.append(one(step))
     seconds, count, tokens = sorted(times[1:])[len(times[1:]) // 2]  # the first step warms up
     backbone = model.encoder.backbone
     frozen = [p for p in backbone.layers[-1].parameters() if p.ndim == 2 and not p.requires_grad]
@@ -160,7 +163,19 @@ def steps_of(spec: dict[str, Any]) -> dict[str, Any]:
         "cache_seconds": built,
         "useful_flops": useful,
         "matmul_flops": matmul_flops(torch.float32),
+        "profile": profile(lambda: one(1)) if spec.get("profile") else {},
     }
+
+
+def profile(step: Callable[[], Any]) -> dict[str, float]:
+    """Share of a step's time that PyTorch's most expensive operators take themselves, by the profiler."""
+    import torch
+
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as found:
+        step()
+    total = sum(event.self_cpu_time_total for event in found.key_averages())
+    dearest = sorted(found.key_averages(), key=lambda event: -event.self_cpu_time_total)[:8]
+    return {event.key.removeprefix("aten::"): event.self_cpu_time_total / total for event in dearest}
 
 
 def child(spec: dict[str, Any]) -> dict[str, Any]:
@@ -174,11 +189,15 @@ def child(spec: dict[str, Any]) -> dict[str, Any]:
 
 
 def median_of(runs: list[dict[str, Any]]) -> dict[str, Any]:
-    """Medians over repeats, key by key."""
-    return {
-        key: median_of([r[key] for r in runs]) if isinstance(value, dict) else statistics.median(r[key] for r in runs)
-        for key, value in runs[0].items()
-    }
+    """Medians over repeats, key by key; of profiles, whose operators may differ, the first run's."""
+    found: dict[str, Any] = {}
+    for key, value in runs[0].items():
+        every = [run[key] for run in runs]
+        if key == "profile":
+            found[key] = value
+        else:
+            found[key] = median_of(every) if isinstance(value, dict) else statistics.median(every)
+    return found
 
 
 def measure(repeats: int) -> dict[str, Any]:
@@ -231,7 +250,9 @@ def page(result: dict[str, Any]) -> str:
         "",
         f"Useful FLOP/s over the matrix-product FLOP/s of the same process: cached `lora` top-2 steps {share:.2f},"
         f" cache building {build:.2f} (products with the backbone's weights only; attention, norms, heads and LoRA not"
-        " counted).",
+        " counted). Where a cached step goes, by PyTorch's profiler: "
+        + ", ".join(f"`{name}` {part:.0%}" for name, part in cached["profile"].items())
+        + ".",
         "",
         "Co-learning three tasks in one run against three runs with the same rows a step, seconds a step:",
         "",
