@@ -1,6 +1,5 @@
 """What the numbers of a training depend on: recipe, data, weights, packages. Only the same is continued."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +10,13 @@ from peftrec.data.digest import digest_dataset
 from peftrec.data.examples import Dataset
 from peftrec.environment import environment
 from peftrec.model import CoLearner
+from peftrec.nested import dotted
 from peftrec.recipe import Recipe
 
 # Packages that take part in computing; the others change nothing that the digests do not see.
 PACKAGES = ("peftrec", "torch", "transformers", "peft", "accelerate", "bitsandbytes", "numpy")
 # Keys of `train` that decide what happens beside the numbers: free to change when continuing.
-_FREE = {"checkpoint", "non_finite", "log_every"}
+_FREE = {"checkpoint", "non_finite", "log_every", "track"}
 
 
 def describe_origin(recipe: Recipe, dataset: Dataset, model: CoLearner, processes: int) -> dict[str, Any]:
@@ -35,7 +35,7 @@ def describe_origin(recipe: Recipe, dataset: Dataset, model: CoLearner, processe
 
 def differences(then: dict[str, Any], now: dict[str, Any]) -> tuple[list[str], list[str]]:
     """What changed between two origins, a line each: what matters, and what of the machine may change the last bits."""
-    old, new = dict(_dotted(then)), dict(_dotted(now))
+    old, new = dict(dotted(then)), dict(dotted(now))
     lines: tuple[list[str], list[str]] = ([], [])
     for key in [*old, *(key for key in new if key not in old)]:
         if old.get(key) != new.get(key):
@@ -46,11 +46,3 @@ def differences(then: dict[str, Any], now: dict[str, Any]) -> tuple[list[str], l
             )
             lines[key.startswith("machine.")].append(what)
     return lines
-
-
-def _dotted(value: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, item in value.items():
-        if isinstance(item, dict):
-            yield from _dotted(item, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", item

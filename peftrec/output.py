@@ -1,10 +1,11 @@
 """Results on stdout: JSON, or tables for people. Whatever needs rich or torch is imported where it is used."""
 
 import sys
-from collections.abc import Iterator
 from typing import Any
 
 import typer
+
+from peftrec.nested import dotted
 
 
 def show(result: Any, as_json: bool) -> None:
@@ -46,15 +47,6 @@ def print_rich(renderable: Any, markup: bool) -> None:
 
     width = None if sys.stdout.isatty() else 1000
     Console(width=width, markup=markup, emoji=False, highlight=False).print(renderable)
-
-
-def dotted(value: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Nested objects as pairs of a dotted key and a value."""
-    for key, item in value.items():
-        if isinstance(item, dict):
-            yield from dotted(item, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", item
 
 
 def _cell(value: Any) -> str:

@@ -15,6 +15,7 @@ from peftrec.recipe import Problems, Recipe, UserError
 from peftrec.start import read_start
 from peftrec.stopping import BestEpoch
 from peftrec.tasks import check_kinds, load_data
+from peftrec.trackers import check_trackers
 from peftrec.weighting import make_weighting
 
 
@@ -43,6 +44,8 @@ def prepare(recipe: Recipe) -> Setup:
         BestEpoch(recipe)
     with problems.collect():
         start = read_start(recipe)
+    with problems.collect():
+        check_trackers(recipe.train.track)
     with problems.collect():
         dataset = load_data(recipe)
     with problems.collect():

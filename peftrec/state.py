@@ -25,6 +25,7 @@ class Progress:
     seconds   spent in the loop, in all sessions
     means     since the last line of metrics.jsonl: quantity -> its sum, and over how much
     history   the lines of metrics.jsonl
+    trackers  tracker -> what it calls this training, to go on in the same log
     """
 
     step: int = 0
@@ -33,6 +34,7 @@ class Progress:
     seconds: float = 0.0
     means: dict[str, list[float]] = field(default_factory=dict)
     history: list[dict[str, Any]] = field(default_factory=list)
+    trackers: dict[str, str] = field(default_factory=dict)
 
     def add(self, quantity: str, value: float, over: float = 1) -> None:
         """Take `value` into the quantity's mean since the last line."""

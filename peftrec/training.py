@@ -4,6 +4,8 @@ import time
 from pathlib import Path
 
 import torch
+from accelerate.optimizer import AcceleratedOptimizer
+from torch import Tensor, nn
 
 from peftrec.checkpoint import interrupted_run, new_run_folder, write_run
 from peftrec.costs import costs
@@ -23,8 +25,9 @@ from peftrec.resume import Checkpoints
 from peftrec.runs import save_run
 from peftrec.signals import Interrupted, StopSignals
 from peftrec.state import Progress, TrainingState
-from peftrec.step import clip_gradient, find_culprits, gradient_norms, joint_backward
+from peftrec.step import Rows, clip_gradient, find_culprits, gradient_norms, joint_backward
 from peftrec.stopping import BestEpoch, Scores
+from peftrec.trackers import Trackers
 from peftrec.watch import Watch
 from peftrec.weighting import make_weighting
 
@@ -45,7 +48,7 @@ def train(
     allow_changes  continue although recipe, data, weights or packages changed
     """
     target = (interrupted_run if resume else new_run_folder)(name, None if run is None else Path(run))
-    with write_run(target, resume) as folder:
+    with write_run(target, resume) as folder, Trackers(recipe, target) as trackers:
         started = time.monotonic()
         setup = prepare(recipe)
         model, dataset, tasks = setup.model, setup.dataset, recipe.tasks
@@ -57,12 +60,13 @@ def train(
         model.encoder.update(text_rows(dataset, tasks, ["train", "valid", "test"], ranking=True), track_rows)
         # The model before training: shown beside the result, nothing is chosen by it.
         untrained = evaluate(model, dataset, tasks, "test", resamples=0, priors=False)
-        progress = fit(setup, checkpoints)
+        progress = fit(setup, checkpoints, trackers)
         note("evaluating on the test split, with intervals and priors")
         outcomes: dict[str, Outcome] = {}
         report = evaluate(model, dataset, tasks, "test", ranking=True, outcomes=outcomes)
         for task, of in report["tasks"].items():
             of["untrained"] = untrained["tasks"][task]["metrics"]
+        trackers.log({"step": progress.step, "test": {task: of["metrics"] for task, of in report["tasks"].items()}})
         report["cost"] = costs(model, progress) | {"total_seconds": time.monotonic() - started}
         report["environment"] = environment()
         save_run(folder, recipe, dataset, model, report, progress.history)
@@ -78,7 +82,7 @@ def cache_lines(model: CoLearner) -> list[str]:
     return [f"{', '.join(tasks)}: cache level {level}: {why}" for (level, why), tasks in said.items()]
 
 
-def fit(setup: Setup, checkpoints: Checkpoints | None = None) -> Progress:
+def fit(setup: Setup, checkpoints: Checkpoints | None = None, trackers: Trackers | None = None) -> Progress:
     """The loop. Trains `setup.model` in place, from the checkpoint that `checkpoints` goes on from if any.
 
     An epoch is ceil(rows of all tasks / batch_size) steps; in it every task gives `share` times its training rows (1:
@@ -91,7 +95,6 @@ def fit(setup: Setup, checkpoints: Checkpoints | None = None) -> Progress:
     streams, steps_per_epoch = make_streams(setup.recipe, tasks)
     total = min(config.epochs * steps_per_epoch, config.max_steps or config.epochs * steps_per_epoch)
     trainable = model.trainable()
-    parameters = list(trainable.values())
     optimizer = accelerator.prepare(make_optimizer(config, trainable))
     weigh = make_weighting(setup.recipe.weighting, setup.recipe)
     stopper = BestEpoch(setup.recipe)
@@ -103,6 +106,8 @@ def fit(setup: Setup, checkpoints: Checkpoints | None = None) -> Progress:
         checkpoints.restore(state)
     if setup.recipe.init_from and stopper.patience and at.step == 0 and model.encoder.settled:
         stopper.see(validate(setup), trainable)
+    if trackers and accelerator.is_main_process:
+        trackers.start(at)
     watch = Watch(model, config, at, total, steps_per_epoch)
     began = time.monotonic() - at.seconds
     rows_in_all = sum(s.rows_until(total) for s in streams.values())
@@ -117,15 +122,7 @@ def fit(setup: Setup, checkpoints: Checkpoints | None = None) -> Progress:
             tasks = {name: of.drawn(config.seed, at.step) for name, of in tasks.items()}
             losses, weights = joint_backward(model, tasks, rows, weigh, accelerator, config.accumulate)
             norms = gradient_norms(model, accelerator)
-            finite = bool(torch.isfinite(losses).all()) and clip_gradient(parameters, config.clip, accelerator)
-            if finite:
-                optimizer.step()
-            else:
-                found = f"step {at.step + 1}: {find_culprits(model, tasks, rows)} is not a finite number"
-                if config.non_finite == "stop":
-                    raise UserError(f"{found}; lower train.lr, or leave such steps out with train.non_finite: skip")
-                note(f"{found}: the step is left out")
-            if finite and not optimizer.step_was_skipped:
+            if take_step(setup, optimizer, trainable, tasks, rows, losses, at.step):
                 watch.saw(rows, losses, weights, norms)
             else:
                 optimizer.zero_grad()  # what follows must not see such gradients
@@ -143,6 +140,8 @@ def fit(setup: Setup, checkpoints: Checkpoints | None = None) -> Progress:
                     line["valid"] = validate(setup)
                     if model.encoder.settled:
                         stopper.see(line["valid"], trainable)
+                if trackers:
+                    trackers.log(line)
             at.seconds = time.monotonic() - began
             interrupted = signals.received is not None
             last = at.step == total or stopper.exhausted
@@ -157,6 +156,30 @@ def fit(setup: Setup, checkpoints: Checkpoints | None = None) -> Progress:
     stopper.restore(trainable)
     note(model.work.line())
     return at
+
+
+def take_step(
+    setup: Setup,
+    optimizer: AcceleratedOptimizer,
+    trainable: dict[str, nn.Parameter],
+    tasks: dict[str, Examples],
+    rows: Rows,
+    losses: Tensor,
+    step: int,
+) -> bool:
+    """Clip the gradient and step on it; false where the step, counted from 0, is left out.
+
+    Raises UserError where a loss or gradient is not finite, unless the recipe says to leave such steps out.
+    """
+    config, accelerator = setup.recipe.train, setup.accelerator
+    if bool(torch.isfinite(losses).all()) and clip_gradient(list(trainable.values()), config.clip, accelerator):
+        optimizer.step()
+        return not optimizer.step_was_skipped
+    found = f"step {step + 1}: {find_culprits(setup.model, tasks, rows)} is not a finite number"
+    if config.non_finite == "stop":
+        raise UserError(f"{found}; lower train.lr, or leave such steps out with train.non_finite: skip")
+    note(f"{found}: the step is left out")
+    return False
 
 
 def validate(setup: Setup) -> Scores:

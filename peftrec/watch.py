@@ -60,7 +60,8 @@ class Watch:
         self.at.add("padding", padded - (work.tokens - before.tokens), padded)
         self._seconds += time.monotonic() - self._began
         self._examples += examples
-        return " ".join(f"{task} {loss:.4f}" for task, loss in self._losses().items() if loss is not None)
+        means = {task: self.at.mean(f"train_loss/{task}") for task in self.model.tasks}
+        return " ".join(f"{task} {loss:.4f}" for task, loss in means.items() if loss is not None)
 
     @property
     def epoch_ends(self) -> bool:
@@ -72,17 +73,14 @@ class Watch:
         """Whether a line is due after this step."""
         return self.epoch_ends or self.at.step % self.every == 0
 
-    def _losses(self) -> dict[str, float | None]:
-        return {task: self.at.mean(f"train_loss/{task}") for task in self.model.tasks}
-
     def line(self) -> dict[str, Any]:
         """The line, added to the history; what is gathered begins anew."""
         at = self.at
         line: dict[str, Any] = {"step": at.step, "epoch": at.step / self.steps_per_epoch, "examples": at.examples}
-        line["train_loss"] = self._losses()
+        line["train_loss"] = {}
         for quantity in at.means:
             group, _, name = quantity.partition("/")
-            if name and group != "train_loss":
+            if name:
                 line.setdefault(group, {})[name] = at.mean(quantity)
         factor = lr_factor(self.config, at.step - 1, self.total)
         line["learning_rate"] = {"adapter": self.config.lr * factor, "head": self.config.head_lr * factor}

@@ -11,11 +11,11 @@ import peftrec
 PACKAGE = Path(peftrec.__file__).parent
 # From left to right: a module imports only what stands left of it, and the modules of its own package.
 ORDER = [
-    "environment progress recipe outside shipped signals",
+    "environment nested progress recipe outside shipped signals",
     "data metrics intervals losses heads index",
     "backbone cache adapters families probe",
     "tasks weighting optim stopping",
-    "model memory checkpoint step origin state costs resume runs watch outcomes start preparing",
+    "model memory checkpoint step origin state costs resume runs watch trackers outcomes start preparing",
     "priors evaluation display comparison",
     "training rehearsal preflight predictor output cli __main__",
 ]

@@ -216,6 +216,9 @@ class TrainConfig(_Strict):
     log_every: int | None = Field(
         None, ge=1, description="steps between two lines of metrics.jsonl; default: a hundredth of the training's"
     )
+    track: list[Literal["tensorboard", "trackio", "wandb", "mlflow"]] = Field(
+        default_factory=list, description="trackers that get the lines of metrics.jsonl while training"
+    )
     seed: int = Field(0, ge=0)
 
 
