@@ -4,15 +4,9 @@ Results go to stdout, progress and errors to stderr. Exit status 0: done; 1: fai
 Whatever needs torch is imported inside its verb, so that help, `recipes` and mistakes answer at once.
 """
 
-import json
-import logging
-import os
 import shlex
 import signal
 import sys
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -20,7 +14,9 @@ from typing import Annotated, Any, Literal
 import typer
 from typer.core import TyperGroup
 
+from peftrec.jsonl import read_objects
 from peftrec.output import print_json, print_rich, show, show_report
+from peftrec.quiet import libraries_silenced
 from peftrec.recipe import UserError, UserErrors, mend_recipe
 from peftrec.shipped import copy_recipe, describe_recipe, find_recipe, load_recipe, recipe_files
 from peftrec.signals import Interrupted
@@ -97,7 +93,7 @@ def check(recipe: RecipeName, overrides: Overrides = None, as_json: Json = False
     """Preflight: every problem at once; or tables, tasks, methods, caches, parameters, and what training will take."""
     try:
         loaded, problems = mend_recipe(find_recipe(recipe), overrides)
-        with _libraries_silenced():
+        with libraries_silenced():
             if loaded is None or problems:
                 from peftrec.preflight import find_problems
 
@@ -139,7 +135,7 @@ def train(
     if checkpoint_every is not None:
         changes.append(f"train.checkpoint.every={checkpoint_every}")
     loaded = load_recipe(recipe, changes)
-    with _libraries_silenced():
+    with libraries_silenced():
         from peftrec.checkpoint import checkpoint_folders, interrupted_run, new_run_folder, read_report
         from peftrec.training import train as train_recipe
 
@@ -164,7 +160,7 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Measure a run's tasks again, beside their priors."""
-    with _libraries_silenced():
+    with libraries_silenced():
         from peftrec.evaluation import evaluate_run
 
         report = evaluate_run(run, split, cache=not no_cache)
@@ -180,8 +176,8 @@ def predict(
     no_cache: NoCache = False,
 ) -> None:
     """Predict one task for every row of a JSON lines file, in order."""
-    given = _read_rows(rows)
-    with _libraries_silenced():
+    given = read_objects(rows)
+    with libraries_silenced():
         from peftrec.checkpoint import to_json, write_text
         from peftrec.predictor import Predictor
 
@@ -209,7 +205,7 @@ def recommend(
     if (user is None) == (history is None):
         raise UserError("recommend: give one of --user and --history")
     items = None if history is None else [item for item in history.split(",") if item]
-    with _libraries_silenced():
+    with libraries_silenced():
         from peftrec.predictor import Predictor
 
         best = Predictor.load(run, cache=not no_cache).recommend(task, user=user, history=items, k=k)
@@ -237,6 +233,19 @@ def compare(
 
 
 @app.command()
+def report(
+    run: Run,
+    output: Annotated[
+        Path | None, typer.Option("--output", help="the file; default: <run>.html beside the run")
+    ] = None,
+) -> None:
+    """Write a run as one HTML file: results beside priors, curves, costs, recipe."""
+    from peftrec.report import write_report
+
+    typer.echo(write_report(run, output))
+
+
+@app.command()
 def export(
     run: Run,
     task: Task,
@@ -258,7 +267,7 @@ def methods(
     as_json: Json = False,
 ) -> None:
     """Which method works on which kind of backbone and quantisation, probed here and now."""
-    with _libraries_silenced():
+    with libraries_silenced():
         from peftrec.display import format_matrix, matrix_markdown
         from peftrec.probe import method_matrix
 
@@ -306,39 +315,3 @@ def cache_clear(
 
     gone = clear_cache(key)
     typer.echo(f"keys removed: {len(gone)} ({sum(of.bytes for of in gone) / 1e6:,.1f} MB)")
-
-
-def _read_rows(path: Path) -> list[dict[str, Any]]:
-    """The objects of a JSON lines file; blank lines are skipped. Raises UserError naming file and line."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read: {error}") from None
-    rows = []
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise UserError(f"{path}, line {number}: not JSON: {error}") from None
-        if not isinstance(row, dict):
-            raise UserError(f"{path}, line {number}: a row is a JSON object, found {line.strip()[:60]}")
-        rows.append(row)
-    return rows
-
-
-@contextmanager
-def _libraries_silenced() -> Iterator[None]:
-    """The one place that quietens other libraries: their bars, notices and warnings; ours still show.
-
-    Whatever a library prints goes to stderr. Environment variables that the user has set are obeyed.
-    """
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # Transformers' weight-loading bar obeys it too
-    os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
-    with redirect_stdout(sys.stderr), warnings.catch_warnings():
-        for library in ("transformers", "peft", "accelerate", "bitsandbytes", "datasets", "huggingface_hub", "torch"):
-            warnings.filterwarnings("ignore", module=rf"{library}(\.|$)")
-        yield

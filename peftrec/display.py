@@ -6,6 +6,8 @@ from rich.console import Group
 from rich.markup import escape
 from rich.table import Table
 
+from peftrec.results import verdict
+
 
 def format_report(report: dict[str, Any]) -> Group:
     """Tables of `evaluation.evaluate`'s report, one a task, at most 80 columns wide for seven metrics; print with rich.
@@ -95,7 +97,7 @@ def _ends(ends: list[float] | None, sign: str) -> str:
 def _verdict(ends: list[float] | None) -> str:
     if ends is None:
         return "- "
-    return "[green]better[/] " if ends[0] > 0 else "[red]worse[/] " if ends[1] < 0 else "open "
+    return {"better": "[green]better[/] ", "worse": "[red]worse[/] "}.get(verdict(ends), "open ")
 
 
 def format_matrix(rows: list[dict[str, Any]]) -> Group:

@@ -6,7 +6,7 @@ adapters/<task>/      adapter_config.json, adapter_model.safetensors: shared and
 parts/<part>.safetensors   the same apart, as they were trained: for another run to start from (`peftrec.start`)
 heads/<task>.safetensors
 catalogue.parquet     item ids and texts, and log.parquet, who did what when: for recommending by user
-report.json  metrics.jsonl  manifest.json
+report.json  metrics.jsonl  README.md  manifest.json        README.md (`peftrec.card`) also in adapters/<task>/
 """
 
 import json

@@ -12,7 +12,7 @@ from peftrec.tasks import find_kind, loss_of
 Scores = dict[str, dict[str, float | None]]  # task -> metric -> value
 
 # The metric that equals a task's loss on the validation rows, and the power it is raised to.
-_AS_LOSS = {
+AS_LOSS = {
     "cross_entropy": ("log_loss", 1),
     "softmax": ("log_loss", 1),
     "bce": ("log_loss", 1),
@@ -82,7 +82,7 @@ class BestEpoch:
             return float("-inf") if found is None else found * (1 if (METRICS | RANKING)[metric].higher else -1)
         total = 0.0
         for name, values in scores.items():
-            metric, power = _AS_LOSS[loss_of(self.recipe.tasks[name])]
+            metric, power = AS_LOSS[loss_of(self.recipe.tasks[name])]
             total -= self.recipe.tasks[name].weight * float(values[metric] or 0) ** power
         return total
 

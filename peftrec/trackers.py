@@ -3,7 +3,8 @@
 import importlib.util
 import textwrap
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -28,12 +29,14 @@ class Kind:
     package    what it imports, and `install` what brings that
     arguments  of Accelerate's class
     identity   a started tracker -> what to ask for to go on in its log
+    at         what it takes for the @ in names such as ndcg@10
     """
 
     package: str
     install: str
     arguments: Arguments
     identity: Callable[[Any], str]
+    at: str = "@"
 
 
 def _tensorboard(run: Path, known: str | None, step: int) -> dict[str, Any]:
@@ -63,11 +66,11 @@ KINDS = {
     "tensorboard": Kind("tensorboard", "peftrec[tensorboard]", _tensorboard, lambda tracker: str(tracker.run_name)),
     "trackio": Kind("trackio", "peftrec[trackio]", _trackio, lambda tracker: str(tracker.tracker.name)),
     "wandb": Kind("wandb", "wandb", _wandb, lambda tracker: str(tracker.tracker.id)),
-    "mlflow": Kind("mlflow", "mlflow", _mlflow, lambda tracker: str(tracker.tracker.info.run_id)),
+    "mlflow": Kind("mlflow", "mlflow", _mlflow, lambda tracker: str(tracker.tracker.info.run_id), "_at_"),
 }
 
 
-def check_trackers(names: list[str]) -> None:
+def check_trackers(names: Sequence[str]) -> None:
     """Raise UserError when the package of one of these trackers is missing, with what to install."""
     for name in names:
         if importlib.util.find_spec(KINDS[name].package) is None:
@@ -85,7 +88,8 @@ def tensorboard_folder(run: Path) -> Path:
 class Trackers:
     """The trackers of one training of `run`, none until `start`; leaving the block closes them.
 
-    One that fails while training is left out from then on and named: a training does not end for it.
+    One that fails while training is left out from then on and named: a training does not end for it. After a kill the
+    steps since the last checkpoint are logged again, with the same losses; TensorBoard hides their first showing.
     """
 
     def __init__(self, recipe: Recipe, run: Path) -> None:
@@ -134,13 +138,16 @@ class Trackers:
         step = line["step"]
         del values["step"]
         for name in list(self.open):
-            self._ask(name, lambda tracker: tracker.log(values, step=step))
+            named = {key.replace("@", KINDS[name].at): value for key, value in values.items()}
+            self._ask(name, lambda tracker, named=named: tracker.log(named, step=step))  # type: ignore[misc]
 
     def _ask(self, name: str, what: Callable[[Any], None]) -> None:
         try:
             what(self.open[name])
         except Exception as error:  # whatever the tracker's package raises
-            del self.open[name]
+            failed = self.open.pop(name)
+            with suppress(Exception):  # so that what it holds open does not bar the next training
+                failed.finish()
             note(
                 f"{name} failed, and is left out from here on ({type(error).__name__}: {error}); metrics.jsonl has all"
             )

@@ -7,6 +7,7 @@ import torch
 from accelerate.optimizer import AcceleratedOptimizer
 from torch import Tensor, nn
 
+from peftrec.card import write_cards
 from peftrec.checkpoint import interrupted_run, new_run_folder, write_run
 from peftrec.costs import costs
 from peftrec.data.examples import Examples
@@ -70,6 +71,7 @@ def train(
         report["cost"] = costs(model, progress) | {"total_seconds": time.monotonic() - started}
         report["environment"] = environment()
         save_run(folder, recipe, dataset, model, report, progress.history)
+        write_cards(folder, recipe, dataset, model, report)
         write_outcomes(folder, outcomes)
     return target
 

@@ -18,7 +18,19 @@ from peftrec.cli import app
 from peftrec.recipe import UserError
 from peftrec.shipped import recipe_files
 
-VERBS = ["cache", "check", "compare", "evaluate", "export", "methods", "predict", "recipes", "recommend", "train"]
+VERBS = [
+    "cache",
+    "check",
+    "compare",
+    "evaluate",
+    "export",
+    "methods",
+    "predict",
+    "recipes",
+    "recommend",
+    "report",
+    "train",
+]
 REPORT = {
     "tasks": {
         "interest": {"n": 3, "metrics": {"auc": 0.75}, "intervals": {}, "priors": {}, "gains": {}, "undefined": {}}

@@ -52,9 +52,10 @@ def predictions(folder):
 
 
 def files_of(folder, names):
-    """What a run holds of some tasks and parts."""
+    """What a run holds of some tasks and parts, but for cards, which tell of the whole training."""
     patterns = ("adapters/{}/*", "heads/{}.*", "parts/{}.*")
     found = [file for name in names for pattern in patterns for file in folder.glob(pattern.format(name))]
+    found = [file for file in found if file.name != "README.md"]
     return {file.relative_to(folder).as_posix(): file.read_bytes() for file in found}
 
 

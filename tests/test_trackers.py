@@ -174,6 +174,13 @@ def test_wandb_and_mlflow_are_asked_by_name_and_by_their_own_number_when_resumed
     names = [name for name, _, _ in services]
     assert names.count("wandb.config") == names.count("mlflow.log_params") == 1  # the recipe, once
     assert names.count("wandb.finish") == names.count("mlflow.end_run") == 2
+    named = {"wandb.log": set(), "mlflow.log_metrics": set()}
+    for name, values, _ in services:
+        if name in named:
+            named[name] |= set(values[0])
+    assert "test/query/ndcg@10" in named["wandb.log"]
+    assert "test/query/ndcg_at_10" in named["mlflow.log_metrics"]  # MLflow takes no @
+    assert not any("@" in metric for metric in named["mlflow.log_metrics"])
     steps = [options["step"] for name, _, options in services if name == "wandb.log"]
     assert steps == [*range(1, 8), *range(7, STEPS + 1), STEPS]  # step 7 again, and the test split's metrics
 

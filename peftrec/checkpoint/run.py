@@ -144,6 +144,11 @@ def read_report(run: Path) -> dict[str, Any]:
     return dict(read_json(run / "report.json"))
 
 
+def is_plain_peft(adapter: Path) -> bool:
+    """Whether plain PEFT can load an adapter's folder; those of our own methods say PEFTREC_..., which it refuses."""
+    return not read_json(adapter / "adapter_config.json").get("peft_type", "PEFTREC").startswith("PEFTREC")
+
+
 def export_adapter(run: Path, task: str, output: Path) -> Path:
     """Copy a task's adapter, complete as it is in the run, to the new folder `output`, for plain PEFT to load.
 
@@ -155,8 +160,7 @@ def export_adapter(run: Path, task: str, output: Path) -> Path:
     if "/" in task or not (source / "adapter_config.json").is_file():
         known = sorted(path.parent.name for path in adapters.glob("*/adapter_config.json"))
         raise UserError(f"{run}: no adapter of a task {task!r}; tasks with one: {', '.join(known) or 'none'}")
-    # Methods of our own say PEFTREC_..., so that PEFT refuses their folders rather than misreads them.
-    if read_json(source / "adapter_config.json").get("peft_type", "PEFTREC").startswith("PEFTREC"):
+    if not is_plain_peft(source):
         raise UserError(f"{source}: its method is none of PEFT's, so PEFT cannot load it; use peftrec.Predictor")
     _refuse_existing(output)
     with new_folder(output, partial(output)) as temporary:
