@@ -14,6 +14,7 @@ _NAMES = {
     "load_data": "peftrec.tasks",
     "load_recipe": "peftrec.shipped",
     "train": "peftrec.training",
+    "tune": "peftrec.tuning",
 }
 
 __all__ = sorted(_NAMES)

@@ -15,7 +15,7 @@ import typer
 from typer.core import TyperGroup
 
 from peftrec.jsonl import read_objects
-from peftrec.output import print_json, print_rich, show, show_report
+from peftrec.output import print_json, print_rich, show, show_report, show_study
 from peftrec.quiet import libraries_silenced
 from peftrec.recipe import UserError, UserErrors, mend_recipe
 from peftrec.shipped import copy_recipe, describe_recipe, find_recipe, load_recipe, recipe_files
@@ -150,6 +150,33 @@ def train(
             raise
         report = read_report(target)
     show_report({"run": str(target), **report}, as_json)
+
+
+@app.command()
+def tune(
+    recipe: RecipeName,
+    overrides: Overrides = None,
+    search: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=VALUES", help="'train.lr=1e-4..1e-2 log', '..=16..64 step 16' or '..=[A, B]'"),
+    ] = None,
+    trials: Annotated[int, typer.Option(min=1, help="how many the study shall have in all")] = 20,
+    metric: Annotated[
+        str | None, typer.Option(metavar="TASK.METRIC", help="on validation rows; default: as early stopping does")
+    ] = None,
+    study: Annotated[Path | None, typer.Option(help="the study's folder; default: studies/<recipe>")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="of the search; training keeps train.seed")] = 0,
+    no_cache: NoCache = False,
+    as_json: Json = False,
+) -> None:
+    """Search recipe keys for better values; the same command goes on later, or in several processes at once."""
+    loaded, name = load_recipe(recipe, overrides), find_recipe(recipe).stem
+    folder = study or Path("studies") / name
+    with libraries_silenced():
+        from peftrec.tuning import tune as tune_recipe
+
+        result = tune_recipe(loaded, search or [], folder, name, trials, metric, seed, cache=not no_cache)
+    show_study(result, as_json)
 
 
 @app.command()

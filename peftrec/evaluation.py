@@ -25,7 +25,7 @@ from peftrec.model import Scorer
 from peftrec.outcomes import Outcome, make_outcome
 from peftrec.priors import PRIORS, RANKING_PRIORS
 from peftrec.progress import track_rows
-from peftrec.recipe import TaskConfig, UserError
+from peftrec.recipe import Diverged, TaskConfig, UserError
 from peftrec.runs import load_run, read_recipe
 from peftrec.tasks import find_kind, load_data, loss_of
 
@@ -251,7 +251,7 @@ def _merge(report: Report, more: Report) -> None:
 def _finite(prediction: np.ndarray, task: str) -> np.ndarray:
     wrong = int((~np.isfinite(prediction)).sum())
     if wrong:
-        raise UserError(
+        raise Diverged(
             f"task {task!r}: {wrong} of {prediction.size} predictions are not finite numbers: the training diverged; "
             "lower train.lr or train.head_lr, or set train.mixed_precision: no"
         )

@@ -34,6 +34,15 @@ def show_report(report: dict[str, Any], as_json: bool) -> None:
     show({key: value for key, value in report.items() if key not in ("tasks", "environment")}, as_json)
 
 
+def show_study(result: dict[str, Any], as_json: bool) -> None:
+    """Print on stdout what `peftrec.tuning.tune` returned: JSON, or the table of trials and how to train the best."""
+    show(result if as_json else result["trials"], as_json)
+    if not as_json:
+        best = result["best"]
+        typer.echo(f"\nbest: trial {best['trial']}, {result['metric']} {best['value']:.4f} on the validation split")
+        typer.echo(f"train it with: {result['command']}")
+
+
 def print_json(value: Any) -> None:
     """Print plain values as JSON on stdout."""
     from peftrec.checkpoint import to_json

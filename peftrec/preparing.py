@@ -1,5 +1,6 @@
 """All that training needs, made and checked before the first step: data, backbone, methods, heads."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -13,7 +14,7 @@ from peftrec.model import CoLearner, adapter_configs, build_model
 from peftrec.probe import check_method
 from peftrec.recipe import Problems, Recipe, UserError
 from peftrec.start import read_start
-from peftrec.stopping import BestEpoch
+from peftrec.stopping import BestEpoch, Scores
 from peftrec.tasks import check_kinds, load_data
 from peftrec.trackers import check_trackers
 from peftrec.weighting import make_weighting
@@ -21,13 +22,18 @@ from peftrec.weighting import make_weighting
 
 @dataclass
 class Setup:
-    """All that training needs, made and checked; `notes` are what the user should know of it."""
+    """All that training needs, made and checked.
+
+    notes  what the user should know of it
+    judge  is given every epoch's validation metrics, and may end the training by raising
+    """
 
     recipe: Recipe
     accelerator: Accelerator
     dataset: Dataset
     model: CoLearner
     notes: list[str]
+    judge: Callable[[Scores], None] | None = None
 
 
 def prepare(recipe: Recipe) -> Setup:

@@ -9,7 +9,7 @@ from typing import Any
 
 
 class Interrupted(KeyboardInterrupt):
-    """Training was stopped by `signal` after the whole number of optimiser steps `step`; a checkpoint is kept."""
+    """Training was stopped by `signal` after the whole number of optimiser steps `step`."""
 
     def __init__(self, number: int, step: int) -> None:
         super().__init__(f"stopped by {signal.Signals(number).name} after step {step}")
@@ -40,4 +40,4 @@ class StopSignals:
             raise KeyboardInterrupt
         self.received = number
         with suppress(OSError):  # straight to the terminal: the signal may have come in the middle of a print
-            os.write(2, b"\nfinishing this step, then stopping with a checkpoint; Ctrl-C again stops at once\n")
+            os.write(2, b"\nfinishing this step, then stopping; Ctrl-C again stops at once\n")

@@ -36,18 +36,13 @@ class BestEpoch:
         self.weights: dict[str, torch.Tensor] = {}
         if config and recipe.data.split.kind != "given" and recipe.data.split.valid == 0:
             raise UserError("train.early_stopping: needs validation rows; found data.split.valid: 0")
-        if self.metric is not None:
-            known = [f"{name}.{m}" for name, task in recipe.trained.items() for m in _measured(task)]
-            if self.metric not in known:
-                raise UserError(
-                    f"train.early_stopping.metric: {self.metric!r} is no task.metric; {nearest(self.metric, known)}"
-                )
+        check_metric(self.metric, recipe, "train.early_stopping.metric")
 
     def see(self, scores: Scores, trainable: dict[str, nn.Parameter]) -> None:
         """Take an epoch's validation scores, and its weights when they are the best so far."""
         if not self.patience:
             return
-        value = self._value(scores)
+        value = score(scores, self.recipe, self.metric)
         if value > self.best:
             self.best, self.waited = value, 0
             self.weights = {name: p.detach().clone() for name, p in trainable.items()}
@@ -74,17 +69,33 @@ class BestEpoch:
         self.best = float("-inf") if state["best"] is None else state["best"]
         self.waited, self.weights = state["waited"], weights
 
-    def _value(self, scores: Scores) -> float:
-        """The watched score, higher is better; an undefined one never wins."""
-        if self.metric is not None:
-            task, metric = self.metric.split(".", 1)
-            found = scores.get(task, {}).get(metric)
-            return float("-inf") if found is None else found * (1 if (METRICS | RANKING)[metric].higher else -1)
-        total = 0.0
-        for name, values in scores.items():
-            metric, power = AS_LOSS[loss_of(self.recipe.tasks[name])]
-            total -= self.recipe.tasks[name].weight * float(values[metric] or 0) ** power
-        return total
+
+def check_metric(metric: str | None, recipe: Recipe, place: str) -> None:
+    """Raise UserError, naming `place`, for a metric that no trained task has; None stands for the validation loss."""
+    known = [f"{name}.{m}" for name, task in recipe.trained.items() for m in _measured(task)]
+    if metric is not None and metric not in known:
+        raise UserError(f"{place}: {metric!r} is no task.metric; {nearest(metric, known)}")
+
+
+def is_higher_better(metric: str | None) -> bool:
+    """Of a 'task.metric'; None stands for the weighted validation loss."""
+    return metric is not None and (METRICS | RANKING)[metric.split(".", 1)[1]].higher
+
+
+def score(scores: Scores, recipe: Recipe, metric: str | None) -> float:
+    """One number, higher is better: the 'task.metric', or minus the validation losses weighted as in the recipe.
+
+    An undefined one is minus infinity.
+    """
+    if metric is not None:
+        task, name = metric.split(".", 1)
+        found = scores.get(task, {}).get(name)
+        return float("-inf") if found is None else found * (1 if is_higher_better(metric) else -1)
+    total = 0.0
+    for task, values in scores.items():
+        name, power = AS_LOSS[loss_of(recipe.tasks[task])]
+        total -= recipe.tasks[task].weight * float(values[name] or 0) ** power
+    return total
 
 
 def _measured(task: TaskConfig) -> list[str]:

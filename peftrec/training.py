@@ -21,7 +21,7 @@ from peftrec.origin import describe_origin
 from peftrec.outcomes import Outcome, write_outcomes
 from peftrec.preparing import Setup, prepare
 from peftrec.progress import bar, note, track_rows
-from peftrec.recipe import Recipe, UserError
+from peftrec.recipe import Diverged, Recipe
 from peftrec.resume import Checkpoints
 from peftrec.runs import save_run
 from peftrec.signals import Interrupted, StopSignals
@@ -90,7 +90,7 @@ def fit(setup: Setup, checkpoints: Checkpoints | None = None, trackers: Trackers
     An epoch is ceil(rows of all tasks / batch_size) steps; in it every task gives `share` times its training rows (1:
     each row once), spread evenly over the steps. With early stopping the best epoch's weights are put back at the end;
     those that `init_from` gave count as an epoch. Frozen tasks take no part.
-    Raises Interrupted, with a checkpoint written, after the step during which SIGTERM or Ctrl-C came.
+    Raises Interrupted, with a checkpoint written if any are, after the step during which SIGTERM or Ctrl-C came.
     """
     config, accelerator, model = setup.recipe.train, setup.accelerator, setup.model
     tasks = {name: setup.dataset.tasks[name].train for name in setup.recipe.trained}
@@ -171,7 +171,7 @@ def take_step(
 ) -> bool:
     """Clip the gradient and step on it; false where the step, counted from 0, is left out.
 
-    Raises UserError where a loss or gradient is not finite, unless the recipe says to leave such steps out.
+    Raises Diverged where a loss or gradient is not finite, unless the recipe says to leave such steps out.
     """
     config, accelerator = setup.recipe.train, setup.accelerator
     if bool(torch.isfinite(losses).all()) and clip_gradient(list(trainable.values()), config.clip, accelerator):
@@ -179,16 +179,19 @@ def take_step(
         return not optimizer.step_was_skipped
     found = f"step {step + 1}: {find_culprits(setup.model, tasks, rows)} is not a finite number"
     if config.non_finite == "stop":
-        raise UserError(f"{found}; lower train.lr, or leave such steps out with train.non_finite: skip")
+        raise Diverged(f"{found}; lower train.lr, or leave such steps out with train.non_finite: skip")
     note(f"{found}: the step is left out")
     return False
 
 
 def validate(setup: Setup) -> Scores:
-    """Each trained task's metrics on its validation rows; nothing for a task without any."""
+    """Each trained task's metrics on its validation rows, also given to `setup.judge`; nothing for one without rows."""
     tasks = {n: t for n, t in setup.recipe.trained.items() if len(setup.dataset.tasks[n].valid)}
     report = evaluate(setup.model, setup.dataset, tasks, "valid", resamples=0, priors=False)
-    return {name: of["metrics"] for name, of in report["tasks"].items()}
+    scores = {name: of["metrics"] for name, of in report["tasks"].items()}
+    if setup.judge is not None:
+        setup.judge(scores)
+    return scores
 
 
 def make_streams(recipe: Recipe, tasks: dict[str, Examples]) -> tuple[dict[str, RowStream], int]:

@@ -11,13 +11,13 @@ import peftrec
 PACKAGE = Path(peftrec.__file__).parent
 # From left to right: a module imports only what stands left of it, and the modules of its own package.
 ORDER = [
-    "environment nested quiet progress recipe outside shipped signals jsonl",
+    "environment nested quiet progress recipe outside shipped signals jsonl space",
     "data metrics results intervals losses heads index",
     "backbone cache adapters families probe",
     "tasks weighting optim stopping",
     "model memory checkpoint step origin state costs resume card runs watch trackers outcomes start preparing",
     "priors evaluation display comparison report",
-    "training rehearsal preflight predictor output cli __main__",
+    "training tuning rehearsal preflight predictor output cli __main__",
 ]
 RANK = {name: rank for rank, name in enumerate(" ".join(ORDER).split())}
 FILES = sorted(PACKAGE.rglob("*.py"))

@@ -30,6 +30,7 @@ VERBS = [
     "recommend",
     "report",
     "train",
+    "tune",
 ]
 REPORT = {
     "tasks": {
@@ -237,6 +238,33 @@ def test_train_hands_on_recipe_overrides_folder_and_name(recipe, tmp_path, monke
     (tmp_path / "runs" / ".mine-3.partial").mkdir()
     peftrec("train", recipe, "--resume", "--allow-changes")
     assert calls[-1][1:] == (Path("runs/mine-3"), {"cache": True, "resume": True, "allow_changes": True})
+
+
+def test_tune_hands_on_what_is_searched_and_shows_the_trials(recipe, tmp_path, monkeypatch):
+    calls = []
+
+    def tune(recipe, search, study, name, trials, metric, seed, cache):
+        calls.append((search, study, name, trials, metric, seed, cache))
+        return {
+            "metric": "interest.auc",
+            "best": {"trial": 1, "value": 0.75},
+            "trials": [{"trial": 1, "train.lr": 0.5, "state": "best"}],
+            "command": "peftrec train x.yaml",
+        }
+
+    put(monkeypatch, "tuning", tune=tune)
+    done = peftrec("tune", recipe, "--search", "train.lr=1..2", "--search", "train.epochs=1..2", "--no-cache")
+    assert [line.split() for line in done.stdout.splitlines()] == [
+        ["trial", "train.lr", "state"],
+        ["1", "0.5", "best"],
+        [],
+        ["best:", "trial", "1,", "interest.auc", "0.7500", "on", "the", "validation", "split"],
+        ["train", "it", "with:", "peftrec", "train", "x.yaml"],
+    ]
+    assert calls == [(["train.lr=1..2", "train.epochs=1..2"], Path("studies/mine"), "mine", 20, None, 0, False)]
+    done = peftrec("tune", recipe, "--search", "a=b", "--study", tmp_path, "--trials", "3", "--seed", "4", "--json")
+    assert json.loads(done.stdout)["best"] == {"trial": 1, "value": 0.75}
+    assert calls[-1] == (["a=b"], tmp_path, "mine", 3, None, 4, True)
 
 
 def test_check_prints_a_table_or_json(recipe, monkeypatch):

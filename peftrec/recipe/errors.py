@@ -17,6 +17,10 @@ class UserError(ValueError):
         return [str(self)]
 
 
+class Diverged(UserError):
+    """Training came to numbers that are not finite: nothing in the recipe is malformed, but some value is too large."""
+
+
 class UserErrors(UserError):
     """Several mistakes that do not depend on each other, told together."""
 
