@@ -32,7 +32,9 @@ def plan_memory(model: CoLearner, batches: dict[str, Examples], config: TrainCon
         needed += a_token * sum(len(g) * int(lengths[g].max()) for g in buckets(lengths, encoder.token_budget))
         most = max(most, a_token)
     if most == 0:
-        return "the encoder keeps nothing for the backward pass: the backbone is not run"
+        run = any(isinstance(encoder.adapter_of(task), LayerAdapter) for task in batches)
+        why = "no adapter inside it is trained" if run else "the backbone is not run"
+        return f"the encoder keeps nothing for the backward pass: {why}"
     budget = config.memory_mb or free_memory_mb() / 2
     said = f"the encoder keeps {needed / 1e6:,.0f} MB a step for the backward pass"
     if needed <= budget * 1e6 and not config.gradient_checkpointing:

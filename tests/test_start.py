@@ -151,6 +151,7 @@ def test_what_is_said_before_training(shop, run, tmp_path, capsys):
     recipe = tiny_recipe(shop, tasks={**FROZEN, "time": TIME}, init_from=str(first), **shared)
     described = check(recipe)
     assert "time: only its head is trained: sharing is shared, and the adapter is frozen" in described["data"]["notes"]
+    assert "no adapter inside it is trained" in described["training"]["memory_plan"]
     head = prepare(recipe).model.head("time")
     assert described["training"]["trainable_parameters"] == sum(p.numel() for p in head.parameters())
 
