@@ -51,7 +51,7 @@ def tune(
     metric  'task.metric'; default: train.early_stopping.metric, or the validation loss weighted as in the recipe
     cache   whether the frozen part's states are looked for, and kept, on disk: computed once for all trials
 
-    A trial that is behind is pruned: after epochs 1, 3, 9, ... only the better third goes on. One that comes to numbers
+    A trial that is behind is pruned: after epochs 1, 2, 4, ... only the better half goes on. One that comes to numbers
     that are not finite has failed, and counts. Returns {"study", "metric", "best", "trials", "recipe", "command"} as
     plain values. Raises UserError, also for a mistake that shows in a trial, which ends the study.
     """
@@ -102,7 +102,7 @@ def _open_study(
     metric: str | None,
     seed: int,
 ) -> Any:
-    """The study in the folder: a new one, which begins with the recipe's own values, or the same as before."""
+    """The study in the folder: a new one, whose first trial has the recipe's own values, or the same as before."""
     described = {"recipe": recipe.model_dump(mode="json"), "search": sorted(search), "metric": metric, "seed": seed}
     new = not (folder / DESCRIPTION).exists()
     if new:
@@ -121,12 +121,12 @@ def _open_study(
         study_name="peftrec",
         direction="maximize" if is_higher_better(metric) else "minimize",
         sampler=_sampler(optuna, seed, 0),
-        pruner=optuna.pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=3),
+        pruner=optuna.pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=2),
         load_if_exists=True,
     )
     own = {dimension.key: dimension.parameter(value_at(recipe, dimension.key)) for dimension in space}
-    if new and None not in own.values():
-        study.enqueue_trial(own, skip_if_exists=True)
+    if new:  # the sampler chooses what the recipe leaves to a default, or has outside the space
+        study.enqueue_trial({key: value for key, value in own.items() if value is not None}, skip_if_exists=True)
     return study
 
 

@@ -57,7 +57,7 @@ def test_a_study_ends_with_the_best_recipe_and_its_trials(recipe, study):
     assert {key: rows[0][key] for key in own} == own  # the recipe as it is comes first
     assert all(1e-4 <= row["train.lr"] <= 1e-1 and row["adapter.options.rank"] in (2, 4, 6, 8) for row in rows)
     assert {row["state"] for row in rows} == {"best", "complete", "pruned"}
-    assert all(row["epochs"] == (3 if row["state"] != "pruned" else 1) for row in rows)
+    assert all(row["epochs"] in ((1, 2) if row["state"] == "pruned" else (3,)) for row in rows)
     best = rows[result["best"]["trial"]]
     complete = [row["weighted validation loss"] for row in rows if row["state"] != "pruned"]
     assert best["state"] == "best"
