@@ -3,7 +3,7 @@
     python benchmarks/estimates.py
 
 On MovieLens-100k: the side network on two backbones, and methods inside the layers. `check` and `train` are processes
-of their own; trainings are cut short: two epochs, or six steps and a validation. Prints the table of the README.
+of their own; trainings are cut short: one or two epochs, or six steps and a validation. Prints the README's table.
 """
 
 import json
@@ -17,7 +17,7 @@ SHARED = "sharing: shared, layers"
 CASES = {
     "side": ("movielens-100k", "train.epochs=2"),
     "side, SmolLM2-135M": ("movielens-100k-smollm2", "train.epochs=2"),
-    "lora, top 2 layers": ("movielens-100k", f"adapter={{method: lora, {SHARED}: top-2}}", SHORT),
+    "lora, top 2 layers": ("movielens-100k", f"adapter={{method: lora, {SHARED}: top-2}}", "train.epochs=1"),
     "lora, all layers": ("movielens-100k", f"adapter={{method: lora, {SHARED}: all}}", SHORT),
     "bottleneck, top 3 layers": ("movielens-100k", f"adapter={{method: bottleneck, {SHARED}: top-3}}", SHORT),
 }

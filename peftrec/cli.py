@@ -9,47 +9,20 @@ import signal
 import sys
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
-from typer.core import TyperGroup
 
+from peftrec import processes
 from peftrec.jsonl import read_objects
 from peftrec.output import print_json, print_rich, show, show_report, show_study
 from peftrec.quiet import libraries_silenced
 from peftrec.recipe import UserError, UserErrors, mend_recipe
 from peftrec.shipped import copy_recipe, describe_recipe, find_recipe, load_recipe, recipe_files
-from peftrec.signals import Interrupted
-
-
-class _Verbs(TyperGroup):
-    """Turns a user's mistake into one message and status 2, an interruption into status 130 (SIGTERM: 143)."""
-
-    def invoke(self, ctx: Any) -> Any:
-        try:
-            return super().invoke(ctx)
-        except UserError as error:
-            _say(str(error), error)
-            raise typer.Exit(2) from None
-        except Interrupted as error:
-            _say(str(error), error)
-            raise typer.Exit(128 + error.signal) from None
-        except KeyboardInterrupt as error:
-            _say("interrupted", error)
-            raise typer.Exit(130) from None
-        except SystemExit as error:  # SIGTERM outside the training loop
-            if getattr(error, "__notes__", None):
-                _say("terminated", error)
-            raise
-
-
-def _say(message: str, error: BaseException) -> None:
-    """The one message of an error on stderr, with the notes it was given on its way."""
-    typer.echo("\n".join([f"peftrec: {message}", *getattr(error, "__notes__", [])]), err=True)
-
+from peftrec.status import Verbs
 
 app = typer.Typer(
-    cls=_Verbs, add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None
+    cls=Verbs, add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None
 )
 recipes_app = typer.Typer(invoke_without_command=True, rich_markup_mode=None)
 app.add_typer(recipes_app, name="recipes")
@@ -83,9 +56,13 @@ def _show_version(wanted: bool) -> None:
 
 @app.callback()
 def _peftrec(
+    ctx: typer.Context,
     show_version: Annotated[bool, typer.Option("--version", callback=_show_version, is_eager=True)] = False,
 ) -> None:
     """Several recommendation signals, co-learned on one frozen, quantised language model."""
+    if processes.count() > 1 and ctx.invoked_subcommand != "train":
+        with processes.alike():
+            raise UserError(f"{ctx.invoked_subcommand}: one process does it, only train shares its work: no torchrun")
 
 
 @app.command()
@@ -134,20 +111,25 @@ def train(
     changes = list(overrides or [])
     if checkpoint_every is not None:
         changes.append(f"train.checkpoint.every={checkpoint_every}")
-    loaded = load_recipe(recipe, changes)
+    with processes.alike():
+        loaded = load_recipe(recipe, changes)
     with libraries_silenced():
         from peftrec.checkpoint import checkpoint_folders, interrupted_run, new_run_folder, read_report
         from peftrec.training import train as train_recipe
 
-        target = (interrupted_run if resume else new_run_folder)(find_recipe(recipe).stem, run)
+        processes.start()
+        choose = interrupted_run if resume else new_run_folder
+        target = Path(processes.on_first(lambda: str(choose(find_recipe(recipe).stem, run))))
         before = checkpoint_folders(target)
         try:
             train_recipe(loaded, target, cache=not no_cache, resume=resume, allow_changes=allow_changes)
         except BaseException as error:
             if checkpoint_folders(target) != before:
-                command = ["peftrec", "train", recipe, *changes, "--run", str(target), "--resume"]
+                command = [*processes.command(), "train", recipe, *changes, "--run", str(target), "--resume"]
                 error.add_note(f"continue with: {shlex.join(command + ['--no-cache'] * no_cache)}")
             raise
+        if not processes.is_first():
+            return
         report = read_report(target)
     show_report({"run": str(target), **report}, as_json)
 

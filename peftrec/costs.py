@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from peftrec import processes
 from peftrec.environment import peak_memory_mb
 from peftrec.model import CoLearner
 from peftrec.state import Progress
@@ -15,6 +16,7 @@ def costs(model: CoLearner, progress: Progress) -> dict[str, Any]:
     backbone = model.encoder.backbone
     trainable, total = model.parameter_counts()
     return {
+        "processes": processes.count(),
         "train_seconds": progress.seconds,
         "examples_per_second": progress.examples / progress.seconds,
         "skipped_steps": progress.skipped,

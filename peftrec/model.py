@@ -50,10 +50,14 @@ class Scorer:
 
 
 class CoLearner(nn.Module, Scorer):
-    """Encoder and heads of all tasks. `losses` gives the step's task losses, `predict` one task's predictions."""
+    """Encoder and heads of all tasks. `losses` gives the step's task losses, `predict` one task's predictions.
 
-    def __init__(self, encoder: AdaptedEncoder, heads: dict[str, Head], losses: dict[str, str]) -> None:
+    parts  how many pieces a training step's rows are cut into, one after the other, so that they fit into memory
+    """
+
+    def __init__(self, encoder: AdaptedEncoder, heads: dict[str, Head], losses: dict[str, str], parts: int = 1) -> None:
         super().__init__()
+        self.parts = parts
         self.encoder = encoder
         self.heads = nn.ModuleDict({adapter_name(task): head for task, head in heads.items()})
         self.loss_names = losses
@@ -251,4 +255,4 @@ def assemble(
     encoder = AdaptedEncoder(backbone, texts, adapters, recompute=recipe.train.gradient_checkpointing)
     heads = {name: find_kind(task.kind).head(shapes[name], task) for name, task in recipe.tasks.items()}
     losses = {name: loss_of(task) for name, task in recipe.tasks.items()}
-    return CoLearner(encoder, heads, losses).to(backbone.device)
+    return CoLearner(encoder, heads, losses, recipe.train.accumulate).to(backbone.device)

@@ -63,4 +63,6 @@ def _cell(value: Any) -> str:
         return "-"
     if isinstance(value, list):
         return "\n".join(_cell(item) for item in value)
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return f"{value:.4g}" if abs(value) < 1e4 else f"{value:.0f}"
+    return str(value)

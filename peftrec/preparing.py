@@ -7,6 +7,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 
+from peftrec import processes
 from peftrec.adapters import attach, find_method
 from peftrec.backbone import load_backbone
 from peftrec.data.examples import Dataset
@@ -38,11 +39,14 @@ class Setup:
 
 def prepare(recipe: Recipe) -> Setup:
     """Load data and backbone, attach adapters and heads. Raises UserErrors for all that cannot work, together."""
+    processes.start()
     problems, dataset, backbone, start = Problems(), None, None, None
     with problems.collect():
         _check_precision(recipe)
     AcceleratorState._reset_state()  # else a process could not train a second recipe with another precision
     accelerator = Accelerator(mixed_precision="no" if problems.found else recipe.train.mixed_precision)
+    if accelerator.num_processes != processes.count():
+        raise UserError(f"{accelerator.num_processes} processes were started by a launcher unknown here: use torchrun")
     with problems.collect():
         make_weighting(recipe.weighting, recipe)
     with problems.collect():

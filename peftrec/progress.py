@@ -6,11 +6,13 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 from tqdm import tqdm
 
+from peftrec.processes import count, is_first, number
+
 
 def bar(total: int, what: str, unit: str, done: int = 0) -> tqdm:
     """A progress bar on stderr to be updated by hand; without a terminal it prints every ten seconds at the most.
 
-    `done` of `total` were done in an earlier session.
+    Of several processes the first one alone shows it. `done` of `total` were done in an earlier session.
     """
     return tqdm(
         total=total,
@@ -20,6 +22,7 @@ def bar(total: int, what: str, unit: str, done: int = 0) -> tqdm:
         unit_scale=total >= 10_000,
         mininterval=0.2 if sys.stderr.isatty() else 10,
         dynamic_ncols=True,
+        disable=not is_first(),
     )
 
 
@@ -31,6 +34,12 @@ def track_rows(groups: Iterable[np.ndarray], total: int, what: str) -> Iterator[
             shown.update(len(group))
 
 
-def note(line: str) -> None:
-    """One line for the user on stderr, above any bar."""
-    tqdm.write(line, file=sys.stderr)
+def note(line: str, of_any: bool = False) -> None:
+    """One line for the user on stderr, above any bar. Of several processes the first one alone says it.
+
+    of_any  it concerns this process alone: any says it, with its number
+    """
+    if of_any and count() > 1:
+        line = f"process {number()}: {line}"
+    if of_any or is_first():
+        tqdm.write(line, file=sys.stderr)

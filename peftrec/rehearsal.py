@@ -13,13 +13,17 @@ from peftrec.evaluation import evaluate
 from peftrec.memory import plan_memory
 from peftrec.optim import lr_factor, make_optimizer, set_learning_rates
 from peftrec.preparing import Setup
-from peftrec.step import clip_gradient, joint_backward
+from peftrec.step import clip_gradient, joint_backward, seed_step
 from peftrec.training import make_streams
 from peftrec.weighting import make_weighting
 
-# Measured for so long, or in so many steps; the first step, which also makes the optimiser's state, counts only when it
-# alone took longer.
+# Measured for so long, or in so many steps. The first step also warms up and makes the optimiser's state: it counts
+# only when it took so long that no second one is made.
 SECONDS, STEPS = 6.0, 12
+LONG_STEP = 15.0
+# On a CPU the C library's heap goes on growing over the steps that follow (benchmarks/estimates.py: 4 to 20 % of what a
+# few steps took), as what is freed leaves gaps.
+HEAP_GROWTH = 1.1
 VALID_ROWS = 2048  # of a task, predicted first; all of them when that will not take longer either
 
 
@@ -28,7 +32,8 @@ def rehearse(setup: Setup, needed: dict[str, np.ndarray]) -> dict[str, Any]:
 
     `needed` are the text rows each task will encode. What is missing of the frozen part's states is made up, which
     takes the same room and time in a step. The model is trained a little by this: use it for nothing else. Memory is
-    counted as in `report.json`, for the process as a whole, so what it did before counts too.
+    counted as in `report.json`, for the process as a whole, so what it did before counts too; on a CPU a tenth is
+    added.
     """
     encoder, config = setup.model.encoder, setup.recipe.train
     encoder.activate(None)
@@ -45,7 +50,7 @@ def rehearse(setup: Setup, needed: dict[str, np.ndarray]) -> dict[str, Any]:
         "seconds_to_validate": validation,
         "seconds_per_epoch": steps * step + validation,
         "seconds_at_most": total * step + -(-total // steps) * validation,
-        "peak_memory_mb": peak_memory_mb(),
+        "peak_memory_mb": peak_memory_mb() * (1 if torch.cuda.is_available() else HEAP_GROWTH),
         "free_memory_mb": free,
     }
 
@@ -58,15 +63,17 @@ def _step_seconds(setup: Setup, total: int) -> tuple[str, float]:
     trainable = model.trainable()
     optimizer = accelerator.prepare(make_optimizer(config, trainable))
     weigh = make_weighting(setup.recipe.weighting, setup.recipe)
-    plan = plan_memory(model, {name: rows.take(streams[name].step(0)) for name, rows in tasks.items()}, config)
+    first = {name: rows.drawn(config.seed, 0).take(streams[name].step(0)) for name, rows in tasks.items()}
+    plan = plan_memory(model, first, config)
     model.train()
     taken: list[float] = []
-    while len(taken) <= min(STEPS, total) and sum(taken) < SECONDS:
+    while len(taken) <= min(STEPS, total) and (sum(taken) < SECONDS or (len(taken) == 1 and taken[0] < LONG_STEP)):
         step, started = len(taken), time.perf_counter()
-        torch.manual_seed(config.seed * 1_000_003 + step)
+        seed_step(config.seed, step)
         rows = {name: stream.step(step) for name, stream in streams.items()}
         set_learning_rates(optimizer, lr_factor(config, step, total))
-        losses, _ = joint_backward(model, tasks, rows, weigh, accelerator, config.accumulate)
+        tasks = {name: of.drawn(config.seed, step) for name, of in tasks.items()}
+        losses, _ = joint_backward(model, tasks, rows, weigh, accelerator)
         # A step that is not finite is left out in training too, which takes as long or stops.
         if torch.isfinite(losses).all() and clip_gradient(list(trainable.values()), config.clip, accelerator):
             optimizer.step()

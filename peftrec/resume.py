@@ -64,14 +64,18 @@ class Checkpoints:
             state.load(tensors, values["state"], self._same)
             note(f"continuing after step {state.progress.step}")
 
-    def due(self, step: int) -> bool:
-        """Whether a checkpoint is to be written after optimiser step `step`, counted from 1."""
-        if self._steps is not None:
-            return step % self._steps == 0
-        return time.monotonic() - self._written >= self._seconds
+    def keep_up(self, state: TrainingState, now: bool) -> None:
+        """Write a checkpoint when one is due after this step, or `now`; older ones go once it is verified.
 
-    def write(self, state: TrainingState) -> None:
-        """Write a checkpoint; older ones go once it is verified. Raises UserError, with the earlier ones intact."""
+        Raises UserError, with the earlier ones intact.
+        """
+        if not (now or self._due(state.progress.step)):
+            return
         values = {"state": state.values(), "origin": self.origin}
         write_checkpoint(self.run, state.progress.step, state.tensors(), values, self.keep)
         self._written = time.monotonic()
+
+    def _due(self, step: int) -> bool:
+        if self._steps is not None:
+            return step % self._steps == 0
+        return time.monotonic() - self._written >= self._seconds

@@ -7,6 +7,8 @@ from contextlib import suppress
 from types import FrameType
 from typing import Any
 
+from peftrec.processes import is_first
+
 
 class Interrupted(KeyboardInterrupt):
     """Training was stopped by `signal` after the whole number of optimiser steps `step`."""
@@ -39,5 +41,7 @@ class StopSignals:
         if self.received is not None and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.received = number
+        if not is_first():
+            return
         with suppress(OSError):  # straight to the terminal: the signal may have come in the middle of a print
             os.write(2, b"\nfinishing this step, then stopping; Ctrl-C again stops at once\n")

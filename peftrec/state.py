@@ -86,8 +86,12 @@ class TrainingState:
             "stopper": self.stopper.state(),
             "scaler": None if self.scaler is None else self.scaler.state_dict(),
             "work": asdict(encoder.work),
-            # How the batch is cut into buckets changes sums in their last bits.
-            "memory": {"recompute": encoder.recompute, "token_budget": encoder.token_budget},
+            # How the batch is cut into buckets and parts changes sums in their last bits, and dropout.
+            "memory": {
+                "recompute": encoder.recompute,
+                "token_budget": encoder.token_budget,
+                "parts": self.model.parts,
+            },
         }
 
     def load(self, tensors: Tensors, values: dict[str, Any], same: bool = True) -> None:
@@ -112,7 +116,9 @@ class TrainingState:
         encoder = self.model.encoder
         encoder.work = Work(**values["work"])
         if same:
-            encoder.recompute, encoder.token_budget = values["memory"]["recompute"], values["memory"]["token_budget"]
+            memory = values["memory"]
+            encoder.recompute, encoder.token_budget = memory["recompute"], memory["token_budget"]
+            self.model.parts = memory["parts"]
 
     def _adapters(self) -> list[Adapter]:
         return [adapter for adapter in self.model.encoder.adapters if isinstance(adapter, Adapter)]

@@ -1,12 +1,17 @@
 """One optimiser step's gradient, and whose rows are to blame where it is not finite."""
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
+from peftrec import processes
 from peftrec.data.examples import Examples
 from peftrec.model import CoLearner
+from peftrec.progress import note
+from peftrec.recipe import UserError
 from peftrec.weighting import Weighting
 
 Rows = dict[str, np.ndarray]  # task -> row numbers of its training examples
@@ -14,48 +19,99 @@ Rows = dict[str, np.ndarray]  # task -> row numbers of its training examples
 NAMED_ROWS = 5  # so many rows are named where a loss or gradient is not finite
 
 
-def joint_backward(
-    model: CoLearner,
-    tasks: dict[str, Examples],
-    rows: Rows,
-    weigh: Weighting,
-    accelerator: Accelerator,
-    parts: int = 1,
-) -> tuple[Tensor, Tensor]:
-    """Accumulate the gradient of sum_t weight_t * loss_t over the step's rows; returns the losses and weights (T,).
+def seed_step(seed: int, step: int) -> None:
+    """Make dropout a function of (seed, step) alone, so that a resumed run repeats it; each process has its own."""
+    torch.manual_seed(seed * 1_000_003 + step + (processes.number() << 40))
 
-    Rows are cut into `parts` and over processes; each piece counts by its share of the task's rows, so the gradient is
-    that of the whole batch. A task without rows in this step has loss 0 and no gradient. Where a loss is not finite the
-    rest of the step is left out: neither gradients nor the weighting's state take it in. The weights returned are the
-    last part's.
+
+def joint_backward(
+    model: CoLearner, tasks: dict[str, Examples], rows: Rows, weigh: Weighting, accelerator: Accelerator
+) -> tuple[Tensor, Tensor]:
+    """Set the gradient of sum_t weight_t * loss_t over the step's rows; returns the losses and weights (T,).
+
+    Rows are cut over processes, and each process's into `model.parts`; each piece counts by its share of the task's
+    rows, so the gradient is that of the whole batch. A task without rows in this step has loss 0 and no gradient. Where
+    a loss is not finite the rest of the step is left out: neither gradients nor the weighting's state take it in. When
+    memory runs out, the step is made again in twice as many parts, and so are those that follow.
     """
-    names = list(rows)
-    losses, weights = torch.zeros(len(names)), torch.ones(len(names))
-    model.gradient_squares.clear()
-    pieces = parts * accelerator.num_processes
-    for part in range(parts):
-        piece = part * accelerator.num_processes + accelerator.process_index
-        own = {name: np.array_split(r, pieces)[piece] for name, r in rows.items()}
-        batches = {name: tasks[name].take(r) for name, r in own.items() if len(r)}
-        if not batches:
-            continue
-        share = torch.tensor([len(own[n]) / len(rows[n]) for n in batches])
-        with accelerator.autocast():
-            values = model.losses(batches)
-        index = torch.tensor([names.index(n) for n in batches])
-        full = torch.zeros(len(names)).index_copy(0, index, values.detach().cpu().float())
-        losses[index] += full[index] * share
-        if not torch.isfinite(full).all():
+    names, several = list(rows), processes.count()
+    own = {name: np.array_split(r, several)[processes.number()] for name, r in rows.items()}
+    weights: Tensor | None = None
+
+    def forward(backward: bool) -> Tensor:
+        """This process's share of the losses (T,), piece after piece; with `backward` the gradient is accumulated."""
+        nonlocal weights
+        losses = torch.zeros(len(names))
+        for part in range(model.parts):
+            piece = {name: np.array_split(r, model.parts)[part] for name, r in own.items()}
+            batches = {name: tasks[name].take(r) for name, r in piece.items() if len(r)}
+            if not batches:
+                continue
+            share = torch.tensor([len(piece[n]) / len(rows[n]) for n in batches])
+            with accelerator.autocast(), torch.set_grad_enabled(backward):
+                values = model.losses(batches)
+            index = torch.tensor([names.index(n) for n in batches])
+            full = torch.zeros(len(names)).index_copy(0, index, values.detach().cpu().float())
+            losses[index] += full[index] * share
+            if not torch.isfinite(full).all():
+                break
+            if backward:
+                weights = weigh(full) if weights is None else weights
+                accelerator.backward((weights[index].to(values) * share.to(values) * values).sum())
+        return losses
+
+    if (several > 1 or model.parts > 1) and not getattr(weigh, "constant", False):
+        # Weights that depend on the losses need those of the whole batch first, with the same dropout.
+        losses = processes.add_up(_fitting(model, own, lambda: forward(False)))
+        if not torch.isfinite(losses).all():
+            return losses, torch.ones(len(names))
+        weights = weigh(losses)
+        torch.manual_seed(torch.initial_seed())
+    losses = processes.add_up(_fitting(model, own, lambda: forward(True)))
+    if torch.isfinite(losses).all():
+        processes.add_gradients(list(model.trainable().values()))
+        if several > 1:
+            zero = torch.zeros((), device=accelerator.device)
+            squares = torch.stack([model.gradient_squares.get(n, zero) for n in names])
+            model.gradient_squares |= dict(zip(names, processes.add_up(squares), strict=True))
+    return losses, torch.ones(len(names)) if weights is None else weights
+
+
+def _fitting(model: CoLearner, rows: Rows, forward: Callable[[], Tensor]) -> Tensor:
+    """What `forward` gives, in so many parts that memory suffices. Raises UserError when one row a part is too much."""
+    before = model.parts
+    while True:
+        model.gradient_squares.clear()
+        try:
+            result = forward()
             break
-        weights = weigh(full)
-        accelerator.backward((weights[index].to(values) * share.to(values) * values).sum())
-    if accelerator.num_processes > 1:
-        losses = accelerator.reduce(losses.to(accelerator.device), "sum").cpu()
+        except (MemoryError, RuntimeError) as error:  # torch.OutOfMemoryError is one; CPUs have no class of their own
+            if not _is_out_of_memory(error):
+                raise
+        # Out here the error, which holds the failed step's tensors, is gone.
+        if model.parts >= max(map(len, rows.values())):
+            raise UserError(
+                "out of memory, with one row of each task at a time: see `peftrec check` for what a step takes; lower "
+                "backbone.max_length, adapt fewer layers, or quantise the backbone"
+            )
+        model.parts *= 2
         for parameter in model.trainable().values():
-            if parameter.grad is None:
-                parameter.grad = torch.zeros_like(parameter)
-            parameter.grad = accelerator.reduce(parameter.grad, "sum")
-    return losses, weights
+            parameter.grad = None
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        torch.manual_seed(torch.initial_seed())  # the same dropout as far as it goes
+    if model.parts > before:
+        note(
+            f"out of memory: each step is now cut into {model.parts} parts, which give the same gradient; "
+            f"train.accumulate={model.parts} starts so",
+            of_any=True,
+        )
+    return result
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    words = ("can't allocate memory", "cannot allocate memory", "not enough memory")
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(w in str(error).lower() for w in words)
 
 
 def gradient_norms(model: CoLearner, accelerator: Accelerator) -> dict[str, float]:

@@ -1,20 +1,23 @@
 """Training: one visible loop minimises the weighted sum of the task losses, once everything is prepared and checked."""
 
 import time
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import torch
 from accelerate.optimizer import AcceleratedOptimizer
 from torch import Tensor, nn
 
+from peftrec import processes
 from peftrec.card import write_cards
 from peftrec.checkpoint import interrupted_run, new_run_folder, write_run
 from peftrec.costs import costs
 from peftrec.data.examples import Examples
 from peftrec.data.planner import RowStream
 from peftrec.environment import environment
-from peftrec.evaluation import evaluate, text_rows
-from peftrec.memory import plan_memory
+from peftrec.evaluation import Report, evaluate, text_rows
+from peftrec.memory import plan_together
 from peftrec.model import CoLearner
 from peftrec.optim import lr_factor, make_optimizer, set_learning_rates
 from peftrec.origin import describe_origin
@@ -26,7 +29,7 @@ from peftrec.resume import Checkpoints
 from peftrec.runs import save_run
 from peftrec.signals import Interrupted, StopSignals
 from peftrec.state import Progress, TrainingState
-from peftrec.step import Rows, clip_gradient, find_culprits, gradient_norms, joint_backward
+from peftrec.step import Rows, clip_gradient, find_culprits, gradient_norms, joint_backward, seed_step
 from peftrec.stopping import BestEpoch, Scores
 from peftrec.trackers import Trackers
 from peftrec.watch import Watch
@@ -48,32 +51,46 @@ def train(
                    intact checkpoint: the weights become what they would have been without the interruption
     allow_changes  continue although recipe, data, weights or packages changed
     """
-    target = (interrupted_run if resume else new_run_folder)(name, None if run is None else Path(run))
-    with write_run(target, resume) as folder, Trackers(recipe, target) as trackers:
+    processes.start()
+    choose = interrupted_run if resume else new_run_folder
+    target = Path(processes.on_first(lambda: str(choose(name, None if run is None else Path(run)))))
+    with ExitStack() as stack:
+        folder = processes.on_first(lambda: str(stack.enter_context(write_run(target, resume))))
+        trackers = stack.enter_context(Trackers(recipe, target))
         started = time.monotonic()
-        setup = prepare(recipe)
+        setup = processes.on_each(lambda: prepare(recipe))
         model, dataset, tasks = setup.model, setup.dataset, recipe.tasks
-        origin = describe_origin(recipe, dataset, model, setup.accelerator.num_processes)
-        checkpoints = Checkpoints(target, recipe.train.checkpoint, origin, resume, allow_changes)
-        for line in [*setup.notes, *cache_lines(model)]:
+        origin = describe_origin(recipe, dataset, model, processes.count())
+        settings = (recipe.train.checkpoint, origin, resume, allow_changes)
+        checkpoints = processes.on_each(lambda: Checkpoints(target, *settings))
+        for line in [*processes.notes(), *setup.notes, *cache_lines(model)]:
             note(line)
         model.encoder.disk = cache
-        model.encoder.update(text_rows(dataset, tasks, ["train", "valid", "test"], ranking=True), track_rows)
+        needed = text_rows(dataset, tasks, ["train", "valid", "test"], ranking=True)
+        model.encoder.update(needed, track_rows, together=True)
         # The model before training: shown beside the result, nothing is chosen by it.
-        untrained = evaluate(model, dataset, tasks, "test", resamples=0, priors=False)
+        untrained = processes.on_first(lambda: evaluate(model, dataset, tasks, "test", resamples=0, priors=False))
         progress = fit(setup, checkpoints, trackers)
-        note("evaluating on the test split, with intervals and priors")
-        outcomes: dict[str, Outcome] = {}
-        report = evaluate(model, dataset, tasks, "test", ranking=True, outcomes=outcomes)
-        for task, of in report["tasks"].items():
-            of["untrained"] = untrained["tasks"][task]["metrics"]
-        trackers.log({"step": progress.step, "test": {task: of["metrics"] for task, of in report["tasks"].items()}})
-        report["cost"] = costs(model, progress) | {"total_seconds": time.monotonic() - started}
-        report["environment"] = environment()
-        save_run(folder, recipe, dataset, model, report, progress.history)
-        write_cards(folder, recipe, dataset, model, report)
-        write_outcomes(folder, outcomes)
+        processes.on_first(lambda: _finish(Path(folder), setup, progress, trackers, untrained, started))
+        processes.on_first(stack.close)
     return target
+
+
+def _finish(
+    folder: Path, setup: Setup, progress: Progress, trackers: Trackers, untrained: Report, started: float
+) -> None:
+    """Evaluate on the test split, and write the run's files."""
+    note("evaluating on the test split, with intervals and priors")
+    recipe, dataset, model, outcomes = setup.recipe, setup.dataset, setup.model, dict[str, Outcome]()
+    report = evaluate(model, dataset, recipe.tasks, "test", ranking=True, outcomes=outcomes)
+    for task, of in report["tasks"].items():
+        of["untrained"] = untrained["tasks"][task]["metrics"]
+    trackers.log({"step": progress.step, "test": {task: of["metrics"] for task, of in report["tasks"].items()}})
+    report["cost"] = costs(model, progress) | {"total_seconds": time.monotonic() - started}
+    report["environment"] = environment()
+    save_run(folder, recipe, dataset, model, report, progress.history)
+    write_cards(folder, recipe, dataset, model, report)
+    write_outcomes(folder, outcomes)
 
 
 def cache_lines(model: CoLearner) -> list[str]:
@@ -101,15 +118,15 @@ def fit(setup: Setup, checkpoints: Checkpoints | None = None, trackers: Trackers
     weigh = make_weighting(setup.recipe.weighting, setup.recipe)
     stopper = BestEpoch(setup.recipe)
     first = {name: rows.drawn(config.seed, 0).take(streams[name].step(0)) for name, rows in tasks.items()}
-    note(plan_memory(model, first, config))
+    note(plan_together(model, first, config))
     at = Progress()
     state = TrainingState(model, optimizer, weigh, stopper, at, accelerator.scaler)
     if checkpoints:
-        checkpoints.restore(state)
+        processes.on_each(partial(checkpoints.restore, state))
     if setup.recipe.init_from and stopper.patience and at.step == 0 and model.encoder.settled:
-        stopper.see(validate(setup), trainable)
-    if trackers and accelerator.is_main_process:
-        trackers.start(at)
+        stopper.see(processes.on_first(lambda: validate(setup)), trainable)
+    if trackers:
+        processes.on_first(partial(trackers.start, at))
     watch = Watch(model, config, at, total, steps_per_epoch)
     began = time.monotonic() - at.seconds
     rows_in_all = sum(s.rows_until(total) for s in streams.values())
@@ -117,12 +134,11 @@ def fit(setup: Setup, checkpoints: Checkpoints | None = None, trackers: Trackers
         while at.step < total and not stopper.exhausted:
             watch.begin()
             model.train()
-            # Dropout is a function of (seed, step) alone, so a resumed run repeats it.
-            torch.manual_seed(config.seed * 1_000_003 + at.step)
+            seed_step(config.seed, at.step)
             rows = {name: stream.step(at.step) for name, stream in streams.items()}
             set_learning_rates(optimizer, lr_factor(config, at.step, total))
             tasks = {name: of.drawn(config.seed, at.step) for name, of in tasks.items()}
-            losses, weights = joint_backward(model, tasks, rows, weigh, accelerator, config.accumulate)
+            losses, weights = joint_backward(model, tasks, rows, weigh, accelerator)
             norms = gradient_norms(model, accelerator)
             if take_step(setup, optimizer, trainable, tasks, rows, losses, at.step):
                 watch.saw(rows, losses, weights, norms)
@@ -139,20 +155,20 @@ def fit(setup: Setup, checkpoints: Checkpoints | None = None, trackers: Trackers
             if watch.due:
                 line = watch.line()
                 if watch.epoch_ends:
-                    line["valid"] = validate(setup)
+                    line["valid"] = processes.on_first(lambda: validate(setup))
                     if model.encoder.settled:
                         stopper.see(line["valid"], trainable)
                 if trackers:
                     trackers.log(line)
             at.seconds = time.monotonic() - began
-            interrupted = signals.received is not None
-            last = at.step == total or stopper.exhausted
-            if checkpoints and (last or interrupted or checkpoints.due(at.step)):
-                checkpoints.write(state)
+            interrupted = processes.largest(signals.received or 0)
+            now = at.step == total or stopper.exhausted or interrupted > 0
+            if checkpoints:
+                processes.on_first(partial(checkpoints.keep_up, state, now))
             if interrupted:
                 break
-    if signals.received is not None:
-        raise Interrupted(signals.received, at.step)
+    if received := processes.largest(signals.received or 0):
+        raise Interrupted(received, at.step)
     if stopper.exhausted:
         note(f"stopped after step {at.step}: no better for {stopper.patience} epochs")
     stopper.restore(trainable)
@@ -179,7 +195,8 @@ def take_step(
         return not optimizer.step_was_skipped
     found = f"step {step + 1}: {find_culprits(setup.model, tasks, rows)} is not a finite number"
     if config.non_finite == "stop":
-        raise Diverged(f"{found}; lower train.lr, or leave such steps out with train.non_finite: skip")
+        with processes.alike():
+            raise Diverged(f"{found}; lower train.lr, or leave such steps out with train.non_finite: skip")
     note(f"{found}: the step is left out")
     return False
 

@@ -11,16 +11,25 @@ from peftrec.recipe import Recipe, UserError, WeightingConfig, nearest
 
 # Losses (T,) of the trained tasks, in recipe order -> weights (T,), detached. Made once a run from the static lambdas
 # (T,) and options.
-# One with state is an nn.Module: its parameters and buffers are part of every checkpoint.
+# One with state is an nn.Module: its parameters and buffers are part of every checkpoint. One that does not look at the
+# losses says so with the attribute `constant`: then a step in parts needs no first pass for the losses of the whole.
 Weighting = Callable[[Tensor], Tensor]
 
 
-def static(lambdas: Tensor) -> Weighting:
+class Static:
     """Each task keeps its `weight` from the recipe."""
-    return lambda losses: lambdas.to(losses.device)
+
+    constant = True
+
+    def __init__(self, lambdas: Tensor) -> None:
+        self._lambdas = lambdas
+
+    def __call__(self, losses: Tensor) -> Tensor:
+        """The weights (T,)."""
+        return self._lambdas.to(losses.device)
 
 
-WEIGHTINGS: dict[str, Callable[..., Weighting]] = {"static": static}
+WEIGHTINGS: dict[str, Callable[..., Weighting]] = {"static": Static}
 
 
 def make_weighting(config: WeightingConfig, recipe: Recipe) -> Weighting:

@@ -1,13 +1,17 @@
 """The memory plan: what is kept is measured, and beyond the budget it is recomputed with the same gradients."""
 
 import numpy as np
+import pytest
 import torch
 from accelerate import Accelerator
 from shop import shop_recipe
 
 from peftrec.backbone import load_backbone
 from peftrec.memory import bytes_per_token, plan_memory
-from peftrec.model import build_model
+from peftrec.model import CoLearner, build_model
+from peftrec.origin import describe_origin
+from peftrec.recipe import UserError
+from peftrec.resume import Checkpoints
 from peftrec.tasks import load_data
 from peftrec.training import fit, joint_backward, prepare
 
@@ -111,3 +115,134 @@ def test_locality_encodes_fewer_texts_and_still_gives_every_row_once(shop):
         assert seen == sum(len(d.train) for d in setup.dataset.tasks.values())
         encoded[locality] = setup.model.work.encoded
     assert encoded["user"] < encoded["none"]
+
+
+def test_heads_and_side_networks_beyond_the_budget_are_made_in_parts_with_the_same_gradient(shop):
+    """What they keep grows with the rows: the parts are so many that each keeps less than the budget."""
+    gradients = []
+    for budget in (100_000, 1):
+        recipe, dataset, model = made(shop, "side", "all", dropout=0.0)
+        some = batches(dataset, 90)
+        line = plan_memory(model, some, recipe.train.model_copy(update={"memory_mb": budget}))
+        assert ("heads" in line) is (budget == 1)
+        assert (model.parts > 1) is (budget == 1)
+        tasks, rows = {n: d.train for n, d in dataset.tasks.items()}, {n: np.arange(90) for n in some}
+        joint_backward(model, tasks, rows, lambda losses: torch.ones(3), Accelerator())
+        gradients.append({n: p.grad for n, p in model.trainable().items() if p.grad is not None})
+    for name, gradient in gradients[0].items():
+        torch.testing.assert_close(gradients[1][name], gradient, atol=1e-6, rtol=1e-4)
+
+
+def short_of_memory(monkeypatch, rows, error):
+    """A machine whose memory runs out in the backward pass of more than `rows` rows of all tasks together."""
+    kept, tried = CoLearner.losses, []
+
+    class Failing(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, losses):
+            return losses.clone()
+
+        @staticmethod
+        def backward(ctx, gradient):
+            raise error
+
+    def losses(self, batches):
+        tried.append(sum(map(len, batches.values())))
+        found = kept(self, batches)
+        return Failing.apply(found) if tried[-1] > rows else found
+
+    monkeypatch.setattr(CoLearner, "losses", losses)
+    return tried
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"),
+        MemoryError(),
+    ],
+    ids=["cuda", "cpu", "python"],
+)
+def test_out_of_memory_halves_the_parts_until_they_fit_and_says_so_once(shop, monkeypatch, capsys, error):
+    whole = trained(shop)
+    capsys.readouterr()
+    with monkeypatch.context() as patch:
+        tried = short_of_memory(patch, 40, error)
+        found = trained(shop)
+    assert tried[0] > 80 and 40 < tried[1] < tried[0]
+    assert len(tried) > 10 and max(tried[2:]) <= 40  # once a step is cut into four, it stays so
+    assert capsys.readouterr().err.count("out of memory: each step is now cut into 4 parts") == 1
+    for name, tensor in whole.items():
+        torch.testing.assert_close(found[name], tensor, atol=2e-5, rtol=1e-3)
+
+
+def trained(shop):
+    setup = prepare(shop_recipe(shop, train={"max_steps": 3, "clip": None}))
+    setup.model.encoder.update()
+    fit(setup)
+    return {name: p.detach().clone() for name, p in setup.model.trainable().items()}
+
+
+def test_weights_that_depend_on_the_losses_see_each_step_once(shop, monkeypatch):
+    """Cut into parts, and made again after running out of memory, a step's losses are those of the whole."""
+
+    def steps(rows):
+        _, dataset, model = made(shop, "side", "all", dropout=0.0)
+        seen = []
+
+        def weigh(losses):
+            seen.append(losses)
+            return 1 / losses
+
+        with monkeypatch.context() as patch:
+            short_of_memory(patch, rows, torch.OutOfMemoryError("out of memory"))
+            tasks = {n: d.train for n, d in dataset.tasks.items()}
+            for first in (0, 30):
+                model.zero_grad()
+                joint_backward(model, tasks, {n: np.arange(first, first + 60) for n in tasks}, weigh, Accelerator())
+        return seen, {n: p.grad for n, p in model.trainable().items() if p.grad is not None}, model.parts
+
+    seen, gradients, parts = steps(1000)
+    assert parts == 1
+    again, found, parts = steps(50)
+    assert parts == 4
+    torch.testing.assert_close(again, seen)
+    for name, gradient in gradients.items():
+        torch.testing.assert_close(found[name], gradient, atol=1e-6, rtol=1e-4)
+
+
+def test_memory_that_does_not_hold_one_row_is_said(shop, monkeypatch):
+    short_of_memory(monkeypatch, 0, torch.OutOfMemoryError("out of memory"))
+    with pytest.raises(UserError, match="out of memory, with one row of each task at a time"):
+        trained(shop)
+
+
+def test_training_goes_on_in_as_many_parts_as_it_had(shop, monkeypatch, tmp_path):
+    recipe = shop_recipe(shop, train={"max_steps": 4, "checkpoint": {"every": "1 step"}})
+
+    def session(run, resume=False, stop=0):
+        setup = prepare(recipe)
+        setup.model.encoder.update()
+        origin = describe_origin(recipe, setup.dataset, setup.model, 1)
+        checkpoints = Checkpoints(tmp_path / run, recipe.train.checkpoint, origin, resume)
+        kept = checkpoints.keep_up
+
+        def keep_up(state, now):
+            kept(state, now)
+            if state.progress.step == stop:
+                raise RuntimeError("power cut")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(checkpoints, "keep_up", keep_up)
+            if not resume:
+                short_of_memory(patch, 40, torch.OutOfMemoryError("out of memory"))
+            fit(setup, checkpoints)
+        assert setup.model.parts == 4
+        return setup.model.trainable()
+
+    whole = session("whole")
+    with pytest.raises(RuntimeError, match="power cut"):
+        session("run", stop=2)
+    again = session("run", resume=True)
+    assert [name for name in whole if not torch.equal(whole[name], again[name])] == []

@@ -43,7 +43,8 @@ def step(recipe, dataset, model, tasks, weights, parts=1):
         parameter.grad = None
     data = {t: dataset.tasks[t].train for t in tasks}
     rows = {t: np.arange(23) for t in tasks}
-    return joint_backward(model, data, rows, lambda losses: torch.tensor(weights), Accelerator(), parts)[0]
+    model.parts = parts
+    return joint_backward(model, data, rows, lambda losses: torch.tensor(weights), Accelerator())[0]
 
 
 def perturb(model: CoLearner) -> None:

@@ -60,15 +60,18 @@ class AdaptedEncoder(nn.Module):
             return "none", "this backbone uses one layer many times, so nothing lies below the adapted part"
         return "none", "an adapter touches layer 0"
 
-    def update(self, rows: Mapping[str, np.ndarray] | None = None, track: Track | None = None) -> None:
+    def update(
+        self, rows: Mapping[str, np.ndarray] | None = None, track: Track | None = None, together: bool = False
+    ) -> None:
         """Have the frozen part ready for the text rows each task will encode; by default for the whole table.
 
+        together  all processes of a training do this at once, and may share the work
         Rows not asked for here are computed when they are encoded, every time. Texts added since are tokenised.
         """
         self.texts.tokenize(self.backbone.tokenizer, self.backbone.config.max_length, self.backbone.pad_id)
         self.activate(None)
         for level, cache in self.caches.items():
-            cache.update(None if rows is None else self.rows_of(level, rows), track, self.disk)
+            cache.update(None if rows is None else self.rows_of(level, rows), track, self.disk, together)
 
     def rows_of(self, level: Level, rows: Mapping[str, np.ndarray]) -> np.ndarray:
         """The rows, among each task's, whose states the cache of a level gives; ascending."""

@@ -35,6 +35,10 @@ class DiskStates:
         """Each row's entry (N,), -1 where the disk has none."""
         return self._store.find(self._texts.digests(rows), self._units(rows))
 
+    def refresh(self) -> None:
+        """See what other processes have written."""
+        self._store.refresh()
+
     def read(self, entries: np.ndarray) -> tuple[Tensor, np.ndarray]:
         """The units of some entries one after the other, and which entries are intact (N,)."""
         raw, intact = self._store.read(entries)

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from peftrec import processes
 from peftrec.backbone import Backbone
 from peftrec.cache.disk import DiskStates, finite, open_disk
 from peftrec.cache.folder import cache_root
@@ -96,24 +97,32 @@ class StateCache:
 
     @torch.inference_mode(False)
     @torch.no_grad()
-    def update(self, rows: np.ndarray | None = None, track: Track | None = None, disk: bool = False) -> None:
+    def update(
+        self, rows: np.ndarray | None = None, track: Track | None = None, disk: bool = False, together: bool = False
+    ) -> None:
         """Have the states of `rows` (default: the whole table) ready: read from disk, else computed and kept.
 
-        With `track(batches, total, what)`, which shows progress, a line says what there is to do. Raises UserError for
-        states that are not finite.
+        With `track(batches, total, what)`, which shows progress, a line says what there is to do. When all processes of
+        a training do this `together`, each computes a share for the disk, where the others find it; without a common
+        disk each computes everything. Raises UserError for states that are not finite.
         """
         self._follow_table()
         rows = np.arange(len(self.texts)) if rows is None else np.unique(rows)
         new = rows[(self._place[rows] < 0) & (self._entry[rows] < 0)]
         if not len(new):
-            return
+            return  # in all processes alike
         if disk:
             self._open()
         place = self._reserve(new)
         done = np.zeros(len(new), bool) if self._disk is None else self._load(new, place)
         if track is not None:
             self._say(new, done, place is not None)
-        self._build(new[~done], None if place is None else place[~done], track)
+        if together and processes.count() > 1 and self._disk is not None:
+            processes.on_each(lambda: None)  # nobody writes before all have looked
+            processes.on_each(lambda: self._build(new, place, done, track, processes.number(), processes.count()))
+            self._disk.refresh()
+            done = self._load(new, place) if place is None else self._load_rest(new, place)
+        self._build(new, place, done, track)
 
     @torch.no_grad()
     def rehearse(self, rows: np.ndarray) -> None:
@@ -183,7 +192,7 @@ class StateCache:
 
     def _reserve(self, rows: np.ndarray) -> np.ndarray | None:
         """First units in memory for the states of `rows` (N,); None where memory has no room for them."""
-        if self.bytes(rows) > free_main_memory_mb() * 1e6 / 2:
+        if self.bytes(rows) > free_main_memory_mb() * 1e6 / 2 / processes.local_count():
             return None
         ends = self._filled + np.cumsum(self.units(rows))
         if ends[-1] > len(self._memory):
@@ -214,16 +223,35 @@ class StateCache:
             self._keep(rows[good], place[good], self._of(units, rows[part], intact))
         return self._place[rows] >= 0
 
-    def _build(self, rows: np.ndarray, place: np.ndarray | None, track: Track | None) -> None:
-        """Compute `rows`, into memory at `place` and onto the disk."""
+    def _load_rest(self, rows: np.ndarray, place: np.ndarray) -> np.ndarray:
+        """Take what the disk has now of those `rows` that are not yet in memory; returns which are (N,)."""
+        rest = self._place[rows] < 0
+        self._load(rows[rest], place[rest])
+        return self._place[rows] >= 0
+
+    def _build(
+        self,
+        rows: np.ndarray,
+        place: np.ndarray | None,
+        done: np.ndarray,
+        track: Track | None,
+        first: int = 0,
+        every: int = 1,
+    ) -> None:
+        """Compute those of `rows` that are not `done`, into memory at `place` and onto the disk.
+
+        Of the batches, longest texts first, only the `first`, from 0, and each that is `every` further.
+        """
+        rows, place = rows[~done], None if place is None else place[~done]
         if not len(rows):
             return
         disk, lasting = self._disk, rows < self._lasting
         if disk is not None:
             disk.make_room(self.bytes(rows[lasting]))
-        groups = buckets(self._tokens(rows), TOKEN_BUDGET)
+        groups = buckets(self._tokens(rows), TOKEN_BUDGET)[first::every]
+        total, what = sum(map(len, groups)), f"frozen part, {self.level} states"
         try:
-            for group in groups if track is None else track(groups, len(rows), f"frozen part, {self.level} states"):
+            for group in groups if track is None else track(groups, total, what):
                 if place is None and (disk is None or not disk.writes):
                     note("neither memory nor disk has room for the frozen part's states: computed whenever needed")
                     break

@@ -203,7 +203,9 @@ class TrainConfig(_Strict):
     mixed_precision: Literal["no", "bf16", "fp16"] = "no"
     gradient_checkpointing: bool = Field(False, description="recompute the encoder in the backward pass to save memory")
     memory_mb: int | None = Field(
-        None, ge=1, description="what the encoder may keep for the backward pass; default: half of the free memory"
+        None,
+        ge=1,
+        description="what encoder and heads may each keep for the backward pass; default: half of the free memory",
     )
     locality: Literal["none", "user"] = Field(
         "none", description="user: a user's rows share a step where they can, so that a step encodes fewer texts"

@@ -1,0 +1,195 @@
+"""Two processes on a CPU, started by torchrun itself, make what one makes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from tiny import make_tiny_shop, tiny_recipe
+from together import CASES, with_case
+from typer.testing import CliRunner
+
+import peftrec.training
+from peftrec.checkpoint import checkpoint_folders, verify_run
+from peftrec.cli import app
+from peftrec.evaluation import text_rows
+from peftrec.recipe import UserError, dump_recipe
+from peftrec.tasks import load_data
+from peftrec.training import train
+
+EQUAL = ["lora", "uneven rows, rare task", "parts, weights by losses", "adalora", "full"]
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+
+
+def environment():
+    """What torchrun's processes are to see; each computes with one thread."""
+    here = os.pathsep.join([str(Path(peftrec.__file__).parents[1]), str(Path(__file__).parent)])
+    return {**os.environ, "PYTHONPATH": here, "OMP_NUM_THREADS": "1"}
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory):
+    """The tiny shop; its backbone has no dropout of its own, which method full would switch on."""
+    folder = make_tiny_shop(tmp_path_factory.mktemp("tiny"))
+    config = folder / "model" / "config.json"
+    plain = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    config.write_text(json.dumps(json.loads(config.read_text()) | plain))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def two(shop, tmp_path_factory):
+    """The folder of what two processes trained, one launch for all cases."""
+    runs = tmp_path_factory.mktemp("two")
+    (runs / "folder exists").mkdir()
+    script = Path(__file__).with_name("together.py")
+    command = [*TORCHRUN, str(script), str(shop), str(runs), *CASES]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment(), timeout=600)
+    assert done.returncode == 0, done.stderr[-4000:]
+    (runs / "stderr").write_text(done.stderr)
+    return runs
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _quick_intervals():
+    with pytest.MonkeyPatch.context() as patch:
+        kept = peftrec.training.evaluate
+        patch.setattr(peftrec.training, "evaluate", lambda *args, **options: kept(*args, **{"resamples": 2, **options}))
+        yield
+
+
+def lines(run):
+    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.parametrize("case", EQUAL)
+def test_two_processes_train_what_one_trains(shop, two, tmp_path, case):
+    one = train(with_case(shop, case), tmp_path / "one")
+    verify_run(two / case)
+    mine, theirs = lines(one), lines(two / case)
+    assert len(mine) == len(theirs) > 8
+    for first, second in zip(mine, theirs, strict=True):
+        assert first["step"] == second["step"]
+        for task, loss in first["train_loss"].items():
+            assert second["train_loss"][task] == (None if loss is None else pytest.approx(loss, abs=1e-5))
+        for task, metrics in first.get("valid", {}).items():
+            assert second["valid"][task] == pytest.approx(metrics, abs=1e-4)
+    for file in one.rglob("*.safetensors"):
+        other = load_file(two / case / file.relative_to(one))
+        for name, tensor in load_file(file).items():
+            torch.testing.assert_close(other[name], tensor, atol=1e-5, rtol=1e-4, msg=lambda m, n=name: f"{n}: {m}")
+    first, second = (json.loads((run / "report.json").read_text()) for run in (one, two / case))
+    assert (first["cost"]["processes"], second["cost"]["processes"]) == (1, 2)
+    for task, of in first["tasks"].items():
+        assert second["tasks"][task]["n"] == of["n"]
+        assert second["tasks"][task]["metrics"] == pytest.approx(of["metrics"], abs=1e-4)
+
+
+def ended(two, number):
+    """How each case ended in a process."""
+    return json.loads((two / f"ended-{number}.json").read_text())
+
+
+def test_a_mistake_is_told_by_the_first_process_and_ends_both(two):
+    first, second = (ended(two, number) for number in (0, 1))
+    for case, message in {
+        "no number": "step 1: the loss of task query (its training rows 5) is not a finite number",
+        "folder exists": "exists already and is never written over",
+        "mistake": "adapter.layers: the backbone has 2 layers; found top-9",
+    }.items():
+        assert message.replace("step 1: ", "") in first[case]
+        assert first[case].partition(": ")[0] in ("UserError", "UserErrors", "Diverged")
+        assert second[case] == "ToldElsewhere: " + first[case].partition(": ")[2]
+    assert (
+        first["dropout"] == second["dropout"] == first["no number, skipped"] == second["no number, skipped"] == "done"
+    )
+
+
+def test_steps_that_one_process_finds_not_finite_are_left_out_by_both(two):
+    skipped = json.loads((two / "no number, skipped" / "report.json").read_text())["cost"]["skipped_steps"]
+    assert skipped == 3  # the row comes once an epoch
+
+
+def test_one_process_speaks_and_writes(two):
+    began = set(CASES) - {"folder exists", "mistake"}
+    assert (two / "stderr").read_text().count("2 processes, each with the whole model") == len(began)
+    folders = {path.name for path in two.iterdir() if path.is_dir() and not path.name.startswith(".")}
+    assert folders == {*CASES} - {"mistake", "no number"}
+
+
+def test_the_frozen_part_is_computed_in_shares(shop, two):
+    first, second = (ended(two, number)["uneven rows, rare task, computed"] for number in (0, 1))
+    recipe = with_case(shop, "uneven rows, rare task")
+    rows = text_rows(load_data(recipe), recipe.tasks, ["train", "valid", "test"], ranking=True)
+    assert first + second == len(set().union(*rows.values()))
+    assert min(first, second) > 20
+
+
+def cli(*arguments, **options):
+    command = [*TORCHRUN, "-m", "--", "peftrec", *map(str, arguments)]
+    return subprocess.Popen(
+        command, env=environment(), text=True, stderr=subprocess.PIPE, stdout=subprocess.PIPE, **options
+    )
+
+
+def test_a_signal_ends_both_and_as_many_go_on_to_the_same_bytes(shop, two, tmp_path):
+    """SIGTERM to torchrun in the middle; then with one process, which is refused; then with two."""
+    run, file = tmp_path / "run", tmp_path / "recipe.yaml"
+    recipe = with_case(shop, "long")
+    file.write_text(dump_recipe(recipe))
+    training = cli("train", file, "--run", run)
+    deadline = time.monotonic() + 120
+    while not checkpoint_folders(run):
+        assert training.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
+    training.send_signal(signal.SIGTERM)
+    _, said = training.communicate(timeout=100)
+    assert said.count("peftrec: stopped by SIGTERM after step ") == 1
+    assert f"continue with: torchrun --nproc_per_node 2 -m -- peftrec train {file} --run {run} --resume" in said
+    assert "Traceback" not in said.partition("peftrec: stopped")[0]
+    assert not run.exists()
+    with pytest.raises(UserError, match="processes: 2, now 1"):
+        train(recipe, run, resume=True)
+    resumed = cli("train", file, "--run", run, "--resume", "--json")
+    shown, said = resumed.communicate(timeout=100)
+    assert resumed.returncode == 0, said
+    assert json.loads(shown)["cost"]["processes"] == 2
+    files = [path.relative_to(two / "long") for path in (two / "long").rglob("*.safetensors")]
+    assert len(files) >= 4
+    assert [name for name in files if (run / name).read_bytes() != (two / "long" / name).read_bytes()] == []
+
+
+@pytest.mark.parametrize("what", ["FSDP", "DeepSpeed"])
+def test_launchers_that_shard_the_model_are_refused_with_the_reason(shop, tmp_path, monkeypatch, what):
+    monkeypatch.setenv(f"ACCELERATE_USE_{what.upper()}", "true")
+    recipe = tiny_recipe(shop, adapter={"method": "full", "sharing": "shared"})
+    with pytest.raises(UserError, match=f"{what}: cannot train here: .* holds the whole model; start with torchrun"):
+        train(recipe, tmp_path / "run")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_users_of_accelerate_launch_are_told_that_it_started_one_process(shop, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "True")  # what `accelerate launch --cpu --num_processes 2` sets
+    train(tiny_recipe(shop, train={"max_steps": 1}), tmp_path / "run")
+    assert "`accelerate launch` starts no more on a CPU, whatever its --num_processes says" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_mistakes_that_every_process_makes_are_told_by_the_first(tmp_path, monkeypatch, number):
+    """What ends before the processes find each other: a recipe that is wrong, a verb that is no shared work."""
+    for name, value in {"WORLD_SIZE": "2", "RANK": str(number), "LOCAL_WORLD_SIZE": "2"}.items():
+        monkeypatch.setenv(name, value)
+    for arguments, message in {
+        ("train", "movielens-100k", "train.epochs=0"): "train.epochs: Input should be greater than or equal to 1",
+        ("check", "movielens-100k"): "check: one process does it, only train shares its work",
+    }.items():
+        done = CliRunner().invoke(app, list(arguments))
+        assert done.exit_code == 2
+        assert (message in done.stderr) is (number == 0)
+        assert bool(done.stderr) is (number == 0)

@@ -1,0 +1,123 @@
+"""Trainings that `test_processes.py` lets one and two processes make: `torchrun ... together.py SHOP RUNS CASE ...`."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import peftrec.training
+from peftrec import model, processes
+from peftrec.cache import states
+from peftrec.recipe import Recipe, UserError
+from peftrec.training import train
+
+PLAIN = {"method": "lora", "options": {"r": 2, "lora_dropout": 0.0}}
+STEADY = {"dropout": 0.0, "log_every": 1}
+RARE = {"kind": "match-query", "share": 0.1}  # fewer rows a step than processes: absent in one of them, or in both
+INTEREST = {"kind": "interest", "column": "stars", "threshold": 4, "weight": 0.5}
+CASES: dict[str, dict] = {
+    "lora": {"adapter": PLAIN, "train": STEADY},
+    "uneven rows, rare task": {
+        "adapter": {"method": "side", "options": {"rank": 4}},
+        "tasks": {"query": RARE, "interest": INTEREST},
+        "train": {**STEADY, "batch_size": 17, "max_steps": 12, "weight_decay": 0.1},
+    },
+    "parts, weights by losses": {
+        "adapter": PLAIN,
+        "weighting": {"method": "together:Smoothed"},
+        "train": {**STEADY, "accumulate": 2, "optimizer": "sgd", "lr": 0.1, "head_lr": 0.1},
+    },
+    "adalora": {
+        "adapter": {"method": "adalora", "options": {"init_r": 4, "target_r": 2, "lora_dropout": 0.0}},
+        "train": {**STEADY, "optimizer": "sgd", "lr": 0.1, "early_stopping": {"patience": 1}},
+    },
+    "full": {"adapter": {"method": "full", "sharing": "shared"}, "train": {**STEADY, "optimizer": "sgd", "lr": 0.01}},
+    "long": {"train": {"epochs": 40, "checkpoint": {"every": "1 step"}}},  # with dropout
+    "no number": {"train": {**STEADY, "checkpoint": {"every": "1 step"}}},
+    "no number, skipped": {"train": {**STEADY, "non_finite": "skip"}},
+    "folder exists": {},
+    "mistake": {"adapter": {"method": "lora", "layers": "top-9"}},
+}
+BAD_ROW = 5
+
+
+class Smoothed(torch.nn.Module):
+    """A weighting with state: inverse running means of the losses."""
+
+    def __init__(self, lambdas: torch.Tensor) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.ones(len(lambdas)))
+
+    def forward(self, losses: torch.Tensor) -> torch.Tensor:
+        """Weights (T,)."""
+        self.mean.mul_(0.5).add_(0.5 * losses)
+        return 1 / self.mean
+
+
+def with_case(folder: Path, case: str) -> Recipe:
+    """The tiny recipe of a case."""
+    from tiny import tiny_recipe
+
+    return tiny_recipe(folder, **CASES[case])
+
+
+def spoil(recipe: Recipe) -> None:
+    """Make the loss of one training row of `query` NaN, wherever it is."""
+    from peftrec.tasks import load_data
+
+    label = load_data(recipe).tasks["query"].train.take(np.array([BAD_ROW]))
+    kept = model.CoLearner.losses
+
+    def losses(self, batches):
+        found = kept(self, batches)
+        query = batches.get("query")
+        if query is not None and self.training:
+            same = (query.group == label.group[0]) & (query.item == label.item[0])
+            if same.any():
+                found = found * torch.tensor([float("nan") if task == "query" else 1.0 for task in batches])
+        return found
+
+    model.CoLearner.losses = losses
+
+
+def count_computed() -> list[int]:
+    """Texts that this process computes the frozen part's states of, from now on in small batches."""
+    states.TOKEN_BUDGET = 64
+    computed: list[int] = []
+    kept = states.StateCache.compute
+
+    def compute(self, rows):
+        if len(self.texts) > 10:  # not the probe's
+            computed.extend(rows.tolist())
+        return kept(self, rows)
+
+    states.StateCache.compute = compute
+    return computed
+
+
+def main(shop: Path, runs: Path, cases: list[str]) -> None:
+    """Train every case; outcomes.json says how each ended in each process."""
+    torch.set_num_threads(1)
+    computed = count_computed()
+    evaluate = peftrec.training.evaluate
+    peftrec.training.evaluate = lambda *args, **options: evaluate(*args, **{"resamples": 2, **options})
+    ended = {}
+    for case in cases:
+        recipe, original = with_case(shop, case), model.CoLearner.losses
+        if case.startswith("no number"):
+            spoil(recipe)
+        try:
+            train(recipe, runs / case)
+            ended[case] = "done"
+        except UserError as error:
+            ended[case] = f"{type(error).__name__}: {error}"
+        model.CoLearner.losses = original
+        ended[f"{case}, computed"] = len(computed)
+        computed.clear()
+    (runs / f"ended-{processes.number()}.json").write_text(json.dumps(ended))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:])
