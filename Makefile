@@ -15,7 +15,7 @@ DONE := $(VENV)/.set-up
 # pip's own output goes to a log: on failure the last lines of it and one line of advice are shown.
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --no-input
 
-.PHONY: setup demo test bench-speed bench-methods lint format clean
+.PHONY: setup demo test bench bench-full bench-speed bench-methods lint format clean
 
 setup: $(DONE)
 
@@ -32,6 +32,18 @@ $(DONE): pyproject.toml constraints.txt data-packages.txt
 
 demo: $(DONE)
 	$(BIN)/peftrec train $(RECIPE)
+
+# Full fine-tuning against the adapter methods, outside references, TALLRec: benchmarks/REPORT.md. `make bench` takes about
+# a quarter of an hour on 2 cores, `make bench-full` about six hours; finished experiments are not run again.
+bench: $(VENV)/.bench
+	$(BIN)/python benchmarks/bench.py quick
+
+bench-full: $(VENV)/.bench
+	$(BIN)/python benchmarks/bench.py full
+
+$(VENV)/.bench: $(DONE)
+	@$(INSTALL) -c constraints.txt -e '.[bench]' >>$(LOG) 2>&1 || { tail -n 5 $(LOG) >&2; exit 2; }
+	@touch $@
 
 # What computing less buys, side by side in one run (about 15 minutes on 2 cores): benchmarks/SPEED.md.
 bench-speed: $(DONE)

@@ -59,7 +59,7 @@ def format_comparison(runs: dict[str, Any]) -> Group:
                 _add_differences(table, [report["differences"].get(m) for m in metrics])
         parts.append(table)
     costs = list(dict.fromkeys(name for run in runs.values() for name in run["cost"]))
-    table = _table("cost", costs)
+    table = _table("cost", [name.replace("_", "\n") for name in costs])  # fits 80 columns
     for run, report in runs.items():
         table.add_row(escape(run), *(_cost(report["cost"].get(name)) for name in costs))
     note = f"better, worse: than {escape(first)}, by a 95 % interval over users (or queries) drawn for both runs alike"

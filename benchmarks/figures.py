@@ -1,0 +1,162 @@
+"""The figures of REPORT.md, readable in black and white: marks differ by shape and filling, and are named beside."""
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+from matplotlib.ticker import LogLocator
+
+SHAPES = {"full": "s", "head_only": "v", "lora": "o", "side": "D", "side long": "P", "adalora": "^"}
+SHAPES |= {"bottleneck": "X", "prefix": "*", "ia3": "h"}
+plt.rcParams |= {"axes.spines.top": False, "axes.spines.right": False, "font.size": 10, "svg.hashsalt": "peftrec"}
+
+
+def draw_all(results: dict[str, Any], folder: Path) -> list[str]:
+    """Draw what the results allow into `folder`; the names of what was drawn."""
+    folder.mkdir(exist_ok=True)
+    drawn = []
+    for name, result in results.items():
+        rows = result.get("rows", {})
+        if "axes" in result["experiment"]:
+            priors = results.get("references", {}).get("priors", {}).get("interest", {}).get("priors", {})
+            prior = max((of["auc"] for of in priors.values() if of.get("auc") is not None), default=None)
+            together = {c: r for c, r in rows.items() if "interest" in r["tasks"] and r["where"]["tasks"] == "together"}
+            if together:
+                drawn += [
+                    _front(
+                        together,
+                        "peak_memory_mb",
+                        "peak memory of the process (MB, logarithmic)",
+                        prior,
+                        folder,
+                        f"{name}-memory",
+                    ),
+                    _front(together, "train_seconds", "training time (s, logarithmic)", prior, folder, f"{name}-time"),
+                    _slices(together, folder, f"{name}-slices"),
+                ]
+            if any(_alone(rows, c) for c in rows):
+                drawn.append(_together(rows, folder, f"{name}-together"))
+    if "tallrec" in results:
+        drawn.append(_tallrec(results["tallrec"], folder, "tallrec"))
+    return drawn
+
+
+def _front(rows: dict[str, Any], cost: str, label: str, prior: float | None, folder: Path, name: str) -> str:
+    """Interest AUC against a cost; filled marks are on the Pareto front, where nothing cheaper is better."""
+    figure, axes = plt.subplots(figsize=(8, 4.6), layout="constrained")
+    points = {c: (r["cost"][cost], r["tasks"]["interest"]["auc"]) for c, r in rows.items()}
+    front = [
+        c for c, (x, y) in points.items() if not any(u < x and v["value"] >= y["value"] for u, v in points.values())
+    ]
+    for cell, (x, y) in points.items():
+        low, high = y["interval"]
+        axes.errorbar(x, y["value"], [[y["value"] - low], [high - y["value"]]], color="0.75", capsize=3, zorder=1)
+        method = rows[cell]["where"]["method"]
+        axes.plot(
+            x, y["value"], SHAPES.get(method, "o"), color="black", markersize=9, label=cell.replace(" together", ""),
+            markerfacecolor="black" if cell in front else "white", zorder=2,
+        )  # fmt: skip
+    ordered = sorted((points[c][0], points[c][1]["value"]) for c in front)
+    axes.plot(*zip(*ordered, strict=True), "--", color="0.3", linewidth=1, zorder=0, label="Pareto front (filled)")
+    if prior is not None:
+        axes.axhline(prior, color="0.3", linewidth=1, linestyle=":", label="best prior")
+    axes.set(xlabel=label, ylabel="AUC of interest (95 % over users and seeds)", xscale="log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter("{x:,g}")
+    axes.minorticks_off()
+    axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+    return _saved(figure, folder, name)
+
+
+def _alone(rows: dict[str, Any], cell: str) -> dict[str, dict[str, Any]]:
+    """task -> the difference of a co-learned cell to the same method alone, of the task's first headline."""
+    found = {}
+    for base, tasks in rows[cell]["differences"].items():
+        if rows[base]["where"]["method"] == rows[cell]["where"]["method"] and len(rows[base]["tasks"]) == 1:
+            task = next(iter(rows[base]["tasks"]))
+            found[task] = tasks[task]["auc" if "auc" in tasks[task] else "mae"]
+    return found
+
+
+def _together(rows: dict[str, Any], folder: Path, name: str) -> str:
+    """What co-learning gains or loses for each task: one panel a unit, because AUC and MAE share none."""
+    lines = [(c, t, d) for c in rows for t, d in _alone(rows, c).items()]
+    panels = [
+        ("gain in AUC over the task alone", [x for x in lines if x[1] != "time"]),
+        ("gain in MAE (log-seconds) over the task alone", [x for x in lines if x[1] == "time"]),
+    ]
+    panels = [panel for panel in panels if panel[1]]
+    height = [len(found) for _, found in panels]
+    figure, all_axes = plt.subplots(
+        len(panels), 1, figsize=(8, 1.6 + 0.42 * sum(height)), layout="constrained", height_ratios=height, squeeze=False
+    )
+    for axes, (label, found) in zip(all_axes[:, 0], panels, strict=True):
+        for place, (_, _, of) in enumerate(found):
+            low, high = of["interval"]
+            sure = low > 0 or high < 0
+            axes.errorbar(
+                of["by"], place, xerr=[[of["by"] - low], [high - of["by"]]], fmt="o", color="black", capsize=3,
+                markerfacecolor="black" if sure else "white",
+            )  # fmt: skip
+        axes.axvline(0, color="0.5", linewidth=1)
+        axes.set_yticks(range(len(found)), [f"{task}: {cell.replace(' together', '')}" for cell, task, _ in found])
+        axes.set(
+            xlabel=f"{label}; above 0 co-learning helps, filled: the 95 % interval leaves out 0",
+            ylim=(-0.7, len(found) - 0.3),
+        )
+        axes.xaxis.label.set_size(9)
+    return _saved(figure, folder, name)
+
+
+def _slices(rows: dict[str, Any], folder: Path, name: str) -> str:
+    """AUC of interest in each slice; pairs of slices stand beside each other."""
+    names = list(next(iter(rows.values()))["slices"]["interest"])
+    figure, axes = plt.subplots(figsize=(8, 5.6), layout="constrained")
+    for number, (cell, row) in enumerate(rows.items()):
+        shift = 0.6 * ((number + 0.5) / len(rows) - 0.5)  # one below the other, in the order of the legend
+        known = [(n + shift, row["slices"]["interest"][part].get("auc")) for n, part in enumerate(names)]
+        known = [(y, auc) for y, auc in known if auc is not None]
+        axes.plot(
+            [auc for _, auc in known], [y for y, _ in known], SHAPES.get(row["where"]["method"], "o"), color="black",
+            markerfacecolor="white" if row["where"]["quantize"] == "fp32" else "0.6", markersize=7, linestyle="none",
+            label=cell.replace(" together", ""),
+        )  # fmt: skip
+    rows_of = [next(iter(rows.values()))["slices"]["interest"][part]["n"] for part in names]
+    axes.set_yticks(range(len(names)), [f"{part}\n({n:,.0f} rows)" for part, n in zip(names, rows_of, strict=True)])
+    axes.invert_yaxis()
+    for edge in (0.5, 2.5, 4.5):
+        axes.axhline(edge, color="0.9", linewidth=0.5)
+    for edge in (1.5, 3.5):
+        axes.axhline(edge, color="0.8", linewidth=1)
+    axes.set(xlabel="AUC of interest on the test rows of the slice (mean of seeds); grey: quantised")
+    axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+    return _saved(figure, folder, name)
+
+
+def _tallrec(result: dict[str, Any], folder: Path, name: str) -> str:
+    """Few-shot curves; the band is the interval over users of the best row, the same for all within a point."""
+    figure, axes = plt.subplots(figsize=(8, 4.2), layout="constrained")
+    shots = [int(k) for k in next(iter(result["rows"].values()))]
+    styles = [("o", "-"), ("v", "--"), ("D", "-."), ("s", ":"), ("^", "-")]
+    lines = {**{n: v for n, v in result["published"].items()}}
+    lines |= {n: [of[str(k)]["auc"] for k in shots] for n, of in result["rows"].items()}
+    for (label, values), (mark, line) in zip(lines.items(), styles, strict=False):
+        published = label in result["published"]
+        axes.plot(
+            shots, values, marker=mark, linestyle=line, color="black", markersize=8, linewidth=1,
+            markerfacecolor="black" if published else "white", label=label,
+        )  # fmt: skip
+    axes.set(xscale="log", xlabel="K, training prompts (logarithmic)", ylabel="AUC (%), mean of 20 draws")
+    axes.set_xticks(shots, [str(k) for k in shots])
+    axes.minorticks_off()
+    axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+    return _saved(figure, folder, name)
+
+
+def _saved(figure: Any, folder: Path, name: str) -> str:
+    figure.savefig(folder / f"{name}.png", dpi=130, metadata={"Software": None})
+    plt.close(figure)
+    return name

@@ -1,0 +1,121 @@
+"""One cell of an experiment, in a process of its own: its learning rate chosen on validation, or one seed measured.
+
+    python benchmarks/measure.py SPEC.json OUT
+
+SPEC.json: {"recipe": a whole recipe, "grid": learning rates and "steps" to choose after; or "grid": null, to train and
+measure on the test split}. OUT, a folder, appears when all is done: result.json, and with a measurement test/*.parquet.
+"""
+
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from peftrec.checkpoint import read_json, write_json
+from peftrec.checkpoint.files import new_folder, partial
+from peftrec.costs import costs
+from peftrec.data.examples import Dataset, Examples
+from peftrec.environment import environment
+from peftrec.evaluation import evaluate, text_rows
+from peftrec.metrics import METRICS
+from peftrec.outcomes import Outcome, write_outcomes
+from peftrec.recipe import make_recipe
+from peftrec.stopping import score
+from peftrec.tasks import find_kind, loss_of
+from peftrec.training import Setup, fit, prepare
+
+SLICED = {"auc", "log_loss", "ece", "mae"}
+COLD_ITEM, SHORT = 10, 10  # train events of an item, events in a history: fewer is cold, short
+
+
+def trained(raw: dict[str, Any], splits: list[str]) -> tuple[Setup, Any]:
+    """A model trained on the recipe, nothing of the test split read unless `splits` names it."""
+    setup = prepare(make_recipe(raw))
+    rows = text_rows(setup.dataset, setup.recipe.tasks, splits, "test" in splits)
+    setup.model.encoder.update(rows)
+    return setup, fit(setup)
+
+
+def tune(raw: dict[str, Any], grid: list[float], steps: int) -> dict[str, Any]:
+    """The weighted validation loss after `steps` with each learning rate; the best."""
+    losses = {}
+    for lr in grid:
+        setup, progress = trained({**raw, "train": {**raw["train"], "lr": lr, "max_steps": steps}}, ["train", "valid"])
+        losses[f"{lr:g}"] = -score(progress.history[-1]["valid"], setup.recipe, None)
+    return {"losses": losses, "lr": float(min(losses, key=lambda lr: losses[lr]))}
+
+
+def measure(raw: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Train, then predict the test split once."""
+    started = time.perf_counter()
+    setup, progress = trained(raw, ["train", "valid", "test"])
+    outcomes: dict[str, Outcome] = {}
+    tasks = setup.recipe.tasks
+    report = evaluate(
+        setup.model, setup.dataset, tasks, "test", resamples=0, priors=False, ranking=True, outcomes=outcomes
+    )
+    write_outcomes(folder, outcomes)
+    sizes = []
+    for task in setup.model.tasks:
+        setup.model.encoder.adapter_of(task).save(task, folder / "adapters" / task)
+        sizes.append(sum(f.stat().st_size for f in (folder / "adapters" / task).iterdir()))
+        for file in (folder / "adapters" / task).iterdir():
+            file.unlink()
+    cost = costs(setup.model, progress) | {"adapter_bytes_per_task": sum(sizes) / len(sizes), "steps": progress.step}
+    return {
+        "metrics": {task: of["metrics"] for task, of in report["tasks"].items()},
+        "slices": {
+            task: slices(setup.dataset, task, outcomes[task], find_kind(of.kind).metrics[loss_of(of)])
+            for task, of in tasks.items()
+        },
+        "cost": cost | {"step_seconds": progress.seconds / progress.step, "seconds": time.perf_counter() - started},
+        "valid": progress.history[-1]["valid"],
+        "environment": environment(),
+    }
+
+
+def slices(dataset: Dataset, task: str, outcome: Outcome, metrics: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+    """{slice: {"n", metric: value}} of the test rows of a task with histories; nothing for others."""
+    data = dataset.tasks[task]
+    if data.test.log is None:
+        return {}
+    found = {}
+    for name, chosen in slice_rows(data.train, data.test, len(dataset.item_ids)).items():
+        rows = np.flatnonzero(chosen)
+        values = {
+            m: METRICS[m](outcome.prediction[rows], outcome.label[rows], data.test.group[rows])
+            for m in metrics
+            if m in SLICED and len(rows)
+        }
+        found[name] = {"n": len(rows), **{m: None if np.isnan(v) else v for m, v in values.items()}}
+    return found
+
+
+def slice_rows(train: Examples, test: Examples, items: int) -> dict[str, np.ndarray]:
+    """Which test rows belong to each slice, bool (N,)."""
+    assert test.start is not None and test.stop is not None
+    known = np.isin(test.group, train.group)
+    events = np.bincount(train.item, minlength=items)[test.item]
+    length = test.stop - test.start
+    return {
+        "users seen in training": known,
+        "users new": ~known,
+        f"items with {COLD_ITEM} or more training events": events >= COLD_ITEM,
+        "items with fewer": events < COLD_ITEM,
+        f"histories of {SHORT} or more": length >= SHORT,
+        "histories shorter": length < SHORT,
+    }
+
+
+def main() -> None:
+    """Read the specification, work, and put the folder in its place."""
+    spec, out = read_json(Path(sys.argv[1])), Path(sys.argv[2])
+    with new_folder(out, partial(out)) as folder:
+        raw, grid = spec["recipe"], spec["grid"]
+        write_json(folder / "result.json", tune(raw, grid, spec["steps"]) if grid else measure(raw, folder))
+
+
+if __name__ == "__main__":
+    main()
