@@ -34,7 +34,7 @@ demo: $(DONE)
 	$(BIN)/peftrec train $(RECIPE)
 
 # Full fine-tuning against the adapter methods, outside references, TALLRec: benchmarks/REPORT.md. `make bench` takes about
-# a quarter of an hour on 2 cores, `make bench-full` about six hours; finished experiments are not run again.
+# 20 minutes on 2 cores that others use too, `make bench-full` about six hours; finished experiments are not run again.
 bench: $(VENV)/.bench
 	$(BIN)/python benchmarks/bench.py quick
 

@@ -47,7 +47,7 @@ def summarise(name: str, experiment: dict[str, Any], out: Path) -> dict[str, Any
         }
     for cell, row in rows.items():
         row["differences"] = {}
-        for base in {*bases(cell, rows)}:
+        for base in dict.fromkeys(bases(cell, rows)):
             shared = outcomes[cell].keys() & outcomes[base].keys()
             row["differences"][base] = {
                 task: {

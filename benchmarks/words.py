@@ -53,6 +53,12 @@ def _full(rows: dict[str, Any]) -> list[str]:
             if cells
         ]
         said.append(f"**When it is worth it**, {task}, {label} gained over it: full fine-tuning is {'; '.join(parts)}.")
+    tried = [float(lr) for lr in own["tuning"]["losses"]]
+    if own["tuning"]["lr"] == min(tried) and len(tried) > 1:
+        said.append(
+            f"Full fine-tuning took the lowest learning rate of the grid ({min(tried):g}): a lower one, which no cell"
+            f" was given, may suit it better. It has {own['seeds']} seed."
+        )
     for cell, row in others.items():
         own_cost = row["cost"]
         saved = cost["train_seconds"] / own_cost["train_seconds"]

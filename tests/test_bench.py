@@ -1,12 +1,14 @@
 """The benchmark: experiments that can run, summaries by hand, and a report that follows from its results."""
 
 import json
+import re
 from pathlib import Path
 
 import bench
 import measure
 import numpy as np
 import pytest
+import report
 import summary
 from tiny import make_tiny_shop, tiny_recipe
 
@@ -116,3 +118,23 @@ def test_what_is_finished_and_unchanged_is_not_run_again(tmp_path, monkeypatch):
         bench.run("esci", experiment, tmp_path, 0)
     bench.run("esci", experiment, tmp_path, float("inf"))
     assert len(ran) == 2 * first
+
+
+def test_the_report_follows_from_the_results():
+    results = report.read_results(HERE)
+    figures = [path.stem for path in (HERE / "figures").glob("*.png")]
+    assert {"methods-quick", "references", "tallrec"} <= set(results)
+    text = report.build_report(HERE, results, figures)
+    assert text == (HERE / "REPORT.md").read_text(encoding="utf-8")
+    shown = re.findall(r"\]\(figures/(.*?)\.png\)", text)
+    assert sorted(shown) == sorted(figures) and len(shown) >= 4
+
+
+def test_every_number_of_the_readme_s_benchmark_is_in_the_report():
+    readme = (HERE.parent / "README.md").read_text(encoding="utf-8")
+    section = readme.split("<!-- benchmark:begin -->")[1].split("<!-- benchmark:end -->")[0]
+    numbers = re.findall(r"(?<![\w.])[-+]?\d+(?:,\d{3})*(?:\.\d+)?", section)
+    assert len(numbers) > 20
+    text = (HERE / "REPORT.md").read_text(encoding="utf-8")
+    known = set(re.findall(r"(?<![\w.])[-+]?\d+(?:,\d{3})*(?:\.\d+)?", text))
+    assert [n for n in numbers if n not in known and n.lstrip("+-") not in known] == []
