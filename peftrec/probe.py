@@ -38,6 +38,7 @@ SHARINGS: dict[Sharing, str] = {
     "private": "only with sharing: shared or private",
     "shared": "only with sharing: shared",
 }
+SAVED_TOLERANCE = 1e-4  # a composed adapter adds up in another order, and six layers carry that on: up to 2e-5
 INT8_TOLERANCE = 0.05  # activations are rounded to 8 bits: what differs by 1e-7 may be rounded to neighbours
 
 
@@ -155,7 +156,7 @@ def _check_plain(expected: Tensor, encoder: AdaptedEncoder, folder: Path) -> Non
 
 
 def _close(found: Tensor, expected: Tensor, backbone: Backbone) -> bool:
-    tolerance = INT8_TOLERANCE if backbone.config.quantize == "int8" else TOLERANCE
+    tolerance = INT8_TOLERANCE if backbone.config.quantize == "int8" else SAVED_TOLERANCE
     return torch.allclose(found, expected, rtol=0, atol=tolerance * float(expected.abs().max()))
 
 
