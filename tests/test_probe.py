@@ -214,7 +214,7 @@ def test_the_check_before_training_is_of_the_recipes_own_options_and_leaves_the_
 
 
 def test_rounding_of_a_composed_adapter_through_all_layers_is_no_fault():
-    """Four modules in each of MiniLM's six layers: the saved sum differs from the two parts by 1.5e-5, which is sound."""
+    """Four modules in each of MiniLM's six layers: the saved sum differs from the two parts by 1.5e-5."""
     backbone = load_backbone(BackboneConfig(name="sentence-transformers/all-MiniLM-L6-v2", dtype="fp32"))
     options = {"target_modules": ["query", "key", "value", "dense"]}
     check_method(AdapterConfig(method="lora", sharing="shared+private", options=options), backbone)
