@@ -45,7 +45,8 @@ def draw_all(results: dict[str, Any], folder: Path) -> list[str]:
 
 
 def _front(rows: dict[str, Any], cost: str, label: str, prior: float | None, folder: Path, name: str) -> str:
-    """Interest AUC against a cost; filled marks are on the Pareto front, where nothing cheaper is better."""
+    """Interest AUC against a cost; filled marks are on the Pareto front, where nothing cheaper is better, small ones
+    are quantised."""
     figure, axes = plt.subplots(figsize=(8, 4.6), layout="constrained")
     points = {c: (r["cost"][cost], r["tasks"]["interest"]["auc"]) for c, r in rows.items()}
     front = [
@@ -56,8 +57,9 @@ def _front(rows: dict[str, Any], cost: str, label: str, prior: float | None, fol
         axes.errorbar(x, y["value"], [[y["value"] - low], [high - y["value"]]], color="0.75", capsize=3, zorder=1)
         method = rows[cell]["where"]["method"]
         axes.plot(
-            x, y["value"], SHAPES.get(method, "o"), color="black", markersize=9, label=cell.replace(" together", ""),
+            x, y["value"], SHAPES.get(method, "o"), color="black", label=cell.replace(" together", ""),
             markerfacecolor="black" if cell in front else "white", zorder=2,
+            markersize=9 if rows[cell]["where"]["quantize"] == "fp32" else 5,
         )  # fmt: skip
     ordered = sorted((points[c][0], points[c][1]["value"]) for c in front)
     axes.plot(*zip(*ordered, strict=True), "--", color="0.3", linewidth=1, zorder=0, label="Pareto front (filled)")

@@ -12,7 +12,6 @@ process of its own. Writes benchmarks/results/growth.json, GROWTH.md and growth.
 import argparse
 import json
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from children import measured
 
 HERE = Path(__file__).parent
 BATCH = 16_384
@@ -91,7 +91,7 @@ def growth(events: int, items: int, steps: int = 6) -> dict[str, Any]:
     model.encoder.update()
     optimizer = make_optimizer(recipe.train, model.trainable())
     tasks = {"interest": dataset.tasks["interest"].train}
-    streams, _ = make_streams(recipe, tasks)
+    streams, _, _ = make_streams(recipe, dataset)
     before, seconds, accelerator = peak_memory_mb(), [], Accelerator()
     model.train()
     for step in range(steps + 1):
@@ -190,17 +190,16 @@ def recommend(asks: int = 50) -> dict[str, Any]:
 def child(*what: object) -> dict[str, Any]:
     """Measure in a process of its own."""
     print("measuring", *what, file=sys.stderr)
-    command = [sys.executable, str(Path(__file__).resolve()), "--child", *map(str, what)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(f"{what}: {done.stderr[-2000:]}")
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    return measured(__file__, *map(str, what))
 
 
 def page(result: dict[str, Any]) -> str:
     """The result as a Markdown page."""
     env, base, asked = result["environment"], result["growth"][0], result["recommend"]
+
+    def per(row: int) -> float:
+        return float(result["growth"][row]["microseconds_an_example"] / base["microseconds_an_example"])
+
     lines = [
         "# What growth costs",
         "",
@@ -211,23 +210,25 @@ def page(result: dict[str, Any]) -> str:
         " peak memory MB |",
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
-    for r in result["growth"]:
-        against = r["microseconds_an_example"] / base["microseconds_an_example"]
+    for number, r in enumerate(result["growth"]):
         lines.append(
             f"| {r['events']:,} | {r['items']:,} | {r['unique_texts_an_example']:.2f} |"
-            f" {r['microseconds_an_example']:.1f} | {against:.2f} | {r['data_mb']:,.0f} | {r['peak_memory_mb']:,.0f} |"
+            f" {r['microseconds_an_example']:.1f} | {per(number):.2f} | {r['data_mb']:,.0f} |"
+            f" {r['peak_memory_mb']:,.0f} |"
         )
     lines += [
         "",
-        "Time an example does not grow with the log. It grows with the catalogue as far as a batch holds more different"
-        " texts: the side network runs once for each of them.",
+        f"With 100 times the log an example takes {per(2):.1f} times as long. With 100 times the catalogue it takes"
+        f" {per(4):.0f} times as long, since a batch then holds so many more different texts, and the side network runs"
+        " once for each.",
         "",
         f"`recommend` by a `next-item` task out of {asked['items']:,} items, exactly: median"
         f" {asked['recommend_milliseconds']:.0f} ms (95th percentile {asked['recommend_milliseconds_95']:.0f} ms)"
         f" after loading ({asked['load_seconds']:.0f} s) and the first call ({asked['first_recommend_seconds']:.0f} s,"
         f" which computes the items' vectors); peak memory of the whole process, training included,"
         f" {asked['peak_memory_mb']:,.0f} MB. Approximately (faiss, indexed in {asked['index_seconds']:.0f} s): median"
-        f" {asked['approximate_milliseconds']:.1f} ms, finding {asked['approximate_recall']:.0%} of the exact ten.",
+        f" {asked['approximate_milliseconds']:.1f} ms, finding {asked['approximate_recall']:.0%} of the exact ten;"
+        " the run is hardly trained, so that popularity decides nearly alone: a trained one may be harder to search.",
         "",
         "![growth](growth.png)",
         "",

@@ -6,15 +6,13 @@ SPEC.json: {"recipe": a whole recipe, "grid": learning rates and "steps" to choo
 measure on the test split}. OUT, a folder, appears when all is done: result.json, and with a measurement test/*.parquet.
 """
 
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from children import deliver
 
-from peftrec.checkpoint import read_json, write_json
-from peftrec.checkpoint.files import new_folder, partial
 from peftrec.costs import costs
 from peftrec.data.examples import Dataset, Examples
 from peftrec.environment import environment
@@ -109,13 +107,11 @@ def slice_rows(train: Examples, test: Examples, items: int) -> dict[str, np.ndar
     }
 
 
-def main() -> None:
-    """Read the specification, work, and put the folder in its place."""
-    spec, out = read_json(Path(sys.argv[1])), Path(sys.argv[2])
-    with new_folder(out, partial(out)) as folder:
-        raw, grid = spec["recipe"], spec["grid"]
-        write_json(folder / "result.json", tune(raw, grid, spec["steps"]) if grid else measure(raw, folder))
+def work(spec: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Choose the learning rate where the specification has a grid; else train and measure."""
+    raw, grid = spec["recipe"], spec["grid"]
+    return tune(raw, grid, spec["steps"]) if grid else measure(raw, folder)
 
 
 if __name__ == "__main__":
-    main()
+    deliver(work)

@@ -7,7 +7,6 @@ rows a step. SPEC.json: {"options": {"steps", "rows"}}: steps a task, and how ma
 row costs a pass through the backbone. The best prior is valued on the same rows.
 """
 
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -15,13 +14,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from children import deliver
 from peft import LoraConfig, get_peft_model
 from torch.nn import functional
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from peftrec.backbone import locate
-from peftrec.checkpoint import read_json, write_json
-from peftrec.checkpoint.files import new_folder, partial
 from peftrec.data.examples import Dataset, Examples
 from peftrec.environment import environment, peak_memory_mb
 from peftrec.intervals import bootstrap
@@ -105,16 +103,12 @@ def learn(data: Dataset, task: str, steps: int, count: int) -> dict[str, Any]:
     }
 
 
-def main() -> None:
-    """Learn the tasks in turn and put the folder in its place."""
-    options, out = read_json(Path(sys.argv[1]))["options"], Path(sys.argv[2])
-    with new_folder(out, partial(out)) as folder:
-        recipe = load_recipe("movielens-100k", ["data.history=20"])
-        data = load_data(recipe)
-        tasks = {task: learn(data, task, options["steps"], options["rows"]) for task in TASKS}
-        result = {"tasks": tasks, "peak_memory_mb": peak_memory_mb(), "environment": environment()}
-        write_json(folder / "result.json", result)
+def measure(steps: int, rows: int) -> dict[str, Any]:
+    """Learn the tasks in turn."""
+    data = load_data(load_recipe("movielens-100k", ["data.history=20"]))
+    tasks = {task: learn(data, task, steps, rows) for task in TASKS}
+    return {"tasks": tasks, "peak_memory_mb": peak_memory_mb(), "environment": environment()}
 
 
 if __name__ == "__main__":
-    main()
+    deliver(lambda spec, folder: measure(spec["options"]["steps"], spec["options"]["rows"]))

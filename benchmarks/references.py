@@ -10,14 +10,12 @@ liked film from the history strictly before it, by the same code as peftrec's ow
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+from children import deliver
 from scipy.sparse import csr_matrix
 
-from peftrec.checkpoint import read_json, write_json
-from peftrec.checkpoint.files import new_folder, partial
 from peftrec.data.examples import Dataset, Examples
 from peftrec.environment import environment
 from peftrec.evaluation import evaluate_task
@@ -233,13 +231,5 @@ class _Even(Scorer):
         return np.full((len(rows), 2) if task == "query" else len(rows), 0.5)
 
 
-def main() -> None:
-    """Measure and put the folder in its place."""
-    read_json(Path(sys.argv[1]))  # nothing to choose
-    out = Path(sys.argv[2])
-    with new_folder(out, partial(out)) as folder:
-        write_json(folder / "result.json", measure())
-
-
 if __name__ == "__main__":
-    main()
+    deliver(lambda spec, folder: measure())  # nothing to choose

@@ -11,12 +11,13 @@ own; figures are medians over repeats. Writes benchmarks/results/speed.json, SPE
 import argparse
 import json
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from children import measured
 
 HERE = Path(__file__).parent
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
@@ -128,7 +129,7 @@ def steps_of(spec: dict[str, Any]) -> dict[str, Any]:
     model.encoder.update()
     built = time.perf_counter() - started
     optimizer = make_optimizer(config, model.trainable())
-    streams, _ = make_streams(setup.recipe, tasks)
+    streams, _, _ = make_streams(setup.recipe, setup.dataset)
     lambdas = torch.tensor([setup.recipe.tasks[name].weight for name in tasks])
     rows = {name: streams[name]._pass(0)[: counts[name]] for name in tasks}
     plan_memory(model, {name: tasks[name].take(r) for name, r in rows.items()}, config)
@@ -180,12 +181,7 @@ def profile(step: Callable[[], Any]) -> dict[str, float]:
 
 def child(spec: dict[str, Any]) -> dict[str, Any]:
     """Measure one specification in a process of its own."""
-    command = [sys.executable, str(Path(__file__).resolve()), "--child", json.dumps(spec)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(f"{spec}: {done.stderr[-2000:]}")
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    return measured(__file__, json.dumps(spec))
 
 
 def median_of(runs: list[dict[str, Any]]) -> dict[str, Any]:

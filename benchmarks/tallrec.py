@@ -10,17 +10,14 @@ scored once.
 """
 
 import itertools
-import sys
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+from children import deliver
 from scipy.special import expit, logit
 
-from peftrec.checkpoint import read_json, write_json
-from peftrec.checkpoint.files import new_folder, partial
 from peftrec.data.sources.movielens import load
 from peftrec.environment import environment, peak_memory_mb
 from peftrec.intervals import LEVEL
@@ -226,13 +223,5 @@ def measure() -> dict[str, Any]:
     }
 
 
-def main() -> None:
-    """Measure and put the folder in its place."""
-    read_json(Path(sys.argv[1]))  # nothing to choose
-    out = Path(sys.argv[2])
-    with new_folder(out, partial(out)) as folder:
-        write_json(folder / "result.json", measure())
-
-
 if __name__ == "__main__":
-    main()
+    deliver(lambda spec, folder: measure())  # nothing to choose

@@ -303,7 +303,7 @@ def _training(recipe: Recipe, dataset: Dataset) -> list[str]:
     changed = recipe.model_dump(mode="json", exclude_defaults=True)
     return [
         "## Training\n",
-        f"Data: {_data_name(recipe)}, {len(dataset.item_ids):,} items, {len(dataset.user_ids):,} users, split by "
+        f"Data: {_data_name(recipe)}, {len(dataset.item_ids):,} items, {len(dataset.user_ids):,} users, split: "
         f"{recipe.data.split.kind}. The recipe, without what is left at its default:\n",
         "```yaml",
         yaml.safe_dump(changed, sort_keys=False, allow_unicode=True).rstrip(),

@@ -32,10 +32,11 @@ def compare_runs(runs: list[Path], resamples: int = 500) -> dict[str, Any]:
     if len({run.resolve() for run in runs}) < len(runs):
         raise UserError(f"compare: a run is named twice: {' '.join(map(str, runs))}")
     reports = {run: read_report(run) for run in runs}
+    recipes = {run: read_recipe(run) for run in runs}  # once a run, not once a task: reading verifies every file
     first, *others = runs
-    split = read_recipe(first).data.split
+    split = recipes[first].data.split
     for run in others:
-        if (own := read_recipe(run).data.split) != split:
+        if (own := recipes[run].data.split) != split:
             raise UserError(
                 f"{run} cannot be compared with {first}: data.split differs: {_keys(own)} against {_keys(split)}"
             )
@@ -51,7 +52,9 @@ def compare_runs(runs: list[Path], resamples: int = 500) -> dict[str, Any]:
                     "metrics": of["metrics"],
                     "differences": {}
                     if run == first or task not in base
-                    else _differences(run, first, task, base[task], list(of["metrics"]), resamples),
+                    else _differences(
+                        run, first, task, base[task], list(of["metrics"]), loss_of(recipes[run].tasks[task]), resamples
+                    ),
                 }
                 for task, of in report["tasks"].items()
             },
@@ -63,7 +66,7 @@ def compare_runs(runs: list[Path], resamples: int = 500) -> dict[str, Any]:
 
 
 def _differences(
-    run: Path, first: Path, task: str, base: Outcome, metrics: list[str], resamples: int
+    run: Path, first: Path, task: str, base: Outcome, metrics: list[str], loss: str, resamples: int
 ) -> dict[str, dict[str, Any]]:
     own = read_outcome(run, task)
     if not own.same_rows(base):
@@ -76,7 +79,7 @@ def _differences(
     if own.rank is not None and _catalogue(run) != _catalogue(first):
         raise UserError(f"{run} cannot be compared with {first}: their catalogues hold different items")
     # A task that is measured by ranks alone has log-probabilities for predictions.
-    measures = CHOICE if loss_of(read_recipe(run).tasks[task]) == "softmax" else METRICS
+    measures = CHOICE if loss == "softmax" else METRICS
     found = {}
     for name in metrics:
         if name in RANKING and own.rank is not None and base.rank is not None and own.ranked is not None:

@@ -126,13 +126,13 @@ def evaluate_task(
     if len(examples) == 0:
         raise UserError(f"task {task!r}: the {split} split has no rows to evaluate; see data.split.{split}")
     report: Report = {"n": len(examples), **{part: {} for part in PARTS}}
-    outcome: Outcome | None = None
     if metrics:
         prediction = _finite(scorer.predict(task, examples), task)
         trivial = {name: PRIORS[name](dataset, task, examples) for name in priors}
         columns = {name: METRICS[name] for name in metrics}
         _merge(report, _measure(columns, prediction, trivial, examples.label, examples.group, resamples))
-        outcome = make_outcome(dataset, examples, prediction)
+        if outcomes is not None:
+            outcomes[task] = make_outcome(dataset, examples, prediction)
     if ranking != "none" and examples.label.any():
         most = MOST_PAIRS // len(dataset.item_rows)
         targets = last_liked(examples) if ranking == "users" else thinned(examples, most)
@@ -143,9 +143,9 @@ def evaluate_task(
             known = {name: standing[:, column] for name, standing in found.items()}
             own = known.pop("model")
             _merge(report, _measure(measures, own, known, targets.label, targets.group, resamples))
-        outcome = (outcome or make_outcome(dataset, targets, log_probability)).with_ranks(dataset, targets, rank)
-    if outcomes is not None and outcome is not None:
-        outcomes[task] = outcome
+        if outcomes is not None:
+            own_rows = outcomes[task] if metrics else make_outcome(dataset, targets, log_probability)
+            outcomes[task] = own_rows.with_ranks(dataset, targets, rank)
     return report
 
 

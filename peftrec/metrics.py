@@ -214,6 +214,9 @@ RANKING = {
 # Of the log-probability of one target in the full catalogue, given in the place of the prediction.
 CHOICE = {"log_loss": Metric(choice_loss, higher=False)}
 
+# Whether a larger value is better, by name; names that stand in several tables mean the same direction.
+HIGHER = {name: metric.higher for table in (METRICS, RANKING, CHOICE) for name, metric in table.items()}
+
 
 def metric(name: str, **options: Any) -> Any:
     """A metric of `METRICS` as an `evaluate.Metric`, for use alone or in `evaluate.combine([...])`, offline too.

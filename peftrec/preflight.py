@@ -24,7 +24,7 @@ def check(recipe: Recipe) -> dict[str, Any]:
     dataset, model = setup.dataset, setup.model
     encoder = model.encoder
     backbone = encoder.backbone
-    _, steps = make_streams(recipe, {name: dataset.tasks[name].train for name in recipe.trained})
+    _, steps, _ = make_streams(recipe, dataset)
     encoder.activate(None)
     needed = text_rows(dataset, recipe.tasks, ["train", "valid", "test"], ranking=True)
     caches = {level: _describe_cache(of, encoder.rows_of(level, needed)) for level, of in encoder.caches.items()}

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from peftrec.data.examples import TaskData
+from peftrec.data.planner import RowStream
 from peftrec.environment import free_memory_mb, peak_memory_mb
 from peftrec.evaluation import evaluate
 from peftrec.memory import plan_memory
@@ -35,14 +36,13 @@ def rehearse(setup: Setup, needed: dict[str, np.ndarray]) -> dict[str, Any]:
     counted as in `report.json`, for the process as a whole, so what it did before counts too; on a CPU a tenth is
     added.
     """
-    encoder, config = setup.model.encoder, setup.recipe.train
+    encoder = setup.model.encoder
     encoder.activate(None)
     for level, cache in encoder.caches.items():
         cache.rehearse(encoder.rows_of(level, needed))
     free = free_memory_mb()
-    _, steps = make_streams(setup.recipe, {name: setup.dataset.tasks[name].train for name in setup.recipe.trained})
-    total = min(config.epochs * steps, config.max_steps or config.epochs * steps)
-    plan, step = _step_seconds(setup, total)
+    streams, steps, total = make_streams(setup.recipe, setup.dataset)
+    plan, step = _step_seconds(setup, streams, total)
     validation = _validation_seconds(setup)
     return {
         "memory_plan": plan,
@@ -55,11 +55,10 @@ def rehearse(setup: Setup, needed: dict[str, np.ndarray]) -> dict[str, Any]:
     }
 
 
-def _step_seconds(setup: Setup, total: int) -> tuple[str, float]:
+def _step_seconds(setup: Setup, streams: dict[str, RowStream], total: int) -> tuple[str, float]:
     """The memory plan, and the median seconds of the first steps of `total`."""
     model, config, accelerator = setup.model, setup.recipe.train, setup.accelerator
     tasks = {name: setup.dataset.tasks[name].train for name in setup.recipe.trained}
-    streams, _ = make_streams(setup.recipe, tasks)
     trainable = model.trainable()
     optimizer = accelerator.prepare(make_optimizer(config, trainable))
     weigh = make_weighting(setup.recipe.weighting, setup.recipe)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from peftrec.metrics import METRICS, RANKING
+from peftrec.metrics import HIGHER
 
 LABELS = {
     "accuracy": "accuracy",
@@ -77,5 +77,4 @@ def verdict(interval: list[float]) -> str:
 
 def arrow(metric: str) -> str:
     """'↑' where more of the metric is better, '↓' where less is, '' where nobody says."""
-    known = {**RANKING, **METRICS}.get(metric)
-    return "" if known is None else "↑" if known.higher else "↓"
+    return {True: "↑", False: "↓", None: ""}[HIGHER.get(metric)]

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from peftrec.metrics import CHOICE, METRICS, RANKING
+from peftrec.metrics import CHOICE, HIGHER, RANKING
 from peftrec.recipe import Recipe, TaskConfig, UserError, nearest
 from peftrec.tasks import find_kind, loss_of
 
@@ -79,7 +79,7 @@ def check_metric(metric: str | None, recipe: Recipe, place: str) -> None:
 
 def is_higher_better(metric: str | None) -> bool:
     """Of a 'task.metric'; None stands for the weighted validation loss."""
-    return metric is not None and (METRICS | RANKING)[metric.split(".", 1)[1]].higher
+    return metric is not None and HIGHER[metric.split(".", 1)[1]]
 
 
 def score(scores: Scores, recipe: Recipe, metric: str | None) -> float:

@@ -13,7 +13,7 @@ from peftrec import processes
 from peftrec.card import write_cards
 from peftrec.checkpoint import interrupted_run, new_run_folder, write_run
 from peftrec.costs import costs
-from peftrec.data.examples import Examples
+from peftrec.data.examples import Dataset, Examples
 from peftrec.data.planner import RowStream
 from peftrec.environment import environment
 from peftrec.evaluation import Report, evaluate, text_rows
@@ -111,8 +111,7 @@ def fit(setup: Setup, checkpoints: Checkpoints | None = None, trackers: Trackers
     """
     config, accelerator, model = setup.recipe.train, setup.accelerator, setup.model
     tasks = {name: setup.dataset.tasks[name].train for name in setup.recipe.trained}
-    streams, steps_per_epoch = make_streams(setup.recipe, tasks)
-    total = min(config.epochs * steps_per_epoch, config.max_steps or config.epochs * steps_per_epoch)
+    streams, steps_per_epoch, total = make_streams(setup.recipe, setup.dataset)
     trainable = model.trainable()
     optimizer = accelerator.prepare(make_optimizer(config, trainable))
     weigh = make_weighting(setup.recipe.weighting, setup.recipe)
@@ -211,9 +210,10 @@ def validate(setup: Setup) -> Scores:
     return scores
 
 
-def make_streams(recipe: Recipe, tasks: dict[str, Examples]) -> tuple[dict[str, RowStream], int]:
-    """Each task's order of rows, and the steps of an epoch."""
+def make_streams(recipe: Recipe, dataset: Dataset) -> tuple[dict[str, RowStream], int, int]:
+    """Each trained task's order of rows, the steps of an epoch, and of the whole training."""
     config = recipe.train
+    tasks = {name: dataset.tasks[name].train for name in recipe.trained}
     per_epoch = {name: max(1, round(len(rows) * (recipe.tasks[name].share or 1.0))) for name, rows in tasks.items()}
     steps = -(-sum(per_epoch.values()) // config.batch_size)
     streams = {
@@ -222,4 +222,4 @@ def make_streams(recipe: Recipe, tasks: dict[str, Examples]) -> tuple[dict[str, 
         )
         for number, (name, rows) in enumerate(tasks.items())
     }
-    return streams, steps
+    return streams, steps, min(config.epochs * steps, config.max_steps or config.epochs * steps)

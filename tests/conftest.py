@@ -1,6 +1,7 @@
 """A small shop that tests make themselves, and runs trained on it with the real packaged backbone."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # nothing here may depend on the network
@@ -50,6 +51,17 @@ def shop_run(shop: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """The user's cache is neither read nor written, by child processes too."""
     os.environ["PEFTREC_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="module")
+def quick_intervals() -> Iterator[None]:
+    """For modules that train much and do not look at the intervals' width, which takes longer than a tiny training."""
+    import peftrec.training
+
+    kept = peftrec.training.evaluate
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(peftrec.training, "evaluate", lambda *args, **options: kept(*args, **{"resamples": 9, **options}))
+        yield
 
 
 @pytest.fixture(autouse=True)

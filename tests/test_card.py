@@ -18,16 +18,9 @@ from peftrec.recipe import make_recipe
 from peftrec.runs import load_run
 from peftrec.training import train
 
+pytestmark = pytest.mark.usefixtures("quick_intervals")
+
 SIDE = {"method": "side", "options": {"rank": 4}}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _quick_intervals():
-    """The intervals' width does not matter here, and takes longer than these trainings."""
-    with pytest.MonkeyPatch.context() as patch:
-        kept = peftrec.training.evaluate
-        patch.setattr(peftrec.training, "evaluate", lambda *args, **options: kept(*args, **{"resamples": 9, **options}))
-        yield
 
 
 @pytest.fixture(scope="module")

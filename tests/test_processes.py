@@ -23,6 +23,8 @@ from peftrec.recipe import UserError, dump_recipe
 from peftrec.tasks import load_data
 from peftrec.training import train
 
+pytestmark = pytest.mark.usefixtures("quick_intervals")
+
 EQUAL = ["lora", "uneven rows, rare task", "parts, weights by losses", "adalora", "full"]
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
 
@@ -54,14 +56,6 @@ def two(shop, tmp_path_factory):
     assert done.returncode == 0, done.stderr[-4000:]
     (runs / "stderr").write_text(done.stderr)
     return runs
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _quick_intervals():
-    with pytest.MonkeyPatch.context() as patch:
-        kept = peftrec.training.evaluate
-        patch.setattr(peftrec.training, "evaluate", lambda *args, **options: kept(*args, **{"resamples": 2, **options}))
-        yield
 
 
 def lines(run):

@@ -10,7 +10,7 @@ from itertools import count
 
 import pytest
 import torch
-from tiny import LORA, make_tiny_shop, repeatable, tiny_recipe, trained_files
+from tiny import LORA, at_step, fail, make_tiny_shop, repeatable, tiny_recipe, trained_files
 from typer.testing import CliRunner
 
 import peftrec.training
@@ -30,16 +30,9 @@ from peftrec.resume import Checkpoints
 from peftrec.signals import Interrupted
 from peftrec.training import fit, prepare, train
 
+pytestmark = pytest.mark.usefixtures("quick_intervals")
+
 STEPS = 12
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _quick_intervals():
-    """Nothing here looks at intervals, which take longer than these trainings."""
-    with pytest.MonkeyPatch.context() as patch:
-        kept = peftrec.training.evaluate
-        patch.setattr(peftrec.training, "evaluate", lambda *args, **options: kept(*args, **{"resamples": 2, **options}))
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -69,22 +62,6 @@ def unfinished(stopped, tmp_path):
     """The same, one's own."""
     shutil.copytree(stopped.parent / ".run.partial", tmp_path / ".run.partial")
     return tmp_path / "run"
-
-
-def fail():
-    raise RuntimeError("power cut")
-
-
-def at_step(monkeypatch, wanted, happens):
-    """Let something happen when optimiser step `wanted`, from 0, begins."""
-    kept = peftrec.training.lr_factor
-
-    def lr_factor(config, step, total):
-        if step == wanted:
-            happens()
-        return kept(config, step, total)
-
-    monkeypatch.setattr(peftrec.training, "lr_factor", lr_factor)
 
 
 def steps(run):

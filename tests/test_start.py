@@ -16,6 +16,8 @@ from peftrec.preflight import check
 from peftrec.recipe import UserError, make_recipe
 from peftrec.training import prepare, train
 
+pytestmark = pytest.mark.usefixtures("quick_intervals")
+
 QUERY = {"kind": "match-query"}
 INTEREST = {"kind": "interest", "column": "stars", "threshold": 4, "weight": 0.5}
 TIME = {"kind": "next-gap", "weight": 0.3}
@@ -24,15 +26,6 @@ ROWS = {
     "query": [{"query": "w3 w9", "item": "i3"}, {"query": "w1", "item_text": "w4 w5 w6"}],
     "interest": [{"user": "u3", "item": "i5"}, {"history": ["i1", {"item": "i2", "value": 5}], "item": "i9"}],
 }
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _quick_intervals():
-    """Nothing here looks at intervals, which take longer than these trainings."""
-    with pytest.MonkeyPatch.context() as patch:
-        kept = peftrec.training.evaluate
-        patch.setattr(peftrec.training, "evaluate", lambda *args, **options: kept(*args, **{"resamples": 2, **options}))
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -9,24 +9,16 @@ import sys
 import types
 
 import pytest
-from tiny import make_tiny_shop, tiny_recipe
+from tiny import at_step, fail, make_tiny_shop, tiny_recipe
 
-import peftrec.training
 from peftrec.recipe import UserError
 from peftrec.signals import Interrupted
 from peftrec.training import train
 
+pytestmark = pytest.mark.usefixtures("quick_intervals")
+
 STEPS = 12
 SIDE = {"method": "side", "options": {"rank": 4}}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _quick_intervals():
-    """Nothing here looks at intervals, which take longer than these trainings."""
-    with pytest.MonkeyPatch.context() as patch:
-        kept = peftrec.training.evaluate
-        patch.setattr(peftrec.training, "evaluate", lambda *args, **options: kept(*args, **{**options, "resamples": 0}))
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -36,22 +28,6 @@ def shop(tmp_path_factory):
 
 def recipe(shop, *trackers):
     return tiny_recipe(shop, adapter=SIDE, train={"track": list(trackers)})
-
-
-def at_step(monkeypatch, wanted, happens):
-    """Let something happen when optimiser step `wanted`, from 0, begins."""
-    kept = peftrec.training.lr_factor
-
-    def lr_factor(config, step, total):
-        if step == wanted:
-            happens()
-        return kept(config, step, total)
-
-    monkeypatch.setattr(peftrec.training, "lr_factor", lr_factor)
-
-
-def fail():
-    raise RuntimeError("power cut")
 
 
 def interrupted_then_resumed(shop, run, monkeypatch, *trackers):

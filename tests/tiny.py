@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -70,6 +70,25 @@ def train_tiny(folder: Path, run: Path) -> None:
     tqdm.set_lock(threading.RLock())  # its own is a semaphore of the system, which a killed process leaves behind
     recipe = tiny_recipe(folder, train={"epochs": 24, "checkpoint": {"every": "1 step"}})
     train(recipe, run, resume=(run.parent / f".{run.name}.partial").exists())
+
+
+def at_step(monkeypatch, wanted: int, happens: Callable[[], object]) -> None:
+    """Let something happen when optimiser step `wanted`, from 0, begins."""
+    import peftrec.training
+
+    kept = peftrec.training.lr_factor
+
+    def lr_factor(config, step, total):
+        if step == wanted:
+            happens()
+        return kept(config, step, total)
+
+    monkeypatch.setattr(peftrec.training, "lr_factor", lr_factor)
+
+
+def fail() -> None:
+    """What may happen at a step."""
+    raise RuntimeError("power cut")
 
 
 def trained_files(run: Path) -> dict:

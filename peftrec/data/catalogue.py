@@ -49,7 +49,11 @@ class Catalogue:
         """
         moments, counts = self._snapshots
         line = np.where(np.isnan(times), len(moments) + 1, np.searchsorted(moments, times, side="right"))
-        found: np.ndarray = counts[line] if items is None else counts[line[:, None], items]
+        if items is not None and items.ndim == 2:
+            own: np.ndarray = counts[line[:, None], items]
+            return own
+        # The columns first: there are far fewer snapshots than rows, whose lines are then copied whole.
+        found: np.ndarray = (counts if items is None else counts[:, items])[line]
         return found
 
     def candidates(self, seed: int, step: int) -> np.ndarray:
