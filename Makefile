@@ -45,9 +45,12 @@ $(VENV)/.bench: $(DONE)
 	@$(INSTALL) -c constraints.txt -e '.[bench]' >>$(LOG) 2>&1 || { tail -n 5 $(LOG) >&2; exit 2; }
 	@touch $@
 
-# What computing less buys, side by side in one run (about 15 minutes on 2 cores): benchmarks/SPEED.md.
+# What computing less buys, what growth costs, and what two shortcuts cost (about 30 minutes on 2 cores):
+# benchmarks/SPEED.md, GROWTH.md, EFFECTS.md.
 bench-speed: $(DONE)
-	$(BIN)/python benchmarks/speed.py
+	$(BIN)/python benchmarks/speed.py --repeats 1
+	$(BIN)/python benchmarks/growth.py
+	$(BIN)/python benchmarks/effects.py
 
 # Every method on the same three tasks (about half an hour on 2 cores; finished runs are kept): benchmarks/METHODS.md.
 bench-methods: $(DONE)

@@ -228,7 +228,7 @@ def page(result: dict[str, Any]) -> str:
         f" which computes the items' vectors); peak memory of the whole process, training included,"
         f" {asked['peak_memory_mb']:,.0f} MB. Approximately (faiss, indexed in {asked['index_seconds']:.0f} s): median"
         f" {asked['approximate_milliseconds']:.1f} ms, finding {asked['approximate_recall']:.0%} of the exact ten;"
-        " the run is hardly trained, so that popularity decides nearly alone: a trained one may be harder to search.",
+        " the run is hardly trained, and a trained one may be harder to search.",
         "",
         "![growth](growth.png)",
         "",

@@ -68,6 +68,15 @@ def test_every_number_of_a_results_table_is_in_the_committed_report(part, file):
             assert abs(one - two) <= 0.00051, (row, one, two)
 
 
+def test_the_speeds_are_those_of_the_committed_results():
+    single = json.loads((ROOT / "benchmarks/results/speed.json").read_text(encoding="utf-8"))["single"]
+    rates = [of["examples_per_second"] for name, of in single.items() if not name.startswith("b:")]
+    text = README.split("<!-- speed:begin -->")[1].split("<!-- speed:end -->")[0]
+    rows = [line for line in text.splitlines() if line.startswith("| ") and "---" not in line][1:]
+    assert [row.split("|")[2].strip() for row in rows] == [f"{rate:,.0f}" for rate in rates]
+    assert [row.split("|")[3].strip() for row in rows] == [f"{rate / rates[0]:,.1f}" for rate in rates]
+
+
 def test_the_costs_of_the_demo_are_in_the_committed_report():
     cost = json.loads((ROOT / "benchmarks/results/demo.json").read_text(encoding="utf-8"))["cost"]
     text = README.split("<!-- results:begin -->")[1].split("<!-- results:end -->")[0]
