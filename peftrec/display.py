@@ -27,7 +27,8 @@ def _task_table(name: str, task: dict[str, Any]) -> Table:
     A gain whose interval lies above 0 is called better, below 0 worse, and open otherwise.
     """
     metrics, gains = list(task["metrics"]), task["gains"]
-    ranked = f", the catalogue ranked for {task['ranked']:,}" if "ranked" in task else ""
+    by_user = task.get("ranked", task["n"]) != task["n"]  # else every row is ranked, or none
+    ranked = f", {task['ranked']:,} users ranked" if by_user else ""
     table = _table(f"{name}: {task['n']:,} rows{ranked}", metrics)
     table.add_row("model", *(_value(task["metrics"][m]) for m in metrics), style="bold")
     if task["intervals"]:

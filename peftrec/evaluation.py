@@ -138,6 +138,8 @@ def evaluate_task(
         targets = last_liked(examples) if ranking == "users" else thinned(examples, most)
         found = rank_catalogue(scorer, dataset, task, targets, ranking_priors)
         report["ranked"] = len(targets)
+        if ranking == "rows":
+            report["n"] = len(targets)
         rank, log_probability = found["model"].T
         for measures, column in ((RANKING, 0), (CHOICE, 1))[: 1 if metrics else 2]:
             known = {name: standing[:, column] for name, standing in found.items()}

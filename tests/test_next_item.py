@@ -1,5 +1,6 @@
 """The retrieval task: which item comes next, by one dot product with every item of the catalogue."""
 
+import io
 import json
 import shutil
 import sys
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
+from rich.console import Console
 from shop import shop_recipe, write_csv
 
 import peftrec.data.catalogue as catalogues
@@ -17,6 +19,7 @@ from peftrec.backbone import load_backbone
 from peftrec.comparison import compare_runs
 from peftrec.data.catalogue import Catalogue
 from peftrec.data.planner import HeadInput, UniqueRows
+from peftrec.display import format_report
 from peftrec.evaluation import rank_catalogue
 from peftrec.heads import HeadShape, RetrievalHead
 from peftrec.index import ItemIndex
@@ -187,6 +190,10 @@ def test_it_learns_tastes_beyond_popularity(run):
     report = json.loads((run / "report.json").read_text())["tasks"]["next"]
     assert list(report["metrics"]) == ["hr@10", "ndcg@10", "mrr@10", "log_loss"]
     assert report["ranked"] == report["n"]
+    console = Console(width=100, record=True, file=io.StringIO())
+    console.print(format_report({"tasks": {"next": report}}))
+    shown = console.export_text()
+    assert f"next: {report['n']:,} rows" in shown and "users ranked" not in shown  # every row is
     assert set(report["priors"]) == {"random", "popularity", "popularity_so_far"}
     assert report["gains"]["hr@10"]["interval"][0] > 0.2
     assert report["metrics"]["log_loss"] < report["priors"]["popularity_so_far"]["log_loss"] - 0.2
