@@ -4,6 +4,7 @@ Every process holds the whole model and makes the same steps, each on its share 
 files and speaks to the user. Started without torchrun a training is one process, and nothing here does anything.
 """
 
+import atexit
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -88,10 +89,14 @@ def start() -> None:
                 )
     if count() > 1:
         import torch
+        import torch.distributed as dist
         from accelerate import PartialState
 
+        ours = not dist.is_initialized()
         # Accelerate must be told that there is no GPU: left to itself it counts each process as the only one.
         PartialState(cpu=not torch.cuda.is_available(), timeout=PATIENCE)
+        if ours:  # at exit: left to the interpreter, gloo's threads abort about every third process that ends well
+            atexit.register(dist.destroy_process_group)
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Trainings that `test_processes.py` lets one and two processes make: `torchrun ... together.py SHOP RUNS CASE ...`."""
 
+import atexit
 import json
 import sys
 from pathlib import Path
@@ -98,8 +99,10 @@ def count_computed() -> list[int]:
 
 
 def main(shop: Path, runs: Path, cases: list[str]) -> None:
-    """Train every case; outcomes.json says how each ended in each process."""
+    """Train every case; ended-*.json says how each ended in each process, left-*.json what was open at exit."""
     torch.set_num_threads(1)
+    left = runs / f"left-{processes.number()}.json"
+    atexit.register(lambda: left.write_text(json.dumps(torch.distributed.is_initialized())))
     computed = count_computed()
     evaluate = peftrec.training.evaluate
     peftrec.training.evaluate = lambda *args, **options: evaluate(*args, **{"resamples": 2, **options})
