@@ -17,6 +17,7 @@ from torch import nn
 
 from peftrec.adapters.base import SHARED, LayerAdapter, adapter_name, layers_inside, read_tensors, write_adapter
 from peftrec.adapters.compose import COMPOSE, Part, State
+from peftrec.adapters.lowrank import quicken
 from peftrec.adapters.targets import peft_config
 from peftrec.backbone import Backbone
 from peftrec.recipe import AdapterConfig, UserError
@@ -57,6 +58,7 @@ class Graft:
             for parameter in parameters.values():
                 parameter.requires_grad_(True)
         for *_, layer in self.slots:
+            quicken(layer)
             layer.register_forward_hook(_keep_dtype)
 
     def _inject(self, plain: list[tuple[Any, str, Any]], frozen: dict[str, nn.Parameter]) -> Any:
