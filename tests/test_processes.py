@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -20,6 +21,7 @@ from peftrec.checkpoint import checkpoint_folders, verify_run
 from peftrec.cli import app
 from peftrec.evaluation import text_rows
 from peftrec.recipe import UserError, dump_recipe
+from peftrec.signals import StopSignals
 from peftrec.tasks import load_data
 from peftrec.training import train
 
@@ -129,31 +131,54 @@ def test_processes_take_leave_of_each_other_before_they_end(two):
     assert [json.loads((two / f"left-{number}.json").read_text()) for number in (0, 1)] == [False, False]
 
 
-def cli(*arguments, **options):
+def cli(*arguments):
+    """`peftrec` in two processes, torchrun being in a process group of its own as in a terminal."""
     command = [*TORCHRUN, "-m", "--", "peftrec", *map(str, arguments)]
-    return subprocess.Popen(
-        command, env=environment(), text=True, stderr=subprocess.PIPE, stdout=subprocess.PIPE, **options
-    )
+    pipes = {"stderr": subprocess.PIPE, "stdout": subprocess.PIPE}
+    return subprocess.Popen(command, env=environment(), text=True, start_new_session=True, **pipes)
 
 
-def test_a_signal_ends_both_and_as_many_go_on_to_the_same_bytes(shop, two, tmp_path):
-    """SIGTERM to torchrun in the middle; then with one process, which is refused; then with two."""
+def press_ctrl_c(training):
+    os.killpg(training.pid, signal.SIGINT)
+
+
+def kill_second(training):
+    children = psutil.Process(training.pid).children()
+    next(child for child in children if child.environ().get("RANK") == "1").kill()
+
+
+def said_until_the_end(training, run, happens):
+    """What a training says to which something happens after its next checkpoint."""
+    before, deadline = checkpoint_folders(run), time.monotonic() + 120
+    while checkpoint_folders(run) == before:
+        assert training.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
+    happens(training)
+    _, said = training.communicate(timeout=100)  # until the last process has closed its end
+    assert training.returncode != 0
+    assert not run.exists()
+    return said
+
+
+def test_what_ends_one_ends_both_and_as_many_go_on_to_the_same_bytes(shop, two, tmp_path):
+    """Ctrl-C; then with one process, which is refused; then with two, one of which is killed; then with two."""
     run, file = tmp_path / "run", tmp_path / "recipe.yaml"
     recipe = with_case(shop, "long")
     file.write_text(dump_recipe(recipe))
-    training = cli("train", file, "--run", run)
-    deadline = time.monotonic() + 120
-    while not checkpoint_folders(run):
-        assert training.poll() is None and time.monotonic() < deadline
-        time.sleep(0.05)
-    training.send_signal(signal.SIGTERM)
-    _, said = training.communicate(timeout=100)
-    assert said.count("peftrec: stopped by SIGTERM after step ") == 1
-    assert f"continue with: torchrun --nproc_per_node 2 -m -- peftrec train {file} --run {run} --resume" in said
-    assert "Traceback" not in said.partition("peftrec: stopped")[0]
-    assert not run.exists()
-    with pytest.raises(UserError, match="processes: 2, now 1"):
-        train(recipe, run, resume=True)
+    for options, happens, message in [
+        ([], press_ctrl_c, "peftrec: stopped by SIGINT after step "),
+        (
+            ["--resume"],
+            kill_second,
+            "peftrec: another process of this training has ended: its own message, ",
+        ),
+    ]:
+        said = said_until_the_end(cli("train", file, "--run", run, *options), run, happens)
+        assert said.count("peftrec: ") == said.count(message) == 1
+        assert f"continue with: torchrun --nproc_per_node 2 -m -- peftrec train {file} --run {run} --resume" in said
+        assert "Traceback" not in said.partition("peftrec: ")[0]
+        with pytest.raises(UserError, match="processes: 2, now 1"):
+            train(recipe, run, resume=True)
     resumed = cli("train", file, "--run", run, "--resume", "--json")
     shown, said = resumed.communicate(timeout=100)
     assert resumed.returncode == 0, said
@@ -161,6 +186,20 @@ def test_a_signal_ends_both_and_as_many_go_on_to_the_same_bytes(shop, two, tmp_p
     files = [path.relative_to(two / "long") for path in (two / "long").rglob("*.safetensors")]
     assert len(files) >= 4
     assert [name for name in files if (run / name).read_bytes() != (two / "long" / name).read_bytes()] == []
+
+
+def test_a_second_ctrl_c_which_torchrun_passes_on_as_sigterm_stops_at_once(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    with pytest.raises(KeyboardInterrupt), StopSignals() as signals:  # noqa: PT012
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)  # the same one, from torchrun and from whoever sent it to all
+        assert signals.received == signal.SIGINT
+        signal.raise_signal(signal.SIGTERM)
+        pytest.fail("it went on")
+    assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN  # nor may it disturb the end
+    for number, handler in zip((signal.SIGINT, signal.SIGTERM), handlers, strict=True):
+        signal.signal(number, handler)
 
 
 @pytest.mark.parametrize("what", ["FSDP", "DeepSpeed"])
