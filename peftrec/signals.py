@@ -1,7 +1,7 @@
 """SIGTERM and Ctrl-C during training: the first is noted and obeyed after the step, a second Ctrl-C stops at once.
 
-torchrun passes a signal on to its processes, which a batch system may have sent it to as well: the same kind twice is no
-second wish. A second Ctrl-C it makes SIGTERM: of several processes, the other kind than the first stops at once.
+torchrun passes a signal on to its processes, which a batch system may have sent it to as well: the same kind twice is
+no second wish. A second Ctrl-C it makes SIGTERM: of several processes, the other kind than the first stops at once.
 """
 
 import os
