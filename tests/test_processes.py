@@ -12,8 +12,8 @@ import psutil
 import pytest
 import torch
 from safetensors.torch import load_file
-from tiny import make_tiny_shop, tiny_recipe
-from together import CASES, with_case
+from tiny import make_tiny_shop, tiny_recipe, trained_files
+from together import BROKEN_OFF, CASES, SHARDED, with_case
 from typer.testing import CliRunner
 
 import peftrec.training
@@ -21,12 +21,14 @@ from peftrec.checkpoint import checkpoint_folders, verify_run
 from peftrec.cli import app
 from peftrec.evaluation import text_rows
 from peftrec.recipe import UserError, dump_recipe
+from peftrec.sharding import check_sharding
 from peftrec.signals import StopSignals
 from peftrec.tasks import load_data
 from peftrec.training import train
 
 pytestmark = pytest.mark.usefixtures("quick_intervals")
 
+SHARDING = {"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2"}  # what `accelerate launch --use_fsdp` sets
 EQUAL = ["lora", "uneven rows, rare task", "parts, weights by losses", "adalora", "full"]
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
 
@@ -52,9 +54,18 @@ def two(shop, tmp_path_factory):
     """The folder of what two processes trained, one launch for all cases."""
     runs = tmp_path_factory.mktemp("two")
     (runs / "folder exists").mkdir()
-    script = Path(__file__).with_name("together.py")
-    command = [*TORCHRUN, str(script), str(shop), str(runs), *CASES]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment(), timeout=600)
+    return train_together(shop, runs, CASES, environment())
+
+
+@pytest.fixture(scope="module")
+def sharded(shop, tmp_path_factory):
+    """The folder of what two processes trained with a share of the weights each."""
+    return train_together(shop, tmp_path_factory.mktemp("sharded"), SHARDED, environment() | SHARDING)
+
+
+def train_together(shop, runs, cases, env):
+    command = [*TORCHRUN, str(Path(__file__).with_name("together.py")), str(shop), str(runs), *cases]
+    done = subprocess.run(command, capture_output=True, text=True, env=env, timeout=600)
     assert done.returncode == 0, done.stderr[-4000:]
     (runs / "stderr").write_text(done.stderr)
     return runs
@@ -66,10 +77,52 @@ def lines(run):
 
 @pytest.mark.parametrize("case", EQUAL)
 def test_two_processes_train_what_one_trains(shop, two, tmp_path, case):
+    assert_one_trains(shop, two, tmp_path, case)
+
+
+@pytest.mark.parametrize("case", ["adamw", "uneven buckets, no rows"])
+def test_two_processes_that_share_the_weights_out_train_what_one_trains(shop, sharded, tmp_path, case):
+    assert_one_trains(shop, sharded, tmp_path, case)
+    assert "2 processes, each with a share of every weight (FSDP)" in (sharded / "stderr").read_text()
+
+
+def test_weights_that_are_shared_out_come_back_from_a_checkpoint_to_the_bit(sharded):
+    whole, broken_off = (trained_files(sharded / case) for case in ("adamw", BROKEN_OFF))
+    assert whole == broken_off
+
+
+def test_what_cannot_share_its_weights_out_is_told_by_the_first_process(sharded):
+    first, second = (ended(sharded, number) for number in (0, 1))
+    for case, message in {
+        "no number, sharded": "the loss of task query (its training rows 5) is not a finite number",
+        "adafactor": "FSDP: train.optimizer: adafactor needs whole matrices; take adamw or sgd",
+        "lora": "FSDP: shards what method full trains; found lora, whose backbone is frozen",
+    }.items():
+        assert message in first[case]
+        assert second[case].startswith("ToldElsewhere: ")
+
+
+@pytest.mark.parametrize(
+    ("variable", "found", "instead"),
+    [
+        ("FSDP_VERSION", "1", "must be 2; found 1: --fsdp_version 2"),
+        ("FSDP_OFFLOAD_PARAMS", "true", "must be false; found true: leave --fsdp_offload_params out"),
+        ("FSDP_ACTIVATION_CHECKPOINTING", "true", "use train.gradient_checkpointing in its place"),
+        ("FSDP_RESHARD_AFTER_FORWARD", "false", "must be true or full_shard; found false"),
+    ],
+)
+def test_settings_of_the_launcher_that_do_not_work_here_are_refused(shop, monkeypatch, variable, found, instead):
+    for name, value in {**SHARDING, "WORLD_SIZE": "2", variable: found}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UserError, match=instead):
+        check_sharding(with_case(shop, "adamw"))
+
+
+def assert_one_trains(shop, two, tmp_path, case):
     one = train(with_case(shop, case), tmp_path / "one")
     verify_run(two / case)
     mine, theirs = lines(one), lines(two / case)
-    assert len(mine) == len(theirs) > 8
+    assert len(mine) == len(theirs) > 5
     for first, second in zip(mine, theirs, strict=True):
         assert first["step"] == second["step"]
         for task, loss in first["train_loss"].items():
@@ -202,13 +255,18 @@ def test_a_second_ctrl_c_which_torchrun_passes_on_as_sigterm_stops_at_once(monke
         signal.signal(number, handler)
 
 
-@pytest.mark.parametrize("what", ["FSDP", "DeepSpeed"])
-def test_launchers_that_shard_the_model_are_refused_with_the_reason(shop, tmp_path, monkeypatch, what):
-    monkeypatch.setenv(f"ACCELERATE_USE_{what.upper()}", "true")
+def test_launchers_that_run_a_model_whole_are_refused_with_the_reason(shop, tmp_path, monkeypatch):
+    monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")
     recipe = tiny_recipe(shop, adapter={"method": "full", "sharing": "shared"})
-    with pytest.raises(UserError, match=f"{what}: cannot train here: .* holds the whole model; start with torchrun"):
+    with pytest.raises(UserError, match=r"DeepSpeed: cannot train here: it runs a model whole, .* full FSDP"):
         train(recipe, tmp_path / "run")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_one_process_has_nothing_to_share_out_and_says_so(shop, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    train(tiny_recipe(shop, train={"max_steps": 1}), tmp_path / "run")
+    assert "one process: FSDP has nothing to share out" in capsys.readouterr().err
 
 
 def test_users_of_accelerate_launch_are_told_that_it_started_one_process(shop, tmp_path, monkeypatch, capsys):
