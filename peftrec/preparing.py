@@ -62,7 +62,7 @@ def prepare(recipe: Recipe) -> Setup:
         check_trackers(recipe.train.track)
     with problems.collect():
         dataset = load_data(recipe)
-    with problems.collect():
+    with problems.collect(), processes.sharding_is_ours():
         backbone = load_backbone(recipe.backbone, accelerator.device)
     methods = adapter_configs(recipe)
     for config in methods.values():

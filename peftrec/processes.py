@@ -66,7 +66,7 @@ def sharded() -> bool:
 
 @contextmanager
 def sharding_is_ours() -> Iterator[None]:
-    """Accelerate does not see inside the block that it is to shard what it is given: `peftrec.sharding` does it."""
+    """Accelerate and Transformers do not see inside the block that FSDP is asked for: `peftrec.sharding` does it."""
     asked = os.environ.pop(_FSDP, None)
     try:
         yield

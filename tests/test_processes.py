@@ -11,6 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 import torch
+from accelerate.commands.launch import launch_command_parser
+from accelerate.utils.launch import prepare_multi_gpu_env
 from safetensors.torch import load_file
 from tiny import make_tiny_shop, tiny_recipe, trained_files
 from together import BROKEN_OFF, CASES, SHARDED, with_case
@@ -28,9 +30,15 @@ from peftrec.training import train
 
 pytestmark = pytest.mark.usefixtures("quick_intervals")
 
-SHARDING = {"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2"}  # what `accelerate launch --use_fsdp` sets
 EQUAL = ["lora", "uneven rows, rare task", "parts, weights by losses", "adalora", "full"]
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+
+
+def sharding():
+    """What `accelerate launch --use_fsdp` sets for its processes."""
+    options = ["--num_processes=2", "--num_machines=1", "--mixed_precision=no", "--dynamo_backend=no", "--use_fsdp"]
+    launched = launch_command_parser().parse_args([*options, "--fsdp_version=2", "-m", "peftrec"])
+    return {name: value for name, value in prepare_multi_gpu_env(launched).items() if "FSDP" in name}
 
 
 def environment():
@@ -60,7 +68,7 @@ def two(shop, tmp_path_factory):
 @pytest.fixture(scope="module")
 def sharded(shop, tmp_path_factory):
     """The folder of what two processes trained with a share of the weights each."""
-    return train_together(shop, tmp_path_factory.mktemp("sharded"), SHARDED, environment() | SHARDING)
+    return train_together(shop, tmp_path_factory.mktemp("sharded"), SHARDED, environment() | sharding())
 
 
 def train_together(shop, runs, cases, env):
@@ -112,7 +120,7 @@ def test_what_cannot_share_its_weights_out_is_told_by_the_first_process(sharded)
     ],
 )
 def test_settings_of_the_launcher_that_do_not_work_here_are_refused(shop, monkeypatch, variable, found, instead):
-    for name, value in {**SHARDING, "WORLD_SIZE": "2", variable: found}.items():
+    for name, value in {**sharding(), "WORLD_SIZE": "2", variable: found}.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(UserError, match=instead):
         check_sharding(with_case(shop, "adamw"))

@@ -88,8 +88,6 @@ class AdaptedEncoder(nn.Module):
         if isinstance(adapter, PooledAdapter):
             vectors: Tensor = adapter(self._frozen("pooled", rows), task)
             return vectors
-        if self.sharded and self.training and not len(rows):
-            return self.encode(np.array([0]), task)[:0]
         groups = buckets(self.texts.lengths[rows], self.token_budget)
         if self.sharded and self.training:
             # All processes run the backbone equally often. What is run again comes last, and is what is taken.
@@ -97,8 +95,8 @@ class AdaptedEncoder(nn.Module):
         done = [self._encode_bucket(rows[g], task) for g in groups]
         if not done:
             return torch.zeros(0, self.backbone.hidden_size, device=self.backbone.device)
-        back = np.empty(len(rows), np.int64)
-        back[np.concatenate(groups)] = np.arange(len(rows))
+        order, back = np.concatenate(groups), np.empty(len(rows), np.int64)
+        back[order] = np.arange(len(order))
         return torch.cat(done)[torch.from_numpy(back).to(done[0].device)]
 
     def _encode_bucket(self, rows: np.ndarray, task: str) -> Tensor:
