@@ -35,17 +35,17 @@ SINGLE: dict[str, dict[str, Any]] = {
     "side": {"adapter": {"method": "side", "sharing": "shared+private"}},
 }
 BATCH, EPOCHS = 16_384, 3
-TOP = {"tasks": ["interest"], "adapter": {**LORA, "layers": "top-2", "options": {}}, "epochs": 0.4}
+TOP = {"tasks": ["interest"], "adapter": {**LORA, "layers": "top-2", "options": {}}, "steps": 3}
 DEEP: dict[str, dict[str, Any]] = {
     "no cache": {**TOP, "recipe": "movielens-100k-smollm2", "uncached": True},
     "cached trunk": {**TOP, "recipe": "movielens-100k-smollm2"},
 }
 TASKS = ["query", "interest", "time"]
 TOGETHER: dict[str, dict[str, Any]] = {
-    "lora top-2, shared": {"adapter": {**LORA, "sharing": "shared", "layers": "top-2"}},
-    "lora top-2, shared+private": {"adapter": {**LORA, "layers": "top-2"}},
-    "lora top-2, shared+private, no cache": {"adapter": {**LORA, "layers": "top-2"}, "uncached": True},
-    "side, shared+private": {"adapter": {"method": "side", "sharing": "shared+private"}},
+    "lora top-2, shared": {"adapter": {**LORA, "sharing": "shared", "layers": "top-2"}, "steps": 3},
+    "lora top-2, shared+private": {"adapter": {**LORA, "layers": "top-2"}, "steps": 3},
+    "lora top-2, shared+private, no cache": {"adapter": {**LORA, "layers": "top-2"}, "steps": 3, "uncached": True},
+    "side, shared+private": {"adapter": {"method": "side", "sharing": "shared+private"}, "steps": 16},
 }
 TOGETHER_ROWS = {"query": 1200, "interest": 7500, "time": 7500}  # a step, alone as together
 
@@ -117,7 +117,7 @@ def prepared(tasks: list[str], adapter: dict[str, Any], batch: int, recipe: str 
 
 def steps_of(spec: dict[str, Any]) -> dict[str, Any]:
     """Median seconds of an optimiser step, examples a second, the cache's build time, peak memory, useful FLOP/s; and
-    where whole epochs were trained, the test AUC of interest after them."""
+    without `steps`, after whole epochs, the test AUC of interest."""
     import torch
 
     from peftrec.environment import peak_memory_mb
@@ -141,7 +141,7 @@ def steps_of(spec: dict[str, Any]) -> dict[str, Any]:
     lambdas = torch.tensor([setup.recipe.tasks[name].weight for name in tasks])
 
     def rows(step: int) -> dict[str, Any]:
-        if len(tasks) == 1 and not spec.get("together"):
+        if not spec.get("together"):
             return {name: streams[name].step(step) for name in tasks}
         return {n: streams[n]._pass(0)[step * TOGETHER_ROWS[n] % len(tasks[n]) :][: TOGETHER_ROWS[n]] for n in tasks}
 
@@ -157,7 +157,7 @@ def steps_of(spec: dict[str, Any]) -> dict[str, Any]:
         optimizer.zero_grad()
         return time.perf_counter() - started, sum(map(len, chosen.values())), model.work.padded_tokens - before
 
-    for step in range(round(spec.get("epochs", EPOCHS) * per_epoch)):
+    for step in range(spec.get("steps", EPOCHS * per_epoch)):
         times.append(one(step))
     seconds, count, tokens = sorted(times[1:])[len(times[1:]) // 2]  # the first step warms up
     peak = peak_memory_mb()
@@ -180,7 +180,7 @@ def steps_of(spec: dict[str, Any]) -> dict[str, Any]:
         "matmul_flops": matmul_flops(torch.float32),
         "profile": profile(lambda: one(1)) if spec.get("profile") else {},
     }
-    if "epochs" not in spec:
+    if "steps" not in spec:
         model.eval()
         report = evaluate(model, setup.dataset, setup.recipe.tasks, "test", resamples=0, priors=False)
         found["auc"] = report["tasks"]["interest"]["metrics"]["auc"]
@@ -229,7 +229,7 @@ def measure(repeats: int) -> dict[str, Any]:
         print(f"co-learning: {name}", file=sys.stderr)
         found = {}
         for tasks in [[task] for task in TASKS] + [TASKS]:
-            found[" + ".join(tasks)] = child({"epochs": 0.6, **spec, "tasks": tasks, "together": True})["step_seconds"]
+            found[" + ".join(tasks)] = child({**spec, "tasks": tasks, "together": True})["step_seconds"]
         together[name] = found
     print("30 layers", file=sys.stderr)
     return {
