@@ -88,13 +88,15 @@ class Job(NamedTuple):
     folder: Path
 
 
-def jobs(experiment: dict[str, Any], out: Path) -> list[Job]:
-    """What one experiment runs, the most important first."""
+def jobs(experiment: dict[str, Any], out: Path, profile: str = "full") -> list[Job]:
+    """What one experiment runs, the most important first; of those with `quick` cells, the profile `quick` these."""
     if "script" in experiment:
         spec = {"script": experiment["script"], "options": experiment.get("options", {})}
         return [Job(experiment["script"], spec, experiment["seconds"], folder_of(out, spec))]
     found = []
     for name, cell in cells(experiment).items():
+        if profile == "quick" and not any(_matches(cell["where"], rule) for rule in experiment.get("quick", [{}])):
+            continue
         tuning = {"grid": experiment["grid"], "steps": experiment["tune_steps"]}
         spec = {"script": "measure.py", "recipe": cell["recipe"], **tuning, "seeds": cell["seeds"]}
         tuned, measured = len(spec["grid"]), spec["seeds"]
@@ -114,9 +116,9 @@ def finished(folder: Path) -> bool:
     return (folder / "spec.json").is_file()
 
 
-def run(experiments: dict[str, dict[str, Any]], out: Path, workers: int, until: float) -> None:
+def run(experiments: dict[str, dict[str, Any]], out: Path, profile: str, workers: int, until: float) -> None:
     """Run what is missing, `workers` processes at a time, none begun after `until`; one failure stops the rest."""
-    wanted = {job.folder: (name, job) for name, e in experiments.items() for job in jobs(e, out)}
+    wanted = {job.folder: (name, job) for name, e in experiments.items() for job in jobs(e, out, profile)}
     missing = [(name, job) for folder, (name, job) in wanted.items() if not finished(folder)]
     failed: list[str] = []
 
@@ -177,7 +179,7 @@ def main() -> None:
         experiments = read_experiments(given.profile, given.only)
         total: dict[Path, float] = {}
         for name, experiment in experiments.items():
-            missing = {j.folder: j.seconds for j in jobs(experiment, out) if not finished(j.folder)}
+            missing = {j.folder: j.seconds for j in jobs(experiment, out, given.profile) if not finished(j.folder)}
             total |= missing
             minutes = sum(missing.values()) / 60
             print(f"{name}: {len(missing)} processes to run, about {minutes:,.1f} minutes of a thread", file=sys.stderr)
@@ -185,7 +187,7 @@ def main() -> None:
         print(f"in all about {idle:,.0f} minutes on {min(given.jobs, cores())} idle cores", file=sys.stderr)
         if given.plan:
             return
-        run(experiments, out, given.jobs, until)
+        run(experiments, out, given.profile, given.jobs, until)
     print(write_report(HERE))
 
 

@@ -67,14 +67,15 @@ def summarise(experiment: dict[str, Any], out: Path) -> dict[str, Any]:
 
 
 def bases(cell: str, rows: dict[str, Any]) -> Iterator[str]:
-    """What a cell is held against: full fine-tuning of the same tasks, the same method alone, the same in fp32."""
+    """What a cell is held against: full fine-tuning of the same tasks, the side network, the same alone, the same in fp32."""
     where = rows[cell]["where"]
     for other, row in rows.items():
         differ = {axis for axis, value in row["where"].items() if where[axis] != value}
         full = row["where"]["method"] == "full" and differ <= {"method", "quantize", "sharing"} and "method" in differ
+        side = differ == {"method"} and row["where"]["method"] == "side"
         alone = differ == {"tasks"} and where["tasks"] == "together"
         unquantised = differ == {"quantize"} and row["where"]["quantize"] == "fp32"
-        if full or alone or unquantised:
+        if full or side or alone or unquantised:
             yield other
 
 
@@ -98,6 +99,19 @@ def paired_over_seeds(name: str, own: list[Outcome], base: list[Outcome]) -> dic
     by = statistics.fmean(statistic(np.ones(len(groups))) for statistic, groups in pairs)
     values = resampled(pairs)
     return {"by": by, "interval": _ends(values), "p": p_value(values), "seeds": len(pairs)}
+
+
+def over_reference(metric: str, own: list[dict[str, int]], reference: dict[str, int]) -> dict[str, Any]:
+    """{"by", "interval", "p"}: a ranking metric of several seeds over that of a reference, from {user: rank}."""
+    pairs = []
+    for ranks in own:
+        assert list(ranks) == list(reference), "both rank the same users' films"
+        one, two = (np.array(list(of.values()), float) for of in (ranks, reference))
+        first, second = (RANKING[metric].statistic(rank, rank, rank) for rank in (one, two))
+        pairs.append((lambda w, a=first, b=second: a(w) - b(w), np.array(list(ranks))))
+    by = statistics.fmean(statistic(np.ones(len(reference))) for statistic, _ in pairs)
+    values = resampled(pairs)
+    return {"by": by, "interval": _ends(values), "p": p_value(values)}
 
 
 def resampled(parts: Sequence[tuple[Statistic, np.ndarray]]) -> np.ndarray:
