@@ -153,13 +153,11 @@ def child(folder: Path, spec: dict[str, Any], threads: int) -> str:
     folder.parent.mkdir(parents=True, exist_ok=True)
     request = folder.parent / f"{folder.name}.json"
     write_json(request, spec)
-    started = time.perf_counter()
     command = [sys.executable, str(HERE / spec["script"]), str(request), str(folder)]
     threaded = os.environ | {"OMP_NUM_THREADS": str(threads)}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=threaded)
     if done.returncode:
         return f"failed; to repeat it: {' '.join(command)}\n{done.stderr[-3000:]}"
-    write_json(folder / "wall.json", {"seconds": time.perf_counter() - started})
     request.rename(folder / "spec.json")
     return ""
 

@@ -34,7 +34,9 @@ def draw_all(results: dict[str, Any], folder: Path) -> list[str]:
                         folder,
                         f"{name}-memory",
                     ),
-                    _front(together, "train_seconds", "training time (s, logarithmic)", prior, folder, f"{name}-time"),
+                    _front(
+                        together, "cpu_seconds", "training (CPU seconds, logarithmic)", prior, folder, f"{name}-time"
+                    ),
                     _slices(together, folder, f"{name}-slices"),
                 ]
             if any(_alone(rows, c) for c in rows):

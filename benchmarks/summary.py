@@ -25,8 +25,7 @@ def summarise(experiment: dict[str, Any], out: Path) -> dict[str, Any]:
     planned = jobs(experiment, out)
     done = {job.name: job.folder for job in planned if finished(job.folder)}
     found = {name: read_json(folder / "result.json") for name, folder in done.items()}
-    seconds = sum(read_json(folder / "wall.json")["seconds"] for folder in done.values())
-    result: dict[str, Any] = {"experiment": experiment, "seconds": seconds}
+    result: dict[str, Any] = {"experiment": experiment}
     if "script" in experiment:
         return result | found[experiment["script"]]
     rows: dict[str, Any] = {}
@@ -67,7 +66,7 @@ def summarise(experiment: dict[str, Any], out: Path) -> dict[str, Any]:
 
 
 def bases(cell: str, rows: dict[str, Any]) -> Iterator[str]:
-    """What a cell is held against: full fine-tuning of the same tasks, the side network, the same alone, the same in fp32."""
+    """What a cell is held against: full fine-tuning of the same tasks, the side network, itself alone and in fp32."""
     where = rows[cell]["where"]
     for other, row in rows.items():
         differ = {axis for axis, value in row["where"].items() if where[axis] != value}
