@@ -14,9 +14,10 @@ def answers(results: dict[str, Any]) -> list[str]:
     if "matrix" in results:
         everything = results["matrix"]["rows"]
         rows = {c: r for c, r in everything.items() if r["where"]["tasks"] == "together"}
-        said += _full(rows) + _methods(rows) + _quantised(rows) + _co_learned(everything)
+        plain = {c: r for c, r in rows.items() if (r["where"]["quantize"], r["where"]["sharing"]) == ("fp32", "shared")}
+        said += _full(plain) + _methods(plain) + _quantised(rows) + _co_learned(everything)
         if "references" in results:
-            said += _priors(rows, results["references"])
+            said += _priors(plain, results["references"])
     said += [line for name in ("esci", "smollm2", "latest-small") for line in _elsewhere(name, results.get(name))]
     if "references" in results:
         said += _outside(results["references"], results.get("next-item", {}).get("reports", []))
@@ -65,29 +66,33 @@ def _full(rows: dict[str, Any]) -> list[str]:
 
 
 def _methods(rows: dict[str, Any]) -> list[str]:
-    """What each method costs beside full fine-tuning, and what it gains over the side network, which reads the frozen
-    layers from a cache."""
+    """What each method costs beside full fine-tuning, and for which tasks it is worth more than the side network, which
+    reads the frozen layers from a cache."""
     full = next((r["cost"] for r in rows.values() if r["where"]["method"] == "full"), None)
     said = []
     for row in rows.values():
         cost, method = row["cost"], row["where"]["method"]
-        if (
-            full is None
-            or method == "full"
-            or row["where"]["quantize"] != "fp32"
-            or row["where"]["sharing"] != "shared"
-        ):
+        if full is None or method == "full":
             continue
         line = (
             f"**When {method}**: {_times(full['cpu_seconds'] / cost['cpu_seconds'])} the speed of full fine-tuning in"
             f" {cost['peak_memory_mb'] / full['peak_memory_mb']:.2f} of its memory,"
             f" {cost['adapter_bytes_per_task'] / 1e6:.3f} MB a task"
         )
-        side = next((b for b in row["differences"] if rows[b]["where"]["method"] == "side" != method), None)
+        side = next((b for b in row["differences"] if b in rows and rows[b]["where"]["method"] == "side"), None)
         if side:
-            of = row["differences"][side]
-            gains = ", ".join(f"{t} {m} {_gain(of[t][k])}" for t, (k, m) in FIRST.items() if t in of)
-            line += f"; over the side network: {gains}"
+            of, seconds = row["differences"][side], rows[side]["cost"]["cpu_seconds"]
+            gains = {t: (_verdict(of[t][k]), f"{t} ({m} {_numbers(of[t][k])})") for t, (k, m) in FIRST.items()}
+            told = {"better": "better for ", "worse": "worse for ", "open": "no difference that can be told for "}
+            parts = [
+                word + ", ".join(names)
+                for verdict, word in told.items()
+                if (names := [name for stands, name in gains.values() if stands == verdict])
+            ]
+            line += (
+                f"; beside the side network ({cost['cpu_seconds']:.1f} CPU seconds instead of {seconds:.1f}):"
+                f" {'; '.join(parts)}"
+            )
         said.append(line + ".")
     return said
 
@@ -97,7 +102,7 @@ def _times(ratio: float) -> str:
 
 
 def _short(cell: str) -> str:
-    """A co-learned cell's name without what all of them have."""
+    """A co-learned cell's name without what most of them have."""
     return cell.replace(" together", "").removesuffix(" shared")
 
 
@@ -120,7 +125,7 @@ def _quantised(rows: dict[str, Any]) -> list[str]:
 
 
 def _co_learned(rows: dict[str, Any]) -> list[str]:
-    """Which tasks gain and which lose beside others."""
+    """Which tasks gain and which lose beside others: `shared` adapters against the same alone."""
     stands: dict[str, list[str]] = {"better": [], "worse": [], "open": []}
     for row in rows.values():
         for base, found in row["differences"].items():
