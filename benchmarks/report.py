@@ -63,7 +63,7 @@ def build_report(here: Path, results: Results, figures: list[str]) -> str:
     unmeasured = [path.stem for path in sorted((here / "experiments").glob("*.yaml")) if path.stem not in results]
     missing = {name: list(of["missing"]) for name, of in results.items() if of.get("missing")}
     lines = [f"- `{name}`, the whole experiment: {NOT_YET}" for name in unmeasured]
-    lines += [f"- `{name}`, {len(cells)} cells: {NOT_YET}: {', '.join(cells)}" for name, cells in missing.items()]
+    lines += [f"- `{name}`, {len(cells)} cells ({NOT_YET}): {', '.join(cells)}" for name, cells in missing.items()]
     parts += ["## Not run", "\n".join(lines) or "Everything was run."]
     return "\n\n".join(parts) + "\n"
 
@@ -210,7 +210,8 @@ def references(results: Results) -> list[str]:
     chosen = "; ".join(f"{n}: {r['chosen']['constant']}" for n, r in result["reports"].items())
     first = next(iter(result["reports"].values()))
     said = (
-        f"`python benchmarks/bench.py --only references`: MovieLens-100k, interest, the shipped recipe's split:"
+        f"`python benchmarks/bench.py full --only references next-item`, code of `{result['commit']}`:"
+        " MovieLens-100k, interest, the shipped recipe's split:"
         f" {first['n']:,} test rows, {first['ranked']:,} users ranked over the whole catalogue (each user's last liked"
         " film; films seen before are no candidates). Every reference is fitted on the train rows alone; its one"
         f" constant was chosen on validation rows ({chosen}). ALS, item-kNN and SASRec rank what a user will choose,"
@@ -267,7 +268,8 @@ def plain_peft(result: dict[str, Any]) -> list[str]:
     ]
     return [
         "## The usual way: padded cross-encoder, plain PEFT, one task after another",
-        f"`python benchmarks/bench.py --only plain-peft`: MiniLM, LoRA on every layer, pairs padded to 128 tokens,"
+        f"`python benchmarks/bench.py full --only plain-peft`, code of `{result['commit']}`:"
+        " MiniLM, LoRA on every layer, pairs padded to 128 tokens,"
         f" 32 rows a step, {options['steps']} steps a task; peak memory {result['peak_memory_mb']:,.0f} MB. At this"
         " speed an epoch of interest takes hours, so this shows the cost, not what it would reach.",
         table(heading, lines),
@@ -287,7 +289,8 @@ def tallrec(result: dict[str, Any], figures: list[str]) -> list[str]:
         lines.append([name, *shown, inside, told, f"{of[last]['seconds']:.3f}"])
     counts = result["counts"]
     said = (
-        f"`python benchmarks/bench.py --only tallrec`: rows {'/'.join(f'{n:,}' for n in counts['rows'])}, test"
+        f"`python benchmarks/bench.py --only tallrec`, code of `{result['commit']}`: rows"
+        f" {'/'.join(f'{n:,}' for n in counts['rows'])}, test"
         f" positives {counts['test positives']}, test users {counts['test users']}, as published. AUC in percent, mean"
         f" and deviation of 20 draws of K training prompts; intervals over the test users, who are few:"
         f" differences of a point or two are within them. MiniLM encodes the catalogue once, in"
@@ -317,7 +320,7 @@ def difference(of: dict[str, Any] | None) -> str:
         return "-"
     low, high = of["interval"]
     verdict = " **better**" if low > 0 else " **worse**" if high < 0 else ""
-    return f"{of['by']:+.4f} ({low:+.3f} to {high:+.3f}){verdict}"
+    return f"{of['by']:+z.4f} ({low:+z.3f} to {high:+z.3f}){verdict}"
 
 
 def plain(number: float | None) -> str:

@@ -241,7 +241,7 @@ def _gain(of: dict[str, Any]) -> str:
 
 def _numbers(of: dict[str, Any]) -> str:
     low, high = of["interval"]
-    return f"{of['by']:+.4f}, {low:+.4f} to {high:+.4f}"
+    return f"{of['by']:+z.4f}, {low:+z.4f} to {high:+z.4f}"
 
 
 def _verdict(of: dict[str, Any]) -> str:
