@@ -6,7 +6,6 @@ Whatever needs torch is imported inside its verb, so that help, `recipes` and mi
 
 import shlex
 import signal
-import sys
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Literal
@@ -19,6 +18,7 @@ from peftrec.output import print_json, print_rich, show, show_report, show_study
 from peftrec.quiet import libraries_silenced
 from peftrec.recipe import UserError, UserErrors, mend_recipe
 from peftrec.shipped import copy_recipe, describe_recipe, find_recipe, load_recipe, recipe_files
+from peftrec.signals import KINDS, stop
 from peftrec.status import Verbs
 
 app = typer.Typer(
@@ -43,8 +43,9 @@ NoCache = Annotated[
 
 def main() -> None:
     """Entry point of the `peftrec` command."""
-    # A batch system's SIGTERM unwinds like any exit, so that an unfinished run folder is removed.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    for number in KINDS:
+        if signal.getsignal(number) != signal.SIG_IGN:  # as a shell's background jobs have it
+            signal.signal(number, stop)
     app()
 
 

@@ -1,5 +1,6 @@
 """The machine a run is on: what it is, how much memory was used, and which dtype its hardware computes fast."""
 
+import ctypes
 import os
 import platform
 import re
@@ -59,6 +60,12 @@ def peak_memory_mb() -> float:
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
+
+
+def return_free_memory() -> None:
+    """Give memory that this process has freed, but its allocator keeps, back to the system; a no-op but with glibc."""
+    with suppress(AttributeError, OSError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def free_memory_mb() -> float:

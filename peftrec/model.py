@@ -27,7 +27,8 @@ def with_every_item(examples: Examples, item_rows: np.ndarray) -> Examples:
     """Each example once with every item in place of its own, (N * I,); `item_rows` (I,) are the items' text rows."""
     item = np.tile(np.arange(len(item_rows)), len(examples))
     pairs = examples.take(np.repeat(np.arange(len(examples)), len(item_rows)))
-    return replace(pairs, item=item, slots={**pairs.slots, "item": item_rows[item]})
+    pairs = replace(pairs, item=item, slots={**pairs.slots, "item": item_rows[item]})
+    return pairs if pairs.rates is None else pairs.with_rates(pairs.rates)
 
 
 class Scorer:

@@ -13,11 +13,15 @@ def make_optimizer(config: TrainConfig, trainable: dict[str, nn.Parameter]) -> t
 
     Adapters and heads have learning rates apart; weight decay spares norms, biases and gates.
     """
-    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    groups: dict[tuple[bool, float], list[nn.Parameter]] = {}
     for name, parameter in trainable.items():
-        lr = config.head_lr if name.startswith("head/") else config.lr
-        groups.setdefault((lr, config.weight_decay if _decays(name, parameter) else 0.0), []).append(parameter)
-    listed = [{"params": ps, "lr": lr, "base_lr": lr, "weight_decay": decay} for (lr, decay), ps in groups.items()]
+        decay = config.weight_decay if _decays(name, parameter) else 0.0
+        groups.setdefault((name.startswith("head/"), decay), []).append(parameter)
+    rates = {False: config.lr, True: config.head_lr}
+    listed = [
+        {"params": ps, "lr": rates[head], "base_lr": rates[head], "weight_decay": decay}
+        for (head, decay), ps in groups.items()
+    ]
     if config.optimizer == "adamw":
         return torch.optim.AdamW(listed)
     if config.optimizer == "sgd":

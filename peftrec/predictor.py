@@ -194,7 +194,9 @@ class Predictor:
             item=np.array(items, np.int64),
             time=np.array(times),
         )
-        examples = replace(examples, rates=self.run.rates.get(task), catalogue=self.run.catalogues.get(task))
+        examples = replace(examples, catalogue=self.run.catalogues.get(task))
+        if task in self.run.rates:
+            examples = examples.with_rates(self.run.rates[task])
         return self._with_history(examples, pasts, described) if described["history"] else examples
 
     def _keys(self, described: dict[str, Any]) -> list[str]:

@@ -14,6 +14,7 @@ from peftrec.data.examples import Dataset
 from peftrec.model import CoLearner, adapter_configs, build_model
 from peftrec.probe import check_method
 from peftrec.recipe import Problems, Recipe, UserError
+from peftrec.sharding import check_sharding
 from peftrec.start import read_start
 from peftrec.stopping import BestEpoch, Scores
 from peftrec.tasks import check_kinds, load_data
@@ -44,9 +45,12 @@ def prepare(recipe: Recipe) -> Setup:
     with problems.collect():
         _check_precision(recipe)
     AcceleratorState._reset_state()  # else a process could not train a second recipe with another precision
-    accelerator = Accelerator(mixed_precision="no" if problems.found else recipe.train.mixed_precision)
+    with processes.sharding_is_ours():
+        accelerator = Accelerator(mixed_precision="no" if problems.found else recipe.train.mixed_precision)
     if accelerator.num_processes != processes.count():
         raise UserError(f"{accelerator.num_processes} processes were started by a launcher unknown here: use torchrun")
+    with problems.collect():
+        check_sharding(recipe)
     with problems.collect():
         make_weighting(recipe.weighting, recipe)
     with problems.collect():
@@ -58,7 +62,7 @@ def prepare(recipe: Recipe) -> Setup:
         check_trackers(recipe.train.track)
     with problems.collect():
         dataset = load_data(recipe)
-    with problems.collect():
+    with problems.collect(), processes.sharding_is_ours():
         backbone = load_backbone(recipe.backbone, accelerator.device)
     methods = adapter_configs(recipe)
     for config in methods.values():

@@ -7,13 +7,15 @@ the user's next example, so the same rule holds for it.
 
 from bisect import insort
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
-from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.linear_model import LinearRegression, LogisticRegression
 
 from peftrec.data.examples import Dataset, Examples, TaskData
 from peftrec.data.texts import TextTable
+
+if TYPE_CHECKING:  # scikit-learn takes 90 MB and a second, which training does not need
+    from sklearn.linear_model import LinearRegression, LogisticRegression
 
 Prior = Callable[[Dataset, str, Examples], np.ndarray]  # dataset, task name, rows to predict -> as a model's prediction
 
@@ -64,7 +66,7 @@ def item_and_user(dataset: Dataset, task: str, examples: Examples) -> np.ndarray
         rates = np.stack([_item_rate(data, rows, seen), user_rate(dataset, task, rows)], 1)
         return np.log(rates / (1 - rates)) if binary else rates
 
-    model = (LogisticRegression() if binary else LinearRegression()).fit(columns(data.train, True), data.train.label)
+    model = _regression(binary).fit(columns(data.train, True), data.train.label)
     known = columns(examples, False)
     return model.predict_proba(known)[:, 1] if binary else model.predict(known)
 
@@ -79,7 +81,7 @@ def rates_so_far(dataset: Dataset, task: str, examples: Examples) -> np.ndarray:
         rates = rows.inputs()[:, [-4, -2]].astype(np.float64)  # the means of RATE_FEATURES
         return np.log(rates / (1 - rates)) if binary else rates
 
-    model = (LogisticRegression() if binary else LinearRegression()).fit(columns(train), train.label)
+    model = _regression(binary).fit(columns(train), train.label)
     return model.predict_proba(columns(examples))[:, 1] if binary else model.predict(columns(examples))
 
 
@@ -111,6 +113,9 @@ def lexical(dataset: Dataset, task: str, examples: Examples) -> np.ndarray:
     The overlaps are the TF-IDF cosine, and the TF-IDF share of the query's words that the item has; the words and
     their weights come from the train rows' texts.
     """
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression
+
     data = dataset.tasks[task]
     left, _, right, _ = _sides(dataset.texts, data.train)
     vectorizer = TfidfVectorizer(sublinear_tf=True, token_pattern=_TOKEN).fit({*left, *right})
@@ -130,6 +135,9 @@ def tfidf(dataset: Dataset, task: str, examples: Examples) -> np.ndarray:
 
     On CLINC150 pairs of words made it slower and worse; the saga solver is three times as fast as the default one.
     """
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression
+
     data, texts = dataset.tasks[task], dataset.texts.texts
     vectorizer = TfidfVectorizer(sublinear_tf=True, token_pattern=_TOKEN)
     known = vectorizer.fit_transform([texts[row] for row in data.train.slots["text"]])
@@ -213,7 +221,13 @@ def _sides(texts: TextTable, rows: Examples) -> tuple[list[str], np.ndarray, lis
     return [texts.texts[q] for q in queries], query_row, [texts.texts[i] for i in items], item_row
 
 
-def _spread(model: LogisticRegression, probability: np.ndarray, data: TaskData) -> np.ndarray:
+def _regression(binary: bool) -> "LogisticRegression | LinearRegression":
+    from sklearn.linear_model import LinearRegression, LogisticRegression
+
+    return LogisticRegression() if binary else LinearRegression()
+
+
+def _spread(model: "LogisticRegression", probability: np.ndarray, data: TaskData) -> np.ndarray:
     """Probabilities of the classes seen in training, spread over all classes (N, C)."""
     full = np.zeros((len(probability), len(data.classes)))
     full[:, model.classes_] = probability

@@ -22,9 +22,9 @@ T = TypeVar("T")
 PATIENCE = timedelta(hours=12)  # how long one may work (build a cache, evaluate) while the others wait for it
 _BROKEN = ("connection", "closed", "reset", "broken pipe", "timed out")  # in gloo's and NCCL's errors
 _TRUE = ("1", "true", "yes")
-# What Accelerate's launcher sets for what the loop cannot work with -> what that is.
-_SHARDED = {
-    "ACCELERATE_USE_FSDP": "FSDP",
+_FSDP = "ACCELERATE_USE_FSDP"  # Accelerate's launcher sets it
+# What it sets for what the loop cannot work with -> what that is.
+_REFUSED = {
     "ACCELERATE_USE_DEEPSPEED": "DeepSpeed",
     "ACCELERATE_USE_MEGATRON_LM": "Megatron-LM",
     "ACCELERATE_USE_PARALLELISM_CONFIG": "tensor and context parallelism",
@@ -59,16 +59,38 @@ def is_first() -> bool:
     return number() == 0
 
 
+def sharded() -> bool:
+    """Whether Accelerate's launcher asks for FSDP, and there are processes to share the weights out to."""
+    return count() > 1 and _is_set(_FSDP)
+
+
+@contextmanager
+def sharding_is_ours() -> Iterator[None]:
+    """Accelerate and Transformers do not see inside the block that FSDP is asked for: `peftrec.sharding` does it."""
+    asked = os.environ.pop(_FSDP, None)
+    try:
+        yield
+    finally:
+        if asked is not None:
+            os.environ[_FSDP] = asked
+
+
 def command() -> list[str]:
     """How peftrec was started here, up to the verb. Without the -- torchrun would take --run for its own option."""
-    return ["peftrec"] if count() == 1 else ["torchrun", "--nproc_per_node", str(local_count()), "-m", "--", "peftrec"]
+    if count() == 1:
+        return ["peftrec"]
+    settings = ["env", f"{_FSDP}=true", "FSDP_VERSION=2"] if sharded() else []
+    return [*settings, "torchrun", "--nproc_per_node", str(local_count()), "-m", "--", "peftrec"]
 
 
 def notes() -> list[str]:
     """What the user should know about how many processes there are."""
     if count() > 1:
-        return [f"{count()} processes, each with the whole model, share the rows of every step"]
-    if os.environ.get("ACCELERATE_USE_CPU", "").lower() in _TRUE:
+        held = "a share of every weight (FSDP)" if sharded() else "the whole model"
+        return [f"{count()} processes, each with {held}, share the rows of every step"]
+    if _is_set(_FSDP):
+        return ["one process: FSDP has nothing to share out"]
+    if _is_set("ACCELERATE_USE_CPU"):
         return [
             "one process: `accelerate launch` starts no more on a CPU, whatever its --num_processes says; two with "
             "torchrun --nproc_per_node 2 -m -- peftrec train ..."
@@ -77,15 +99,14 @@ def notes() -> list[str]:
 
 
 def start() -> None:
-    """Let the processes find each other. Raises UserError for launchers that shard the model."""
-    for variable, what in _SHARDED.items():
-        if os.environ.get(variable, "").lower() in _TRUE:
+    """Let the processes find each other. Raises UserError for launchers that the loop cannot work with."""
+    for variable, what in _REFUSED.items():
+        if _is_set(variable):
             with alike():
                 raise UserError(
-                    f"{what}: cannot train here: it shards the model and runs it whole, and the loop runs parts of the "
-                    "backbone and adds gradients up itself, so every process holds the whole model; start with "
+                    f"{what}: cannot train here: it runs a model whole, and the loop runs parts of it; start with "
                     "torchrun instead, and where memory is short take an adapter method, quantisation or "
-                    "train.gradient_checkpointing"
+                    "train.gradient_checkpointing; for method full FSDP, which shares out what DeepSpeed's ZeRO-3 does"
                 )
     if count() > 1:
         import torch
@@ -158,7 +179,7 @@ def add_up(values: "Tensor") -> "Tensor":
         return values
     import torch.distributed as dist
 
-    with _listening():
+    with listening():
         total = values.to(_device(), copy=True)
         dist.all_reduce(total)
     return total.to(values.device)
@@ -171,7 +192,7 @@ def largest(value: int) -> int:
     import torch
     import torch.distributed as dist
 
-    with _listening():
+    with listening():
         found = torch.tensor([value], device=_device())
         dist.all_reduce(found, dist.ReduceOp.MAX)
     return int(found)
@@ -191,13 +212,17 @@ def add_gradients(parameters: "list[nn.Parameter]") -> None:
         parameter.grad = total.view_as(parameter).to(parameter.dtype) if held else None
 
 
+def _is_set(variable: str) -> bool:
+    return os.environ.get(variable, "").lower() in _TRUE
+
+
 def _tell(text: str | None, process: int) -> str:
     """`text` of one process, in all."""
     import torch
     import torch.distributed as dist
 
     own = (text or "").encode() if number() == process else b""
-    with _listening():
+    with listening():
         size = torch.tensor([len(own)], device=_device())
         dist.broadcast(size, process)
         data = torch.zeros(int(size), dtype=torch.uint8, device=_device())
@@ -215,7 +240,7 @@ def _device() -> Any:
 
 
 @contextmanager
-def _listening() -> Iterator[None]:
+def listening() -> Iterator[None]:
     """Tell a connection that broke from a mistake of ours."""
     try:
         yield

@@ -4,10 +4,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-from peftrec.checkpoint import newest_checkpoint, read_checkpoint, step_of, write_checkpoint
+from peftrec import processes
+from peftrec.checkpoint import Tensors, newest_checkpoint, read_checkpoint, step_of, write_checkpoint
 from peftrec.origin import differences
 from peftrec.progress import note
 from peftrec.recipe import CheckpointConfig, UserError
+from peftrec.sharding import gather
 from peftrec.state import TrainingState
 
 
@@ -67,12 +69,15 @@ class Checkpoints:
     def keep_up(self, state: TrainingState, now: bool) -> None:
         """Write a checkpoint when one is due after this step, or `now`; older ones go once it is verified.
 
-        Raises UserError, with the earlier ones intact.
+        All processes call it, the first one writes. Raises UserError, with the earlier ones intact.
         """
-        if not (now or self._due(state.progress.step)):
-            return
+        if processes.on_first(lambda: now or self._due(state.progress.step)):
+            tensors = gather(state.tensors())
+            processes.on_first(lambda: self._write(state, tensors))
+
+    def _write(self, state: TrainingState, tensors: Tensors) -> None:
         values = {"state": state.values(), "origin": self.origin}
-        write_checkpoint(self.run, state.progress.step, state.tensors(), values, self.keep)
+        write_checkpoint(self.run, state.progress.step, tensors, values, self.keep)
         self._written = time.monotonic()
 
     def _due(self, step: int) -> bool:

@@ -11,6 +11,7 @@ from peftrec.checkpoint import Tensors
 from peftrec.data.planner import Work
 from peftrec.model import CoLearner
 from peftrec.recipe import UserError
+from peftrec.sharding import share
 from peftrec.stopping import BestEpoch
 from peftrec.weighting import Weighting
 
@@ -108,7 +109,9 @@ class TrainingState:
                 k.split("/", 1)[1]: t for k, t in tensors.get("allocators", {}).items() if k.startswith(f"{number}/")
             }
             adapter.load_extra_state(extra)
-        self.stopper.load_state(values["stopper"], tensors.get("best", {}))
+        trainable = self.model.trainable()
+        best = {name: share(tensor, trainable[name]) for name, tensor in tensors.get("best", {}).items()}
+        self.stopper.load_state(values["stopper"], best)
         for item in fields(Progress):
             setattr(self.progress, item.name, values["progress"][item.name])
         if self.scaler is not None and values["scaler"] is not None:
@@ -129,13 +132,13 @@ class TrainingState:
         return [named[id(p)] for group in self.optimizer.param_groups for p in group["params"]]
 
     def _load_optimizer(self, tensors: dict[str, Tensor]) -> None:
-        numbers = {name: number for number, name in enumerate(self._names())}
+        numbers, trainable = {name: number for number, name in enumerate(self._names())}, self.model.trainable()
         state: dict[int, dict[str, Tensor]] = {}
         for key, tensor in tensors.items():
             what, name = key.split("/", 1)
             if name not in numbers:
                 raise UserError(f"the checkpoint does not fit: its optimiser has {name}, the model has not")
-            state.setdefault(numbers[name], {})[what] = tensor
+            state.setdefault(numbers[name], {})[what] = share(tensor, trainable[name])
         # The learning rates that come with the groups are set anew in every step.
         self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state})
 
@@ -155,4 +158,4 @@ def _fill(file: str, into: dict[str, Tensor], tensors: dict[str, Tensor]) -> Non
         if tensor.shape != into[name].shape or tensor.dtype != into[name].dtype:
             found, wanted = ((tuple(t.shape), t.dtype) for t in (tensor, into[name]))
             raise UserError(f"the checkpoint does not fit: {file}: {name} is {found}, not {wanted}")
-        into[name].copy_(tensor)
+        into[name].copy_(share(tensor, into[name]))

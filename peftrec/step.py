@@ -12,6 +12,7 @@ from peftrec.data.examples import Examples
 from peftrec.model import CoLearner
 from peftrec.progress import note
 from peftrec.recipe import UserError
+from peftrec.sharding import clip, is_shard, total_norm
 from peftrec.weighting import Weighting
 
 Rows = dict[str, np.ndarray]  # task -> row numbers of its training examples
@@ -45,6 +46,8 @@ def joint_backward(
         for part in range(model.parts):
             piece = {name: np.array_split(r, model.parts)[part] for name, r in own.items()}
             batches = {name: tasks[name].take(r) for name, r in piece.items() if len(r)}
+            if not batches and model.encoder.sharded:  # the others need this process: rows that count for nothing
+                batches = {name: tasks[name].take(r[:1]) for name, r in rows.items() if len(r)}
             if not batches:
                 continue
             share = torch.tensor([len(piece[n]) / len(rows[n]) for n in batches])
@@ -53,7 +56,7 @@ def joint_backward(
             index = torch.tensor([names.index(n) for n in batches])
             full = torch.zeros(len(names)).index_copy(0, index, values.detach().cpu().float())
             losses[index] += full[index] * share
-            if not torch.isfinite(full).all():
+            if not torch.isfinite(full).all() and not model.encoder.sharded:
                 break
             if backward:
                 weights = weigh(full) if weights is None else weights
@@ -69,7 +72,7 @@ def joint_backward(
         torch.manual_seed(torch.initial_seed())
     losses = processes.add_up(_fitting(model, own, lambda: forward(True)))
     if torch.isfinite(losses).all():
-        processes.add_gradients(list(model.trainable().values()))
+        processes.add_gradients([p for p in model.trainable().values() if not is_shard(p)])
         if several > 1:
             zero = torch.zeros((), device=accelerator.device)
             squares = torch.stack([model.gradient_squares.get(n, zero) for n in names])
@@ -83,11 +86,17 @@ def _fitting(model: CoLearner, rows: Rows, forward: Callable[[], Tensor]) -> Ten
     while True:
         model.gradient_squares.clear()
         try:
-            result = forward()
+            with processes.listening():
+                result = forward()
             break
         except (MemoryError, RuntimeError) as error:  # torch.OutOfMemoryError is one; CPUs have no class of their own
             if not _is_out_of_memory(error):
                 raise
+            if model.encoder.sharded:
+                raise UserError(
+                    "out of memory, and with FSDP no process can make a step again alone: set train.accumulate, which "
+                    f"was {model.parts}, to {2 * model.parts}"
+                ) from error
         # Out here the error, which holds the failed step's tensors, is gone.
         if model.parts >= max(map(len, rows.values())):
             raise UserError(
@@ -121,7 +130,7 @@ def gradient_norms(model: CoLearner, accelerator: Accelerator) -> dict[str, floa
     vector_gradient_norm/<task>  on the text vectors, of that task's weighted loss alone: what it asks of the encoder
     """
     norms = {
-        f"gradient_norm/{owner}": torch.nn.utils.get_total_norm([p.grad for p in of.values() if p.grad is not None])
+        f"gradient_norm/{owner}": total_norm([p.grad for p in of.values() if p.grad is not None])
         for owner, of in model.encoder.parameters_by_owner().items()
         if any(p.requires_grad for p in of.values())
     }
@@ -140,9 +149,10 @@ def clip_gradient(parameters: list[nn.Parameter], most: float | None, accelerato
     With fp16 mixed precision overflowing gradients are the scaler's business: it leaves the step out, scales less.
     """
     if most is not None:
-        norm = accelerator.clip_grad_norm_(parameters, most)
-    else:
-        norm = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+        accelerator.unscale_gradients()
+    norm = total_norm([p.grad for p in parameters if p.grad is not None])
+    if most is not None:
+        clip(parameters, most, norm)
     return accelerator.scaler is not None or bool(torch.isfinite(norm))
 
 

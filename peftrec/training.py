@@ -27,6 +27,7 @@ from peftrec.progress import bar, note, track_rows
 from peftrec.recipe import Diverged, Recipe
 from peftrec.resume import Checkpoints
 from peftrec.runs import save_run
+from peftrec.sharding import shard, whole
 from peftrec.signals import Interrupted, StopSignals
 from peftrec.state import Progress, TrainingState
 from peftrec.step import Rows, clip_gradient, find_culprits, gradient_norms, joint_backward, seed_step
@@ -71,7 +72,8 @@ def train(
         # The model before training: shown beside the result, nothing is chosen by it.
         untrained = processes.on_first(lambda: evaluate(model, dataset, tasks, "test", resamples=0, priors=False))
         progress = fit(setup, checkpoints, trackers)
-        processes.on_first(lambda: _finish(Path(folder), setup, progress, trackers, untrained, started))
+        with whole(model):
+            processes.on_first(lambda: _finish(Path(folder), setup, progress, trackers, untrained, started))
         processes.on_first(stack.close)
     return target
 
@@ -112,18 +114,19 @@ def fit(setup: Setup, checkpoints: Checkpoints | None = None, trackers: Trackers
     config, accelerator, model = setup.recipe.train, setup.accelerator, setup.model
     tasks = {name: setup.dataset.tasks[name].train for name in setup.recipe.trained}
     streams, steps_per_epoch, total = make_streams(setup.recipe, setup.dataset)
-    trainable = model.trainable()
-    optimizer = accelerator.prepare(make_optimizer(config, trainable))
     weigh = make_weighting(setup.recipe.weighting, setup.recipe)
     stopper = BestEpoch(setup.recipe)
     first = {name: rows.drawn(config.seed, 0).take(streams[name].step(0)) for name, rows in tasks.items()}
     note(plan_together(model, first, config))
+    shard(model)
+    trainable = model.trainable()
+    optimizer = accelerator.prepare(make_optimizer(config, trainable))
     at = Progress()
     state = TrainingState(model, optimizer, weigh, stopper, at, accelerator.scaler)
     if checkpoints:
         processes.on_each(partial(checkpoints.restore, state))
     if setup.recipe.init_from and stopper.patience and at.step == 0 and model.encoder.settled:
-        stopper.see(processes.on_first(lambda: validate(setup)), trainable)
+        stopper.see(validate(setup), trainable)
     if trackers:
         processes.on_first(partial(trackers.start, at))
     watch = Watch(model, config, at, total, steps_per_epoch)
@@ -154,7 +157,7 @@ def fit(setup: Setup, checkpoints: Checkpoints | None = None, trackers: Trackers
             if watch.due:
                 line = watch.line()
                 if watch.epoch_ends:
-                    line["valid"] = processes.on_first(lambda: validate(setup))
+                    line["valid"] = validate(setup)
                     if model.encoder.settled:
                         stopper.see(line["valid"], trainable)
                 if trackers:
@@ -163,7 +166,7 @@ def fit(setup: Setup, checkpoints: Checkpoints | None = None, trackers: Trackers
             interrupted = processes.largest(signals.received or 0)
             now = at.step == total or stopper.exhausted or interrupted > 0
             if checkpoints:
-                processes.on_first(partial(checkpoints.keep_up, state, now))
+                checkpoints.keep_up(state, now)
             if interrupted:
                 break
     if received := processes.largest(signals.received or 0):
@@ -203,11 +206,16 @@ def take_step(
 def validate(setup: Setup) -> Scores:
     """Each trained task's metrics on its validation rows, also given to `setup.judge`; nothing for one without rows."""
     tasks = {n: t for n, t in setup.recipe.trained.items() if len(setup.dataset.tasks[n].valid)}
-    report = evaluate(setup.model, setup.dataset, tasks, "valid", resamples=0, priors=False)
-    scores = {name: of["metrics"] for name, of in report["tasks"].items()}
-    if setup.judge is not None:
-        setup.judge(scores)
-    return scores
+
+    def measured() -> Scores:
+        report = evaluate(setup.model, setup.dataset, tasks, "valid", resamples=0, priors=False)
+        scores = {name: of["metrics"] for name, of in report["tasks"].items()}
+        if setup.judge is not None:
+            setup.judge(scores)
+        return scores
+
+    with whole(setup.model):
+        return processes.on_first(measured)
 
 
 def make_streams(recipe: Recipe, dataset: Dataset) -> tuple[dict[str, RowStream], int, int]:

@@ -15,7 +15,7 @@ ORDER = [
     "data metrics results intervals losses heads index",
     "backbone cache adapters families probe",
     "tasks weighting optim stopping",
-    "model memory checkpoint step origin state costs resume card runs watch trackers outcomes start preparing",
+    "model memory checkpoint sharding step origin state costs resume card runs watch trackers outcomes start preparing",
     "priors evaluation display comparison report",
     "training tuning rehearsal preflight predictor output cli __main__",
 ]

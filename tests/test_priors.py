@@ -126,7 +126,7 @@ def test_rates_so_far_beat_a_constant_and_know_nothing_of_the_future():
     place[order] = np.arange(len(order))
 
     def with_rates(rows, first):
-        return replace(rows, log=log, stop=place[first : first + len(rows)], rates=rates)
+        return replace(rows, log=log, stop=place[first : first + len(rows)]).with_rates(rates)
 
     train, test = with_rates(data.train, 0), with_rates(data.test, len(data.train))
     dataset = Dataset(TextTable(), [], np.zeros(0, np.int32), [], {"task": TaskData(train, test.take([]), test)})

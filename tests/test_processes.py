@@ -8,11 +8,14 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
+from accelerate.commands.launch import launch_command_parser
+from accelerate.utils.launch import prepare_multi_gpu_env
 from safetensors.torch import load_file
-from tiny import make_tiny_shop, tiny_recipe
-from together import CASES, with_case
+from tiny import make_tiny_shop, tiny_recipe, trained_files
+from together import BROKEN_OFF, CASES, SHARDED, with_case
 from typer.testing import CliRunner
 
 import peftrec.training
@@ -20,6 +23,8 @@ from peftrec.checkpoint import checkpoint_folders, verify_run
 from peftrec.cli import app
 from peftrec.evaluation import text_rows
 from peftrec.recipe import UserError, dump_recipe
+from peftrec.sharding import check_sharding
+from peftrec.signals import StopSignals
 from peftrec.tasks import load_data
 from peftrec.training import train
 
@@ -27,6 +32,13 @@ pytestmark = pytest.mark.usefixtures("quick_intervals")
 
 EQUAL = ["lora", "uneven rows, rare task", "parts, weights by losses", "adalora", "full"]
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+
+
+def sharding():
+    """What `accelerate launch --use_fsdp` sets for its processes."""
+    options = ["--num_processes=2", "--num_machines=1", "--mixed_precision=no", "--dynamo_backend=no", "--use_fsdp"]
+    launched = launch_command_parser().parse_args([*options, "--fsdp_version=2", "-m", "peftrec"])
+    return {name: value for name, value in prepare_multi_gpu_env(launched).items() if "FSDP" in name}
 
 
 def environment():
@@ -50,9 +62,18 @@ def two(shop, tmp_path_factory):
     """The folder of what two processes trained, one launch for all cases."""
     runs = tmp_path_factory.mktemp("two")
     (runs / "folder exists").mkdir()
-    script = Path(__file__).with_name("together.py")
-    command = [*TORCHRUN, str(script), str(shop), str(runs), *CASES]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment(), timeout=600)
+    return train_together(shop, runs, CASES, environment())
+
+
+@pytest.fixture(scope="module")
+def sharded(shop, tmp_path_factory):
+    """The folder of what two processes trained with a share of the weights each."""
+    return train_together(shop, tmp_path_factory.mktemp("sharded"), SHARDED, environment() | sharding())
+
+
+def train_together(shop, runs, cases, env):
+    command = [*TORCHRUN, str(Path(__file__).with_name("together.py")), str(shop), str(runs), *cases]
+    done = subprocess.run(command, capture_output=True, text=True, env=env, timeout=600)
     assert done.returncode == 0, done.stderr[-4000:]
     (runs / "stderr").write_text(done.stderr)
     return runs
@@ -64,10 +85,52 @@ def lines(run):
 
 @pytest.mark.parametrize("case", EQUAL)
 def test_two_processes_train_what_one_trains(shop, two, tmp_path, case):
+    assert_one_trains(shop, two, tmp_path, case)
+
+
+@pytest.mark.parametrize("case", ["adamw", "uneven buckets, no rows"])
+def test_two_processes_that_share_the_weights_out_train_what_one_trains(shop, sharded, tmp_path, case):
+    assert_one_trains(shop, sharded, tmp_path, case)
+    assert "2 processes, each with a share of every weight (FSDP)" in (sharded / "stderr").read_text()
+
+
+def test_weights_that_are_shared_out_come_back_from_a_checkpoint_to_the_bit(sharded):
+    whole, broken_off = (trained_files(sharded / case) for case in ("adamw", BROKEN_OFF))
+    assert whole == broken_off
+
+
+def test_what_cannot_share_its_weights_out_is_told_by_the_first_process(sharded):
+    first, second = (ended(sharded, number) for number in (0, 1))
+    for case, message in {
+        "no number, sharded": "the loss of task query (its training rows 5) is not a finite number",
+        "adafactor": "FSDP: train.optimizer: adafactor needs whole matrices; take adamw or sgd",
+        "lora": "FSDP: shards what method full trains; found lora, whose backbone is frozen",
+    }.items():
+        assert message in first[case]
+        assert second[case].startswith("ToldElsewhere: ")
+
+
+@pytest.mark.parametrize(
+    ("variable", "found", "instead"),
+    [
+        ("FSDP_VERSION", "1", "must be 2; found 1: --fsdp_version 2"),
+        ("FSDP_OFFLOAD_PARAMS", "true", "must be false; found true: leave --fsdp_offload_params out"),
+        ("FSDP_ACTIVATION_CHECKPOINTING", "true", "use train.gradient_checkpointing in its place"),
+        ("FSDP_RESHARD_AFTER_FORWARD", "false", "must be true or full_shard; found false"),
+    ],
+)
+def test_settings_of_the_launcher_that_do_not_work_here_are_refused(shop, monkeypatch, variable, found, instead):
+    for name, value in {**sharding(), "WORLD_SIZE": "2", variable: found}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UserError, match=instead):
+        check_sharding(with_case(shop, "adamw"))
+
+
+def assert_one_trains(shop, two, tmp_path, case):
     one = train(with_case(shop, case), tmp_path / "one")
     verify_run(two / case)
     mine, theirs = lines(one), lines(two / case)
-    assert len(mine) == len(theirs) > 8
+    assert len(mine) == len(theirs) > 5
     for first, second in zip(mine, theirs, strict=True):
         assert first["step"] == second["step"]
         for task, loss in first["train_loss"].items():
@@ -129,31 +192,54 @@ def test_processes_take_leave_of_each_other_before_they_end(two):
     assert [json.loads((two / f"left-{number}.json").read_text()) for number in (0, 1)] == [False, False]
 
 
-def cli(*arguments, **options):
+def cli(*arguments):
+    """`peftrec` in two processes, torchrun being in a process group of its own as in a terminal."""
     command = [*TORCHRUN, "-m", "--", "peftrec", *map(str, arguments)]
-    return subprocess.Popen(
-        command, env=environment(), text=True, stderr=subprocess.PIPE, stdout=subprocess.PIPE, **options
-    )
+    pipes = {"stderr": subprocess.PIPE, "stdout": subprocess.PIPE}
+    return subprocess.Popen(command, env=environment(), text=True, start_new_session=True, **pipes)
 
 
-def test_a_signal_ends_both_and_as_many_go_on_to_the_same_bytes(shop, two, tmp_path):
-    """SIGTERM to torchrun in the middle; then with one process, which is refused; then with two."""
+def press_ctrl_c(training):
+    os.killpg(training.pid, signal.SIGINT)
+
+
+def kill_second(training):
+    children = psutil.Process(training.pid).children()
+    next(child for child in children if child.environ().get("RANK") == "1").kill()
+
+
+def said_until_the_end(training, run, happens):
+    """What a training says to which something happens after its next checkpoint."""
+    before, deadline = checkpoint_folders(run), time.monotonic() + 120
+    while checkpoint_folders(run) == before:
+        assert training.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
+    happens(training)
+    _, said = training.communicate(timeout=100)  # until the last process has closed its end
+    assert training.returncode != 0
+    assert not run.exists()
+    return said
+
+
+def test_what_ends_one_ends_both_and_as_many_go_on_to_the_same_bytes(shop, two, tmp_path):
+    """Ctrl-C; then with one process, which is refused; then with two, one of which is killed; then with two."""
     run, file = tmp_path / "run", tmp_path / "recipe.yaml"
     recipe = with_case(shop, "long")
     file.write_text(dump_recipe(recipe))
-    training = cli("train", file, "--run", run)
-    deadline = time.monotonic() + 120
-    while not checkpoint_folders(run):
-        assert training.poll() is None and time.monotonic() < deadline
-        time.sleep(0.05)
-    training.send_signal(signal.SIGTERM)
-    _, said = training.communicate(timeout=100)
-    assert said.count("peftrec: stopped by SIGTERM after step ") == 1
-    assert f"continue with: torchrun --nproc_per_node 2 -m -- peftrec train {file} --run {run} --resume" in said
-    assert "Traceback" not in said.partition("peftrec: stopped")[0]
-    assert not run.exists()
-    with pytest.raises(UserError, match="processes: 2, now 1"):
-        train(recipe, run, resume=True)
+    for options, happens, message in [
+        ([], press_ctrl_c, "peftrec: stopped by SIGINT after step "),
+        (
+            ["--resume"],
+            kill_second,
+            "peftrec: another process of this training has ended: its own message, ",
+        ),
+    ]:
+        said = said_until_the_end(cli("train", file, "--run", run, *options), run, happens)
+        assert said.count("peftrec: ") == said.count(message) == 1
+        assert f"continue with: torchrun --nproc_per_node 2 -m -- peftrec train {file} --run {run} --resume" in said
+        assert "Traceback" not in said.partition("peftrec: ")[0]
+        with pytest.raises(UserError, match="processes: 2, now 1"):
+            train(recipe, run, resume=True)
     resumed = cli("train", file, "--run", run, "--resume", "--json")
     shown, said = resumed.communicate(timeout=100)
     assert resumed.returncode == 0, said
@@ -163,13 +249,32 @@ def test_a_signal_ends_both_and_as_many_go_on_to_the_same_bytes(shop, two, tmp_p
     assert [name for name in files if (run / name).read_bytes() != (two / "long" / name).read_bytes()] == []
 
 
-@pytest.mark.parametrize("what", ["FSDP", "DeepSpeed"])
-def test_launchers_that_shard_the_model_are_refused_with_the_reason(shop, tmp_path, monkeypatch, what):
-    monkeypatch.setenv(f"ACCELERATE_USE_{what.upper()}", "true")
+def test_a_second_ctrl_c_which_torchrun_passes_on_as_sigterm_stops_at_once(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    with pytest.raises(KeyboardInterrupt), StopSignals() as signals:  # noqa: PT012
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)  # the same one, from torchrun and from whoever sent it to all
+        assert signals.received == signal.SIGINT
+        signal.raise_signal(signal.SIGTERM)
+        pytest.fail("it went on")
+    assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN  # nor may it disturb the end
+    for number, handler in zip((signal.SIGINT, signal.SIGTERM), handlers, strict=True):
+        signal.signal(number, handler)
+
+
+def test_launchers_that_run_a_model_whole_are_refused_with_the_reason(shop, tmp_path, monkeypatch):
+    monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")
     recipe = tiny_recipe(shop, adapter={"method": "full", "sharing": "shared"})
-    with pytest.raises(UserError, match=f"{what}: cannot train here: .* holds the whole model; start with torchrun"):
+    with pytest.raises(UserError, match=r"DeepSpeed: cannot train here: it runs a model whole, .* full FSDP"):
         train(recipe, tmp_path / "run")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_one_process_has_nothing_to_share_out_and_says_so(shop, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    train(tiny_recipe(shop, train={"max_steps": 1}), tmp_path / "run")
+    assert "one process: FSDP has nothing to share out" in capsys.readouterr().err
 
 
 def test_users_of_accelerate_launch_are_told_that_it_started_one_process(shop, tmp_path, monkeypatch, capsys):

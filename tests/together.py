@@ -6,10 +6,12 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
 import peftrec.training
 from peftrec import model, processes
+from peftrec.adapters import encoder
 from peftrec.cache import states
 from peftrec.recipe import Recipe, UserError
 from peftrec.training import train
@@ -35,12 +37,30 @@ CASES: dict[str, dict] = {
         "train": {**STEADY, "optimizer": "sgd", "lr": 0.1, "early_stopping": {"patience": 1}},
     },
     "full": {"adapter": {"method": "full", "sharing": "shared"}, "train": {**STEADY, "optimizer": "sgd", "lr": 0.01}},
-    "long": {"train": {"epochs": 40, "checkpoint": {"every": "1 step"}}},  # with dropout
+    "long": {"train": {"epochs": 20, "checkpoint": {"every": "1 step"}}},  # with dropout
     "no number": {"train": {**STEADY, "checkpoint": {"every": "1 step"}}},
     "no number, skipped": {"train": {**STEADY, "non_finite": "skip"}},
     "folder exists": {},
     "mistake": {"adapter": {"method": "lora", "layers": "top-9"}},
 }
+FULL = {"method": "full", "sharing": "shared"}
+SHARDED: dict[str, dict] = {  # for processes that share the weights out
+    "adamw": {"adapter": FULL, "train": {**STEADY, "lr": 1e-4, "checkpoint": {"every": "2 steps"}}},
+    "uneven buckets, no rows": {
+        "adapter": FULL,
+        "tasks": {"query": RARE, "interest": {**INTEREST, "share": 0.2}},
+        "weighting": {"method": "together:Smoothed"},
+        "train": {
+            **{**STEADY, "optimizer": "sgd", "lr": 0.01, "head_lr": 0.01, "clip": 0.3},
+            **{"batch_size": 7, "accumulate": 3, "gradient_checkpointing": True, "early_stopping": {"patience": 1}},
+        },
+    },
+    "no number, sharded": {"adapter": FULL},
+    "adafactor": {"adapter": FULL, "train": {"optimizer": "adafactor"}},
+    "lora": {"adapter": PLAIN, "train": STEADY},
+}
+BROKEN_OFF = "adamw, broken off"
+SHARDED[BROKEN_OFF] = SHARDED["adamw"]
 BAD_ROW = 5
 
 
@@ -61,7 +81,7 @@ def with_case(folder: Path, case: str) -> Recipe:
     """The tiny recipe of a case."""
     from tiny import tiny_recipe
 
-    return tiny_recipe(folder, **CASES[case])
+    return tiny_recipe(folder, **{**CASES, **SHARDED}[case])
 
 
 def spoil(recipe: Recipe) -> None:
@@ -81,6 +101,16 @@ def spoil(recipe: Recipe) -> None:
         return found
 
     model.CoLearner.losses = losses
+
+
+def break_off(recipe: Recipe, run: Path) -> None:
+    """Train until something goes wrong between two checkpoints."""
+    from tiny import at_step, fail
+
+    with pytest.MonkeyPatch.context() as patch:
+        at_step(patch, 7, fail)
+        with pytest.raises(RuntimeError, match="power cut"):
+            train(recipe, run)
 
 
 def count_computed() -> list[int]:
@@ -103,6 +133,8 @@ def main(shop: Path, runs: Path, cases: list[str]) -> None:
     torch.set_num_threads(1)
     left = runs / f"left-{processes.number()}.json"
     atexit.register(lambda: left.write_text(json.dumps(torch.distributed.is_initialized())))
+    if processes.sharded():
+        encoder.TOKEN_BUDGET = 16  # so that one process has more buckets than the other
     computed = count_computed()
     evaluate = peftrec.training.evaluate
     peftrec.training.evaluate = lambda *args, **options: evaluate(*args, **{"resamples": 2, **options})
@@ -112,7 +144,9 @@ def main(shop: Path, runs: Path, cases: list[str]) -> None:
         if case.startswith("no number"):
             spoil(recipe)
         try:
-            train(recipe, runs / case)
+            if case == BROKEN_OFF:
+                break_off(recipe, runs / case)
+            train(recipe, runs / case, resume=case == BROKEN_OFF)
             ended[case] = "done"
         except UserError as error:
             ended[case] = f"{type(error).__name__}: {error}"

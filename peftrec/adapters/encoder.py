@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from peftrec import processes
 from peftrec.adapters.base import Adapter, LayerAdapter, PooledAdapter
 from peftrec.backbone import Backbone
 from peftrec.cache.states import TOKEN_BUDGET, Level, StateCache, Track
@@ -19,6 +20,7 @@ class AdaptedEncoder(nn.Module):
     """One frozen backbone, each task's adapter, and the cached output of what no adapter touches.
 
     recompute  keep only each bucket's output for the backward pass and compute the rest again (gradient checkpointing)
+    sharded    the processes of a training share its weights out (`peftrec.sharding`)
     disk       whether that cached output is read from, and written to, the disk (`peftrec.cache.folder`)
     """
 
@@ -27,7 +29,7 @@ class AdaptedEncoder(nn.Module):
     ) -> None:
         super().__init__()
         self.__dict__["backbone"] = backbone
-        self.texts, self.recompute, self.disk = texts, recompute, False
+        self.texts, self.recompute, self.disk, self.sharded = texts, recompute, False, False
         self.adapters = nn.ModuleList(dict.fromkeys(adapters.values()))
         self._number = {task: list(dict.fromkeys(adapters.values())).index(a) for task, a in adapters.items()}
         self.token_budget = TOKEN_BUDGET
@@ -87,11 +89,14 @@ class AdaptedEncoder(nn.Module):
             vectors: Tensor = adapter(self._frozen("pooled", rows), task)
             return vectors
         groups = buckets(self.texts.lengths[rows], self.token_budget)
+        if self.sharded and self.training:
+            # All processes run the backbone equally often. What is run again comes last, and is what is taken.
+            groups += [np.array([0])] * (processes.largest(len(groups)) - len(groups))
         done = [self._encode_bucket(rows[g], task) for g in groups]
         if not done:
             return torch.zeros(0, self.backbone.hidden_size, device=self.backbone.device)
-        back = np.empty(len(rows), np.int64)
-        back[np.concatenate(groups)] = np.arange(len(rows))
+        order, back = np.concatenate(groups), np.empty(len(rows), np.int64)
+        back[order] = np.arange(len(order))
         return torch.cat(done)[torch.from_numpy(back).to(done[0].device)]
 
     def _encode_bucket(self, rows: np.ndarray, task: str) -> Tensor:

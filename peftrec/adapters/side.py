@@ -58,8 +58,9 @@ class Ladder(nn.Module):
     def forward(self, states: Tensor, gates: Tensor) -> Tensor:
         """States of the chosen layers (rungs, U, D) and gates (rungs,) -> vectors (U, D)."""
         # Residual streams (Llama, GPT-2) grow by orders of magnitude from layer to layer, so rungs see them normalised.
-        level = 0.3 * F.layer_norm(states, states.shape[-1:])  # 0.3: the size of MiniLM's own states
-        low = torch.baddbmm(self.bias, level, self.down)  # (rungs, U, r): all down-projections in one call
+        level = F.layer_norm(states, states.shape[-1:])
+        # (rungs, U, r): all down-projections in one call. 0.3: the size of MiniLM's own states.
+        low = torch.baddbmm(self.bias, level, 0.3 * self.down)
         keep = torch.sigmoid(gates)
         h = torch.zeros_like(low[0])
         for number, mix in enumerate(self.mix):
@@ -92,7 +93,8 @@ class SideAdapter(PooledAdapter):
     def forward(self, states: Tensor, task: str) -> Tensor:
         """Pooled states of all layers (U, L + 1, D) -> the task's vectors (U, D)."""
         ladder, gates = self._parts(task)
-        return ladder(states[:, self.rungs].transpose(0, 1).float(), gates)
+        chosen = states if len(self.rungs) == states.shape[1] else states[:, self.rungs]
+        return ladder(chosen.transpose(0, 1).float(), gates)
 
     def _parts(self, task: str) -> tuple[Ladder, nn.Parameter]:
         shared, private = adapter_name(self.shared), adapter_name(task)

@@ -17,7 +17,7 @@ from peftrec.cache.key import describe_key, key_name
 from peftrec.cache.store import ragged
 from peftrec.data.planner import buckets
 from peftrec.data.texts import TextTable
-from peftrec.environment import DTYPES, free_main_memory_mb
+from peftrec.environment import DTYPES, free_main_memory_mb, return_free_memory
 from peftrec.progress import note
 from peftrec.recipe import UserError
 
@@ -123,6 +123,7 @@ class StateCache:
             self._disk.refresh()
             done = self._load(new, place) if place is None else self._load_rest(new, place)
         self._build(new, place, done, track)
+        return_free_memory()  # a forward's, up to 200 MB that training would come on top of
 
     @torch.no_grad()
     def rehearse(self, rows: np.ndarray) -> None:

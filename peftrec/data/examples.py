@@ -22,7 +22,8 @@ class Examples:
     time      float64 (N,): seconds since 1970, NaN without one
     start, stop  int64 (N,): the example's history is log[start:stop], oldest first, at most `history` long;
               None without histories. Windows instead of an (N, H) matrix keep memory flat: 28 bytes an event.
-    rates     how items and users were received before; adds RATE_FEATURES to the inputs
+    rates     how items and users were received before; adds RATE_FEATURES to the inputs. See `with_rates`
+    places    int32 (N,): where each row's item and time come among what `rates` is of
     catalogue   what the task ranks, for kinds that tell the item from all others
     candidates  int64 (C,): item numbers that a training step tells the rows' own from; see `drawn`
     """
@@ -37,6 +38,7 @@ class Examples:
     start: np.ndarray | None = None
     stop: np.ndarray | None = None
     rates: Rates | None = None
+    places: np.ndarray | None = None
     catalogue: Catalogue | None = None
     candidates: np.ndarray | None = None
 
@@ -51,7 +53,12 @@ class Examples:
             **{name: getattr(self, name)[index] for name in ("label", "features", "group", "item", "time")},
             start=None if self.start is None else self.start[index],
             stop=None if self.stop is None else self.stop[index],
+            places=None if self.places is None else self.places[index],
         )
+
+    def with_rates(self, rates: Rates) -> "Examples":
+        """The examples with inputs from how their items and users were received before."""
+        return replace(self, rates=rates, places=rates.places(self.item, self.time))
 
     def drawn(self, seed: int, step: int) -> "Examples":
         """The examples with the candidates of a training step, for a task that ranks a catalogue; else themselves.
@@ -79,9 +86,9 @@ class Examples:
         """What heads read beside texts, float32 (N, F): the features, and rates as they stood at each row's time."""
         if self.rates is None:
             return self.features
-        assert self.log is not None and self.stop is not None
+        assert self.log is not None and self.stop is not None and self.places is not None
         of_users = self.rates.of_users(self.log, self.group, self.stop)
-        return np.concatenate([self.features, self.rates.of_items(self.item, self.time), of_users], 1)
+        return np.concatenate([self.features, self.rates.of_items(self.item, self.places), of_users], 1)
 
     def text_rows(self) -> np.ndarray:
         """The text rows that any slot or history of these examples refers to, ascending, int64 (U,)."""

@@ -19,11 +19,16 @@ def log_of(rows):
     return rows, Log(item.astype(np.int32), item.astype(np.int32), time.astype(float), start, liked.astype(np.float32))
 
 
+def of_items(rates, item, time):
+    items = np.array([item])
+    return rates.of_items(items, rates.places(items, np.array([time])))[0]
+
+
 @given(events, st.integers(-1, 5), st.integers(-1, 8))
 def test_item_means_and_counts_are_those_of_the_events_before(rows, item, time):
     rows, log = log_of(rows)
     past = [liked for _, i, t, liked in rows if i == item and t < time]
-    mean, count = Rates(log, 0.3).of_items(np.array([item]), np.array([float(time)]))[0]
+    mean, count = of_items(Rates(log, 0.3), item, float(time))
     np.testing.assert_allclose(mean, (sum(past) + PSEUDO * 0.3) / (len(past) + PSEUDO), rtol=1e-6)
     np.testing.assert_allclose(count, np.log1p(len(past)), rtol=1e-6)
 
@@ -41,5 +46,5 @@ def test_user_means_end_where_the_window_ends(rows, user):
 
 def test_without_a_time_every_event_counts():
     _, log = log_of([(0, 2, 5, 1), (1, 2, 6, 1)])
-    assert Rates(log, 0.0).of_items(np.array([2]), np.array([np.nan]))[0, 1] == np.float32(np.log1p(2))
+    assert of_items(Rates(log, 0.0), 2, np.nan)[1] == np.float32(np.log1p(2))
     assert len(RATE_FEATURES) == 4

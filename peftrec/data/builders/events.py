@@ -155,7 +155,7 @@ def _with_rates(examples: Examples, parts: np.ndarray) -> Examples:
     """The examples with how their items and users were received before; the base is the train rows' mean feedback."""
     assert examples.log is not None
     train = examples.log.feedback[parts == TRAIN]
-    return replace(examples, rates=Rates(examples.log, float(train.mean()) if len(train) else 0.0))
+    return examples.with_rates(Rates(examples.log, float(train.mean()) if len(train) else 0.0))
 
 
 def _examples(
