@@ -19,6 +19,7 @@ from children import deliver
 
 from peftrec.costs import costs
 from peftrec.data.examples import Dataset, Examples
+from peftrec.environment import return_free_memory
 from peftrec.evaluation import evaluate, text_rows
 from peftrec.metrics import METRICS
 from peftrec.outcomes import Outcome, write_outcomes
@@ -34,7 +35,8 @@ COLD_ITEM, SHORT = 10, 10  # train events of an item, events in a history: fewer
 def trained(raw: dict[str, Any], splits: list[str]) -> tuple[Setup, Any, float]:
     """A model trained on the recipe, and the CPU seconds of training, which its neighbours on the machine do not
     disturb; no text of the test split is encoded unless `splits` names it."""
-    gc.collect()  # the model before this one
+    gc.collect()  # the model before this one, whose memory then goes back to the system
+    return_free_memory()
     setup = prepare(make_recipe(raw))
     rows = text_rows(setup.dataset, setup.recipe.tasks, splits, "test" in splits)
     setup.model.encoder.update(rows)

@@ -224,6 +224,10 @@ def references(results: Results) -> list[str]:
         for task in ("query", "time")
         for prior, values in result["priors"][task]["priors"].items()
     ]
+    largest = [
+        n for n, r in result["reports"].items() if r["chosen"]["constant"] == max(map(int, r["chosen"]["valid"]))
+    ]
+    said += f" {', '.join(largest)} took the largest constant tried: a larger one may suit better." * bool(largest)
     over = [
         [name, *(difference(over_reference(m, [o["ranks"] for o in own], of["ranks"])) for m in ("hr@10", "ndcg@10"))]
         for name, of in result["reports"].items()

@@ -194,10 +194,15 @@ def _outside(result: dict[str, Any], own: list[dict[str, Any]]) -> list[str]:
         f" {svd} has AUC {reports[svd]['metrics']['auc']:.4f} on likes."
     ]
     if own:
+        sas = next(n for n in reports if n.startswith("SASRec"))
         gains = ", ".join(
             f"{n} {_gain(over_reference('hr@10', [o['ranks'] for o in own], reports[n]['ranks']))}" for n in ranked
         )
-        said.append(f"**Next-item against them**, HR@10 on the same users, paired: over {gains}.")
+        said.append(
+            f"**Next-item against them**, HR@10 on the same users, paired: over {gains}; SASRec was"
+            f" given {max(map(int, reports[sas]['chosen']['valid']))} epochs at most and took"
+            f" {reports[sas]['chosen']['constant']}."
+        )
     return said
 
 
