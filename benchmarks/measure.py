@@ -19,7 +19,7 @@ from children import deliver
 
 from peftrec.costs import costs
 from peftrec.data.examples import Dataset, Examples
-from peftrec.environment import return_free_memory
+from peftrec.environment import peak_memory_mb, return_free_memory
 from peftrec.evaluation import evaluate, text_rows
 from peftrec.metrics import METRICS
 from peftrec.outcomes import Outcome, write_outcomes
@@ -46,15 +46,18 @@ def trained(raw: dict[str, Any], splits: list[str]) -> tuple[Setup, Any, float]:
 
 
 def tune(raw: dict[str, Any], grid: list[float], steps: int) -> dict[str, Any]:
-    """The weighted validation loss after `steps` with each learning rate; the best."""
+    """The weighted validation loss after `steps` with each learning rate; the best; and the process's peak memory once
+    the first is done, before what it leaves behind counts for the others."""
 
     def loss(lr: float) -> float:
         train = {**raw["train"], "lr": lr, "max_steps": steps}
         setup, progress, _ = trained({**raw, "train": train}, ["train", "valid"])
         return -score(progress.history[-1]["valid"], setup.recipe, None)
 
-    losses = {f"{lr:g}": loss(lr) for lr in grid}
-    return {"losses": losses, "lr": float(min(losses, key=lambda lr: losses[lr]))}
+    losses = {f"{grid[0]:g}": loss(grid[0])}
+    peak = peak_memory_mb()
+    losses |= {f"{lr:g}": loss(lr) for lr in grid[1:]}
+    return {"losses": losses, "lr": float(min(losses, key=lambda lr: losses[lr])), "peak_memory_mb": peak}
 
 
 def measure(raw: dict[str, Any], folder: Path) -> dict[str, Any]:

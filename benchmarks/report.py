@@ -19,9 +19,9 @@ TITLE = """# Full fine-tuning against adapter co-learning: memory, time, accurac
 report` rebuilds it. Intervals are 95 %, over users (or queries) and seeds drawn together; differences are paired on the
 same test rows and seeds, above 0 meaning better, said to be **better** or **worse** where the interval leaves out 0.
 Time is CPU seconds of a process with one thread, the closing validation included, of the seed that took least: other
-work on the machine hardly changes them. Memory is the process's high-water mark, Python and libraries, tuning and
-evaluation included. The test split is read once a cell and seed; learning rates are chosen on validation rows. A row
-that loses is printed as it is."""
+work on the machine hardly changes them. Memory is the process's high-water mark once its first training, validation
+included, is done. The test split is read once a cell and seed; learning rates are chosen on validation rows. A row that
+loses is printed as it is."""
 HEADLINES = {
     "query": ["auc", "log_loss"],
     "interest": ["auc", "gauc", "log_loss", "ece", "hr@10"],

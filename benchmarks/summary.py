@@ -46,7 +46,7 @@ def summarise(experiment: dict[str, Any], out: Path) -> dict[str, Any]:
             "slices": {task: mean_of([s["slices"][task] for s in seeds]) for task in seeds[0]["slices"]},
             # Of the seed that the machine's other work disturbed least.
             "cost": min((s["cost"] for s in seeds), key=lambda cost: cost["cpu_seconds"])
-            | {"peak_memory_mb": max(s["cost"]["peak_memory_mb"] for s in seeds)},
+            | {"peak_memory_mb": of["tuning"]["peak_memory_mb"]},
         }
     for cell, row in rows.items():
         row["differences"] = {}

@@ -83,7 +83,8 @@ def test_a_cell_is_tuned_on_validation_and_measured_once(shop, tmp_path):
     assert list(tuned["losses"]) == ["0.0001", "0.01"]
     assert tuned["losses"][f"{tuned['lr']:g}"] == min(tuned["losses"].values())
     both = measure.work({"recipe": raw, "grid": [1e-4, 1e-2], "steps": 2, "seeds": 2}, tmp_path)
-    assert both["tuning"] == tuned and len(both["seeds"]) == 2
+    assert {**both["tuning"], "peak_memory_mb": 0} == {**tuned, "peak_memory_mb": 0} and tuned["peak_memory_mb"] > 100
+    assert len(both["seeds"]) == 2
     measured = both["seeds"][0]
     assert measured["cost"]["steps"] == 4 and measured["cost"]["adapter_bytes_per_task"] > 0
     assert measured["cost"]["cpu_seconds"] == pytest.approx(4 * measured["cost"]["cpu_seconds_per_step"])
