@@ -75,7 +75,7 @@ def _front(rows: dict[str, Any], cost: str, label: str, prior: float | None, fol
     if prior is not None:
         axes.axhline(prior, color="0.3", linewidth=1, linestyle=":", label="best prior")
     axes.set(xlabel=label, ylabel="AUC of interest (95 % over users and seeds)", xscale="log")
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
     axes.xaxis.set_major_formatter("{x:,g}")
     axes.minorticks_off()
     axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))

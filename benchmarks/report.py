@@ -324,7 +324,7 @@ def difference(of: dict[str, Any] | None) -> str:
         return "-"
     low, high = of["interval"]
     verdict = " **better**" if low > 0 else " **worse**" if high < 0 else ""
-    return f"{of['by']:+z.4f} ({low:+z.3f} to {high:+z.3f}){verdict}"
+    return f"{of['by']:+z.4f} ({low:+z.4f} to {high:+z.4f}){verdict}"
 
 
 def plain(number: float | None) -> str:

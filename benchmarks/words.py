@@ -56,10 +56,9 @@ def _full(rows: dict[str, Any]) -> list[str]:
             )
             if cells
         ]
-        joint = " " if stands["worse"] else "; "
-        said.append(
-            f"**When full fine-tuning is worth it**, {task} ({label} over it): {opening}{joint}{'; '.join(parts)}."
-        )
+        opening += " " if stands["worse"] else "; "
+        told = f"{task} ({label} gained over it): {opening}{'; '.join(parts)}."
+        said.append(f"**When full fine-tuning is worth it**, {told}")
     if own["tuning"]["lr"] == min(float(lr) for lr in own["tuning"]["losses"]):
         said.append(f"Full fine-tuning took the lowest learning rate of the grid ({own['tuning']['lr']:g}).")
     return said
@@ -74,9 +73,10 @@ def _methods(rows: dict[str, Any]) -> list[str]:
         cost, method = row["cost"], row["where"]["method"]
         if full is None or method == "full":
             continue
+        steps = "" if cost["steps"] == full["steps"] else f" ({cost['steps']} steps, not {full['steps']})"
         line = (
-            f"**When {method}**: {_times(full['cpu_seconds'] / cost['cpu_seconds'])} the speed of full fine-tuning in"
-            f" {cost['peak_memory_mb'] / full['peak_memory_mb']:.2f} of its memory,"
+            f"**When {method}**{steps}: {_times(full['cpu_seconds'] / cost['cpu_seconds'])} the speed of full"
+            f" fine-tuning in {cost['peak_memory_mb'] / full['peak_memory_mb']:.2f} of its memory,"
             f" {cost['adapter_bytes_per_task'] / 1e6:.3f} MB a task"
         )
         side = next((b for b in row["differences"] if b in rows and rows[b]["where"]["method"] == "side"), None)
