@@ -24,6 +24,8 @@ from peftrec.adapters.base import (
 from peftrec.backbone import Backbone
 from peftrec.recipe import AdapterConfig
 
+BLOCK = 4096  # texts at a time: what their rungs compute stays in a processor's cache, and a text takes 0.7 of the time
+
 
 class SideOptions(Options):
     """rank: width of the ladder; depth: mixing networks a rung; expansion: their hidden width as a multiple of rank."""
@@ -93,8 +95,9 @@ class SideAdapter(PooledAdapter):
     def forward(self, states: Tensor, task: str) -> Tensor:
         """Pooled states of all layers (U, L + 1, D) -> the task's vectors (U, D)."""
         ladder, gates = self._parts(task)
-        chosen = states if len(self.rungs) == states.shape[1] else states[:, self.rungs]
-        return ladder(chosen.transpose(0, 1).float(), gates)
+        every = len(self.rungs) == states.shape[1]
+        blocks = [block if every else block[:, self.rungs] for block in states.split(BLOCK)]
+        return torch.cat([ladder(block.transpose(0, 1).float(), gates) for block in blocks])
 
     def _parts(self, task: str) -> tuple[Ladder, nn.Parameter]:
         shared, private = adapter_name(self.shared), adapter_name(task)

@@ -157,3 +157,16 @@ def test_an_adapter_of_another_shape_is_refused(tmp_path):
 def test_wrong_options_are_refused(options, message):
     with pytest.raises(UserError, match=message):
         make_encoder(tiny_backbone("BERT"), {"query": configured("side", **options)})
+
+
+def test_many_texts_are_taken_block_by_block_with_the_same_gradients(monkeypatch):
+    found = []
+    for block in (4096, 2):
+        monkeypatch.setattr("peftrec.adapters.side.BLOCK", block)
+        encoder = make_encoder(tiny_backbone("BERT"), {"interest": configured("side", layers="all", rank=4)})
+        perturb(encoder)
+        vectors = encoder.encode(ROWS, "interest")
+        vectors.square().sum().backward()
+        found.append((vectors.detach(), gradients(encoder)))
+    assert len(found[0][1]) > 8
+    torch.testing.assert_close(found[0], found[1], atol=1e-5, rtol=1e-5)
