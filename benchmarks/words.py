@@ -59,9 +59,20 @@ def _full(rows: dict[str, Any]) -> list[str]:
         opening += " " if stands["worse"] else "; "
         told = f"{task} ({label} gained over it): {opening}{'; '.join(parts)}."
         said.append(f"**When full fine-tuning is worth it**, {told}")
-    if own["tuning"]["lr"] == min(float(lr) for lr in own["tuning"]["losses"]):
-        said.append(f"Full fine-tuning took the lowest learning rate of the grid ({own['tuning']['lr']:g}).")
-    return said
+    return said + _at_the_end(rows)
+
+
+def _at_the_end(rows: dict[str, Any]) -> list[str]:
+    """The cells that took the first or last learning rate of the grid, but for those with nothing to tune."""
+    told = []
+    for cell, row in rows.items():
+        losses, lr = row["tuning"]["losses"], row["tuning"]["lr"]
+        rates = [float(rate) for rate in losses]
+        if len(set(losses.values())) > 1 and lr in (min(rates), max(rates)):
+            told.append(f"`{_short(cell)}` ({lr:g})")
+    return [f"At an end of the grid of learning rates, so that one beyond may suit better: {', '.join(told)}."] * bool(
+        told
+    )
 
 
 def _methods(rows: dict[str, Any]) -> list[str]:
