@@ -33,8 +33,9 @@ $(DONE): pyproject.toml constraints.txt data-packages.txt
 demo: $(DONE)
 	$(BIN)/peftrec train $(RECIPE)
 
-# Full fine-tuning against the adapter methods, outside references, TALLRec: benchmarks/REPORT.md. `make bench` takes about
-# 20 minutes on 2 cores that others use too, `make bench-full` about six hours; finished experiments are not run again.
+# Full fine-tuning against the adapter methods, outside references, TALLRec: benchmarks/REPORT.md. Both say how
+# long they will take (`make bench` a quarter of an hour on 2 idle cores, `make bench-full` hours); what is finished is not
+# run again.
 bench: $(VENV)/.bench
 	$(BIN)/python benchmarks/bench.py quick
 

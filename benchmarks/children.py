@@ -9,6 +9,7 @@ from typing import Any
 
 from peftrec.checkpoint import read_json, write_json
 from peftrec.checkpoint.files import new_folder, partial
+from peftrec.environment import environment
 
 
 def measured(script: str, *what: str) -> dict[str, Any]:
@@ -22,7 +23,18 @@ def measured(script: str, *what: str) -> dict[str, Any]:
 
 def deliver(work: Callable[[dict[str, Any], Path], dict[str, Any]]) -> None:
     """For a script that bench.py starts with SPEC.json and OUT: what `work`, given the specification and a temporary
-    folder, returns becomes result.json in that folder, which becomes OUT."""
-    spec, out = read_json(Path(sys.argv[1])), Path(sys.argv[2])
+    folder, returns becomes result.json in that folder, which becomes OUT; with the code that ran and the machine."""
+    spec, out, ran = read_json(Path(sys.argv[1])), Path(sys.argv[2]), commit()
     with new_folder(out, partial(out)) as folder:
-        write_json(folder / "result.json", work(spec, folder))
+        write_json(folder / "result.json", {"commit": ran, "environment": environment()} | work(spec, folder))
+
+
+def commit() -> str:
+    """The commit of the code that runs, with `+` where the library or these scripts differ from it."""
+
+    def ask(*words: str) -> str:
+        root = Path(__file__).parent.parent
+        done = subprocess.run(["git", *words], cwd=root, capture_output=True, text=True, check=False)
+        return done.stdout.strip()
+
+    return ask("rev-parse", "--short", "HEAD") + "+" * bool(ask("status", "--porcelain", "--", "peftrec", "*.py"))

@@ -23,7 +23,14 @@ def draw_all(results: dict[str, Any], folder: Path) -> list[str]:
         if "axes" in result["experiment"]:
             priors = results.get("references", {}).get("priors", {}).get("interest", {}).get("priors", {})
             prior = max((of["auc"] for of in priors.values() if of.get("auc") is not None), default=None)
-            together = {c: r for c, r in rows.items() if "interest" in r["tasks"] and r["where"]["tasks"] == "together"}
+            together = {
+                c: r
+                for c, r in rows.items()
+                if "interest" in r["tasks"]
+                and r["where"]["tasks"] == "together"
+                and r["where"].get("sharing", "shared") == "shared"
+            }
+            fp32 = {c: r for c, r in together.items() if r["where"]["quantize"] == "fp32"}
             if together:
                 drawn += [
                     _front(
@@ -34,8 +41,10 @@ def draw_all(results: dict[str, Any], folder: Path) -> list[str]:
                         folder,
                         f"{name}-memory",
                     ),
-                    _front(together, "train_seconds", "training time (s, logarithmic)", prior, folder, f"{name}-time"),
-                    _slices(together, folder, f"{name}-slices"),
+                    _front(
+                        together, "cpu_seconds", "training (CPU seconds, logarithmic)", prior, folder, f"{name}-time"
+                    ),
+                    _slices(fp32 or together, folder, f"{name}-slices"),
                 ]
             if any(_alone(rows, c) for c in rows):
                 drawn.append(_together(rows, folder, f"{name}-together"))
@@ -47,17 +56,17 @@ def draw_all(results: dict[str, Any], folder: Path) -> list[str]:
 def _front(rows: dict[str, Any], cost: str, label: str, prior: float | None, folder: Path, name: str) -> str:
     """Interest AUC against a cost; filled marks are on the Pareto front, where nothing cheaper is better, small ones
     are quantised."""
-    figure, axes = plt.subplots(figsize=(8, 4.6), layout="constrained")
+    figure, axes = plt.subplots(figsize=(8, max(4.6, 1.2 + 0.25 * len(rows))), layout="constrained")
     points = {c: (r["cost"][cost], r["tasks"]["interest"]["auc"]) for c, r in rows.items()}
     front = [
         c for c, (x, y) in points.items() if not any(u < x and v["value"] >= y["value"] for u, v in points.values())
     ]
-    for cell, (x, y) in points.items():
+    for cell, (x, y) in sorted(points.items(), key=lambda point: point[1][0]):  # the legend from left to right
         low, high = y["interval"]
         axes.errorbar(x, y["value"], [[y["value"] - low], [high - y["value"]]], color="0.75", capsize=3, zorder=1)
         method = rows[cell]["where"]["method"]
         axes.plot(
-            x, y["value"], SHAPES.get(method, "o"), color="black", label=cell.replace(" together", ""),
+            x, y["value"], SHAPES.get(method, "o"), color="black", label=_short(cell),
             markerfacecolor="black" if cell in front else "white", zorder=2,
             markersize=9 if rows[cell]["where"]["quantize"] == "fp32" else 5,
         )  # fmt: skip
@@ -66,11 +75,16 @@ def _front(rows: dict[str, Any], cost: str, label: str, prior: float | None, fol
     if prior is not None:
         axes.axhline(prior, color="0.3", linewidth=1, linestyle=":", label="best prior")
     axes.set(xlabel=label, ylabel="AUC of interest (95 % over users and seeds)", xscale="log")
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
     axes.xaxis.set_major_formatter("{x:,g}")
     axes.minorticks_off()
     axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     return _saved(figure, folder, name)
+
+
+def _short(cell: str) -> str:
+    """A cell's name without what most of them have."""
+    return cell.replace(" together", "").removesuffix(" shared")
 
 
 def _alone(rows: dict[str, Any], cell: str) -> dict[str, dict[str, Any]]:
@@ -104,12 +118,9 @@ def _together(rows: dict[str, Any], folder: Path, name: str) -> str:
                 markerfacecolor="black" if sure else "white",
             )  # fmt: skip
         axes.axvline(0, color="0.5", linewidth=1)
-        axes.set_yticks(range(len(found)), [f"{task}: {cell.replace(' together', '')}" for cell, task, _ in found])
-        axes.set(
-            xlabel=f"{label}; above 0 co-learning helps, filled: the 95 % interval leaves out 0",
-            ylim=(-0.7, len(found) - 0.3),
-        )
-        axes.xaxis.label.set_size(9)
+        axes.set_yticks(range(len(found)), [f"{task}: {_short(cell)}" for cell, task, _ in found])
+        axes.set(xlabel=label, ylim=(-0.7, len(found) - 0.3))
+    figure.suptitle("Right of 0 co-learning helps; filled marks: the 95 % interval leaves out 0", fontsize=10)
     return _saved(figure, folder, name)
 
 
@@ -123,8 +134,8 @@ def _slices(rows: dict[str, Any], folder: Path, name: str) -> str:
         known = [(y, auc) for y, auc in known if auc is not None]
         axes.plot(
             [auc for _, auc in known], [y for y, _ in known], SHAPES.get(row["where"]["method"], "o"), color="black",
-            markerfacecolor="white" if row["where"]["quantize"] == "fp32" else "0.6", markersize=7, linestyle="none",
-            label=cell.replace(" together", ""),
+            markerfacecolor="white", markersize=7, linestyle="none",
+            label=_short(cell),
         )  # fmt: skip
     rows_of = [next(iter(rows.values()))["slices"]["interest"][part]["n"] for part in names]
     axes.set_yticks(range(len(names)), [f"{part}\n({n:,.0f} rows)" for part, n in zip(names, rows_of, strict=True)])
@@ -133,7 +144,7 @@ def _slices(rows: dict[str, Any], folder: Path, name: str) -> str:
         axes.axhline(edge, color="0.9", linewidth=0.5)
     for edge in (1.5, 3.5):
         axes.axhline(edge, color="0.8", linewidth=1)
-    axes.set(xlabel="AUC of interest on the test rows of the slice (mean of seeds); grey: quantised")
+    axes.set(xlabel="AUC of interest on the test rows of the slice (mean of seeds)")
     axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     return _saved(figure, folder, name)
 
@@ -145,6 +156,10 @@ def _tallrec(result: dict[str, Any], folder: Path, name: str) -> str:
     styles = [("o", "-"), ("v", "--"), ("D", "-."), ("s", ":"), ("^", "-")]
     lines = {**{n: v for n, v in result["published"].items()}}
     lines |= {n: [of[str(k)]["auc"] for k in shots] for n, of in result["rows"].items()}
+    lines = dict(sorted(lines.items(), key=lambda line: -line[1][-1]))  # the legend in the order of the curves' ends
+    reach = max(
+        (high - low) / 2 for of in result["rows"].values() for k in of.values() for low, high in [k["interval"]]
+    )
     for (label, values), (mark, line) in zip(lines.items(), styles, strict=False):
         published = label in result["published"]
         axes.plot(
@@ -152,6 +167,10 @@ def _tallrec(result: dict[str, Any], folder: Path, name: str) -> str:
             markerfacecolor="black" if published else "white", label=label,
         )  # fmt: skip
     axes.set(xscale="log", xlabel="K, training prompts (logarithmic)", ylabel="AUC (%), mean of 20 draws")
+    axes.set_title(
+        f"95 % over the {result['counts']['test users']} test users, not drawn: up to {reach:.0f} points to each side",
+        fontsize=9,
+    )
     axes.set_xticks(shots, [str(k) for k in shots])
     axes.minorticks_off()
     axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))

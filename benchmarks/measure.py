@@ -1,21 +1,25 @@
-"""One cell of an experiment, in a process of its own: its learning rate chosen on validation, or one seed measured.
+"""One cell of an experiment, in a process of its own: its learning rate chosen on validation, then every seed measured.
 
     python benchmarks/measure.py SPEC.json OUT
 
-SPEC.json: {"recipe": a whole recipe, "grid": learning rates and "steps" to choose after; or "grid": null, to train and
-measure on the test split}. OUT, a folder, appears when all is done: result.json, and with a measurement test/*.parquet.
+SPEC.json: {"recipe": a whole recipe, "grid": learning rates, "steps" to choose after, "seeds"}. OUT, a folder, appears
+when all is done: result.json and, for every seed, seed-N/test/*.parquet. Nothing of the test split is read before the
+learning rate is chosen.
 """
 
+import gc
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from children import deliver
 
 from peftrec.costs import costs
 from peftrec.data.examples import Dataset, Examples
-from peftrec.environment import environment
+from peftrec.environment import peak_memory_mb, return_free_memory
 from peftrec.evaluation import evaluate, text_rows
 from peftrec.metrics import METRICS
 from peftrec.outcomes import Outcome, write_outcomes
@@ -28,27 +32,37 @@ SLICED = {"auc", "log_loss", "ece", "mae"}
 COLD_ITEM, SHORT = 10, 10  # train events of an item, events in a history: fewer is cold, short
 
 
-def trained(raw: dict[str, Any], splits: list[str]) -> tuple[Setup, Any]:
-    """A model trained on the recipe, nothing of the test split read unless `splits` names it."""
+def trained(raw: dict[str, Any], splits: list[str]) -> tuple[Setup, Any, float]:
+    """A model trained on the recipe, and the CPU seconds of training, which its neighbours on the machine do not
+    disturb; no text of the test split is encoded unless `splits` names it."""
+    gc.collect()  # the model before this one, whose memory then goes back to the system
+    return_free_memory()
     setup = prepare(make_recipe(raw))
     rows = text_rows(setup.dataset, setup.recipe.tasks, splits, "test" in splits)
     setup.model.encoder.update(rows)
-    return setup, fit(setup)
+    started = time.process_time()
+    progress = fit(setup)
+    return setup, progress, time.process_time() - started
 
 
 def tune(raw: dict[str, Any], grid: list[float], steps: int) -> dict[str, Any]:
-    """The weighted validation loss after `steps` with each learning rate; the best."""
-    losses = {}
-    for lr in grid:
-        setup, progress = trained({**raw, "train": {**raw["train"], "lr": lr, "max_steps": steps}}, ["train", "valid"])
-        losses[f"{lr:g}"] = -score(progress.history[-1]["valid"], setup.recipe, None)
-    return {"losses": losses, "lr": float(min(losses, key=lambda lr: losses[lr]))}
+    """The weighted validation loss after `steps` with each learning rate; the best; and the process's peak memory once
+    the first is done, before what it leaves behind counts for the others."""
+
+    def loss(lr: float) -> float:
+        train = {**raw["train"], "lr": lr, "max_steps": steps}
+        setup, progress, _ = trained({**raw, "train": train}, ["train", "valid"])
+        return -score(progress.history[-1]["valid"], setup.recipe, None)
+
+    losses = {f"{grid[0]:g}": loss(grid[0])}
+    peak = peak_memory_mb()
+    losses |= {f"{lr:g}": loss(lr) for lr in grid[1:]}
+    return {"losses": losses, "lr": float(min(losses, key=lambda lr: losses[lr])), "peak_memory_mb": peak}
 
 
 def measure(raw: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Train, then predict the test split once."""
-    started = time.perf_counter()
-    setup, progress = trained(raw, ["train", "valid", "test"])
+    setup, progress, seconds = trained(raw, ["train", "valid", "test"])
     outcomes: dict[str, Outcome] = {}
     tasks = setup.recipe.tasks
     report = evaluate(
@@ -57,20 +71,25 @@ def measure(raw: dict[str, Any], folder: Path) -> dict[str, Any]:
     write_outcomes(folder, outcomes)
     sizes = []
     for task in setup.model.tasks:
-        setup.model.encoder.adapter_of(task).save(task, folder / "adapters" / task)
-        sizes.append(sum(f.stat().st_size for f in (folder / "adapters" / task).iterdir()))
-        for file in (folder / "adapters" / task).iterdir():
-            file.unlink()
-    cost = costs(setup.model, progress) | {"adapter_bytes_per_task": sum(sizes) / len(sizes), "steps": progress.step}
+        with tempfile.TemporaryDirectory() as weights:
+            setup.model.encoder.adapter_of(task).save(task, Path(weights))
+            sizes.append(sum(f.stat().st_size for f in Path(weights).iterdir()))
+    cost = costs(setup.model, progress) | {
+        "adapter_bytes_per_task": sum(sizes) / len(sizes),
+        "steps": progress.step,
+        "cpu_seconds": seconds,
+        "cpu_seconds_per_step": seconds / progress.step,
+        "examples_per_cpu_second": progress.examples / seconds,
+        "threads": torch.get_num_threads(),
+    }
     return {
         "metrics": {task: of["metrics"] for task, of in report["tasks"].items()},
         "slices": {
             task: slices(setup.dataset, task, outcomes[task], find_kind(of.kind).metrics[loss_of(of)])
             for task, of in tasks.items()
         },
-        "cost": cost | {"step_seconds": progress.seconds / progress.step, "seconds": time.perf_counter() - started},
+        "cost": cost,
         "valid": progress.history[-1]["valid"],
-        "environment": environment(),
     }
 
 
@@ -108,9 +127,14 @@ def slice_rows(train: Examples, test: Examples, items: int) -> dict[str, np.ndar
 
 
 def work(spec: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Choose the learning rate where the specification has a grid; else train and measure."""
-    raw, grid = spec["recipe"], spec["grid"]
-    return tune(raw, grid, spec["steps"]) if grid else measure(raw, folder)
+    """Choose the learning rate, then measure every seed with it."""
+    raw = spec["recipe"]
+    tuning = tune(raw, spec["grid"], spec["steps"])
+    seeds = []
+    for seed in range(spec["seeds"]):
+        (own := folder / f"seed-{seed}").mkdir()
+        seeds.append(measure({**raw, "train": {**raw["train"], "lr": tuning["lr"], "seed": seed}}, own))
+    return {"tuning": tuning, "seeds": seeds}
 
 
 if __name__ == "__main__":

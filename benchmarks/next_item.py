@@ -5,12 +5,15 @@
 The shipped recipe movielens-100k-retrieval, three seeds; `peftrec train` ranks for every liked test row instead.
 """
 
+import time
 from typing import Any
 
 from children import deliver
+from references import ranks
 
-from peftrec.environment import environment, peak_memory_mb
+from peftrec.environment import peak_memory_mb
 from peftrec.evaluation import evaluate_task
+from peftrec.outcomes import Outcome
 from peftrec.shipped import load_recipe
 from peftrec.training import fit, prepare
 
@@ -23,11 +26,13 @@ def measure() -> dict[str, Any]:
     for seed in range(SEEDS):
         setup = prepare(load_recipe("movielens-100k-retrieval", [f"train.seed={seed}"]))
         setup.model.encoder.update()
+        started, outcomes = time.process_time(), dict[str, Outcome]()
         progress = fit(setup)
+        seconds = time.process_time() - started
         options = {"metrics": (), "priors": (), "ranking": "users", "ranking_priors": ("popularity_so_far",)}
-        report = evaluate_task(setup.model, setup.dataset, "next", "test", **options)
-        reports.append(report | {"seconds": progress.seconds})
-    return {"reports": reports, "peak_memory_mb": peak_memory_mb(), "environment": environment()}
+        report = evaluate_task(setup.model, setup.dataset, "next", "test", outcomes=outcomes, **options)
+        reports.append(report | {"cpu_seconds": seconds, "steps": progress.step, "ranks": ranks(outcomes["next"])})
+    return {"reports": reports, "peak_memory_mb": peak_memory_mb()}
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from figures import draw_all
+from summary import NOT_YET, over_reference
 from words import answers
 
 from peftrec.checkpoint import read_json
@@ -14,13 +15,13 @@ from peftrec.checkpoint import read_json
 Results = dict[str, Any]
 TITLE = """# Full fine-tuning against adapter co-learning: memory, time, accuracy
 
-`make bench` (what is below) and `make bench-full` (the whole matrix) write this page from `results/*.json`;
-`python benchmarks/bench.py report` rebuilds it. Intervals are 95 %, over users (or queries) and seeds drawn together;
-differences are paired on the same test rows and seeds, above 0 meaning better, and `open` where the interval holds 0.
-Costs are those of the seed that trained fastest, which other work on the machine disturbed least; memory is the
-process's high-water mark, Python and libraries included.
-The test split is read once a cell and seed; learning rates are chosen on validation rows. A row that loses is printed
-as it is."""
+`make bench` (some cells) and `make bench-full` (all) write this page from `results/*.json`; `python benchmarks/bench.py
+report` rebuilds it. Intervals are 95 %, over users (or queries) and seeds drawn together; differences are paired on the
+same test rows and seeds, above 0 meaning better, said to be **better** or **worse** where the interval leaves out 0.
+Time is CPU seconds of a process with one thread, the closing validation included, of the seed that took least: other
+work on the machine hardly changes them. Memory is the process's high-water mark once its first training, validation
+included, is done. The test split is read once a cell and seed; learning rates are chosen on validation rows. A row that
+loses is printed as it is."""
 HEADLINES = {
     "query": ["auc", "log_loss"],
     "interest": ["auc", "gauc", "log_loss", "ece", "hr@10"],
@@ -60,7 +61,10 @@ def build_report(here: Path, results: Results, figures: list[str]) -> str:
     if "tallrec" in results:
         parts += tallrec(results["tallrec"], figures)
     unmeasured = [path.stem for path in sorted((here / "experiments").glob("*.yaml")) if path.stem not in results]
-    parts += ["## Not run", f"Not run here: {', '.join(f'`{n}`' for n in unmeasured) or 'nothing'}."]
+    missing = {name: list(of["missing"]) for name, of in results.items() if of.get("missing")}
+    lines = [f"- `{name}`, the whole experiment: {NOT_YET}" for name in unmeasured]
+    lines += [f"- `{name}`, {len(cells)} cells ({NOT_YET}): {', '.join(cells)}" for name, cells in missing.items()]
+    parts += ["## Not run", "\n".join(lines) or "Everything was run."]
     return "\n\n".join(parts) + "\n"
 
 
@@ -69,56 +73,70 @@ def matrix(name: str, result: dict[str, Any], figures: list[str]) -> list[str]:
     experiment, rows, machine = result["experiment"], result["rows"], result["environment"]
     changes = experiment["changes"]
     count = changes["train.max_steps"]
+    swap = max(row["cost"]["swap_milliseconds"] for row in rows.values())
+    commits = ", ".join(f"`{commit}`" for commit in dict.fromkeys(row["commit"] for row in rows.values()))
     said = (
-        f"`python benchmarks/bench.py --only {name}`: recipe `{experiment['recipe']}`, {count} steps of"
-        f" {changes['train.batch_size']:,} rows unless the name says otherwise, commit `{result['commit']}`,"
-        f" {machine['cpu']}, {machine['cpu_cores']} cores, no GPU; {result['seconds'] / 60:.1f} minutes in all. Each"
-        f" cell tried the learning rates {', '.join(f'{lr:g}' for lr in experiment['grid'])} for"
+        f"`python benchmarks/bench.py full --only {name}`: recipe `{experiment['recipe']}`, {count} steps of"
+        f" {changes['train.batch_size']:,} rows unless the name says otherwise; code of {commits}, {machine['cpu']},"
+        f" {machine['cpu_cores']} cores, no GPU. Finished: {len(rows)} cells of"
+        f" {len(rows) + len(result['missing'])}. Each tried the learning rates"
+        f" {', '.join(f'{lr:g}' for lr in experiment['grid'])} for"
         f" {experiment['tune_steps']} steps and kept the one with the lowest weighted validation loss: the same budget"
-        " for all. Alone, a task has the rows a step that it has among the three."
+        " for all; the heads keep the recipe's rate, so `head_only` has nothing to tune. Switching from one task's"
+        f" adapter to another's takes {swap:.3f} ms at most."
     )
+    if len({row["where"]["tasks"] for row in rows.values()}) > 1:
+        said += " Alone, a task has the rows a step that it has among the others."
     parts = [f"## {name}: the methods", said]
     parts.append(table(["cell", *COSTS], [[cell, *costs(row)] for cell, row in rows.items()]))
-    for task in dict.fromkeys(task for row in rows.values() for task in row["tasks"]):
-        metrics = [
-            m for m in HEADLINES.get(task, ["accuracy"]) if any(m in r["tasks"].get(task, {}) for r in rows.values())
-        ]
+    for figure, what in FIGURES.items():
+        if f"{name}-{figure}" in figures:
+            parts.append(f"![{what}](figures/{name}-{figure}.png)")
+    tasks = dict.fromkeys(task for row in rows.values() for task in row["tasks"])
+    for task in tasks:
+        metrics = metrics_of(task, rows)
         lines = [
             [cell, *(value(row["tasks"][task].get(m)) for m in metrics)]
             for cell, row in rows.items()
             if task in row["tasks"]
         ]
         parts += [f"**{task}**", table(["cell", *(NAMES.get(m, m) for m in metrics)], lines)]
-    for kind, heading in (
-        ("full", "Against full fine-tuning"),
-        ("alone", "Co-learned against alone"),
-        ("fp32", "Quantised against fp32"),
-    ):
-        lines = differences(rows, kind)
-        if lines:
-            parts += [f"### {heading} ({name})", table(["cell", "held against", "task", "metric", *DIFFERENCE], lines)]
+    for kind, heading in KINDS.items():
+        found = [(task, lines) for task in tasks if (lines := differences(rows, kind, task))]
+        if found:
+            parts.append(f"### {heading} ({name})")
+        for task, lines in found:
+            names = [f"{NAMES.get(m, m)} gained" for m in metrics_of(task, rows)]
+            parts += [f"**{task}**", table(["cell", "held against", *names], lines)]
     parts += slices(name, rows)
-    for figure, what in FIGURES.items():
-        if f"{name}-{figure}" in figures:
-            parts.append(f"![{what}](figures/{name}-{figure}.png)")
     cut = [f"- {where(rule['cells'])}: {rule['because']}" for rule in experiment.get("left_out", [])]
     if cut:
         parts += [f"### Left out of {name}", "\n".join(cut)]
     return parts
 
 
+def metrics_of(task: str, rows: dict[str, Any]) -> list[str]:
+    """Those of a task's headlines that there are."""
+    of = [row["tasks"][task] for row in rows.values() if task in row["tasks"]]
+    return [m for m in HEADLINES.get(task, ["accuracy"]) if any(m in metrics for metrics in of)]
+
+
 COSTS = [
     "lr",
     "seeds",
     "trained parameters",
-    "adapter MB a task",
-    "s a step",
-    "training s",
-    "examples/s",
+    "MB a task",
+    "CPU s a step",
+    "CPU s training",
+    "examples a CPU s",
     "peak MB",
-    "swap ms",
 ]
-DIFFERENCE = ["gain (95 %)", "p", "seeds", "that is"]
+KINDS = {
+    "full": "Against full fine-tuning",
+    "side": "Through the backbone's layers against the side network",
+    "alone": "Co-learned against alone",
+    "fp32": "Quantised against fp32",
+}
 FIGURES = {
     "memory": "interest AUC against peak memory",
     "time": "interest AUC against training time",
@@ -135,32 +153,28 @@ def costs(row: dict[str, Any]) -> list[str]:
         str(row["seeds"]),
         f"{cost['trainable_parameters']:,.0f}",
         f"{cost['adapter_bytes_per_task'] / 1e6:.3f}",
-        f"{cost['step_seconds']:.2f}",
-        f"{cost['train_seconds']:.1f}",
-        f"{cost['examples_per_second']:,.0f}",
+        f"{cost['cpu_seconds_per_step']:.2f}",
+        f"{cost['cpu_seconds']:.1f}",
+        f"{cost['examples_per_cpu_second']:,.0f}",
         f"{cost['peak_memory_mb']:,.0f}",
-        f"{cost['swap_milliseconds']:.3f}",
     ]
 
 
-def differences(rows: dict[str, Any], kind: str) -> list[list[str]]:
-    """Lines of one kind of paired comparison, each task's first headline and calibration."""
-    lines = []
-    for cell, row in rows.items():
-        for base, tasks in row["differences"].items():
-            if kind_of(rows, cell, base) != kind:
-                continue
-            for task, metrics in tasks.items():
-                for m in HEADLINES.get(task, []):
-                    if m in metrics:
-                        lines.append([cell, base, task, NAMES[m], *difference(metrics[m])])
-    return lines
+def differences(rows: dict[str, Any], kind: str, task: str) -> list[list[str]]:
+    """Lines of one kind of paired comparison for one task, all its headlines beside each other."""
+    return [
+        [cell, base, *(difference(found[task].get(m)) for m in metrics_of(task, rows))]
+        for cell, row in rows.items()
+        for base, found in row["differences"].items()
+        if task in found and kind_of(rows, cell, base) == kind
+    ]
 
 
 def kind_of(rows: dict[str, Any], cell: str, base: str) -> str:
-    """What a comparison is about: `full`, `alone` or `fp32`."""
-    if rows[base]["where"]["method"] != rows[cell]["where"]["method"]:
-        return "full"
+    """What a comparison is about, of KINDS."""
+    method = rows[base]["where"]["method"]
+    if method != rows[cell]["where"]["method"]:
+        return "full" if method == "full" else "side"
     return "alone" if rows[base]["where"].get("tasks") != rows[cell]["where"].get("tasks") else "fp32"
 
 
@@ -171,15 +185,12 @@ def slices(name: str, rows: dict[str, Any]) -> list[str]:
         cells = {c: r["slices"][task] for c, r in rows.items() if r["slices"].get(task) and len(r["tasks"]) > 1}
         if not cells:
             continue
-        names = list(next(iter(cells.values())))
-        lines = []
-        for part in names:
-            first = next(iter(cells.values()))[part]
-            for cell, of in cells.items():
-                shown = [f"{of[part][m]:.4f}" if of[part].get(m) is not None else "-" for m in metrics]
-                lines.append([part, f"{first['n']:,.0f}", cell, *shown])
-        heading = ["test rows of", "rows", "cell", *(NAMES[m] for m in metrics)]
-        parts += [f"### Slices of {task} ({name})", table(heading, lines)]
+        parts.append(f"### Slices of {task} ({name})")
+        first = next(iter(cells.values()))
+        for m in metrics:
+            lines = [[cell, *(plain(of[part].get(m)) for part in first)] for cell, of in cells.items()]
+            heading = [f"{part} ({of['n']:,.0f} rows)" for part, of in first.items()]
+            parts.append(table([NAMES[m], *heading], lines))
     return parts
 
 
@@ -191,30 +202,43 @@ def references(results: Results) -> list[str]:
         lines.append([f"prior `{prior}`", *(plain(values.get(m)) for m in RANKED), "-"])
     for name, report in result["reports"].items():
         shown = [f"{plain(report['metrics'][m])}{ends(report['intervals'].get(m))}" for m in RANKED]
-        lines.append([name, *shown, f"{report['seconds']:.1f}"])
-    for seed, report in enumerate(results.get("next-item", {}).get("reports", [])):
+        lines.append([name, *shown, f"{report['cpu_seconds']:.0f}"])
+    own = results.get("next-item", {}).get("reports", [])
+    for seed, report in enumerate(own):
         shown = [f"{plain(report['metrics'].get(m))}{ends(report['intervals'].get(m))}" for m in RANKED]
-        lines.append([f"peftrec `movielens-100k-retrieval`, seed {seed}", *shown, f"{report['seconds']:.1f}"])
+        lines.append([f"peftrec `movielens-100k-retrieval`, seed {seed}", *shown, f"{report['cpu_seconds']:.0f}"])
     chosen = "; ".join(f"{n}: {r['chosen']['constant']}" for n, r in result["reports"].items())
     first = next(iter(result["reports"].values()))
     said = (
-        f"`python benchmarks/bench.py --only references`: MovieLens-100k, interest, the shipped recipe's split:"
+        f"`python benchmarks/bench.py full --only references next-item`, code of `{result['commit']}`:"
+        " MovieLens-100k, interest, the shipped recipe's split:"
         f" {first['n']:,} test rows, {first['ranked']:,} users ranked over the whole catalogue (each user's last liked"
         " film; films seen before are no candidates). Every reference is fitted on the train rows alone; its one"
         f" constant was chosen on validation rows ({chosen}). ALS, item-kNN and SASRec rank what a user will choose,"
-        " so their AUC of like against dislike is beside the point; SVD predicts likes. Seconds are those of choosing,"
-        " fitting and scoring; for peftrec of training. Its next-item task also reads popularity as it stood at each"
-        " moment, which the others, fitted once, do not; SASRec was tuned in its epochs alone."
+        " so their AUC of like against dislike is beside the point; SVD predicts likes. CPU seconds are those of"
+        " choosing, fitting and scoring; for peftrec of training. Its next-item task also reads popularity as it"
+        " stood at each moment, which the others, fitted once, do not; SASRec was tuned in its epochs alone."
     )
     rest = [
         [task, f"`{prior}`", *(plain(values.get(m)) for m in ("auc", "log_loss", "mae"))]
         for task in ("query", "time")
         for prior, values in result["priors"][task]["priors"].items()
     ]
+    largest = [
+        n for n, r in result["reports"].items() if r["chosen"]["constant"] == max(map(int, r["chosen"]["valid"]))
+    ]
+    said += f" {', '.join(largest)} took the largest constant tried: a larger one may suit better." * bool(largest)
+    over = [
+        [name, *(difference(over_reference(m, [o["ranks"] for o in own], of["ranks"])) for m in ("hr@10", "ndcg@10"))]
+        for name, of in result["reports"].items()
+        if own
+    ]
+    paired = "peftrec's next-item task, mean of its seeds, over each, paired on the same users and films:"
     return [
         "## Outside references",
         said,
-        table(["what", *(NAMES.get(m, m) for m in RANKED), "seconds"], lines),
+        table(["what", *(NAMES.get(m, m) for m in RANKED), "CPU s"], lines),
+        *([paired, table(["over", "HR@10 gained", "nDCG@10 gained"], over)] if own else []),
         table(["task", "prior", "AUC", "log-loss", "MAE"], rest),
     ]
 
@@ -228,8 +252,8 @@ def plain_peft(result: dict[str, Any]) -> list[str]:
         [
             task,
             f"{of['trained_rows']:,}",
-            f"{of['step_seconds']:.2f}",
-            f"{of['examples_per_second']:.1f}",
+            f"{of['cpu_seconds_per_step']:.2f}",
+            f"{of['examples_per_cpu_second']:.1f}",
             f"{NAMES[of['metric']]} {plain(of['value'])}{ends(of['interval'])}",
             f"{plain(of['prior_value'])} `{of['prior']}`",
             f"{of['adapter_bytes'] / 1e6:.2f}",
@@ -240,15 +264,16 @@ def plain_peft(result: dict[str, Any]) -> list[str]:
     heading = [
         "task",
         "rows trained on",
-        "s a step",
-        "examples/s",
+        "CPU s a step",
+        "examples a CPU s",
         f"{options['rows']} test rows",
         "prior, same rows",
         "MB",
     ]
     return [
         "## The usual way: padded cross-encoder, plain PEFT, one task after another",
-        f"`python benchmarks/bench.py --only plain-peft`: MiniLM, LoRA on every layer, pairs padded to 128 tokens,"
+        f"`python benchmarks/bench.py full --only plain-peft`, code of `{result['commit']}`:"
+        " MiniLM, LoRA on every layer, pairs padded to 128 tokens,"
         f" 32 rows a step, {options['steps']} steps a task; peak memory {result['peak_memory_mb']:,.0f} MB. At this"
         " speed an epoch of interest takes hours, so this shows the cost, not what it would reach.",
         table(heading, lines),
@@ -268,7 +293,8 @@ def tallrec(result: dict[str, Any], figures: list[str]) -> list[str]:
         lines.append([name, *shown, inside, told, f"{of[last]['seconds']:.3f}"])
     counts = result["counts"]
     said = (
-        f"`python benchmarks/bench.py --only tallrec`: rows {'/'.join(f'{n:,}' for n in counts['rows'])}, test"
+        f"`python benchmarks/bench.py --only tallrec`, code of `{result['commit']}`: rows"
+        f" {'/'.join(f'{n:,}' for n in counts['rows'])}, test"
         f" positives {counts['test positives']}, test users {counts['test users']}, as published. AUC in percent, mean"
         f" and deviation of 20 draws of K training prompts; intervals over the test users, who are few:"
         f" differences of a point or two are within them. MiniLM encodes the catalogue once, in"
@@ -292,11 +318,13 @@ def value(of: dict[str, Any] | None) -> str:
     return "-" if of is None else f"{plain(of['value'])}{ends(of.get('interval'))}"
 
 
-def difference(of: dict[str, Any]) -> list[str]:
-    """The cells of DIFFERENCE."""
+def difference(of: dict[str, Any] | None) -> str:
+    """A gain with its interval, and what it means where that is clear."""
+    if of is None:
+        return "-"
     low, high = of["interval"]
-    verdict = "better" if low > 0 else "worse" if high < 0 else "open"
-    return [f"{of['by']:+.4f} ({low:+.4f} to {high:+.4f})", f"{of['p']:.3f}", str(of["seeds"]), verdict]
+    verdict = " **better**" if low > 0 else " **worse**" if high < 0 else ""
+    return f"{of['by']:+z.4f} ({low:+z.4f} to {high:+z.4f}){verdict}"
 
 
 def plain(number: float | None) -> str:

@@ -1,7 +1,6 @@
 """The children's results of one experiment as one JSON: means, intervals over seeds and users, paired differences."""
 
 import statistics
-import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,35 +14,39 @@ from peftrec.outcomes import Outcome, read_outcome
 
 HEADLINES = ("auc", "gauc", "log_loss", "ece", "mae", "hr@10", "ndcg@10")  # those with intervals and differences
 RESAMPLES = 300
+NOT_YET = "not run yet: time"
 
 
-def summarise(name: str, experiment: dict[str, Any], out: Path) -> dict[str, Any]:
-    """What results/NAME.json holds."""
-    result: dict[str, Any] = {"experiment": experiment, "commit": commit()}
+def summarise(experiment: dict[str, Any], out: Path) -> dict[str, Any]:
+    """What results/NAME.json holds: of a script its result; else the cells that are finished, and those that are not,
+    with the reason."""
+    from bench import cells, finished, jobs
+
+    planned = jobs(experiment, out)
+    done = {job.name: job.folder for job in planned if finished(job.folder)}
+    found = {name: read_json(folder / "result.json") for name, folder in done.items()}
+    result: dict[str, Any] = {"experiment": experiment}
     if "script" in experiment:
-        return result | {**read_json(out / "script" / "result.json"), **read_json(out / "script" / "wall.json")}
-    from bench import cells
-
+        return result | found[experiment["script"]]
     rows: dict[str, Any] = {}
     outcomes: dict[str, dict[str, list[Outcome]]] = {}
-    wall = 0.0
-    for cell, of in cells(experiment).items():
-        folder = out / cell.replace(" ", "_")
-        seeds = [folder / f"seed-{n}" for n in range(of["seeds"])]
-        found = [read_json(seed / "result.json") for seed in seeds]
-        wall += sum(read_json(f / "wall.json")["seconds"] for f in [folder / "tune", *seeds])
-        outcomes[cell] = {task: [read_outcome(seed, task) for seed in seeds] for task in found[0]["metrics"]}
+    where = {cell: of["where"] for cell, of in cells(experiment).items()}
+    for cell, of in found.items():
+        seeds, folders = of["seeds"], [done[cell] / f"seed-{n}" for n in range(len(of["seeds"]))]
+        outcomes[cell] = {task: [read_outcome(folder, task) for folder in folders] for task in seeds[0]["metrics"]}
         rows[cell] = {
-            "where": of["where"],
-            "seeds": of["seeds"],
-            "tuning": read_json(folder / "tune" / "result.json"),
+            "where": where[cell],
+            "seeds": len(seeds),
+            "commit": of["commit"],
+            "tuning": of["tuning"],
             "tasks": {
-                task: {m: over_seeds(m, outcomes[cell][task], [f["metrics"][task][m] for f in found]) for m in metrics}
-                for task, metrics in found[0]["metrics"].items()
+                task: {m: over_seeds(m, outcomes[cell][task], [s["metrics"][task][m] for s in seeds]) for m in metrics}
+                for task, metrics in seeds[0]["metrics"].items()
             },
-            "slices": {task: mean_of([f["slices"][task] for f in found]) for task in found[0]["slices"]},
+            "slices": {task: mean_of([s["slices"][task] for s in seeds]) for task in seeds[0]["slices"]},
             # Of the seed that the machine's other work disturbed least.
-            "cost": min((f["cost"] for f in found), key=lambda cost: cost["train_seconds"]),
+            "cost": min((s["cost"] for s in seeds), key=lambda cost: cost["cpu_seconds"])
+            | {"peak_memory_mb": of["tuning"]["peak_memory_mb"]},
         }
     for cell, row in rows.items():
         row["differences"] = {}
@@ -57,18 +60,21 @@ def summarise(name: str, experiment: dict[str, Any], out: Path) -> dict[str, Any
                 }
                 for task in sorted(shared)
             }
-    return result | {"environment": found[0]["environment"], "rows": rows, "seconds": wall}
+    machine = next(iter(found.values()))["environment"]
+    missing = {job.name: NOT_YET for job in planned if job.name not in done}
+    return result | {"environment": machine, "rows": rows, "missing": missing}
 
 
 def bases(cell: str, rows: dict[str, Any]) -> Iterator[str]:
-    """What a cell is held against: full fine-tuning of the same tasks, the same method alone, the same in fp32."""
+    """What a cell is held against: full fine-tuning of the same tasks, the side network, itself alone and in fp32."""
     where = rows[cell]["where"]
     for other, row in rows.items():
         differ = {axis for axis, value in row["where"].items() if where[axis] != value}
         full = row["where"]["method"] == "full" and differ <= {"method", "quantize", "sharing"} and "method" in differ
+        side = differ == {"method"} and row["where"]["method"] == "side"
         alone = differ == {"tasks"} and where["tasks"] == "together"
         unquantised = differ == {"quantize"} and row["where"]["quantize"] == "fp32"
-        if full or alone or unquantised:
+        if full or side or alone or unquantised:
             yield other
 
 
@@ -94,6 +100,19 @@ def paired_over_seeds(name: str, own: list[Outcome], base: list[Outcome]) -> dic
     return {"by": by, "interval": _ends(values), "p": p_value(values), "seeds": len(pairs)}
 
 
+def over_reference(metric: str, own: list[dict[str, int]], reference: dict[str, int]) -> dict[str, Any]:
+    """{"by", "interval", "p"}: a ranking metric of several seeds over that of a reference, from {user: rank}."""
+    pairs = []
+    for ranks in own:
+        assert list(ranks) == list(reference), "both rank the same users' films"
+        one, two = (np.array(list(of.values()), float) for of in (ranks, reference))
+        first, second = (RANKING[metric].statistic(rank, rank, rank) for rank in (one, two))
+        pairs.append((lambda w, a=first, b=second: a(w) - b(w), np.array(list(ranks))))
+    by = statistics.fmean(statistic(np.ones(len(reference))) for statistic, _ in pairs)
+    values = resampled(pairs)
+    return {"by": by, "interval": _ends(values), "p": p_value(values)}
+
+
 def resampled(parts: Sequence[tuple[Statistic, np.ndarray]]) -> np.ndarray:
     """The mean over seeds under draws of seeds and, for all of them alike, of users; float64 (RESAMPLES,).
 
@@ -115,19 +134,6 @@ def mean_of(found: list[Any]) -> Any:
     if isinstance(found[0], dict):
         return {key: mean_of([f[key] for f in found]) for key in found[0]}
     return statistics.fmean(found) if all(isinstance(f, int | float) for f in found) else found[0]
-
-
-def commit() -> str:
-    """The last commit that changed peftrec/, with `+` when files there differ from it."""
-    here = Path(__file__).parent
-
-    def ask(*words: str) -> str:
-        done = subprocess.run(
-            ["git", *words, "--", "../peftrec"], cwd=here, capture_output=True, text=True, check=False
-        )
-        return done.stdout.strip()
-
-    return ask("log", "-1", "--format=%h") + "+" * bool(ask("status", "--porcelain"))
 
 
 def _metric(name: str, outcome: Outcome) -> Metric:

@@ -19,7 +19,7 @@ from children import deliver
 from scipy.special import expit, logit
 
 from peftrec.data.sources.movielens import load
-from peftrec.environment import environment, peak_memory_mb
+from peftrec.environment import peak_memory_mb
 from peftrec.intervals import LEVEL
 from peftrec.intervals import draws as resamples
 from peftrec.metrics import METRICS
@@ -219,7 +219,6 @@ def measure() -> dict[str, Any]:
         "rows": rows,
         "encode_seconds": built,
         "peak_memory_mb": peak_memory_mb(),
-        "environment": environment(),
     }
 
 

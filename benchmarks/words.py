@@ -2,20 +2,23 @@
 
 from typing import Any
 
+from summary import over_reference
+
 FIRST = {"query": ("auc", "AUC"), "interest": ("auc", "AUC"), "time": ("mae", "MAE")}
+LABELS = {"auc": "AUC", "mae": "MAE"}
 
 
 def answers(results: dict[str, Any]) -> list[str]:
     """Bullet lists, one a question."""
     said = []
-    for name in ("matrix", "methods-quick"):
-        if name in results:
-            result = results[name]
-            rows = {c: r for c, r in result["rows"].items() if r["where"]["tasks"] == "together"}
-            said += _full(rows) + _quantised(rows) + _co_learned(result["rows"])
-            if "references" in results:
-                said += _priors(rows, results["references"])
-            break
+    if "matrix" in results:
+        everything = results["matrix"]["rows"]
+        rows = {c: r for c, r in everything.items() if r["where"]["tasks"] == "together"}
+        plain = {c: r for c, r in rows.items() if (r["where"]["quantize"], r["where"]["sharing"]) == ("fp32", "shared")}
+        said += _full(plain) + _methods(plain) + _quantised(rows) + _co_learned(everything)
+        if "references" in results:
+            said += _priors(plain, results["references"])
+    said += [line for name in ("esci", "smollm2", "latest-small") for line in _elsewhere(name, results.get(name))]
     if "references" in results:
         said += _outside(results["references"], results.get("next-item", {}).get("reports", []))
     if "plain-peft" in results:
@@ -33,42 +36,85 @@ def _full(rows: dict[str, Any]) -> list[str]:
     own, cost = rows[full], rows[full]["cost"]
     values = ", ".join(f"{t} {m} {own['tasks'][t][k]['value']:.4f}" for t, (k, m) in FIRST.items())
     said = [
-        f"**What full fine-tuning costs and buys**: `{full}` reaches {values} in {cost['train_seconds']:.0f} s"
-        f" ({cost['steps']:.0f} steps of {cost['step_seconds']:.2f} s) with {cost['peak_memory_mb']:,.0f} MB, and each"
-        f" task's weights take {cost['adapter_bytes_per_task'] / 1e6:.1f} MB."
+        f"**What full fine-tuning costs and buys**: {values} for {cost['cpu_seconds']:.0f} CPU seconds"
+        f" ({cost['steps']:.0f} steps of {cost['cpu_seconds_per_step']:.2f}), {cost['peak_memory_mb']:,.0f} MB, and"
+        f" {cost['adapter_bytes_per_task'] / 1e6:.1f} MB a task to store."
     ]
     others = {c: r for c, r in rows.items() if full in r["differences"]}
     for task, (key, label) in FIRST.items():
-        stands: dict[str, list[str]] = {"better": [], "open": [], "worse": []}
+        stands = {"better": list[str](), "worse": list[str](), "open": list[str]()}
         for cell, row in others.items():
             found = row["differences"][full][task][key]
-            stands[_verdict(found)].append(f"`{cell}` ({_numbers(found)})")
+            stands[_verdict(found)].append(f"`{_short(cell)}` ({_numbers(found)})")
+        opening = "it is here, against" if stands["worse"] else "not here"
         parts = [
-            f"{told} {', '.join(cells)}"
+            f"{told}{', '.join(cells)}"
             for told, cells in (
-                ("beaten by", stands["better"]),
-                ("not to be told from", stands["open"]),
-                ("better than", stands["worse"]),
+                ("", stands["worse"]),
+                ("better than it: ", stands["better"]),
+                ("no difference that can be told: ", stands["open"]),
             )
             if cells
         ]
-        said.append(f"**When it is worth it**, {task}, {label} gained over it: full fine-tuning is {'; '.join(parts)}.")
-    tried = [float(lr) for lr in own["tuning"]["losses"]]
-    if own["tuning"]["lr"] == min(tried) and len(tried) > 1:
-        said.append(
-            f"Full fine-tuning took the lowest learning rate of the grid ({min(tried):g}): a lower one, which no cell"
-            f" was given, may suit it better. It has {own['seeds']} seed."
+        opening += " " if stands["worse"] else "; "
+        told = f"{task} ({label} gained over it): {opening}{'; '.join(parts)}."
+        said.append(f"**When full fine-tuning is worth it**, {told}")
+    return said + _at_the_end(rows)
+
+
+def _at_the_end(rows: dict[str, Any]) -> list[str]:
+    """The cells that took the first or last learning rate of the grid, but for those with nothing to tune."""
+    told = []
+    for cell, row in rows.items():
+        losses, lr = row["tuning"]["losses"], row["tuning"]["lr"]
+        rates = [float(rate) for rate in losses]
+        if len(set(losses.values())) > 1 and lr in (min(rates), max(rates)):
+            told.append(f"`{_short(cell)}` ({lr:g})")
+    return [f"At an end of the grid of learning rates, so that one beyond may suit better: {', '.join(told)}."] * bool(
+        told
+    )
+
+
+def _methods(rows: dict[str, Any]) -> list[str]:
+    """What each method costs beside full fine-tuning, and for which tasks it is worth more than the side network, which
+    reads the frozen layers from a cache."""
+    full = next((r["cost"] for r in rows.values() if r["where"]["method"] == "full"), None)
+    said = []
+    for row in rows.values():
+        cost, method = row["cost"], row["where"]["method"]
+        if full is None or method == "full":
+            continue
+        steps = "" if cost["steps"] == full["steps"] else f" ({cost['steps']} steps, not {full['steps']})"
+        line = (
+            f"**When {method}**{steps}: {_times(full['cpu_seconds'] / cost['cpu_seconds'])} the speed of full"
+            f" fine-tuning in {cost['peak_memory_mb'] / full['peak_memory_mb']:.2f} of its memory,"
+            f" {cost['adapter_bytes_per_task'] / 1e6:.3f} MB a task"
         )
-    for cell, row in others.items():
-        own_cost = row["cost"]
-        saved = cost["train_seconds"] / own_cost["train_seconds"]
-        told = f"{saved:.1f} times faster" if saved >= 1 else f"{1 / saved:.1f} times slower"
-        said.append(
-            f"**`{cell}`** is {told} than full fine-tuning ({own_cost['steps']:.0f} steps,"
-            f" {own_cost['train_seconds']:.1f} s) in {own_cost['peak_memory_mb'] / cost['peak_memory_mb']:.2f} of its"
-            f" memory, and a task's weights take {own_cost['adapter_bytes_per_task'] / 1e6:.3f} MB."
-        )
+        side = next((b for b in row["differences"] if b in rows and rows[b]["where"]["method"] == "side"), None)
+        if side:
+            of, seconds = row["differences"][side], rows[side]["cost"]["cpu_seconds"]
+            gains = {t: (_verdict(of[t][k]), f"{t} ({m} {_numbers(of[t][k])})") for t, (k, m) in FIRST.items()}
+            told = {"better": "better for ", "worse": "worse for ", "open": "no difference that can be told for "}
+            parts = [
+                word + ", ".join(names)
+                for verdict, word in told.items()
+                if (names := [name for stands, name in gains.values() if stands == verdict])
+            ]
+            line += (
+                f"; beside the side network ({cost['cpu_seconds']:.1f} CPU seconds instead of {seconds:.1f}):"
+                f" {'; '.join(parts)}"
+            )
+        said.append(line + ".")
     return said
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:.0f} times" if ratio >= 10 else f"{ratio:.1f} times"
+
+
+def _short(cell: str) -> str:
+    """A co-learned cell's name without what most of them have."""
+    return cell.replace(" together", "").removesuffix(" shared")
 
 
 def _quantised(rows: dict[str, Any]) -> list[str]:
@@ -78,19 +124,19 @@ def _quantised(rows: dict[str, Any]) -> list[str]:
         for base, found in row["differences"].items():
             if rows.get(base, row)["where"]["method"] != row["where"]["method"] or base not in rows:
                 continue
-            gains = ", ".join(f"{t} {m} ({_gain(found[t][k])})" for t, (k, m) in FIRST.items() if t in found)
+            gains = ", ".join(f"{t} {m} {_gain(found[t][k])}" for t, (k, m) in FIRST.items() if t in found)
             before, after = rows[base]["cost"], row["cost"]
             said.append(
-                f"**What quantisation costs**: `{cell}` against `{base}`: {gains}; the backbone takes"
+                f"**What quantisation costs**, `{_short(cell)}` against `{_short(base)}`: {gains}; the backbone takes"
                 f" {after['backbone_mb']:.1f} instead of {before['backbone_mb']:.1f} MB, a step"
-                f" {after['step_seconds']:.2f} instead of {before['step_seconds']:.2f} s, the process at its peak"
-                f" {after['peak_memory_mb']:,.0f} instead of {before['peak_memory_mb']:,.0f} MB."
+                f" {after['cpu_seconds_per_step']:.2f} instead of {before['cpu_seconds_per_step']:.2f} CPU s, the"
+                f" process at its peak {after['peak_memory_mb']:,.0f} instead of {before['peak_memory_mb']:,.0f} MB."
             )
     return said
 
 
 def _co_learned(rows: dict[str, Any]) -> list[str]:
-    """Which tasks gain and which lose beside others."""
+    """Which tasks gain and which lose beside others: `shared` adapters against the same alone."""
     stands: dict[str, list[str]] = {"better": [], "worse": [], "open": []}
     for row in rows.values():
         for base, found in row["differences"].items():
@@ -102,8 +148,27 @@ def _co_learned(rows: dict[str, Any]) -> list[str]:
                 told = f"{task} with `{row['where']['method']}` ({label} {_numbers(metrics[key])})"
                 stands[_verdict(metrics[key])].append(told)
     told = {"better": "it helps", "worse": "it harms", "open": "it makes no difference that can be told for"}
-    parts = [f"{told[verdict]} {'; '.join(found)}" for verdict, found in stands.items() if found]
-    return [f"**Co-learning**, at the same steps and rows a task: {', '.join(parts)}."] if parts else []
+    return [
+        f"**Co-learning**, at the same steps and rows a task: {told[verdict]} {'; '.join(found)}."
+        for verdict, found in stands.items()
+        if found
+    ]
+
+
+def _elsewhere(name: str, result: dict[str, Any] | None) -> list[str]:
+    """The values of another experiment's co-learned cells, and where they differ from full fine-tuning."""
+    if result is None:
+        return []
+    told = []
+    for cell, row in result["rows"].items():
+        if row["where"]["tasks"] != "together":
+            continue
+        known = {t: ("auc" if "auc" in of else "mae") for t, of in row["tasks"].items()}
+        values = ", ".join(f"{t} {LABELS[k]} {row['tasks'][t][k]['value']:.4f}" for t, k in known.items())
+        over = next((of for b, of in row["differences"].items() if b.startswith("full")), None)
+        gains = "" if over is None else f" ({', '.join(_gain(over[t][k]) for t, k in known.items())}, over full)"
+        told.append(f"`{_short(cell)}` {values}{gains}")
+    return [f"**`{name}`**: {'; '.join(told)}."] if told else []
 
 
 def _priors(rows: dict[str, Any], references: dict[str, Any]) -> list[str]:
@@ -116,7 +181,7 @@ def _priors(rows: dict[str, Any], references: dict[str, Any]) -> list[str]:
         above = [c for c, r in rows.items() if sign * r["tasks"][task][key]["value"] > sign * known[best]]
         below = [c for c in rows if c not in above]
         parts = [
-            f"{'better' if cells is above else 'not better'}: {', '.join(f'`{c}`' for c in cells)}"
+            f"{'better' if cells is above else 'not better'}: {', '.join(f'`{_short(c)}`' for c in cells)}"
             for cells in (above, below)
             if cells
         ]
@@ -135,21 +200,34 @@ def _outside(result: dict[str, Any], own: list[dict[str, Any]]) -> list[str]:
         values = [report["metrics"]["hr@10"] for report in own]
         told += f", peftrec's next-item task {sum(values) / len(values):.4f} (mean of {len(values)} seeds)"
     svd = next(n for n in reports if n.startswith("SVD"))
-    return [
+    said = [
         f"**Outside references**: HR@10 over the full catalogue is {told}, popularity {popular:.4f};"
         f" {svd} has AUC {reports[svd]['metrics']['auc']:.4f} on likes."
     ]
+    if own:
+        sas = next(n for n in reports if n.startswith("SASRec"))
+        gains = ", ".join(
+            f"{n} {_gain(over_reference('hr@10', [o['ranks'] for o in own], reports[n]['ranks']))}" for n in ranked
+        )
+        said.append(
+            f"**Next-item against them**, HR@10 on the same users, paired: over {gains}; SASRec was"
+            f" given {max(map(int, reports[sas]['chosen']['valid']))} epochs at most and took"
+            f" {reports[sas]['chosen']['constant']}."
+        )
+    return said
 
 
 def _usual(result: dict[str, Any], results: dict[str, Any]) -> str:
     of = result["tasks"]["interest"]
-    rate = of["examples_per_second"]
-    said = f"**The usual way** (padded cross-encoder, plain PEFT) trains {rate:.1f} examples/s on interest"
-    quick = results.get("matrix") or results.get("methods-quick")
-    if quick:
-        rows = {c: r for c, r in quick["rows"].items() if r["where"]["tasks"] == "together"}
-        said += "; " + ", ".join(f"`{c}` {r['cost']['examples_per_second']:,.0f}" for c, r in rows.items())
-    return said + "."
+    rate = of["examples_per_cpu_second"]
+    said = f"**The usual way** (padded cross-encoder, plain PEFT) trains {rate:.1f} examples a CPU second on interest"
+    rows = results.get("matrix", {}).get("rows", {})
+    shown = [
+        f"`{_short(c)}` {r['cost']['examples_per_cpu_second']:,.0f}"
+        for c, r in rows.items()
+        if r["where"]["tasks"] == "together"
+    ]
+    return said + (f"; co-learned, {', '.join(shown)}." if shown else ".")
 
 
 def _few_shot(result: dict[str, Any]) -> list[str]:
@@ -174,12 +252,12 @@ def _points(of: dict[str, Any]) -> str:
 
 
 def _gain(of: dict[str, Any]) -> str:
-    return f"{_numbers(of)}, {_verdict(of)}"
+    return f"({_numbers(of)}, {_verdict(of)})"
 
 
 def _numbers(of: dict[str, Any]) -> str:
     low, high = of["interval"]
-    return f"{of['by']:+.4f}, {low:+.4f} to {high:+.4f}"
+    return f"{of['by']:+z.4f}, {low:+z.4f} to {high:+z.4f}"
 
 
 def _verdict(of: dict[str, Any]) -> str:
