@@ -9,6 +9,7 @@ what is finished is not run again, by whichever experiment. Results are written 
 """
 
 import argparse
+import fcntl
 import hashlib
 import itertools
 import json
@@ -17,7 +18,9 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -116,6 +119,18 @@ def finished(folder: Path) -> bool:
     return (folder / "spec.json").is_file()
 
 
+@contextmanager
+def alone(out: Path) -> Iterator[None]:
+    """No other bench.py works in `out` meanwhile: two would remove each other's folders. Raises SystemExit."""
+    out.mkdir(parents=True, exist_ok=True)
+    with (out / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise SystemExit(f"{out}: another bench.py works there; wait for it, or give another --out") from None
+        yield
+
+
 def run(experiments: dict[str, dict[str, Any]], out: Path, profile: str, workers: int, until: float) -> None:
     """Run what is missing, `workers` processes at a time, none begun after `until`; one failure stops the rest."""
     wanted = {job.folder: (name, job) for name, e in experiments.items() for job in jobs(e, out, profile)}
@@ -185,7 +200,8 @@ def main() -> None:
         print(f"in all about {idle:,.0f} minutes on {min(given.jobs, cores())} idle cores", file=sys.stderr)
         if given.plan:
             return
-        run(experiments, out, given.profile, given.jobs, until)
+        with alone(out):
+            run(experiments, out, given.profile, given.jobs, until)
     print(write_report(HERE))
 
 

@@ -138,6 +138,14 @@ def test_what_is_finished_and_unchanged_is_not_run_again(tmp_path, monkeypatch):
     assert len(ran) == 1 + 2 * 7
 
 
+def test_two_at_a_time_in_one_folder_are_refused(tmp_path):
+    refused = pytest.raises(SystemExit, match=r"another bench.py works there; .* another --out")
+    with bench.alone(tmp_path / "out"), refused, bench.alone(tmp_path / "out"):
+        pass
+    with bench.alone(tmp_path / "out"):
+        pass
+
+
 def test_an_unfinished_experiment_is_summarised_with_what_is_missing(shop, tmp_path):
     raw = tiny_recipe(shop, train={"max_steps": 4})
     file = tmp_path / "tiny.yaml"
