@@ -44,7 +44,6 @@ TASKS = ["query", "interest", "time"]
 TOGETHER: dict[str, dict[str, Any]] = {
     "lora top-2, shared": {"adapter": {**LORA, "sharing": "shared", "layers": "top-2"}, "steps": 3},
     "lora top-2, shared+private": {"adapter": {**LORA, "layers": "top-2"}, "steps": 3},
-    "lora top-2, shared+private, no cache": {"adapter": {**LORA, "layers": "top-2"}, "steps": 3, "uncached": True},
     "side, shared+private": {"adapter": {"method": "side", "sharing": "shared+private"}, "steps": 16},
 }
 TOGETHER_ROWS = {"query": 1200, "interest": 7500, "time": 7500}  # a step, alone as together
@@ -229,7 +228,8 @@ def measure(repeats: int) -> dict[str, Any]:
         print(f"co-learning: {name}", file=sys.stderr)
         found = {}
         for tasks in [[task] for task in TASKS] + [TASKS]:
-            found[" + ".join(tasks)] = child({**spec, "tasks": tasks, "together": True})["step_seconds"]
+            asked = {**spec, "tasks": tasks, "together": True}
+            found[" + ".join(tasks)] = min(child(asked)["step_seconds"] for _ in range(2))  # the less disturbed one
         together[name] = found
     print("30 layers", file=sys.stderr)
     return {
@@ -293,8 +293,8 @@ def page(result: dict[str, Any]) -> str:
         lines.append(f"| {name} | {cells} | {joint / sum(alone):.2f} | {joint / max(alone):.2f} |")
     lines += [
         "",
-        "With private parts every task reads its texts through layers of its own: what tasks share is the trunk, which"
-        " the cache has computed already. Without a cache that sharing shows.",
+        "With private parts every task reads its texts through layers of its own; what tasks share is the trunk, which"
+        " the cache has computed already.",
         "",
         "![examples per second](speed.png)",
         "",
