@@ -15,7 +15,7 @@ from peftrec.checkpoint import interrupted_run, new_run_folder, write_run
 from peftrec.costs import costs
 from peftrec.data.examples import Dataset, Examples
 from peftrec.data.planner import RowStream
-from peftrec.environment import environment
+from peftrec.environment import environment, return_free_memory
 from peftrec.evaluation import Report, evaluate, text_rows
 from peftrec.memory import plan_together
 from peftrec.model import CoLearner
@@ -35,6 +35,9 @@ from peftrec.stopping import BestEpoch, Scores
 from peftrec.trackers import Trackers
 from peftrec.watch import Watch
 from peftrec.weighting import make_weighting
+
+# Steps of many sizes leave holes in the heap: those of LoRA on two layers took 40 % more after 30 steps than after one.
+TIDY_SECONDS = 10
 
 
 def train(
@@ -130,7 +133,7 @@ def fit(setup: Setup, checkpoints: Checkpoints | None = None, trackers: Trackers
     if trackers:
         processes.on_first(partial(trackers.start, at))
     watch = Watch(model, config, at, total, steps_per_epoch)
-    began = time.monotonic() - at.seconds
+    began, tidied = time.monotonic() - at.seconds, time.monotonic()
     rows_in_all = sum(s.rows_until(total) for s in streams.values())
     with StopSignals() as signals, bar(rows_in_all, "training", "examples", at.examples) as shown:
         while at.step < total and not stopper.exhausted:
@@ -163,6 +166,9 @@ def fit(setup: Setup, checkpoints: Checkpoints | None = None, trackers: Trackers
                 if trackers:
                     trackers.log(line)
             at.seconds = time.monotonic() - began
+            if time.monotonic() > tidied + TIDY_SECONDS:
+                return_free_memory()
+                tidied = time.monotonic()
             interrupted = processes.largest(signals.received or 0)
             now = at.step == total or stopper.exhausted or interrupted > 0
             if checkpoints:
