@@ -282,7 +282,8 @@ def page(result: dict[str, Any]) -> str:
         f" {deep['no cache'] / deep['cached trunk']:.1f} times ({deep['no cache']:.1f} and {deep['cached trunk']:.1f}"
         " seconds a step).",
         "",
-        "Co-learning three tasks in one run against three runs with the same rows a step, seconds a step (the quicker of two runs):",
+        "Co-learning three tasks in one run against three runs with the same rows a step, seconds a step"
+        " (the quicker of two runs):",
         "",
         "| method | query | interest | time | all three | over their sum | over the dearest |",
         "| --- | --- | --- | --- | --- | --- | --- |",
