@@ -123,7 +123,6 @@ class StateCache:
             self._disk.refresh()
             done = self._load(new, place) if place is None else self._load_rest(new, place)
         self._build(new, place, done, track)
-        return_free_memory()  # a forward's, up to 200 MB that training would come on top of
 
     @torch.no_grad()
     def rehearse(self, rows: np.ndarray) -> None:
@@ -267,6 +266,8 @@ class StateCache:
                 disk.flush()
                 if place is None:
                     self._entry[rows] = disk.find(rows)
+        if len(groups) > 1:  # not after a request's few texts
+            return_free_memory()  # a forward's, up to 200 MB that training would come on top of
 
     def _collect(self, rows: np.ndarray) -> tuple[Tensor, np.ndarray]:
         """Units of `rows` from memory, disk and backbone, and where each row's begin (N,)."""
