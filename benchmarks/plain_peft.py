@@ -56,12 +56,13 @@ def learn(data: Dataset, task: str, steps: int, count: int) -> dict[str, Any]:
     if task == "time":
         torch.nn.init.constant_(model.base_model.model.classifier.modules_to_save["default"].bias, train.label.mean())
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], 1e-3)
-    picks = np.random.default_rng(0)
+    order, drawn = np.random.default_rng(0), np.arange(0)
     model.train()
-    for step in range(steps + 1):
-        if step == 1:  # the first warms up
-            started = time.process_time()
-        rows = train.take(picks.choice(len(train), BATCH, replace=False))
+    started = time.process_time()
+    for _ in range(steps):
+        if len(drawn) < BATCH:
+            drawn = order.permutation(len(train))
+        rows, drawn = train.take(drawn[:BATCH]), drawn[BATCH:]
         logits, label = model(**tokens(data, rows)).logits, torch.from_numpy(rows.label)
         if task == "query":
             loss = functional.cross_entropy(logits, label)
@@ -95,7 +96,8 @@ def learn(data: Dataset, task: str, steps: int, count: int) -> dict[str, Any]:
         "prior": prior,
         "prior_value": measure(trivial, chosen.label, chosen.group),
         "rows": count,
-        "trained_rows": (steps + 1) * BATCH,
+        "trained_rows": steps * BATCH,
+        "cpu_seconds": seconds,
         "examples_per_cpu_second": steps * BATCH / seconds,
         "cpu_seconds_per_step": seconds / steps,
         "adapter_bytes": size,

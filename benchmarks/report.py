@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from figures import draw_all
-from summary import NOT_YET, over_reference
+from formats import NAMES, difference, plain, table, value
+from report_outside import equal_epochs, plain_peft, references, tallrec
+from summary import NOT_YET
 from words import answers
 
 from peftrec.checkpoint import read_json
@@ -28,8 +30,6 @@ HEADLINES = {
     "time": ["mae"],
     "relevance": ["auc", "ndcg@10"],
 }
-NAMES = {"auc": "AUC", "gauc": "GAUC", "log_loss": "log-loss", "ece": "ECE", "hr@10": "HR@10", "mae": "MAE"}
-NAMES |= {"ndcg@10": "nDCG@10"}
 
 
 def read_results(here: Path) -> Results:
@@ -58,6 +58,8 @@ def build_report(here: Path, results: Results, figures: list[str]) -> str:
         parts += references(results)
     if "plain-peft" in results:
         parts += plain_peft(results["plain-peft"])
+    if "equal-epochs" in results:
+        parts += equal_epochs(results["equal-epochs"])
     if "tallrec" in results:
         parts += tallrec(results["tallrec"], figures)
     unmeasured = [path.stem for path in sorted((here / "experiments").glob("*.yaml")) if path.stem not in results]
@@ -136,6 +138,7 @@ KINDS = {
     "side": "Through the backbone's layers against the side network",
     "alone": "Co-learned against alone",
     "fp32": "Quantised against fp32",
+    "shared": "Private parts against shared adapters alone",
 }
 FIGURES = {
     "memory": "interest AUC against peak memory",
@@ -172,10 +175,12 @@ def differences(rows: dict[str, Any], kind: str, task: str) -> list[list[str]]:
 
 def kind_of(rows: dict[str, Any], cell: str, base: str) -> str:
     """What a comparison is about, of KINDS."""
-    method = rows[base]["where"]["method"]
-    if method != rows[cell]["where"]["method"]:
-        return "full" if method == "full" else "side"
-    return "alone" if rows[base]["where"].get("tasks") != rows[cell]["where"].get("tasks") else "fp32"
+    one, two = rows[cell]["where"], rows[base]["where"]
+    if two["method"] != one["method"]:
+        return "full" if two["method"] == "full" else "side"
+    if two["tasks"] != one["tasks"]:
+        return "alone"
+    return "fp32" if two["quantize"] != one["quantize"] else "shared"
 
 
 def slices(name: str, rows: dict[str, Any]) -> list[str]:
@@ -192,149 +197,6 @@ def slices(name: str, rows: dict[str, Any]) -> list[str]:
             heading = [f"{part} ({of['n']:,.0f} rows)" for part, of in first.items()]
             parts.append(table([NAMES[m], *heading], lines))
     return parts
-
-
-def references(results: Results) -> list[str]:
-    """Outside recommenders, priors and peftrec's own next-item task on the same rows."""
-    result = results["references"]
-    lines = []
-    for prior, values in result["priors"]["interest"]["priors"].items():
-        lines.append([f"prior `{prior}`", *(plain(values.get(m)) for m in RANKED), "-"])
-    for name, report in result["reports"].items():
-        shown = [f"{plain(report['metrics'][m])}{ends(report['intervals'].get(m))}" for m in RANKED]
-        lines.append([name, *shown, f"{report['cpu_seconds']:.0f}"])
-    own = results.get("next-item", {}).get("reports", [])
-    for seed, report in enumerate(own):
-        shown = [f"{plain(report['metrics'].get(m))}{ends(report['intervals'].get(m))}" for m in RANKED]
-        lines.append([f"peftrec `movielens-100k-retrieval`, seed {seed}", *shown, f"{report['cpu_seconds']:.0f}"])
-    chosen = "; ".join(f"{n}: {r['chosen']['constant']}" for n, r in result["reports"].items())
-    first = next(iter(result["reports"].values()))
-    said = (
-        f"`python benchmarks/bench.py full --only references next-item`, code of `{result['commit']}`:"
-        " MovieLens-100k, interest, the shipped recipe's split:"
-        f" {first['n']:,} test rows, {first['ranked']:,} users ranked over the whole catalogue (each user's last liked"
-        " film; films seen before are no candidates). Every reference is fitted on the train rows alone; its one"
-        f" constant was chosen on validation rows ({chosen}). ALS, item-kNN and SASRec rank what a user will choose,"
-        " so their AUC of like against dislike is beside the point; SVD predicts likes. CPU seconds are those of"
-        " choosing, fitting and scoring; for peftrec of training. Its next-item task also reads popularity as it"
-        " stood at each moment, which the others, fitted once, do not; SASRec was tuned in its epochs alone."
-    )
-    rest = [
-        [task, f"`{prior}`", *(plain(values.get(m)) for m in ("auc", "log_loss", "mae"))]
-        for task in ("query", "time")
-        for prior, values in result["priors"][task]["priors"].items()
-    ]
-    largest = [
-        n for n, r in result["reports"].items() if r["chosen"]["constant"] == max(map(int, r["chosen"]["valid"]))
-    ]
-    said += f" {', '.join(largest)} took the largest constant tried: a larger one may suit better." * bool(largest)
-    over = [
-        [name, *(difference(over_reference(m, [o["ranks"] for o in own], of["ranks"])) for m in ("hr@10", "ndcg@10"))]
-        for name, of in result["reports"].items()
-        if own
-    ]
-    paired = "peftrec's next-item task, mean of its seeds, over each, paired on the same users and films:"
-    return [
-        "## Outside references",
-        said,
-        table(["what", *(NAMES.get(m, m) for m in RANKED), "CPU s"], lines),
-        *([paired, table(["over", "HR@10 gained", "nDCG@10 gained"], over)] if own else []),
-        table(["task", "prior", "AUC", "log-loss", "MAE"], rest),
-    ]
-
-
-RANKED = ["auc", "gauc", "hr@10", "ndcg@10"]
-
-
-def plain_peft(result: dict[str, Any]) -> list[str]:
-    """The padded cross-encoder, task after task."""
-    lines = [
-        [
-            task,
-            f"{of['trained_rows']:,}",
-            f"{of['cpu_seconds_per_step']:.2f}",
-            f"{of['examples_per_cpu_second']:.1f}",
-            f"{NAMES[of['metric']]} {plain(of['value'])}{ends(of['interval'])}",
-            f"{plain(of['prior_value'])} `{of['prior']}`",
-            f"{of['adapter_bytes'] / 1e6:.2f}",
-        ]
-        for task, of in result["tasks"].items()
-    ]
-    options = result["experiment"]["options"]
-    heading = [
-        "task",
-        "rows trained on",
-        "CPU s a step",
-        "examples a CPU s",
-        f"{options['rows']} test rows",
-        "prior, same rows",
-        "MB",
-    ]
-    return [
-        "## The usual way: padded cross-encoder, plain PEFT, one task after another",
-        f"`python benchmarks/bench.py full --only plain-peft`, code of `{result['commit']}`:"
-        " MiniLM, LoRA on every layer, pairs padded to 128 tokens,"
-        f" 32 rows a step, {options['steps']} steps a task; peak memory {result['peak_memory_mb']:,.0f} MB. At this"
-        " speed an epoch of interest takes hours, so this shows the cost, not what it would reach.",
-        table(heading, lines),
-    ]
-
-
-def tallrec(result: dict[str, Any], figures: list[str]) -> list[str]:
-    """The few-shot movie set."""
-    lines = [[name, *(f"{v:.2f}" for v in values), "-", "-", "-"] for name, values in result["published"].items()]
-    shots = list(next(iter(result["rows"].values())))
-    last = shots[-1]
-    for name, of in result["rows"].items():
-        shown = [f"{of[k]['auc']:.2f} ± {of[k]['deviation']:.2f}{ends(of[k]['interval'], 1)}" for k in shots]
-        inside = f"{of[last]['gauc']:.2f}{ends(of[last]['gauc_interval'], 1)}"
-        chosen = of[last]["chosen"]
-        told = "-" if chosen is None else f"{chosen['valid_auc']:.2f}"
-        lines.append([name, *shown, inside, told, f"{of[last]['seconds']:.3f}"])
-    counts = result["counts"]
-    said = (
-        f"`python benchmarks/bench.py --only tallrec`, code of `{result['commit']}`: rows"
-        f" {'/'.join(f'{n:,}' for n in counts['rows'])}, test"
-        f" positives {counts['test positives']}, test users {counts['test users']}, as published. AUC in percent, mean"
-        f" and deviation of 20 draws of K training prompts; intervals over the test users, who are few:"
-        f" differences of a point or two are within them. MiniLM encodes the catalogue once, in"
-        f" {result['encode_seconds']:.1f} s; the rest is closed forms, constants chosen on validation rows alone."
-    )
-    heading = ["what", *(f"K = {k}" for k in shots), f"GAUC, K = {last}", f"validation AUC, K = {last}", "s a draw"]
-    parts = ["## TALLRec's few-shot movie set", said, table(heading, lines)]
-    if "tallrec" in figures:
-        parts.append("![few-shot AUC](figures/tallrec.png)")
-    return parts
-
-
-def table(heading: list[str], lines: list[list[str]]) -> str:
-    """A Markdown table."""
-    rows = [heading, ["---"] * len(heading), *lines]
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
-
-
-def value(of: dict[str, Any] | None) -> str:
-    """A metric with its interval."""
-    return "-" if of is None else f"{plain(of['value'])}{ends(of.get('interval'))}"
-
-
-def difference(of: dict[str, Any] | None) -> str:
-    """A gain with its interval, and what it means where that is clear."""
-    if of is None:
-        return "-"
-    low, high = of["interval"]
-    verdict = " **better**" if low > 0 else " **worse**" if high < 0 else ""
-    return f"{of['by']:+z.4f} ({low:+z.4f} to {high:+z.4f}){verdict}"
-
-
-def plain(number: float | None) -> str:
-    """Four digits, or a dash."""
-    return "-" if number is None else f"{number:.4f}"
-
-
-def ends(interval: list[float] | None, digits: int = 3) -> str:
-    """' (low to high)', or nothing."""
-    return "" if interval is None else f" ({interval[0]:.{digits}f} to {interval[1]:.{digits}f})"
 
 
 def where(cells: dict[str, Any]) -> str:

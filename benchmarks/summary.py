@@ -66,7 +66,8 @@ def summarise(experiment: dict[str, Any], out: Path) -> dict[str, Any]:
 
 
 def bases(cell: str, rows: dict[str, Any]) -> Iterator[str]:
-    """What a cell is held against: full fine-tuning of the same tasks, the side network, itself alone and in fp32."""
+    """What a cell is held against: full fine-tuning of the same tasks, the side network, itself alone, in fp32, and
+    with shared adapters alone."""
     where = rows[cell]["where"]
     for other, row in rows.items():
         differ = {axis for axis, value in row["where"].items() if where[axis] != value}
@@ -74,7 +75,8 @@ def bases(cell: str, rows: dict[str, Any]) -> Iterator[str]:
         side = differ == {"method"} and row["where"]["method"] == "side"
         alone = differ == {"tasks"} and where["tasks"] == "together"
         unquantised = differ == {"quantize"} and row["where"]["quantize"] == "fp32"
-        if full or side or alone or unquantised:
+        shared = differ == {"sharing"} and row["where"]["sharing"] == "shared"
+        if full or side or alone or unquantised or shared:
             yield other
 
 

@@ -21,7 +21,7 @@ EXPERIMENTS = {**bench.read_experiments("quick"), **bench.read_experiments("full
 
 
 def test_the_experiments_are_found():
-    assert {"matrix", "next-item", "references", "tallrec", "plain-peft"} <= set(EXPERIMENTS)
+    assert {"matrix", "next-item", "references", "tallrec", "plain-peft", "equal-epochs"} <= set(EXPERIMENTS)
     assert set(EXPERIMENTS) == {p.stem for p in (HERE / "experiments").glob("*.yaml")}
 
 
