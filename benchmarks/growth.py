@@ -23,7 +23,17 @@ from children import measured
 
 HERE = Path(__file__).parent
 BATCH = 16_384
-SIZES = [(1, 1), (10, 1), (100, 1), (1, 10), (1, 100)]  # times the events, times the items
+# Times the events, times the items, and which rows share a batch (train.locality).
+SIZES = [
+    (1, 1, "none"),
+    (10, 1, "none"),
+    (100, 1, "none"),
+    (1, 10, "none"),
+    (1, 100, "none"),
+    (1, 1, "user"),
+    (1, 10, "user"),
+    (1, 100, "user"),
+]
 MILLION = 1_000_000
 
 
@@ -56,7 +66,7 @@ def grown(events: int, items: int) -> Any:
     )
 
 
-def growth(events: int, items: int, steps: int = 6) -> dict[str, Any]:
+def growth(events: int, items: int, locality: str, steps: int = 4) -> dict[str, Any]:
     """Processor time an example of training steps in one thread, which neighbours hardly disturb, and peak memory."""
     import torch
     from accelerate import Accelerator
@@ -76,7 +86,7 @@ def growth(events: int, items: int, steps: int = 6) -> dict[str, Any]:
     raw = load_recipe("movielens-100k").model_dump()
     raw["backbone"] |= {"quantize": None, "dtype": "fp32"}
     raw["data"] |= {"history": 20, "split": {"kind": "global-time", "test": 0.2, "valid": 0}}
-    raw["train"] |= {"batch_size": BATCH, "early_stopping": None}
+    raw["train"] |= {"batch_size": BATCH, "early_stopping": None, "locality": locality}
     recipe = make_recipe(raw | {"tasks": {"interest": raw["tasks"]["interest"]}})
     builders = {"interest": find_kind("interest").build}
     dataset = build_dataset(grown(events, items), recipe.tasks, builders, recipe.data, 0)
@@ -102,6 +112,7 @@ def growth(events: int, items: int, steps: int = 6) -> dict[str, Any]:
         optimizer.zero_grad()
         seconds.append((time.process_time() - started) / BATCH)
     return {
+        "locality": locality,
         "events": len(dataset.tasks["interest"].train),
         "items": len(dataset.item_rows),
         "unique_texts_an_example": model.work.encoded / ((steps + 1) * BATCH),
@@ -276,7 +287,8 @@ def main() -> None:
     given = parser.parse_args()
     if given.child:
         what, *sizes = given.child
-        print(json.dumps(recommend() if what == "recommend" else growth(*map(int, sizes))))
+        found = recommend() if what == "recommend" else growth(int(sizes[0]), int(sizes[1]), sizes[2])
+        print(json.dumps(found))
         return
     from peftrec.environment import environment
 

@@ -111,10 +111,10 @@ def equal_epochs(result: dict[str, Any]) -> list[str]:
         "### The same rows, the same epochs",
         f"`python benchmarks/bench.py full --only equal-epochs`, code of `{result['commit']}`: interest, one epoch"
         f" of the same {options['train_rows']:,} train rows, {steps} steps of 32, one seed, learning rates as shipped,"
-        f" and the same {options['test_rows']:,} test rows. CPU seconds are those of training,"
-        " computing the cached states included. The cross-encoder reads the films' texts alone; peftrec's head reads how they were liked too, and"
-        " the rates so far of user and item, as that prior does. Few rows a step are not what peftrec is made for: 32"
-        " rows share few texts.",
+        f" and the same {options['test_rows']:,} test rows. CPU seconds are those of training, computing the cached"
+        " states included. The cross-encoder reads the films' texts alone; peftrec's head reads how they were liked"
+        " too, and the rates so far of user and item, as that prior does. Few rows a step are not what peftrec is made"
+        " for: 32 rows share few texts.",
         table(["what", "test AUC", "CPU s", "times as fast"], lines),
     ]
 
