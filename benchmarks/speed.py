@@ -1,6 +1,6 @@
 """How much faster the frozen part makes training when it is computed once: one run, side by side.
 
-    python benchmarks/speed.py [--repeats 3] [--only single|together|deep ...]
+    python benchmarks/speed.py [--repeats 3]
 
 On MovieLens-100k, interest: (a) the padded cross-encoder with plain PEFT that one writes today, (b) the same padded to
 the batch's longest only, then peftrec: (c) LoRA over unique texts without a cache, on all layers and on the top two,
@@ -44,10 +44,8 @@ TASKS = ["query", "interest", "time"]
 TOGETHER: dict[str, dict[str, Any]] = {
     "lora top-2, shared": {"adapter": {**LORA, "sharing": "shared", "layers": "top-2"}, "steps": 3},
     "lora top-2, shared+private": {"adapter": {**LORA, "layers": "top-2"}, "steps": 3},
-    "lora top-2, shared+private, no cache": {"adapter": {**LORA, "layers": "top-2"}, "steps": 3, "uncached": True},
     "side, shared+private": {"adapter": {"method": "side", "sharing": "shared+private"}, "steps": 16},
 }
-PARTS = ["single", "together", "deep"]
 TOGETHER_ROWS = {"query": 1200, "interest": 7500, "time": 7500}  # a step, alone as together
 
 
@@ -216,28 +214,31 @@ def median_of(runs: list[dict[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def measure(part: str, repeats: int) -> dict[str, Any]:
-    """What one of PARTS measures."""
-    if part == "deep":
-        return {name: child(spec)["step_seconds"] for name, spec in DEEP.items()}
-    if part == "together":
-        return {name: co_learning(name, spec) for name, spec in TOGETHER.items()}
+def measure(repeats: int) -> dict[str, Any]:
+    """Everything, repeats interleaved so that a slow minute of the machine hits all rows alike."""
+    from peftrec.environment import environment
+
     single: dict[str, list[dict[str, Any]]] = {name: [] for name in SINGLE}
-    for number in range(repeats):  # interleaved, so that a slow minute of the machine hits all rows alike
+    for number in range(repeats):
         for name, spec in SINGLE.items():
             print(f"repeat {number + 1}: {name}", file=sys.stderr)
             single[name].append(child({"tasks": ["interest"], **spec}))
-    return {name: median_of(runs) for name, runs in single.items()}
-
-
-def co_learning(name: str, spec: dict[str, Any]) -> dict[str, float]:
-    """Seconds a step of each task alone and of all together, of two runs the less disturbed one."""
-    print(f"co-learning: {name}", file=sys.stderr)
-    found = {}
-    for tasks in [[task] for task in TASKS] + [TASKS]:
-        asked = {**spec, "tasks": tasks, "together": True}
-        found[" + ".join(tasks)] = min(child(asked)["step_seconds"] for _ in range(2))
-    return found
+    together = {}
+    for name, spec in TOGETHER.items():
+        print(f"co-learning: {name}", file=sys.stderr)
+        found = {}
+        for tasks in [[task] for task in TASKS] + [TASKS]:
+            asked = {**spec, "tasks": tasks, "together": True}
+            found[" + ".join(tasks)] = min(child(asked)["step_seconds"] for _ in range(2))  # the less disturbed one
+        together[name] = found
+    print("30 layers", file=sys.stderr)
+    return {
+        "single": {name: median_of(runs) for name, runs in single.items()},
+        "deep": {name: child(spec)["step_seconds"] for name, spec in DEEP.items()},
+        "together": together,
+        "repeats": repeats,
+        "environment": environment(),
+    }
 
 
 def page(result: dict[str, Any]) -> str:
@@ -293,9 +294,8 @@ def page(result: dict[str, Any]) -> str:
         lines.append(f"| {name} | {cells} | {joint / sum(alone):.2f} | {joint / max(alone):.2f} |")
     lines += [
         "",
-        "With private parts every task reads its texts through layers of its own, and what they share is the trunk."
-        " Without a cache a step saves by running it once for all; with one, each of the three has it computed already,"
-        " and nothing is left to share.",
+        "With private parts every task reads its texts through layers of its own; what tasks share is the trunk, which"
+        " the cache has computed already.",
         "",
         "![examples per second](speed.png)",
         "",
@@ -323,21 +323,15 @@ def draw(result: dict[str, Any], file: Path) -> None:
 def main() -> None:
     """Measure, write, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=3, help="of the single runs")
-    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="measure these, keep the rest")
+    parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--child", type=json.loads, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.child:
         spec = given.child
         print(json.dumps(baseline(spec["baseline"]) if "baseline" in spec else steps_of(spec)))
         return
-    from peftrec.environment import environment
-
-    file = HERE / "results" / "speed.json"
-    result = {} if set(given.only) == set(PARTS) else json.loads(file.read_text())
-    result |= {part: measure(part, given.repeats) for part in given.only}
-    result |= {"environment": environment()} | ({"repeats": given.repeats} if "single" in given.only else {})
-    file.write_text(json.dumps(result, indent=2) + "\n")
+    result = measure(given.repeats)
+    (HERE / "results" / "speed.json").write_text(json.dumps(result, indent=2) + "\n")
     draw(result, HERE / "speed.png")
     (HERE / "SPEED.md").write_text(page(result))
     print(page(result))
