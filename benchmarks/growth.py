@@ -295,7 +295,7 @@ def draw(result: dict[str, Any], file: Path) -> None:
         axes.set(xscale="log", ylim=0, xlabel="times MovieLens-100k", ylabel=label)
         axes.set_xticks([1, 10, 100], ["1", "10", "100"])
         axes.spines[["top", "right"]].set_visible(False)
-    panels[0].legend(frameon=False)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False)
     figure.savefig(file, dpi=150)
 
 
