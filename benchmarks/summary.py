@@ -1,15 +1,15 @@
 """The children's results of one experiment as one JSON: means, intervals over seeds and users, paired differences."""
 
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from peftrec.checkpoint import read_json
 from peftrec.intervals import LEVEL, p_value
-from peftrec.metrics import METRICS, RANKING, Metric, Statistic
+from peftrec.metrics import HIGHER, METRICS, RANKING, Statistic
 from peftrec.outcomes import Outcome, read_outcome
 
 HEADLINES = ("auc", "gauc", "log_loss", "ece", "mae", "hr@10", "ndcg@10")  # those with intervals and differences
@@ -29,18 +29,20 @@ def summarise(experiment: dict[str, Any], out: Path) -> dict[str, Any]:
     if "script" in experiment:
         return result | found[experiment["script"]]
     rows: dict[str, Any] = {}
-    outcomes: dict[str, dict[str, list[Outcome]]] = {}
+    samples: dict[str, dict[str, dict[str, Sample]]] = {}
+    outcomes: dict[str, dict[str, Outcome]] = {}
     where = {cell: of["where"] for cell, of in cells(experiment).items()}
     for cell, of in found.items():
-        seeds, folders = of["seeds"], [done[cell] / f"seed-{n}" for n in range(len(of["seeds"]))]
-        outcomes[cell] = {task: [read_outcome(folder, task) for folder in folders] for task in seeds[0]["metrics"]}
+        seeds = of["seeds"]
+        samples[cell] = samples_of(done[cell], seeds)
+        outcomes[cell] = {task: read_outcome(done[cell] / "seed-0", task) for task in seeds[0]["metrics"]}
         rows[cell] = {
             "where": where[cell],
             "seeds": len(seeds),
             "commit": of["commit"],
             "tuning": of["tuning"],
             "tasks": {
-                task: {m: over_seeds(m, outcomes[cell][task], [s["metrics"][task][m] for s in seeds]) for m in metrics}
+                task: {m: over_seeds(samples[cell][task][m]) for m in metrics}
                 for task, metrics in seeds[0]["metrics"].items()
             },
             "slices": {task: mean_of([s["slices"][task] for s in seeds]) for task in seeds[0]["slices"]},
@@ -51,14 +53,14 @@ def summarise(experiment: dict[str, Any], out: Path) -> dict[str, Any]:
     for cell, row in rows.items():
         row["differences"] = {}
         for base in dict.fromkeys(bases(cell, rows)):
-            shared = outcomes[cell].keys() & outcomes[base].keys()
+            shared = sorted(outcomes[cell].keys() & outcomes[base].keys())
+            for task in shared:
+                assert outcomes[cell][task].same_rows(outcomes[base][task]), "an experiment's cells share test rows"
             row["differences"][base] = {
                 task: {
-                    m: paired_over_seeds(m, outcomes[cell][task], outcomes[base][task])
-                    for m in row["tasks"][task]
-                    if m in HEADLINES
+                    m: paired(own, samples[base][task][m]) for m, own in samples[cell][task].items() if m in HEADLINES
                 }
-                for task in sorted(shared)
+                for task in shared
             }
     machine = next(iter(found.values()))["environment"]
     missing = {job.name: NOT_YET for job in planned if job.name not in done}
@@ -80,55 +82,82 @@ def bases(cell: str, rows: dict[str, Any]) -> Iterator[str]:
             yield other
 
 
-def over_seeds(name: str, outcomes: list[Outcome], values: list[float | None]) -> dict[str, Any]:
-    """Mean of a metric over seeds, each seed's value, and the 95 % interval over seeds and users."""
-    known = [v for v in values if v is not None]
-    found: dict[str, Any] = {"value": statistics.fmean(known) if known else None, "seeds": values}
-    if name in HEADLINES and known:
-        found["interval"] = _ends(resampled([_prepared(name, o) for o in outcomes]))
+class Sample(NamedTuple):
+    """A metric of one cell: each seed's value, and its values with users drawn again, float64 (RESAMPLES, seeds).
+
+    All samples draw the same users in the same order, so that those of two cells are paired. `higher` is better.
+    """
+
+    values: list[float | None]
+    drawn: np.ndarray
+    higher: bool = True
+
+
+def samples_of(folder: Path, seeds: list[dict[str, Any]]) -> dict[str, dict[str, Sample]]:
+    """task -> metric -> its sample; kept in the cell's folder, since it takes seconds and never changes."""
+    kept, found = folder / f"resampled-{RESAMPLES}.npz", {}
+    drawn = dict(np.load(kept)) if kept.is_file() else {}
+    complete = bool(drawn)
+    for task, metrics in seeds[0]["metrics"].items():
+        outcomes = [] if complete else [read_outcome(folder / f"seed-{n}", task) for n in range(len(seeds))]
+        found[task] = {}
+        for m in metrics:
+            values = [seed["metrics"][task][m] for seed in seeds]
+            known = m in HEADLINES and None not in values
+            if known and not complete:
+                drawn[f"{task} {m}"] = np.stack([resampled(*_prepared(m, outcome)) for outcome in outcomes], 1)
+            found[task][m] = Sample(values, drawn.get(f"{task} {m}", np.zeros((0, 0))), HIGHER.get(m, True))
+    if not complete:
+        np.savez(kept, **drawn)
     return found
 
 
-def paired_over_seeds(name: str, own: list[Outcome], base: list[Outcome]) -> dict[str, Any]:
-    """{"by", "interval", "p"} of the seeds that both have; `by` above 0 means better."""
-    sign = 1 if _metric(name, own[0]).higher else -1
-    pairs = []
-    for one, two in zip(own, base, strict=False):
-        assert one.same_rows(two), "the cells of an experiment share their test rows"
-        (first, groups), (second, _) = _prepared(name, one), _prepared(name, two)
-        pairs.append((lambda w, a=first, b=second: sign * (a(w) - b(w)), groups))
-    by = statistics.fmean(statistic(np.ones(len(groups))) for statistic, groups in pairs)
-    values = resampled(pairs)
-    return {"by": by, "interval": _ends(values), "p": p_value(values), "seeds": len(pairs)}
+def resampled(statistic: Statistic, groups: np.ndarray) -> np.ndarray:
+    """A metric over row weights, with the rows' groups (N,) drawn with replacement, float64 (RESAMPLES,)."""
+    names, rows = np.unique(groups.astype(str), return_inverse=True)
+    random = np.random.default_rng(0)
+    counts = (np.bincount(random.integers(len(names), size=len(names)), minlength=len(names)) for _ in range(RESAMPLES))
+    return np.array([statistic(count.astype(float)[rows]) for count in counts])
+
+
+def over_seeds(sample: Sample) -> dict[str, Any]:
+    """Mean of a metric over seeds, each seed's value, and the 95 % interval over seeds and users."""
+    known = [v for v in sample.values if v is not None]
+    found: dict[str, Any] = {"value": statistics.fmean(known) if known else None, "seeds": sample.values}
+    return found | ({"interval": _ends(_seeds_drawn(sample.drawn))} if sample.drawn.size else {})
+
+
+def paired(own: Sample, base: Sample) -> dict[str, Any] | None:
+    """{"by", "interval", "p"} of the seeds that both have, `by` above 0 meaning better; None without values."""
+    seeds, sign = min(len(own.values), len(base.values)), 1 if own.higher else -1
+    if not own.drawn.size or not base.drawn.size:
+        return None
+    gained = np.array(own.values[:seeds], float) - np.array(base.values[:seeds], float)
+    values = sign * _seeds_drawn(own.drawn[:, :seeds] - base.drawn[:, :seeds])
+    return {"by": float(sign * gained.mean()), "interval": _ends(values), "p": p_value(values), "seeds": seeds}
 
 
 def over_reference(metric: str, own: list[dict[str, int]], reference: dict[str, int]) -> dict[str, Any]:
     """{"by", "interval", "p"}: a ranking metric of several seeds over that of a reference, from {user: rank}."""
-    pairs = []
-    for ranks in own:
-        assert list(ranks) == list(reference), "both rank the same users' films"
-        one, two = (np.array(list(of.values()), float) for of in (ranks, reference))
-        first, second = (RANKING[metric].statistic(rank, rank, rank) for rank in (one, two))
-        pairs.append((lambda w, a=first, b=second: a(w) - b(w), np.array(list(ranks))))
-    by = statistics.fmean(statistic(np.ones(len(reference))) for statistic, _ in pairs)
-    values = resampled(pairs)
-    return {"by": by, "interval": _ends(values), "p": p_value(values)}
+    assert all(list(ranks) == list(reference) for ranks in own), "both rank the same users' films"
+    users = np.array(list(reference))
+
+    def sample(runs: list[dict[str, int]]) -> Sample:
+        of = [np.array(list(ranks.values()), float) for ranks in runs]
+        ranked = [RANKING[metric].statistic(rank, rank, rank) for rank in of]
+        values = [float(statistic(np.ones(len(users)))) for statistic in ranked]
+        return Sample(list(values), np.stack([resampled(statistic, users) for statistic in ranked], 1))
+
+    found = paired(sample(own), sample([reference] * len(own)))
+    assert found is not None
+    return found
 
 
-def resampled(parts: Sequence[tuple[Statistic, np.ndarray]]) -> np.ndarray:
-    """The mean over seeds under draws of seeds and, for all of them alike, of users; float64 (RESAMPLES,).
-
-    parts  for each seed the metric over row weights, and the rows' groups as text (N,)
-    """
-    names = np.unique(np.concatenate([groups for _, groups in parts]).astype(str))
-    rows = [np.searchsorted(names, groups.astype(str)) for _, groups in parts]
-    random = np.random.default_rng(0)
-    found = []
-    for _ in range(RESAMPLES):
-        count = np.bincount(random.integers(len(names), size=len(names)), minlength=len(names)).astype(float)
-        seeds = np.bincount(random.integers(len(parts), size=len(parts)), minlength=len(parts))
-        found.append(sum(n * parts[s][0](count[rows[s]]) for s, n in enumerate(seeds.tolist()) if n) / len(parts))
-    return np.array(found)
+def _seeds_drawn(drawn: np.ndarray) -> np.ndarray:
+    """Means over seeds, themselves drawn with replacement: (RESAMPLES, seeds) -> (RESAMPLES,)."""
+    seeds = drawn.shape[1]
+    picks = np.random.default_rng(1).integers(seeds, size=drawn.shape)
+    return np.take_along_axis(drawn, picks, 1).mean(1)
 
 
 def mean_of(found: list[Any]) -> Any:
@@ -136,10 +165,6 @@ def mean_of(found: list[Any]) -> Any:
     if isinstance(found[0], dict):
         return {key: mean_of([f[key] for f in found]) for key in found[0]}
     return statistics.fmean(found) if all(isinstance(f, int | float) for f in found) else found[0]
-
-
-def _metric(name: str, outcome: Outcome) -> Metric:
-    return RANKING[name] if name in RANKING and outcome.rank is not None else METRICS[name]
 
 
 def _prepared(name: str, outcome: Outcome) -> tuple[Statistic, np.ndarray]:

@@ -15,7 +15,7 @@ def answers(results: dict[str, Any]) -> list[str]:
         everything = results["matrix"]["rows"]
         rows = {c: r for c, r in everything.items() if r["where"]["tasks"] == "together"}
         plain = {c: r for c, r in rows.items() if (r["where"]["quantize"], r["where"]["sharing"]) == ("fp32", "shared")}
-        said += _full(plain) + _methods(plain) + _quantised(rows) + _co_learned(everything)
+        said += _full(plain) + _methods(plain) + _quantised(rows) + _sharing(rows) + _co_learned(everything)
         if "references" in results:
             said += _priors(plain, results["references"])
     said += [line for name in ("esci", "smollm2", "latest-small") for line in _elsewhere(name, results.get(name))]
@@ -45,7 +45,8 @@ def _full(rows: dict[str, Any]) -> list[str]:
         stands = {"better": list[str](), "worse": list[str](), "open": list[str]()}
         for cell, row in others.items():
             found = row["differences"][full][task][key]
-            stands[_verdict(found)].append(f"`{_short(cell)}` ({_numbers(found)})")
+            by = "" if _verdict(found) == "open" else f" ({found['by']:+z.4f})"
+            stands[_verdict(found)].append(f"`{_short(cell)}`{by}")
         opening = "it is here, against" if stands["worse"] else "not here"
         parts = [
             f"{told}{', '.join(cells)}"
@@ -93,7 +94,7 @@ def _methods(rows: dict[str, Any]) -> list[str]:
         side = next((b for b in row["differences"] if b in rows and rows[b]["where"]["method"] == "side"), None)
         if side:
             of, seconds = row["differences"][side], rows[side]["cost"]["cpu_seconds"]
-            gains = {t: (_verdict(of[t][k]), f"{t} ({m} {_numbers(of[t][k])})") for t, (k, m) in FIRST.items()}
+            gains = {t: (_verdict(of[t][k]), f"{t} ({m} {of[t][k]['by']:+z.4f})") for t, (k, m) in FIRST.items()}
             told = {"better": "better for ", "worse": "worse for ", "open": "no difference that can be told for "}
             parts = [
                 word + ", ".join(names)
@@ -118,21 +119,59 @@ def _short(cell: str) -> str:
 
 
 def _quantised(rows: dict[str, Any]) -> list[str]:
-    """What 4 and 8 bits cost, by method."""
+    """What 4 and 8 bits cost, over all methods."""
     said = []
+    for kind in dict.fromkeys(row["where"]["quantize"] for row in rows.values() if row["where"]["quantize"] != "fp32"):
+        pairs = [
+            (cell, base)
+            for cell, row in rows.items()
+            for base in row["differences"]
+            if row["where"]["quantize"] == kind and rows.get(base, row)["where"] == row["where"] | {"quantize": "fp32"}
+        ]
+        stands: dict[str, list[str]] = {"worse": [], "better": []}
+        for cell, base in pairs:
+            for task, (key, label) in FIRST.items():
+                found = rows[cell]["differences"][base][task][key]
+                if (verdict := _verdict(found)) in stands:
+                    stands[verdict].append(f"{task} with `{_short(cell)}` ({label} {found['by']:+z.4f})")
+        told = "; ".join(f"{verdict} for {', '.join(found)}" for verdict, found in stands.items() if found)
+        if not pairs:
+            continue
+        costs = {
+            what: [rows[cell]["cost"][key] / rows[base]["cost"][key] for cell, base in pairs]
+            for what, key in (
+                ("a step's CPU time", "cpu_seconds_per_step"),
+                ("the process's peak memory", "peak_memory_mb"),
+            )
+        }
+        ratios = ", ".join(f"{what} by {min(of):.2f} to {max(of):.2f}" for what, of in costs.items())
+        before, after = (rows[pairs[0][side]]["cost"]["backbone_mb"] for side in (1, 0))
+        said.append(
+            f"**What quantisation costs**, `{kind}` beside fp32, {len(pairs)} pairs of cells, three tasks each:"
+            f" {told or 'better or worse nowhere'}, and no difference that can be told else; the backbone takes"
+            f" {after:.1f} instead of {before:.1f} MB; it multiplies {ratios}."
+        )
+    return said
+
+
+def _sharing(rows: dict[str, Any]) -> list[str]:
+    """What private parts buy over shared adapters alone, and what they cost."""
+    told = []
     for cell, row in rows.items():
         for base, found in row["differences"].items():
-            if rows.get(base, row)["where"]["method"] != row["where"]["method"] or base not in rows:
+            if base not in rows or rows[base]["where"] != row["where"] | {"sharing": "shared"}:
                 continue
-            gains = ", ".join(f"{t} {m} {_gain(found[t][k])}" for t, (k, m) in FIRST.items() if t in found)
-            before, after = rows[base]["cost"], row["cost"]
-            said.append(
-                f"**What quantisation costs**, `{_short(cell)}` against `{_short(base)}`: {gains}; the backbone takes"
-                f" {after['backbone_mb']:.1f} instead of {before['backbone_mb']:.1f} MB, a step"
-                f" {after['cpu_seconds_per_step']:.2f} instead of {before['cpu_seconds_per_step']:.2f} CPU s, the"
-                f" process at its peak {after['peak_memory_mb']:,.0f} instead of {before['peak_memory_mb']:,.0f} MB."
-            )
-    return said
+            if row["where"]["sharing"] == "shared":
+                continue
+            gains = ", ".join(f"{t} {_word(found[t][k])}" for t, (k, _) in FIRST.items())
+            ratio = row["cost"]["cpu_seconds"] / rows[base]["cost"]["cpu_seconds"]
+            told.append(f"`{_short(cell)}` {gains}, in {ratio:.1f} times the CPU time")
+    return [f"**What private parts buy** over one adapter for all tasks: {'; '.join(told)}."] if told else []
+
+
+def _word(of: dict[str, Any]) -> str:
+    verdict = _verdict(of)
+    return "open" if verdict == "open" else f"{verdict} ({of['by']:+z.4f})"
 
 
 def _co_learned(rows: dict[str, Any]) -> list[str]:
@@ -145,8 +184,9 @@ def _co_learned(rows: dict[str, Any]) -> list[str]:
                 continue
             for task, metrics in found.items():
                 key, label = FIRST[task]
-                told = f"{task} with `{row['where']['method']}` ({label} {_numbers(metrics[key])})"
-                stands[_verdict(metrics[key])].append(told)
+                method = row["where"]["method"] + (" nf4" if row["where"]["quantize"] == "nf4" else "")
+                by = "" if _verdict(metrics[key]) == "open" else f" ({label} {metrics[key]['by']:+z.4f})"
+                stands[_verdict(metrics[key])].append(f"{task} with `{method}`{by}")
     told = {"better": "it helps", "worse": "it harms", "open": "it makes no difference that can be told for"}
     return [
         f"**Co-learning**, at the same steps and rows a task: {told[verdict]} {'; '.join(found)}."

@@ -93,19 +93,28 @@ def test_a_cell_is_tuned_on_validation_and_measured_once(shop, tmp_path):
     for one, other in zip(list(parts)[::2], list(parts)[1::2], strict=True):
         assert parts[one]["n"] + parts[other]["n"] == len(outcome.label)
     assert measured["slices"]["query"] == {}
-    value = summary.over_seeds("auc", [outcome, outcome], [measured["metrics"]["interest"]["auc"]] * 2)
+    samples = summary.samples_of(tmp_path, both["seeds"])["interest"]
+    value = summary.over_seeds(samples["auc"])
     assert value["interval"][0] <= value["value"] <= value["interval"][1]
-    again = summary.paired_over_seeds("auc", [outcome, outcome], [outcome])
-    assert again == {"by": 0, "interval": [0, 0], "p": 1, "seeds": 1}
+    assert summary.paired(samples["auc"], samples["auc"]) == {"by": 0, "interval": [0, 0], "p": 1, "seeds": 2}
+    again = summary.samples_of(tmp_path, both["seeds"])["interest"]  # from the cell's folder
+    assert np.array_equal(again["auc"].drawn, samples["auc"].drawn) and again["log_loss"].higher is False
+    worse = samples["log_loss"]._replace(
+        values=[v + 1 for v in samples["log_loss"].values], drawn=samples["log_loss"].drawn + 1
+    )
+    assert summary.paired(worse, samples["log_loss"])["by"] == pytest.approx(-1)
 
 
-def test_users_are_drawn_alike_for_all_seeds():
+def test_users_are_drawn_alike_for_all_seeds_and_cells():
     rng = np.random.default_rng(0)
     group = np.array([f"u{n}" for n in rng.integers(20, size=300)])
     metric, label = METRICS["mae"], rng.random(300)
-    one, two = (metric.statistic(label + error, label, group) for error in (1.0, 3.0))
-    assert set(summary.resampled([(one, group), (two, group)]).round(6)) == {1.0, 2.0, 3.0}  # seeds are drawn too
-    spread = summary.resampled([(metric.statistic(rng.random(300), label, group), group)])
+    noise = rng.random(300)
+    one, two = (summary.resampled(metric.statistic(label + error, label, group), group) for error in (noise, 3 + noise))
+    assert (two - one).round(6).tolist() == [3.0] * summary.RESAMPLES and one.std() > 0
+    sample = summary.Sample([1.0, 3.0], np.tile([1.0, 3.0], (summary.RESAMPLES, 1)), higher=False)
+    assert summary.over_seeds(sample) == {"value": 2, "seeds": [1, 3], "interval": [1, 3]}  # seeds are drawn too
+    spread = summary.resampled(metric.statistic(rng.random(300), label, group), group)
     assert 0 < spread.std() < 0.05
 
 
