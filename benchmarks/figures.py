@@ -91,7 +91,7 @@ def _alone(rows: dict[str, Any], cell: str) -> dict[str, dict[str, Any]]:
     """task -> the difference of a co-learned cell to the same method alone, of the task's first headline."""
     found = {}
     for base, tasks in rows[cell]["differences"].items():
-        if rows[base]["where"]["method"] == rows[cell]["where"]["method"] and len(rows[base]["tasks"]) == 1:
+        if rows[base]["where"]["tasks"] != rows[cell]["where"]["tasks"]:  # else quantised, or another method
             task = next(iter(rows[base]["tasks"]))
             found[task] = tasks[task]["auc" if "auc" in tasks[task] else "mae"]
     return found

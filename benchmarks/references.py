@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 from children import deliver
+from priors import priors_of
 from scipy.sparse import csr_matrix
 
 from peftrec.data.examples import Dataset, Examples
@@ -213,29 +214,13 @@ def measure() -> dict[str, Any]:
         seconds = time.process_time() - started
         reports[name] = report | {"chosen": chosen, "cpu_seconds": seconds, "ranks": ranks(outcomes[TASK])}
         print(name, report["metrics"], file=sys.stderr, flush=True)
-    trivial = {}
-    for task, of in recipe.tasks.items():
-        of_kind = KINDS[of.kind]
-        loss = next(iter(of_kind.metrics))
-        found = evaluate_task(
-            _Even(), data, task, "test", metrics=of_kind.metrics[loss], priors=of_kind.priors, resamples=0,
-            ranking="users" if task == TASK else "none", ranking_priors=of_kind.ranking,
-        )  # fmt: skip
-        trivial[task] = {"n": found["n"], "ranked": found.get("ranked"), "priors": found["priors"]}
-    return {"reports": reports, "priors": trivial, "metrics": list(kind.metrics)}
+    return {"reports": reports, "priors": priors_of(recipe, data), "metrics": list(kind.metrics)}
 
 
 def ranks(outcome: Outcome) -> dict[str, int]:
     """User -> where the user's last liked film stood in the whole catalogue, from 1."""
     assert outcome.ranked is not None and outcome.rank is not None
     return dict(zip(outcome.ranked.tolist(), outcome.rank.astype(int).tolist(), strict=True))
-
-
-class _Even(Scorer):
-    """Predicts nothing; only the priors beside it are read."""
-
-    def predict(self, task: str, rows: Examples) -> np.ndarray:
-        return np.full((len(rows), 2) if task == "query" else len(rows), 0.5)
 
 
 if __name__ == "__main__":

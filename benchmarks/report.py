@@ -53,7 +53,7 @@ def build_report(here: Path, results: Results, figures: list[str]) -> str:
     parts = [TITLE, "## The answer", *answers(results)]
     for name, result in results.items():
         if "rows" in result and "experiment" in result and "axes" in result["experiment"]:
-            parts += matrix(name, result, figures)
+            parts += matrix(name, result, figures, results.get("priors", {}).get("experiments", {}).get(name, {}))
     if "references" in results:
         parts += references(results)
     if "plain-peft" in results:
@@ -70,8 +70,8 @@ def build_report(here: Path, results: Results, figures: list[str]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def matrix(name: str, result: dict[str, Any], figures: list[str]) -> list[str]:
-    """The sections of one experiment with cells."""
+def matrix(name: str, result: dict[str, Any], figures: list[str], priors: dict[str, Any]) -> list[str]:
+    """The sections of one experiment with cells. `priors`: those of its tasks, as far as measured."""
     experiment, rows, machine = result["experiment"], result["rows"], result["environment"]
     changes = experiment["changes"]
     count = changes["train.max_steps"]
@@ -102,6 +102,8 @@ def matrix(name: str, result: dict[str, Any], figures: list[str]) -> list[str]:
             for cell, row in rows.items()
             if task in row["tasks"]
         ]
+        for prior, of in priors.get(task, {}).get("priors", {}).items():
+            lines.append([f"prior `{prior}`", *(plain(of.get(m)) for m in metrics)])
         parts += [f"**{task}**", table(["cell", *(NAMES.get(m, m) for m in metrics)], lines)]
     for kind, heading in KINDS.items():
         found = [(task, lines) for task in tasks if (lines := differences(rows, kind, task))]
