@@ -188,15 +188,17 @@ def predict(
     """Predict one task for every row of a JSON lines file, in order."""
     given = read_objects(rows)
     with libraries_silenced():
-        from peftrec.checkpoint import to_json, write_text
+        from peftrec.checkpoint import refuse_output, to_json, write_output
         from peftrec.predictor import Predictor
 
+        if output is not None:
+            refuse_output(output)
         predicted = Predictor.load(run, cache=not no_cache).predict(task, given)
     lines = "".join(to_json(row, indent=None) + "\n" for row in predicted)
     if output is None:
         typer.echo(lines, nl=False)
     else:
-        write_text(output, lines)
+        write_output(output, lines)
 
 
 @app.command()

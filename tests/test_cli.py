@@ -313,6 +313,11 @@ def test_predict_reads_and_writes_json_lines_in_order(tmp_path, monkeypatch):
     assert peftrec("predict", tmp_path, "--task", "t", "--input", rows).stdout == expected
     done = peftrec("predict", tmp_path, "--task", "t", "--input", rows, "--output", out)
     assert (done.exit_code, done.stdout, out.read_text()) == (0, "", expected)
+    for taken in (rows, out):
+        before = taken.read_text()
+        done = peftrec("predict", tmp_path, "--task", "t", "--input", rows, "--output", taken)
+        assert (done.exit_code, taken.read_text()) == (2, before)
+        assert done.stderr == f"peftrec: {taken}: exists already and is never written over; name another file\n"
 
 
 @pytest.mark.parametrize(

@@ -157,6 +157,29 @@ def write_text(file: Path, text: str) -> None:
         raise UserError(f"{file}: cannot be written: {error.strerror}") from None
 
 
+def refuse_output(file: Path) -> None:
+    """Raise UserError where a file that the user named exists, which is never written over; devices and pipes may."""
+    if file.is_dir():
+        raise UserError(f"{file}: a folder; name the file to write")
+    if file.is_file():
+        raise UserError(f"{file}: exists already and is never written over; name another file")
+
+
+def write_output(file: Path, text: str) -> None:
+    """Write a text file that the user named: a new one whole or not at all, a device or a pipe straight through.
+
+    Of a link to nothing yet, what it points at is made. Raises UserError when it exists, or cannot be written.
+    """
+    refuse_output(file)
+    if not file.exists():
+        write_text(file.resolve() if file.is_symlink() else file, text)
+        return
+    try:
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{file}: cannot be written: {error.strerror}") from None
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as strict JSON (see `to_json`)."""
     path.write_text(_json_text(value), encoding="utf-8")
