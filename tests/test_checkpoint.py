@@ -227,6 +227,21 @@ def test_a_named_output_is_new_or_a_pipe_and_links_stay(tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["link", "out.jsonl", "pipe"]
 
 
+def test_a_read_only_disk_is_one_message(tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise OSError(30, "Read-only file system")
+
+    for name in ("write_text", "unlink", "mkdir"):
+        monkeypatch.setattr(Path, name, refuse)
+    with pytest.raises(UserError, match=r"out\.jsonl: cannot be written: Read-only file system$"):
+        write_output(tmp_path / "out.jsonl", "text")
+    monkeypatch.undo()
+    run = make_run(tmp_path / "one")
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(UserError, match="cannot be made: Read-only file system; name another folder"):
+        export_adapter(run, "query", tmp_path / "out")
+
+
 def test_export_copies_a_complete_adapter_once(tmp_path):
     run = make_run(tmp_path / "one")
     output = export_adapter(run, "query", tmp_path / "out")

@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +91,8 @@ def new_folder(folder: Path, temporary: Path) -> Iterator[Path]:
         temporary.parent.mkdir(parents=True, exist_ok=True)
         temporary.mkdir()
     except OSError as error:
-        raise UserError(f"{temporary}: cannot be made: {error.strerror}; delete it, or name another folder") from None
+        remedy = "delete it, or name" if isinstance(error, FileExistsError) else "name"
+        raise UserError(f"{temporary}: cannot be made: {error.strerror}; {remedy} another folder") from None
     finished = False
     try:
         yield temporary
@@ -153,7 +154,8 @@ def write_text(file: Path, text: str) -> None:
         sync(temporary)
         temporary.replace(file)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # where nothing can be written, nothing can be removed
+            temporary.unlink(missing_ok=True)
         raise UserError(f"{file}: cannot be written: {error.strerror}") from None
 
 
