@@ -1,5 +1,6 @@
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -412,6 +413,19 @@ def test_libraries_are_silenced_and_our_warnings_are_not(recipe, monkeypatch):
     assert "a library's notice" in done.stderr
     assert [str(w.message) for w in shown] == ["of ours"]
     assert all(os.environ.get(name) for name in switches)
+
+
+def test_a_full_stdout_is_one_line_and_status_1(tmp_path):
+    with (tmp_path / "out").open("wb") as out:
+        done = subprocess.run(
+            [sys.executable, "-m", "peftrec", "recipes"],
+            stdout=out,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)),  # a disk that is full at once
+        )
+    assert (done.returncode, done.stderr) == (1, "peftrec: stdout: cannot be written: File too large\n")
 
 
 def test_a_bug_is_status_1_with_its_traceback(recipe, monkeypatch):
