@@ -14,7 +14,7 @@ import typer
 
 from peftrec import processes
 from peftrec.jsonl import read_objects
-from peftrec.output import print_json, print_rich, show, show_report, show_study
+from peftrec.output import echo, print_json, print_rich, show, show_report, show_study
 from peftrec.quiet import libraries_silenced
 from peftrec.recipe import UserError, UserErrors, mend_recipe
 from peftrec.shipped import copy_recipe, describe_recipe, find_recipe, load_recipe, recipe_files
@@ -51,7 +51,7 @@ def main() -> None:
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"peftrec {version('peftrec')}")
+        echo(f"peftrec {version('peftrec')}")
         raise typer.Exit
 
 
@@ -188,15 +188,17 @@ def predict(
     """Predict one task for every row of a JSON lines file, in order."""
     given = read_objects(rows)
     with libraries_silenced():
-        from peftrec.checkpoint import to_json, write_text
+        from peftrec.checkpoint import refuse_output, to_json, write_output
         from peftrec.predictor import Predictor
 
+        if output is not None:
+            refuse_output(output)
         predicted = Predictor.load(run, cache=not no_cache).predict(task, given)
     lines = "".join(to_json(row, indent=None) + "\n" for row in predicted)
     if output is None:
-        typer.echo(lines, nl=False)
+        echo(lines, end="")
     else:
-        write_text(output, lines)
+        write_output(output, lines)
 
 
 @app.command()
@@ -252,7 +254,7 @@ def report(
     """Write a run as one HTML file: results beside priors, curves, costs, recipe."""
     from peftrec.report import write_report
 
-    typer.echo(write_report(run, output))
+    echo(write_report(run, output))
 
 
 @app.command()
@@ -265,7 +267,7 @@ def export(
     """Copy one task's adapter out of a run, complete: shared and private composed."""
     from peftrec.checkpoint import export_adapter
 
-    typer.echo(export_adapter(run, task, output or Path(f"{run.resolve().name}-{task}")))
+    echo(export_adapter(run, task, output or Path(f"{run.resolve().name}-{task}")))
 
 
 @app.command()
@@ -285,7 +287,7 @@ def methods(
     if as_json:
         print_json(matrix)
     elif markdown:
-        typer.echo(matrix_markdown(matrix), nl=False)
+        echo(matrix_markdown(matrix), end="")
     else:
         print_rich(format_matrix(matrix), markup=False)
 
@@ -303,7 +305,7 @@ def recipes_cp(
     target: Annotated[Path, typer.Argument(metavar="[FILE]", help="file or folder; default: here")] = Path("."),
 ) -> None:
     """Copy a shipped recipe, to change it."""
-    typer.echo(copy_recipe(name, target))
+    echo(copy_recipe(name, target))
 
 
 @cache_app.command("ls")
@@ -324,4 +326,4 @@ def cache_clear(
     from peftrec.cache.folder import clear_cache
 
     gone = clear_cache(key)
-    typer.echo(f"keys removed: {len(gone)} ({sum(of.bytes for of in gone) / 1e6:,.1f} MB)")
+    echo(f"keys removed: {len(gone)} ({sum(of.bytes for of in gone) / 1e6:,.1f} MB)")

@@ -1,11 +1,16 @@
 """Results on stdout: JSON, or tables for people. Whatever needs rich or torch is imported where it is used."""
 
+import errno
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import typer
 
 from peftrec.nested import dotted
+from peftrec.status import StdoutFailed
 
 
 def show(result: Any, as_json: bool) -> None:
@@ -39,15 +44,21 @@ def show_study(result: dict[str, Any], as_json: bool) -> None:
     show(result if as_json else result["trials"], as_json)
     if not as_json:
         best = result["best"]
-        typer.echo(f"\nbest: trial {best['trial']}, {result['metric']} {best['value']:.4f} on the validation split")
-        typer.echo(f"train it with: {result['command']}")
+        echo(f"\nbest: trial {best['trial']}, {result['metric']} {best['value']:.4f} on the validation split")
+        echo(f"train it with: {result['command']}")
 
 
 def print_json(value: Any) -> None:
     """Print plain values as JSON on stdout."""
     from peftrec.checkpoint import to_json
 
-    typer.echo(to_json(value))
+    echo(to_json(value))
+
+
+def echo(text: object, end: str = "\n") -> None:
+    """Print a text on stdout."""
+    with _writing():
+        typer.echo(f"{text}{end}", nl=False)
 
 
 def print_rich(renderable: Any, markup: bool) -> None:
@@ -55,7 +66,24 @@ def print_rich(renderable: Any, markup: bool) -> None:
     from rich.console import Console
 
     width = None if sys.stdout.isatty() else 1000
-    Console(width=width, markup=markup, emoji=False, highlight=False).print(renderable)
+    with _writing():
+        Console(width=width, markup=markup, emoji=False, highlight=False).print(renderable)
+        sys.stdout.flush()
+
+
+@contextmanager
+def _writing() -> Iterator[None]:
+    """Raise StdoutFailed where stdout takes no more; what is left for it is dropped, or Python's end would try again.
+
+    A pipe whose reader left is no failure: click ends quietly.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno == errno.EPIPE:
+            raise
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  for the rest of the process
+        raise StdoutFailed(f"stdout: cannot be written: {error.strerror}") from None
 
 
 def _cell(value: Any) -> str:

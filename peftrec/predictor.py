@@ -22,7 +22,9 @@ import numpy as np
 from peftrec.data.builders import GAP_FEATURES, next_gap_features
 from peftrec.data.examples import Examples
 from peftrec.data.log import Log
+from peftrec.data.unknown import unknown_notes
 from peftrec.index import ItemIndex
+from peftrec.progress import note
 from peftrec.recipe import UserError, nearest
 from peftrec.runs import LoadedRun, load_run
 from peftrec.tasks import loss_of
@@ -81,8 +83,12 @@ class Predictor:
         self._known(task)
         if not rows:
             return []
+        before = len(self.texts)
         examples = self._examples(task, rows)
         self.model.encoder.update({task: examples.text_rows()})
+        new = np.arange(before, len(self.texts))
+        for line in unknown_notes(self.texts, self.model.encoder.backbone.tokenizer, new):
+            note(line)
         return [self._result(task, p) for p in self.model.predict(task, examples)]
 
     def recommend(

@@ -11,6 +11,7 @@ from peftrec import processes
 from peftrec.adapters import attach, find_method
 from peftrec.backbone import load_backbone
 from peftrec.data.examples import Dataset
+from peftrec.data.unknown import unknown_notes
 from peftrec.model import CoLearner, adapter_configs, build_model
 from peftrec.probe import check_method
 from peftrec.recipe import Problems, Recipe, UserError
@@ -78,7 +79,8 @@ def prepare(recipe: Recipe) -> Setup:
     torch.manual_seed(recipe.train.seed)
     model = build_model(recipe, backbone, dataset)
     notes = [] if start is None else start.take_over(recipe, dataset, model)
-    return Setup(recipe, accelerator, dataset, model, [*dataset.notes, *notes])
+    unknown = unknown_notes(dataset.texts, backbone.tokenizer)
+    return Setup(recipe, accelerator, dataset, model, [*dataset.notes, *unknown, *notes])
 
 
 def _check_precision(recipe: Recipe) -> None:

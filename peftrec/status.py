@@ -11,8 +11,15 @@ from peftrec.recipe import UserError
 from peftrec.signals import Interrupted
 
 
+class StdoutFailed(Exception):
+    """Stdout takes no more, such as a file on a full disk: neither the user's mistake nor ours."""
+
+
 class Verbs(TyperGroup):
-    """Turns a user's mistake into one message and status 2, an interruption into status 130 (SIGTERM: 143)."""
+    """Turns a user's mistake into one message and status 2, an interruption into status 130 (SIGTERM: 143).
+
+    A stdout that takes no more, such as a file on a full disk, is one message and status 1.
+    """
 
     def invoke(self, ctx: Any) -> Any:
         """Run a verb."""
@@ -24,7 +31,7 @@ class Verbs(TyperGroup):
         except Interrupted as error:
             _say(str(error), error)
             raise typer.Exit(128 + error.signal) from None
-        except ProcessLost as error:
+        except (ProcessLost, StdoutFailed) as error:
             _say(str(error), error)
             raise typer.Exit(1) from None
         except KeyboardInterrupt as error:

@@ -11,7 +11,16 @@ import torch
 from safetensors.torch import save_file
 
 from peftrec import checkpoint
-from peftrec.checkpoint import export_adapter, new_run_folder, read_json, to_json, verify_run, write_run, write_text
+from peftrec.checkpoint import (
+    export_adapter,
+    new_run_folder,
+    read_json,
+    to_json,
+    verify_run,
+    write_output,
+    write_run,
+    write_text,
+)
 from peftrec.recipe import UserError
 
 
@@ -200,6 +209,37 @@ def test_text_replaces_an_existing_file_whole(tmp_path):
     assert os.listdir(tmp_path) == ["out.jsonl"]
     with pytest.raises(UserError, match="cannot be written: No such file or directory"):
         write_text(tmp_path / "nowhere" / "out.jsonl", "new")
+
+
+def test_a_named_output_is_new_or_a_pipe_and_links_stay(tmp_path):
+    file, link, pipe = tmp_path / "out.jsonl", tmp_path / "link", tmp_path / "pipe"
+    link.symlink_to("out.jsonl")
+    write_output(link, "new")
+    assert link.is_symlink() and file.read_text() == "new"
+    for taken, message in ((file, "exists already"), (link, "exists already"), (tmp_path, "a folder")):
+        with pytest.raises(UserError, match=message):
+            write_output(taken, "newer")
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    write_output(pipe, "through")
+    assert os.read(reader, 99) == b"through" and pipe.is_fifo()
+    os.close(reader)
+    assert sorted(os.listdir(tmp_path)) == ["link", "out.jsonl", "pipe"]
+
+
+def test_a_read_only_disk_is_one_message(tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise OSError(30, "Read-only file system")
+
+    for name in ("write_text", "unlink", "mkdir"):
+        monkeypatch.setattr(Path, name, refuse)
+    with pytest.raises(UserError, match=r"out\.jsonl: cannot be written: Read-only file system$"):
+        write_output(tmp_path / "out.jsonl", "text")
+    monkeypatch.undo()
+    run = make_run(tmp_path / "one")
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(UserError, match="cannot be made: Read-only file system; name another folder"):
+        export_adapter(run, "query", tmp_path / "out")
 
 
 def test_export_copies_a_complete_adapter_once(tmp_path):

@@ -1,5 +1,6 @@
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -313,6 +314,11 @@ def test_predict_reads_and_writes_json_lines_in_order(tmp_path, monkeypatch):
     assert peftrec("predict", tmp_path, "--task", "t", "--input", rows).stdout == expected
     done = peftrec("predict", tmp_path, "--task", "t", "--input", rows, "--output", out)
     assert (done.exit_code, done.stdout, out.read_text()) == (0, "", expected)
+    for taken in (rows, out):
+        before = taken.read_text()
+        done = peftrec("predict", tmp_path, "--task", "t", "--input", rows, "--output", taken)
+        assert (done.exit_code, taken.read_text()) == (2, before)
+        assert done.stderr == f"peftrec: {taken}: exists already and is never written over; name another file\n"
 
 
 @pytest.mark.parametrize(
@@ -407,6 +413,19 @@ def test_libraries_are_silenced_and_our_warnings_are_not(recipe, monkeypatch):
     assert "a library's notice" in done.stderr
     assert [str(w.message) for w in shown] == ["of ours"]
     assert all(os.environ.get(name) for name in switches)
+
+
+def test_a_full_stdout_is_one_line_and_status_1(tmp_path):
+    with (tmp_path / "out").open("wb") as out:
+        done = subprocess.run(
+            [sys.executable, "-m", "peftrec", "recipes"],
+            stdout=out,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)),  # a disk that is full at once
+        )
+    assert (done.returncode, done.stderr) == (1, "peftrec: stdout: cannot be written: File too large\n")
 
 
 def test_a_bug_is_status_1_with_its_traceback(recipe, monkeypatch):

@@ -63,8 +63,8 @@ def report(run):
 
 
 @pytest.fixture(scope="module")
-def page(run):
-    return Page(write_report(run).read_text(encoding="utf-8"))
+def page(run, tmp_path_factory):
+    return Page(write_report(run, tmp_path_factory.mktemp("page") / "page.html").read_text(encoding="utf-8"))
 
 
 def test_the_verb_writes_beside_the_run_or_where_it_is_told(run, tmp_path):
@@ -81,11 +81,13 @@ def test_the_verb_writes_beside_the_run_or_where_it_is_told(run, tmp_path):
     [
         ("{run}/report.html", "inside the run, whose manifest names every file in it; name a place outside of it"),
         ("{run}/../mine-1/adapters/x.html", "inside the run"),
+        ("{run}/../taken.html", "exists already and is never written over; name another file"),
         ("{run}/..", "a folder; name the file to write"),
         ("{run}/../nowhere/x.html", "cannot be written: No such file or directory"),
     ],
 )
 def test_a_place_that_will_not_do_is_refused(run, output, message):
+    (run.parent / "taken.html").write_text("another page")
     before = sorted(run.rglob("*"))
     done = CliRunner().invoke(app, ["report", str(run), "--output", output.format(run=run)])
     assert done.exit_code == 2

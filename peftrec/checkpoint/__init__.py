@@ -1,6 +1,14 @@
 """The only reader and writer of run folders and of a training's checkpoints. Tensors are safetensors; no pickle."""
 
-from peftrec.checkpoint.files import find_damage, read_json, to_json, write_json, write_text
+from peftrec.checkpoint.files import (
+    find_damage,
+    read_json,
+    refuse_output,
+    to_json,
+    write_json,
+    write_output,
+    write_text,
+)
 from peftrec.checkpoint.run import (
     digest_run,
     export_adapter,
@@ -33,11 +41,13 @@ __all__ = [
     "read_checkpoint",
     "read_json",
     "read_report",
+    "refuse_output",
     "step_of",
     "to_json",
     "verify_run",
     "write_checkpoint",
     "write_json",
+    "write_output",
     "write_run",
     "write_text",
 ]

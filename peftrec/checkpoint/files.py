@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +91,8 @@ def new_folder(folder: Path, temporary: Path) -> Iterator[Path]:
         temporary.parent.mkdir(parents=True, exist_ok=True)
         temporary.mkdir()
     except OSError as error:
-        raise UserError(f"{temporary}: cannot be made: {error.strerror}; delete it, or name another folder") from None
+        remedy = "delete it, or name" if isinstance(error, FileExistsError) else "name"
+        raise UserError(f"{temporary}: cannot be made: {error.strerror}; {remedy} another folder") from None
     finished = False
     try:
         yield temporary
@@ -153,7 +154,31 @@ def write_text(file: Path, text: str) -> None:
         sync(temporary)
         temporary.replace(file)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # where nothing can be written, nothing can be removed
+            temporary.unlink(missing_ok=True)
+        raise UserError(f"{file}: cannot be written: {error.strerror}") from None
+
+
+def refuse_output(file: Path) -> None:
+    """Raise UserError where a file that the user named exists, which is never written over; devices and pipes may."""
+    if file.is_dir():
+        raise UserError(f"{file}: a folder; name the file to write")
+    if file.is_file():
+        raise UserError(f"{file}: exists already and is never written over; name another file")
+
+
+def write_output(file: Path, text: str) -> None:
+    """Write a text file that the user named: a new one whole or not at all, a device or a pipe straight through.
+
+    Of a link to nothing yet, what it points at is made. Raises UserError when it exists, or cannot be written.
+    """
+    refuse_output(file)
+    if not file.exists():
+        write_text(file.resolve() if file.is_symlink() else file, text)
+        return
+    try:
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
         raise UserError(f"{file}: cannot be written: {error.strerror}") from None
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from peftrec.checkpoint import read_report, write_text
+from peftrec.checkpoint import read_report, refuse_output, write_output
 from peftrec.jsonl import read_objects
 from peftrec.model import adapter_configs
 from peftrec.nested import dotted
@@ -37,15 +37,15 @@ _COSTS: dict[str, tuple[str, Callable[[Any], str]]] = {
 def write_report(run: Path, output: Path | None = None) -> Path:
     """Write the page of a verified run to `output`, by default <run>.html beside the run; returns where it is.
 
-    Raises UserError for a damaged run, or an `output` inside the run, whose manifest names every file it holds.
+    Raises UserError for a damaged run, an `output` inside the run, whose manifest names every file it holds, or a file
+    that exists already.
     """
     run = run.resolve() if run.name in ("", "..") else run
     output = run.parent / f"{run.name}.html" if output is None else output
     if output.resolve().is_relative_to(run.resolve()):
         raise UserError(f"{output}: inside the run, whose manifest names every file in it; name a place outside of it")
-    if output.is_dir():
-        raise UserError(f"{output}: a folder; name the file to write")
-    write_text(output, render(run))
+    refuse_output(output)
+    write_output(output, render(run))
     return output
 
 
