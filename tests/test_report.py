@@ -73,6 +73,7 @@ def test_the_verb_writes_beside_the_run_or_where_it_is_told(run, tmp_path):
     elsewhere = CliRunner().invoke(app, ["report", str(run), "--output", str(tmp_path / "page.html")])
     assert (elsewhere.exit_code, elsewhere.stdout) == (0, f"{tmp_path / 'page.html'}\n")
     assert (tmp_path / "page.html").read_bytes() == (run.parent / "mine-1.html").read_bytes()  # the same run, the same
+    assert CliRunner().invoke(app, ["report", str(run)]).exit_code == 0  # the page beside the run is made anew
     verify_run(run)
 
 
