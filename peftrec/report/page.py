@@ -37,15 +37,17 @@ _COSTS: dict[str, tuple[str, Callable[[Any], str]]] = {
 def write_report(run: Path, output: Path | None = None) -> Path:
     """Write the page of a verified run to `output`, by default <run>.html beside the run; returns where it is.
 
-    Raises UserError for a damaged run, an `output` inside the run, whose manifest names every file it holds, or one that
-    exists already; the page beside the run is made anew.
+    Raises UserError for a damaged run, an `output` inside the run, whose manifest names every file it holds, or one
+    that exists already; the page beside the run is made anew.
     """
     run = run.resolve() if run.name in ("", "..") else run
-    given, output = output, output or run.parent / f"{run.name}.html"
+    beside = run.parent / f"{run.name}.html"
+    if output is None:
+        write_text(beside, render(run))
+        return beside
     if output.resolve().is_relative_to(run.resolve()):
         raise UserError(f"{output}: inside the run, whose manifest names every file in it; name a place outside of it")
-    if given is not None:
-        refuse_output(output)
+    refuse_output(output)
     write_output(output, render(run))
     return output
 
