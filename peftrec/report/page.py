@@ -7,6 +7,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from peftrec.checkpoint import read_report, refuse_output, write_output
+from peftrec.checkpoint.files import write_text
 from peftrec.jsonl import read_objects
 from peftrec.model import adapter_configs
 from peftrec.nested import dotted
