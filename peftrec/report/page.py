@@ -6,8 +6,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from peftrec.checkpoint import read_report, refuse_output, write_output
-from peftrec.checkpoint.files import write_text
+from peftrec.checkpoint import read_report, write_output, write_text
 from peftrec.jsonl import read_objects
 from peftrec.model import adapter_configs
 from peftrec.nested import dotted
@@ -48,7 +47,6 @@ def write_report(run: Path, output: Path | None = None) -> Path:
         return beside
     if output.resolve().is_relative_to(run.resolve()):
         raise UserError(f"{output}: inside the run, whose manifest names every file in it; name a place outside of it")
-    refuse_output(output)
     write_output(output, render(run))
     return output
 
