@@ -21,7 +21,8 @@ def draw_all(results: dict[str, Any], folder: Path) -> list[str]:
     for name, result in results.items():
         rows = result.get("rows", {})
         if "axes" in result["experiment"]:
-            priors = results.get("references", {}).get("priors", {}).get("interest", {}).get("priors", {})
+            known = results.get("priors", {}).get("experiments", {}).get(name, {})  # on this experiment's own rows
+            priors = known.get("interest", {}).get("priors", {})
             prior = max((of["auc"] for of in priors.values() if of.get("auc") is not None), default=None)
             together = {
                 c: r
