@@ -20,7 +20,7 @@ from plain_peft import BATCH, learn
 
 from peftrec.backbone import load_backbone
 from peftrec.data.examples import Dataset, Examples
-from peftrec.evaluation import evaluate, text_rows
+from peftrec.evaluation import evaluate
 from peftrec.model import build_model
 from peftrec.preparing import Setup
 from peftrec.recipe import Recipe
@@ -62,7 +62,6 @@ def co_learn(recipe: Recipe, data: Dataset) -> dict[str, Any]:
     model = build_model(recipe, load_backbone(recipe.backbone), data)
     model.encoder.disk = False  # each method computes its own states, and their cost is its own
     started = time.process_time()
-    model.encoder.update(text_rows(data, recipe.tasks, ["train"], False))
     progress = fit(Setup(recipe, Accelerator(), data, model, []))
     seconds = time.process_time() - started
     report = evaluate(model, data, recipe.tasks, "test", resamples=1000, priors=True)["tasks"][TASK]

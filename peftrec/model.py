@@ -80,14 +80,19 @@ class CoLearner(nn.Module, Scorer):
     def outputs(self, batches: dict[str, Examples]) -> dict[str, Tensor]:
         """Raw head outputs of every task's examples. Tasks with equal vectors have their texts encoded together."""
         found: dict[str, Tensor] = {}
-        for tasks in self.encoded_together(list(batches)):
-            unique = UniqueRows({task: batches[task] for task in tasks}, len(self.encoder.texts))
-            if self.training:
-                self.work.referenced += unique.references
-            vectors = self.encoder.encode(unique.rows, tasks[0])
-            for task in tasks:
-                own = self._watched(task, vectors)
-                found[task] = self.head(task)(unique.head_input(task, batches[task], own))
+        groups = {tasks[0]: tasks for tasks in self.encoded_together(list(batches))}
+        unique = {
+            first: UniqueRows({t: batches[t] for t in tasks}, len(self.encoder.texts))
+            for first, tasks in groups.items()
+        }
+        if self.training:
+            self.work.referenced += sum(of.references for of in unique.values())
+        with self.encoder.frozen_part_once({first: of.rows for first, of in unique.items()}):
+            for first, tasks in groups.items():
+                vectors = self.encoder.encode(unique[first].rows, first)
+                for task in tasks:
+                    own = self._watched(task, vectors)
+                    found[task] = self.head(task)(unique[first].head_input(task, batches[task], own))
         return {task: found[task] for task in batches}
 
     def _watched(self, task: str, vectors: Tensor) -> Tensor:

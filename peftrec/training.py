@@ -109,6 +109,7 @@ def cache_lines(model: CoLearner) -> list[str]:
 def fit(setup: Setup, checkpoints: Checkpoints | None = None, trackers: Trackers | None = None) -> Progress:
     """The loop. Trains `setup.model` in place, from the checkpoint that `checkpoints` goes on from if any.
 
+    First the frozen part's states of the training and validation rows are computed, unless they are there.
     An epoch is ceil(rows of all tasks / batch_size) steps; in it every task gives `share` times its training rows (1:
     each row once), spread evenly over the steps. With early stopping the best epoch's weights are put back at the end;
     those that `init_from` gave count as an epoch. Frozen tasks take no part.
@@ -116,6 +117,8 @@ def fit(setup: Setup, checkpoints: Checkpoints | None = None, trackers: Trackers
     """
     config, accelerator, model = setup.recipe.train, setup.accelerator, setup.model
     tasks = {name: setup.dataset.tasks[name].train for name in setup.recipe.trained}
+    needed = text_rows(setup.dataset, setup.recipe.trained, ["train", "valid"], ranking=False)
+    model.encoder.update(needed, track_rows, together=True)
     streams, steps_per_epoch, total = make_streams(setup.recipe, setup.dataset)
     weigh = make_weighting(setup.recipe.weighting, setup.recipe)
     stopper = BestEpoch(setup.recipe)

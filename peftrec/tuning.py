@@ -22,10 +22,9 @@ import numpy as np
 
 from peftrec.checkpoint import read_json, to_json, write_text
 from peftrec.data.examples import Dataset
-from peftrec.evaluation import text_rows
 from peftrec.origin import differences
 from peftrec.preparing import prepare
-from peftrec.progress import note, track_rows
+from peftrec.progress import note
 from peftrec.recipe import Diverged, Recipe, UserError, dump_recipe
 from peftrec.space import Dimension, parse_space, value_at, with_values
 from peftrec.stopping import Scores, check_metric, is_higher_better, score
@@ -194,8 +193,6 @@ def _measure(
     setup = prepare(own)
     _check_rows(study, setup.dataset, own)
     setup.model.encoder.disk = cache
-    rows = text_rows(setup.dataset, own.trained, ["train", "valid"], ranking=False)
-    setup.model.encoder.update(rows, track_rows)
     epochs = 0
 
     def judge(scores: Scores) -> None:

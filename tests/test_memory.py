@@ -107,7 +107,6 @@ def test_pooled_methods_keep_nothing(shop):
 
 def test_the_work_done_is_counted(shop):
     setup = prepare(shop_recipe(shop, train={"epochs": 1}))
-    setup.model.encoder.update()
     fit(setup)
     work = setup.model.work
     assert work.referenced > work.encoded > 0
@@ -115,7 +114,6 @@ def test_the_work_done_is_counted(shop):
     setup = prepare(
         shop_recipe(shop, adapter={"method": "lora", "sharing": "shared", "layers": "top-1"}, train={"epochs": 1})
     )
-    setup.model.encoder.update()
     fit(setup)
     work = setup.model.work
     assert 0 < work.tokens <= work.padded_tokens < 2 * work.tokens
@@ -126,7 +124,6 @@ def test_locality_encodes_fewer_texts_and_still_gives_every_row_once(shop):
     encoded = {}
     for locality in ("none", "user"):
         setup = prepare(shop_recipe(shop, train={"epochs": 1, "batch_size": 32, "locality": locality}))
-        setup.model.encoder.update()
         seen = fit(setup).examples
         assert seen == sum(len(d.train) for d in setup.dataset.tasks.values())
         encoded[locality] = setup.model.work.encoded
@@ -195,7 +192,6 @@ def test_out_of_memory_halves_the_parts_until_they_fit_and_says_so_once(shop, mo
 
 def trained(shop):
     setup = prepare(shop_recipe(shop, train={"max_steps": 3, "clip": None}))
-    setup.model.encoder.update()
     fit(setup)
     return {name: p.detach().clone() for name, p in setup.model.trainable().items()}
 
@@ -239,7 +235,6 @@ def test_training_goes_on_in_as_many_parts_as_it_had(shop, monkeypatch, tmp_path
 
     def session(run, resume=False, stop=0):
         setup = prepare(recipe)
-        setup.model.encoder.update()
         origin = describe_origin(recipe, setup.dataset, setup.model, 1)
         checkpoints = Checkpoints(tmp_path / run, recipe.train.checkpoint, origin, resume)
         kept = checkpoints.keep_up

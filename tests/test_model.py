@@ -7,6 +7,7 @@ from accelerate import Accelerator
 from shop import shop_recipe
 
 from peftrec.backbone import load_backbone
+from peftrec.cache.states import StateCache
 from peftrec.model import CoLearner, build_model
 from peftrec.tasks import load_data
 from peftrec.training import joint_backward
@@ -146,6 +147,30 @@ def test_cached_and_uncached_top_layers_give_the_same_losses_and_gradients(shop)
     torch.testing.assert_close(losses, again, atol=1e-6, rtol=1e-6)
     for name, gradient in gradients(cached).items():
         torch.testing.assert_close(with_cache[name], gradient, atol=1e-6, rtol=1e-4)
+
+
+@pytest.mark.parametrize("parts", [1, 3])
+def test_where_no_states_are_kept_a_step_runs_the_trunk_once_for_texts_of_several_tasks(shop, parts):
+    recipe, dataset, model = made(shop, "lora", "private", "top-2")
+    perturb(model)
+    weights = {"query": 1.0, "interest": 0.5, "time": 0.3}
+    losses = step(recipe, dataset, model, list(weights), list(weights.values()), parts)
+    kept = gradients(model)
+    cache = StateCache(model.encoder.backbone, model.encoder.texts, "layer", model.encoder.trunk)
+    model.encoder.caches["layer"] = cache
+    computed, compute = [], cache.compute
+    cache.compute = lambda rows: computed.append(rows) or compute(rows)
+    again = step(recipe, dataset, model, list(weights), list(weights.values()), parts)
+    torch.testing.assert_close(losses, again, atol=1e-6, rtol=1e-6)
+    for name, gradient in gradients(model).items():
+        torch.testing.assert_close(kept[name], gradient, atol=1e-6, rtol=1e-4)
+    ran = np.concatenate(computed)
+    if parts == 1:
+        assert len(np.unique(ran)) == len(ran)
+    computed.clear()
+    for task, weight in weights.items():
+        step(recipe, dataset, model, [task], [weight], parts)
+    assert len(ran) < 0.7 * sum(map(len, computed))
 
 
 def test_the_recipes_lambdas_are_the_weights(shop):

@@ -14,9 +14,18 @@ from peftrec.training import fit, prepare, train, validate
 
 def trained(recipe):
     setup = prepare(recipe)
-    setup.model.encoder.update()
     done = fit(setup)
     return setup, done.history, done.examples
+
+
+def test_fit_computes_the_frozen_part_once_by_itself(shop):
+    recipe = shop_recipe(shop, train={"epochs": 3})
+    setup = prepare(recipe)
+    cache = setup.model.encoder.caches["pooled"]
+    computed, compute = [], cache.compute
+    cache.compute = lambda rows: computed.extend(rows.tolist()) or compute(rows)
+    fit(setup)
+    assert computed and len(computed) == len(set(computed)) <= len(setup.dataset.texts)
 
 
 def test_the_run_folder_holds_what_the_design_says(shop_run):
@@ -104,7 +113,6 @@ def test_every_optimizer_and_schedule_moves_the_weights(shop, optimizer, schedul
     )
     setup = prepare(recipe)
     before = {n: p.detach().clone() for n, p in setup.model.trainable().items()}
-    setup.model.encoder.update()
     fit(setup)
     moved = [n for n, p in setup.model.trainable().items() if not torch.equal(p, before[n])]
     assert len(moved) > 0.9 * len(before)

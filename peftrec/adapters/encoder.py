@@ -1,6 +1,7 @@
 """The adapted encoder: the one place that switches adapters and turns text rows into a task's vectors."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -79,6 +80,22 @@ class AdaptedEncoder(nn.Module):
         """The rows, among each task's, whose states the cache of a level gives; ascending."""
         parts = [of for task, of in rows.items() if self.level(task)[0] == level]
         return np.unique(np.concatenate(parts)) if parts else np.zeros(0, np.int64)
+
+    @contextmanager
+    def frozen_part_once(self, rows: Mapping[str, np.ndarray]) -> Iterator[None]:
+        """Inside the block, of what each task will encode, the frozen part runs once for texts of several tasks.
+
+        This concerns texts whose states neither memory nor disk has room to keep.
+        """
+        with ExitStack() as stack:
+            for level, cache in self.caches.items():
+                parts = [of for task, of in rows.items() if self.level(task)[0] == level]
+                # Sharded, all processes must run the backbone equally often, which `encode` sees to.
+                if len(parts) > 1 and not self.sharded:
+                    found, tasks = np.unique(np.concatenate(parts), return_counts=True)
+                    self.activate(None)
+                    stack.enter_context(cache.lending(found[tasks > 1]))
+            yield
 
     def encode(self, rows: np.ndarray, task: str) -> Tensor:
         """The task's vectors of text rows (U,), float32 (U, D)."""

@@ -2,7 +2,8 @@
 trunk, or one pooled vector per layer and text."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 import numpy as np
@@ -55,6 +56,8 @@ class StateCache:
         self._lasting = len(texts)
         self._disk: DiskStates | None = None
         self._opened = False
+        self._no_room = False  # neither in memory nor on disk, which is said once
+        self._lent: tuple[np.ndarray, Tensor, np.ndarray] | None = None  # rows ascending; units; where each begins
 
     def units(self, rows: np.ndarray) -> np.ndarray:
         """Units of each row (N,): its tokens, or 1."""
@@ -115,7 +118,7 @@ class StateCache:
             self._open()
         place = self._reserve(new)
         done = np.zeros(len(new), bool) if self._disk is None else self._load(new, place)
-        if track is not None:
+        if track is not None and not self._no_room:
             self._say(new, done, place is not None)
         if together and processes.count() > 1 and self._disk is not None:
             processes.on_each(lambda: None)  # nobody writes before all have looked
@@ -155,6 +158,19 @@ class StateCache:
         else:
             found = held[torch.from_numpy(place)]
         return found.to(self.backbone.device, self.backbone.dtype)
+
+    @contextmanager
+    def lending(self, rows: np.ndarray) -> Iterator[None]:
+        """Compute those of `rows` (ascending) that are kept nowhere, and have them at hand until the block's end."""
+        self._follow_table()
+        nowhere = rows[(self._place[rows] < 0) & (self._entry[rows] < 0)]
+        if len(nowhere):
+            with torch.inference_mode(False), torch.no_grad():
+                self._lent = (nowhere, *self._collect(nowhere))
+        try:
+            yield
+        finally:
+            self._lent = None
 
     def compute(self, rows: np.ndarray) -> Tensor:
         """The units of `rows` one after the other, from the backbone, in main memory and the storage dtype."""
@@ -253,7 +269,9 @@ class StateCache:
         try:
             for group in groups if track is None else track(groups, total, what):
                 if place is None and (disk is None or not disk.writes):
-                    note("neither memory nor disk has room for the frozen part's states: computed whenever needed")
+                    if not self._no_room:
+                        note("neither memory nor disk has room for the frozen part's states: computed whenever needed")
+                    self._no_room = True
                     break
                 units = self.compute(rows[group])
                 if place is not None:
@@ -291,6 +309,11 @@ class StateCache:
                 return self._collect(rows)
             put(there, found)
         nowhere = np.flatnonzero((self._place[rows] < 0) & (self._entry[rows] < 0))
+        if self._lent is not None:
+            held, lent, begin = self._lent
+            lends = np.isin(rows[nowhere], held)
+            some, nowhere = nowhere[lends], nowhere[~lends]
+            put(some, lent[torch.from_numpy(ragged(begin[np.searchsorted(held, rows[some])], counts[some]))])
         for group in buckets(self._tokens(rows[nowhere]), TOKEN_BUDGET):
             put(nowhere[group], self.compute(rows[nowhere[group]]))
         return units, starts
