@@ -16,7 +16,7 @@ from peftrec import processes
 from peftrec.jsonl import read_objects
 from peftrec.output import echo, print_json, print_rich, show, show_report, show_study
 from peftrec.quiet import libraries_silenced
-from peftrec.recipe import UserError, UserErrors, mend_recipe
+from peftrec.recipe import RowError, UserError, UserErrors, mend_recipe
 from peftrec.shipped import copy_recipe, describe_recipe, find_recipe, load_recipe, recipe_files
 from peftrec.signals import KINDS, stop
 from peftrec.status import Verbs
@@ -193,7 +193,11 @@ def predict(
 
         if output is not None:
             refuse_output(output)
-        predicted = Predictor.load(run, cache=not no_cache).predict(task, given)
+        predictor = Predictor.load(run, cache=not no_cache)
+        try:
+            predicted = predictor.predict(task, list(given.values()))
+        except RowError as error:
+            raise UserError(f"{rows}, line {list(given)[error.row - 1]}: {error.problem}") from None
     lines = "".join(to_json(row, indent=None) + "\n" for row in predicted)
     if output is None:
         echo(lines, end="")

@@ -8,8 +8,10 @@ import warnings
 import numpy as np
 import pytest
 from shop import MINILM, shop_recipe
+from typer.testing import CliRunner
 
 from peftrec.backbone import locate
+from peftrec.cli import app
 from peftrec.evaluation import evaluate_run
 from peftrec.predictor import Predictor
 from peftrec.recipe import UserError
@@ -126,12 +128,26 @@ def test_recommend_for_a_cold_user_and_by_query(predictor):
         ("interest", {"user": "u1", "item": "i1", "time": "noon"}, "'time' must be seconds"),
         ("time", {"user": "u1", "item": "i1"}, "'time' is missing"),
         ("time", {"history": ["i1"], "item": "i1", "time": 1_700_000_000}, "needs its 'time'"),
-        ("query", {"query": " ", "item": "i1"}, "'query' must be a text that is not empty"),
+        ("interest", {"history": [{"item": "i1", "valeu": 5}], "item": "i1"}, "'valeu' is no key of an event"),
+        ("interest", {"history": [], "item": "i1", "time": 10**400}, "'time' must be seconds"),
+        ("query", {"query": " ", "item": "i1"}, "row 1: 'query' must be a text that is not empty; found ' '"),
+        ("query", {"query": "\ud800", "item": "i1"}, "row 1: 'query' must be valid Unicode"),
+        ("query", {"query": "x", "item_text": ""}, "row 1: 'item_text' must be a text that is not empty; found ''"),
+        ("interest", {"history": [{"item_text": "\n"}], "item": "i1"}, "'item_text' must be a text that is not empty"),
+        ("interest", ["i1"], "row 1: a row is a dict of keys and values; found \\['i1'\\]"),
     ],
 )
 def test_a_wrong_row_is_one_message(predictor, task, row, message):
     with pytest.raises(UserError, match=message):
         predictor.predict(task, [row])
+
+
+def test_the_command_names_file_and_line_of_a_wrong_row(shop_run, tmp_path):
+    rows, good = tmp_path / "rows.jsonl", '{"user": "u1", "item": "i3"}'
+    rows.write_text(f'\n{good}\n\n{{"user": "u1", "item_text": ""}}\n')
+    done = CliRunner().invoke(app, ["predict", str(shop_run), "--task", "interest", "--input", str(rows)])
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert done.stderr == f"peftrec: {rows}, line 4: 'item_text' must be a text that is not empty; found ''\n"
 
 
 def test_what_ranks_no_items_is_refused(predictor):

@@ -3,7 +3,7 @@
 A recipe is complete and flat; it states everything a run depends on except the weights and the data files themselves.
 """
 
-from peftrec.recipe.errors import Diverged, Problems, UserError, UserErrors, nearest
+from peftrec.recipe.errors import Diverged, Problems, RowError, UserError, UserErrors, nearest
 from peftrec.recipe.load import (
     apply_overrides,
     dump_recipe,
@@ -43,6 +43,7 @@ __all__ = [
     "Problems",
     "QueriesConfig",
     "Recipe",
+    "RowError",
     "Sharing",
     "SplitConfig",
     "TaskConfig",

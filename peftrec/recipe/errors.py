@@ -21,6 +21,14 @@ class Diverged(UserError):
     """Training came to numbers that are not finite: nothing in the recipe is malformed, but some value is too large."""
 
 
+class RowError(UserError):
+    """A mistake in one of the rows given: in `row`, counted from 1, the mistake `problem`."""
+
+    def __init__(self, row: int, problem: str) -> None:
+        super().__init__(f"row {row}: {problem}")
+        self.row, self.problem = row, problem
+
+
 class UserErrors(UserError):
     """Several mistakes that do not depend on each other, told together."""
 

@@ -54,7 +54,7 @@ def write_report(run: Path, output: Path | None = None) -> Path:
 def render(run: Path) -> str:
     """The page of a run, as text."""
     report, recipe = read_report(run), read_recipe(run)
-    lines = read_objects(run / "metrics.jsonl")
+    lines = list(read_objects(run / "metrics.jsonl").values())
     made = Environment(
         loader=PackageLoader("peftrec.report", "."),
         autoescape=True,
