@@ -22,3 +22,26 @@ def libraries_silenced() -> Iterator[None]:
         for library in ("transformers", "peft", "accelerate", "bitsandbytes", "datasets", "huggingface_hub", "torch"):
             warnings.filterwarnings("ignore", module=rf"{library}(\.|$)")
         yield
+
+
+@contextmanager
+def loading_silenced() -> Iterator[None]:
+    """Transformers' bar over the weights and bitsandbytes' advice at its import are not shown inside the block.
+
+    For callers from Python, whose settings are as before afterwards; HF_HUB_DISABLE_PROGRESS_BARS=0 is obeyed.
+    """
+    from huggingface_hub import constants
+    from transformers.utils import logging as theirs
+
+    advice = logging.getLogger("bitsandbytes")
+    level = advice.level
+    hidden = theirs.is_progress_bar_enabled() and constants.HF_HUB_DISABLE_PROGRESS_BARS is None
+    advice.setLevel(logging.ERROR)
+    if hidden:
+        theirs.disable_progress_bar()
+    try:
+        yield
+    finally:
+        advice.setLevel(level)
+        if hidden:
+            theirs.enable_progress_bar()

@@ -1,3 +1,7 @@
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 from torch import nn
@@ -196,3 +200,18 @@ def test_what_cannot_be_loaded_is_said(tmp_path):
         (tmp_path / name).touch()
     with pytest.raises(UserError, match="several GGUF files"):
         load_backbone(BackboneConfig(name=str(tmp_path)))
+
+
+def test_loading_from_python_is_quiet_and_leaves_the_libraries_as_they_were():
+    script = """if True:
+        import logging
+        from transformers.utils import logging as theirs
+        from peftrec.backbone import load_backbone
+        from peftrec.recipe import BackboneConfig
+
+        load_backbone(BackboneConfig(name="sentence-transformers/all-MiniLM-L6-v2", quantize="nf4"))
+        print(theirs.is_progress_bar_enabled(), logging.getLogger("bitsandbytes").level)
+    """
+    environment = {name: value for name, value in os.environ.items() if name != "HF_HUB_DISABLE_PROGRESS_BARS"}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment)
+    assert (done.stdout, done.stderr) == ("True 0\n", "")

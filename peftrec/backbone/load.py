@@ -13,6 +13,7 @@ import torch
 from peftrec.backbone.frozen import Backbone, find_layers, is_causal
 from peftrec.backbone.quantize import bitsandbytes_config, halve_embedding, quantize_linears, repair_layers
 from peftrec.environment import compute_dtype
+from peftrec.quiet import loading_silenced
 from peftrec.recipe import BackboneConfig, UserError
 
 # Tokens up to which plain matrix products beat PyTorch's fused attention on a CPU: its backward took 41 % of a LoRA
@@ -30,7 +31,8 @@ def load_backbone(config: BackboneConfig, device: torch.device | str = "cpu") ->
     """Load, quantise and freeze the backbone that `config` names. Raises UserError when it cannot be had."""
     folder, gguf = locate(config.name)
     dtype, reason = compute_dtype(config.dtype, torch.device(device))
-    tokenizer, model = _from_pretrained(config, folder, gguf, dtype, device)
+    with loading_silenced():
+        tokenizer, model = _from_pretrained(config, folder, gguf, dtype, device)
     if config.quantize is not None and gguf is not None:
         # Transformers takes either a GGUF file or a quantisation, so the second step is ours.
         quantize_linears(model, config, dtype)
