@@ -14,6 +14,7 @@ import typer
 
 from peftrec import processes
 from peftrec.jsonl import read_objects
+from peftrec.options import Json, NoCache, Overrides, RecipeName, Run, Task, at_least
 from peftrec.output import echo, print_json, print_rich, show, show_report, show_study
 from peftrec.quiet import libraries_silenced
 from peftrec.recipe import RowError, UserError, UserErrors, mend_recipe
@@ -28,17 +29,6 @@ recipes_app = typer.Typer(invoke_without_command=True, rich_markup_mode=None)
 app.add_typer(recipes_app, name="recipes")
 cache_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="The frozen part's states on disk.")
 app.add_typer(cache_app, name="cache")
-
-RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help="a recipe file, or the name of a shipped recipe")]
-Overrides = Annotated[
-    list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="change the recipe, such as train.lr=1e-4")
-]
-Run = Annotated[Path, typer.Argument(metavar="RUN", help="a run folder")]
-Task = Annotated[str, typer.Option("--task", help="the task's name in the recipe")]
-Json = Annotated[bool, typer.Option("--json", help="one JSON value on stdout and nothing else there")]
-NoCache = Annotated[
-    bool, typer.Option("--no-cache", help="keep the frozen part's states in memory, neither read nor written on disk")
-]
 
 
 def main() -> None:
@@ -143,12 +133,12 @@ def tune(
         list[str] | None,
         typer.Option(metavar="KEY=VALUES", help="'train.lr=1e-4..1e-2 log', '..=16..64 step 16' or '..=[A, B]'"),
     ] = None,
-    trials: Annotated[int, typer.Option(min=1, help="how many the study shall have in all")] = 20,
+    trials: Annotated[int, typer.Option(callback=at_least(1), help="how many the study shall have in all")] = 20,
     metric: Annotated[
         str | None, typer.Option(metavar="TASK.METRIC", help="on validation rows; default: as early stopping does")
     ] = None,
     study: Annotated[Path | None, typer.Option(help="the study's folder; default: studies/<recipe>")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="of the search; training keeps train.seed")] = 0,
+    seed: Annotated[int, typer.Option(callback=at_least(0), help="of the search; training keeps train.seed")] = 0,
     no_cache: NoCache = False,
     as_json: Json = False,
 ) -> None:
@@ -213,18 +203,23 @@ def recommend(
     history: Annotated[
         str | None, typer.Option("--history", metavar="ID,ID,...", help="item ids, oldest first; empty: a new user")
     ] = None,
-    k: Annotated[int, typer.Option("-k", min=1, help="how many items")] = 10,
+    query: Annotated[str | None, typer.Option("--query", help="a query's text, for a match-query task")] = None,
+    k: Annotated[int, typer.Option("-k", callback=at_least(1), help="how many items")] = 10,
     no_cache: NoCache = False,
     as_json: Json = False,
 ) -> None:
-    """The best items for a known user, or for a history of items."""
-    if (user is None) == (history is None):
-        raise UserError("recommend: give one of --user and --history")
-    items = None if history is None else [item for item in history.split(",") if item]
+    """The best items for a known user, for a history of items, or for a query."""
+    given = [
+        name for name, value in (("--user", user), ("--history", history), ("--query", query)) if value is not None
+    ]
+    if len(given) != 1:
+        rule = "give one of --user, --history and --query, for a new user --history ''"
+        raise UserError(f"recommend: {rule}; found {' and '.join(given) or 'none of them'}")
+    items = None if history is None else [item.strip() for item in history.split(",") if history.strip()]
     with libraries_silenced():
         from peftrec.predictor import Predictor
 
-        best = Predictor.load(run, cache=not no_cache).recommend(task, user=user, history=items, k=k)
+        best = Predictor.load(run, cache=not no_cache).recommend(task, user, items, query, k)
     show(best, as_json)
 
 

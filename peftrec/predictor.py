@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from peftrec.data.unknown import unknown_notes
 from peftrec.index import ItemIndex
 from peftrec.progress import note
 from peftrec.reader import Row, RowReader
-from peftrec.recipe import UserError, nearest
+from peftrec.recipe import RowError, UserError, nearest
 from peftrec.runs import LoadedRun, load_run
 from peftrec.tasks import loss_of
 
@@ -53,6 +54,8 @@ class Predictor:
         1), the key and the rule.
         """
         self._known(task)
+        if not isinstance(rows, list):
+            raise UserError(f"rows must be a list of dicts, one a row; found a {type(rows).__name__}")
         if not rows:
             return []
         before = len(self.texts)
@@ -74,26 +77,19 @@ class Predictor:
     ) -> list[Row]:
         """The k best catalogue items, best first: {"item", "text", "score"}; items already in the history are left out.
 
-        Give what the task reads: `user` or `history` (an empty one for a new user), or `query`. `approximate`: search
-        an index (extra `faiss`) instead of scoring every item, for a `next-item` task; scores are the same, but a few
-        items may be missed. Raises UserError.
+        Where fewer are left than k, stderr says so. Give what the task reads: `user` or `history` (an empty one for a
+        new user), or `query`. A `regression` task ranks by the value that it predicts, the largest first.
+        `approximate`: search an index (extra `faiss`) instead of scoring every item, for a `next-item` task; scores
+        are the same, but a few items may be missed. Raises UserError.
         """
-        described = self._known(task)
-        kind = self.run.recipe.tasks[task].kind
-        if "item" not in described["slots"] or kind == "next-gap":
-            raise UserError(f"task {task!r} is of kind {kind}, which ranks no items; name another task")
-        if k < 1:
-            raise UserError(f"k must be at least 1; found {k}")
-        given = {"user": user, "history": history, "query": query}
-        row: Row = {name: value for name, value in given.items() if value is not None}
-        row["item"] = self.run.item_ids[0]
-        if described["features"] == GAP_FEATURES:
-            row["time"] = datetime.now(UTC).timestamp()
-        one = self._reader.examples(task, [row])
+        self._check_ranks(task)
+        if not isinstance(k, Integral) or isinstance(k, bool) or k < 1:
+            raise UserError(f"k must be a whole number, 1 or more; found {k!r}")
+        one = self._asker(task, {"user": user, "history": history, "query": query})
         self.model.encoder.update({task: one.text_rows()})
         seen = np.zeros(0, np.int64) if one.log is None else np.unique(one.log.items[one.log.items >= 0])
         if approximate:
-            best, scores = self._search(task, one, k + len(seen))
+            best, scores = self._search(task, one, min(k + len(seen), len(self.run.item_ids)))
             kept = ~np.isin(best, seen)
             best, scores = best[kept][:k], scores[kept][:k]
         else:
@@ -101,10 +97,39 @@ class Predictor:
             every[seen] = -np.inf
             best = _best(every, k)
             scores = every[best]
+        if len(best) < k:
+            why = f"the catalogue has {len(self.run.item_ids):,}, of which {len(seen):,} are in the history"
+            note(f"{len(best):,} items instead of {k:,}: {why}{', and the index may miss some' * approximate}")
         return [
             {"item": self.run.item_ids[n], "text": self.texts.texts[self.run.item_rows[n]], "score": score}
             for n, score in zip(best.tolist(), scores.tolist(), strict=True)
         ]
+
+    def _check_ranks(self, task: str) -> None:
+        """Raise UserError, naming the tasks that do, where a task ranks no items."""
+        kinds = {name: self.run.recipe.tasks[name].kind for name in self.tasks}
+        able = [name for name in self.tasks if "item" in self.run.tasks[name]["slots"] and kinds[name] != "next-gap"]
+        self._known(task)
+        if task not in able:
+            joint = " with joint pairs" * ("pair" in self.run.tasks[task]["slots"])
+            others = f"tasks that do: {', '.join(able)}" if able else "no task of this run does"
+            raise UserError(f"task {task!r} is of kind {kinds[task]}{joint}, which ranks no items; {others}")
+
+    def _asker(self, task: str, asked: dict[str, Any]) -> Examples:
+        """One example of the task with what is given of `asked`, and any item. Raises UserError."""
+        row: Row = {name: value for name, value in asked.items() if value is not None}
+        reads = [name for name in asked if name in self._reader.keys(task)]
+        if not row or not row.keys() <= set(reads):
+            new = " (an empty one for a new user)" * ("history" in reads)
+            found = " and ".join(row) or "none of them"
+            raise UserError(f"to recommend by task {task!r} give {' or '.join(reads)}{new}; found {found}")
+        row["item"] = self.run.item_ids[0]
+        if self.run.tasks[task]["features"] == GAP_FEATURES:
+            row["time"] = datetime.now(UTC).timestamp()
+        try:
+            return self._reader.examples(task, [row])
+        except RowError as error:
+            raise UserError(error.problem) from None
 
     def _ranker(self, task: str) -> Callable[[Examples], np.ndarray]:
         """What scores the whole catalogue for the task; what it needs of every item is computed at the first call."""

@@ -17,7 +17,7 @@ ORDER = [
     "tasks weighting optim stopping",
     "model memory checkpoint sharding step origin state costs resume card runs watch trackers outcomes start preparing",
     "priors evaluation display comparison report",
-    "training tuning rehearsal preflight reader predictor output cli __main__",
+    "training tuning rehearsal preflight reader predictor output options cli __main__",
 ]
 RANK = {name: rank for rank, name in enumerate(" ".join(ORDER).split())}
 FILES = sorted(PACKAGE.rglob("*.py"))

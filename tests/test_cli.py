@@ -103,7 +103,6 @@ def test_what_needs_no_torch_does_not_import_it(arguments):
         ["train"],
         ["trian"],
         ["train", "x", "--nope"],
-        ["recommend", "r", "--task", "t", "-k", "0"],
         ["evaluate", "r", "--split", "all"],
         ["compare"],
     ],
@@ -302,8 +301,8 @@ class Predictor:
     def predict(self, task, rows):
         return [{"task": task, "score": row.get("x", float("nan"))} for row in rows]
 
-    def recommend(self, task, user=None, history=None, k=10):
-        return [{"item": str(rank), "asked": [task, user, history], "cache": self.cache} for rank in range(k)]
+    def recommend(self, task, user, history, query, k):
+        return [{"item": str(rank), "asked": [task, user, history, query], "cache": self.cache} for rank in range(k)]
 
 
 def test_predict_reads_and_writes_json_lines_in_order(tmp_path, monkeypatch):
@@ -341,22 +340,43 @@ def test_predict_names_the_line_that_is_wrong(tmp_path, monkeypatch, text, messa
     assert not out.exists()
 
 
-def test_recommend_is_for_a_user_or_for_a_history(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["recommend", "r", "--task", "t", "-k", "0"], "-k must be 1 or more; found 0"),
+        (["tune", "movielens-100k", "--trials", "-1"], "--trials must be 1 or more; found -1"),
+        (["tune", "movielens-100k", "--seed", "-1"], "--seed must be 0 or more; found -1"),
+    ],
+)
+def test_a_number_out_of_range_is_one_line_with_option_rule_and_value(arguments, message):
+    done = peftrec(*arguments)
+    assert (done.exit_code, done.stdout, done.stderr) == (2, "", f"peftrec: {message}\n")
+
+
+def test_recommend_is_for_a_user_a_history_or_a_query(tmp_path, monkeypatch):
     put(monkeypatch, "predictor", Predictor=Predictor)
 
     def asked(*arguments):
         done = peftrec("recommend", tmp_path, "--task", "t", "--json", *arguments)
         return [row["asked"] for row in json.loads(done.stdout)]
 
-    assert asked("--user", "7") == [["t", "7", None]] * 10
-    assert asked("--history", "a,b", "-k", "2") == [["t", None, ["a", "b"]]] * 2
-    assert asked("--history", "", "-k", "1") == [["t", None, []]]
+    assert asked("--user", "7") == [["t", "7", None, None]] * 10
+    for history in ("a,b", " a, b "):
+        assert asked("--history", history, "-k", "2") == [["t", None, ["a", "b"], None]] * 2
+    for history in ("", " "):
+        assert asked("--history", history, "-k", "1") == [["t", None, [], None]]
+    assert asked("--query", "space", "-k", "1") == [["t", None, None, "space"]]
     for more, cache in ([], True), (["--no-cache"], False):
         done = peftrec("recommend", tmp_path, "--task", "t", "--json", "--user", "7", "-k", "1", *more)
         assert json.loads(done.stdout)[0]["cache"] is cache
-    for arguments in ([], ["--user", "7", "--history", "a"]):
+    rule = "peftrec: recommend: give one of --user, --history and --query, for a new user --history ''; found"
+    for arguments, found in (
+        ([], "none of them"),
+        (["--user", "7", "--history", "a"], "--user and --history"),
+        (["--history", "", "--query", "b"], "--history and --query"),
+    ):
         done = peftrec("recommend", tmp_path, "--task", "t", *arguments)
-        assert (done.exit_code, done.stderr) == (2, "peftrec: recommend: give one of --user and --history\n")
+        assert (done.exit_code, done.stderr) == (2, f"{rule} {found}\n")
 
 
 def test_compare_takes_two_runs_and_names_a_damaged_one(tmp_path):

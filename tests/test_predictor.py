@@ -1,6 +1,7 @@
 """Inference from a run folder: swapping, cold users, unseen texts, wrong rows, plain PEFT."""
 
 import json
+import re
 import subprocess
 import sys
 import warnings
@@ -151,10 +152,49 @@ def test_the_command_names_file_and_line_of_a_wrong_row(shop_run, tmp_path):
 
 
 def test_what_ranks_no_items_is_refused(predictor):
-    with pytest.raises(UserError, match="ranks no items"):
+    with pytest.raises(UserError, match="is of kind next-gap, which ranks no items; tasks that do: query, interest"):
         predictor.recommend("time", user="u1")
-    with pytest.raises(UserError, match="k must be at least 1"):
-        predictor.recommend("interest", user="u1", k=0)
+
+
+@pytest.mark.parametrize("k", [0, -1, 2.5, "3", True, None])
+def test_k_is_a_whole_number_from_1(predictor, k):
+    with pytest.raises(UserError, match=re.escape(f"k must be a whole number, 1 or more; found {k!r}")):
+        predictor.recommend("interest", user="u1", k=k)
+
+
+@pytest.mark.parametrize(
+    ("task", "given", "message"),
+    [
+        (
+            "interest",
+            {"query": "x"},
+            "'interest' give user or history (an empty one for a new user); found query",
+        ),
+        ("interest", {}, "give user or history (an empty one for a new user); found none of them"),
+        ("interest", {"user": "u1", "history": []}, "give one of 'user'"),
+        ("interest", {"user": "u99"}, "no user 'u99' in the run's log"),
+        ("query", {"user": "u1"}, "by task 'query' give query; found user"),
+        ("query", {"query": " "}, "'query' must be a text that is not empty; found ' '"),
+    ],
+)
+def test_recommend_says_what_its_task_reads(predictor, task, given, message):
+    with pytest.raises(UserError, match=re.escape(message)) as error:
+        predictor.recommend(task, **given)
+    assert "row" not in str(error.value)
+
+
+def test_fewer_items_than_asked_for_are_told(predictor, capsys):
+    assert len(predictor.recommend("interest", history=["i1", "i6"], k=28)) == 28
+    assert capsys.readouterr().err == ""
+    assert len(predictor.recommend("interest", history=["i1", "i6"], k=5_000)) == 28
+    told = "28 items instead of 5,000: the catalogue has 30, of which 2 are in the history\n"
+    assert capsys.readouterr().err == told
+
+
+def test_rows_are_a_list(predictor):
+    for rows, found in (({"user": "u1", "item": "i1"}, "dict"), ("u1", "str")):
+        with pytest.raises(UserError, match=f"rows must be a list of dicts, one a row; found a {found}"):
+            predictor.predict("interest", rows)
 
 
 def test_no_rows_no_predictions_and_no_warnings(predictor):
