@@ -263,3 +263,18 @@ def test_export_refuses_a_method_that_peft_lacks(tmp_path, config):
         (temporary / "adapters" / "query" / "adapter_config.json").write_text(config)
     with pytest.raises(UserError, match="none of PEFT's"):
         export_adapter(tmp_path / "one", "query", tmp_path / "out")
+
+
+def test_processes_that_write_one_text_at_once_do_not_meet(tmp_path):
+    code = """
+        import sys
+        from pathlib import Path
+        from peftrec.checkpoint import write_text
+        for _ in range(300):
+            write_text(Path("text"), sys.argv[1] * 1000)
+    """
+    command = [sys.executable, "-c", textwrap.dedent(code)]
+    both = [subprocess.Popen([*command, letter], cwd=tmp_path) for letter in "ab"]
+    assert [process.wait() for process in both] == [0, 0]
+    assert (tmp_path / "text").read_text() in ("a" * 1000, "b" * 1000)
+    assert [path.name for path in tmp_path.iterdir()] == ["text"]

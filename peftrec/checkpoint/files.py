@@ -147,8 +147,11 @@ def _plain(value: Any) -> Any:
 
 
 def write_text(file: Path, text: str) -> None:
-    """Write a text file whole or not at all, over an existing one. Raises UserError when it cannot be written."""
-    temporary = partial(file)
+    """Write a text file whole or not at all, over an existing one. Raises UserError when it cannot be written.
+
+    Several processes may do so at once: the last one's text stays.
+    """
+    temporary = partial(file.with_name(f"{file.name}.{os.getpid()}"))
     try:
         temporary.write_text(text, encoding="utf-8")
         sync(temporary)
