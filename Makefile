@@ -15,7 +15,7 @@ DONE := $(VENV)/.set-up
 # pip's own output goes to a log: on failure the last lines of it and one line of advice are shown.
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --no-input
 
-.PHONY: setup demo test bench bench-full bench-speed bench-methods lint format clean
+.PHONY: setup demo test bench bench-full bench-speed lint format clean
 
 setup: $(DONE)
 
@@ -52,10 +52,6 @@ bench-speed: $(DONE)
 	$(BIN)/python benchmarks/speed.py --repeats 1
 	$(BIN)/python benchmarks/growth.py
 	$(BIN)/python benchmarks/effects.py
-
-# Every method on the same three tasks (about half an hour on 2 cores; finished runs are kept): benchmarks/METHODS.md.
-bench-methods: $(DONE)
-	$(BIN)/python benchmarks/methods.py
 
 # One thread a worker: the workers share the cores, and torch's own threads would fight over them.
 test: $(DONE)
