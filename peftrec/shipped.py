@@ -24,8 +24,8 @@ def find_recipe(name: str) -> Path:
     files = recipe_files()
     if name in files:
         return files[name]
-    if path.suffix or path.name != name:  # written as a path
-        raise UserError(f"{name}: no such recipe file; `peftrec recipes` lists those that come with the package")
+    if path.is_dir() or path.suffix or path.name != name:  # written as a path: reading it says what is wrong
+        return path
     raise UserError(f"{name}: neither a file nor a shipped recipe; {nearest(name, list(files))}")
 
 

@@ -154,6 +154,7 @@ def test_recipes_cp_goes_here_or_into_a_folder(tmp_path, monkeypatch):
         ("movielens-10k", "neither a file nor a shipped recipe; did you mean 'movielens-100k'?"),
         ("nowhere.yaml", "no such recipe file; `peftrec recipes` lists"),
         ("folder/nowhere", "no such recipe file; `peftrec recipes` lists"),
+        (".", "a folder, not a recipe; name the .yaml file in it"),
     ],
 )
 def test_an_unknown_recipe_is_refused(name, message):

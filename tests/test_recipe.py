@@ -1,4 +1,5 @@
 import copy
+from typing import get_args
 
 import pytest
 import yaml
@@ -7,12 +8,15 @@ from hypothesis import strategies as st
 
 from peftrec.recipe import (
     Recipe,
+    TrainConfig,
     UserError,
     apply_overrides,
     dump_recipe,
     json_schema,
     load_recipe,
     make_recipe,
+    mend_recipe,
+    nearest,
     parse_yaml,
 )
 from peftrec.shipped import recipe_files
@@ -85,6 +89,10 @@ def test_an_unknown_key_without_a_near_one_lists_what_is_known():
         ("adapter.layers", [0, 0], ["distinct", "[0, 0]"]),
         ("adapter.layers", [], ["at least one", "[]"]),
         ("adapter.layers", [-1], ["numbers from 0", "[-1]"]),
+        ("adapter.layers", 2, ["or a list of distinct numbers", "found 2"]),
+        ("adapter.layers", ["top"], ["or a list of distinct numbers", "found ['top']"]),
+        ("adapter.layers", [True], ["or a list of distinct numbers", "found [True]"]),
+        ("tasks", {1: {"kind": "interest"}}, ["tasks.1: Input should be a valid string; found 1"]),
         ("data.split", {"test": 0.6, "valid": 0.4}, ["test + valid must stay below 1", "0.6 + 0.4"]),
         ("data.history", -1, ["greater than or equal to 0", "found -1"]),
         ("data.items", {"path": "i.csv", "id": "id", "text": "{t}"}, ["either source or tables"]),
@@ -99,6 +107,32 @@ def test_a_wrong_value_is_named_with_key_rule_and_value(key, value, parts):
     assert "\n" not in message
     for part in parts:
         assert part in message
+
+
+NUMBERS = [
+    "backbone.max_length",
+    "data.history",
+    "data.split.test",
+    "tasks.interest.weight",
+    "tasks.interest.threshold",
+    "tasks.interest.share",
+    *(
+        f"train.{key}"
+        for key, of in TrainConfig.model_fields.items()
+        if {int, float} & {of.annotation, *get_args(of.annotation)}
+    ),
+]
+
+
+@pytest.mark.parametrize("value", [True, False])
+@pytest.mark.parametrize("key", NUMBERS)
+def test_true_and_false_are_no_numbers(key, value):
+    assert complaint(changed(key, value)) == f"r.yaml: {key}: must be a number; found {str(value).lower()}"
+
+
+def test_a_whole_number_may_be_written_with_a_point():
+    assert make_recipe(changed("train.epochs", 5.0)).train.epochs == 5
+    assert len(NUMBERS) == 19
 
 
 def test_every_problem_is_a_line_of_its_own():
@@ -197,6 +231,7 @@ def test_overrides_set_dotted_keys_and_leave_the_original():
         ("train..lr=1", "write key=value"),
         ("backbone.name.x=1", "'name' is a value, not a group of keys"),
         ("train.lr=[1", "not valid YAML"),
+        ("more.yaml", "what follows the recipe changes it: write key=value"),
     ],
 )
 def test_a_malformed_override_is_refused(override, message):
@@ -204,6 +239,48 @@ def test_a_malformed_override_is_refused(override, message):
         apply_overrides(MINIMAL, [override])
     assert message in str(error.value)
     assert repr(override) in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [("train.lr=1", "train.lr=2"), ("train.lr=1", "train={epochs: 2}"), ("train.checkpoint.keep=1", "train={}")],
+)
+def test_an_override_that_would_undo_another_is_refused_naming_both(first, second):
+    with pytest.raises(UserError) as error:
+        apply_overrides(MINIMAL, [first, "backbone.name=a", second])
+    assert str(error.value) == f"override {second!r} would undo {first!r}: give one of them"
+
+
+def test_overrides_that_agree_are_taken():
+    result = apply_overrides(MINIMAL, ["train={epochs: 2}", "train.lr=1", "train.lr=1", "train.lr_=3"])
+    assert result["train"] == {"epochs": 2, "lr": 1, "lr_": 3}
+
+
+def test_a_key_that_is_wrong_is_not_missing_too(tmp_path):
+    file = tmp_path / "r.yaml"
+    file.write_text(yaml.safe_dump(MINIMAL))
+    recipe, problems = mend_recipe(file, ["backbone.name=", "train.epochs=0"])
+    assert recipe is None
+    assert problems == [
+        f"{file}: backbone.name: Input should be a valid string; found None",
+        f"{file}: train.epochs: Input should be greater than or equal to 1; found 0",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "known", "hint"),
+    [
+        ("rank", ["r", "rank_pattern", "lora_alpha"], "did you mean 'r'?"),
+        ("r", ["rank", "depth"], "did you mean 'rank'?"),
+        ("alpha", ["alpha_pattern", "lora_alpha"], "did you mean 'lora_alpha'?"),
+        ("dropout", ["r", "lora_dropout"], "did you mean 'lora_dropout'?"),
+        ("rnak", ["rank", "r"], "did you mean 'rank'?"),
+        ("x", ["rank", "depth"], "known: depth, rank"),
+        ("", ["rank"], "known: rank"),
+    ],
+)
+def test_the_nearest_name_is_one_spelt_alike_or_abbreviated(name, known, hint):
+    assert nearest(name, known) == hint
 
 
 def test_a_file_is_loaded_with_its_overrides(tmp_path):
@@ -228,8 +305,10 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path):
     with pytest.raises(UserError, match="not UTF-8"):
         load_recipe(tmp_path / "latin.yaml")
     (tmp_path / "empty.yaml").write_text("")
-    with pytest.raises(UserError, match="found NoneType"):
+    with pytest.raises(UserError, match=r"empty\.yaml: the file is empty"):
         load_recipe(tmp_path / "empty.yaml")
+    with pytest.raises(UserError, match=r"a folder, not a recipe; name the \.yaml file in it"):
+        load_recipe(tmp_path)
 
 
 text = st.text(st.characters(exclude_categories=["C"]), min_size=1, max_size=12) | st.from_regex(

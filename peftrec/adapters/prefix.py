@@ -106,7 +106,7 @@ def prefix_config(config: AdapterConfig, backbone: Backbone) -> Any:
             raise UserError(f"adapter.options.{name}: PEFT's PrefixTuningConfig has none; {nearest(name, known)}")
     options = {"num_virtual_tokens": 10, **config.options}
     count = options["num_virtual_tokens"]
-    if not isinstance(count, int) or count < 1:
+    if type(count) is not int or count < 1:  # true would be 1
         raise UserError(f"adapter.options.num_virtual_tokens: must be a whole number of at least 1; found {count!r}")
     # A PeftModel without a task type would not use the prefix at all.
     shapes = {

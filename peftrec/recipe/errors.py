@@ -67,6 +67,10 @@ class Problems:
 
 
 def nearest(name: str, known: list[str]) -> str:
-    """' (did you mean X?)' for the closest known name, or the list of known names."""
+    """'did you mean X?' for the closest known name, or the list of known names.
+
+    Close is a name spelt nearly so; else the shortest that the given name abbreviates, or is abbreviated by (rank, r).
+    """
     close = difflib.get_close_matches(name, known, n=1)
+    close = close or sorted((k for k in known if name and (k.startswith(name) or name.startswith(k))), key=len)
     return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(sorted(known))}"

@@ -7,15 +7,17 @@ from typing import Any
 
 import yaml
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from peftrec.recipe.errors import UserError, UserErrors, nearest
 from peftrec.recipe.models import Recipe
 
 
-def _explain(error: ValidationError, where: str) -> list[str]:
+def _explain(problems: list[ErrorDetails], where: str) -> list[str]:
     lines = []
-    for problem in error.errors():
-        place = ".".join(str(part) for part in problem["loc"]) or "recipe"
+    for problem in problems:
+        # pydantic's own mark of a key that is wrong itself says nothing to the user.
+        place = ".".join(str(part) for part in problem["loc"] if part != "[key]") or "recipe"
         message = problem["msg"].removeprefix("Value error, ")
         if problem["type"] == "extra_forbidden":
             message = f"unknown key; {nearest(str(problem['loc'][-1]), _keys_beside(problem['loc']))}"
@@ -71,11 +73,18 @@ def parse_yaml(text: str, where: str) -> Any:
 
 def apply_overrides(raw: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
     """A copy of `raw` with dotted `key=value` overrides applied, such as `train.lr=1e-4`; values are YAML."""
-    result = copy.deepcopy(raw)
+    result, before = copy.deepcopy(raw), dict[str, str]()
     for override in overrides:
         key, equals, value = override.partition("=")
         if not equals or not all(key.split(".")):
-            raise UserError(f"override {override!r}: write key=value with a dotted key, such as train.lr=1e-4")
+            raise UserError(
+                f"override {override!r}: what follows the recipe changes it: write key=value with a dotted key, such "
+                "as train.lr=1e-4"
+            )
+        for earlier, given in before.items():
+            if (earlier == key and given != override) or earlier.startswith(f"{key}."):
+                raise UserError(f"override {override!r} would undo {given!r}: give one of them")
+        before[key] = override
         node = result
         *path, last = key.split(".")
         for part in path:
@@ -97,7 +106,7 @@ def make_recipe(raw: Any, where: str = "recipe") -> Recipe:
     try:
         return Recipe.model_validate(raw)
     except ValidationError as error:
-        raise UserErrors(_explain(error, where)) from None
+        raise UserErrors(_explain(error.errors(), where)) from None
 
 
 def load_recipe(path: str | Path, overrides: list[str] | None = None) -> Recipe:
@@ -115,15 +124,18 @@ def mend_recipe(path: str | Path, overrides: list[str] | None = None) -> tuple[R
     None where nothing valid is left. Raises UserError where the file is no recipe at all.
     """
     path = Path(path)
-    raw, problems = _read_raw(path, overrides or []), list[str]()
+    raw, problems, removed = _read_raw(path, overrides or []), list[str](), set[tuple[int | str, ...]]()
     while isinstance(raw, dict):
         try:
             return Recipe.model_validate(raw), problems
         except ValidationError as error:
-            problems += [line for line in _explain(error, str(path)) if line not in problems]
+            # A key that was removed as wrong may now be missing: that is no second mistake.
+            found = [problem for problem in error.errors() if problem["loc"] not in removed]
+            problems += [line for line in _explain(found, str(path)) if line not in problems]
             # What is missing cannot be mended, nor can a group whose keys contradict each other.
             if not all(_remove(raw, problem["loc"]) for problem in error.errors()):
                 return None, problems
+            removed |= {problem["loc"] for problem in found}
     return make_recipe(raw, str(path)), problems
 
 
@@ -136,6 +148,8 @@ def _remove(raw: dict[str, Any], location: tuple[int | str, ...]) -> bool:
 
 
 def _read_raw(path: Path, overrides: list[str]) -> Any:
+    if path.is_dir():
+        raise UserError(f"{path}: a folder, not a recipe; name the .yaml file in it (of a run: run.yaml)")
     if not path.is_file():
         raise UserError(f"{path}: no such recipe file; `peftrec recipes` lists those that come with the package")
     try:
@@ -143,6 +157,8 @@ def _read_raw(path: Path, overrides: list[str]) -> Any:
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not UTF-8 text: {error}") from None
     raw = parse_yaml(text, str(path))
+    if raw is None:
+        raise UserError(f"{path}: the file is empty; `peftrec recipes` lists recipes to start from")
     return apply_overrides(raw, overrides) if isinstance(raw, dict) else raw
 
 

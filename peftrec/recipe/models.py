@@ -1,13 +1,31 @@
 """The models of a recipe: strict, typed, one a concept."""
 
 import re
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+    model_validator,
+)
 
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _true_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
+        # To Python, and so to pydantic, true is 1.
+        kind = cls.model_fields[info.field_name or ""].annotation
+        if isinstance(value, bool) and not {int, float}.isdisjoint(get_args(kind) or (kind,)):
+            raise ValueError(f"must be a number; found {str(value).lower()}")
+        return value
 
 
 Sharing = Literal["shared", "private", "shared+private"]
@@ -43,14 +61,24 @@ class AdapterConfig(_Strict):
     layers: str | list[int] = Field("all", description="all, top-K, or a list of layer numbers from 0")
     options: dict[str, Any] = Field(default_factory=dict)
 
-    @field_validator("layers")
+    @field_validator("layers", mode="wrap")
     @classmethod
-    def _layers_form(cls, value: str | list[int]) -> str | list[int]:
-        if isinstance(value, str) and value != "all" and not re.fullmatch(r"top-[1-9]\d*", value):
-            raise ValueError(f"layers must be 'all', 'top-K' with K >= 1, or a list of layer numbers; found {value!r}")
-        if isinstance(value, list) and (not value or min(value) < 0 or len(set(value)) < len(value)):
-            raise ValueError(f"a list of layers must be distinct numbers from 0, at least one; found {value}")
-        return value
+    def _layers_form(cls, value: Any, parse: ValidatorFunctionWrapHandler) -> str | list[int]:
+        try:  # here, so that what is neither text nor list is one mistake, not one a kind
+            layers: str | list[int] = parse(value)
+        except ValidationError:
+            layers = []
+        if isinstance(layers, str):
+            good = layers == "all" or re.fullmatch(r"top-[1-9]\d*", layers) is not None
+        else:
+            good = bool(layers) and min(layers) >= 0 and len(set(layers)) == len(layers)
+            good = good and not any(isinstance(number, bool) for number in value)
+        if not good:
+            raise ValueError(
+                "layers must be 'all', 'top-K' with K >= 1, or a list of distinct numbers from 0, at least one; found "
+                f"{value!r}"
+            )
+        return layers
 
 
 class ItemsConfig(_Strict):

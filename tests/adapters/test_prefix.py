@@ -141,6 +141,7 @@ def test_an_effect_is_not_taken_on_trust(monkeypatch):
         ({"layers": "top-1"}, {}, r"adapter\.layers: .* layers: all; found top-1"),
         ({}, {"num_virtual_token": 3}, r"adapter\.options\.num_virtual_token: .* did you mean 'num_virtual_tokens'"),
         ({}, {"num_virtual_tokens": 0}, r"num_virtual_tokens: must be a whole number of at least 1; found 0"),
+        ({}, {"num_virtual_tokens": True}, r"num_virtual_tokens: must be a whole number of at least 1; found True"),
         ({}, {"task_type": "CAUSAL_LM"}, r"adapter\.options\.task_type"),
         ({}, {"num_virtual_tokens": 40}, r"takes 64 tokens, the prefix has 40: at most 24; found 32"),
         ({"sharing": "shared+private"}, {"num_virtual_tokens": 20}, r"the prefix has 40: at most 24; found 32"),
