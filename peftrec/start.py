@@ -20,7 +20,7 @@ from peftrec.checkpoint import read_json
 from peftrec.data.examples import Dataset
 from peftrec.model import CoLearner, adapter_configs
 from peftrec.origin import differences
-from peftrec.recipe import Recipe, UserError
+from peftrec.recipe import Problems, Recipe, UserError
 from peftrec.runs import describe_task, read_recipe
 from peftrec.tasks import loss_of
 
@@ -127,8 +127,10 @@ def read_start(recipe: Recipe) -> Start | None:
     """The run that the recipe starts from, verified; None without `init_from`. Raises UserError."""
     if recipe.init_from is None:
         return None
-    folder = Path(recipe.init_from)
-    theirs = read_recipe(folder)
+    folder, problems = Path(recipe.init_from), Problems()
+    with problems.collect("init_from: "):
+        theirs = read_recipe(folder)
+    problems.stop()
     described = read_json(folder / "model.json")
     if not all("parts" in of for of in described["tasks"].values()):
         raise UserError(

@@ -283,7 +283,7 @@ def test_a_head_of_another_shape_begins_anew(shop, run, tmp_path):
             {"tasks": {**FROZEN, "time": TIME}},
             r"init_from: name the run that the frozen tasks \(query, interest\) come",
         ),
-        ({"init_from": "nowhere"}, "nowhere: no such run folder"),
+        ({"init_from": "nowhere"}, r"init_from: nowhere: no such run folder \(looked in /"),
     ],
 )
 def test_what_makes_no_sense_is_refused(shop, changes, message):

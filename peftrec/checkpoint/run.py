@@ -20,7 +20,7 @@ from typing import IO, Any
 
 from peftrec.checkpoint.files import MANIFEST, find_damage, new_folder, partial, read_json, sha256, write_manifest
 from peftrec.checkpoint.steps import checkpoint_folders, step_of
-from peftrec.recipe import UserError
+from peftrec.recipe import UserError, looked_in
 
 
 def new_run_folder(name: str, explicit: Path | None = None, runs: Path = Path("runs")) -> Path:
@@ -126,7 +126,9 @@ def _refuse_existing(folder: Path) -> None:
 def verify_run(folder: Path) -> None:
     """Check every file of a run against its manifest. Raises UserError naming the file, expected and found."""
     if not folder.is_dir():
-        raise UserError(f"{folder}: no such run folder; `peftrec train` makes one and prints its name")
+        raise UserError(
+            f"{folder}: no such run folder{looked_in(folder)}; `peftrec train` makes one, and says its name"
+        )
     if not (folder / MANIFEST).is_file():
         raise UserError(f"{folder}: not a finished run: {MANIFEST} is missing")
     if damage := find_damage(folder):

@@ -1,20 +1,23 @@
 """Files of rows: csv, tsv, jsonl, parquet and hub ids, read through `datasets` leaving nothing in its cache."""
 
+import codecs
 import csv
 import glob
 import gzip
+import io
 import re
 import tempfile
 import warnings
+import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from peftrec.data.rows import Rows
-from peftrec.recipe import UserError
+from peftrec.recipe import UserError, looked_in
 
 _FORMATS = {"csv": "csv", "tsv": "csv", "json": "json", "jsonl": "json", "ndjson": "json", "parquet": "parquet"}
 _HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
@@ -39,7 +42,7 @@ def read_rows(path: str, key: str) -> Rows:
         except Exception as error:  # no files of a known kind, no train split: the message says
             raise UserError(f"{key}: the folder {path} cannot be loaded: {_first_line(error)}") from None
     if suffix in _FORMATS or not _HUB_ID.fullmatch(path):
-        raise UserError(f"{key}: no such file: {path}")
+        raise UserError(f"{key}: no such file: {path}{looked_in(path)}")
     return _read_hub(path, key)
 
 
@@ -57,8 +60,12 @@ def _read_file(file: Path, key: str, suffix: str) -> Rows:
         with warnings.catch_warnings():
             # pandas drops what exceeds the header with a mere warning when all rows do.
             warnings.filterwarnings("error", message="Length of header or names does not match")
-            return _read_streaming(file, _FORMATS[suffix], options)
+            rows = _read_streaming(file, _FORMATS[suffix], options)
+        rows.table.validate(full=True)  # the reader of JSON takes texts that are not UTF-8
+        return rows
     except Exception as error:  # whatever the parsers raise is about this file
+        if _FORMATS[suffix] != "parquet":
+            _check_utf8(file, key)
         reason = _first_line(error)
         if reason.startswith("Length of header"):
             reason = "rows have more fields than the first line; quote fields that hold the separator"
@@ -93,7 +100,7 @@ def _read_hub(path: str, key: str) -> Rows:
         return _rows(path, list(data.with_format("arrow").iter(batch_size=_CHUNK)))
     except Exception as error:  # no such id, no network, several configurations, no train split: the message says
         raise UserError(
-            f"{key}: {path!r} is no file here, and as a hub id it cannot be loaded: {_first_line(error)}"
+            f"{key}: {path!r} is no file{looked_in(path)}, and as a hub id it cannot be loaded: {_first_line(error)}"
         ) from None
 
 
@@ -105,15 +112,34 @@ def _rows(name: str, chunks: list[pa.Table]) -> Rows:
 
 
 def _csv_header(file: Path, key: str, separator: str) -> list[str]:
-    opened = gzip.open if file.name.lower().endswith(".gz") else open
     try:
-        with opened(file, "rt", encoding="utf-8-sig", newline="") as lines:
+        with _open(file) as raw:
+            lines = io.TextIOWrapper(raw, encoding="utf-8-sig", newline="")
             header = next(csv.reader(lines, delimiter=separator), [])
-    except (UnicodeDecodeError, OSError, EOFError, csv.Error) as error:
+    except (UnicodeDecodeError, OSError, EOFError, zlib.error, csv.Error) as error:
+        _check_utf8(file, key)
         raise UserError(f"{key}: {file}: cannot be read: {_first_line(error)}") from None
     if not header or "" in header or len(set(header)) < len(header):
         raise UserError(f"{key}: {file}: the first line must name the columns, each once; found {header}")
     return header
+
+
+def _check_utf8(file: Path, key: str) -> None:
+    """Raise UserError for a text file in another encoding, with the command that converts it."""
+    with suppress(OSError, EOFError, zlib.error), _open(file) as lines:  # a damaged .gz has another message
+        for number, line in enumerate(lines, 1):
+            try:
+                line.decode()
+            except UnicodeDecodeError:
+                if line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+                    advice = "the file is UTF-16; convert it: iconv -f utf-16 -t utf-8"
+                else:
+                    advice = "convert the file, if it is GBK with: iconv -f gbk -t utf-8"
+                raise UserError(f"{key}: {file}: line {number} is not UTF-8; {advice}") from None
+
+
+def _open(file: Path) -> Any:
+    return gzip.open(file) if file.name.lower().endswith(".gz") else file.open("rb")
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 A recipe is complete and flat; it states everything a run depends on except the weights and the data files themselves.
 """
 
-from peftrec.recipe.errors import Diverged, Problems, RowError, UserError, UserErrors, nearest
+from peftrec.recipe.errors import Diverged, Problems, RowError, UserError, UserErrors, looked_in, nearest
 from peftrec.recipe.load import (
     apply_overrides,
     dump_recipe,
@@ -56,6 +56,7 @@ __all__ = [
     "dump_recipe",
     "json_schema",
     "load_recipe",
+    "looked_in",
     "make_recipe",
     "mend_recipe",
     "nearest",

@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 
 class UserError(ValueError):
@@ -74,3 +75,8 @@ def nearest(name: str, known: list[str]) -> str:
     close = difflib.get_close_matches(name, known, n=1)
     close = close or sorted((k for k in known if name and (k.startswith(name) or name.startswith(k))), key=len)
     return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(sorted(known))}"
+
+
+def looked_in(path: str | Path) -> str:
+    """' (looked in FOLDER)' for a relative path, which counts from the working directory; '' for an absolute one."""
+    return "" if Path(path).is_absolute() else f" (looked in {Path.cwd()})"

@@ -100,7 +100,9 @@ WRONG = {
         'a,b\n1,"2\n',
         "cannot be read as csv: Error tokenizing data. C error: EOF inside string starting at row 1",
     ),
-    "latin.csv": (b"a,b\n1,\xff\n", "{path}: cannot be read: 'utf-8' codec can't decode byte 0xff"),
+    "latin.csv": (b"a,b\n1,\xff\n", "{path}: line 2 is not UTF-8; convert the file, if it is GBK with: iconv -f gbk"),
+    "far.csv": (b"a,b\n" + b"1,2\n" * 250_000 + b"1,\xff\n", "{path}: line 250002 is not UTF-8; convert"),
+    "torn.csv.gz": (gzip.compress(b"a,b\n1,2\n")[:10] + b"\xff" * 20, "{path}: cannot be read: Error -3"),
     "cut.csv.gz": (gzip.compress(b"a,b\n1,2\n")[:-9], "{path}: cannot be read"),
     "bad.jsonl": ('{"a": 1}\n{"a":\n', "{path}: cannot be read as jsonl: JSON parse error"),
     "empty.jsonl": ("", "{path}: cannot be read as jsonl"),
@@ -122,7 +124,53 @@ def test_a_file_that_cannot_be_read_is_named_with_the_reason(tmp_path, name, cap
 
 
 def test_wrong_files_are_all_tried():
-    assert len(WRONG) == 14
+    assert len(WRONG) == 16
+
+
+def test_a_relative_path_that_is_not_there_is_said_to_count_from_here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError) as error:
+        read_rows("items.csv", "data.items.path")
+    assert str(error.value) == f"data.items.path: no such file: items.csv (looked in {tmp_path})"
+
+
+CHINESE = {"a": ["1", "2"], "标题": ["红楼梦", "西游记"]}
+
+
+def chinese(suffix: str, encoding: str) -> bytes:
+    rows = [dict(zip(CHINESE, values, strict=True)) for values in zip(*CHINESE.values(), strict=True)]
+    if suffix == "jsonl":
+        text = "\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
+    else:
+        separator = "," if suffix == "csv" else "\t"
+        text = "\n".join(separator.join(line) for line in ([*CHINESE], *(row.values() for row in rows)))
+    return text.encode(encoding)
+
+
+@pytest.mark.parametrize("suffix", ["csv", "tsv", "jsonl"])
+@pytest.mark.parametrize("packed", [False, True])
+def test_utf8_with_a_byte_order_mark_is_read_and_other_encodings_are_named_with_the_remedy(tmp_path, suffix, packed):
+    file = tmp_path / f"a.{suffix}{'.gz' * packed}"
+    for encoding, message in {
+        "utf-8": None,
+        "utf-8-sig": None,
+        "gbk": "line 1 is not UTF-8; convert the file, if it is GBK with: iconv -f gbk -t utf-8",
+        "utf-16": "line 1 is not UTF-8; the file is UTF-16; convert it: iconv -f utf-16 -t utf-8",
+    }.items():
+        content = chinese(suffix, encoding)
+        file.write_bytes(gzip.compress(content) if packed else content)
+        if message is None:
+            assert read_rows(str(file), "k").table.to_pydict() == CHINESE
+        else:
+            with pytest.raises(UserError) as error:
+                read_rows(str(file), "k")
+            assert str(error.value) == f"k: {file}: {message}"
+
+
+def test_a_field_given_twice_in_a_line_of_json_is_refused(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"id": 1, "t": "a"}\n{"id": 2, "t": "a", "t": "b"}\n')
+    with pytest.raises(UserError, match=r"a\.jsonl: cannot be read as jsonl: .* specified twice"):
+        read_rows(str(tmp_path / "a.jsonl"), "k")
 
 
 def test_a_folder_without_a_train_split_is_named(tmp_path):
@@ -137,7 +185,7 @@ def test_a_hub_id_out_of_reach_is_an_error_that_says_both_readings(monkeypatch):
 
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
     with pytest.raises(
-        UserError, match="'owner/name' is no file here, and as a hub id it cannot be loaded: Couldn't reach"
+        UserError, match=r"'owner/name' is no file .looked in .*., and as a hub id it cannot be loaded: Couldn't reach"
     ):
         read_rows("owner/name", "data.events.path")
 

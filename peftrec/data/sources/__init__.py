@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from peftrec.outside import import_own
-from peftrec.recipe import UserError, nearest
+from peftrec.recipe import UserError, looked_in, nearest
 
 # Loaders are `(path: Path | None) -> Tables`; path is the folder that the user names, None the installed package's.
 SOURCES = {
@@ -27,6 +27,8 @@ def load_source(name: str, path: Path | None) -> Any:
 
 def source_file(path: Path, *names: str) -> Path:
     """The first of `names` that is a file in the folder `path`. Raises UserError."""
+    if not path.is_dir():
+        raise UserError(f"data.path: no such folder: {path}{looked_in(path)}")
     for name in names:
         if (path / name).is_file():
             return path / name

@@ -42,6 +42,8 @@ def test_wrong_files_are_named(tmp_path):
         load_tables(DataConfig(source="clinc150"))
     with pytest.raises(UserError, match=r"data\.path: the folder .* holds no file data_full\.json"):
         load_tables(DataConfig(source="clinc150", path=str(tmp_path)))
+    with pytest.raises(UserError, match=r"data\.path: no such folder: nowhere \(looked in /"):
+        load_tables(DataConfig(source="clinc150", path="nowhere"))
     with pytest.raises(UserError, match=r"data_full\.json: train, row 2: must be \[text, class\]; found \['x'\]"):
         load_tables(write(tmp_path, train=[["a", "b"], ["x"]]))
     with pytest.raises(UserError, match=r"data_full\.json: must map train, oos_train, val"):
