@@ -1,6 +1,6 @@
 """Tables: the catalogue, events, queries and labelled texts of a run, checked on entry."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -8,7 +8,8 @@ import numpy as np
 import pyarrow as pa
 
 from peftrec.data.files import read_rows
-from peftrec.data.rows import Rows, template_columns
+from peftrec.data.remarks import empty_fields, first_alike, repeated_rows
+from peftrec.data.rows import Rows, plain_number, template_columns
 from peftrec.data.sources import load_source
 from peftrec.recipe import DataConfig, EventsConfig, ItemsConfig, Problems, QueriesConfig, TextsConfig, UserError
 
@@ -22,11 +23,13 @@ class Items:
     ids      unique
     texts    never empty
     columns  what the texts were made of: column name -> one text an item
+    notes    what the user should know of them
     """
 
     ids: list[str]
     texts: list[str]
     columns: dict[str, list[str]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -41,6 +44,7 @@ class Events:
     time      float64 (E,): seconds since 1970
     columns   name -> float64 (E,)
     user_ids  in user-number order
+    notes     what the user should know of them
     """
 
     user: np.ndarray
@@ -48,6 +52,7 @@ class Events:
     time: np.ndarray
     columns: dict[str, np.ndarray]
     user_ids: list[str]
+    notes: list[str] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.user)
@@ -66,12 +71,14 @@ class Queries:
     item   int32 (Q,): item number
     label  float64 (Q,): grade, higher is better; None: every row is a match
     time   float64 (Q,): seconds since 1970; None: unknown
+    notes  what the user should know of them
     """
 
     text: list[str]
     item: np.ndarray
     label: np.ndarray | None = None
     time: np.ndarray | None = None
+    notes: list[str] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.text)
@@ -79,11 +86,15 @@ class Queries:
 
 @dataclass(frozen=True)
 class Texts:
-    """Single texts with a class name each, and optionally the split (train, valid or test) that the data come with."""
+    """Single texts with a class name each, and optionally the split (train, valid or test) that the data come with.
+
+    notes  what the user should know of them
+    """
 
     text: list[str]
     label: list[str]
     split: list[str] | None = None
+    notes: list[str] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.text)
@@ -125,7 +136,8 @@ def load_tables(data: DataConfig) -> Tables:
         if data.texts is not None:
             texts = make_texts(read_rows(data.texts.path, "data.texts.path"), data.texts)
     problems.stop()
-    return Tables(items, events, queries, texts)
+    notes = [note for table in (items, events, queries, texts) if table is not None for note in table.notes]
+    return Tables(items, events, queries, texts, notes)
 
 
 def make_items(rows: Rows, config: ItemsConfig) -> Items:
@@ -137,7 +149,8 @@ def make_items(rows: Rows, config: ItemsConfig) -> Items:
         texts = rows.texts(config.text, "data.items.text")
     problems.stop()
     names = template_columns(config.text, "data.items.text")
-    return Items(ids, texts, {name: rows.strings(name).to_pylist() for name in names})
+    columns = {name: rows.strings(name).to_pylist() for name in names}
+    return Items(ids, texts, columns, empty_fields(rows, config.text, "data.items.text"))
 
 
 def make_events(rows: Rows, config: EventsConfig, items: Items | None) -> Events:
@@ -156,7 +169,10 @@ def make_events(rows: Rows, config: EventsConfig, items: Items | None) -> Events
         with problems.collect():
             columns[name] = rows.numbers(name)
     problems.stop()
-    return sort_events(users.indices.to_numpy().astype(np.int32), item, time, columns, users.dictionary.to_pylist())
+    user = users.indices.to_numpy().astype(np.int32)
+    names = [config.user, config.item, config.time, *config.columns]
+    notes = repeated_rows("data.events", first_alike(user, item, time, *columns.values()), names)
+    return replace(sort_events(user, item, time, columns, users.dictionary.to_pylist()), notes=notes)
 
 
 def _items_of(rows: Rows, column: str, items: Items | None) -> np.ndarray:
@@ -174,7 +190,10 @@ def sort_events(
 
 
 def make_queries(rows: Rows, config: QueriesConfig, items: Items | None) -> Queries:
-    """Queries from a file's rows. Raises UserErrors; without `items` as `make_events`."""
+    """Queries from a file's rows. Raises UserErrors; without `items` as `make_events`.
+
+    A query and an item, at one time where times are known, have one grade.
+    """
     problems = Problems()
     with problems.collect():
         text = rows.texts(config.text, "data.queries.text")
@@ -185,7 +204,19 @@ def make_queries(rows: Rows, config: QueriesConfig, items: Items | None) -> Quer
     with problems.collect():
         time = None if config.time is None else rows.times(config.time)
     problems.stop()
-    return Queries(text, item, label, time)
+    notes = empty_fields(rows, config.text, "data.queries.text")
+    if label is not None:
+        query = pa.array(text).dictionary_encode().indices.to_numpy()
+        asked = {"query": query, "item": item, **({} if time is None else {"time": time})}
+        first = first_alike(*asked.values())
+        others = np.flatnonzero(label != label[first])
+        if len(others):
+            row = int(others[0])
+            grade, found = plain_number(label[first[row]]), plain_number(label[row])
+            rule = f"row {first[row] + 1} has the same {', '.join(asked)} with grade {grade}; keep one of the two"
+            rows.fail(row, config.label or "", rule, found)
+        notes += repeated_rows("data.queries", first, [*asked, "grade"])
+    return Queries(text, item, label, time, notes)
 
 
 def make_texts(rows: Rows, config: TextsConfig) -> Texts:
@@ -201,4 +232,4 @@ def make_texts(rows: Rows, config: TextsConfig) -> Texts:
     with problems.collect():
         label = rows.ids(config.label).to_pylist()
     problems.stop()
-    return Texts(text, label, split)
+    return Texts(text, label, split, empty_fields(rows, config.text, "data.texts.text"))

@@ -115,6 +115,12 @@ WRONG = {
         '"grade": null',
         "row 2, column 'grade': must be a finite number; found None",
     ),
+    "query graded twice": (
+        "queries.jsonl",
+        '"balloon", "item": "i2", "grade": 0, "when": "1970-01-02"',
+        '"crime", "item": "i1", "grade": 0, "when": "1970-01-01"',
+        "row 2, column 'grade': row 1 has the same query, item, time with grade 2; keep one of the two; found '0'",
+    ),
     "query time": (
         "queries.jsonl",
         "1970-01-02",
@@ -140,7 +146,7 @@ def test_wrong_input_names_file_row_column_rule_and_value(folder, case):
 
 
 def test_wrong_inputs_are_all_tried():
-    assert len(WRONG) == 19
+    assert len(WRONG) == 20
 
 
 def test_the_recipe_key_is_named_when_a_file_or_template_is_wrong(folder):
@@ -148,6 +154,32 @@ def test_the_recipe_key_is_named_when_a_file_or_template_is_wrong(folder):
         load_tables(config(folder, queries__path=f"{folder}/none.csv"))
     with pytest.raises(UserError, match=r"data\.items\.text: a template names at least one column"):
         load_tables(config(folder, items__text="title"))
+
+
+def test_a_query_and_an_item_have_one_grade_where_no_times_are_known(folder):
+    (folder / "queries.jsonl").write_text(QUERIES + '{"q": "crime", "item": "i1", "grade": 1, "when": "1970-01-09"}\n')
+    assert len(load_tables(config(folder)).queries) == 3
+    with pytest.raises(UserError) as error:
+        load_tables(config(folder, queries__time=None))
+    assert str(error.value) == (
+        f"{folder}/queries.jsonl: row 3, column 'grade': row 1 has the same query, item with grade 2; keep one of the "
+        "two; found '1'"
+    )
+
+
+def test_what_is_given_again_or_left_empty_is_kept_and_said(folder):
+    before = load_tables(config(folder))
+    assert before.notes == ["data.items.text: 1 of 3 rows have no year"]
+    (folder / "events.csv").write_text(EVENTS + "b,i1,30,5\nb,i1,30,4\nb,i1,30,4\n")
+    (folder / "queries.jsonl").write_text(QUERIES * 2)
+    tables = load_tables(config(folder, queries__text="{q}"))
+    assert tables.notes == [
+        "data.items.text: 1 of 3 rows have no year",
+        "data.events: 2 rows repeat an earlier one (same user, item, time, rating); each counts",
+        "data.queries: 2 rows repeat an earlier one (same query, item, time, grade); each counts",
+    ]
+    assert (len(tables.events), len(tables.queries)) == (7, 4)
+    assert load_tables(config(folder, queries__label=None)).notes == tables.notes[:2]  # matches, each asked for again
 
 
 def test_an_unknown_source_names_the_nearest():

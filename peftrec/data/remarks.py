@@ -1,0 +1,35 @@
+"""What the user should know of a file that is not wrong: rows given again, fields left empty."""
+
+import numpy as np
+import pyarrow.compute as pc
+
+from peftrec.data.rows import Rows, template_columns
+
+
+def first_alike(*columns: np.ndarray) -> np.ndarray:
+    """int64 (N,): for every row the first one that is equal to it in all columns (N,); itself if there is none."""
+    order = np.lexsort(columns)  # stable: of equal rows the first comes first
+    begins = np.zeros(len(order), bool)
+    begins[:1] = True
+    for column in columns:
+        ordered = column[order]
+        begins[1:] |= ordered[1:] != ordered[:-1]
+    first = np.empty(len(order), np.int64)
+    first[order] = order[np.maximum.accumulate(np.where(begins, np.arange(len(order)), 0))]
+    return first
+
+
+def repeated_rows(key: str, first: np.ndarray, names: list[str]) -> list[str]:
+    """A line if some rows are not the first with their values of `names`. `key` is the table's in the recipe."""
+    again = int((first != np.arange(len(first))).sum())
+    return [f"{key}: {again:,} rows repeat an earlier one (same {', '.join(names)}); each counts"] if again else []
+
+
+def empty_fields(rows: Rows, template: str, key: str) -> list[str]:
+    """A line for every column of a template that some rows leave empty. `key` is the recipe key of the template."""
+    lines = []
+    for name in dict.fromkeys(template_columns(template, key)):
+        empty = pc.equal(pc.utf8_trim_whitespace(rows.strings(name)), "").true_count
+        if empty:
+            lines.append(f"{key}: {empty:,} of {len(rows):,} rows have no {name}")
+    return lines
