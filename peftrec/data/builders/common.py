@@ -56,8 +56,8 @@ def cut(
     return TaskData(train, valid, test, list(classes), list(feature_names), list(notes), scale)
 
 
-def check_classes(labels: np.ndarray, parts: np.ndarray, rule: str) -> None:
-    """Raise UserError when the train rows hold one class only."""
+def check_varied(labels: np.ndarray, parts: np.ndarray, rule: str, kind: str = "class") -> None:
+    """Raise UserError when the train rows hold one label only, of which nothing can be learnt."""
     train = labels[parts == TRAIN]
     if len(train) and np.all(train == train[0]):
-        raise UserError(f"{rule}; the train split holds one class only ({len(train)} rows)")
+        raise UserError(f"{rule}; the train split holds one {kind} only ({len(train)} rows)")

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from peftrec.data.builders.common import check_classes, cut, item_rows, needed, refuse_unread
+from peftrec.data.builders.common import check_varied, cut, item_rows, needed, refuse_unread
 from peftrec.data.catalogue import Catalogue
 from peftrec.data.examples import Examples, TaskData
 from peftrec.data.log import Log
@@ -34,7 +34,7 @@ def interest(tables: Tables, texts: TextTable, task: TaskConfig, data: DataConfi
         if task.loss == "mse":
             raise UserError(f"threshold: loss mse predicts the number itself; found {task.threshold}; leave it out")
         label = feedback = (values >= task.threshold).astype(np.float32)
-        check_classes(label, parts, f"threshold: {task.column or 'rating'} >= {task.threshold} must hold for some rows")
+        check_varied(label, parts, f"threshold: {task.column or 'rating'} >= {task.threshold} must hold for some rows")
     elif task.loss in (None, "bce"):
         other = values[(values != 0) & (values != 1)]
         if len(other):
@@ -43,8 +43,9 @@ def interest(tables: Tables, texts: TextTable, task: TaskConfig, data: DataConfi
                 f"{other[0]:g}"
             )
         label = feedback = values.astype(np.float32)
-        check_classes(label, parts, f"column: {task.column or 'rating'} must hold 0 and 1")
+        check_varied(label, parts, f"column: {task.column or 'rating'} must hold 0 and 1")
     else:
+        check_varied(values, parts, f"column: {task.column or 'rating'} must differ between events", "value")
         scale = _scale(values, parts)
         label, feedback = values.astype(np.float32), _standardised(values, scale)
     examples = _with_rates(_examples(events, items, texts, data, label, feedback), parts)
@@ -87,6 +88,7 @@ def regression(tables: Tables, texts: TextTable, task: TaskConfig, data: DataCon
         raise UserError(f"column: kind regression needs it; the numeric columns are {_list(events)}")
     values = _column(events, task.column)
     parts, notes = _split(events, data.split, seed)
+    check_varied(values, parts, f"column: {task.column} must differ between events", "value")
     scale = _scale(values, parts)
     examples = _examples(events, items, texts, data, values.astype(np.float32), _standardised(values, scale))
     examples = _with_rates(examples, parts)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from peftrec.data.builders.common import check_classes, cut, item_rows, needed, refuse_unread
+from peftrec.data.builders.common import check_varied, cut, item_rows, needed, refuse_unread
 from peftrec.data.examples import Examples, TaskData
 from peftrec.data.rows import plain_number
 from peftrec.data.split import by_group, by_time, time_boundaries
@@ -39,7 +39,7 @@ def match_query(tables: Tables, texts: TextTable, task: TaskConfig, data: DataCo
         if data.split.kind != "by-group":
             notes.append(f"split by query, not {data.split.kind}: whole queries are held out")
         parts = by_group(group, data.split, seed)
-    check_classes(label, parts, "queries: the grades must differ")
+    check_varied(label, parts, "queries: the grades must differ")
     if task.input == "joint":
         slots = {"pair": _pair_rows(names, group, items.texts, queries.item, texts)}
     else:
@@ -76,7 +76,7 @@ def classification(tables: Tables, texts: TextTable, task: TaskConfig, data: Dat
         elif table.split is not None:
             notes.append("split at random: by-group leaves the split that the texts come with unused")
         parts = by_group(np.arange(len(table)), split, seed)
-    check_classes(label, parts, "texts: the classes must differ")
+    check_varied(label, parts, "texts: the classes must differ")
     examples = Examples(
         slots={"text": np.fromiter((texts.add(text) for text in table.text), np.int32, len(table))},
         label=label.astype(np.int64),

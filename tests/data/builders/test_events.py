@@ -45,7 +45,7 @@ def build_or_none(builder, events, **options):
     try:
         return build(builder, events, **options)
     except UserError as error:
-        if "empty" in str(error) or "one class" in str(error):  # of the drawn data
+        if any(reason in str(error) for reason in ("empty", "one class", "one value")):  # of the drawn data
             return None
         raise
 
@@ -251,6 +251,14 @@ def test_keys_that_do_not_fit_are_refused(builder, options, message):
     with pytest.raises(UserError) as error:
         build(builder, make(timeline()), **options)
     assert str(error.value).startswith(message)
+
+
+@pytest.mark.parametrize(("builder", "task"), [(regression, {"column": "rating"}), (interest, {"loss": "mse"})])
+def test_a_number_that_is_the_same_everywhere_is_refused(builder, task):
+    rows = [(user, item, time, 3 + (time == 900)) for user, item, time, _ in timeline()]  # the other one is for testing
+    message = r"column: rating must differ between events; the train split holds one value only \(5 rows\)"
+    with pytest.raises(UserError, match=message):
+        build(builder, make(rows), **task)
 
 
 @pytest.mark.parametrize("kind", BUILDERS)
