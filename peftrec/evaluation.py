@@ -3,6 +3,7 @@
 A task's report is plain data without NaN, ready for JSON:
 
     n           rows evaluated (`ranked`: for how many rows the catalogue was ranked, when it was)
+    not_trained why, only where the task was not: "weight 0"
     metrics     {metric: value}; null where the metric has no value, and then
     undefined   {metric: what it needs}
     intervals   {metric: [low, high]}: 95 %, clustered by user or query; null without one
@@ -69,6 +70,8 @@ def evaluate(
             resamples=resamples,
             outcomes=outcomes,
         )
+        if config.weight == 0 and not config.frozen:
+            reports[task]["not_trained"] = "weight 0"
     return {"tasks": reports}
 
 

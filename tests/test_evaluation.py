@@ -249,3 +249,10 @@ def test_printed_report_says_why_a_value_is_missing():
     )
     assert "auc: no value, needs rows of at least two classes" in text
     assert "0.2000*" in text and "-0.0500" in text and "worse" in text
+
+
+def test_a_task_of_weight_0_is_reported_as_not_trained(recipe, dataset):
+    tasks = {**recipe.tasks, "query": recipe.tasks["query"].model_copy(update={"weight": 0.0})}
+    report = evaluate(Constant(), dataset, tasks, "test", resamples=20)
+    assert [name for name, of in report["tasks"].items() if "not_trained" in of] == ["query"]
+    assert printed(report).count("not trained: weight 0") == 1

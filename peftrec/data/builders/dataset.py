@@ -29,6 +29,8 @@ def build_dataset(
         with problems.collect(f"tasks.{name}: "):
             built[name] = builders[task.kind](tables, texts, task, data, seed)
             notes += [f"{name}: {note}" for note in built[name].notes]
+            if task.weight == 0 and not task.frozen:
+                notes.append(f"{name}: weight 0: it is measured, but not trained")
     problems.stop()
     return Dataset(
         texts=texts,

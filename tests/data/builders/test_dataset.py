@@ -51,6 +51,12 @@ def test_notes_name_the_task():
     ]
 
 
+def test_notes_say_what_no_loss_trains():
+    like = {"kind": "interest", "threshold": 2, "weight": 0}
+    notes = build_dataset(tables(), tasks(like=like), BUILDERS, DATA, 0).notes
+    assert [note for note in notes if "weight" in note] == ["like: weight 0: it is measured, but not trained"]
+
+
 def test_texts_alone_need_no_catalogue():
     texts = Tables(texts=Texts([f"t{n}" for n in range(10)], ["x", "y"] * 5))
     data = build_dataset(texts, {"intent": TaskConfig(kind="classification")}, BUILDERS, DATA, 0)
