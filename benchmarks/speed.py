@@ -120,8 +120,8 @@ def prepared(tasks: list[str], adapter: dict[str, Any], batch: int, recipe: str 
 
 
 def steps_of(spec: dict[str, Any]) -> dict[str, Any]:
-    """Median seconds of an optimiser step, examples a second, the cache's build time, peak memory, useful FLOP/s; and
-    without `steps`, after whole epochs, the test AUC of interest."""
+    """Median seconds of an optimiser step (with `together` CPU seconds), examples a second, the cache's build time,
+    peak memory, useful FLOP/s; and without `steps`, after whole epochs, the test AUC of interest."""
     import torch
 
     from peftrec.environment import peak_memory_mb
@@ -151,15 +151,18 @@ def steps_of(spec: dict[str, Any]) -> dict[str, Any]:
 
     plan_memory(model, {name: tasks[name].take(r) for name, r in rows(0).items()}, config)
     times = []
+    if spec.get("together"):
+        torch.set_num_threads(1)  # for CPU seconds that the machine's other work does not change
+    clock = time.process_time if spec.get("together") else time.perf_counter
     model.train()
 
     def one(step: int) -> tuple[float, int, int]:
         chosen = rows(step)
-        started, before = time.perf_counter(), model.work.padded_tokens
+        started, before = clock(), model.work.padded_tokens
         joint_backward(model, tasks, chosen, lambda losses: lambdas, setup.accelerator)
         optimizer.step()
         optimizer.zero_grad()
-        return time.perf_counter() - started, sum(map(len, chosen.values())), model.work.padded_tokens - before
+        return clock() - started, sum(map(len, chosen.values())), model.work.padded_tokens - before
 
     for step in range(spec.get("steps", EPOCHS * per_epoch)):
         times.append(one(step))
@@ -287,8 +290,8 @@ def page(result: dict[str, Any]) -> str:
         f" {deep['no cache'] / deep['cached trunk']:.1f} times ({deep['no cache']:.1f} and {deep['cached trunk']:.1f}"
         " seconds a step).",
         "",
-        "Co-learning three tasks in one run against three runs with the same rows a step, seconds a step"
-        " (the quicker of two runs):",
+        "Co-learning three tasks in one run against three runs with the same rows a step, CPU seconds a step of one"
+        " thread (the quicker of two runs):",
         "",
         "| method | query | interest | time | all three | over their sum | over the dearest |",
         "| --- | --- | --- | --- | --- | --- | --- |",
