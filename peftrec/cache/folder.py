@@ -21,9 +21,16 @@ _REMOVED = ".removed-"
 
 
 def cache_root() -> Path:
-    """The folder of all keys; it need not exist."""
-    if os.environ.get("PEFTREC_CACHE"):
-        return Path(os.environ["PEFTREC_CACHE"]).expanduser().absolute()
+    """The folder of all keys; it need not exist. Raises UserError for a PEFTREC_CACHE that can be no folder."""
+    if given := os.environ.get("PEFTREC_CACHE"):
+        try:
+            root = Path(given).expanduser().absolute()
+        except RuntimeError:
+            raise UserError(f"PEFTREC_CACHE must name a folder; found {given!r}, the home of an unknown user") from None
+        file = next((part for part in (root, *root.parents) if part.is_file()), None)
+        if file is not None:
+            raise UserError(f"PEFTREC_CACHE must name a folder; found {given!r}, but {file} is a file")
+        return root
     base = Path(os.environ.get("XDG_CACHE_HOME") or "")
     return (base if base.is_absolute() else Path("~/.cache").expanduser()) / "peftrec"
 

@@ -17,7 +17,12 @@ from safetensors import SafetensorError
 from peftrec.recipe import UserError
 
 MANIFEST = "manifest.json"
-_NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+# How the system says that no more can be written -> what that is, and what to do.
+_NO_SPACE = {
+    errno.ENOSPC: ("the disk is full", "free some space"),
+    errno.EDQUOT: ("the quota is used up", "free some space"),
+    errno.EFBIG: ("the limit of a file's size is reached", "raise it (ulimit -f)"),
+}
 
 
 def partial(path: Path) -> Path:
@@ -99,13 +104,13 @@ def new_folder(folder: Path, temporary: Path) -> Iterator[Path]:
         finished = True
         _rename(temporary, folder)
     except (OSError, SafetensorError) as error:
-        if not _is_full(error, temporary):
+        number = _error_number(error, temporary)
+        if number not in _NO_SPACE:
             raise
+        what, remedy = _NO_SPACE[number]
         written = sum(path.stat().st_size for path in temporary.rglob("*") if path.is_file())
-        free = shutil.disk_usage(temporary).free
         raise UserError(
-            f"{folder}: the disk is full, or a quota is used up, after {written / 1e6:.1f} MB "
-            f"({free / 1e6:.1f} MB free); free some space, or name a folder on another disk"
+            f"{folder}: {what} after {written / 1e6:.1f} MB; {remedy}, or name a folder on another disk"
         ) from error
     finally:
         if not finished:
@@ -122,13 +127,13 @@ def _rename(temporary: Path, folder: Path) -> None:
     sync(folder.parent)
 
 
-def _is_full(error: OSError | SafetensorError, folder: Path) -> bool:
-    """Whether the disk under `folder` is full; safetensors' errors carry the number in their text only."""
+def _error_number(error: OSError | SafetensorError, folder: Path) -> int | None:
+    """The system's number of an error under `folder`, else None; safetensors' errors carry it in their text only."""
     if isinstance(error, SafetensorError):
         found = re.search(r"os error (\d+)", str(error))
-        return found is not None and int(found[1]) in _NO_SPACE
+        return None if found is None else int(found[1])
     here = error.filename is None or Path(str(error.filename)).resolve().is_relative_to(folder.resolve())
-    return error.errno in _NO_SPACE and here
+    return error.errno if here else None
 
 
 def to_json(value: Any, indent: int | None = 2) -> str:

@@ -40,6 +40,22 @@ def test_the_folder_follows_the_environment(monkeypatch, tmp_path):
     assert cache_root() == tmp_path / ".cache" / "peftrec"
 
 
+@pytest.mark.parametrize("verb", ["ls", "clear"])
+def test_a_folder_that_can_be_none_is_one_message_naming_the_variable(monkeypatch, tmp_path, verb):
+    file = tmp_path / "file"
+    file.write_text("mine")
+    for given, found in (
+        (file, f"but {file} is a file"),
+        (file / "below", f"but {file} is a file"),
+        ("~nobody-here/cache", "the home of an unknown user"),
+    ):
+        monkeypatch.setenv("PEFTREC_CACHE", str(given))
+        done = CliRunner().invoke(app, ["cache", verb])
+        assert (done.exit_code, done.stdout) == (2, "")
+        assert done.stderr == f"peftrec: PEFTREC_CACHE must name a folder; found {str(given)!r}, {found}\n"
+    assert file.read_text() == "mine"
+
+
 def test_the_limit_is_a_number_of_gigabytes(monkeypatch):
     assert limit_bytes() == 20e9
     monkeypatch.setenv("PEFTREC_CACHE_GB", "0.5")
