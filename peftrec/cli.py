@@ -105,12 +105,16 @@ def train(
     with processes.alike():
         loaded = load_recipe(recipe, changes)
     with libraries_silenced():
-        from peftrec.checkpoint import checkpoint_folders, interrupted_run, new_run_folder, read_report
+        from peftrec.checkpoint import checkpoint_folders, interrupted_run, left_behind, new_run_folder, read_report
+        from peftrec.progress import note
         from peftrec.training import train as train_recipe
 
         processes.start()
         choose = interrupted_run if resume else new_run_folder
-        target = Path(processes.on_first(lambda: str(choose(find_recipe(recipe).stem, run))))
+        name = find_recipe(recipe).stem
+        target = Path(processes.on_first(lambda: str(choose(name, run))))
+        if run is None and not resume and (left := left_behind(name)) is not None:
+            note(f"{left}: its training was interrupted; --run {left} --resume continues it, this is another: {target}")
         before = checkpoint_folders(target)
         try:
             train_recipe(loaded, target, cache=not no_cache, resume=resume, allow_changes=allow_changes)

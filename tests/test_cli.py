@@ -1,3 +1,4 @@
+import fcntl
 import json
 import os
 import resource
@@ -239,6 +240,21 @@ def test_train_hands_on_recipe_overrides_folder_and_name(recipe, tmp_path, monke
     (tmp_path / "runs" / ".mine-3.partial").mkdir()
     peftrec("train", recipe, "--resume", "--allow-changes")
     assert calls[-1][1:] == (Path("runs/mine-3"), {"cache": True, "resume": True, "allow_changes": True})
+
+
+def test_train_tells_of_an_interrupted_one(recipe, tmp_path, monkeypatch):
+    put(monkeypatch, "training", train=lambda recipe, run, **options: make_run(run))
+    monkeypatch.chdir(tmp_path)
+    for number in (2, 3):
+        (tmp_path / "runs" / f".mine-{number}.partial" / "checkpoints" / "step-000000005").mkdir(parents=True)
+    (tmp_path / "runs" / ".mine-4.partial").mkdir()  # stopped before its first checkpoint: nothing to continue
+    told = "runs/mine-{0}: its training was interrupted; --run runs/mine-{0} --resume continues it, this is another: "
+    assert peftrec("train", recipe).stderr == f"{told.format(3)}runs/mine-5\n"
+    with (tmp_path / "runs" / ".mine-3.partial" / "lock").open("ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # somebody continues it now
+        assert peftrec("train", recipe).stderr == f"{told.format(2)}runs/mine-6\n"
+    assert peftrec("train", recipe, "--run", "elsewhere").stderr == ""
+    assert peftrec("train", "movielens-100k").stderr == ""
 
 
 def test_tune_hands_on_what_is_searched_and_shows_the_trials(recipe, tmp_path, monkeypatch):

@@ -14,7 +14,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -50,6 +50,20 @@ def interrupted_run(name: str, explicit: Path | None = None, runs: Path = Path("
         if partial(run).is_dir() and not run.exists():
             return run
     raise UserError(f"{runs}: no interrupted training of {name}; name another with --run, or leave --resume out")
+
+
+def left_behind(name: str, runs: Path = Path("runs")) -> Path | None:
+    """The newest `runs/<name>-<number>` whose training stopped at a checkpoint and was not continued; None without.
+
+    One that a process is training now is none.
+    """
+    for number in sorted(_numbers(name, runs), reverse=True):
+        run = runs / f"{name}-{number}"
+        if not run.exists() and checkpoint_folders(run):
+            with suppress(OSError), (partial(run) / "lock").open("ab") as lock:
+                if _take(lock):
+                    return run
+    return None
 
 
 def _numbers(name: str, runs: Path) -> set[int]:
