@@ -1,6 +1,7 @@
 """Results on stdout: JSON, or tables for people. Whatever needs rich or torch is imported where it is used."""
 
 import errno
+import io
 import os
 import sys
 from collections.abc import Iterator
@@ -77,6 +78,9 @@ def _writing() -> Iterator[None]:
 
     A pipe whose reader left is no failure: click ends quietly.
     """
+    raw = getattr(sys.stdout, "buffer", None)
+    if isinstance(raw, io.RawIOBase):  # PYTHONUNBUFFERED: what the system leaves of a write would be lost in silence
+        sys.stdout = io.TextIOWrapper(io.BufferedWriter(raw), sys.stdout.encoding, sys.stdout.errors)
     try:
         yield
     except OSError as error:

@@ -452,15 +452,17 @@ def test_libraries_are_silenced_and_our_warnings_are_not(recipe, monkeypatch):
     assert all(os.environ.get(name) for name in switches)
 
 
-def test_a_full_stdout_is_one_line_and_status_1(tmp_path):
+@pytest.mark.parametrize(("arguments", "room"), [(["recipes"], 0), (["recipes"], 100), (["recipes", "--json"], 100)])
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_full_stdout_is_one_line_and_status_1(tmp_path, unbuffered, arguments, room):
     with (tmp_path / "out").open("wb") as out:
         done = subprocess.run(
-            [sys.executable, "-m", "peftrec", "recipes"],
+            [sys.executable, "-m", "peftrec", *arguments],
             stdout=out,
             stderr=subprocess.PIPE,
             text=True,
-            env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
-            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)),  # a disk that is full at once
+            env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": unbuffered},
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (room, room)),  # a disk that is full
         )
     assert (done.returncode, done.stderr) == (1, "peftrec: stdout: cannot be written: File too large\n")
 
@@ -473,6 +475,29 @@ def test_a_bug_is_status_1_with_its_traceback(recipe, monkeypatch):
     done = peftrec("check", recipe)
     assert done.exit_code == 1
     assert isinstance(done.exception, RuntimeError)
+
+
+@pytest.mark.parametrize("loading", ["typer", "yaml", "pydantic"])
+@pytest.mark.parametrize(("sent", "status", "told"), [("SIGINT", 130, "peftrec: interrupted\n"), ("SIGTERM", 143, "")])
+def test_a_signal_while_the_command_loads_is_obeyed_at_once(tmp_path, loading, sent, status, told):
+    # Stands in for a library that takes its time, and would take the interruption for a failed import.
+    (tmp_path / f"{loading}.py").write_text(
+        "import time\ntry:\n    print('loading', flush=True)\n    time.sleep(60)\nexcept BaseException:\n    pass\n"
+    )
+    path = os.pathsep.join([str(tmp_path), str(Path(__file__).parent.parent)])
+    child = subprocess.Popen(
+        [sys.executable, "-m", "peftrec", "recipes"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": path},
+        # A shell's background jobs ignore SIGINT, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    assert child.stdout.readline() == "loading\n"
+    child.send_signal(getattr(signal, sent))
+    out, err = child.communicate(timeout=60)
+    assert (child.returncode, out, err) == (status, "", told)
 
 
 @pytest.mark.parametrize(("sent", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
