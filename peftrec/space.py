@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from peftrec.recipe import Problems, Recipe, UserError, apply_overrides, make_recipe, parse_yaml
+from peftrec.recipe import Problems, Recipe, UserError, apply_overrides, check_texts, make_recipe, parse_yaml
 
 _RANGE = re.compile(r"(?P<low>\S+?)\.\.(?P<high>\S+)(?:\s+(?P<log>log)|\s+step\s+(?P<step>\S+))?")
 _FORM = "write KEY=LOW..HIGH, with 'log' or 'step N' behind it if need be, or KEY=[A, B, ...]"
@@ -69,6 +69,7 @@ Dimension = Range | Choice
 
 def parse_space(texts: list[str], recipe: Recipe) -> list[Dimension]:
     """The dimensions, each tried on the recipe at its ends or with every choice. Raises UserErrors for all mistakes."""
+    check_texts("search", texts)
     problems, space = Problems(), []
     for text in texts:
         with problems.collect(f"--search {text!r}: "):

@@ -1,4 +1,5 @@
 import copy
+import re
 from typing import get_args
 
 import pytest
@@ -290,6 +291,13 @@ def test_a_file_is_loaded_with_its_overrides(tmp_path):
     assert load_recipe(file, ["train.epochs=7"]).train.epochs == 7
     with pytest.raises(UserError, match=r"r\.yaml: train\.epoch: unknown key; did you mean 'epochs'"):
         load_recipe(file, ["train.epoch=7"])
+
+
+@pytest.mark.parametrize("overrides", ["train.lr=1", {"train.lr": 1}, [1]])
+def test_overrides_are_a_list_of_texts(tmp_path, overrides):
+    (tmp_path / "r.yaml").write_text(yaml.safe_dump(MINIMAL))
+    with pytest.raises(UserError, match=re.escape(f"overrides must be a list of texts; found {overrides!r}")):
+        load_recipe(tmp_path / "r.yaml", overrides)
 
 
 def test_a_date_where_text_belongs_is_an_ordinary_mistake(tmp_path):

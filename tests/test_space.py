@@ -63,6 +63,11 @@ def test_a_mistake_is_one_message(texts, message):
     assert message in str(error.value)
 
 
+def test_what_is_searched_is_a_list_of_texts():
+    with pytest.raises(UserError, match=r"search must be a list of texts; found 'train\.lr=1\.\.2'"):
+        parse_space("train.lr=1..2", RECIPE)
+
+
 def test_all_mistakes_are_told_together():
     with pytest.raises(UserError) as error:
         parse_space(["train.lrr=1..2", "train.epochs=8..1"], RECIPE)

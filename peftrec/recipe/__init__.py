@@ -3,7 +3,7 @@
 A recipe is complete and flat; it states everything a run depends on except the weights and the data files themselves.
 """
 
-from peftrec.recipe.errors import Diverged, Problems, RowError, UserError, UserErrors, looked_in, nearest
+from peftrec.recipe.errors import Diverged, Problems, RowError, UserError, UserErrors, check_texts, looked_in, nearest
 from peftrec.recipe.load import (
     apply_overrides,
     dump_recipe,
@@ -53,6 +53,7 @@ __all__ = [
     "UserErrors",
     "WeightingConfig",
     "apply_overrides",
+    "check_texts",
     "dump_recipe",
     "json_schema",
     "load_recipe",

@@ -4,6 +4,7 @@ import difflib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 
 class UserError(ValueError):
@@ -65,6 +66,12 @@ class Problems:
         """Raise UserErrors when there was a mistake."""
         if self.found:
             raise UserErrors(self.found)
+
+
+def check_texts(name: str, given: Any) -> None:
+    """Raise UserError where the parameter `name` is no list of texts; of a text alone the letters would be taken."""
+    if not isinstance(given, list) or not all(isinstance(text, str) for text in given):
+        raise UserError(f"{name} must be a list of texts; found {given!r}")
 
 
 def nearest(name: str, known: list[str]) -> str:

@@ -9,7 +9,7 @@ import yaml
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from peftrec.recipe.errors import UserError, UserErrors, nearest
+from peftrec.recipe.errors import UserError, UserErrors, check_texts, nearest
 from peftrec.recipe.models import Recipe
 
 
@@ -73,6 +73,7 @@ def parse_yaml(text: str, where: str) -> Any:
 
 def apply_overrides(raw: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
     """A copy of `raw` with dotted `key=value` overrides applied, such as `train.lr=1e-4`; values are YAML."""
+    check_texts("overrides", overrides)
     result, before = copy.deepcopy(raw), dict[str, str]()
     for override in overrides:
         key, equals, value = override.partition("=")
