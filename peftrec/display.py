@@ -12,13 +12,17 @@ from peftrec.results import verdict
 def format_report(report: dict[str, Any]) -> Group:
     """Tables of `evaluation.evaluate`'s report, one a task, at most 80 columns wide for seven metrics; print with rich.
 
-    A loss against a prior is shown as it is.
+    A loss against a prior is shown as it is. Below stands what the marks that appear mean.
     """
     parts: list[Table | str] = []
     for name, task in report["tasks"].items():
         parts.append(_task_table(name, task))
         parts += [f"{metric}: no value, {reason}" for metric, reason in task["undefined"].items()]
-    return Group(*parts)
+    gains = [gain for task in report["tasks"].values() for gain in task["gains"].values()]
+    notes = ["*     the best trivial prior by that metric"] * bool(gains)
+    if any(gain.get("interval") and verdict(gain["interval"]) == "open" for gain in gains):
+        notes.append("open  the gain's interval holds 0: neither better nor worse can be told")
+    return Group(*parts, *[""] * bool(notes), *notes)
 
 
 def _task_table(name: str, task: dict[str, Any]) -> Table:
@@ -64,7 +68,8 @@ def format_comparison(runs: dict[str, Any]) -> Group:
     table = _table("cost", [name.replace("_", "\n") for name in costs])  # fits 80 columns
     for run, report in runs.items():
         table.add_row(escape(run), *(_cost(report["cost"].get(name)) for name in costs))
-    note = f"better, worse: than {escape(first)}, by a 95 % interval over users (or queries) drawn for both runs alike"
+    drawn = "a 95 % interval over users (or queries) drawn for both runs alike"
+    note = f"better, worse: than {escape(first)}, by {drawn}; open: it holds 0"
     return Group(*parts, table, "", note)
 
 

@@ -70,6 +70,7 @@ def test_the_tables_show_every_run_and_verdict(runs):
     shown = peftrec("compare", runs["one"], runs["alone"]).stdout
     assert "query: " in shown and "interest: " in shown and "cost" in shown
     assert shown.count(str(runs["alone"])) == 2  # interest and cost
+    assert shown.endswith("drawn for both runs alike; open: it holds 0\n")
     assert shown.count("gain") == 1 and shown.count("that is") == 1
     costs = shown.partition("cost ")[2].splitlines()[:-2]  # the last is a sentence
     assert max(map(len, costs)) <= len(str(runs["alone"])) + 80

@@ -230,6 +230,10 @@ def test_printed_report_fits_a_terminal_and_shows_losses(recipe, dataset):
     assert "…" not in text and "interest: 180 rows" in text and "users ranked" in text
     for word in ("mrr@10", "item_and_user", "lexical", "user_median", "gain over *", "worse"):
         assert word in text
+    assert text.splitlines()[-2:] == [
+        "*     the best trivial prior by that metric",
+        "open  the gain's interval holds 0: neither better nor worse can be told",
+    ]
 
 
 def test_printed_report_says_why_a_value_is_missing():
@@ -249,6 +253,7 @@ def test_printed_report_says_why_a_value_is_missing():
     )
     assert "auc: no value, needs rows of at least two classes" in text
     assert "0.2000*" in text and "-0.0500" in text and "worse" in text
+    assert text.splitlines()[-1].startswith("*  ") and "open" not in text
 
 
 def test_a_task_of_weight_0_is_reported_as_not_trained(recipe, dataset):
