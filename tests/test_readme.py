@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from peftrec.recipe import make_recipe, parse_yaml
+from peftrec.predictor import Predictor
+from peftrec.recipe import UserError, make_recipe, parse_yaml
+from peftrec.tasks import KINDS
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -31,6 +33,25 @@ def test_the_recipes_are_valid():
     assert len(examples) == 1
     for text in examples:
         make_recipe(parse_yaml(text, "README.md"))
+
+
+def test_the_table_of_rows_names_the_keys_that_are_read_and_returned(shop_run):
+    predictor = Predictor.load(shop_run)
+    lines = [re.sub(r"\(.*?\)", "", line) for line in README.split("| a row has |")[1].split("\n\n")[0].splitlines()]
+    table = {cells[0]: cells[1:] for cells in [re.findall(r"`(.*?)`", line) for line in lines] if cells}
+    assert set(table) == set(KINDS)
+    rows = {
+        "match-query": {"query": "x", "item": "i1"},
+        "interest": {"history": [], "item_text": "x", "time": 0},
+        "next-gap": {"user": "u1", "item": "i1", "time": "2030-01-01"},
+    }
+    for task in predictor.tasks:
+        kind = predictor.run.recipe.tasks[task].kind
+        (returned,) = predictor.predict(task, [rows[kind]])
+        with pytest.raises(UserError, match="'no such key' is no key of task") as error:
+            predictor.predict(task, [{"no such key": 1}])
+        read = str(error.value).partition("known: ")[2].split(", ")
+        assert sorted(table[kind]) == sorted([*read, *returned])
 
 
 RESULTS = {
