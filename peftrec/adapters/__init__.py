@@ -9,6 +9,7 @@ from peftrec.adapters.bottleneck import BottleneckAdapter
 from peftrec.adapters.ends import FullFineTuning, HeadOnly
 from peftrec.adapters.peft import PeftAdapter, is_peft_type, peft_methods
 from peftrec.adapters.prefix import PrefixAdapter
+from peftrec.adapters.room import Room
 from peftrec.adapters.side import SideAdapter
 from peftrec.backbone import Backbone
 from peftrec.outside import import_own
@@ -67,7 +68,7 @@ def attach(backbone: Backbone, configs: dict[str, AdapterConfig]) -> dict[str, A
     problems = Problems()
     for number, (config, tasks) in enumerate(groups):
         shared = SHARED if number == 0 else f"{SHARED}_{number}_"  # no task name ends with '_'
-        with problems.collect():
+        with problems.collect(), Room(config):
             adapter = find_method(config.method)(backbone, config, tasks, shared=shared)
             adapters.update(dict.fromkeys(tasks, adapter))
     problems.stop()

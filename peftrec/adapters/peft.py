@@ -194,6 +194,8 @@ class PeftAdapter(LayerAdapter):
     def _graft(self, configs: dict[str, Any]) -> Graft:
         try:
             return Graft(self.backbone, configs)
+        except UserError:  # no room
+            raise
         except Exception as error:  # whatever goes wrong inside PEFT, this method does not work on this backbone
             first = str(error).split("\n")[0] or type(error).__name__
             raise UserError(f"adapter: PEFT refuses {self.config.method} here: {first}") from error
