@@ -4,8 +4,11 @@ import json
 import re
 from pathlib import Path
 
+import pyarrow.csv as pc
+import pyarrow.parquet as pq
 import pytest
 
+from peftrec.data.tables import load_tables
 from peftrec.predictor import Predictor
 from peftrec.recipe import UserError, make_recipe, parse_yaml
 from peftrec.tasks import KINDS
@@ -33,6 +36,20 @@ def test_the_recipes_are_valid():
     assert len(examples) == 1
     for text in examples:
         make_recipe(parse_yaml(text, "README.md"))
+
+
+def test_the_rows_of_ones_own_data_are_what_the_recipe_reads(tmp_path, monkeypatch):
+    files: dict[str, list[str]] = {}
+    for name, row in (line.split("|", 1) for line in blocks("text")[0].splitlines()):
+        files.setdefault(name.strip() or [*files][-1], []).append(row.strip() + "\n")
+    for name, rows in files.items():
+        (tmp_path / name).write_text("".join(rows))
+    pq.write_table(pc.read_csv(tmp_path / "items.parquet"), tmp_path / "items.parquet")
+    monkeypatch.chdir(tmp_path)
+    tables = load_tables(make_recipe(parse_yaml(blocks("yaml")[0], "README.md")).data)
+    assert tables.items.texts == ["Heat (1995). Action, Crime", "Up (2009). Animation"]
+    assert (tables.events.time % 86_400 // 3600).tolist() == [0, 20]
+    assert tables.queries.label.tolist() == [2, 0] and tables.queries.item.tolist() == [0, 1]
 
 
 def test_the_table_of_rows_names_the_keys_that_are_read_and_returned(shop_run):
