@@ -8,7 +8,8 @@ computes that output too. What a probe finds wrong is the reason why training is
 import json
 import re
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 
 from peftrec.adapters import METHODS, attach
@@ -27,6 +29,7 @@ from peftrec.data.texts import TextTable
 from peftrec.families import FAMILIES, QUANTIZATIONS, random_backbone, shrink, tiny_backbone
 from peftrec.progress import bar
 from peftrec.recipe import AdapterConfig, Sharing, UserError
+from peftrec.room import no_room
 
 TASKS = ["one", "two"]
 TEXTS = ["w1 w2 w3 w4 w5 w6 w7 w8 w9 w10 w11 w12", "w13", "w2 w14 w3 w15 w16 w17"]
@@ -47,19 +50,42 @@ class ProbeFailure(Exception):
     """What went wrong, as a clause after 'on this backbone'."""
 
 
+class NoTemporary(UserError):
+    """The probe has nowhere to save an adapter to, which says nothing of the method."""
+
+
 def probe_method(make: Callable[[], Backbone], config: AdapterConfig) -> None:
     """Try a method on two tasks. Raises UserError or ProbeFailure with the reason why it does not work.
 
     `make` gives a fresh backbone, equal each time.
     """
-    with torch.random.fork_rng(devices=[]), tempfile.TemporaryDirectory() as folder:
+    with torch.random.fork_rng(devices=[]), _temporary() as folder:
         torch.manual_seed(0)
         encoder = _encoder(make(), config, TASKS)
         _check_gradients(encoder)
         expected = _check_outputs(encoder)[TASKS[0]]
-        encoder.adapter_of(TASKS[0]).save(TASKS[0], Path(folder))
-        again = _check_reload(expected, config, make(), Path(folder))
-        _check_plain(expected, again, Path(folder))
+        encoder.adapter_of(TASKS[0]).save(TASKS[0], folder)
+        again = _check_reload(expected, config, make(), folder)
+        _check_plain(expected, again, folder)
+
+
+@contextmanager
+def _temporary() -> Iterator[Path]:
+    """A folder for the block. Raises NoTemporary where it cannot be made, or takes no more."""
+    try:
+        made = tempfile.TemporaryDirectory()
+    except OSError as error:
+        raise NoTemporary(f"no folder for temporary files: {error.strerror}; let TMPDIR name one") from None
+    with made as folder:
+        try:
+            yield Path(folder)
+        except (OSError, SafetensorError) as error:
+            limit = no_room(error, Path(folder))
+            if limit is None:
+                raise
+            what, remedy = limit
+            message = f"{tempfile.gettempdir()}: {what}; {remedy}, or let TMPDIR name a folder on another disk"
+            raise NoTemporary(message) from error
 
 
 def _encoder(backbone: Backbone, config: AdapterConfig, tasks: list[str]) -> AdaptedEncoder:
@@ -180,6 +206,8 @@ def check_method(config: AdapterConfig, backbone: Backbone) -> None:
     options = given.model_dump(include={"quantize", "double_quant", "pooling", "max_length"})
     try:
         probe_method(lambda: random_backbone(tiny, given.name, **options), config)
+    except NoTemporary:
+        raise
     except UserError:
         return
     except Exception as error:
@@ -215,6 +243,8 @@ def _try_sharings(make: Callable[[], Backbone], method: str) -> tuple[bool, str]
     for sharing, limit in SHARINGS.items():
         try:
             probe_method(make, AdapterConfig(method=method, sharing=sharing))
+        except NoTemporary:
+            raise
         except UserError as error:
             refused = _reason(error)
             if not str(error).startswith("adapter.sharing"):

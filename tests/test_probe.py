@@ -1,13 +1,18 @@
+import errno
+import os
 import re
+import tempfile
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors import SafetensorError
 from torch import nn
 
 import peftrec
 from peftrec.adapters import METHODS
 from peftrec.adapters.base import PooledAdapter, write_adapter
+from peftrec.adapters.peft import PeftAdapter
 from peftrec.backbone import load_backbone
 from peftrec.display import matrix_cells, matrix_markdown, matrix_reasons
 from peftrec.families import FAMILIES, QUANTIZATIONS, tiny_backbone
@@ -189,8 +194,6 @@ def test_a_method_without_a_fault_passes(monkeypatch):
 
 
 def test_what_plain_peft_computes_is_compared(monkeypatch):
-    from peftrec.adapters.peft import PeftAdapter
-
     save = PeftAdapter.save
 
     def wrong(self, task, folder):
@@ -218,3 +221,27 @@ def test_rounding_of_a_composed_adapter_through_all_layers_is_no_fault():
     backbone = load_backbone(BackboneConfig(name="sentence-transformers/all-MiniLM-L6-v2", dtype="fp32"))
     options = {"target_modules": ["query", "key", "value", "dense"]}
     check_method(AdapterConfig(method="lora", sharing="shared+private", options=options), backbone)
+
+
+@pytest.mark.parametrize(
+    ("number", "told"),
+    [
+        (errno.ENOSPC, "the disk is full; free some space, or let TMPDIR name"),
+        (errno.EFBIG, "the limit of a file's size is reached; raise it (ulimit -f), or let TMPDIR name"),
+    ],
+)
+def test_a_full_disk_is_not_blamed_on_the_method(monkeypatch, number, told):
+    def save(self, task, folder):
+        raise SafetensorError(f"Error while serializing: I/O error: {os.strerror(number)} (os error {number})")
+
+    monkeypatch.setattr(PeftAdapter, "save", save)
+    with pytest.raises(UserError, match=re.escape(f"{tempfile.gettempdir()}: {told}")):
+        check_method(AdapterConfig(method="lora", options={"r": 3}), tiny_backbone("BERT"))
+    with pytest.raises(UserError, match=re.escape(told)):
+        method_matrix(families=["BERT"])
+
+
+def test_no_place_for_temporary_files_is_not_blamed_on_the_method(monkeypatch, tmp_path):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
+    with pytest.raises(UserError, match=r"no folder for temporary files: .*; let TMPDIR name one"):
+        check_method(AdapterConfig(method="lora", options={"r": 3}), tiny_backbone("BERT"))

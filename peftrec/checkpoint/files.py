@@ -1,11 +1,9 @@
 """Files that are on the disk when we say so: synced, listed with size and SHA-256; strict JSON; one word when full."""
 
-import errno
 import hashlib
 import json
 import math
 import os
-import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -15,14 +13,9 @@ from typing import Any
 from safetensors import SafetensorError
 
 from peftrec.recipe import UserError
+from peftrec.room import no_room
 
 MANIFEST = "manifest.json"
-# How the system says that no more can be written -> what that is, and what to do.
-_NO_SPACE = {
-    errno.ENOSPC: ("the disk is full", "free some space"),
-    errno.EDQUOT: ("the quota is used up", "free some space"),
-    errno.EFBIG: ("the limit of a file's size is reached", "raise it (ulimit -f)"),
-}
 
 
 def partial(path: Path) -> Path:
@@ -104,10 +97,10 @@ def new_folder(folder: Path, temporary: Path) -> Iterator[Path]:
         finished = True
         _rename(temporary, folder)
     except (OSError, SafetensorError) as error:
-        number = _error_number(error, temporary)
-        if number not in _NO_SPACE:
+        limit = no_room(error, temporary)
+        if limit is None:
             raise
-        what, remedy = _NO_SPACE[number]
+        what, remedy = limit
         written = sum(path.stat().st_size for path in temporary.rglob("*") if path.is_file())
         raise UserError(
             f"{folder}: {what} after {written / 1e6:.1f} MB; {remedy}, or name a folder on another disk"
@@ -125,15 +118,6 @@ def _rename(temporary: Path, folder: Path) -> None:
             f"{folder}: appeared meanwhile ({error.strerror}); the finished work is in {temporary}: rename that folder"
         ) from None
     sync(folder.parent)
-
-
-def _error_number(error: OSError | SafetensorError, folder: Path) -> int | None:
-    """The system's number of an error under `folder`, else None; safetensors' errors carry it in their text only."""
-    if isinstance(error, SafetensorError):
-        found = re.search(r"os error (\d+)", str(error))
-        return None if found is None else int(found[1])
-    here = error.filename is None or Path(str(error.filename)).resolve().is_relative_to(folder.resolve())
-    return error.errno if here else None
 
 
 def to_json(value: Any, indent: int | None = 2) -> str:
