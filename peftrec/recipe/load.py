@@ -21,6 +21,8 @@ def _explain(problems: list[ErrorDetails], where: str) -> list[str]:
         message = problem["msg"].removeprefix("Value error, ")
         if problem["type"] == "extra_forbidden":
             message = f"unknown key; {nearest(str(problem['loc'][-1]), _keys_beside(problem['loc']))}"
+        elif problem["type"] in ("model_type", "dict_type"):
+            message = f"must be a group of keys; found {problem['input']!r}"
         elif problem["type"] != "value_error" and problem["type"] != "missing":
             message = f"{message}; found {problem['input']!r}"
         lines.append(f"{where}: {place}: {message}")
@@ -156,7 +158,7 @@ def _read_raw(path: Path, overrides: list[str]) -> Any:
     try:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not UTF-8 text: {error}") from None
+        raise UserError(f"{path}: not UTF-8 text ({error}); save it as UTF-8") from None
     raw = parse_yaml(text, str(path))
     if raw is None:
         raise UserError(f"{path}: the file is empty; `peftrec recipes` lists recipes to start from")
