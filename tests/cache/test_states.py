@@ -1,6 +1,7 @@
 """The cached frozen part equals what the backbone gives, is computed once, and survives what happens to its files."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -283,7 +284,10 @@ def test_a_disk_that_fills_up_while_memory_has_no_room(root, monkeypatch, no_mem
 
 
 def test_a_folder_that_cannot_be_written_is_done_without(root, capsys):
-    root.write_text("a file where the folder should be")
+    made().update(disk=True)
+    key = key_folder(root)
+    shutil.rmtree(key)
+    key.write_text("a file where the folder should be")
     cache = made()
     cache.update(disk=True)
     assert "no cache on disk: " in capsys.readouterr().err
