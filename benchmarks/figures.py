@@ -7,7 +7,7 @@ import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
-from matplotlib.ticker import LogLocator
+from matplotlib.ticker import LogLocator, MaxNLocator
 
 SHAPES = {"full": "s", "head_only": "v", "lora": "o", "side": "D", "side long": "P", "adalora": "^"}
 SHAPES |= {"bottleneck": "X", "prefix": "*", "ia3": "h"}
@@ -30,6 +30,7 @@ def draw_all(results: dict[str, Any], folder: Path) -> list[str]:
                 if "interest" in r["tasks"]
                 and r["where"]["tasks"] == "together"
                 and r["where"].get("sharing", "shared") == "shared"
+                and not r["where"]["method"].endswith("unclipped")  # which only the comparison with alone is about
             }
             fp32 = {c: r for c, r in together.items() if r["where"]["quantize"] == "fp32"}
             if together:
@@ -55,8 +56,8 @@ def draw_all(results: dict[str, Any], folder: Path) -> list[str]:
 
 
 def _front(rows: dict[str, Any], cost: str, label: str, prior: float | None, folder: Path, name: str) -> str:
-    """Interest AUC against a cost; filled marks are on the Pareto front, where nothing cheaper is better, small ones
-    are quantised."""
+    """Interest AUC against a cost; filled marks are on the Pareto front, where nothing cheaper is better; small ones
+    are in nf4, the smallest in int8."""
     figure, axes = plt.subplots(figsize=(8, max(4.6, 1.2 + 0.25 * len(rows))), layout="constrained")
     points = {c: (r["cost"][cost], r["tasks"]["interest"]["auc"]) for c, r in rows.items()}
     front = [
@@ -69,7 +70,7 @@ def _front(rows: dict[str, Any], cost: str, label: str, prior: float | None, fol
         axes.plot(
             x, y["value"], SHAPES.get(method, "o"), color="black", label=_short(cell),
             markerfacecolor="black" if cell in front else "white", zorder=2,
-            markersize=9 if rows[cell]["where"]["quantize"] == "fp32" else 5,
+            markersize={"fp32": 9, "nf4": 6, "int8": 3}[rows[cell]["where"]["quantize"]],
         )  # fmt: skip
     ordered = sorted((points[c][0], points[c][1]["value"]) for c in front)
     axes.plot(*zip(*ordered, strict=True), "--", color="0.3", linewidth=1, zorder=0, label="Pareto front (filled)")
@@ -99,29 +100,37 @@ def _alone(rows: dict[str, Any], cell: str) -> dict[str, dict[str, Any]]:
 
 
 def _together(rows: dict[str, Any], folder: Path, name: str) -> str:
-    """What co-learning gains or loses for each task: one panel a unit, because AUC and MAE share none."""
-    lines = [(c, t, d) for c in rows for t, d in _alone(rows, c).items()]
-    panels = [
-        ("gain in AUC over the task alone", [x for x in lines if x[1] != "time"]),
-        ("gain in MAE (log-seconds) over the task alone", [x for x in lines if x[1] == "time"]),
-    ]
-    panels = [panel for panel in panels if panel[1]]
-    height = [len(found) for _, found in panels]
+    """What co-learning gains or loses: a panel a task, a line a method, quantised cells below it in small marks."""
+    lines: dict[str, list[str]] = {}  # method -> its cells
+    for cell in rows:
+        if _alone(rows, cell):
+            lines.setdefault(rows[cell]["where"]["method"], []).append(cell)
+    tasks = dict.fromkeys(task for cells in lines.values() for cell in cells for task in _alone(rows, cell))
     figure, all_axes = plt.subplots(
-        len(panels), 1, figsize=(8, 1.6 + 0.42 * sum(height)), layout="constrained", height_ratios=height, squeeze=False
-    )
-    for axes, (label, found) in zip(all_axes[:, 0], panels, strict=True):
-        for place, (_, _, of) in enumerate(found):
-            low, high = of["interval"]
-            sure = low > 0 or high < 0
-            axes.errorbar(
-                of["by"], place, xerr=[[of["by"] - low], [high - of["by"]]], fmt="o", color="black", capsize=3,
-                markerfacecolor="black" if sure else "white",
-            )  # fmt: skip
+        1, len(tasks), figsize=(3.2 * len(tasks) + 1.8, 1.6 + 0.5 * len(lines)), layout="constrained", sharey=True,
+        squeeze=False,
+    )  # fmt: skip
+    for axes, task in zip(all_axes[0], tasks, strict=True):
+        for place, cells in enumerate(lines.values()):
+            for number, cell in enumerate(cells):
+                of = _alone(rows, cell).get(task)
+                if of is None:
+                    continue
+                low, high = of["interval"]
+                axes.errorbar(
+                    of["by"], place + 0.22 * number, xerr=[[of["by"] - low], [high - of["by"]]], fmt="o", capsize=2,
+                    color="black", markerfacecolor="black" if low > 0 or high < 0 else "white",
+                    markersize=7 if rows[cell]["where"]["quantize"] == "fp32" else 4,
+                )  # fmt: skip
         axes.axvline(0, color="0.5", linewidth=1)
-        axes.set_yticks(range(len(found)), [f"{task}: {_short(cell)}" for cell, task, _ in found])
-        axes.set(xlabel=label, ylim=(-0.7, len(found) - 0.3))
-    figure.suptitle("Right of 0 co-learning helps; filled marks: the 95 % interval leaves out 0", fontsize=10)
+        axes.xaxis.set_major_locator(MaxNLocator(4))
+        axes.set(title=task, xlabel=f"gain in {'MAE (log-seconds)' if task == 'time' else 'AUC'} over the task alone")
+    all_axes[0, 0].set_yticks(range(len(lines)), list(lines))
+    all_axes[0, 0].set_ylim(len(lines) - 0.4, -0.5)
+    quantised = ", small marks: nf4" * any(len(cells) > 1 for cells in lines.values())
+    figure.suptitle(
+        f"Right of 0 co-learning helps; filled marks: the 95 % interval leaves out 0{quantised}", fontsize=10
+    )
     return _saved(figure, folder, name)
 
 

@@ -15,7 +15,14 @@ def answers(results: dict[str, Any]) -> list[str]:
         everything = results["matrix"]["rows"]
         rows = {c: r for c, r in everything.items() if r["where"]["tasks"] == "together"}
         plain = {c: r for c, r in rows.items() if (r["where"]["quantize"], r["where"]["sharing"]) == ("fp32", "shared")}
-        said += _full(plain) + _methods(plain) + _quantised(rows) + _sharing(rows) + _co_learned(everything)
+        said += (
+            _full(plain)
+            + _methods(plain)
+            + _quantised(rows)
+            + _sharing(rows)
+            + _co_learned(everything)
+            + _clipped(everything)
+        )
         if "references" in results:
             said += _priors(plain, results["references"])
     said += [line for name in ("esci", "smollm2", "latest-small") for line in _elsewhere(name, results.get(name))]
@@ -192,6 +199,32 @@ def _co_learned(rows: dict[str, Any]) -> list[str]:
         f"**Co-learning**, at the same steps and rows a task: {told[verdict]} {'; '.join(found)}."
         for verdict, found in stands.items()
         if found
+    ]
+
+
+def _clipped(rows: dict[str, Any]) -> list[str]:
+    """What co-learning gains or loses with the gradients of all tasks clipped together, and with none clipped."""
+    gains = {
+        row["where"]["method"]: [
+            f"{task} {_word(metrics[FIRST[task][0]])}"
+            for base, found in row["differences"].items()
+            if rows[base]["where"] == row["where"] | {"tasks": rows[base]["where"]["tasks"]}
+            for task, metrics in found.items()
+        ]
+        for row in rows.values()
+        if row["where"]["tasks"] == "together"
+        and (row["where"]["quantize"], row["where"]["sharing"]) == ("fp32", "shared")
+    }
+    told = [
+        f"`{method}` {', '.join(of)}; clipped {', '.join(gains[clipped])}"
+        for method, of in gains.items()
+        if of and gains.get(clipped := method.removesuffix(" unclipped")) and clipped != method
+    ]
+    if not told:
+        return []
+    return [
+        "**Clipping**: the recipes clip one norm over the gradients of all tasks, which ties the tasks' heads to each"
+        f" other; co-learned beside alone, {'; '.join(told)}."
     ]
 
 
