@@ -110,11 +110,16 @@ def train(
         from peftrec.training import train as train_recipe
 
         processes.start()
-        choose = interrupted_run if resume else new_run_folder
-        name = find_recipe(recipe).stem
-        target = Path(processes.on_first(lambda: str(choose(name, run))))
-        if run is None and not resume and (left := left_behind(name)) is not None:
-            note(f"{left}: its training was interrupted; --run {left} --resume continues it, this is another: {target}")
+        choose, name = interrupted_run if resume else new_run_folder, find_recipe(recipe).stem
+
+        def choose_target() -> str:  # in the first process alone: looking for what was left takes its lock
+            target = choose(name, run)
+            if run is None and not resume and (left := left_behind(name)) is not None:
+                said = f"--run {left} --resume continues it, this is another: {target}"
+                note(f"{left}: its training was interrupted; {said}")
+            return str(target)
+
+        target = Path(processes.on_first(choose_target))
         before = checkpoint_folders(target)
         try:
             train_recipe(loaded, target, cache=not no_cache, resume=resume, allow_changes=allow_changes)

@@ -78,8 +78,12 @@ class AdaptedEncoder(nn.Module):
 
     def rows_of(self, level: Level, rows: Mapping[str, np.ndarray]) -> np.ndarray:
         """The rows, among each task's, whose states the cache of a level gives; ascending."""
-        parts = [of for task, of in rows.items() if self.level(task)[0] == level]
+        parts = self._parts(level, rows)
         return np.unique(np.concatenate(parts)) if parts else np.zeros(0, np.int64)
+
+    def _parts(self, level: Level, rows: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        """The rows of each task that the cache of a level serves."""
+        return [of for task, of in rows.items() if self.level(task)[0] == level]
 
     @contextmanager
     def frozen_part_once(self, rows: Mapping[str, np.ndarray]) -> Iterator[None]:
@@ -89,12 +93,11 @@ class AdaptedEncoder(nn.Module):
         """
         with ExitStack() as stack:
             for level, cache in self.caches.items():
-                parts = [of for task, of in rows.items() if self.level(task)[0] == level]
+                parts = self._parts(level, rows)
                 # Sharded, all processes must run the backbone equally often, which `encode` sees to.
-                if len(parts) > 1 and not self.sharded:
-                    found, tasks = np.unique(np.concatenate(parts), return_counts=True)
+                if len(parts) > 1 and not self.sharded and not all(cache.in_memory(of) for of in parts):
                     self.activate(None)
-                    stack.enter_context(cache.lending(found[tasks > 1]))
+                    stack.enter_context(cache.lending(parts))
             yield
 
     def encode(self, rows: np.ndarray, task: str) -> Tensor:

@@ -74,7 +74,7 @@ class StateCache:
     def missing(self, rows: np.ndarray) -> np.ndarray:
         """Those of `rows` that neither memory nor disk has; nothing is read, computed or made."""
         self._follow_table()
-        new = rows[(self._place[rows] < 0) & (self._entry[rows] < 0)]
+        new = rows[self._nowhere(rows)]
         disk = self._open(make=False)
         return new if disk is None else new[disk.find(new) < 0]
 
@@ -111,7 +111,7 @@ class StateCache:
         """
         self._follow_table()
         rows = np.arange(len(self.texts)) if rows is None else np.unique(rows)
-        new = rows[(self._place[rows] < 0) & (self._entry[rows] < 0)]
+        new = rows[self._nowhere(rows)]
         if not len(new):
             return  # in all processes alike
         if disk:
@@ -135,7 +135,7 @@ class StateCache:
         memory has no room for are left to be computed whenever they are needed.
         """
         self._follow_table()
-        new = rows[(self._place[rows] < 0) & (self._entry[rows] < 0)]
+        new = rows[self._nowhere(rows)]
         place = self._reserve(new)
         done = np.zeros(len(new), bool) if self._open(make=False) is None else self._load(new, place)
         left = new[~done]
@@ -160,13 +160,13 @@ class StateCache:
         return found.to(self.backbone.device, self.backbone.dtype)
 
     @contextmanager
-    def lending(self, rows: np.ndarray) -> Iterator[None]:
-        """Compute those of `rows` (ascending) that are kept nowhere, and have them at hand until the block's end."""
+    def lending(self, parts: list[np.ndarray]) -> Iterator[None]:
+        """Until the block's end have at hand what several of `parts` (rows, each once) share and is kept nowhere."""
         self._follow_table()
-        nowhere = rows[(self._place[rows] < 0) & (self._entry[rows] < 0)]
-        if len(nowhere):
+        rows, times = np.unique(np.concatenate([part[self._nowhere(part)] for part in parts]), return_counts=True)
+        if len(rows := rows[times > 1]):
             with torch.inference_mode(False), torch.no_grad():
-                self._lent = (nowhere, *self._collect(nowhere))
+                self._lent = (rows, *self._collect(rows))
         try:
             yield
         finally:
@@ -189,6 +189,11 @@ class StateCache:
                 f"{text[:60]!r}, which are too large; choose bf16 or fp32"
             )
         return units
+
+    def _nowhere(self, rows: np.ndarray) -> np.ndarray:
+        """Which of `rows` neither memory nor disk has, as far as looked up, bool (N,)."""
+        nowhere: np.ndarray = (self._place[rows] < 0) & (self._entry[rows] < 0)
+        return nowhere
 
     def _follow_table(self) -> None:
         added = len(self.texts) - len(self._place)
@@ -308,7 +313,7 @@ class StateCache:
                 self.update(damaged)
                 return self._collect(rows)
             put(there, found)
-        nowhere = np.flatnonzero((self._place[rows] < 0) & (self._entry[rows] < 0))
+        nowhere = np.flatnonzero(self._nowhere(rows))
         if self._lent is not None:
             held, lent, begin = self._lent
             lends = np.isin(rows[nowhere], held)

@@ -45,10 +45,8 @@ def interrupted_run(name: str, explicit: Path | None = None, runs: Path = Path("
         if not partial(explicit).is_dir():
             raise UserError(f"{explicit}: no interrupted training of this run; leave --resume out to start it")
         return explicit
-    candidates = [runs / f"{name}-{number}" for number in sorted(_numbers(name, runs), reverse=True)]
-    for run in candidates:
-        if partial(run).is_dir() and not run.exists():
-            return run
+    for run in _unfinished(name, runs):
+        return run
     raise UserError(f"{runs}: no interrupted training of {name}; name another with --run, or leave --resume out")
 
 
@@ -57,13 +55,20 @@ def left_behind(name: str, runs: Path = Path("runs")) -> Path | None:
 
     One that a process is training now is none.
     """
-    for number in sorted(_numbers(name, runs), reverse=True):
-        run = runs / f"{name}-{number}"
-        if not run.exists() and checkpoint_folders(run):
+    for run in _unfinished(name, runs):
+        if checkpoint_folders(run):
             with suppress(OSError), (partial(run) / "lock").open("ab") as lock:
                 if _take(lock):
                     return run
     return None
+
+
+def _unfinished(name: str, runs: Path) -> Iterator[Path]:
+    """The runs `runs/<name>-<number>` that were begun and not finished, the highest number first."""
+    for number in sorted(_numbers(name, runs), reverse=True):
+        run = runs / f"{name}-{number}"
+        if partial(run).is_dir() and not run.exists():
+            yield run
 
 
 def _numbers(name: str, runs: Path) -> set[int]:
