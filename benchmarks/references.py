@@ -7,10 +7,11 @@ validation rows, then scores the test rows once: AUC over the rows, and the full
 liked film from the history strictly before it, by the same code as peftrec's own models (peftrec.evaluation).
 """
 
+import copy
 import sys
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar
 
 import numpy as np
 from children import deliver
@@ -27,10 +28,22 @@ from peftrec.tasks import KINDS, load_data
 TASK = "interest"
 
 
-class Surprise(Scorer):
+class Reference(Scorer):
+    """A recommender with one constant, made as `cls(data, constant)`."""
+
+    grid: ClassVar[tuple[int, ...]]
+
+    @classmethod
+    def over_grid(cls, data: Dataset) -> Iterator[tuple[int, "Reference"]]:
+        """Each constant, and what was fitted with it."""
+        for constant in cls.grid:
+            yield constant, cls(data, constant)
+
+
+class Surprise(Reference):
     """SVD with biases (Koren 2009), scikit-surprise; users without training rows get the item's bias."""
 
-    grid = (10, 50)  # factors
+    grid = (1, 3, 10, 50)  # factors
 
     def __init__(self, data: Dataset, factors: int) -> None:
         import pandas
@@ -55,11 +68,10 @@ class Surprise(Scorer):
         return (self.mean + self.user_bias[rows.group] + self.item_bias[rows.item] + dot).clip(0, 1)
 
 
-class FromHistory(Scorer):
+class FromHistory(Reference):
     """Scores of items from the whole history before a row; how, subclasses say."""
 
-    def __init__(self, data: Dataset) -> None:
-        self.items = len(data.item_ids)
+    items: int  # how many there are
 
     def scores(self, histories: list[np.ndarray]) -> np.ndarray:
         """float (histories, items)."""
@@ -79,12 +91,12 @@ class FromHistory(Scorer):
 class ALS(FromHistory):
     """Implicit-feedback matrix factorisation (Hu et al. 2008), implicit; the user's factors come from the history."""
 
-    grid = (8, 32)  # factors
+    grid = (8, 16, 32, 64, 128)  # factors
 
     def __init__(self, data: Dataset, factors: int) -> None:
         from implicit.cpu.als import AlternatingLeastSquares
 
-        super().__init__(data)
+        self.items = len(data.item_ids)
         self.model = AlternatingLeastSquares(factors=factors, regularization=0.05, iterations=15, random_state=0)
         self.model.fit(_matrix(data), show_progress=False)
 
@@ -96,12 +108,12 @@ class ALS(FromHistory):
 class ItemKNN(FromHistory):
     """Item-kNN by cosine (Sarwar et al. 2001), implicit: the sum of an item's similarities to the history."""
 
-    grid = (20, 200)  # neighbours
+    grid = (2, 5, 10, 20, 50, 200)  # neighbours
 
     def __init__(self, data: Dataset, neighbours: int) -> None:
         from implicit.nearest_neighbours import CosineRecommender
 
-        super().__init__(data)
+        self.items = len(data.item_ids)
         self.model = CosineRecommender(K=neighbours)
         self.model.fit(_matrix(data), show_progress=False)
 
@@ -112,15 +124,15 @@ class ItemKNN(FromHistory):
 class SASRec(FromHistory):
     """Self-attentive sequential recommendation (Kang and McAuley 2018): RecBole's model, trained on every prefix."""
 
-    grid = (3, 6)  # epochs
+    grid = (3, 6, 12, 18, 24)  # epochs
     length = 20
 
-    def __init__(self, data: Dataset, epochs: int) -> None:
+    def __init__(self, data: Dataset) -> None:
         import torch
         from recbole.data.interaction import Interaction
         from recbole.model.sequential_recommender.sasrec import SASRec as Model
 
-        super().__init__(data)
+        self.items = len(data.item_ids)
         self.interaction, self.torch = Interaction, torch
         torch.manual_seed(0)
         settings = {
@@ -132,22 +144,30 @@ class SASRec(FromHistory):
         }  # fmt: skip
         known = type("Known", (), {"num": lambda _, field: self.items + 1})()  # item 0 is the padding
         self.model = Model(settings, known)
+
+    @classmethod
+    def over_grid(cls, data: Dataset) -> Iterator[tuple[int, Reference]]:
+        """One training, of which each number of epochs keeps a copy."""
+        scorer = cls(data)
         train = data.tasks[TASK].train
         log, stop = train.log, train.stop
         assert log is not None and stop is not None
         rows = np.flatnonzero(stop > log.user_start[train.group])  # with at least one event before
-        past = [before[-self.length :] for before in _histories(train.take(rows))]
-        target = torch.from_numpy(train.item[rows] + 1)
-        optimizer = torch.optim.Adam(self.model.parameters(), 1e-3)
-        self.model.train()
-        for _ in range(epochs):
-            for batch in torch.randperm(len(rows)).split(1024):
-                inputs = self._interaction([past[n] for n in batch])
-                inputs.update(Interaction({"item": target[batch]}))
-                self.model.calculate_loss(inputs).backward()
+        past = [before[-cls.length :] for before in _histories(train.take(rows))]
+        target = scorer.torch.from_numpy(train.item[rows] + 1)
+        optimizer = scorer.torch.optim.Adam(scorer.model.parameters(), 1e-3)
+        for epoch in range(1, 1 + max(cls.grid)):
+            scorer.model.train()
+            for batch in scorer.torch.randperm(len(rows)).split(1024):
+                inputs = scorer._interaction([past[n] for n in batch])
+                inputs.update(scorer.interaction({"item": target[batch]}))
+                scorer.model.calculate_loss(inputs).backward()
                 optimizer.step()
                 optimizer.zero_grad()
-        self.model.eval()
+            if epoch in cls.grid:
+                kept = copy.copy(scorer)
+                kept.model = copy.deepcopy(scorer.model).eval()
+                yield epoch, kept
 
     def _interaction(self, histories: list[np.ndarray]) -> Any:
         items = np.zeros((len(histories), self.length), np.int64)
@@ -204,8 +224,7 @@ def measure() -> dict[str, Any]:
     for name, make in REFERENCES.items():
         started, outcomes = time.process_time(), dict[str, Outcome]()
         tried = {}
-        for constant in make.grid:
-            scorer = make(data, constant)
+        for constant, scorer in make.over_grid(data):
             valid = evaluate_task(scorer, data, TASK, "valid", resamples=0, **options)["metrics"]
             tried[constant] = (valid["auc" if make is Surprise else "ndcg@10"], scorer)
         best = max(tried, key=lambda c: tried[c][0])
