@@ -36,7 +36,8 @@ def main() -> None:
     for number in KINDS:
         if signal.getsignal(number) != signal.SIG_IGN:  # as a shell's background jobs have it
             signal.signal(number, stop)
-    app()
+    with processes.quick_end():
+        app()
 
 
 def _show_version(wanted: bool) -> None:

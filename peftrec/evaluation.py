@@ -70,7 +70,7 @@ def evaluate(
             resamples=resamples,
             outcomes=outcomes,
         )
-        if config.weight == 0 and not config.frozen:
+        if config.only_measured:
             reports[task]["not_trained"] = "weight 0"
     return {"tasks": reports}
 

@@ -29,7 +29,7 @@ from peftrec.data.texts import TextTable
 from peftrec.families import FAMILIES, QUANTIZATIONS, random_backbone, shrink, tiny_backbone
 from peftrec.progress import bar
 from peftrec.recipe import AdapterConfig, Sharing, UserError
-from peftrec.room import no_room
+from peftrec.write_limits import no_room
 
 TASKS = ["one", "two"]
 TEXTS = ["w1 w2 w3 w4 w5 w6 w7 w8 w9 w10 w11 w12", "w13", "w2 w14 w3 w15 w16 w17"]

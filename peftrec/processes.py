@@ -7,6 +7,7 @@ files and speaks to the user. Started without torchrun a training is one process
 import atexit
 import json
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
@@ -118,6 +119,32 @@ def start() -> None:
         PartialState(cpu=not torch.cuda.is_available(), timeout=PATIENCE)
         if ours:  # at exit: left to the interpreter, gloo's threads abort about every third process that ends well
             atexit.register(dist.destroy_process_group)
+
+
+@contextmanager
+def quick_end() -> Iterator[None]:
+    """One of several processes ends once the block is done and all that asked for it (`atexit`) has taken leave.
+
+    While the interpreter takes itself down, a thread of gloo's can still abort a process that has done its work.
+    """
+    if count() == 1:
+        yield
+        return
+    status = 1
+
+    def end() -> None:
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(status)
+
+    atexit.register(end)  # before all others, so that it comes last
+    try:
+        yield
+        status = 0
+    except SystemExit as error:
+        status = error.code if isinstance(error.code, int) else int(error.code is not None)
+        raise
 
 
 @contextmanager

@@ -192,6 +192,19 @@ def test_processes_take_leave_of_each_other_before_they_end(two):
     assert [json.loads((two / f"left-{number}.json").read_text()) for number in (0, 1)] == [False, False]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "status", "says"), [(["--version"], 0, "peftrec "), (["train"], 2, ""), (["check", "esci"], 2, "")]
+)
+def test_none_of_several_processes_is_left_to_the_interpreter(arguments, status, says):
+    """What aborts while the interpreter takes itself down does not change how a command has ended."""
+    aborting = "import atexit, os; atexit.register(os.abort); from peftrec.__main__ import main; main()"
+    command = [sys.executable, "-c", aborting, *arguments]
+    for processes, ends in (("1", -signal.SIGABRT), ("2", status)):
+        env = environment() | {"WORLD_SIZE": processes, "RANK": str(int(processes) - 1)}
+        done = subprocess.run(command, capture_output=True, text=True, env=env, timeout=100)
+        assert (done.returncode, done.stdout[: len(says)]) == (ends, says)
+
+
 def cli(*arguments):
     """`peftrec` in two processes, torchrun being in a process group of its own as in a terminal."""
     command = [*TORCHRUN, "-m", "--", "peftrec", *map(str, arguments)]

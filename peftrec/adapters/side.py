@@ -31,7 +31,7 @@ class SideOptions(Options):
     """rank: width of the ladder; depth: mixing networks a rung; expansion: their hidden width as a multiple of rank."""
 
     rank: int = Field(64, ge=1)
-    depth: int = Field(1, ge=1)
+    depth: int = Field(1, ge=1, le=100)
     expansion: int = Field(2, ge=1)
 
 

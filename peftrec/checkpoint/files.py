@@ -13,7 +13,7 @@ from typing import Any
 from safetensors import SafetensorError
 
 from peftrec.recipe import UserError
-from peftrec.room import no_room
+from peftrec.write_limits import no_room
 
 MANIFEST = "manifest.json"
 

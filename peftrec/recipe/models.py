@@ -180,6 +180,11 @@ class TaskConfig(_Strict):
         description="with init_from: neither its head nor any adapter part that it reads, shared ones too, changes",
     )
 
+    @property
+    def only_measured(self) -> bool:
+        """Whether it is neither trained, nor kept as it was trained before."""
+        return self.weight == 0 and not self.frozen
+
 
 class WeightingConfig(_Strict):
     """How task losses become weights each step; `static` keeps each task's `weight`."""

@@ -148,6 +148,7 @@ def test_an_adapter_of_another_shape_is_refused(tmp_path):
     ("options", "message"),
     [
         ({"rank": 0}, r"adapter\.options\.rank: .* greater than or equal to 1; found 0"),
+        ({"depth": 10**6}, r"adapter\.options\.depth: .* less than or equal to 100; found 1000000"),
         ({"depth": -1}, r"adapter\.options\.depth: .*; found -1"),
         ({"expansion": 1.5}, r"adapter\.options\.expansion: .*; found 1\.5"),
         ({"rank": True}, r"adapter\.options\.rank: .*; found True"),

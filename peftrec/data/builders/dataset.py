@@ -29,7 +29,7 @@ def build_dataset(
         with problems.collect(f"tasks.{name}: "):
             built[name] = builders[task.kind](tables, texts, task, data, seed)
             notes += [f"{name}: {note}" for note in built[name].notes]
-            if task.weight == 0 and not task.frozen:
+            if task.only_measured:
                 notes.append(f"{name}: weight 0: it is measured, but not trained")
     problems.stop()
     return Dataset(
