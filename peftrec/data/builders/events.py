@@ -110,6 +110,7 @@ def next_gap(tables: Tables, texts: TextTable, task: TaskConfig, data: DataConfi
     label = np.log1p(np.where(has_next, gaps, 0)).astype(np.float32)
     parts, notes = _split(events, data.split, seed)
     parts, left_out = _known_in_time(parts, has_next, data.split)
+    check_varied(label, parts, "data.events: the times from one event of a user to the next must differ", "gap")
     notes.append(f"{int((~has_next).sum())} events left out: a user's last event has no next one")
     if left_out:
         notes.append(f"{left_out} train and valid events left out: the next event comes after their split has ended")

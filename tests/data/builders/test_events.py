@@ -45,7 +45,7 @@ def build_or_none(builder, events, **options):
     try:
         return build(builder, events, **options)
     except UserError as error:
-        if any(reason in str(error) for reason in ("empty", "one class", "one value")):  # of the drawn data
+        if any(reason in str(error) for reason in ("empty", "one class", "one value", "one gap")):  # of the drawn data
             return None
         raise
 
@@ -177,13 +177,14 @@ def test_gaps_never_cross_users_nor_do_sessions():
 
 
 def test_leave_last_out_predicts_the_held_out_event():
-    events = make(timeline(5) + timeline(4, user=1, start=7))
+    rows = timeline(5) + timeline(4, user=1, start=7)
     split = {"kind": "leave-last-out"}
-    liked = build(interest, events, split, threshold=3)
+    liked = build(interest, make(rows), split, threshold=3)
     assert liked.test.time.tolist() == [400, 307] and liked.valid.time.tolist() == [300, 207]
     assert any("leave-last-out leaks" in note for note in liked.notes)
-    gaps = build(next_gap, events, split)  # the example stands where the event does that ends its gap
-    assert gaps.test.time.tolist() == [300, 207] and gaps.valid.time.tolist() == [200, 107]
+    later = make([(user, item, time + time // 200, liked) for user, item, time, liked in rows])  # by a second or two
+    gaps = build(next_gap, later, split)  # the example stands where the event does that ends its gap
+    assert gaps.test.time.tolist() == [301, 208] and gaps.valid.time.tolist() == [201, 107]
     assert gaps.train.time.tolist() == [0, 100, 7]
 
 
@@ -197,7 +198,7 @@ def test_by_group_holds_out_whole_users():
 
 
 def test_users_without_events_do_no_harm():
-    rows = [row for row in timeline(10, user=2)]
+    rows = [(user, item, time + time // 200, liked) for user, item, time, liked in timeline(10, user=2)]
     for builder, options in BUILDERS.values():
         data = build(builder, make(rows), split={"test": 0.3, "valid": 0.3}, **options)
         assert set(data.train.group.tolist()) == {2}
@@ -259,6 +260,14 @@ def test_a_number_that_is_the_same_everywhere_is_refused(builder, task):
     message = r"column: rating must differ between events; the train split holds one value only \(5 rows\)"
     with pytest.raises(UserError, match=message):
         build(builder, make(rows), **task)
+
+
+def test_gaps_that_are_the_same_everywhere_are_refused():
+    message = (
+        r"data\.events: the times from one event of a user to the next must differ; the train split holds one gap only"
+    )
+    with pytest.raises(UserError, match=message):
+        build(next_gap, make([(user, 0, 60 * n, 5) for user in (0, 1) for n in range(10)]))
 
 
 @pytest.mark.parametrize("kind", BUILDERS)
