@@ -9,7 +9,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 from matplotlib.ticker import LogLocator, MaxNLocator
 
-SHAPES = {"full": "s", "head_only": "v", "lora": "o", "side": "D", "side long": "P", "adalora": "^"}
+SHAPES = {"full": "s", "head_only": "v", "lora": "o", "side": "D", "adalora": "^"}
 SHAPES |= {"bottleneck": "X", "prefix": "*", "ia3": "h"}
 plt.rcParams |= {"axes.spines.top": False, "axes.spines.right": False, "font.size": 10, "svg.hashsalt": "peftrec"}
 

@@ -75,11 +75,13 @@ def matrix(name: str, result: dict[str, Any], figures: list[str], priors: dict[s
     experiment, rows, machine = result["experiment"], result["rows"], result["environment"]
     changes = experiment["changes"]
     count = changes["train.max_steps"]
+    patience = changes["train.early_stopping"] and changes["train.early_stopping"]["patience"]
+    stops = f" at most, until validation has gained nothing for {patience} epochs" if patience else ""
     swap = max(row["cost"]["swap_milliseconds"] for row in rows.values())
     commits = ", ".join(f"`{commit}`" for commit in dict.fromkeys(row["commit"] for row in rows.values()))
     said = (
         f"`python benchmarks/bench.py full --only {name}`: recipe `{experiment['recipe']}`, {count} steps of"
-        f" {changes['train.batch_size']:,} rows unless the name says otherwise; code of {commits}, {machine['cpu']},"
+        f" {changes['train.batch_size']:,} rows{stops}; code of {commits}, {machine['cpu']},"
         f" {machine['cpu_cores']} cores, no GPU. Finished: {len(rows)} cells of"
         f" {len(rows) + len(result['missing'])}. Each tried the learning rates"
         f" {', '.join(f'{lr:g}' for lr in experiment['grid'])} for"

@@ -6,6 +6,7 @@ from summary import over_reference
 
 FIRST = {"query": ("auc", "AUC"), "interest": ("auc", "AUC"), "time": ("mae", "MAE")}
 LABELS = {"auc": "AUC", "mae": "MAE"}
+LONGER = ", trained longer"  # what experiment `longer` is called
 
 
 def answers(results: dict[str, Any]) -> list[str]:
@@ -15,16 +16,19 @@ def answers(results: dict[str, Any]) -> list[str]:
         everything = results["matrix"]["rows"]
         rows = {c: r for c, r in everything.items() if r["where"]["tasks"] == "together"}
         plain = {c: r for c, r in rows.items() if (r["where"]["quantize"], r["where"]["sharing"]) == ("fp32", "shared")}
+        longer = results.get("longer", {}).get("rows", {})
         said += (
             _full(plain)
             + _methods(plain)
+            + _full(longer, LONGER)
+            + _methods(longer, LONGER)
             + _quantised(rows)
             + _sharing(rows)
             + _co_learned(everything)
             + _clipped(everything)
         )
         if "references" in results:
-            said += _priors(plain, results["references"])
+            said += _priors(plain, results["references"]) + _priors(longer, results["references"], LONGER)
     said += [line for name in ("esci", "smollm2", "latest-small") for line in _elsewhere(name, results.get(name))]
     if "references" in results:
         said += _outside(results["references"], results.get("next-item", {}).get("reports", []))
@@ -35,7 +39,7 @@ def answers(results: dict[str, Any]) -> list[str]:
     return ["\n".join(f"- {sentence}" for sentence in said)] if said else ["Nothing has been measured yet."]
 
 
-def _full(rows: dict[str, Any]) -> list[str]:
+def _full(rows: dict[str, Any], trained: str = "") -> list[str]:
     """Full fine-tuning beside every other co-learned cell: what it costs, and for which tasks it is worth that."""
     full = next((c for c in rows if rows[c]["where"]["method"] == "full"), None)
     if full is None:
@@ -43,7 +47,7 @@ def _full(rows: dict[str, Any]) -> list[str]:
     own, cost = rows[full], rows[full]["cost"]
     values = ", ".join(f"{t} {m} {own['tasks'][t][k]['value']:.4f}" for t, (k, m) in FIRST.items())
     said = [
-        f"**What full fine-tuning costs and buys**: {values} for {cost['cpu_seconds']:.0f} CPU seconds"
+        f"**What full fine-tuning costs and buys{trained}**: {values} for {cost['cpu_seconds']:.0f} CPU seconds"
         f" ({cost['steps']:.0f} steps of {cost['cpu_seconds_per_step']:.2f}), {cost['peak_memory_mb']:,.0f} MB, and"
         f" {cost['adapter_bytes_per_task'] / 1e6:.1f} MB a task to store."
     ]
@@ -66,7 +70,7 @@ def _full(rows: dict[str, Any]) -> list[str]:
         ]
         opening += " " if stands["worse"] else "; "
         told = f"{task} ({label} gained over it): {opening}{'; '.join(parts)}."
-        said.append(f"**When full fine-tuning is worth it**, {told}")
+        said.append(f"**When full fine-tuning is worth it{trained}**, {told}")
     return said + _at_the_end(rows)
 
 
@@ -83,7 +87,7 @@ def _at_the_end(rows: dict[str, Any]) -> list[str]:
     )
 
 
-def _methods(rows: dict[str, Any]) -> list[str]:
+def _methods(rows: dict[str, Any], trained: str = "") -> list[str]:
     """What each method costs beside full fine-tuning, and for which tasks it is worth more than the side network, which
     reads the frozen layers from a cache."""
     full = next((r["cost"] for r in rows.values() if r["where"]["method"] == "full"), None)
@@ -94,7 +98,7 @@ def _methods(rows: dict[str, Any]) -> list[str]:
             continue
         steps = "" if cost["steps"] == full["steps"] else f" ({cost['steps']} steps, not {full['steps']})"
         line = (
-            f"**When {method}**{steps}: {_times(full['cpu_seconds'] / cost['cpu_seconds'])} the speed of full"
+            f"**When {method}{trained}**{steps}: {_times(full['cpu_seconds'] / cost['cpu_seconds'])} the speed of full"
             f" fine-tuning in {cost['peak_memory_mb'] / full['peak_memory_mb']:.2f} of its memory,"
             f" {cost['adapter_bytes_per_task'] / 1e6:.3f} MB a task"
         )
@@ -244,10 +248,10 @@ def _elsewhere(name: str, result: dict[str, Any] | None) -> list[str]:
     return [f"**`{name}`**: {'; '.join(told)}."] if told else []
 
 
-def _priors(rows: dict[str, Any], references: dict[str, Any]) -> list[str]:
+def _priors(rows: dict[str, Any], references: dict[str, Any], trained: str = "") -> list[str]:
     """Cells beside the best prior, by value."""
     said = []
-    for task, (key, label) in FIRST.items():
+    for task, (key, label) in FIRST.items() if rows else ():
         known = {p: v[key] for p, v in references["priors"][task]["priors"].items() if v.get(key) is not None}
         sign = -1 if key == "mae" else 1
         best = max(known, key=lambda p: sign * known[p])
@@ -259,7 +263,7 @@ def _priors(rows: dict[str, Any], references: dict[str, Any]) -> list[str]:
             if cells
         ]
         said.append(
-            f"**Priors**, {task}: the best trivial one is `{best}` with {label} {known[best]:.4f}; {'; '.join(parts)}."
+            f"**Priors{trained}**, {task}: the best trivial one is `{best}` with {label} {known[best]:.4f}; {'; '.join(parts)}."
         )
     return said
 

@@ -35,7 +35,8 @@ def test_every_cell_of_an_experiment_is_a_recipe(name):
     assert found
     for cell in found.values():
         recipe = make_recipe(cell["recipe"])
-        assert recipe.train.max_steps is not None and recipe.train.early_stopping is None
+        assert recipe.train.max_steps is not None
+        assert (recipe.train.early_stopping is None) is (name != "longer")
     everything = np.prod([len(values) for values in experiment["axes"].values()])
     assert len(found) < everything or not experiment.get("left_out")
     for rule in experiment.get("left_out", []):
@@ -69,7 +70,8 @@ def test_the_most_important_cells_come_first(tmp_path):
         (n.split()[-3] for n in matrix), key=["fp32", "nf4", "int8"].index
     )
     quick = {job.name: job.folder for job in bench.jobs(EXPERIMENTS["matrix"], tmp_path, "quick")}
-    assert set(quick) < set(matrix) and {"full fp32 together shared", "side long fp32 together shared"} <= set(quick)
+    assert set(quick) < set(matrix) and {"full fp32 together shared", "side fp32 together shared"} <= set(quick)
+    assert len(bench.jobs(EXPERIMENTS["longer"], tmp_path, "quick")) == 2
 
 
 @pytest.fixture(scope="module")
