@@ -263,7 +263,8 @@ def _priors(rows: dict[str, Any], references: dict[str, Any], trained: str = "")
             if cells
         ]
         said.append(
-            f"**Priors{trained}**, {task}: the best trivial one is `{best}` with {label} {known[best]:.4f}; {'; '.join(parts)}."
+            f"**Priors{trained}**, {task}: the best trivial one is `{best}` with {label} {known[best]:.4f};"
+            f" {'; '.join(parts)}."
         )
     return said
 
