@@ -157,4 +157,5 @@ def main(shop: Path, runs: Path, cases: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:])
+    with processes.quick_end():  # as the command does
+        main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:])
