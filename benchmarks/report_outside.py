@@ -22,15 +22,15 @@ def references(results: Results) -> list[str]:
     for seed, report in enumerate(own):
         shown = [f"{plain(report['metrics'].get(m))}{ends(report['intervals'].get(m))}" for m in RANKED]
         lines.append([f"peftrec `movielens-100k-retrieval`, seed {seed}", *shown, f"{report['cpu_seconds']:.0f}"])
-    tried = {n: ", ".join(f"{c} {v:.4f}" for c, v in r["chosen"]["valid"].items()) for n, r in result["reports"].items()}
-    chosen = "; ".join(f"{n}: {r['chosen']['constant']} of {tried[n]}" for n, r in result["reports"].items())
+    chosen = "; ".join(f"{name}: {_chosen(report['chosen'])}" for name, report in result["reports"].items())
     first = next(iter(result["reports"].values()))
     said = (
         f"`python benchmarks/bench.py full --only references next-item`, code of `{result['commit']}`:"
         " MovieLens-100k, interest, the shipped recipe's split:"
         f" {first['n']:,} test rows, {first['ranked']:,} users ranked over the whole catalogue (each user's last liked"
         " film; films seen before are no candidates). Every reference is fitted on the train rows alone; its one"
-        f" constant was chosen on validation rows, by the nDCG@10 beside it, of SVD the AUC ({chosen}). ALS, item-kNN and SASRec rank what a user will choose,"
+        f" constant was chosen on validation rows, by the nDCG@10 after it, of SVD the AUC: {chosen}. ALS, item-kNN"
+        " and SASRec rank what a user will choose,"
         " so their AUC of like against dislike is beside the point; SVD predicts likes. CPU seconds are those of"
         " choosing, fitting and scoring; for peftrec of training. Its next-item task also reads popularity as it"
         " stood at each moment, which the others, fitted once, do not; SASRec was tuned in its epochs alone."
@@ -57,6 +57,11 @@ def references(results: Results) -> list[str]:
         *([paired, table(["over", "HR@10 gained", "nDCG@10 gained"], over)] if own else []),
         table(["task", "prior", "AUC", "log-loss", "MAE"], rest),
     ]
+
+
+def _chosen(of: dict[str, Any]) -> str:
+    """The constant that was taken, and what validation gave each."""
+    return f"{of['constant']} (of {', '.join(f'{constant}: {value:.4f}' for constant, value in of['valid'].items())})"
 
 
 def plain_peft(result: dict[str, Any]) -> list[str]:
