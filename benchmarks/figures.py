@@ -70,7 +70,7 @@ def _front(rows: dict[str, Any], cost: str, label: str, prior: float | None, fol
         axes.plot(
             x, y["value"], SHAPES.get(method, "o"), color="black", label=_short(cell),
             markerfacecolor="black" if cell in front else "white", zorder=2,
-            markersize={"fp32": 9, "nf4": 6, "int8": 3}[rows[cell]["where"]["quantize"]],
+            markersize={"fp32": 10, "nf4": 7, "int8": 4.5}[rows[cell]["where"]["quantize"]], markeredgewidth=0.7,
         )  # fmt: skip
     ordered = sorted((points[c][0], points[c][1]["value"]) for c in front)
     axes.plot(*zip(*ordered, strict=True), "--", color="0.3", linewidth=1, zorder=0, label="Pareto front (filled)")
