@@ -11,7 +11,7 @@ import peftrec
 PACKAGE = Path(peftrec.__file__).parent
 # From left to right: a module imports only what stands left of it, and the modules of its own package.
 ORDER = [
-    "environment nested quiet recipe processes progress outside shipped signals status jsonl space room",
+    "environment nested quiet recipe processes progress outside shipped signals status jsonl space write_limits",
     "data metrics results intervals losses heads index",
     "backbone cache adapters families probe",
     "tasks weighting optim stopping",
