@@ -16,7 +16,8 @@ def answers(results: dict[str, Any]) -> list[str]:
         everything = results["matrix"]["rows"]
         rows = {c: r for c, r in everything.items() if r["where"]["tasks"] == "together"}
         plain = {c: r for c, r in rows.items() if (r["where"]["quantize"], r["where"]["sharing"]) == ("fp32", "shared")}
-        longer = results.get("longer", {}).get("rows", {})
+        every_longer = results.get("longer", {}).get("rows", {})
+        longer = {c: r for c, r in every_longer.items() if r["where"]["tasks"] == "together"}
         said += (
             _full(plain)
             + _methods(plain)
@@ -25,6 +26,7 @@ def answers(results: dict[str, Any]) -> list[str]:
             + _quantised(rows)
             + _sharing(rows)
             + _co_learned(everything)
+            + _co_learned(every_longer, LONGER)
             + _clipped(everything)
         )
         if "references" in results:
@@ -185,7 +187,7 @@ def _word(of: dict[str, Any]) -> str:
     return "open" if verdict == "open" else f"{verdict} ({of['by']:+z.4f})"
 
 
-def _co_learned(rows: dict[str, Any]) -> list[str]:
+def _co_learned(rows: dict[str, Any], trained: str = "") -> list[str]:
     """Which tasks gain and which lose beside others: `shared` adapters against the same alone."""
     stands: dict[str, list[str]] = {"better": [], "worse": [], "open": []}
     for row in rows.values():
@@ -200,7 +202,7 @@ def _co_learned(rows: dict[str, Any]) -> list[str]:
                 stands[_verdict(metrics[key])].append(f"{task} with `{method}`{by}")
     told = {"better": "it helps", "worse": "it harms", "open": "it makes no difference that can be told for"}
     return [
-        f"**Co-learning**, at the same steps and rows a task: {told[verdict]} {'; '.join(found)}."
+        f"**Co-learning{trained}**, at the same steps and rows a task: {told[verdict]} {'; '.join(found)}."
         for verdict, found in stands.items()
         if found
     ]
