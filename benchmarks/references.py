@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
 import numpy as np
+import torch
 from children import deliver
 from priors import priors_of
 from scipy.sparse import csr_matrix
@@ -71,7 +72,8 @@ class Surprise(Reference):
 class FromHistory(Reference):
     """Scores of items from the whole history before a row; how, subclasses say."""
 
-    items: int  # how many there are
+    def __init__(self, data: Dataset) -> None:
+        self.items = len(data.item_ids)
 
     def scores(self, histories: list[np.ndarray]) -> np.ndarray:
         """float (histories, items)."""
@@ -96,7 +98,7 @@ class ALS(FromHistory):
     def __init__(self, data: Dataset, factors: int) -> None:
         from implicit.cpu.als import AlternatingLeastSquares
 
-        self.items = len(data.item_ids)
+        super().__init__(data)
         self.model = AlternatingLeastSquares(factors=factors, regularization=0.05, iterations=15, random_state=0)
         self.model.fit(_matrix(data), show_progress=False)
 
@@ -113,7 +115,7 @@ class ItemKNN(FromHistory):
     def __init__(self, data: Dataset, neighbours: int) -> None:
         from implicit.nearest_neighbours import CosineRecommender
 
-        self.items = len(data.item_ids)
+        super().__init__(data)
         self.model = CosineRecommender(K=neighbours)
         self.model.fit(_matrix(data), show_progress=False)
 
@@ -128,12 +130,11 @@ class SASRec(FromHistory):
     length = 20
 
     def __init__(self, data: Dataset) -> None:
-        import torch
         from recbole.data.interaction import Interaction
         from recbole.model.sequential_recommender.sasrec import SASRec as Model
 
-        self.items = len(data.item_ids)
-        self.interaction, self.torch = Interaction, torch
+        super().__init__(data)
+        self.interaction = Interaction
         torch.manual_seed(0)
         settings = {
             "n_layers": 2, "n_heads": 2, "hidden_size": 64, "inner_size": 256, "hidden_dropout_prob": 0.2,
@@ -154,30 +155,29 @@ class SASRec(FromHistory):
         assert log is not None and stop is not None
         rows = np.flatnonzero(stop > log.user_start[train.group])  # with at least one event before
         past = [before[-cls.length :] for before in _histories(train.take(rows))]
-        target = scorer.torch.from_numpy(train.item[rows] + 1)
-        optimizer = scorer.torch.optim.Adam(scorer.model.parameters(), 1e-3)
+        target = torch.from_numpy(train.item[rows] + 1)
+        optimizer = torch.optim.Adam(scorer.model.parameters(), 1e-3)
         for epoch in range(1, 1 + max(cls.grid)):
             scorer.model.train()
-            for batch in scorer.torch.randperm(len(rows)).split(1024):
+            for batch in torch.randperm(len(rows)).split(1024):
                 inputs = scorer._interaction([past[n] for n in batch])
                 inputs.update(scorer.interaction({"item": target[batch]}))
                 scorer.model.calculate_loss(inputs).backward()
                 optimizer.step()
                 optimizer.zero_grad()
             if epoch in cls.grid:
-                kept = copy.copy(scorer)
-                kept.model = copy.deepcopy(scorer.model).eval()
-                yield epoch, kept
+                scorer.model.eval()
+                yield epoch, copy.deepcopy(scorer)
 
     def _interaction(self, histories: list[np.ndarray]) -> Any:
         items = np.zeros((len(histories), self.length), np.int64)
         for row, past in enumerate(histories):
             items[row, : len(past)] = past + 1
-        lengths = self.torch.tensor([max(1, len(past)) for past in histories])
-        return self.interaction({"item_list": self.torch.from_numpy(items), "length": lengths})
+        lengths = torch.tensor([max(1, len(past)) for past in histories])
+        return self.interaction({"item_list": torch.from_numpy(items), "length": lengths})
 
     def scores(self, histories: list[np.ndarray]) -> np.ndarray:
-        with self.torch.inference_mode():
+        with torch.inference_mode():
             inputs = self._interaction([past[-self.length :] for past in histories])
             return self.model.full_sort_predict(inputs)[:, 1:].numpy()
 

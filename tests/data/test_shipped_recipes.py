@@ -20,7 +20,7 @@ def latest_small(folder):
     )
     (folder / "ratings.csv").write_text(
         "userId,movieId,rating,timestamp\n"
-        + "".join(f"{n % 3},{50 + n % 10},{1 + n % 9 / 2},{900_000_000 - 50 * n - n % 4}\n" for n in range(60))
+        + "".join(f"{n % 3},{50 + n % 10},{1 + n % 9 / 2},{900_000_000 - 50 * n - (n % 6 == 1)}\n" for n in range(60))
     )
     (folder / "tags.csv").write_text(
         "userId,movieId,tag,timestamp\n" + "".join(f"{n},{50 + n},tag {n},{900_000_000 - 300 * n}\n" for n in range(10))
@@ -54,7 +54,7 @@ FILES = {
     "movielens-100k": lambda folder: [],
 }
 TASKS = {
-    "movielens-latest-small": {"query": 12, "interest": 42, "time": 39},
+    "movielens-latest-small": {"query": 14, "interest": 42, "time": 39},
     "esci": {"relevance": 28},
     "clinc150": {"intent": 12},
     "movielens-100k": {"query": 10_798, "interest": 70_001, "time": 69_327},
