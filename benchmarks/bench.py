@@ -27,11 +27,10 @@ from typing import Any, NamedTuple
 from report import write_report
 from summary import summarise
 
-from peftrec.checkpoint import write_json
-from peftrec.checkpoint.files import partial
+from peftrec.machine.files import partial, write_json
 from peftrec.recipe import make_recipe, parse_yaml
 from peftrec.recipe.load import apply_overrides
-from peftrec.shipped import load_recipe
+from peftrec.recipe.shipped import load_recipe
 
 HERE = Path(__file__).resolve().parent
 START_SECONDS = 10  # of a child: imports, data, cached states

@@ -7,9 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from peftrec.checkpoint import read_json, write_json
-from peftrec.checkpoint.files import new_folder, partial
-from peftrec.environment import environment
+from peftrec.machine.environment import environment
+from peftrec.machine.files import new_folder, partial, read_json, write_json
 
 
 def measured(script: str, *what: str) -> dict[str, Any]:

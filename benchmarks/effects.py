@@ -29,8 +29,8 @@ FIXED = ["backbone.quantize=null", "backbone.dtype=fp32", "train.epochs=4", "tra
 
 def measure(changes: list[str], seed: int) -> dict[str, Any]:
     """Validation metrics, texts encoded an example, examples a second, and the cache's size."""
-    from peftrec.shipped import load_recipe
-    from peftrec.training import fit, prepare, validate
+    from peftrec.recipe.shipped import load_recipe
+    from peftrec.training.loop import fit, prepare, validate
 
     setup = prepare(load_recipe("movielens-100k", [*FIXED, *changes, f"train.seed={seed}"]))
     setup.model.encoder.update()
@@ -72,7 +72,7 @@ def page(result: dict[str, Any]) -> str:
 
 def main() -> None:
     """Measure, write, print."""
-    from peftrec.environment import environment
+    from peftrec.machine.environment import environment
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=3)

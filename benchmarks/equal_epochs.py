@@ -18,15 +18,15 @@ from accelerate import Accelerator
 from children import deliver
 from plain_peft import BATCH, learn
 
-from peftrec.backbone import load_backbone
 from peftrec.data.examples import Dataset, Examples
-from peftrec.evaluation import evaluate
-from peftrec.model import build_model
-from peftrec.preparing import Setup
+from peftrec.evaluation.evaluate import evaluate
+from peftrec.model.backbone import load_backbone
+from peftrec.model.co_learner import build_model
 from peftrec.recipe import Recipe
-from peftrec.shipped import load_recipe
-from peftrec.tasks import load_data
-from peftrec.training import fit
+from peftrec.recipe.shipped import load_recipe
+from peftrec.tasks.kinds import load_data
+from peftrec.training.loop import fit
+from peftrec.training.prepare import Setup
 
 TASK = "interest"
 OVERRIDES = [

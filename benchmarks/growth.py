@@ -71,17 +71,17 @@ def growth(events: int, items: int, locality: str, steps: int = 4) -> dict[str, 
     import torch
     from accelerate import Accelerator
 
-    from peftrec.backbone import load_backbone
-    from peftrec.cache.states import StateCache
-    from peftrec.data.builders import build_dataset
-    from peftrec.environment import peak_memory_mb
-    from peftrec.model import build_model
-    from peftrec.optim import make_optimizer
+    from peftrec.machine.memory import peak_memory_mb
+    from peftrec.model.backbone import load_backbone
+    from peftrec.model.cache.states import StateCache
+    from peftrec.model.co_learner import build_model
     from peftrec.recipe import make_recipe
-    from peftrec.shipped import load_recipe
-    from peftrec.step import joint_backward
-    from peftrec.tasks import find_kind
-    from peftrec.training import make_streams
+    from peftrec.recipe.shipped import load_recipe
+    from peftrec.tasks.builders import build_dataset
+    from peftrec.tasks.kinds import find_kind
+    from peftrec.training.loop import make_streams
+    from peftrec.training.optim import make_optimizer
+    from peftrec.training.step import joint_backward
 
     raw = load_recipe("movielens-100k").model_dump()
     raw["backbone"] |= {"quantize": None, "dtype": "fp32"}
@@ -126,11 +126,11 @@ def recommend(asks: int = 50) -> dict[str, Any]:
     """A next-item run over a million items: milliseconds of `recommend` after loading, and memory."""
     from transformers import AutoTokenizer, BertConfig, BertModel
 
-    from peftrec.backbone import locate
-    from peftrec.environment import peak_memory_mb
-    from peftrec.predictor import Predictor
+    from peftrec.machine.memory import peak_memory_mb
+    from peftrec.model.backbone import locate
     from peftrec.recipe import make_recipe
-    from peftrec.training import train
+    from peftrec.serving.predictor import Predictor
+    from peftrec.training.loop import train
 
     random = np.random.default_rng(0)
     liked = random.integers(0, KINDS, (2000, 2))  # every user keeps to two kinds of thing
@@ -309,7 +309,7 @@ def main() -> None:
         found = recommend() if what == "recommend" else growth(int(sizes[0]), int(sizes[1]), sizes[2])
         print(json.dumps(found))
         return
-    from peftrec.environment import environment
+    from peftrec.machine.environment import environment
 
     result = {
         "growth": [child("growth", *size) for size in SIZES],

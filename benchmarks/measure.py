@@ -17,16 +17,16 @@ import numpy as np
 import torch
 from children import deliver
 
-from peftrec.costs import costs
 from peftrec.data.examples import Dataset, Examples
-from peftrec.environment import peak_memory_mb, return_free_memory
-from peftrec.evaluation import evaluate, text_rows
-from peftrec.metrics import METRICS
-from peftrec.outcomes import Outcome, write_outcomes
+from peftrec.evaluation.evaluate import evaluate, text_rows
+from peftrec.evaluation.metrics import METRICS
+from peftrec.evaluation.predictions import Outcome, write_outcomes
+from peftrec.machine.memory import peak_memory_mb, return_free_memory
 from peftrec.recipe import make_recipe
-from peftrec.stopping import score
-from peftrec.tasks import find_kind, loss_of
-from peftrec.training import Setup, fit, prepare
+from peftrec.tasks.kinds import find_kind, loss_of
+from peftrec.training.costs import costs
+from peftrec.training.loop import Setup, fit, prepare
+from peftrec.training.stopping import score
 
 SLICED = {"auc", "log_loss", "ece", "mae"}
 COLD_ITEM, SHORT = 10, 10  # train events of an item, events in a history: fewer is cold, short

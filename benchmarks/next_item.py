@@ -11,11 +11,11 @@ from typing import Any
 from children import deliver
 from references import ranks
 
-from peftrec.environment import peak_memory_mb
-from peftrec.evaluation import evaluate_task
-from peftrec.outcomes import Outcome
-from peftrec.shipped import load_recipe
-from peftrec.training import fit, prepare
+from peftrec.evaluation.evaluate import evaluate_task
+from peftrec.evaluation.predictions import Outcome
+from peftrec.machine.memory import peak_memory_mb
+from peftrec.recipe.shipped import load_recipe
+from peftrec.training.loop import fit, prepare
 
 SEEDS = 3
 

@@ -19,14 +19,14 @@ from peft import LoraConfig, get_peft_model
 from torch.nn import functional
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from peftrec.backbone import locate
 from peftrec.data.examples import Dataset, Examples
-from peftrec.environment import peak_memory_mb
-from peftrec.intervals import bootstrap
-from peftrec.metrics import METRICS
-from peftrec.priors import PRIORS
-from peftrec.shipped import load_recipe
-from peftrec.tasks import load_data
+from peftrec.evaluation.intervals import bootstrap
+from peftrec.evaluation.metrics import METRICS
+from peftrec.machine.memory import peak_memory_mb
+from peftrec.model.backbone import locate
+from peftrec.recipe.shipped import load_recipe
+from peftrec.tasks.kinds import load_data
+from peftrec.tasks.priors import PRIORS
 
 FOLDER, _ = locate("sentence-transformers/all-MiniLM-L6-v2")
 TOKENIZER = AutoTokenizer.from_pretrained(FOLDER)

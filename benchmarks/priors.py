@@ -12,9 +12,9 @@ from bench import cells, read_experiments
 from children import deliver
 
 from peftrec.data.examples import Dataset, Examples
-from peftrec.evaluation import Scorer, evaluate_task
+from peftrec.evaluation.evaluate import Scorer, evaluate_task
 from peftrec.recipe import Recipe, make_recipe
-from peftrec.tasks import KINDS, load_data
+from peftrec.tasks.kinds import KINDS, load_data
 
 
 def priors_of(recipe: Recipe, data: Dataset) -> dict[str, Any]:

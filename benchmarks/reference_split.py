@@ -18,10 +18,10 @@ import numpy as np
 
 from peftrec.data.sources.movielens import load
 from peftrec.data.tables import Tables
-from peftrec.evaluation import evaluate_task
+from peftrec.evaluation.evaluate import evaluate_task
 from peftrec.recipe import Recipe, make_recipe
-from peftrec.shipped import load_recipe
-from peftrec.training import fit, prepare
+from peftrec.recipe.shipped import load_recipe
+from peftrec.training.loop import fit, prepare
 
 
 def file_order(path: Path | None) -> Tables:

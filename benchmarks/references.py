@@ -4,7 +4,7 @@
 
 Needs `pip install -c constraints.txt -e '.[bench]'`. Each is fitted on the train rows, its one constant chosen on the
 validation rows, then scores the test rows once: AUC over the rows, and the full-catalogue ranking of each user's last
-liked film from the history strictly before it, by the same code as peftrec's own models (peftrec.evaluation).
+liked film from the history strictly before it, by the same code as peftrec's own models (peftrec.evaluation.evaluate).
 """
 
 import copy
@@ -20,11 +20,11 @@ from priors import priors_of
 from scipy.sparse import csr_matrix
 
 from peftrec.data.examples import Dataset, Examples
-from peftrec.evaluation import evaluate_task
-from peftrec.model import Scorer
-from peftrec.outcomes import Outcome
-from peftrec.shipped import load_recipe
-from peftrec.tasks import KINDS, load_data
+from peftrec.evaluation.evaluate import evaluate_task
+from peftrec.evaluation.predictions import Outcome
+from peftrec.model.co_learner import Scorer
+from peftrec.recipe.shipped import load_recipe
+from peftrec.tasks.kinds import KINDS, load_data
 
 TASK = "interest"
 

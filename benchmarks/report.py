@@ -12,7 +12,7 @@ from report_outside import equal_epochs, plain_peft, references, tallrec
 from summary import NOT_YET
 from words import answers
 
-from peftrec.checkpoint import read_json
+from peftrec.machine.files import read_json
 
 Results = dict[str, Any]
 TITLE = """# Full fine-tuning against adapter co-learning: memory, time, accuracy

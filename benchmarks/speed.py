@@ -76,8 +76,8 @@ def baseline(padding: str, batch: int = 32, steps: int = 5) -> dict[str, Any]:
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-    from peftrec.backbone import locate
-    from peftrec.environment import peak_memory_mb
+    from peftrec.machine.memory import peak_memory_mb
+    from peftrec.model.backbone import locate
 
     setup = prepared(["interest"], {"method": "head_only", "sharing": "shared"}, batch)
     train, texts = setup.dataset.tasks["interest"].train, setup.dataset.texts.texts
@@ -108,8 +108,8 @@ def baseline(padding: str, batch: int = 32, steps: int = 5) -> dict[str, Any]:
 def prepared(tasks: list[str], adapter: dict[str, Any], batch: int, recipe: str = "movielens-100k") -> Any:
     """MovieLens-100k with MiniLM, or the backbone of another recipe, in fp32, the reference's split, ready to train."""
     from peftrec.recipe import make_recipe
-    from peftrec.shipped import load_recipe
-    from peftrec.training import prepare
+    from peftrec.recipe.shipped import load_recipe
+    from peftrec.training.loop import prepare
 
     raw = load_recipe(recipe).model_dump()
     raw["backbone"] |= {"quantize": None, "dtype": "fp32"}
@@ -124,12 +124,12 @@ def steps_of(spec: dict[str, Any]) -> dict[str, Any]:
     peak memory, useful FLOP/s; and without `steps`, after whole epochs, the test AUC of interest."""
     import torch
 
-    from peftrec.environment import peak_memory_mb
-    from peftrec.evaluation import evaluate
-    from peftrec.memory import plan_memory
-    from peftrec.optim import make_optimizer
-    from peftrec.step import joint_backward
-    from peftrec.training import make_streams
+    from peftrec.evaluation.evaluate import evaluate
+    from peftrec.machine.memory import peak_memory_mb
+    from peftrec.training.loop import make_streams
+    from peftrec.training.memory import plan_memory
+    from peftrec.training.optim import make_optimizer
+    from peftrec.training.step import joint_backward
 
     setup = prepared(spec["tasks"], spec["adapter"], BATCH, spec.get("recipe", "movielens-100k"))
     model, config = setup.model, setup.recipe.train
@@ -224,7 +224,7 @@ def median_of(runs: list[dict[str, Any]]) -> dict[str, Any]:
 
 def measure(repeats: int) -> dict[str, Any]:
     """Everything, repeats interleaved so that a slow minute of the machine hits all rows alike."""
-    from peftrec.environment import environment
+    from peftrec.machine.environment import environment
 
     single: dict[str, list[dict[str, Any]]] = {name: [] for name in SINGLE}
     for number in range(repeats):

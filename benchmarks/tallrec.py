@@ -19,10 +19,10 @@ from children import deliver
 from scipy.special import expit, logit
 
 from peftrec.data.sources.movielens import load
-from peftrec.environment import peak_memory_mb
-from peftrec.intervals import LEVEL
-from peftrec.intervals import draws as resamples
-from peftrec.metrics import METRICS
+from peftrec.evaluation.intervals import LEVEL
+from peftrec.evaluation.intervals import draws as resamples
+from peftrec.evaluation.metrics import METRICS
+from peftrec.machine.memory import peak_memory_mb
 
 H = 10
 SHOTS, DRAWS = (16, 64, 256), 20
@@ -78,7 +78,7 @@ def vectors(texts: list[str]) -> np.ndarray:
     import torch
     from transformers import AutoModel, AutoTokenizer
 
-    from peftrec.backbone import locate
+    from peftrec.model.backbone import locate
 
     folder, _ = locate("sentence-transformers/all-MiniLM-L6-v2")
     tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModel.from_pretrained(folder).eval()

@@ -7,14 +7,14 @@ import importlib
 from typing import Any
 
 _NAMES = {
-    "Predictor": "peftrec.predictor",
+    "Predictor": "peftrec.serving.predictor",
     "Recipe": "peftrec.recipe",
-    "UserError": "peftrec.recipe",
-    "check": "peftrec.preflight",
-    "load_data": "peftrec.tasks",
-    "load_recipe": "peftrec.shipped",
-    "train": "peftrec.training",
-    "tune": "peftrec.tuning",
+    "UserError": "peftrec.errors",
+    "check": "peftrec.training.preflight",
+    "load_data": "peftrec.tasks.kinds",
+    "load_recipe": "peftrec.recipe.shipped",
+    "train": "peftrec.training.loop",
+    "tune": "peftrec.training.tune",
 }
 
 __all__ = sorted(_NAMES)

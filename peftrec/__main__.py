@@ -10,9 +10,9 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         if signal.getsignal(number) != signal.SIG_IGN:  # as a shell's background jobs have it
             signal.signal(number, _leave)
-    from peftrec import cli
+    from peftrec.cli import verbs
 
-    cli.main()
+    verbs.main()
 
 
 def _leave(number: int, _: FrameType | None) -> None:

@@ -42,7 +42,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def shop_run(shop: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished three-task run on the shop."""
-    from peftrec.training import train
+    from peftrec.training.loop import train
 
     return train(shop_recipe(shop), tmp_path_factory.mktemp("runs") / "run")
 
@@ -56,11 +56,13 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
 @pytest.fixture(scope="module")
 def quick_intervals() -> Iterator[None]:
     """For modules that train much and do not look at the intervals' width, which takes longer than a tiny training."""
-    import peftrec.training
+    import peftrec.training.loop
 
-    kept = peftrec.training.evaluate
+    kept = peftrec.training.loop.evaluate
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(peftrec.training, "evaluate", lambda *args, **options: kept(*args, **{"resamples": 9, **options}))
+        patch.setattr(
+            peftrec.training.loop, "evaluate", lambda *args, **options: kept(*args, **{"resamples": 9, **options})
+        )
         yield
 
 

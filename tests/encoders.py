@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from peftrec.adapters import attach
-from peftrec.adapters.base import LayerAdapter, as_saved
-from peftrec.adapters.encoder import AdaptedEncoder
-from peftrec.backbone import Backbone
 from peftrec.data.texts import TextTable
+from peftrec.model.adapters import attach
+from peftrec.model.adapters.base import LayerAdapter, as_saved
+from peftrec.model.backbone import Backbone
+from peftrec.model.encoder import AdaptedEncoder
 from peftrec.recipe import AdapterConfig
 
 TEXTS = ["w1 w2 w3 w4 w5 w6 w7 w8 w9", "w13", "w2 w14 w3 w15", "w20 w21 w22 w23 w24 w25", "w5 w4 w3", "w9 w30"]

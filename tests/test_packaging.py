@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from peftrec.shipped import recipe_files
+from peftrec.recipe.shipped import recipe_files
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -43,7 +43,7 @@ def test_the_wheel_carries_every_module_every_recipe_and_the_license(wheel):
     packed = set(zipfile.ZipFile(wheel).namelist())
     modules = {f"peftrec/{path.relative_to(ROOT / 'peftrec').as_posix()}" for path in (ROOT / "peftrec").rglob("*.py")}
     recipes = {f"peftrec/recipes/{path.name}" for path in (ROOT / "recipes").glob("*.yaml")}
-    pages = {f"peftrec/report/{path.name}" for path in (ROOT / "peftrec/report").glob("*.html")}
+    pages = {f"peftrec/runs/report/{path.name}" for path in (ROOT / "peftrec/runs/report").glob("*.html")}
     assert len(modules) >= 30
     assert len(pages) == 1
     assert len(recipes) >= 4

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from shop import write_csv
 
-from peftrec.families import tiny_config, tiny_model, tiny_tokenizer
+from peftrec.model.backbone.families import tiny_config, tiny_model, tiny_tokenizer
 from peftrec.recipe import Recipe, make_recipe
 
 LORA = {"method": "lora", "options": {"r": 2, "lora_dropout": 0.1}}
@@ -64,7 +64,7 @@ def train_tiny(folder: Path, run: Path) -> None:
     import torch
     from tqdm import tqdm
 
-    from peftrec.training import train
+    from peftrec.training.loop import train
 
     torch.set_num_threads(1)
     tqdm.set_lock(threading.RLock())  # its own is a semaphore of the system, which a killed process leaves behind
@@ -74,16 +74,16 @@ def train_tiny(folder: Path, run: Path) -> None:
 
 def at_step(monkeypatch, wanted: int, happens: Callable[[], object]) -> None:
     """Let something happen when optimiser step `wanted`, from 0, begins."""
-    import peftrec.training
+    import peftrec.training.loop
 
-    kept = peftrec.training.lr_factor
+    kept = peftrec.training.loop.lr_factor
 
     def lr_factor(config, step, total):
         if step == wanted:
             happens()
         return kept(config, step, total)
 
-    monkeypatch.setattr(peftrec.training, "lr_factor", lr_factor)
+    monkeypatch.setattr(peftrec.training.loop, "lr_factor", lr_factor)
 
 
 def fail() -> None:

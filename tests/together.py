@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-import peftrec.training
-from peftrec import model, processes
-from peftrec.adapters import encoder
-from peftrec.cache import states
-from peftrec.recipe import Recipe, UserError
-from peftrec.training import train
+import peftrec.training.loop
+from peftrec.errors import UserError
+from peftrec.machine import processes
+from peftrec.model import co_learner as model
+from peftrec.model import encoder
+from peftrec.model.cache import states
+from peftrec.recipe import Recipe
+from peftrec.training.loop import train
 
 PLAIN = {"method": "lora", "options": {"r": 2, "lora_dropout": 0.0}}
 STEADY = {"dropout": 0.0, "log_every": 1}
@@ -86,7 +88,7 @@ def with_case(folder: Path, case: str) -> Recipe:
 
 def spoil(recipe: Recipe) -> None:
     """Make the loss of one training row of `query` NaN, wherever it is."""
-    from peftrec.tasks import load_data
+    from peftrec.tasks.kinds import load_data
 
     label = load_data(recipe).tasks["query"].train.take(np.array([BAD_ROW]))
     kept = model.CoLearner.losses
@@ -136,8 +138,8 @@ def main(shop: Path, runs: Path, cases: list[str]) -> None:
     if processes.sharded():
         encoder.TOKEN_BUDGET = 16  # so that one process has more buckets than the other
     computed = count_computed()
-    evaluate = peftrec.training.evaluate
-    peftrec.training.evaluate = lambda *args, **options: evaluate(*args, **{"resamples": 2, **options})
+    evaluate = peftrec.training.loop.evaluate
+    peftrec.training.loop.evaluate = lambda *args, **options: evaluate(*args, **{"resamples": 2, **options})
     ended = {}
     for case in cases:
         recipe, original = with_case(shop, case), model.CoLearner.losses

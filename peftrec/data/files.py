@@ -17,7 +17,7 @@ from typing import Any
 import pyarrow as pa
 
 from peftrec.data.rows import Rows
-from peftrec.recipe import UserError, looked_in
+from peftrec.errors import UserError, looked_in
 
 _FORMATS = {"csv": "csv", "tsv": "csv", "json": "json", "jsonl": "json", "ndjson": "json", "parquet": "parquet"}
 _HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")

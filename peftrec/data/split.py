@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from peftrec.recipe import SplitConfig, UserError
+from peftrec.errors import UserError
+from peftrec.recipe import SplitConfig
 
 TRAIN, VALID, TEST, LEFT_OUT = 0, 1, 2, 3
 

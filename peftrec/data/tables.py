@@ -11,7 +11,8 @@ from peftrec.data.files import read_rows
 from peftrec.data.remarks import empty_fields, first_alike, repeated_rows
 from peftrec.data.rows import Rows, plain_number, template_columns
 from peftrec.data.sources import load_source
-from peftrec.recipe import DataConfig, EventsConfig, ItemsConfig, Problems, QueriesConfig, TextsConfig, UserError
+from peftrec.errors import Problems, UserError
+from peftrec.recipe import DataConfig, EventsConfig, ItemsConfig, QueriesConfig, TextsConfig
 
 SPLITS = ("train", "valid", "test")
 

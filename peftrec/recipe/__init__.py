@@ -3,7 +3,6 @@
 A recipe is complete and flat; it states everything a run depends on except the weights and the data files themselves.
 """
 
-from peftrec.recipe.errors import Diverged, Problems, RowError, UserError, UserErrors, check_texts, looked_in, nearest
 from peftrec.recipe.load import (
     apply_overrides,
     dump_recipe,
@@ -36,30 +35,22 @@ __all__ = [
     "BackboneConfig",
     "CheckpointConfig",
     "DataConfig",
-    "Diverged",
     "EarlyStopping",
     "EventsConfig",
     "ItemsConfig",
-    "Problems",
     "QueriesConfig",
     "Recipe",
-    "RowError",
     "Sharing",
     "SplitConfig",
     "TaskConfig",
     "TextsConfig",
     "TrainConfig",
-    "UserError",
-    "UserErrors",
     "WeightingConfig",
     "apply_overrides",
-    "check_texts",
     "dump_recipe",
     "json_schema",
     "load_recipe",
-    "looked_in",
     "make_recipe",
     "mend_recipe",
-    "nearest",
     "parse_yaml",
 ]

@@ -9,7 +9,7 @@ import yaml
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from peftrec.recipe.errors import UserError, UserErrors, check_texts, nearest
+from peftrec.errors import UserError, UserErrors, check_texts, nearest
 from peftrec.recipe.models import Recipe
 
 

@@ -161,7 +161,7 @@ class DataConfig(_Strict):
 
 
 class TaskConfig(_Strict):
-    """One signal. Which keys a kind reads is listed in `peftrec.tasks.KINDS`; others are refused there."""
+    """One signal. Which keys a kind reads is listed in `peftrec.tasks.kinds.KINDS`; others are refused there."""
 
     kind: str
     loss: str | None = Field(None, description="default: the kind's first loss")

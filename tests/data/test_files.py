@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from peftrec.data.files import read_rows
-from peftrec.recipe import UserError
+from peftrec.errors import UserError
 
 ROWS = [{"id": "1", "title": "Heat, part 2"}, {"id": "2", "title": "NA"}]
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from peftrec.data.rows import Rows, parse_template
-from peftrec.recipe import UserError
+from peftrec.errors import UserError
 
 
 def rows(**columns):

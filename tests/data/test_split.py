@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from peftrec.data.split import TEST, TRAIN, VALID, by_group, by_time, check_parts, leave_last_out, time_boundaries
-from peftrec.recipe import SplitConfig, UserError
+from peftrec.errors import UserError
+from peftrec.recipe import SplitConfig
 
 shares = st.tuples(st.floats(0.05, 0.6), st.floats(0, 0.35)).map(lambda s: SplitConfig(test=s[0], valid=s[1]))
 

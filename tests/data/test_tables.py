@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from peftrec.data.tables import Tables, load_tables, sort_events
-from peftrec.recipe import DataConfig, UserError, make_recipe
+from peftrec.errors import UserError
+from peftrec.recipe import DataConfig, make_recipe
 
 ITEMS = "id,title,year\ni1,Heat,1995\ni2,Up,2009\ni3,Big,\n"
 EVENTS = "user,item,time,rating\nb,i1,30,4\na,i2,20,5\nb,i3,10,1\na,i1,20,2\n"

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from transformers import AutoTokenizer
 
-from peftrec.backbone import locate
 from peftrec.data.texts import TextTable
+from peftrec.model.backbone import locate
 
 
 @pytest.fixture(scope="module")

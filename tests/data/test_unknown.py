@@ -5,8 +5,8 @@ from tiny import make_tiny_shop, tiny_recipe
 
 from peftrec.data.texts import TextTable
 from peftrec.data.unknown import unknown_notes
-from peftrec.families import tiny_tokenizer
-from peftrec.preparing import prepare
+from peftrec.model.backbone.families import tiny_tokenizer
+from peftrec.training.prepare import prepare
 
 
 def notes_of(*texts, rows=None):

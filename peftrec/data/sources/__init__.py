@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from peftrec.outside import import_own
-from peftrec.recipe import UserError, looked_in, nearest
+from peftrec.errors import UserError, looked_in, nearest
+from peftrec.recipe.names import import_own
 
 # Loaders are `(path: Path | None) -> Tables`; path is the folder that the user names, None the installed package's.
 SOURCES = {

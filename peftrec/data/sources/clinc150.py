@@ -11,7 +11,8 @@ import pyarrow as pa
 from peftrec.data.rows import Rows
 from peftrec.data.sources import read_json, source_file
 from peftrec.data.tables import Tables, make_texts
-from peftrec.recipe import TextsConfig, UserError
+from peftrec.errors import UserError
+from peftrec.recipe import TextsConfig
 
 _SPLITS = {
     "train": "train",

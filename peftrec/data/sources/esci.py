@@ -14,7 +14,8 @@ from peftrec.data.files import read_rows
 from peftrec.data.rows import Rows
 from peftrec.data.sources import read_json, source_file
 from peftrec.data.tables import Tables, make_items, make_queries
-from peftrec.recipe import ItemsConfig, QueriesConfig, UserError
+from peftrec.errors import UserError
+from peftrec.recipe import ItemsConfig, QueriesConfig
 
 # What tells products apart comes first: the tokenizer cuts the end of long texts.
 _FIELDS = ["title", "brand", "color", "bullet_points"]

@@ -22,7 +22,8 @@ import pyarrow.csv as pc
 from peftrec.data.rows import Rows
 from peftrec.data.sources import source_file
 from peftrec.data.tables import Items, Queries, Tables, make_events, make_items
-from peftrec.recipe import EventsConfig, ItemsConfig, UserError
+from peftrec.errors import UserError
+from peftrec.recipe import EventsConfig, ItemsConfig
 
 _MOST_MATCHES = 30  # films a query: general queries would otherwise outnumber the particular ones
 _NOTE = (

@@ -2,9 +2,10 @@ import json
 
 import pytest
 
-from peftrec.data.builders import build_dataset, classification
 from peftrec.data.tables import load_tables
-from peftrec.recipe import DataConfig, TaskConfig, UserError
+from peftrec.errors import UserError
+from peftrec.recipe import DataConfig, TaskConfig
+from peftrec.tasks.builders import build_dataset, classification
 
 
 def write(folder, **changed):

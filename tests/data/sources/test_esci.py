@@ -3,9 +3,10 @@ import json
 
 import pytest
 
-from peftrec.data.builders import build_dataset, match_query
 from peftrec.data.tables import load_tables
-from peftrec.recipe import DataConfig, TaskConfig, UserError
+from peftrec.errors import UserError
+from peftrec.recipe import DataConfig, TaskConfig
+from peftrec.tasks.builders import build_dataset, match_query
 
 GRADES = ("100.000", "10.000", "1.000", "0.000")
 

@@ -5,10 +5,11 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from peftrec.data.builders import build_dataset, interest, match_query, next_gap
 from peftrec.data.sources.movielens import compose_queries, load
 from peftrec.data.tables import Items, load_tables
-from peftrec.recipe import DataConfig, TaskConfig, UserError
+from peftrec.errors import UserError
+from peftrec.recipe import DataConfig, TaskConfig
+from peftrec.tasks.builders import build_dataset, interest, match_query, next_gap
 
 DATA = DataConfig(source="movielens-100k")
 

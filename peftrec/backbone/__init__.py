@@ -1,6 +1,0 @@
-"""The backbone: one pretrained encoder or decoder, loaded, quantised, frozen, and run from any layer to any layer."""
-
-from peftrec.backbone.frozen import Backbone
-from peftrec.backbone.load import PACKAGED, architecture, frozen_backbone, load_backbone, locate
-
-__all__ = ["PACKAGED", "Backbone", "architecture", "frozen_backbone", "load_backbone", "locate"]

@@ -1,0 +1,31 @@
+"""The arguments and options that several verbs of the command line share."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from peftrec.errors import UserError
+
+RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help="a recipe file, or the name of a shipped recipe")]
+Overrides = Annotated[
+    list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="change the recipe, such as train.lr=1e-4")
+]
+Run = Annotated[Path, typer.Argument(metavar="RUN", help="a run folder")]
+Task = Annotated[str, typer.Option("--task", help="the task's name in the recipe")]
+Json = Annotated[bool, typer.Option("--json", help="one JSON value on stdout and nothing else there")]
+NoCache = Annotated[
+    bool, typer.Option("--no-cache", help="keep the frozen part's states in memory, neither read nor written on disk")
+]
+
+
+def at_least(least: int) -> Callable[[typer.CallbackParam, int], int]:
+    """An option's check that names the value found, which click's own leaves out."""
+
+    def check(option: typer.CallbackParam, value: int) -> int:
+        if value < least:
+            raise UserError(f"{option.opts[0]} must be {least} or more; found {value}")
+        return value
+
+    return check

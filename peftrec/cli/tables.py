@@ -1,0 +1,168 @@
+"""A report on the terminal: each task's metrics with their intervals, beside its priors and the gain over them."""
+
+from typing import Any
+
+from rich.console import Group
+from rich.markup import escape
+from rich.table import Table
+
+from peftrec.runs.results import verdict
+
+
+def format_report(report: dict[str, Any]) -> Group:
+    """Tables of `evaluation.evaluate`'s report, one a task, at most 80 columns wide for seven metrics; print with rich.
+
+    A loss against a prior is shown as it is. Below stands what the marks that appear mean.
+    """
+    parts: list[Table | str] = []
+    for name, task in report["tasks"].items():
+        parts.append(_task_table(name, task))
+        parts += [f"{metric}: no value, {reason}" for metric, reason in task["undefined"].items()]
+    gains = [gain for task in report["tasks"].values() for gain in task["gains"].values()]
+    notes = ["*     the best trivial prior by that metric"] * bool(gains)
+    if any(gain.get("interval") and verdict(gain["interval"]) == "open" for gain in gains):
+        notes.append("open  the gain's interval holds 0: neither better nor worse can be told")
+    return Group(*parts, *[""] * bool(notes), *notes)
+
+
+def _task_table(name: str, task: dict[str, Any]) -> Table:
+    """Columns are metrics; rows are the model, its interval, the priors (the best marked *), the gain over the best.
+
+    A gain whose interval lies above 0 is called better, below 0 worse, and open otherwise.
+    """
+    metrics, gains = list(task["metrics"]), task["gains"]
+    by_user = task.get("ranked", task["n"]) != task["n"]  # else every row is ranked, or none
+    ranked = f", {task['ranked']:,} users ranked" if by_user else ""
+    untrained = f", not trained: {task['not_trained']}" if "not_trained" in task else ""
+    table = _table(f"{name}: {task['n']:,} rows{ranked}{untrained}", metrics)
+    table.add_row("model", *(_value(task["metrics"][m]) for m in metrics), style="bold")
+    if task["intervals"]:
+        table.add_row("  95 % from\n       to", *(_ends(task["intervals"][m], "") for m in metrics), style="dim")
+    for prior, values in task["priors"].items():
+        best = {m for m in metrics if m in gains and gains[m]["prior"] == prior}
+        table.add_row(prior, *(_value(values.get(m), "*" if m in best else " ") for m in metrics))
+    if gains:
+        intervals = {m: gains[m].get("interval") if m in gains else None for m in metrics}
+        table.add_row("gain over *", *(f"{gains[m]['by']:+.4f} " if m in gains else "- " for m in metrics))
+        if any(intervals.values()):
+            table.add_row("  95 % from\n       to", *(_ends(intervals[m], "+") for m in metrics), style="dim")
+            table.add_row("  that is", *(_verdict(intervals[m]) for m in metrics))
+    return table
+
+
+def format_comparison(runs: dict[str, Any]) -> Group:
+    """Tables of `comparison.compare_runs`: one a task, with each run's difference to the first, and one of costs."""
+    first = next(iter(runs))
+    parts: list[Table | str] = []
+    for task in dict.fromkeys(task for run in runs.values() for task in run["tasks"]):
+        of = {run: report["tasks"][task] for run, report in runs.items() if task in report["tasks"]}
+        metrics = list(dict.fromkeys(metric for r in of.values() for metric in r["metrics"]))
+        rows = next(iter(of.values()))["n"]
+        table = _table(f"{task}: {rows:,} rows", metrics)
+        for run, report in of.items():
+            table.add_row(escape(run), *(_value(report["metrics"].get(m)) for m in metrics), style="bold")
+            if report["differences"]:
+                _add_differences(table, [report["differences"].get(m) for m in metrics])
+        parts.append(table)
+    costs = list(dict.fromkeys(name for run in runs.values() for name in run["cost"]))
+    table = _table("cost", [name.replace("_", "\n") for name in costs])  # fits 80 columns
+    for run, report in runs.items():
+        table.add_row(escape(run), *(_cost(report["cost"].get(name)) for name in costs))
+    drawn = "a 95 % interval over users (or queries) drawn for both runs alike"
+    note = f"better, worse: than {escape(first)}, by {drawn}; open: it holds 0"
+    return Group(*parts, table, "", note)
+
+
+def _table(title: str, columns: list[str]) -> Table:
+    table = Table(title=f"\n{title}", title_justify="left", box=None, padding=(0, 1, 0, 0))
+    table.add_column("", no_wrap=True)
+    for column in columns:
+        table.add_column(column, justify="right", no_wrap=True)
+    return table
+
+
+def _add_differences(table: Table, found: list[dict[str, Any] | None]) -> None:
+    of: list[dict[str, Any]] = [one or {"by": None, "interval": None, "p": None} for one in found]
+    table.add_row("  gain", *("- " if one["by"] is None else f"{one['by']:+.4f} " for one in of))
+    table.add_row("  95 % from\n       to", *(_ends(one["interval"], "+") for one in of), style="dim")
+    table.add_row("  p", *("- " if one["p"] is None else f"{one['p']:.3f} " for one in of), style="dim")
+    table.add_row("  that is", *(_verdict(one["interval"]) for one in of))
+
+
+def _cost(value: float | None) -> str:
+    return "- " if value is None else f"{value:,.0f} " if abs(value) >= 100 else f"{value:.2f} "
+
+
+def _value(value: float | None, mark: str = " ") -> str:
+    return "- " if value is None else f"{value:.4f}{mark}"
+
+
+def _ends(ends: list[float] | None, sign: str) -> str:
+    return "- " if ends is None else "\n".join(f"{end:{sign}.4f} " for end in ends)
+
+
+def _verdict(ends: list[float] | None) -> str:
+    if ends is None:
+        return "- "
+    return {"better": "[green]better[/] ", "worse": "[red]worse[/] "}.get(verdict(ends), "open ")
+
+
+def format_matrix(rows: list[dict[str, Any]]) -> Group:
+    """`probe.method_matrix`'s rows as a table of methods by families, and the reasons below; print with rich."""
+    heading, *lines = matrix_cells(rows)
+    table = Table(*heading, box=None, padding=(0, 1, 0, 0))
+    for line in lines:
+        table.add_row(*line)
+    return Group(table, "", *matrix_reasons(rows))
+
+
+def matrix_markdown(rows: list[dict[str, Any]]) -> str:
+    """The same as Markdown, for the README."""
+    heading, *lines = matrix_cells(rows)
+    table = [heading, ["---"] * len(heading), *lines]
+    return "\n".join(
+        [*(f"| {' | '.join(line)} |" for line in table), "", *(f"- {r}" for r in matrix_reasons(rows)), ""]
+    )
+
+
+def matrix_cells(rows: list[dict[str, Any]]) -> list[list[str]]:
+    """A heading with the families, then a line a method: yes, no, or the quantisations that do (or do not) work."""
+    methods, families = (list(dict.fromkeys(row[key] for row in rows)) for key in ("method", "family"))
+    table = [["", *families]]
+    for method in methods:
+        cells = [[row for row in rows if (row["method"], row["family"]) == (method, family)] for family in families]
+        table.append([method, *map(_matrix_cell, cells)])
+    return table
+
+
+def _matrix_cell(rows: list[dict[str, Any]]) -> str:
+    names: dict[bool, list[str]] = {True: [], False: []}
+    for row in rows:
+        names[row["ok"]].append(row["quantize"] or "unquantised")
+    if not names[False]:
+        return "yes"
+    if not names[True]:
+        return "no"
+    return (
+        f"not {', '.join(names[False])}" if len(names[False]) < len(names[True]) else f"only {', '.join(names[True])}"
+    )
+
+
+def matrix_reasons(rows: list[dict[str, Any]]) -> list[str]:
+    """Why a method does not work or cannot be shared: once a reason, behind the methods, families and quantisations."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        if row["reason"]:
+            found.setdefault(row["reason"], []).append(row)
+    lines = []
+    for reason, concerned in found.items():
+        methods = ", ".join(dict.fromkeys(row["method"] for row in concerned))
+        where = [_named(rows, concerned, "family"), _named(rows, concerned, "quantize")]
+        lines.append(f"{' on '.join([methods, *filter(None, where)])}: {reason}")
+    return lines
+
+
+def _named(rows: list[dict[str, Any]], concerned: list[dict[str, Any]], key: str) -> str:
+    """The values of one column of the concerned rows; empty if they are all there are."""
+    values = dict.fromkeys(row[key] for row in concerned)
+    return "" if values.keys() == {row[key] for row in rows} else ", ".join(v or "unquantised" for v in values)

@@ -1,0 +1,340 @@
+"""The command line: verbs, each calling one function.
+
+Results go to stdout, progress and errors to stderr. Exit status 0: done; 1: failed; 2: the user's input is wrong.
+Whatever needs torch is imported inside its verb, so that help, `recipes` and mistakes answer at once.
+"""
+
+import shlex
+import signal
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from peftrec.cli.exits import Verbs
+from peftrec.cli.options import Json, NoCache, Overrides, RecipeName, Run, Task, at_least
+from peftrec.cli.printing import echo, print_json, print_rich, show, show_report, show_study
+from peftrec.errors import RowError, UserError, UserErrors
+from peftrec.machine import processes
+from peftrec.machine.jsonl import read_objects
+from peftrec.machine.quiet import libraries_silenced
+from peftrec.machine.signals import KINDS, stop
+from peftrec.recipe import mend_recipe
+from peftrec.recipe.shipped import copy_recipe, describe_recipe, find_recipe, load_recipe, recipe_files
+
+app = typer.Typer(
+    cls=Verbs, add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None
+)
+recipes_app = typer.Typer(invoke_without_command=True, rich_markup_mode=None)
+app.add_typer(recipes_app, name="recipes")
+cache_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="The frozen part's states on disk.")
+app.add_typer(cache_app, name="cache")
+
+
+def main() -> None:
+    """Entry point of the `peftrec` command."""
+    for number in KINDS:
+        if signal.getsignal(number) != signal.SIG_IGN:  # as a shell's background jobs have it
+            signal.signal(number, stop)
+    with processes.quick_end():
+        app()
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        echo(f"peftrec {version('peftrec')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _peftrec(
+    ctx: typer.Context,
+    show_version: Annotated[bool, typer.Option("--version", callback=_show_version, is_eager=True)] = False,
+) -> None:
+    """Several recommendation signals, co-learned on one frozen, quantised language model."""
+    if processes.count() > 1 and ctx.invoked_subcommand != "train":
+        with processes.alike():
+            raise UserError(f"{ctx.invoked_subcommand}: one process does it, only train shares its work: no torchrun")
+
+
+@app.command()
+def check(recipe: RecipeName, overrides: Overrides = None, as_json: Json = False) -> None:
+    """Preflight: every problem at once; or tables, tasks, methods, caches, parameters, and what training will take."""
+    try:
+        loaded, problems = mend_recipe(find_recipe(recipe), overrides)
+        with libraries_silenced():
+            if loaded is None or problems:
+                from peftrec.training.preflight import find_problems
+
+                raise UserErrors(problems + (find_problems(loaded) if loaded else []))
+            from peftrec.training.preflight import check as check_recipe
+
+            result = check_recipe(loaded)
+    except UserError as error:
+        if as_json:
+            print_json({"problems": error.problems})
+        raise
+    show(result, as_json)
+
+
+@app.command()
+def train(
+    recipe: RecipeName,
+    overrides: Overrides = None,
+    run: Annotated[
+        Path | None, typer.Option("--run", help="the new run folder; default: runs/<recipe>-<number>")
+    ] = None,
+    checkpoint_every: Annotated[
+        str | None,
+        typer.Option(
+            metavar="'N steps'|'M minutes'", help="short for train.checkpoint.every=..., by default 10 minutes"
+        ),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="continue the interrupted training of --run, or the recipe's last one")
+    ] = False,
+    allow_changes: Annotated[
+        bool, typer.Option("--allow-changes", help="resume although recipe, data, weights or packages changed")
+    ] = False,
+    no_cache: NoCache = False,
+    as_json: Json = False,
+) -> None:
+    """Train a recipe, and leave a run folder."""
+    changes = list(overrides or [])
+    if checkpoint_every is not None:
+        changes.append(f"train.checkpoint.every={checkpoint_every}")
+    with processes.alike():
+        loaded = load_recipe(recipe, changes)
+    with libraries_silenced():
+        from peftrec.machine.progress import note
+        from peftrec.runs.checkpoints import checkpoint_folders
+        from peftrec.runs.folder import interrupted_run, left_behind, new_run_folder, read_report
+        from peftrec.training.loop import train as train_recipe
+
+        processes.start()
+        choose, name = interrupted_run if resume else new_run_folder, find_recipe(recipe).stem
+
+        def choose_target() -> str:  # in the first process alone: looking for what was left takes its lock
+            target = choose(name, run)
+            if run is None and not resume and (left := left_behind(name)) is not None:
+                said = f"--run {left} --resume continues it, this is another: {target}"
+                note(f"{left}: its training was interrupted; {said}")
+            return str(target)
+
+        target = Path(processes.on_first(choose_target))
+        before = checkpoint_folders(target)
+        try:
+            train_recipe(loaded, target, cache=not no_cache, resume=resume, allow_changes=allow_changes)
+        except BaseException as error:
+            if checkpoint_folders(target) != before:
+                command = [*processes.command(), "train", recipe, *changes, "--run", str(target), "--resume"]
+                error.add_note(f"continue with: {shlex.join(command + ['--no-cache'] * no_cache)}")
+            raise
+        if not processes.is_first():
+            return
+        report = read_report(target)
+    show_report({"run": str(target), **report}, as_json)
+
+
+@app.command()
+def tune(
+    recipe: RecipeName,
+    overrides: Overrides = None,
+    search: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=VALUES", help="'train.lr=1e-4..1e-2 log', '..=16..64 step 16' or '..=[A, B]'"),
+    ] = None,
+    trials: Annotated[int, typer.Option(callback=at_least(1), help="how many the study shall have in all")] = 20,
+    metric: Annotated[
+        str | None, typer.Option(metavar="TASK.METRIC", help="on validation rows; default: as early stopping does")
+    ] = None,
+    study: Annotated[Path | None, typer.Option(help="the study's folder; default: studies/<recipe>")] = None,
+    seed: Annotated[int, typer.Option(callback=at_least(0), help="of the search; training keeps train.seed")] = 0,
+    no_cache: NoCache = False,
+    as_json: Json = False,
+) -> None:
+    """Search recipe keys for better values; the same command goes on later, or in several processes at once."""
+    loaded, name = load_recipe(recipe, overrides), find_recipe(recipe).stem
+    folder = study or Path("studies") / name
+    with libraries_silenced():
+        from peftrec.training.tune import tune as tune_recipe
+
+        result = tune_recipe(loaded, search or [], folder, name, trials, metric, seed, cache=not no_cache)
+    show_study(result, as_json)
+
+
+@app.command()
+def evaluate(
+    run: Run,
+    split: Annotated[Literal["train", "valid", "test"], typer.Option("--split")] = "test",
+    no_cache: NoCache = False,
+    as_json: Json = False,
+) -> None:
+    """Measure a run's tasks again, beside their priors."""
+    with libraries_silenced():
+        from peftrec.runs.evaluate import evaluate_run
+
+        report = evaluate_run(run, split, cache=not no_cache)
+    show_report(report, as_json)
+
+
+@app.command()
+def predict(
+    run: Run,
+    task: Task,
+    rows: Annotated[Path, typer.Option("--input", help="JSON lines, one row each")],
+    output: Annotated[Path | None, typer.Option("--output", help="JSON lines; default: stdout")] = None,
+    no_cache: NoCache = False,
+) -> None:
+    """Predict one task for every row of a JSON lines file, in order."""
+    given = read_objects(rows)
+    with libraries_silenced():
+        from peftrec.machine.files import refuse_output, to_json, write_output
+        from peftrec.serving.predictor import Predictor
+
+        if output is not None:
+            refuse_output(output)
+        predictor = Predictor.load(run, cache=not no_cache)
+        try:
+            predicted = predictor.predict(task, list(given.values()))
+        except RowError as error:
+            raise UserError(f"{rows}, line {list(given)[error.row - 1]}: {error.problem}") from None
+    lines = "".join(to_json(row, indent=None) + "\n" for row in predicted)
+    if output is None:
+        echo(lines, end="")
+    else:
+        write_output(output, lines)
+
+
+@app.command()
+def recommend(
+    run: Run,
+    task: Task,
+    user: Annotated[str | None, typer.Option("--user", help="a user of the training data")] = None,
+    history: Annotated[
+        str | None, typer.Option("--history", metavar="ID,ID,...", help="item ids, oldest first; empty: a new user")
+    ] = None,
+    query: Annotated[str | None, typer.Option("--query", help="a query's text, for a match-query task")] = None,
+    k: Annotated[int, typer.Option("-k", callback=at_least(1), help="how many items")] = 10,
+    no_cache: NoCache = False,
+    as_json: Json = False,
+) -> None:
+    """The best items for a known user, for a history of items, or for a query."""
+    given = [
+        name for name, value in (("--user", user), ("--history", history), ("--query", query)) if value is not None
+    ]
+    if len(given) != 1:
+        rule = "give one of --user, --history and --query, for a new user --history ''"
+        raise UserError(f"recommend: {rule}; found {' and '.join(given) or 'none of them'}")
+    items = None if history is None else [item.strip() for item in history.split(",") if history.strip()]
+    with libraries_silenced():
+        from peftrec.serving.predictor import Predictor
+
+        best = Predictor.load(run, cache=not no_cache).recommend(task, user, items, query, k)
+    show(best, as_json)
+
+
+@app.command()
+def compare(
+    runs: Annotated[
+        list[Path],
+        typer.Argument(metavar="RUN RUN...", help="run folders, the first being what the others are held against"),
+    ],
+    as_json: Json = False,
+) -> None:
+    """Runs side by side: quality, memory, time, bytes; and whether each differs from the first one."""
+    from peftrec.runs.compare import compare_runs
+
+    result = compare_runs(runs)
+    if as_json:
+        print_json(result)
+        return
+    from peftrec.cli.tables import format_comparison
+
+    print_rich(format_comparison(result), markup=True)
+
+
+@app.command()
+def report(
+    run: Run,
+    output: Annotated[
+        Path | None, typer.Option("--output", help="the file; default: <run>.html beside the run")
+    ] = None,
+) -> None:
+    """Write a run as one HTML file: results beside priors, curves, costs, recipe."""
+    from peftrec.runs.report import write_report
+
+    echo(write_report(run, output))
+
+
+@app.command()
+def export(
+    run: Run,
+    task: Task,
+    kind: Annotated[Literal["peft"], typer.Option("--format", help="the adapter as plain PEFT loads it")] = "peft",
+    output: Annotated[Path | None, typer.Option("--output", help="the new folder; default: <run>-<task> here")] = None,
+) -> None:
+    """Copy one task's adapter out of a run, complete: shared and private composed."""
+    from peftrec.runs.folder import export_adapter
+
+    echo(export_adapter(run, task, output or Path(f"{run.resolve().name}-{task}")))
+
+
+@app.command()
+def methods(
+    backbone: Annotated[
+        str | None, typer.Option("--backbone", help="this one instead of every family, and all of PEFT's methods")
+    ] = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="the table as Markdown, as in the README")] = False,
+    as_json: Json = False,
+) -> None:
+    """Which method works on which kind of backbone and quantisation, probed here and now."""
+    with libraries_silenced():
+        from peftrec.cli.tables import format_matrix, matrix_markdown
+        from peftrec.model.probe import method_matrix
+
+        matrix = method_matrix(backbone)
+    if as_json:
+        print_json(matrix)
+    elif markdown:
+        echo(matrix_markdown(matrix), end="")
+    else:
+        print_rich(format_matrix(matrix), markup=False)
+
+
+@recipes_app.callback()
+def recipes(ctx: typer.Context, as_json: Json = False) -> None:
+    """List the recipes that come with the package."""
+    if ctx.invoked_subcommand is None:
+        show([{"name": name, "what": describe_recipe(path)} for name, path in recipe_files().items()], as_json)
+
+
+@recipes_app.command("cp")
+def recipes_cp(
+    name: Annotated[str, typer.Argument(metavar="NAME")],
+    target: Annotated[Path, typer.Argument(metavar="[FILE]", help="file or folder; default: here")] = Path("."),
+) -> None:
+    """Copy a shipped recipe, to change it."""
+    echo(copy_recipe(name, target))
+
+
+@cache_app.command("ls")
+def cache_ls(as_json: Json = False) -> None:
+    """What is cached, the most recently used first."""
+    from peftrec.model.cache.folder import cache_root, describe_keys
+
+    keys = describe_keys()
+    show(keys, as_json)
+    typer.echo(f"{len(keys)} keys, {sum(key['megabytes'] for key in keys):,.1f} MB in {cache_root()}", err=True)
+
+
+@cache_app.command("clear")
+def cache_clear(
+    key: Annotated[str | None, typer.Argument(metavar="[KEY]", help="the beginning of a key; default: all")] = None,
+) -> None:
+    """Remove what is cached; what a running process uses stays."""
+    from peftrec.model.cache.folder import clear_cache
+
+    gone = clear_cache(key)
+    echo(f"keys removed: {len(gone)} ({sum(of.bytes for of in gone) / 1e6:,.1f} MB)")

@@ -1,0 +1,97 @@
+"""What a step encodes: the unique texts, in length buckets under a token budget, and where each slot finds them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from peftrec.data.examples import Examples
+
+
+@dataclass(frozen=True)
+class HeadInput:
+    """What a head sees of a batch: encoded vectors and where each example finds its own.
+
+    vectors   float32 (U, D): one vector a unique text
+    slots     name -> int64 (N,): positions in `vectors`
+    history   int64 (N, H): positions, -1 where absent; None for tasks without histories
+    feedback  float32 (N, H): what the user said about each; 0 where absent
+    features  float32 (N, F)
+    candidates  int64 (C,): positions of the items to tell each example's own from; None outside such training
+    popularity  float32 (N, 1 + C): log1p of earlier choices of the example's own item and of every candidate; None for
+                tasks that rank no catalogue
+    """
+
+    vectors: Tensor
+    slots: dict[str, Tensor]
+    history: Tensor | None
+    feedback: Tensor | None
+    features: Tensor
+    candidates: Tensor | None = None
+    popularity: Tensor | None = None
+
+
+class UniqueRows:
+    """The unique text rows that several tasks' examples refer to, and the examples' positions among them."""
+
+    def __init__(self, batches: dict[str, Examples], texts: int) -> None:
+        self._histories = {task: b.history() for task, b in batches.items() if b.log is not None}
+        referenced = [rows for batch in batches.values() for rows in batch.slots.values()]
+        referenced += [rows[rows >= 0] for rows, _ in self._histories.values()]
+        referenced += [batch.candidate_rows() for batch in batches.values()]
+        used = np.zeros(texts, bool)
+        for rows in referenced:
+            used[rows] = True
+        self.rows = np.flatnonzero(used)  # (U,)
+        self.references = sum(rows.size for rows in referenced)
+        self._position = np.full(texts + 1, -1, np.int64)  # the last entry answers row -1: absent
+        self._position[self.rows] = np.arange(len(self.rows))
+
+    def head_input(self, task: str, batch: Examples, vectors: Tensor) -> HeadInput:
+        """The batch of one task over `vectors` (U, D), which are in the order of `rows`."""
+        device = vectors.device
+        history, feedback = self._histories.get(task, (None, None))
+        popularity = batch.popularity()
+        candidates = None if batch.candidates is None else self._position[batch.candidate_rows()]
+        return HeadInput(
+            vectors=vectors,
+            slots={name: torch.from_numpy(self._position[rows]).to(device) for name, rows in batch.slots.items()},
+            history=None if history is None else torch.from_numpy(self._position[history]).to(device),
+            feedback=None if feedback is None else torch.from_numpy(feedback).to(device),
+            features=torch.from_numpy(batch.inputs()).to(device),
+            candidates=None if candidates is None else torch.from_numpy(candidates).to(device),
+            popularity=None if popularity is None else torch.from_numpy(popularity).to(device),
+        )
+
+
+@dataclass
+class Work:
+    """What was asked for and what was done: text rows that examples refer to, rows encoded, and their tokens."""
+
+    referenced: int = 0
+    encoded: int = 0
+    tokens: int = 0
+    padded_tokens: int = 0
+
+    def line(self) -> str:
+        """The redundancy removed and the padding share, for the user."""
+        times = self.referenced / max(1, self.encoded)
+        said = f"{self.referenced:,} texts referred to, {self.encoded:,} encoded ({times:.1f} times fewer)"
+        if not self.padded_tokens:
+            return f"{said}, all from the cache: the backbone ran for none of them"
+        return f"{said}; padding {1 - self.tokens / self.padded_tokens:.1%} of the tokens"
+
+
+def buckets(lengths: np.ndarray, token_budget: int) -> list[np.ndarray]:
+    """Cut 0..U-1 into groups of similar length, each holding at most `token_budget` tokens with its padding.
+
+    A single text longer than the budget is a group of its own. Longest first: memory peaks at once.
+    """
+    order = np.argsort(-lengths, kind="stable")
+    groups, start = [], 0
+    while start < len(order):
+        size = max(1, token_budget // max(1, int(lengths[order[start]])))
+        groups.append(order[start : start + size])
+        start += size
+    return groups

@@ -1,0 +1,1 @@
+"""Metrics, intervals, and a model's predictions held against the labels."""

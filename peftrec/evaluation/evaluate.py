@@ -1,0 +1,255 @@
+"""A model's predictions against the labels: metrics, clustered intervals, trivial priors, full-catalogue ranking.
+
+A task's report is plain data without NaN, ready for JSON:
+
+    n           rows evaluated (`ranked`: for how many rows the catalogue was ranked, when it was)
+    not_trained why, only where the task was not: "weight 0"
+    metrics     {metric: value}; null where the metric has no value, and then
+    undefined   {metric: what it needs}
+    intervals   {metric: [low, high]}: 95 %, clustered by user or query; null without one
+    priors      {prior: {metric: value}}
+    gains       {metric: {"prior", "by", "interval"}}: the best prior, and by how much the model beats it; `by` above 0
+                means better whatever the metric's direction, and `interval` holds that difference under paired draws
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+from scipy.special import logsumexp
+
+from peftrec.data.examples import Dataset, Examples
+from peftrec.errors import Diverged, UserError
+from peftrec.evaluation.intervals import bootstrap, paired
+from peftrec.evaluation.metrics import CHOICE, METRICS, RANKING, Metric
+from peftrec.evaluation.predictions import Outcome, make_outcome
+from peftrec.model.co_learner import Scorer
+from peftrec.recipe import TaskConfig
+from peftrec.tasks.kinds import find_kind, loss_of
+from peftrec.tasks.priors import PRIORS, RANKING_PRIORS
+
+Report = dict[str, Any]
+PARTS = ("metrics", "intervals", "priors", "gains", "undefined")
+Ranking = Literal["none", "users", "rows"]  # for whom the catalogue is ranked
+
+RANKED_PAIRS = 1 << 20  # (row, item) pairs scored in one call: large, because each call may encode the catalogue again
+MOST_PAIRS = 1 << 33  # and in all: beyond it, every so many rows are ranked
+
+
+def evaluate(
+    scorer: Scorer,
+    dataset: Dataset,
+    tasks: Mapping[str, TaskConfig],
+    split: str,
+    *,
+    resamples: int = 500,
+    priors: bool = True,
+    ranking: bool = False,
+    outcomes: dict[str, Outcome] | None = None,
+) -> Report:
+    """{"tasks": {task: its report}} of one split. `resamples` 0: no intervals; without `priors` no gains either.
+
+    `ranking` adds the full-catalogue metrics where the task's kind has them. `outcomes`, when given, receives every
+    task's rows with their predictions. Raises UserError for an empty split or for predictions that are not finite.
+    """
+    reports = {}
+    for task, config in tasks.items():
+        kind = find_kind(config.kind)
+        loss = loss_of(config)
+        reports[task] = evaluate_task(
+            scorer,
+            dataset,
+            task,
+            split,
+            metrics=kind.metrics[loss],
+            priors=kind.priors if priors else (),
+            ranking=_ranking(config, ranking),
+            ranking_priors=kind.ranking if priors else (),
+            resamples=resamples,
+            outcomes=outcomes,
+        )
+        if config.only_measured:
+            reports[task]["not_trained"] = "weight 0"
+    return {"tasks": reports}
+
+
+def text_rows(
+    dataset: Dataset, tasks: Mapping[str, TaskConfig], splits: Sequence[str], ranking: bool
+) -> dict[str, np.ndarray]:
+    """The text rows that each task's examples of some splits refer to; with `ranking` also the catalogue it ranks."""
+    rows = {}
+    for task, config in tasks.items():
+        parts = [dataset.tasks[task].split(split).text_rows() for split in splits]
+        if _ranking(config, ranking) != "none":
+            parts.append(dataset.item_rows.astype(np.int64))
+        rows[task] = np.unique(np.concatenate(parts))
+    return rows
+
+
+def _ranking(task: TaskConfig, asked: bool) -> Ranking:
+    """Whom the whole catalogue is ranked for: all rows where the task has no other measure; each user's last liked item
+    where `asked` and the labels say who liked what; else nobody."""
+    kind, loss = find_kind(task.kind), loss_of(task)
+    if not kind.ranking or loss not in ("bce", "softmax"):
+        return "none"
+    return "rows" if not kind.metrics[loss] else "users" if asked else "none"
+
+
+def evaluate_task(
+    scorer: Scorer,
+    dataset: Dataset,
+    task: str,
+    split: str,
+    *,
+    metrics: Sequence[str],
+    priors: Sequence[str],
+    ranking: Ranking = "none",
+    ranking_priors: Sequence[str] = (),
+    resamples: int = 500,
+    outcomes: dict[str, Outcome] | None = None,
+) -> Report:
+    """The report of one task on one split, with metrics and priors by name; see `evaluate` and `rank_catalogue`."""
+    examples = dataset.tasks[task].split(split)
+    if len(examples) == 0:
+        raise UserError(f"task {task!r}: the {split} split has no rows to evaluate; see data.split.{split}")
+    report: Report = {"n": len(examples), **{part: {} for part in PARTS}}
+    if metrics:
+        prediction = _finite(scorer.predict(task, examples), task)
+        trivial = {name: PRIORS[name](dataset, task, examples) for name in priors}
+        columns = {name: METRICS[name] for name in metrics}
+        _merge(report, _measure(columns, prediction, trivial, examples.label, examples.group, resamples))
+        if outcomes is not None:
+            outcomes[task] = make_outcome(dataset, examples, prediction)
+    if ranking != "none" and examples.label.any():
+        most = MOST_PAIRS // len(dataset.item_rows)
+        targets = last_liked(examples) if ranking == "users" else thinned(examples, most)
+        found = rank_catalogue(scorer, dataset, task, targets, ranking_priors)
+        report["ranked"] = len(targets)
+        if ranking == "rows":
+            report["n"] = len(targets)
+        rank, log_probability = found["model"].T
+        for measures, column in ((RANKING, 0), (CHOICE, 1))[: 1 if metrics else 2]:
+            known = {name: standing[:, column] for name, standing in found.items()}
+            own = known.pop("model")
+            _merge(report, _measure(measures, own, known, targets.label, targets.group, resamples))
+        if outcomes is not None:
+            own_rows = outcomes[task] if metrics else make_outcome(dataset, targets, log_probability)
+            outcomes[task] = own_rows.with_ranks(dataset, targets, rank)
+    return report
+
+
+def last_liked(examples: Examples) -> Examples:
+    """Each user's last example with label 1."""
+    liked = np.flatnonzero(examples.label == 1)
+    liked = liked[np.lexsort((examples.time[liked], examples.group[liked]))]
+    last = np.append(examples.group[liked][1:] != examples.group[liked][:-1], True)
+    return examples.take(liked[last])
+
+
+def thinned(examples: Examples, most: int) -> Examples:
+    """The examples, or where there are more than `most` every so many of them."""
+    return examples if len(examples) <= most else examples.take(np.arange(max(1, most)) * len(examples) // max(1, most))
+
+
+def rank_catalogue(
+    scorer: Scorer, dataset: Dataset, task: str, targets: Examples, priors: Sequence[str] = ()
+) -> dict[str, np.ndarray]:
+    """Where each row's own item stands in the whole catalogue, from the row's own history, features and time.
+
+    Candidates are all items except those of the user's events strictly before the row; the item itself always stays.
+    Returns {"model" and each prior: float64 (N, 2)}: the rank, from 1, ties counting half, and the log-probability that
+    the softmax of the scores gives the item.
+    """
+    score = scorer.ranker(task, dataset.item_rows)
+    predict: dict[str, Callable[[Examples], np.ndarray]] = {"model": lambda rows: _finite(score(rows), task)}
+    for name in priors:
+        predict[name] = lambda rows, prior=RANKING_PRIORS[name]: prior(dataset, task, rows)  # type: ignore[misc]
+    found: dict[str, list[np.ndarray]] = {name: [] for name in predict}
+    at_once = max(1, RANKED_PAIRS // len(dataset.item_rows))
+    for first in range(0, len(targets), at_once):
+        some = targets.take(np.arange(first, min(first + at_once, len(targets))))
+        candidates = _candidates(some, len(dataset.item_rows))
+        for name, scores in predict.items():
+            found[name].append(_standing(scores(some), some.item, candidates))
+    return {name: np.concatenate(parts) for name, parts in found.items()}
+
+
+def _candidates(targets: Examples, items: int) -> np.ndarray:
+    """Which items each row may be answered with, bool (N, I)."""
+    log, stop = targets.log, targets.stop
+    assert log is not None and stop is not None
+    allowed = np.ones((len(targets), items), bool)
+    for row, (user, end) in enumerate(zip(targets.group, stop, strict=True)):
+        allowed[row, log.items[log.user_start[user] : end]] = False
+    allowed[np.arange(len(targets)), targets.item] = True
+    return allowed
+
+
+def _standing(scores: np.ndarray, item: np.ndarray, candidates: np.ndarray) -> np.ndarray:
+    """Mid-rank and log-probability (N, 2) of each row's item among its candidates, by scores (N, I)."""
+    scores = np.where(candidates, scores.astype(np.float64), -np.inf)
+    own = scores[np.arange(len(scores)), item][:, None]
+    better, tied = (scores > own).sum(1), (scores == own).sum(1)
+    return np.stack([1 + better + (tied - 1) / 2, (own - logsumexp(scores, axis=1, keepdims=True))[:, 0]], 1)
+
+
+def _measure(
+    metrics: Mapping[str, Metric],
+    prediction: np.ndarray,
+    priors: Mapping[str, np.ndarray],
+    label: np.ndarray,
+    group: np.ndarray,
+    resamples: int,
+) -> Report:
+    """Values, intervals, priors and gains of some metrics on the same rows."""
+    values = {name: metric(prediction, label, group) for name, metric in metrics.items()}
+    report: Report = {
+        "metrics": {name: _number(value) for name, value in values.items()},
+        "intervals": {},
+        "priors": {
+            prior: {name: _number(metric(trivial, label, group)) for name, metric in metrics.items()}
+            for prior, trivial in priors.items()
+        },
+        "gains": {},
+        "undefined": {name: metrics[name].undefined for name, value in values.items() if np.isnan(value)},
+    }
+    for name, metric in metrics.items():
+        sign = 1 if metric.higher else -1
+        if resamples:
+            report["intervals"][name] = _pair(bootstrap(metric, prediction, label, group, resamples))
+        known = {prior: of[name] * sign for prior, of in report["priors"].items() if of[name] is not None}
+        if known and report["metrics"][name] is not None:
+            best = max(known, key=lambda prior: known[prior])
+            gain: Report = {"prior": best, "by": sign * values[name] - known[best]}
+            if resamples:
+                ends = paired(metric, prediction, priors[best], label, group, resamples)
+                gain["interval"] = _pair((sign * ends[0], sign * ends[1]))
+            report["gains"][name] = gain
+    return report
+
+
+def _merge(report: Report, more: Report) -> None:
+    for part, values in more.items():
+        for name, value in values.items():
+            if part == "priors":
+                report[part].setdefault(name, {}).update(value)
+            else:
+                report[part][name] = value
+
+
+def _finite(prediction: np.ndarray, task: str) -> np.ndarray:
+    wrong = int((~np.isfinite(prediction)).sum())
+    if wrong:
+        raise Diverged(
+            f"task {task!r}: {wrong} of {prediction.size} predictions are not finite numbers: the training diverged; "
+            "lower train.lr or train.head_lr, or set train.mixed_precision: no"
+        )
+    return prediction
+
+
+def _number(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)
+
+
+def _pair(ends: tuple[float, float]) -> list[float] | None:
+    return None if np.isnan(ends[0]) else sorted(float(end) + 0.0 for end in ends)  # + 0.0: no -0.0

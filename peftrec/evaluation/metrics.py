@@ -1,0 +1,327 @@
+"""Metrics with row weights: each sorts or bins its rows once and then values any weighting of them.
+
+A weight of 2 counts a row twice, so a bootstrap is a list of weightings of the same rows (`evaluation.intervals`).
+
+Predictions of N rows: float (N, C) class probabilities, float (N,) the probability of label 1, or float (N,) numbers
+in the label's unit. Where a metric has no value (AUC of a single class, nDCG without a relevant candidate, R² of a
+constant label, anything of no rows) it is NaN, and `Metric.undefined` says what it would need; GAUC and nDCG leave out
+the groups that have no value, and are NaN when no group has one.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+Statistic = Callable[[np.ndarray], float]  # row weights float64 (N,) -> the metric's value
+
+BINS = 15  # of the calibration error
+CUT = 10  # of the ranking metrics
+_CLIP = 1e-7  # float32 probabilities reach exactly 0 and 1, whose log-loss would be infinite
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One metric: `prepare(prediction, label, group)` does the work that all weightings share.
+
+    higher     whether a larger value is better
+    undefined  what the rows must have for a value to exist
+    grouped    whether `group` matters to the value
+    """
+
+    prepare: Callable[[np.ndarray, np.ndarray, np.ndarray], Statistic]
+    higher: bool
+    undefined: str = "needs at least one row"
+    grouped: bool = False
+
+    def statistic(self, prediction: np.ndarray, label: np.ndarray, group: np.ndarray) -> Statistic:
+        """The metric as a function of row weights (N,) alone. Raises ValueError for unusable columns."""
+        prediction, label, group = np.asarray(prediction), np.asarray(label), np.asarray(group)
+        if not len(prediction) == len(label) == len(group):
+            raise ValueError(f"{len(prediction)} predictions, {len(label)} labels and {len(group)} groups: not as many")
+        for name, column in (("predictions", prediction), ("labels", label)):
+            if not np.isfinite(column).all():
+                raise ValueError(f"{int((~np.isfinite(column)).sum())} of the {name} are not finite numbers")
+        if len(label) == 0:
+            return lambda weight: np.nan
+        return self.prepare(prediction.astype(np.float64), label, group)
+
+    def __call__(
+        self, prediction: np.ndarray, label: np.ndarray, group: np.ndarray, weight: np.ndarray | None = None
+    ) -> float:
+        """The metric's value, NaN where it has none. `weight` (N,) is at least 0; None counts every row once."""
+        weight = np.ones(len(label)) if weight is None else np.asarray(weight, np.float64)
+        if len(weight) != len(label) or (weight < 0).any():
+            raise ValueError(f"weights must be one number of at least 0 for each of {len(label)} rows")
+        return float(self.statistic(prediction, label, group)(weight))
+
+
+def accuracy(prediction: np.ndarray, label: np.ndarray, group: np.ndarray) -> Statistic:
+    """Share of rows whose most probable class is the label; the first of equally probable classes counts."""
+    return _mean(_chosen(prediction) == _classes(prediction, label))
+
+
+def macro_f1(prediction: np.ndarray, label: np.ndarray, group: np.ndarray) -> Statistic:
+    """Unweighted mean of the classes' F1, over classes that occur among labels or choices; never chosen: 0."""
+    chosen, truth = _chosen(prediction), _classes(prediction, label)
+    classes, right = int(max(chosen.max(), truth.max())) + 1, chosen == truth
+
+    def statistic(weight: np.ndarray) -> float:
+        both = np.bincount(truth, weight, classes) + np.bincount(chosen, weight, classes)
+        hits = np.bincount(truth, weight * right, classes)
+        occurs = both > 0
+        return float((2 * hits[occurs] / both[occurs]).mean()) if occurs.any() else np.nan
+
+    return statistic
+
+
+def auc(prediction: np.ndarray, label: np.ndarray, group: np.ndarray) -> Statistic:
+    """Probability that a positive row scores above a negative one, ties counting half.
+
+    With more than two classes: the unweighted mean over one class against the rest, over classes having both sides.
+    """
+    truth, one = _classes(prediction, label), np.zeros(len(label), np.int64)
+    if prediction.ndim == 2 and prediction.shape[1] > 2:
+        pairs = [_pairs(prediction[:, c], truth == c, one) for c in range(prediction.shape[1])]
+    else:
+        pairs = [_pairs(_positive_score(prediction), truth == 1, one)]
+
+    def statistic(weight: np.ndarray) -> float:
+        won, positive, negative = (np.concatenate(part) for part in zip(*(p(weight) for p in pairs), strict=True))
+        both = (positive > 0) & (negative > 0)
+        return float((won[both] / (positive[both] * negative[both])).mean()) if both.any() else np.nan
+
+    return statistic
+
+
+def gauc(prediction: np.ndarray, label: np.ndarray, group: np.ndarray) -> Statistic:
+    """Mean of the groups' own AUC weighted by their rows, over groups with both classes (Zhu et al. 2017, DIN 2018)."""
+    pairs = _pairs(_positive_score(prediction), _classes(prediction, label) == 1, group)
+
+    def statistic(weight: np.ndarray) -> float:
+        won, positive, negative = pairs(weight)
+        both = (positive > 0) & (negative > 0)
+        won, positive, negative = won[both], positive[both], negative[both]
+        return _ratio(won / (positive * negative) @ (positive + negative), float((positive + negative).sum()))
+
+    return statistic
+
+
+def log_loss(prediction: np.ndarray, label: np.ndarray, group: np.ndarray) -> Statistic:
+    """Mean of -log(probability of the label), in nats; probabilities are kept 1e-7 away from 0 and 1."""
+    truth = _classes(prediction, label)
+    if prediction.ndim == 1:
+        prediction = np.stack([1 - prediction, prediction], 1)
+    return _mean(-np.log(prediction[np.arange(len(truth)), truth].clip(_CLIP, 1 - _CLIP)))
+
+
+def ece(prediction: np.ndarray, label: np.ndarray, group: np.ndarray) -> Statistic:
+    """Expected calibration error over 15 bins of equal width (Guo et al. 2017).
+
+    (N,) compares the probability of label 1 with its frequency; (N, C) the top class's probability with its accuracy.
+    """
+    truth = _classes(prediction, label)
+    sure = prediction if prediction.ndim == 1 else prediction.max(1)
+    happened = truth if prediction.ndim == 1 else _chosen(prediction) == truth
+    bins, gap = (sure * BINS).astype(np.int64).clip(0, BINS - 1), sure - happened
+    return lambda weight: _ratio(float(np.abs(np.bincount(bins, weight * gap)).sum()), float(weight.sum()))
+
+
+def ndcg(prediction: np.ndarray, label: np.ndarray, group: np.ndarray) -> Statistic:
+    """Mean nDCG@10 of the groups' candidates ordered by expected grade, with gain 2^grade - 1 (Burges et al. 2005).
+
+    Tied candidates share the mean gain of their places (McSherry and Najork 2008). Groups without a grade above 0 have
+    no value. A group weighs as much as its average row.
+    """
+    truth = _classes(prediction, label)
+    score = prediction if prediction.ndim == 1 else prediction @ np.arange(prediction.shape[1])
+    _, cluster, size = np.unique(group, return_inverse=True, return_counts=True)
+    gain = 2.0**truth - 1
+    ideal, value = _dcg(gain.astype(float), gain, cluster, size), _dcg(score, gain, cluster, size)
+    defined = ideal > 0
+    value = np.where(defined, value / np.where(defined, ideal, 1), 0)
+    share, total = (defined / size)[cluster], (value / size)[cluster]
+    return lambda weight: _ratio(weight @ total, weight @ share)
+
+
+def mae(prediction: np.ndarray, label: np.ndarray, group: np.ndarray) -> Statistic:
+    """Mean absolute error, in the label's unit."""
+    return _mean(np.abs(prediction - label))
+
+
+def rmse(prediction: np.ndarray, label: np.ndarray, group: np.ndarray) -> Statistic:
+    """Root of the mean squared error, in the label's unit."""
+    mean = _mean((prediction - label) ** 2)
+    return lambda weight: float(np.sqrt(mean(weight)))
+
+
+def r2(prediction: np.ndarray, label: np.ndarray, group: np.ndarray) -> Statistic:
+    """Share of the label's variance explained: 1 - squared error / squared distance to the rows' own mean."""
+    error = (prediction - label) ** 2
+    centred = label - label.mean(dtype=np.float64)  # keeps the difference of sums below accurate
+
+    def statistic(weight: np.ndarray) -> float:
+        total, around_zero = weight.sum(), weight @ centred**2
+        spread = around_zero - (weight @ centred) ** 2 / total if total > 0 else 0.0
+        return 1 - (weight @ error) / spread if spread > 1e-12 * around_zero else np.nan
+
+    return statistic
+
+
+def hit_rate(rank: np.ndarray, label: np.ndarray, group: np.ndarray) -> Statistic:
+    """Share of rows whose target is among the first 10 of the catalogue; `rank` counts from 1."""
+    return _mean(rank <= CUT)
+
+
+def rank_ndcg(rank: np.ndarray, label: np.ndarray, group: np.ndarray) -> Statistic:
+    """nDCG@10 of a single target in the catalogue: 1 / log2(1 + rank), 0 beyond 10; `rank` counts from 1."""
+    return _mean((rank <= CUT) / np.log2(1 + rank))
+
+
+def reciprocal_rank(rank: np.ndarray, label: np.ndarray, group: np.ndarray) -> Statistic:
+    """Mean reciprocal rank of a single target in the catalogue, 0 beyond 10; `rank` counts from 1."""
+    return _mean((rank <= CUT) / rank)
+
+
+def choice_loss(log_probability: np.ndarray, label: np.ndarray, group: np.ndarray) -> Statistic:
+    """Mean of -log(probability of the target among the whole catalogue), in nats."""
+    return _mean(-log_probability)
+
+
+_BOTH = "needs rows of at least two classes"
+
+METRICS = {
+    "accuracy": Metric(accuracy, higher=True),
+    "macro_f1": Metric(macro_f1, higher=True),
+    "auc": Metric(auc, higher=True, undefined=_BOTH),
+    "gauc": Metric(gauc, higher=True, undefined="needs a group with rows of both classes", grouped=True),
+    "log_loss": Metric(log_loss, higher=False),
+    "ece": Metric(ece, higher=False),
+    "ndcg@10": Metric(ndcg, higher=True, undefined="needs a group with a grade above 0", grouped=True),
+    "mae": Metric(mae, higher=False),
+    "rmse": Metric(rmse, higher=False),
+    "r2": Metric(r2, higher=True, undefined="needs labels that differ"),
+}
+
+# Of the rank of one target in the full catalogue, given in the place of the prediction; labels are not read.
+RANKING = {
+    "hr@10": Metric(hit_rate, higher=True),
+    "ndcg@10": Metric(rank_ndcg, higher=True),
+    "mrr@10": Metric(reciprocal_rank, higher=True),
+}
+
+# Of the log-probability of one target in the full catalogue, given in the place of the prediction.
+CHOICE = {"log_loss": Metric(choice_loss, higher=False)}
+
+# Whether a larger value is better, by name; names that stand in several tables mean the same direction.
+HIGHER = {name: metric.higher for table in (METRICS, RANKING, CHOICE) for name, metric in table.items()}
+
+
+def metric(name: str, **options: Any) -> Any:
+    """A metric of `METRICS` as an `evaluate.Metric`, for use alone or in `evaluate.combine([...])`, offline too.
+
+    `compute(predictions=, references=[, groups=])` returns {name: value}; gauc and ndcg@10 need `groups`, every one
+    takes `sample_weight`. `options` go to `evaluate.Metric`, such as `keep_in_memory=True`.
+    """
+    import datasets  # these two take seconds to import, and training needs neither
+    import evaluate
+
+    chosen = METRICS[name]
+
+    class PeftrecMetric(evaluate.Metric):  # type: ignore[misc]
+        """One metric of peftrec; its configuration is the metric's name, so that no two share a cache folder."""
+
+        def _info(self) -> evaluate.MetricInfo:
+            columns = {"references": datasets.Value("float64")}
+            if chosen.grouped:
+                columns["groups"] = datasets.Value("int64")
+            number = datasets.Value("float64")
+            return evaluate.MetricInfo(
+                description=str(chosen.prepare.__doc__),
+                citation="",
+                inputs_description="predictions: probabilities (N, C), or numbers (N,); references: labels (N,)",
+                features=[
+                    datasets.Features({"predictions": form, **columns}) for form in (number, datasets.Sequence(number))
+                ],
+            )
+
+        def _compute(
+            self, *, predictions: Any, references: Any, groups: Any = None, sample_weight: Any = None
+        ) -> dict[str, float]:
+            label = np.asarray(references)
+            group = np.zeros(len(label), np.int64) if groups is None else np.asarray(groups)
+            return {name: chosen(np.asarray(predictions), label, group, sample_weight)}
+
+    return PeftrecMetric(config_name=name, **options)
+
+
+def _ratio(part: Any, whole: Any) -> float:
+    return float(part / whole) if whole > 0 else np.nan
+
+
+def _mean(rows: np.ndarray) -> Statistic:
+    rows = rows.astype(np.float64)
+    return lambda weight: _ratio(weight @ rows, weight.sum())
+
+
+def _classes(prediction: np.ndarray, label: np.ndarray) -> np.ndarray:
+    """Labels as class numbers int64 (N,), checked against the prediction's classes."""
+    classes = 2 if prediction.ndim == 1 else prediction.shape[1]
+    truth = label.astype(np.int64)
+    wrong = (truth != label) | (truth < 0) | (truth >= classes)
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise ValueError(f"labels must be class numbers from 0 to {classes - 1}; found {label[row]} in row {row}")
+    return truth
+
+
+def _chosen(prediction: np.ndarray) -> np.ndarray:
+    return (prediction >= 0.5).astype(np.int64) if prediction.ndim == 1 else prediction.argmax(1)
+
+
+def _positive_score(prediction: np.ndarray) -> np.ndarray:
+    if prediction.ndim == 2 and prediction.shape[1] != 2:
+        raise ValueError(f"needs two classes, found {prediction.shape[1]}")
+    return prediction if prediction.ndim == 1 else prediction[:, 1]
+
+
+def _starts(*columns: np.ndarray) -> np.ndarray:
+    """First index of every run of rows that agree in all columns."""
+    changes = np.ones(len(columns[0]), bool)
+    changes[1:] = np.logical_or.reduce([column[1:] != column[:-1] for column in columns])
+    return np.flatnonzero(changes)
+
+
+def _pairs(
+    score: np.ndarray, positive: np.ndarray, group: np.ndarray
+) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Row weights -> for every group: (positive, negative) pairs in right order, positives, negatives, all weighted."""
+    order = np.lexsort((score, group))
+    tie = _starts(group[order], score[order])  # rows of a group that share a score
+    first = _starts(group[order][tie])  # of every group, counted in ties
+    group_of_tie = np.repeat(np.arange(len(first)), np.diff(np.append(first, len(tie))))
+    sign = positive[order]
+
+    def count(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        weight = weight[order]
+        above = np.add.reduceat(weight * sign, tie)
+        below = np.add.reduceat(weight * ~sign, tie)
+        lower = np.cumsum(below) - below
+        lower -= lower[first][group_of_tie]
+        won = np.add.reduceat(above * (lower + below / 2), first)
+        return won, np.add.reduceat(above, first), np.add.reduceat(below, first)
+
+    return count
+
+
+def _dcg(score: np.ndarray, gain: np.ndarray, cluster: np.ndarray, size: np.ndarray) -> np.ndarray:
+    """DCG@10 of every cluster (G,), tied scores sharing the mean gain of their places."""
+    order = np.lexsort((-score, cluster))
+    cluster, score = cluster[order], score[order]
+    place = np.arange(len(order)) - (np.cumsum(size) - size)[cluster] + 1
+    discount = np.where(place <= CUT, 1 / np.log2(1 + place), 0)
+    tie = _starts(cluster, score)
+    count = np.diff(np.append(tie, len(order)))
+    shared = np.add.reduceat(gain[order], tie) / count * np.add.reduceat(discount, tie)
+    return np.bincount(cluster[tie], shared, len(size))

@@ -1,0 +1,87 @@
+"""What a run predicted for each row of its test split, kept in the run so that runs can be compared row by row.
+
+test/<task>.parquet        group (user id, or the query's or row's number), item, time, label, prediction
+test/<task>.ranks.parquet  group, rank: where each user's target stood in the full catalogue, for tasks that rank it
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from peftrec.data.examples import Dataset, Examples
+from peftrec.errors import UserError
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One task's rows and their predictions.
+
+    group       text (N,): what intervals are clustered by: the user's id, or the number of the query or row
+    item        text (N,): the item's id, '' without one
+    time        float64 (N,): seconds since 1970, NaN without one
+    label       (N,), as in `Examples`
+    prediction  float32 (N,) or (N, C), as a model predicts; the log-probability of the row's item for tasks that are
+                measured by ranks alone
+    ranked, rank  text (U,) and float64 (U,): users and the ranks of their targets from 1; None without a ranking
+    """
+
+    group: np.ndarray
+    item: np.ndarray
+    time: np.ndarray
+    label: np.ndarray
+    prediction: np.ndarray
+    ranked: np.ndarray | None = None
+    rank: np.ndarray | None = None
+
+    def same_rows(self, other: "Outcome") -> bool:
+        """Whether both are about the same rows in the same order, labels included."""
+        names = ("group", "item", "time", "label")
+        return all(np.array_equal(getattr(self, n), getattr(other, n), equal_nan=n == "time") for n in names)
+
+    def with_ranks(self, dataset: Dataset, targets: Examples, rank: np.ndarray) -> "Outcome":
+        """The same with the targets' users and their ranks (U,), from `evaluation.rank_catalogue`."""
+        return replace(self, ranked=np.array(dataset.user_ids, dtype=object)[targets.group], rank=rank)
+
+
+def make_outcome(dataset: Dataset, examples: Examples, prediction: np.ndarray) -> Outcome:
+    """The examples' rows by their ids, with predictions."""
+    items = np.array([*dataset.item_ids, ""], dtype=object)  # item -1 is the last
+    names = np.array(dataset.user_ids, dtype=object)
+    group = names[examples.group] if examples.log is not None else examples.group.astype(str).astype(object)
+    return Outcome(group, items[examples.item], examples.time, examples.label, prediction)
+
+
+def write_outcomes(folder: Path, outcomes: dict[str, Outcome]) -> None:
+    """Write every task's files into `folder`/test."""
+    (folder / "test").mkdir()
+    for task, of in outcomes.items():
+        columns = {"group": _texts(of.group), "item": _texts(of.item), "time": of.time, "label": of.label}
+        table = pa.table({**columns, "prediction": pa.array(list(of.prediction))})
+        pq.write_table(table, folder / "test" / f"{task}.parquet")
+        if of.ranked is not None:
+            ranks = pa.table({"group": _texts(of.ranked), "rank": of.rank})
+            pq.write_table(ranks, folder / "test" / f"{task}.ranks.parquet")
+
+
+def read_outcome(run: Path, task: str) -> Outcome:
+    """One task's outcome of a verified run. Raises UserError when the run kept none."""
+    file, ranks = (run / "test" / f"{task}{end}" for end in (".parquet", ".ranks.parquet"))
+    if not file.is_file():
+        raise UserError(f"{file}: missing: the run was trained before runs kept their test predictions; train it again")
+    table = pq.read_table(file)
+    predictions = table["prediction"].combine_chunks()
+    nested = pa.types.is_list(predictions.type)
+    flat = (predictions.flatten() if nested else predictions).to_numpy(zero_copy_only=False)
+    columns = {name: table[name].to_numpy() for name in ("group", "item", "time", "label")}
+    outcome = Outcome(**columns, prediction=flat.reshape(len(predictions), -1) if nested else flat)
+    if not ranks.is_file():
+        return outcome
+    ranked = pq.read_table(ranks)
+    return replace(outcome, ranked=ranked["group"].to_numpy(), rank=ranked["rank"].to_numpy())
+
+
+def _texts(column: np.ndarray) -> pa.Array:
+    return pa.array(column, pa.string())

@@ -1,0 +1,45 @@
+"""Progress of long work on stderr: a bar with rate and time left, or a line now and then where there is no terminal."""
+
+import sys
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+from tqdm import tqdm
+
+from peftrec.machine.processes import count, is_first, number
+
+
+def bar(total: int, what: str, unit: str, done: int = 0) -> tqdm:
+    """A progress bar on stderr to be updated by hand; without a terminal it prints every ten seconds at the most.
+
+    Of several processes the first one alone shows it. `done` of `total` were done in an earlier session.
+    """
+    return tqdm(
+        total=total,
+        initial=done,
+        desc=what,
+        unit=f" {unit}",
+        unit_scale=total >= 10_000,
+        mininterval=0.2 if sys.stderr.isatty() else 10,
+        dynamic_ncols=True,
+        disable=not is_first(),
+    )
+
+
+def track_rows(groups: Iterable[np.ndarray], total: int, what: str) -> Iterator[np.ndarray]:
+    """Pass groups of text rows through, counting texts."""
+    with bar(total, what, "texts") as shown:
+        for group in groups:
+            yield group
+            shown.update(len(group))
+
+
+def note(line: str, of_any: bool = False) -> None:
+    """One line for the user on stderr, above any bar. Of several processes the first one alone says it.
+
+    of_any  it concerns this process alone: any says it, with its number
+    """
+    if of_any and count() > 1:
+        line = f"process {number()}: {line}"
+    if of_any or is_first():
+        tqdm.write(line, file=sys.stderr)

@@ -1,0 +1,67 @@
+"""`full`: all of the encoder is trained, the most there is."""
+
+import json
+from pathlib import Path
+
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from peftrec.errors import UserError
+from peftrec.model.adapters.base import SHARED, LayerAdapter
+from peftrec.model.backbone import Backbone
+from peftrec.recipe import AdapterConfig
+
+
+class FullFineTuning(LayerAdapter):
+    """All of the backbone's weights are trained, by all tasks together."""
+
+    def __init__(self, backbone: Backbone, config: AdapterConfig, tasks: list[str], shared: str = SHARED) -> None:
+        super().__init__(backbone, config, tasks, shared)
+        if config.options:
+            raise UserError(f"adapter.options: full has none; found {sorted(config.options)}")
+        if config.sharing != "shared":
+            raise UserError(
+                f"adapter.sharing: full has one backbone for all tasks: sharing: shared; found {config.sharing}. "
+                "For a fully tuned backbone a task, train each task in a run of its own"
+            )
+        if config.layers != "all":
+            raise UserError(f"adapter.layers: full trains every layer: layers: all; found {config.layers}")
+        if backbone.config.quantize is not None:
+            raise UserError(f"adapter.method: full cannot train {backbone.config.quantize} weights; set quantize: null")
+        backbone.model.requires_grad_(True)
+        self.lowest = 0
+
+    def parameters_of(self, owner: str) -> dict[str, nn.Parameter]:
+        """Every parameter of the model."""
+        return dict(self.backbone.model.named_parameters())
+
+    def activate(self, task: str | None) -> None:
+        """The one model serves every task."""
+
+    def train(self, mode: bool = True) -> "FullFineTuning":
+        """The backbone's own dropout is on while it is trained."""
+        super().train(mode)
+        self.backbone.model.train(mode and not self.is_frozen(self.shared))
+        return self
+
+    def save(self, task: str, folder: Path) -> None:
+        """The whole model; every task's folder but the first links to the same file, so it is stored once."""
+        folder.mkdir(parents=True, exist_ok=True)
+        file = folder / "adapter_model.safetensors"
+        first = folder.parent / self.tasks[0] / file.name
+        if task != self.tasks[0] and first.exists():
+            file.hardlink_to(first)
+        else:
+            # Tensors that share storage (tied embeddings) are written once; loading ties them again.
+            state = {n: p.detach().cpu().contiguous() for n, p in self.backbone.model.named_parameters()}
+            save_file(state, file)
+        described = {"peft_type": "PEFTREC_FULL", "base_model_name_or_path": self.backbone.config.name}
+        (folder / "adapter_config.json").write_text(json.dumps(described, indent=2, sort_keys=True))
+
+    def load(self, owner: str, folder: Path) -> None:
+        """Replace the backbone's weights."""
+        missing, unexpected = self.backbone.model.load_state_dict(
+            load_file(folder / "adapter_model.safetensors"), strict=False
+        )
+        if unexpected or any(name in dict(self.backbone.model.named_parameters()) for name in missing):
+            raise UserError(f"{folder}: the weights do not fit the backbone: {[*unexpected, *missing][:3]}")

@@ -1,0 +1,300 @@
+"""PEFT's methods for several tasks at once: PEFT's own classes and options, one named adapter an owner.
+
+PEFT's traps that this file closes (each reproduced in tests): activating another adapter freezes the others, so every
+owner keeps its gradient here; adapter names are matched as substrings, so none is one of another; a model holds one
+PEFT type, so PEFT's layers are in the model only while they are used; default targets reach beyond the layers.
+"""
+
+import copy
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from peftrec.errors import UserError
+from peftrec.model.adapters.base import SHARED, LayerAdapter, adapter_name, layers_inside, read_tensors, write_adapter
+from peftrec.model.adapters.compose import COMPOSE, Part, State
+from peftrec.model.adapters.lowrank import quicken
+from peftrec.model.adapters.targets import peft_config
+from peftrec.model.backbone import Backbone
+from peftrec.recipe import AdapterConfig
+
+# Types that take the weights of a quantised layer, codes, for numbers.
+_READING = ("DEFT", "HRA", "PEANUT")
+
+
+class Graft:
+    """PEFT's layers for some adapters that may be active together, put into the model only while they are used.
+
+    A backbone has any number of grafts, and at most one of them in its model.
+
+    trained  adapter name -> its trained parameters by their path in the model
+    """
+
+    def __init__(self, backbone: Backbone, configs: dict[str, Any]) -> None:
+        if backbone.graft is not None:
+            backbone.graft.take_out()
+        self.backbone, self.model, self.configs = backbone, backbone.model, configs
+        model = backbone.model
+        plain = [(parent, name, child) for parent in model.modules() for name, child in parent._modules.items()]
+        frozen = dict(model.named_parameters())
+        self.trained: dict[str, dict[str, nn.Parameter]] = {}
+        self.slots: list[tuple[nn.Module, str, nn.Module, Any]] = []  # parent, name in it, plain module, PEFT's layer
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                self.peft = self._inject(plain, frozen)
+            finally:
+                for parent, name, child in plain:
+                    parent._modules[name] = child
+                if hasattr(model, "peft_config"):
+                    del model.peft_config  # PEFT would take a later PeftModel's adapters for this one's
+                for parameter in frozen.values():
+                    parameter.requires_grad_(False)
+        for parameters in self.trained.values():
+            for parameter in parameters.values():
+                parameter.requires_grad_(True)
+        for *_, layer in self.slots:
+            quicken(layer)
+            layer.register_forward_hook(_keep_dtype)
+
+    def _inject(self, plain: list[tuple[Any, str, Any]], frozen: dict[str, nn.Parameter]) -> Any:
+        from peft import get_peft_model
+
+        if any(_rewrites(config) for config in self.configs.values()):
+            targets = set().union(*(config.target_modules for config in self.configs.values()))
+            for path in targets:  # the weights to be rewritten are this graft's own copies
+                parent, _, name = path.rpartition(".")
+                self.model.get_submodule(parent)._modules[name] = copy.deepcopy(self.model.get_submodule(path))
+        peft: Any = None
+        for adapter, config in self.configs.items():
+            if peft is None:
+                peft = get_peft_model(self.model, config, adapter)
+            else:
+                config.inference_mode = True  # AdaLoRA allows one that is not; what is trained is our business anyway
+                peft.add_adapter(adapter, config)
+                peft.base_model.set_adapter(adapter)
+            self.slots = [(p, n, c, p._modules[n]) for p, n, c in plain if c is not None and p._modules[n] is not c]
+            self.slots = [slot for slot in self.slots if hasattr(slot[3], "base_layer")]
+            for *_, layer in self.slots:
+                if hasattr(layer, "ranknum"):
+                    layer.ranknum.requires_grad_(False)  # a count; PEFT trains it when it moves to 16 bits
+            own = self._own_biases()
+            for name, parameter in frozen.items():
+                if parameter.requires_grad and id(parameter) not in own:
+                    raise ValueError(f"it would train the backbone's {name}, which all tasks share")
+            self.trained[adapter] = {
+                name.removeprefix("model."): p for name, p in peft.base_model.named_parameters() if p.requires_grad
+            }
+        return peft
+
+    def _own_biases(self) -> set[int]:
+        """Where PEFT trains a plain module's bias, give the layer a copy of the module: shared weights, own bias.
+
+        Returns the identities of the biases that are not trained themselves any more.
+        """
+        replaced = set()
+        for *_, module, layer in self.slots:
+            bias = getattr(module, "bias", None)
+            if bias is not None and bias.requires_grad and layer.base_layer is module:
+                own = copy.copy(module)
+                own._parameters = {**module._parameters, "bias": nn.Parameter(bias.detach().clone())}
+                layer.base_layer = own
+                replaced.add(id(bias))
+        return replaced
+
+    def put_in(self, adapters: list[str]) -> None:
+        """Let `adapters` take part in the model's forward, and nothing else of PEFT's. No weights move."""
+        if self.backbone.graft is not self:
+            if self.backbone.graft is not None:
+                self.backbone.graft.take_out()
+            for parent, name, _, layer in self.slots:
+                parent._modules[name] = layer
+            self.backbone.graft = self
+        for *_, layer in self.slots:
+            layer._active_adapter = adapters
+
+    def take_out(self) -> None:
+        """Put the plain modules back, if this graft is in the model."""
+        if self.backbone.graft is self:
+            for parent, name, module, _ in self.slots:
+                parent._modules[name] = module
+            self.backbone.graft = None
+
+    @contextmanager
+    def inside(self) -> Iterator[Any]:
+        """The PeftModel with its layers in place, for PEFT's own functions; afterwards the model is plain."""
+        self.put_in(list(self.configs))
+        try:
+            yield self.peft
+        finally:
+            self.take_out()
+
+    def state(self, adapter: str) -> State:
+        """The adapter's tensors under the names that a PEFT file has."""
+        from peft import get_peft_model_state_dict
+
+        with self.inside() as peft:
+            state = get_peft_model_state_dict(peft, adapter_name=adapter, save_embedding_layers=False)
+        held = len(self.trained[adapter])
+        assert len(state) >= held, f"{adapter}: {len(state)} tensors to save, {held} trained"
+        return {name: tensor.detach().cpu().clone() for name, tensor in state.items()}
+
+    def scales(self, adapter: str) -> dict[str, float]:
+        """What LoRA multiplies each adapted module's part by, by module path; empty for methods without such."""
+        with self.inside():
+            layers = [(path, layer) for path, layer in self.model.named_modules() if hasattr(layer, "base_layer")]
+            return {path: layer.scaling[adapter] for path, layer in layers if adapter in getattr(layer, "scaling", {})}
+
+
+class PeftAdapter(LayerAdapter):
+    """A PEFT method whose tuner lives in the layers (LoRA, IA3, ...). `options` go to PEFT's config class.
+
+    kind    PEFT's name of the method
+    preset  option values that the method's name stands for
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        config: AdapterConfig,
+        tasks: list[str],
+        shared: str = SHARED,
+        kind: str = "LORA",
+        preset: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(backbone, config, tasks, shared)
+        made, lowest = peft_config(kind, config, backbone, layers_inside(config, backbone), preset or {})
+        if backbone.config.quantize is not None:
+            if kind in _READING:
+                raise UserError(f"adapter.method: PEFT's {config.method} cannot read quantised weights")
+            if _rewrites(made):
+                raise UserError(
+                    f"adapter.options.init_lora_weights: {made.init_lora_weights} cannot read quantised weights"
+                )
+        self.lowest = lowest if backbone.layers is not None else 0
+        # Adapters that are active together share a graft.
+        together = [self.owners] if config.sharing == "shared+private" else [[owner] for owner in self.owners]
+        self.grafts: dict[str, Graft] = {}
+        for owners in together:
+            graft = self._graft({adapter_name(owner): copy.deepcopy(made) for owner in owners})
+            self.grafts.update(dict.fromkeys(owners, graft))
+        # Where a method starts by moving weights from the backbone into the adapter, they are not part of what it adds.
+        self._initial = {o: self._part(o)[0] for o in self.owners} if _rewrites(made) else {}
+        if config.sharing == "shared+private" and not self._composable(kind):
+            raise UserError(
+                f"adapter.sharing: the shared and private parts of {config.method} with these options cannot be "
+                "composed into one adapter; choose sharing: shared or private"
+            )
+        self.export(tasks[0])  # what cannot be exported is refused before training
+
+    def _graft(self, configs: dict[str, Any]) -> Graft:
+        try:
+            return Graft(self.backbone, configs)
+        except UserError:  # no room
+            raise
+        except Exception as error:  # whatever goes wrong inside PEFT, this method does not work on this backbone
+            first = str(error).split("\n")[0] or type(error).__name__
+            raise UserError(f"adapter: PEFT refuses {self.config.method} here: {first}") from error
+
+    def _composable(self, kind: str) -> bool:
+        layers = [layer for *_, layer in self.grafts[self.owners[0]].slots]
+        varied = any(getattr(layer, "lora_variant", None) for layer in layers)  # DoRA and other LoRAs with more to them
+        return kind in COMPOSE and not varied and not self._initial
+
+    def parameters_of(self, owner: str) -> dict[str, nn.Parameter]:
+        """The owner's trained tensors by their path in the model."""
+        return self.grafts[owner].trained[adapter_name(owner)]
+
+    def activate(self, task: str | None) -> None:
+        """Put the task's layers into the model, its adapters active; None: the plain model."""
+        if task is not None:
+            owners = self.owners_of(task)
+            self.grafts[owners[0]].put_in([adapter_name(owner) for owner in owners])
+        elif self.backbone.graft in self.grafts.values():
+            self.backbone.graft.take_out()
+
+    def train(self, mode: bool = True) -> "PeftAdapter":
+        """Dropout of the adapters that are trained only; the frozen layers, and frozen adapters, stay in eval."""
+        super().train(mode)
+        for graft in set(self.grafts.values()):
+            frozen = {adapter_name(o) for o, of in self.grafts.items() if of is graft and self.is_frozen(o)}
+            on = mode and len(frozen) < len(graft.configs)
+            for *_, layer in graft.slots:
+                layer.training = on
+                for name, child in layer.named_children():
+                    if name != "base_layer":
+                        child.train(on)
+                        for adapter, part in child.named_children():
+                            part.train(on and adapter not in frozen)
+        return self
+
+    def save(self, task: str, folder: Path) -> None:
+        """One plain PEFT adapter; with a shared and a private part, their exact composition."""
+        state, described = self.export(task)
+        described |= {"inference_mode": True, "base_model_name_or_path": self.backbone.config.name}
+        write_adapter(folder, described, state)
+
+    def export(self, task: str) -> tuple[State, dict[str, Any]]:
+        """What `save` writes: tensors, and the configuration as plain values."""
+        owners = self.owners_of(task)
+        parts = [self._part(owner) for owner in owners]
+        parts += [(self._initial[o], {p: -s for p, s in self._part(o)[1].items()}) for o in owners if self._initial]
+        config = self.grafts[owners[0]].configs[adapter_name(owners[0])]
+        if len(parts) == 1:
+            return parts[0][0], config.to_dict()
+        state, changes = COMPOSE[config.peft_type.value](parts)
+        return state, {**config.to_dict(), **changes}
+
+    def _part(self, owner: str) -> Part:
+        graft, name = self.grafts[owner], adapter_name(owner)
+        return graft.state(name), graft.scales(name)
+
+    def load(self, owner: str, folder: Path) -> None:
+        """Rebuild the owner's adapter from its own folder, whatever type and rank exporting gave it."""
+        from peft import PeftConfig, set_peft_model_state_dict
+
+        config = PeftConfig.from_pretrained(str(folder))
+        config.inference_mode = False
+        name = adapter_name(owner)
+        graft = self._graft({name: config})
+        state = read_tensors(folder, graft.state(name))
+        with graft.inside() as peft:
+            set_peft_model_state_dict(peft, state, adapter_name=name)
+        self.grafts[owner] = graft
+        self._initial = {}
+
+
+def _keep_dtype(_layer: nn.Module, inputs: tuple[Any, ...], output: Any) -> Any:
+    """Give a 16-bit model 16 bits back; some of PEFT's layers (IA3 over 4-bit weights) return their own 32."""
+    return output.to(inputs[0].dtype) if output.dtype == torch.float32 else output
+
+
+def peft_methods() -> list[str]:
+    """PEFT's methods that only exchange modules of the layers, so that `PeftAdapter` can hold them, in lower case."""
+    from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING as CONFIGS
+    from peft.mapping import PEFT_TYPE_TO_TUNER_MAPPING as TUNERS
+    from peft.tuners.tuners_utils import BaseTuner
+
+    unfit = ("POLY", "SHADOW", "TRAINABLE_TOKENS")  # these want task ids, hooks around the model, the embeddings
+    return [
+        kind.value.lower()
+        for kind, tuner in TUNERS.items()
+        if issubclass(tuner, BaseTuner) and "target_modules" in CONFIGS[kind].__dataclass_fields__ and kind not in unfit
+    ]
+
+
+def is_peft_type(name: str) -> bool:
+    """Whether PEFT has a method of this name, in any case."""
+    from peft import PeftType
+
+    return name.upper() in PeftType.__members__
+
+
+def _rewrites(config: Any) -> bool:
+    """Whether PEFT starts this LoRA by moving a part of the plain weights into it (PiSSA, OLoRA)."""
+    return str(getattr(config, "init_lora_weights", "")).lower().startswith(("pissa", "olora"))

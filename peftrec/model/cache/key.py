@@ -1,0 +1,52 @@
+"""What the cached states depend on, beside the texts themselves: any change of it is another key."""
+
+import hashlib
+import json
+from importlib.metadata import version
+from typing import Any
+
+import torch
+
+from peftrec.model.backbone import Backbone
+
+FORMAT = 1  # raised when the same description would mean other states, or another layout on disk
+
+
+def describe_key(backbone: Backbone, level: str, layer: int, storage: torch.dtype) -> dict[str, Any]:
+    """The key as plain values.
+
+    Of the packages' versions those that compute the states count, to the minor number: releases that only fix bugs
+    keep the cache. The attention kernel and the number of threads change states by rounding only, and do not count.
+    """
+    computing = ["torch", "transformers"] + ["bitsandbytes"] * (backbone.config.quantize is not None)
+    return {
+        "format": FORMAT,
+        "weights": backbone.digest,  # with quantisation and requested dtype
+        "compute": [str(backbone.dtype), backbone.device.type],
+        "storage": str(storage),
+        "tokenizer": tokenizer_digest(backbone.tokenizer),
+        "max_length": backbone.config.max_length,
+        "level": level,
+        "layer": layer,
+        "pooling": backbone.pooling if level == "pooled" else None,
+        "versions": {name: ".".join(version(name).split(".")[:2]) for name in computing},
+    }
+
+
+def key_name(described: dict[str, Any]) -> str:
+    """A folder name for the key, 24 hexadecimal digits."""
+    return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:24]
+
+
+def tokenizer_digest(tokenizer: Any) -> str:
+    """SHA-256 over all that decides how a text becomes tokens; truncation and padding, which calls change, left out."""
+    fast = getattr(tokenizer, "backend_tokenizer", None)
+    if fast is not None:
+        content = {k: v for k, v in json.loads(fast.to_str()).items() if k not in ("truncation", "padding")}
+    else:
+        content = {
+            "class": type(tokenizer).__name__,
+            "vocabulary": tokenizer.get_vocab(),
+            "special": {name: str(token) for name, token in tokenizer.special_tokens_map.items()},
+        }
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

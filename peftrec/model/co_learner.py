@@ -1,0 +1,264 @@
+"""The co-learner: one adapted encoder, a head a task, and the step that encodes every unique text once."""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from peftrec.data.batches import UniqueRows, Work
+from peftrec.data.examples import Dataset, Examples
+from peftrec.data.texts import TextTable
+from peftrec.model.adapters import attach
+from peftrec.model.adapters.base import adapter_name
+from peftrec.model.backbone import Backbone
+from peftrec.model.encoder import AdaptedEncoder
+from peftrec.recipe import AdapterConfig, Recipe
+from peftrec.tasks.heads import Head, HeadShape, RetrievalHead
+from peftrec.tasks.kinds import find_kind, loss_of
+from peftrec.tasks.losses import LOSSES, to_prediction
+
+PREDICT_ROWS = 16_384  # examples a head scores at once outside training
+
+
+def with_every_item(examples: Examples, item_rows: np.ndarray) -> Examples:
+    """Each example once with every item in place of its own, (N * I,); `item_rows` (I,) are the items' text rows."""
+    item = np.tile(np.arange(len(item_rows)), len(examples))
+    pairs = examples.take(np.repeat(np.arange(len(examples)), len(item_rows)))
+    pairs = replace(pairs, item=item, slots={**pairs.slots, "item": item_rows[item]})
+    return pairs if pairs.rates is None else pairs.with_rates(pairs.rates)
+
+
+class Scorer:
+    """Anything that predicts: a trained model, or a baseline."""
+
+    def predict(self, task: str, examples: Examples) -> np.ndarray:
+        """Predictions of the rows: class probabilities (N, C), a probability (N,), or a number (N,)."""
+        raise NotImplementedError
+
+    def ranker(self, task: str, item_rows: np.ndarray) -> Callable[[Examples], np.ndarray]:
+        """A function from examples to the scores (N, I) of every item in place of their own; `item_rows` (I,) are the
+        items' text rows."""
+
+        def scores(examples: Examples) -> np.ndarray:
+            found = self.predict(task, with_every_item(examples, item_rows))
+            by_class = found if found.ndim == 1 else found @ np.arange(found.shape[1])  # the expected grade
+            return by_class.reshape(len(examples), -1)
+
+        return scores
+
+
+class CoLearner(nn.Module, Scorer):
+    """Encoder and heads of all tasks. `losses` gives the step's task losses, `predict` one task's predictions.
+
+    parts  how many pieces a training step's rows are cut into, one after the other, so that they fit into memory
+    """
+
+    def __init__(self, encoder: AdaptedEncoder, heads: dict[str, Head], losses: dict[str, str], parts: int = 1) -> None:
+        super().__init__()
+        self.parts = parts
+        self.encoder = encoder
+        self.heads = nn.ModuleDict({adapter_name(task): head for task, head in heads.items()})
+        self.loss_names = losses
+        self.tasks = list(heads)
+        # Of the gradient that each task sends into the encoder, the squared norm, summed until somebody clears it.
+        self.gradient_squares: dict[str, Tensor] = {}
+
+    @property
+    def work(self) -> Work:
+        """What the training steps asked the encoder for, and what it did."""
+        return self.encoder.work
+
+    def head(self, task: str) -> Head:
+        """The task's head."""
+        head = self.heads[adapter_name(task)]
+        assert isinstance(head, Head)
+        return head
+
+    def outputs(self, batches: dict[str, Examples]) -> dict[str, Tensor]:
+        """Raw head outputs of every task's examples. Tasks with equal vectors have their texts encoded together."""
+        found: dict[str, Tensor] = {}
+        groups = {tasks[0]: tasks for tasks in self.encoded_together(list(batches))}
+        unique = {
+            first: UniqueRows({t: batches[t] for t in tasks}, len(self.encoder.texts))
+            for first, tasks in groups.items()
+        }
+        if self.training:
+            self.work.referenced += sum(of.references for of in unique.values())
+        with self.encoder.frozen_part_once({first: of.rows for first, of in unique.items()}):
+            for first, tasks in groups.items():
+                vectors = self.encoder.encode(unique[first].rows, first)
+                for task in tasks:
+                    own = self._watched(task, vectors)
+                    found[task] = self.head(task)(unique[first].head_input(task, batches[task], own))
+        return {task: found[task] for task in batches}
+
+    def _watched(self, task: str, vectors: Tensor) -> Tensor:
+        """The vectors (U, D), such that the gradient that comes back through them is counted as the task's."""
+        if not (self.training and vectors.requires_grad):
+            return vectors
+        own = vectors.view_as(vectors)
+
+        def count(gradient: Tensor) -> None:
+            square = gradient.detach().float().square().sum()
+            self.gradient_squares[task] = self.gradient_squares.get(task, torch.zeros_like(square)) + square
+
+        own.register_hook(count)
+        return own
+
+    def encoded_together(self, tasks: list[str]) -> list[list[str]]:
+        """The tasks in groups whose vectors are equal, so that one encoding serves the group."""
+        alike: dict[str, list[str]] = {}
+        for task in tasks:
+            alike.setdefault(self.encoder.adapter_of(task).encodes_alike(task), []).append(task)
+        return list(alike.values())
+
+    def losses(self, batches: dict[str, Examples]) -> Tensor:
+        """Mean loss of each task over its examples, (T,) in the order of `batches`; in training with its penalty."""
+        outputs = self.outputs(batches)
+        losses = []
+        for task, batch in batches.items():
+            output = outputs[task]
+            loss = LOSSES[self.loss_names[task]](output, torch.from_numpy(batch.label).to(output.device))
+            penalty = self.encoder.adapter_of(task).penalty(task) if self.training else None
+            losses.append(loss if penalty is None else loss + penalty)
+        return torch.stack(losses)
+
+    @torch.inference_mode()
+    def predict(self, task: str, examples: Examples) -> np.ndarray:
+        """Predictions as `losses.to_prediction` defines them, float32, dropout off. Every text is encoded once."""
+        with self._evaluating():
+            rows = examples.text_rows()
+            vectors = self.encoder.encode(rows, task)
+            done = [self._predict_chunk(task, chunk, rows, vectors) for chunk in _chunks(examples)]
+        return np.concatenate(done) if done else np.zeros(0, np.float32)
+
+    def ranker(self, task: str, item_rows: np.ndarray) -> Callable[[Examples], np.ndarray]:
+        """As `Scorer.ranker`; for a retrieval head the items are encoded now, and the scores are one matrix product."""
+        head = self.head(task)
+        if not isinstance(head, RetrievalHead):
+            return super().ranker(task, item_rows)
+        offered, bias = self.offered(task, item_rows)
+
+        @torch.inference_mode()
+        def scores(examples: Examples) -> np.ndarray:
+            assert examples.catalogue is not None
+            found = torch.addmm(bias, self.asked(task, examples), offered.T).float().cpu()
+            popularity = torch.from_numpy(examples.catalogue.popularity(examples.time))
+            return found.add_(popularity, alpha=float(head.popularity.detach())).numpy()
+
+        return scores
+
+    @torch.inference_mode()
+    def offered(self, task: str, item_rows: np.ndarray) -> tuple[Tensor, Tensor]:
+        """A retrieval task's vectors (I, q) and biases (I,) of items, by their text rows (I,)."""
+        rows, place = np.unique(item_rows, return_inverse=True)
+        with self._evaluating():
+            vectors, bias = self._retrieval_head(task).items(self.encoder.encode(rows, task))
+        index = torch.from_numpy(place).to(vectors.device)
+        return vectors[index], bias[index]
+
+    def offered_now(self, task: str, item_rows: np.ndarray, popularity: np.ndarray) -> np.ndarray:
+        """A retrieval task's items with all that their scores hold, float32 (I, q + 1): the inner product with
+        [asked, 1] is the score. `popularity` (I,): log1p of earlier choices."""
+        offered, bias = self.offered(task, item_rows)
+        constant = bias.cpu().numpy() + float(self._retrieval_head(task).popularity.detach()) * popularity
+        return np.concatenate([offered.cpu().numpy(), constant[:, None]], 1)
+
+    @torch.inference_mode()
+    def asked(self, task: str, examples: Examples) -> Tensor:
+        """A retrieval task's vectors (N, q) of what the examples' histories ask for."""
+        unique = UniqueRows({task: examples}, len(self.encoder.texts))
+        with self._evaluating():
+            vectors = self.encoder.encode(unique.rows, task)
+            return self._retrieval_head(task).users(unique.head_input(task, examples, vectors))
+
+    def _retrieval_head(self, task: str) -> RetrievalHead:
+        head = self.head(task)
+        assert isinstance(head, RetrievalHead)
+        return head
+
+    @contextmanager
+    def _evaluating(self) -> Iterator[None]:
+        """Dropout off inside the block."""
+        training = self.training
+        self.eval()
+        try:
+            yield
+        finally:
+            self.train(training)
+
+    def _predict_chunk(self, task: str, chunk: Examples, rows: np.ndarray, vectors: Tensor) -> np.ndarray:
+        unique = UniqueRows({task: chunk}, len(self.encoder.texts))
+        own = vectors[torch.from_numpy(np.searchsorted(rows, unique.rows)).to(vectors.device)]
+        output = self.head(task)(unique.head_input(task, chunk, own))
+        prediction: np.ndarray = to_prediction(self.loss_names[task], output).float().cpu().numpy()
+        return prediction
+
+    def parameter_counts(self) -> tuple[int, int]:
+        """How many parameters are trained, and how many there are: the backbone's, and those beside it."""
+        named, trained = self._named().values(), self.trainable().values()
+        own = {id(p) for p in self.encoder.backbone.model.parameters()}
+        beside = sum(p.numel() for p in named if id(p) not in own)
+        return sum(p.numel() for p in trained), self.encoder.backbone.parameter_count() + beside
+
+    def freeze(self, tasks: Iterable[str]) -> None:
+        """Train neither the heads of these tasks nor any adapter part that they read, the shared one included."""
+        for task in tasks:
+            adapter = self.encoder.adapter_of(task)
+            for owner in adapter.owners_of(task):
+                adapter.freeze(owner)
+            self.head(task).requires_grad_(False)
+
+    def trainable(self) -> dict[str, nn.Parameter]:
+        """Every trained parameter by a stable name: adapter/<owner>/<name> and head/<task>/<name>."""
+        return {name: p for name, p in self._named().items() if p.requires_grad}
+
+    def _named(self) -> dict[str, nn.Parameter]:
+        named = {
+            f"adapter/{owner}/{name}": p
+            for owner, parameters in self.encoder.parameters_by_owner().items()
+            for name, p in parameters.items()
+        }
+        for task in self.tasks:
+            named |= {f"head/{task}/{name}": p for name, p in self.head(task).named_parameters()}
+        return named
+
+
+def _chunks(examples: Examples) -> Iterator[Examples]:
+    for start in range(0, len(examples), PREDICT_ROWS):
+        yield examples.take(np.arange(start, min(start + PREDICT_ROWS, len(examples))))
+
+
+def adapter_configs(recipe: Recipe) -> dict[str, AdapterConfig]:
+    """Each task's method: its own, or the recipe's."""
+    return {name: task.adapter or recipe.adapter for name, task in recipe.tasks.items()}
+
+
+def build_model(recipe: Recipe, backbone: Backbone, dataset: Dataset) -> CoLearner:
+    """Attach every task's method and make its head, from the recipe. Random weights follow torch's global seed."""
+    shapes = {
+        name: HeadShape(backbone.hidden_size, len(data.classes), len(data.feature_names), recipe.train.dropout)
+        for name, data in dataset.tasks.items()
+    }
+    model = assemble(recipe, backbone, dataset.texts, adapter_configs(recipe), shapes)
+    for name, data in dataset.tasks.items():
+        model.head(name).calibrate(data.train, model.loss_names[name])
+    return model
+
+
+def assemble(
+    recipe: Recipe,
+    backbone: Backbone,
+    texts: TextTable,
+    configs: dict[str, AdapterConfig],
+    shapes: dict[str, HeadShape],
+) -> CoLearner:
+    """A co-learner over `texts` with the given adapter configurations and head shapes."""
+    adapters = attach(backbone, configs)
+    encoder = AdaptedEncoder(backbone, texts, adapters, recompute=recipe.train.gradient_checkpointing)
+    heads = {name: find_kind(task.kind).head(shapes[name], task) for name, task in recipe.tasks.items()}
+    losses = {name: loss_of(task) for name, task in recipe.tasks.items()}
+    return CoLearner(encoder, heads, losses, recipe.train.accumulate).to(backbone.device)

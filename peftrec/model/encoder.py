@@ -1,0 +1,181 @@
+"""The adapted encoder: the one place that switches adapters and turns text rows into a task's vectors."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from peftrec.data.batches import Work, buckets
+from peftrec.data.texts import TextTable
+from peftrec.machine import processes
+from peftrec.model.adapters.base import Adapter, LayerAdapter, PooledAdapter
+from peftrec.model.backbone import Backbone
+from peftrec.model.cache.states import TOKEN_BUDGET, Level, StateCache, Track
+
+
+class AdaptedEncoder(nn.Module):
+    """One frozen backbone, each task's adapter, and the cached output of what no adapter touches.
+
+    recompute  keep only each bucket's output for the backward pass and compute the rest again (gradient checkpointing)
+    sharded    the processes of a training share its weights out (`peftrec.training.sharding`)
+    disk       whether that cached output is read from, and written to, the disk (`peftrec.model.cache.folder`)
+    """
+
+    def __init__(
+        self, backbone: Backbone, texts: TextTable, adapters: dict[str, Adapter], recompute: bool = False
+    ) -> None:
+        super().__init__()
+        self.__dict__["backbone"] = backbone
+        self.texts, self.recompute, self.disk, self.sharded = texts, recompute, False, False
+        self.adapters = nn.ModuleList(dict.fromkeys(adapters.values()))
+        self._number = {task: list(dict.fromkeys(adapters.values())).index(a) for task, a in adapters.items()}
+        self.token_budget = TOKEN_BUDGET
+        self.work = Work()
+        texts.tokenize(backbone.tokenizer, backbone.config.max_length, backbone.pad_id)
+        layered = [a for a in self.adapters if isinstance(a, LayerAdapter)]
+        self.trunk = min((a.lowest for a in layered), default=backbone.num_layers)
+        self.caches: dict[Level, StateCache] = {}
+        if any(isinstance(a, PooledAdapter) for a in self.adapters):
+            self.caches["pooled"] = StateCache(backbone, texts, "pooled", backbone.num_layers)
+        if layered and self.trunk > 0:
+            self.caches["layer"] = StateCache(backbone, texts, "layer", self.trunk)
+
+    backbone: Backbone
+
+    def adapter_of(self, task: str) -> Adapter:
+        """The task's method."""
+        adapter = self.adapters[self._number[task]]
+        assert isinstance(adapter, Adapter)
+        return adapter
+
+    def level(self, task: str) -> tuple[Level, str]:
+        """The cache level that serves the task, and why."""
+        adapter = self.adapter_of(task)
+        if isinstance(adapter, PooledAdapter):
+            return "pooled", f"{adapter.config.method} reads the frozen layers' pooled states; they never change"
+        if self.trunk > 0:
+            return "layer", f"layer {self.trunk} is the lowest that an adapter touches; what is below never changes"
+        if self.backbone.layers is None:
+            return "none", "this backbone uses one layer many times, so nothing lies below the adapted part"
+        return "none", "an adapter touches layer 0"
+
+    def update(
+        self, rows: Mapping[str, np.ndarray] | None = None, track: Track | None = None, together: bool = False
+    ) -> None:
+        """Have the frozen part ready for the text rows each task will encode; by default for the whole table.
+
+        together  all processes of a training do this at once, and may share the work
+        Rows not asked for here are computed when they are encoded, every time. Texts added since are tokenised.
+        """
+        self.texts.tokenize(self.backbone.tokenizer, self.backbone.config.max_length, self.backbone.pad_id)
+        self.activate(None)
+        for level, cache in self.caches.items():
+            cache.update(None if rows is None else self.rows_of(level, rows), track, self.disk, together)
+
+    def rows_of(self, level: Level, rows: Mapping[str, np.ndarray]) -> np.ndarray:
+        """The rows, among each task's, whose states the cache of a level gives; ascending."""
+        parts = self._parts(level, rows)
+        return np.unique(np.concatenate(parts)) if parts else np.zeros(0, np.int64)
+
+    def _parts(self, level: Level, rows: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        """The rows of each task that the cache of a level serves."""
+        return [of for task, of in rows.items() if self.level(task)[0] == level]
+
+    @contextmanager
+    def frozen_part_once(self, rows: Mapping[str, np.ndarray]) -> Iterator[None]:
+        """Inside the block, of what each task will encode, the frozen part runs once for texts of several tasks.
+
+        This concerns texts whose states neither memory nor disk has room to keep.
+        """
+        with ExitStack() as stack:
+            for level, cache in self.caches.items():
+                parts = self._parts(level, rows)
+                # Sharded, all processes must run the backbone equally often, which `encode` sees to.
+                if len(parts) > 1 and not self.sharded and not all(cache.in_memory(of) for of in parts):
+                    self.activate(None)
+                    stack.enter_context(cache.lending(parts))
+            yield
+
+    def encode(self, rows: np.ndarray, task: str) -> Tensor:
+        """The task's vectors of text rows (U,), float32 (U, D)."""
+        adapter = self.adapter_of(task)
+        if self.training:
+            self.work.encoded += len(rows)
+        if isinstance(adapter, PooledAdapter):
+            vectors: Tensor = adapter(self._frozen("pooled", rows), task)
+            return vectors
+        groups = buckets(self.texts.lengths[rows], self.token_budget)
+        if self.sharded and self.training:
+            # All processes run the backbone equally often. What is run again comes last, and is what is taken.
+            groups += [np.array([0])] * (processes.largest(len(groups)) - len(groups))
+        done = [self._encode_bucket(rows[g], task) for g in groups]
+        if not done:
+            return torch.zeros(0, self.backbone.hidden_size, device=self.backbone.device)
+        order, back = np.concatenate(groups), np.empty(len(rows), np.int64)
+        back[order] = np.arange(len(order))
+        return torch.cat(done)[torch.from_numpy(back).to(done[0].device)]
+
+    def _encode_bucket(self, rows: np.ndarray, task: str) -> Tensor:
+        adapter = self.adapter_of(task)
+        assert isinstance(adapter, LayerAdapter)
+        ids, mask, types = (t.to(self.backbone.device) for t in self.texts.pad(rows))
+        if self.training:
+            self.work.tokens += int(self.texts.lengths[rows].sum())
+            self.work.padded_tokens += ids.numel()
+        states = self._frozen("layer", rows) if self.trunk > 0 else None
+
+        def run(states: Tensor | None) -> Tensor:
+            self.activate(task)  # here, because recomputation may come after another task was active
+            hidden = adapter.run(task, ids, mask, types, states, self.trunk)
+            return self.backbone.pool(hidden, mask).float()
+
+        if self.recompute and torch.is_grad_enabled():
+            return checkpoint(run, states, use_reentrant=False)
+        return run(states)
+
+    def _frozen(self, level: Level, rows: np.ndarray) -> Tensor:
+        cache = self.caches[level]
+        if not cache.in_memory(rows):
+            self.activate(None)  # the backbone may have to be run
+        return cache.states(rows)
+
+    def activate(self, task: str | None) -> None:
+        """Let the task's modules, and no others, take part in the next forward; None: the plain backbone."""
+        for adapter in self.adapters:
+            if isinstance(adapter, LayerAdapter):
+                adapter.activate(task if task is not None and task in adapter.tasks else None)
+
+    def after_step(self, step: int, total: int) -> None:
+        """Let every method do what it does between optimiser steps (AdaLoRA prunes)."""
+        for adapter in self.adapters:
+            assert isinstance(adapter, Adapter)
+            adapter.after_step(step, total)
+
+    @property
+    def settled(self) -> bool:
+        """Whether every method's weights may be chosen as a run's best."""
+        return all(adapter.settled for adapter in self.adapters)
+
+    def load(self, folders: Mapping[str, Path]) -> None:
+        """Fill every owner's part from the folder of the first task that has it, into `as_saved` configurations."""
+        loaded: set[str] = set()
+        for task, folder in folders.items():
+            adapter = self.adapter_of(task)
+            for owner in adapter.owners_of(task):
+                if owner not in loaded:
+                    adapter.load(owner, folder)
+                    loaded.add(owner)
+
+    def parameters_by_owner(self) -> dict[str, dict[str, nn.Parameter]]:
+        """Owner (a shared part, or a task) -> the adapter parameters it owns."""
+        return {
+            owner: parameters
+            for adapter in self.adapters
+            if isinstance(adapter, Adapter)
+            for owner in adapter.owners
+            if (parameters := adapter.parameters_of(owner))
+        }

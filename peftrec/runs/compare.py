@@ -1,0 +1,115 @@
+"""Finished runs side by side, with a paired test of each against the first on the same test rows."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from peftrec.runs.folder import read_report
+from peftrec.evaluation.intervals import interval, p_value, paired_values
+from peftrec.evaluation.metrics import CHOICE, METRICS, RANKING, Metric
+from peftrec.evaluation.predictions import Outcome, read_outcome
+from peftrec.recipe import SplitConfig
+from peftrec.errors import UserError
+from peftrec.runs.saved import read_recipe
+from peftrec.tasks.kinds import loss_of
+
+COSTS = ("train_seconds", "examples_per_second", "peak_memory_mb", "backbone_mb", "trainable_parameters")
+
+
+def compare_runs(runs: list[Path], resamples: int = 500) -> dict[str, Any]:
+    """{run: {"tasks": {task: {"n", "metrics", "differences"}}, "cost"}}; the others are held against the first run.
+
+    `differences` of a task that the first run also has: {metric: {"by", "interval", "p"}}. `by` above 0 means better
+    than the first run whatever the metric's direction; interval (95 %) and two-sided p-value come from a bootstrap
+    of whole users (or queries) in which both runs are valued under the same draws. `cost` is that of `report.json` with
+    the bytes of all adapters added up.
+
+    Raises UserError for fewer than two runs, one named twice, a damaged one, or runs whose test rows or splits differ.
+    """
+    if len(runs) < 2:
+        raise UserError(f"compare: name two runs or more; found {len(runs)}")
+    if len({run.resolve() for run in runs}) < len(runs):
+        raise UserError(f"compare: a run is named twice: {' '.join(map(str, runs))}")
+    reports = {run: read_report(run) for run in runs}
+    recipes = {run: read_recipe(run) for run in runs}  # once a run, not once a task: reading verifies every file
+    first, *others = runs
+    split = recipes[first].data.split
+    for run in others:
+        if (own := recipes[run].data.split) != split:
+            raise UserError(
+                f"{run} cannot be compared with {first}: data.split differs: {_keys(own)} against {_keys(split)}"
+            )
+        if not reports[run]["tasks"].keys() & reports[first]["tasks"].keys():
+            names = (", ".join(reports[r]["tasks"]) for r in (run, first))
+            raise UserError(f"{run} cannot be compared with {first}: no task in common: {' against '.join(names)}")
+    base = {task: read_outcome(first, task) for task in reports[first]["tasks"]}
+    return {
+        str(run): {
+            "tasks": {
+                task: {
+                    "n": of["n"],
+                    "metrics": of["metrics"],
+                    "differences": {}
+                    if run == first or task not in base
+                    else _differences(
+                        run, first, task, base[task], list(of["metrics"]), loss_of(recipes[run].tasks[task]), resamples
+                    ),
+                }
+                for task, of in report["tasks"].items()
+            },
+            "cost": {name: report["cost"][name] for name in COSTS}
+            | {"adapter_bytes": sum(report["cost"]["adapter_bytes"].values())},
+        }
+        for run, report in reports.items()
+    }
+
+
+def _differences(
+    run: Path, first: Path, task: str, base: Outcome, metrics: list[str], loss: str, resamples: int
+) -> dict[str, dict[str, Any]]:
+    own = read_outcome(run, task)
+    if not own.same_rows(base):
+        counts = f"{len(own.label):,} against {len(base.label):,}"
+        raise UserError(
+            f"{run} cannot be compared with {first}: the test rows of task {task!r} differ ({counts} rows): "
+            "train both on the same data and split, with the same column and threshold, and with the same train.seed "
+            "where it draws the rows that are held out"
+        )
+    if own.rank is not None and _catalogue(run) != _catalogue(first):
+        raise UserError(f"{run} cannot be compared with {first}: their catalogues hold different items")
+    # A task that is measured by ranks alone has log-probabilities for predictions.
+    measures = CHOICE if loss == "softmax" else METRICS
+    found = {}
+    for name in metrics:
+        if name in RANKING and own.rank is not None and base.rank is not None and own.ranked is not None:
+            found[name] = difference(RANKING[name], own.rank, base.rank, own.rank, own.ranked, resamples)
+        elif name in measures:
+            found[name] = difference(measures[name], own.prediction, base.prediction, own.label, own.group, resamples)
+    return found
+
+
+def _catalogue(run: Path) -> list[str]:
+    names: list[str] = pq.read_table(run / "catalogue.parquet", columns=["id"])["id"].to_pylist()
+    return names
+
+
+def _keys(split: SplitConfig) -> str:
+    return ", ".join(f"{name}: {value}" for name, value in split.model_dump().items())
+
+
+def difference(
+    metric: Metric, own: np.ndarray, base: np.ndarray, label: np.ndarray, group: np.ndarray, resamples: int = 500
+) -> dict[str, Any]:
+    """{"by", "interval", "p"} of predictions `own` over `base` on the same rows; null where it has no value."""
+    sign = 1 if metric.higher else -1
+    by = sign * (metric(own, label, group) - metric(base, label, group))
+    values = sign * paired_values(metric, own, base, label, group, resamples)
+    low, high = interval(group, values)
+    known = not (np.isnan(by) or np.isnan(low))
+    return {
+        "by": None if np.isnan(by) else by,
+        "interval": [low, high] if known else None,
+        "p": p_value(values) if known else None,
+    }

@@ -1,0 +1,199 @@
+"""What a run folder holds, and how a model comes back from it.
+
+run.yaml              the complete recipe; `peftrec train run.yaml` repeats the run
+model.json            backbone digest; each task's slots, classes, features, and the parts its adapter is composed of
+adapters/<task>/      adapter_config.json, adapter_model.safetensors: shared and private composed
+parts/<part>.safetensors   the same apart, as they were trained: for another run to start from (`peftrec.training.init_from`)
+heads/<task>.safetensors
+catalogue.parquet     item ids and texts, and log.parquet, who did what when: for recommending by user
+report.json  metrics.jsonl  README.md  manifest.json        README.md (`peftrec.runs.cards`) also in adapters/<task>/
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from peftrec.model.adapters.base import WEIGHTS, as_saved
+from peftrec.model.adapters.full import FullFineTuning
+from peftrec.model.backbone import load_backbone
+from peftrec.machine.files import read_json, to_json, write_json
+from peftrec.runs.folder import verify_run
+from peftrec.data.catalogue import Catalogue
+from peftrec.data.examples import Dataset, TaskData
+from peftrec.data.log import Log
+from peftrec.data.rates import Rates
+from peftrec.data.texts import TextTable
+from peftrec.tasks.heads import HeadShape
+from peftrec.model.co_learner import CoLearner, adapter_configs, assemble
+from peftrec.recipe import Recipe, dump_recipe, make_recipe, parse_yaml
+from peftrec.errors import UserError
+
+
+@dataclass(frozen=True)
+class LoadedRun:
+    """A trained model and what it was trained on.
+
+    tasks      name -> {"slots", "history", "classes", "features", "scale", "base", "catalogue"}
+    item_ids   the catalogue; item i is row item_rows[i] of the model's text table
+    user_ids   users of the log, in user-number order
+    logs       task -> its Log, for tasks with histories
+    rates      task -> how items were received, for tasks that read it
+    catalogues task -> which items were chosen when, for tasks that rank them
+    """
+
+    recipe: Recipe
+    model: CoLearner
+    tasks: dict[str, dict[str, Any]]
+    item_ids: list[str]
+    item_rows: np.ndarray
+    user_ids: list[str]
+    logs: dict[str, Log]
+    rates: dict[str, Rates]
+    catalogues: dict[str, Catalogue]
+
+
+def save_run(
+    folder: Path,
+    recipe: Recipe,
+    dataset: Dataset,
+    model: CoLearner,
+    report: dict[str, Any],
+    history: list[dict[str, Any]],
+) -> None:
+    """Write everything but the manifest into `folder`; `report["cost"]` gains the bytes of the adapters."""
+    (folder / "run.yaml").write_text(dump_recipe(recipe), encoding="utf-8")
+    described = {
+        name: {**describe_task(data), "parts": model.encoder.adapter_of(name).owners_of(name)}
+        for name, data in dataset.tasks.items()
+    }
+    write_json(folder / "model.json", {"backbone_digest": model.encoder.backbone.digest, "tasks": described})
+    (folder / "heads").mkdir()
+    for task in model.tasks:
+        adapter = folder / "adapters" / task
+        model.encoder.adapter_of(task).save(task, adapter)
+        _write_tensors(folder / "heads" / f"{task}.safetensors", model.head(task).state_dict())
+        sizes = report["cost"].setdefault("adapter_bytes", {})
+        sizes[task] = sum(f.stat().st_size for f in adapter.iterdir())
+    _save_parts(folder, model)
+    _save_catalogue(folder, dataset)
+    write_json(folder / "report.json", report)
+    (folder / "metrics.jsonl").write_text("".join(to_json(line, indent=None) + "\n" for line in history))
+
+
+def describe_task(data: TaskData) -> dict[str, Any]:
+    """What of a task's data its predictions depend on, as plain values."""
+    described = {
+        "slots": list(data.train.slots),
+        "history": data.train.log is not None,
+        "classes": data.classes,
+        "features": data.feature_names,
+        "scale": data.scale,
+        "base": None if data.train.rates is None else data.train.rates.base,
+        "catalogue": data.train.catalogue is not None,
+    }
+    plain: dict[str, Any] = json.loads(to_json(described))
+    return plain
+
+
+def _save_parts(folder: Path, model: CoLearner) -> None:
+    (folder / "parts").mkdir()
+    adapters = {task: model.encoder.adapter_of(task) for task in model.tasks}
+    reader = {owner: task for task, adapter in adapters.items() for owner in adapter.owners_of(task)}
+    for owner, task in reader.items():
+        file = folder / "parts" / f"{owner}.safetensors"
+        if isinstance(adapters[task], FullFineTuning):  # the one part is the whole model: stored once
+            file.hardlink_to(folder / "adapters" / task / WEIGHTS)
+        else:
+            _write_tensors(file, adapters[task].part(owner))
+
+
+def _write_tensors(file: Path, tensors: Mapping[str, Tensor]) -> None:
+    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, file)
+
+
+def _save_catalogue(folder: Path, dataset: Dataset) -> None:
+    texts = [dataset.texts.texts[row] for row in dataset.item_rows]
+    pq.write_table(
+        pa.table({"id": pa.array(dataset.item_ids, pa.string()), "text": texts}), folder / "catalogue.parquet"
+    )
+    logs = {name: data.train.log for name, data in dataset.tasks.items() if data.train.log is not None}
+    if logs:
+        first = next(iter(logs.values()))
+        user = np.repeat(np.arange(len(dataset.user_ids)), np.diff(first.user_start))
+        columns = {"user": pa.array(dataset.user_ids, pa.string()).take(pa.array(user)).dictionary_encode()}
+        columns |= {"item": pa.array(first.items), "time": pa.array(first.times)}
+        columns |= {f"feedback {name}": pa.array(log.feedback) for name, log in logs.items()}
+        pq.write_table(pa.table(columns), folder / "log.parquet")
+
+
+def read_recipe(folder: Path) -> Recipe:
+    """The recipe of a run, once every file of the run is verified."""
+    verify_run(folder)
+    return make_recipe(parse_yaml((folder / "run.yaml").read_text(encoding="utf-8"), str(folder / "run.yaml")))
+
+
+def load_run(folder: Path, backbone: str | None = None, texts: TextTable | None = None) -> LoadedRun:
+    """Verify a run and rebuild its model; nothing is trained and no data file of the recipe is read.
+
+    `backbone` names another place of the same weights; `texts` a table to use, to which the catalogue is added. Raises
+    UserError for a damaged run, or weights that differ from those the run was trained on.
+    """
+    recipe = read_recipe(folder)
+    if backbone is not None:
+        recipe = recipe.model_copy(update={"backbone": recipe.backbone.model_copy(update={"name": backbone})})
+    described = read_json(folder / "model.json")
+    base = load_backbone(recipe.backbone)
+    if base.digest != described["backbone_digest"]:
+        raise UserError(
+            f"{folder}: trained on a backbone with digest {described['backbone_digest'][:12]}, but {base.origin} has "
+            f"{base.digest[:12]}; name the original weights with --backbone"
+        )
+    texts = TextTable() if texts is None else texts
+    catalogue = pq.read_table(folder / "catalogue.parquet")
+    item_rows = np.array([texts.add(text) for text in catalogue["text"].to_pylist()], np.int32)
+    model = _rebuild(folder, recipe, base, texts, described["tasks"])
+    user_ids, logs = _load_logs(folder, item_rows)
+    tasks = described["tasks"]
+    rates = {name: Rates(log, tasks[name]["base"]) for name, log in logs.items() if tasks[name]["base"] is not None}
+    catalogues = {
+        name: Catalogue(item_rows, log.items[log.feedback > 0], log.times[log.feedback > 0])
+        for name, log in logs.items()
+        if tasks[name].get("catalogue")
+    }
+    return LoadedRun(recipe, model, tasks, catalogue["id"].to_pylist(), item_rows, user_ids, logs, rates, catalogues)
+
+
+def _rebuild(folder: Path, recipe: Recipe, base: Any, texts: TextTable, tasks: dict[str, dict[str, Any]]) -> CoLearner:
+    configs = {name: as_saved(config) for name, config in adapter_configs(recipe).items()}
+    shapes = {n: HeadShape(base.hidden_size, len(t["classes"]), len(t["features"]), 0.0) for n, t in tasks.items()}
+    model = assemble(recipe, base, texts, configs, shapes)
+    model.encoder.load({name: folder / "adapters" / name for name in model.tasks})
+    for name in model.tasks:
+        model.head(name).load_state_dict(load_file(folder / "heads" / f"{name}.safetensors"))
+    return model.eval()
+
+
+def _load_logs(folder: Path, item_rows: np.ndarray) -> tuple[list[str], dict[str, Log]]:
+    if not (folder / "log.parquet").exists():
+        return [], {}
+    table = pq.read_table(folder / "log.parquet")
+    users = table["user"].combine_chunks()
+    if isinstance(users, pa.ChunkedArray):
+        users = users.chunk(0)
+    codes = users.indices.to_numpy()
+    start = np.append(np.flatnonzero(np.diff(codes, prepend=-1)), len(codes)).astype(np.int64)
+    items = table["item"].to_numpy()
+    names = [name.removeprefix("feedback ") for name in table.column_names if name.startswith("feedback ")]
+    logs = {
+        name: Log(item_rows[items], items, table["time"].to_numpy(), start, table[f"feedback {name}"].to_numpy())
+        for name in names
+    }
+    return users.dictionary.to_pylist(), logs

@@ -1,0 +1,1 @@
+"""Rows in, answers out: a run in memory that predicts and recommends."""

@@ -1,0 +1,176 @@
+"""Inference: a run in memory, its tasks' adapters swapped over the one backbone, rows in and predictions out."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from numbers import Integral
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from peftrec.data.examples import Examples
+from peftrec.data.unknown import unknown_notes
+from peftrec.errors import RowError, UserError, nearest
+from peftrec.machine.progress import note
+from peftrec.runs.saved import LoadedRun, load_run
+from peftrec.serving.index import ItemIndex
+from peftrec.serving.reader import Row, RowReader
+from peftrec.tasks.builders import GAP_FEATURES
+from peftrec.tasks.kinds import loss_of
+
+
+class Predictor:
+    """A loaded run. Switching tasks moves no weights; the order of tasks, rows and batches changes no score."""
+
+    def __init__(self, run: LoadedRun) -> None:
+        self.run = run
+        self.model, self.texts = run.model, run.model.encoder.texts
+        self._reader = RowReader(run)
+        self._rankers: dict[str, Callable[[Examples], np.ndarray]] = {}
+        self._indexes: dict[str, ItemIndex] = {}
+
+    @classmethod
+    def load(cls, run: str | Path, backbone: str | None = None, cache: bool = True) -> "Predictor":
+        """Load a run folder; `backbone` names another place of the same weights. Raises UserError.
+
+        `cache`: whether the frozen part's states of the catalogue are looked for, and kept, on disk; those of other
+        texts stay in memory.
+        """
+        loaded = load_run(Path(run), backbone)
+        loaded.model.encoder.disk = cache
+        return cls(loaded)
+
+    @property
+    def tasks(self) -> list[str]:
+        """The tasks' names."""
+        return self.model.tasks
+
+    def predict(self, task: str, rows: list[Row]) -> list[Row]:
+        """One prediction a row, in order.
+
+        interest: {"score"} (a probability for bce); next-item: {"score"}, which only orders items; match-query:
+        {"score", "grade", "probabilities"}, score being the expected grade number; classification: {"label",
+        "probabilities"}; next-gap: {"value", "seconds"}; regression: {"value"}. Raises UserError naming the row (from
+        1), the key and the rule.
+        """
+        self._known(task)
+        if not isinstance(rows, list):
+            raise UserError(f"rows must be a list of dicts, one a row; found a {type(rows).__name__}")
+        if not rows:
+            return []
+        before = len(self.texts)
+        examples = self._reader.examples(task, rows)
+        self.model.encoder.update({task: examples.text_rows()})
+        new = np.arange(before, len(self.texts))
+        for line in unknown_notes(self.texts, self.model.encoder.backbone.tokenizer, new):
+            note(line)
+        return [self._result(task, p) for p in self.model.predict(task, examples)]
+
+    def recommend(
+        self,
+        task: str,
+        user: str | None = None,
+        history: list[Any] | None = None,
+        query: str | None = None,
+        k: int = 10,
+        approximate: bool = False,
+    ) -> list[Row]:
+        """The k best catalogue items, best first: {"item", "text", "score"}; items already in the history are left out.
+
+        Where fewer are left than k, stderr says so. Give what the task reads: `user` or `history` (an empty one for a
+        new user), or `query`. A `regression` task ranks by the value that it predicts, the largest first.
+        `approximate`: search an index (extra `faiss`) instead of scoring every item, for a `next-item` task; scores
+        are the same, but a few items may be missed. Raises UserError.
+        """
+        self._check_ranks(task)
+        if not isinstance(k, Integral) or isinstance(k, bool) or k < 1:
+            raise UserError(f"k must be a whole number, 1 or more; found {k!r}")
+        one = self._asker(task, {"user": user, "history": history, "query": query})
+        self.model.encoder.update({task: one.text_rows()})
+        seen = np.zeros(0, np.int64) if one.log is None else np.unique(one.log.items[one.log.items >= 0])
+        if approximate:
+            best, scores = self._search(task, one, min(k + len(seen), len(self.run.item_ids)))
+            kept = ~np.isin(best, seen)
+            best, scores = best[kept][:k], scores[kept][:k]
+        else:
+            every = self._ranker(task)(one)[0]
+            every[seen] = -np.inf
+            best = _best(every, k)
+            scores = every[best]
+        if len(best) < k:
+            why = f"the catalogue has {len(self.run.item_ids):,}, of which {len(seen):,} are in the history"
+            note(f"{len(best):,} items instead of {k:,}: {why}{', and the index may miss some' * approximate}")
+        return [
+            {"item": self.run.item_ids[n], "text": self.texts.texts[self.run.item_rows[n]], "score": score}
+            for n, score in zip(best.tolist(), scores.tolist(), strict=True)
+        ]
+
+    def _check_ranks(self, task: str) -> None:
+        """Raise UserError, naming the tasks that do, where a task ranks no items."""
+        kinds = {name: self.run.recipe.tasks[name].kind for name in self.tasks}
+        able = [name for name in self.tasks if "item" in self.run.tasks[name]["slots"] and kinds[name] != "next-gap"]
+        self._known(task)
+        if task not in able:
+            joint = " with joint pairs" * ("pair" in self.run.tasks[task]["slots"])
+            others = f"tasks that do: {', '.join(able)}" if able else "no task of this run does"
+            raise UserError(f"task {task!r} is of kind {kinds[task]}{joint}, which ranks no items; {others}")
+
+    def _asker(self, task: str, asked: dict[str, Any]) -> Examples:
+        """One example of the task with what is given of `asked`, and any item. Raises UserError."""
+        row: Row = {name: value for name, value in asked.items() if value is not None}
+        reads = [name for name in asked if name in self._reader.keys(task)]
+        if not row or not row.keys() <= set(reads):
+            new = " (an empty one for a new user)" * ("history" in reads)
+            found = " and ".join(row) or "none of them"
+            raise UserError(f"to recommend by task {task!r} give {' or '.join(reads)}{new}; found {found}")
+        row["item"] = self.run.item_ids[0]
+        if self.run.tasks[task]["features"] == GAP_FEATURES:
+            row["time"] = datetime.now(UTC).timestamp()
+        try:
+            return self._reader.examples(task, [row])
+        except RowError as error:
+            raise UserError(error.problem) from None
+
+    def _ranker(self, task: str) -> Callable[[Examples], np.ndarray]:
+        """What scores the whole catalogue for the task; what it needs of every item is computed at the first call."""
+        if task not in self._rankers:
+            self.model.encoder.update({task: self.run.item_rows.astype(np.int64)})
+            self._rankers[task] = self.model.ranker(task, self.run.item_rows)
+        return self._rankers[task]
+
+    def _search(self, task: str, one: Examples, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """Numbers and scores of about the k best items for one example; the index is made at the first call."""
+        if task not in self.run.catalogues:
+            raise UserError(f"approximate search needs a task of kind next-item; {task!r} is of another kind")
+        if task not in self._indexes:
+            self.model.encoder.update({task: self.run.item_rows.astype(np.int64)})
+            popularity = self.run.catalogues[task].popularity(np.array([np.nan]))[0]
+            self._indexes[task] = ItemIndex(self.model.offered_now(task, self.run.item_rows, popularity))
+        return self._indexes[task].search(np.append(self.model.asked(task, one).cpu().numpy()[0], 1), k)
+
+    def _known(self, task: str) -> dict[str, Any]:
+        if task not in self.run.tasks:
+            raise UserError(f"no task {task!r} in this run; {nearest(task, self.tasks)}")
+        return self.run.tasks[task]
+
+    def _result(self, task: str, predicted: np.ndarray) -> Row:
+        kind, classes = self.run.recipe.tasks[task].kind, self.run.tasks[task]["classes"]
+        if classes:
+            chances = {name: float(p) for name, p in zip(classes, predicted, strict=True)}
+            best = max(chances, key=lambda name: chances[name])
+            if kind == "classification":
+                return {"label": best, "probabilities": chances}
+            return {"score": float(predicted @ np.arange(len(classes))), "grade": best, "probabilities": chances}
+        if loss_of(self.run.recipe.tasks[task]) in ("bce", "softmax"):
+            return {"score": float(predicted)}
+        seconds = {"seconds": float(np.expm1(predicted))} if kind == "next-gap" else {}
+        return {"value": float(predicted), **seconds}
+
+
+def _best(scores: np.ndarray, k: int) -> np.ndarray:
+    """Numbers of the k largest scores (I,), largest first, equal ones by number; those at -inf never."""
+    k = min(k, int((scores > -np.inf).sum()))
+    if k == 0:
+        return np.zeros(0, np.int64)
+    near = np.flatnonzero(scores >= -np.partition(-scores, k - 1)[k - 1])
+    return near[np.lexsort((near, -scores[near]))][:k]

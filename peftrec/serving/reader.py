@@ -1,0 +1,223 @@
+"""How a predictor reads rows: plain dicts in, a task's examples out.
+
+What a row holds depends on the task's slots:
+
+    query                 the query's text
+    item or item_text     an id of the catalogue, or the text of an item it does not have
+    text                  the text, for single-text tasks
+    user or history       for tasks with histories: a user of the run's log, or a list of past events, oldest first; an
+                          event is an item id, or {"item" or "item_text", "value", "time"}, `value` in the event
+                          column's own unit (a bare id counts as liked, or as average). An empty list is a new user
+    time                  for tasks with time features: seconds since 1970 or an ISO date
+"""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from peftrec.data.examples import Examples
+from peftrec.data.log import Log
+from peftrec.errors import RowError, UserError, nearest
+from peftrec.runs.saved import LoadedRun
+from peftrec.tasks.builders import GAP_FEATURES, next_gap_features
+from peftrec.tasks.kinds import loss_of
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class _Past:
+    """What a user did, oldest first: text rows, item numbers (-1: not in the catalogue), feedback, times."""
+
+    rows: np.ndarray
+    items: np.ndarray
+    feedback: np.ndarray
+    times: np.ndarray
+
+    def until(self, stop: int) -> "_Past":
+        return _Past(self.rows[:stop], self.items[:stop], self.feedback[:stop], self.times[:stop])
+
+
+class RowReader:
+    """Reads the rows given to a loaded run; texts that it does not have are added to its table."""
+
+    def __init__(self, run: LoadedRun) -> None:
+        self.run, self.texts = run, run.model.encoder.texts
+        self._item = {name: number for number, name in enumerate(run.item_ids)}
+        self._user = {name: number for number, name in enumerate(run.user_ids)}
+
+    def examples(self, task: str, rows: Sequence[Row]) -> Examples:
+        """The rows as examples of the task; labels are zero. Raises RowError for the first row that is wrong."""
+        described = self.run.tasks[task]
+        allowed = self.keys(task)
+        slots: dict[str, list[int]] = {name: [] for name in described["slots"]}
+        pasts: list[_Past] = []
+        times: list[float] = []
+        items: list[int] = []
+        for number, row in enumerate(rows, 1):
+            try:
+                _check_keys(row, allowed, f"task {task!r}")
+                for name, column in slots.items():
+                    column.append(self._slot(name, row))
+                items.append(self._item.get(str(row.get("item")), -1))
+                times.append(_time(row["time"]) if "time" in row else np.nan)
+                if described["features"] == GAP_FEATURES and "time" not in row:
+                    raise UserError("'time' is missing: the moment to predict from")
+                if described["history"]:
+                    pasts.append(self._past(task, row, times[-1]))
+            except UserError as error:
+                raise RowError(number, str(error)) from None
+        examples = Examples(
+            slots={name: np.array(column, np.int32) for name, column in slots.items()},
+            label=np.zeros(len(rows), np.float32),
+            features=np.zeros((len(rows), 0), np.float32),
+            group=np.arange(len(rows)),
+            item=np.array(items, np.int64),
+            time=np.array(times),
+        )
+        examples = replace(examples, catalogue=self.run.catalogues.get(task))
+        if task in self.run.rates:
+            examples = examples.with_rates(self.run.rates[task])
+        return self._with_history(examples, pasts, described) if described["history"] else examples
+
+    def keys(self, task: str) -> list[str]:
+        """The keys that a row of the task may have."""
+        described = self.run.tasks[task]
+        keys = {
+            "query": ["query"],
+            "item": ["item", "item_text"],
+            "pair": ["query", "item", "item_text"],
+            "text": ["text"],
+        }
+        found = [key for slot in described["slots"] for key in keys[slot]]
+        return found + (["user", "history", "time"] if described["history"] else [])
+
+    def _slot(self, name: str, row: Row) -> int:
+        """Text row of one slot; unknown texts are added to the table."""
+        if name == "item":
+            return self._item_row(row)
+        if name == "pair":
+            return self.texts.add(_text(row, "query"), self.texts.texts[self._item_row(row)])
+        return self.texts.add(_text(row, name))
+
+    def _item_row(self, row: Row) -> int:
+        if ("item" in row) == ("item_text" in row):
+            raise UserError("give one of 'item' (an id of the catalogue) and 'item_text'")
+        if "item_text" in row:
+            return self.texts.add(_text(row, "item_text"))
+        number = self._item.get(str(row["item"]))
+        if number is None:
+            raise UserError(f"no item {str(row['item'])!r} in the catalogue; for a new item give its 'item_text'")
+        return int(self.run.item_rows[number])
+
+    def _past(self, task: str, row: Row, time: float) -> _Past:
+        if ("user" in row) == ("history" in row):
+            raise UserError("give one of 'user' (a user of the run's log) and 'history' ([] for a new user)")
+        if "user" in row:
+            number = self._user.get(str(row["user"]))
+            if number is None:
+                raise UserError(f"no user {str(row['user'])!r} in the run's log; for a new user give 'history': []")
+            log = self.run.logs[task]
+            part = slice(*log.user_start[number : number + 2])
+            past = _Past(log.rows[part], log.items[part], log.feedback[part], log.times[part])
+        else:
+            past = self._given_past(task, row["history"])
+        return past if np.isnan(time) else past.until(int(np.searchsorted(past.times, time)))
+
+    def _given_past(self, task: str, history: Any) -> _Past:
+        if not isinstance(history, list):
+            raise UserError(f"'history' is a list of item ids or events, oldest first; found {history!r}")
+        events = [event if isinstance(event, dict) else {"item": event} for event in history]
+        for event in events:
+            _check_keys(event, ["item", "item_text", "value", "time"], "an event of 'history'")
+        rows = [self._item_row({k: v for k, v in event.items() if k in ("item", "item_text")}) for event in events]
+        items = [self._item.get(str(event.get("item")), -1) for event in events]
+        times = np.array([_time(event["time"]) if "time" in event else -np.inf for event in events])
+        if (times[1:] < times[:-1]).any():
+            raise UserError("the events of 'history' must be in order of time, oldest first")
+        feedback = [self._feedback(task, event) for event in events]
+        if self.run.recipe.tasks[task].kind == "next-gap":
+            if not np.isfinite(times).all():
+                raise UserError("every event of 'history' needs its 'time'")
+            centre, spread = self.run.tasks[task]["scale"]
+            gaps = np.log1p(np.diff(times, prepend=times[:1]))
+            feedback = list((gaps - centre) / spread)
+        return _Past(np.array(rows, np.int32), np.array(items, np.int32), np.array(feedback, np.float32), times)
+
+    def _feedback(self, task: str, event: Row) -> float:
+        """An event's feedback as training counted it; without a value: liked, or average."""
+        config = self.run.recipe.tasks[task]
+        liked_or_not = loss_of(config) in ("bce", "softmax")
+        if "value" not in event:
+            return 1.0 if liked_or_not else 0.0
+        value = event["value"]
+        if not _is_number(value):
+            raise UserError(f"'value' must be a number; found {value!r}")
+        if config.kind == "next-item" and config.threshold is None:
+            raise UserError(f"'value' is not read by task {task!r}, which has no threshold; found {value!r}")
+        if liked_or_not:
+            return float(value >= (config.threshold if config.threshold is not None else 1))
+        centre, spread = self.run.tasks[task]["scale"]
+        return (value - centre) / spread
+
+    def _with_history(self, examples: Examples, pasts: list[_Past], described: dict[str, Any]) -> Examples:
+        """Each row's past and then the row itself, as one log; the window ends before the row."""
+        ends = np.cumsum([len(p.rows) + 1 for p in pasts])
+        start = np.append(0, ends[:-1])
+
+        def joined(name: str, own: np.ndarray, dtype: Any) -> np.ndarray:
+            parts = [part for p, one in zip(pasts, own, strict=True) for part in (getattr(p, name), [one])]
+            return np.concatenate(parts).astype(dtype)
+
+        none = np.full(len(pasts), -1)
+        times = joined("times", examples.time, np.float64)
+        log = Log(
+            rows=joined("rows", examples.slots["item"], np.int32),
+            items=joined("items", none, np.int32),
+            times=times,
+            user_start=np.append(0, ends),
+            feedback=joined("feedback", np.zeros(len(pasts)), np.float32),
+        )
+        stop = ends - 1
+        features = examples.features
+        if described["features"] == GAP_FEATURES:
+            features = next_gap_features(times, log.user_start)[stop]
+        first = np.maximum(start, stop - self.run.recipe.data.history)
+        return replace(examples, log=log, start=first, stop=stop, features=features)
+
+
+def _check_keys(given: Any, allowed: list[str], of: str) -> None:
+    if not isinstance(given, dict):
+        raise UserError(f"a row is a dict of keys and values; found {given!r}")
+    for key in given:
+        if key not in allowed:
+            raise UserError(f"{key!r} is no key of {of}; {nearest(str(key), allowed)}")
+
+
+def _text(row: Row, key: str) -> str:
+    value = row.get(key)
+    if not isinstance(value, str) or not value.strip():
+        raise UserError(f"{key!r} must be a text that is not empty; found {value!r}")
+    if any("\ud800" <= character <= "\udfff" for character in value):
+        raise UserError(f"{key!r} must be valid Unicode, without halves of surrogate pairs; found {value!r}")
+    return value
+
+
+def _is_number(value: Any) -> bool:
+    """Whether it is a number that is finite as a float, which of a whole one not even NumPy may ask."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+
+
+def _time(value: Any) -> float:
+    """Seconds since 1970 from a number or an ISO date (without a zone: UTC). Raises UserError."""
+    if _is_number(value):
+        return float(value)
+    try:
+        moment = datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        raise UserError(f"'time' must be seconds since 1970 or an ISO date; found {value!r}") from None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

@@ -1,0 +1,180 @@
+"""A training that starts from another run (`init_from`): its adapters' parts and its heads, and which of them stay.
+
+What the recipe has in common with the run must be the same: the weights of the backbone, and each common task's kind
+and method. A part is taken over for every task that the run has, and the shared one also for new tasks of its method.
+A task with `frozen: true` predicts as in the run, to the bit: its head and every part that it reads stay as they are,
+so of its siblings only what is their own is trained.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+
+from peftrec.data.examples import Dataset
+from peftrec.errors import Problems, UserError
+from peftrec.machine.files import read_json
+from peftrec.model.adapters.base import WEIGHTS, Adapter, read_tensors
+from peftrec.model.adapters.peft import PeftAdapter
+from peftrec.model.co_learner import CoLearner, adapter_configs
+from peftrec.recipe import Recipe
+from peftrec.runs.saved import describe_task, read_recipe
+from peftrec.tasks.kinds import loss_of
+from peftrec.training.fingerprint import differences
+
+# Keys of a task that do not change what it predicts.
+_FREE = {"weight", "share", "frozen", "adapter"}
+
+
+@dataclass(frozen=True)
+class Start:
+    """The run to start from: its folder, its recipe, and what its model.json says of each task."""
+
+    folder: Path
+    recipe: Recipe
+    backbone_digest: str
+    tasks: dict[str, dict[str, Any]]
+
+    def take_over(self, recipe: Recipe, dataset: Dataset, model: CoLearner) -> list[str]:
+        """Fill the model's parts and heads from the run, freeze what the recipe freezes; returns lines for the user.
+
+        Raises UserError listing whatever in recipe, data or backbone keeps the run from fitting.
+        """
+        if problems := list(self._problems(recipe, dataset, model)):
+            listed = "\n".join(f"  {line}" for line in problems)
+            raise UserError(
+                f"init_from: {self.folder} does not fit this recipe:\n{listed}\n"
+                "change the recipe back, or start from another run"
+            )
+        parts = self._fill_parts(recipe, model)
+        heads, notes = self._fill_heads(recipe, model)
+        if not parts and not heads:
+            raise UserError(f"init_from: {self.folder} has neither a task nor a method of this recipe; leave it out")
+        frozen = [name for name in recipe.tasks if name not in recipe.trained]
+        model.freeze(frozen)
+        said = [f"from {self.folder}: adapter parts {_listed(parts)}; heads {_listed(heads)}", *notes]
+        return [*said, *_frozen_lines(frozen, recipe, model)]
+
+    def _problems(self, recipe: Recipe, dataset: Dataset, model: CoLearner) -> Iterator[str]:
+        for name, task in recipe.tasks.items():
+            if task.frozen and name not in self.tasks:
+                yield f"tasks.{name}.frozen: the run has no such task; it has {', '.join(self.tasks)}"
+        common = [name for name in recipe.tasks if name in self.tasks]
+        frozen = any(task.frozen for task in recipe.tasks.values())
+        now = {name: describe_task(dataset.tasks[name]) for name in common}
+        then = _what_matters(self.recipe, self.tasks, recipe, common, frozen)
+        changed, _ = differences(then, _what_matters(recipe, now, recipe, common, frozen))
+        yield from changed
+        digest = model.encoder.backbone.digest
+        if self.backbone_digest != digest and not any(line.startswith("backbone.") for line in changed):
+            name, found = recipe.backbone.name, f"digest {digest[:12]}, the run's has {self.backbone_digest[:12]}"
+            yield f"backbone.name: {name} has other weights: {found}"
+
+    def _fill_parts(self, recipe: Recipe, model: CoLearner) -> list[str]:
+        """Copy the run's parts into the model's; returns the names of those taken."""
+        theirs, taken = adapter_configs(self.recipe), []
+        for adapter in model.encoder.adapters:
+            assert isinstance(adapter, Adapter)
+            of_the_method = [name for name, config in theirs.items() if config == adapter.config]
+            for owner in adapter.owners:
+                source = owner if owner in self.tasks else None
+                if owner == adapter.shared and of_the_method:
+                    source = self.tasks[of_the_method[0]]["parts"][0]
+                if source is not None:
+                    into = adapter.part(owner)
+                    with torch.no_grad():
+                        tensors = read_tensors(self.folder / "parts", dict(into), f"{source}.safetensors")
+                        for name, tensor in tensors.items():
+                            into[name].copy_(tensor)
+                    taken.append(source)
+        for task in recipe.tasks:
+            if task in self.tasks:
+                self._check_export(task, model.encoder.adapter_of(task))
+        return taken
+
+    def _check_export(self, task: str, adapter: Adapter) -> None:
+        """Whether a method's trained tensors are all there is to it: it must export what the run exported."""
+        if not isinstance(adapter, PeftAdapter):
+            return
+        state, _ = adapter.export(task)
+        stored = load_file(self.folder / "adapters" / task / WEIGHTS)
+        if state.keys() != stored.keys() or not all(torch.equal(t, stored[name]) for name, t in state.items()):
+            raise UserError(
+                f"init_from: {adapter.config.method} does not come back from the tensors that it trains: with these "
+                f"options something else in it is random; task {task} cannot start from {self.folder}"
+            )
+
+    def _fill_heads(self, recipe: Recipe, model: CoLearner) -> tuple[list[str], list[str]]:
+        """Copy the heads of common tasks; returns whose, and a line for each that begins anew all the same."""
+        taken, notes = [], []
+        for task in [name for name in recipe.tasks if name in self.tasks]:
+            head = model.head(task)
+            stored = load_file(self.folder / "heads" / f"{task}.safetensors")
+            own = head.state_dict()
+            if {n: t.shape for n, t in own.items()} != {n: t.shape for n, t in stored.items()}:
+                notes.append(f"{task}: its head begins anew: classes or features are not as many as in the run")
+            elif loss_of(recipe.tasks[task]) != loss_of(self.recipe.tasks[task]):
+                notes.append(f"{task}: its head begins anew: the run trained it with another loss")
+            else:
+                head.load_state_dict(stored)
+                taken.append(task)
+        return taken, notes
+
+
+def read_start(recipe: Recipe) -> Start | None:
+    """The run that the recipe starts from, verified; None without `init_from`. Raises UserError."""
+    if recipe.init_from is None:
+        return None
+    folder, problems = Path(recipe.init_from), Problems()
+    with problems.collect("init_from: "):
+        theirs = read_recipe(folder)
+    problems.stop()
+    described = read_json(folder / "model.json")
+    if not all("parts" in of for of in described["tasks"].values()):
+        raise UserError(
+            f"init_from: {folder} was written by an earlier peftrec, which kept no shared and private parts apart; "
+            f"train it again: peftrec train {folder}/run.yaml"
+        )
+    return Start(folder, theirs, described["backbone_digest"], described["tasks"])
+
+
+def _what_matters(
+    of: Recipe, described: dict[str, dict[str, Any]], recipe: Recipe, common: list[str], frozen: bool
+) -> dict[str, Any]:
+    """What must be the same in both: for frozen tasks all that their predictions depend on. `of` is either recipe."""
+    backbone = of.backbone.model_dump(mode="json")
+    keys = set(backbone) - {"name"} if frozen else {"quantize", "double_quant", "dtype", "pooling"}
+    tasks: dict[str, Any] = {}
+    for name in common:
+        task, adapter = of.tasks[name].model_dump(mode="json"), adapter_configs(of)[name].model_dump(mode="json")
+        if recipe.tasks[name].frozen:
+            task["loss"] = loss_of(of.tasks[name])
+            own = {key: value for key, value in described[name].items() if key != "parts"}
+            own["history"] = of.data.history if own["history"] else None
+            tasks[name] = {**{k: v for k, v in task.items() if k not in _FREE}, "adapter": adapter, **own}
+        else:
+            tasks[name] = {"kind": task["kind"], "adapter": adapter}
+    return {"backbone": {key: backbone[key] for key in sorted(keys)}, "tasks": tasks}
+
+
+def _frozen_lines(frozen: list[str], recipe: Recipe, model: CoLearner) -> list[str]:
+    """What freezing leaves to the others."""
+    lines = [f"frozen: {', '.join(frozen)}, and every adapter part that they read"] if frozen else []
+    for task in recipe.trained:
+        adapter = model.encoder.adapter_of(task)
+        owners = adapter.owners_of(task)
+        held = [owner for owner in owners if adapter.is_frozen(owner)]
+        if owners and held == owners:
+            lines.append(
+                f"{task}: only its head is trained: sharing is {adapter.config.sharing}, and the adapter is frozen"
+            )
+        elif held:
+            lines.append(f"{task}: its own part and its head are trained, over the frozen shared part")
+    return lines
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names) or "none"

@@ -1,0 +1,110 @@
+"""What `peftrec check` says before anything is trained: data, tasks, methods, caches, parameters, memory, time."""
+
+from typing import Any
+
+import numpy as np
+
+from peftrec.data.examples import Examples
+from peftrec.errors import UserError
+from peftrec.evaluation.evaluate import text_rows
+from peftrec.model.cache.states import StateCache
+from peftrec.model.co_learner import adapter_configs
+from peftrec.recipe import Recipe
+from peftrec.tasks.kinds import loss_of
+from peftrec.training.loop import make_streams
+from peftrec.training.prepare import prepare
+from peftrec.training.rehearsal import rehearse
+
+
+def check(recipe: Recipe) -> dict[str, Any]:
+    """Build everything that training would, take a few steps, keep nothing, and describe it all as plain values.
+
+    Raises UserErrors for whatever training would refuse.
+    """
+    setup = prepare(recipe)
+    dataset, model = setup.dataset, setup.model
+    encoder = model.encoder
+    backbone = encoder.backbone
+    _, steps, _ = make_streams(recipe, dataset)
+    encoder.activate(None)
+    needed = text_rows(dataset, recipe.tasks, ["train", "valid", "test"], ranking=True)
+    caches = {level: _describe_cache(of, encoder.rows_of(level, needed)) for level, of in encoder.caches.items()}
+    trainable, total = model.parameter_counts()
+    lengths, methods = dataset.texts.lengths, adapter_configs(recipe)
+    return {
+        "data": {
+            "items": len(dataset.item_ids),
+            "users": len(dataset.user_ids),
+            "unique_texts": len(dataset.texts),
+            "tokens": int(lengths.sum()),
+            "longest_text": int(lengths.max(initial=0)),
+            "texts_cut_at_max_length": int((lengths >= recipe.backbone.max_length).sum()),
+            "notes": setup.notes,
+        },
+        "backbone": {
+            "name": recipe.backbone.name,
+            "found_at": backbone.origin,
+            "layers": backbone.num_layers,
+            "width": backbone.hidden_size,
+            "pooling": backbone.pooling,
+            "quantize": recipe.backbone.quantize,
+            "megabytes": backbone.footprint() / 1e6,
+            "megabytes_fp32": backbone.parameter_count() * 4 / 1e6,
+            "dtype": str(backbone.dtype).removeprefix("torch."),
+            "dtype_reason": backbone.dtype_reason,
+        },
+        "tasks": {
+            name: {
+                "kind": task.kind,
+                "loss": loss_of(task),
+                "weight": task.weight,
+                "method": methods[name].method,
+                "sharing": methods[name].sharing,
+                **{part: _describe(dataset.tasks[name].split(part)) for part in ("train", "valid", "test")},
+                "cache_level": encoder.level(name)[0],
+                "cache_reason": encoder.level(name)[1],
+            }
+            for name, task in recipe.tasks.items()
+        },
+        "cache": caches,
+        "training": {
+            "steps_per_epoch": steps,
+            "epochs": recipe.train.epochs,
+            "trainable_parameters": trainable,
+            "total_parameters": total,
+            "cache_megabytes": sum(of["megabytes"] for of in caches.values()),
+            "optimizer_megabytes": trainable * (8 if recipe.train.optimizer == "adamw" else 4) / 1e6,
+            **rehearse(setup, needed),
+        },
+    }
+
+
+def find_problems(recipe: Recipe) -> list[str]:
+    """Everything that training would refuse, one message each."""
+    try:
+        prepare(recipe)
+    except UserError as error:
+        return error.problems
+    return []
+
+
+def _describe_cache(cache: StateCache, rows: np.ndarray) -> dict[str, Any]:
+    """What a cache will hold for training, how much of it the disk has, and the time the rest takes."""
+    missing = cache.missing(rows)
+    return {
+        "texts": len(rows),
+        "megabytes": cache.bytes(rows) / 1e6,
+        "texts_on_disk": len(rows) - len(missing),
+        "seconds_to_build": cache.build_seconds(missing),
+    }
+
+
+def _describe(examples: Examples) -> str:
+    """Rows, mean label and the time they span, on one line."""
+    if not len(examples):
+        return "0 rows"
+    line = f"{len(examples):,} rows, mean label {examples.label.mean():.3g}"
+    if np.isfinite(examples.time).all():
+        first, last = (str(np.datetime64(int(t), "s"))[:10] for t in (examples.time.min(), examples.time.max()))
+        line += f", {first} to {last}"
+    return line

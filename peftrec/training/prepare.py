@@ -1,0 +1,89 @@
+"""All that training needs, made and checked before the first step: data, backbone, methods, heads."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+
+from peftrec.data.examples import Dataset
+from peftrec.data.unknown import unknown_notes
+from peftrec.errors import Problems, UserError
+from peftrec.machine import processes
+from peftrec.model.adapters import attach, find_method
+from peftrec.model.backbone import load_backbone
+from peftrec.model.co_learner import CoLearner, adapter_configs, build_model
+from peftrec.model.probe import check_method
+from peftrec.recipe import Recipe
+from peftrec.tasks.kinds import check_kinds, load_data
+from peftrec.training.init_from import read_start
+from peftrec.training.sharding import check_sharding
+from peftrec.training.stopping import BestEpoch, Scores
+from peftrec.training.trackers import check_trackers
+from peftrec.training.weighting import make_weighting
+
+
+@dataclass
+class Setup:
+    """All that training needs, made and checked.
+
+    notes  what the user should know of it
+    judge  is given every epoch's validation metrics, and may end the training by raising
+    """
+
+    recipe: Recipe
+    accelerator: Accelerator
+    dataset: Dataset
+    model: CoLearner
+    notes: list[str]
+    judge: Callable[[Scores], None] | None = None
+
+
+def prepare(recipe: Recipe) -> Setup:
+    """Load data and backbone, attach adapters and heads. Raises UserErrors for all that cannot work, together."""
+    processes.start()
+    problems, dataset, backbone, start = Problems(), None, None, None
+    with problems.collect():
+        _check_precision(recipe)
+    AcceleratorState._reset_state()  # else a process could not train a second recipe with another precision
+    with processes.sharding_is_ours():
+        accelerator = Accelerator(mixed_precision="no" if problems.found else recipe.train.mixed_precision)
+    if accelerator.num_processes != processes.count():
+        raise UserError(f"{accelerator.num_processes} processes were started by a launcher unknown here: use torchrun")
+    with problems.collect():
+        check_sharding(recipe)
+    with problems.collect():
+        make_weighting(recipe.weighting, recipe)
+    with problems.collect():
+        check_kinds(recipe)
+        BestEpoch(recipe)
+    with problems.collect():
+        start = read_start(recipe)
+    with problems.collect():
+        check_trackers(recipe.train.track)
+    with problems.collect():
+        dataset = load_data(recipe)
+    with problems.collect(), processes.sharding_is_ours():
+        backbone = load_backbone(recipe.backbone, accelerator.device)
+    methods = adapter_configs(recipe)
+    for config in methods.values():
+        with problems.collect():
+            find_method(config.method)
+            if backbone is not None:
+                check_method(config, backbone)  # once each: what has passed is remembered
+    if problems.found and backbone is not None:
+        with problems.collect():
+            attach(backbone, methods)  # for what it finds wrong
+    problems.stop()
+    assert dataset is not None and backbone is not None
+    torch.manual_seed(recipe.train.seed)
+    model = build_model(recipe, backbone, dataset)
+    notes = [] if start is None else start.take_over(recipe, dataset, model)
+    unknown = unknown_notes(dataset.texts, backbone.tokenizer)
+    return Setup(recipe, accelerator, dataset, model, [*dataset.notes, *unknown, *notes])
+
+
+def _check_precision(recipe: Recipe) -> None:
+    if recipe.train.mixed_precision == "fp16" and not torch.cuda.is_available():  # Accelerate would ignore it
+        raise UserError("train.mixed_precision: fp16 needs a GPU, and there is none; use bf16 or no")

@@ -1,0 +1,161 @@
+"""All that changes while training, into a checkpoint and back. Dropout needs nothing: each step seeds its own."""
+
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from peftrec.data.batches import Work
+from peftrec.errors import UserError
+from peftrec.model.adapters import Adapter
+from peftrec.model.co_learner import CoLearner
+from peftrec.runs.checkpoints import Tensors
+from peftrec.training.sharding import share
+from peftrec.training.stopping import BestEpoch
+from peftrec.training.weighting import Weighting
+
+
+@dataclass
+class Progress:
+    """Where the loop stands.
+
+    step      optimiser steps done; the schedule and the order of rows follow from it
+    examples  rows trained on
+    skipped   steps left out because a loss or gradient was not finite
+    seconds   spent in the loop, in all sessions
+    means     since the last line of metrics.jsonl: quantity -> its sum, and over how much
+    history   the lines of metrics.jsonl
+    trackers  tracker -> what it calls this training, to go on in the same log
+    """
+
+    step: int = 0
+    examples: int = 0
+    skipped: int = 0
+    seconds: float = 0.0
+    means: dict[str, list[float]] = field(default_factory=dict)
+    history: list[dict[str, Any]] = field(default_factory=list)
+    trackers: dict[str, str] = field(default_factory=dict)
+
+    def add(self, quantity: str, value: float, over: float = 1) -> None:
+        """Take `value` into the quantity's mean since the last line."""
+        total, count = self.means.get(quantity, (0.0, 0.0))
+        self.means[quantity] = [total + value, count + over]
+
+    def mean(self, quantity: str) -> float | None:
+        """The quantity's mean since the last line; None where there is none yet."""
+        total, count = self.means.get(quantity, (0.0, 0.0))
+        return total / count if count else None
+
+
+@dataclass
+class TrainingState:
+    """Everything a resumed run needs to go on as if nothing had happened."""
+
+    model: CoLearner
+    optimizer: torch.optim.Optimizer
+    weighting: Weighting
+    stopper: BestEpoch
+    progress: Progress
+    scaler: Any  # the gradient scaler of fp16 mixed precision, or None
+
+    def tensors(self) -> Tensors:
+        """The tensors of a checkpoint: by file, without its ending, then by name. Nothing is copied."""
+        files: Tensors = {f"adapters/{o}": dict(of) for o, of in self.model.encoder.parameters_by_owner().items()}
+        files |= {f"heads/{task}": _tensors_of(self.model.head(task)) for task in self.model.tasks}
+        names = self._names()
+        files["optimizer"] = {
+            f"{what}/{names[number]}": value
+            for number, of in self.optimizer.state_dict()["state"].items()
+            for what, value in of.items()
+            if isinstance(value, Tensor)
+        }
+        files["allocators"] = {
+            f"{number}/{name}": tensor
+            for number, adapter in enumerate(self._adapters())
+            for name, tensor in adapter.extra_state().items()
+        }
+        files["weighting"] = _tensors_of(self.weighting)
+        files["best"] = dict(self.stopper.weights)
+        return {file: held for file, held in files.items() if held}
+
+    def values(self) -> dict[str, Any]:
+        """What is no tensor, as plain values."""
+        encoder = self.model.encoder
+        return {
+            "progress": asdict(self.progress),
+            "stopper": self.stopper.state(),
+            "scaler": None if self.scaler is None else self.scaler.state_dict(),
+            "work": asdict(encoder.work),
+            # How the batch is cut into buckets and parts changes sums in their last bits, and dropout.
+            "memory": {
+                "recompute": encoder.recompute,
+                "token_budget": encoder.token_budget,
+                "parts": self.model.parts,
+            },
+        }
+
+    def load(self, tensors: Tensors, values: dict[str, Any], same: bool = True) -> None:
+        """Put back what `tensors` and `values` gave. Raises UserError where they do not fit this model.
+
+        `same`: the recipe is the same too, so that its memory plan holds.
+        """
+        own = self.tensors()
+        for file in sorted({f for f in tensors.keys() | own.keys() if f.startswith(("adapters/", "heads/", "weight"))}):
+            _fill(file, own.get(file, {}), tensors.get(file, {}))
+        self._load_optimizer(tensors.get("optimizer", {}))
+        for number, adapter in enumerate(self._adapters()):
+            extra = {
+                k.split("/", 1)[1]: t for k, t in tensors.get("allocators", {}).items() if k.startswith(f"{number}/")
+            }
+            adapter.load_extra_state(extra)
+        trainable = self.model.trainable()
+        best = {name: share(tensor, trainable[name]) for name, tensor in tensors.get("best", {}).items()}
+        self.stopper.load_state(values["stopper"], best)
+        for item in fields(Progress):
+            setattr(self.progress, item.name, values["progress"][item.name])
+        if self.scaler is not None and values["scaler"] is not None:
+            self.scaler.load_state_dict(values["scaler"])
+        encoder = self.model.encoder
+        encoder.work = Work(**values["work"])
+        if same:
+            memory = values["memory"]
+            encoder.recompute, encoder.token_budget = memory["recompute"], memory["token_budget"]
+            self.model.parts = memory["parts"]
+
+    def _adapters(self) -> list[Adapter]:
+        return [adapter for adapter in self.model.encoder.adapters if isinstance(adapter, Adapter)]
+
+    def _names(self) -> list[str]:
+        """The parameters' names in the order in which the optimiser numbers them."""
+        named = {id(p): name for name, p in self.model.trainable().items()}
+        return [named[id(p)] for group in self.optimizer.param_groups for p in group["params"]]
+
+    def _load_optimizer(self, tensors: dict[str, Tensor]) -> None:
+        numbers, trainable = {name: number for number, name in enumerate(self._names())}, self.model.trainable()
+        state: dict[int, dict[str, Tensor]] = {}
+        for key, tensor in tensors.items():
+            what, name = key.split("/", 1)
+            if name not in numbers:
+                raise UserError(f"the checkpoint does not fit: its optimiser has {name}, the model has not")
+            state.setdefault(numbers[name], {})[what] = share(tensor, trainable[name])
+        # The learning rates that come with the groups are set anew in every step.
+        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state})
+
+
+def _tensors_of(module: Any) -> dict[str, Tensor]:
+    """Parameters and buffers by name; nothing for what is no module, such as a weighting without state."""
+    if not isinstance(module, nn.Module):
+        return {}
+    return {name: t for name, t in [*module.named_parameters(), *module.named_buffers()]}
+
+
+@torch.no_grad()
+def _fill(file: str, into: dict[str, Tensor], tensors: dict[str, Tensor]) -> None:
+    for name in sorted(into.keys() ^ tensors.keys()):
+        raise UserError(f"the checkpoint does not fit: {file}: {name} is in only one of checkpoint and model")
+    for name, tensor in tensors.items():
+        if tensor.shape != into[name].shape or tensor.dtype != into[name].dtype:
+            found, wanted = ((tuple(t.shape), t.dtype) for t in (tensor, into[name]))
+            raise UserError(f"the checkpoint does not fit: {file}: {name} is {found}, not {wanted}")
+        into[name].copy_(share(tensor, into[name]))

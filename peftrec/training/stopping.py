@@ -1,0 +1,96 @@
+"""Early stopping: remember the best epoch's weights by a validation score, and put them back at the end."""
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from peftrec.errors import UserError, nearest
+from peftrec.evaluation.metrics import CHOICE, HIGHER, RANKING
+from peftrec.recipe import Recipe, TaskConfig
+from peftrec.tasks.kinds import find_kind, loss_of
+from peftrec.tasks.losses import AS_LOSS
+
+Scores = dict[str, dict[str, float | None]]  # task -> metric -> value
+
+
+class BestEpoch:
+    """Watches `train.early_stopping.metric`, by default the weighted sum of the tasks' validation losses.
+
+    Without `early_stopping` it never stops and restores nothing. Raises UserError for a metric that no task has, or
+    when there is no validation split to watch.
+    """
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.recipe, config = recipe, recipe.train.early_stopping
+        self.patience = config.patience if config else 0
+        self.metric = config.metric if config else None
+        self.best, self.waited = float("-inf"), 0
+        self.weights: dict[str, torch.Tensor] = {}
+        if config and recipe.data.split.kind != "given" and recipe.data.split.valid == 0:
+            raise UserError("train.early_stopping: needs validation rows; found data.split.valid: 0")
+        check_metric(self.metric, recipe, "train.early_stopping.metric")
+
+    def see(self, scores: Scores, trainable: dict[str, nn.Parameter]) -> None:
+        """Take an epoch's validation scores, and its weights when they are the best so far."""
+        if not self.patience:
+            return
+        value = score(scores, self.recipe, self.metric)
+        if value > self.best:
+            self.best, self.waited = value, 0
+            self.weights = {name: p.detach().clone() for name, p in trainable.items()}
+        else:
+            self.waited += 1
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether the patience is used up."""
+        return self.patience > 0 and self.waited >= self.patience
+
+    @torch.no_grad()
+    def restore(self, trainable: dict[str, nn.Parameter]) -> None:
+        """Put the best epoch's weights back."""
+        for name, value in self.weights.items():
+            trainable[name].copy_(value)
+
+    def state(self) -> dict[str, float | None]:
+        """What `load_state` takes beside the weights, as plain values for JSON (which has no infinity: null)."""
+        return {"best": None if self.best == float("-inf") else self.best, "waited": self.waited}
+
+    def load_state(self, state: dict[str, Any], weights: dict[str, torch.Tensor]) -> None:
+        """Put back what `state` and `weights` were."""
+        self.best = float("-inf") if state["best"] is None else state["best"]
+        self.waited, self.weights = state["waited"], weights
+
+
+def check_metric(metric: str | None, recipe: Recipe, place: str) -> None:
+    """Raise UserError, naming `place`, for a metric that no trained task has; None stands for the validation loss."""
+    known = [f"{name}.{m}" for name, task in recipe.trained.items() for m in _measured(task)]
+    if metric is not None and metric not in known:
+        raise UserError(f"{place}: {metric!r} is no task.metric; {nearest(metric, known)}")
+
+
+def is_higher_better(metric: str | None) -> bool:
+    """Of a 'task.metric'; None stands for the weighted validation loss."""
+    return metric is not None and HIGHER[metric.split(".", 1)[1]]
+
+
+def score(scores: Scores, recipe: Recipe, metric: str | None) -> float:
+    """One number, higher is better: the 'task.metric', or minus the validation losses weighted as in the recipe.
+
+    An undefined one is minus infinity.
+    """
+    if metric is not None:
+        task, name = metric.split(".", 1)
+        found = scores.get(task, {}).get(name)
+        return float("-inf") if found is None else found * (1 if is_higher_better(metric) else -1)
+    total = 0.0
+    for task, values in scores.items():
+        name, power = AS_LOSS[loss_of(recipe.tasks[task])]
+        total -= recipe.tasks[task].weight * float(values[name] or 0) ** power
+    return total
+
+
+def _measured(task: TaskConfig) -> list[str]:
+    """The metrics that a task's validation rows are measured by."""
+    return list(find_kind(task.kind).metrics[loss_of(task)] or [*RANKING, *CHOICE])

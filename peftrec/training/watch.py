@@ -1,0 +1,94 @@
+"""What is watched while a model trains: the lines of metrics.jsonl."""
+
+import time
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from peftrec.machine.memory import memory_mb
+from peftrec.model.co_learner import CoLearner
+from peftrec.recipe import TrainConfig
+from peftrec.training.optim import lr_factor
+from peftrec.training.snapshot import Progress
+
+LINES = 100  # about so many in a training, unless the recipe says otherwise
+
+
+class Watch:
+    """Gathers what the steps since the last line gave, and makes the next line of it.
+
+    step, epoch, examples  where training stands after the step
+    train_loss             task -> mean over the steps that had rows of it
+    weight                 task -> mean weight in the joint loss
+    gradient_norm          adapter's owner (the shared part, or a task) -> mean norm before clipping
+    vector_gradient_norm   task -> mean norm of what its weighted loss alone sends back to the text vectors
+    learning_rate          of adapters and heads, in the line's last step
+    padding                share of the encoded tokens that is padding; null where the backbone was not run
+    examples_per_second    over the steps alone
+    memory_mb              in use at the line: the process, and on a GPU PyTorch's allocator
+    skipped_steps          left out since training began, where there are any
+
+    What has no value in these steps is left out or null. Only speed and memory differ when a training is repeated.
+    """
+
+    def __init__(self, model: CoLearner, config: TrainConfig, at: Progress, total: int, steps_per_epoch: int) -> None:
+        self.model, self.config, self.at = model, config, at
+        self.total, self.steps_per_epoch = total, steps_per_epoch
+        self.every = config.log_every or max(1, total // LINES)
+        self._seconds, self._examples = 0.0, 0
+        self.begin()
+
+    def begin(self) -> None:
+        """A step begins."""
+        self._began, self._work = time.monotonic(), replace(self.model.work)
+
+    def saw(self, rows: dict[str, np.ndarray], losses: Tensor, weights: Tensor, norms: dict[str, float]) -> None:
+        """Take in a step that was made: its rows, and what `joint_backward` and `gradient_norms` gave."""
+        for (task, own), loss, weight in zip(rows.items(), losses.tolist(), weights.tolist(), strict=True):
+            if len(own):
+                self.at.add(f"train_loss/{task}", loss)
+                self.at.add(f"weight/{task}", weight)
+        for name, norm in norms.items():
+            self.at.add(name, norm)
+
+    def end(self, examples: int) -> str:
+        """A step ends that was made or left out, with so many rows. Returns the mean losses since the last line."""
+        work, before = self.model.work, self._work
+        padded = work.padded_tokens - before.padded_tokens
+        self.at.add("padding", padded - (work.tokens - before.tokens), padded)
+        self._seconds += time.monotonic() - self._began
+        self._examples += examples
+        means = {task: self.at.mean(f"train_loss/{task}") for task in self.model.tasks}
+        return " ".join(f"{task} {loss:.4f}" for task, loss in means.items() if loss is not None)
+
+    @property
+    def epoch_ends(self) -> bool:
+        """Whether this step is an epoch's last, or the training's."""
+        return self.at.step % self.steps_per_epoch == 0 or self.at.step == self.total
+
+    @property
+    def due(self) -> bool:
+        """Whether a line is due after this step."""
+        return self.epoch_ends or self.at.step % self.every == 0
+
+    def line(self) -> dict[str, Any]:
+        """The line, added to the history; what is gathered begins anew."""
+        at = self.at
+        line: dict[str, Any] = {"step": at.step, "epoch": at.step / self.steps_per_epoch, "examples": at.examples}
+        line["train_loss"] = {}
+        for quantity in at.means:
+            group, _, name = quantity.partition("/")
+            if name:
+                line.setdefault(group, {})[name] = at.mean(quantity)
+        factor = lr_factor(self.config, at.step - 1, self.total)
+        line["learning_rate"] = {"adapter": self.config.lr * factor, "head": self.config.head_lr * factor}
+        line["padding"] = at.mean("padding")
+        line["examples_per_second"] = self._examples / self._seconds
+        line["memory_mb"] = memory_mb()
+        if at.skipped:
+            line["skipped_steps"] = at.skipped
+        at.history.append(line)
+        at.means, self._seconds, self._examples = {}, 0.0, 0
+        return line

@@ -1,0 +1,222 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn import metrics as reference
+
+from peftrec.evaluation.metrics import METRICS, RANKING, metric
+
+BINARY = ["accuracy", "macro_f1", "auc", "gauc", "log_loss", "ece", "ndcg@10"]
+NUMBERS = ["mae", "rmse", "r2"]
+
+
+def make(name, seed, rows=60, classes=2, groups=6):
+    """Predictions with ties, labels and groups that suit the metric."""
+    rng = np.random.default_rng(seed)
+    group = rng.integers(groups, size=rows)
+    if name in NUMBERS:
+        return rng.normal(size=rows).round(1), rng.normal(size=rows).round(1), group
+    label = rng.integers(classes, size=rows)
+    if classes == 2 and seed % 2:
+        return rng.random(rows).round(1).clip(0.01, 0.99), label.astype(np.float32), group
+    logits = rng.normal(size=(rows, classes)).round(1)
+    return np.exp(logits) / np.exp(logits).sum(1, keepdims=True), label, group
+
+
+def test_every_metric_is_covered_here():
+    assert sorted(METRICS) == sorted(BINARY + NUMBERS)
+    assert sorted(RANKING) == ["hr@10", "mrr@10", "ndcg@10"]
+    assert [name for name, m in METRICS.items() if not m.higher] == ["log_loss", "ece", "mae", "rmse"]
+
+
+def by_group(value, prediction, label, group, weigh):
+    values, weights = [], []
+    for g in np.unique(group):
+        rows = group == g
+        if (v := value(prediction[rows], label[rows])) is not None:
+            values.append(v)
+            weights.append(weigh(rows))
+    return np.average(values, weights=weights)
+
+
+def sklearn_value(name, prediction, label, group):
+    score = prediction if prediction.ndim == 1 else prediction[:, -1]
+    choice = (prediction >= 0.5).astype(int) if prediction.ndim == 1 else prediction.argmax(1)
+    if name == "gauc":
+        both = lambda p, y: reference.roc_auc_score(y, p) if len(set(y)) == 2 else None  # noqa: E731
+        return by_group(both, score, label, group, lambda rows: rows.sum())
+    if name == "ndcg@10":
+        grade = prediction if prediction.ndim == 1 else prediction @ np.arange(prediction.shape[1])
+
+        def value(p, y):
+            if y.max() == 0:
+                return None
+            return reference.ndcg_score(2.0 ** y[None] - 1, p[None], k=10) if len(y) > 1 else 1.0
+
+        return by_group(value, grade, label, group, lambda rows: 1)
+    if name == "auc" and prediction.ndim == 2 and prediction.shape[1] > 2:
+        return reference.roc_auc_score(label, prediction, multi_class="ovr", average="macro")
+    return {
+        "accuracy": lambda: reference.accuracy_score(label, choice),
+        "macro_f1": lambda: reference.f1_score(label, choice, average="macro"),
+        "auc": lambda: reference.roc_auc_score(label, score),
+        "log_loss": lambda: reference.log_loss(label, prediction),
+        "mae": lambda: reference.mean_absolute_error(label, prediction),
+        "rmse": lambda: reference.root_mean_squared_error(label, prediction),
+        "r2": lambda: reference.r2_score(label, prediction),
+    }[name]()
+
+
+@pytest.mark.parametrize("name", [name for name in METRICS if name != "ece"])
+@pytest.mark.parametrize("seed", range(6))
+def test_agrees_with_scikit_learn(name, seed):
+    columns = make(name, seed)
+    assert METRICS[name](*columns) == pytest.approx(sklearn_value(name, *columns), abs=1e-12)
+
+
+@pytest.mark.parametrize("name", ["accuracy", "macro_f1", "auc", "log_loss", "ndcg@10"])
+def test_agrees_with_scikit_learn_on_four_grades(name):
+    columns = make(name, 0, classes=4)
+    assert METRICS[name](*columns) == pytest.approx(sklearn_value(name, *columns), abs=1e-12)
+
+
+def test_calibration_error_by_hand():
+    # Bin [0.2, 0.267): confidence 0.2 against frequency 0.5, two rows; bin [0.8, 0.867): 0.8 against 1, two rows.
+    prediction, label, group = np.array([0.2, 0.2, 0.8, 0.8]), np.array([0, 1, 1, 1]), np.arange(4)
+    assert METRICS["ece"](prediction, label, group) == pytest.approx((2 * 0.3 + 2 * 0.2) / 4)
+    # Two columns: the top class's confidence 0.8 in all rows, right in three of four.
+    both = np.stack([1 - prediction, prediction], 1)
+    assert METRICS["ece"](both, label, group) == pytest.approx(0.05)
+
+
+def test_gauc_leaves_out_groups_of_one_class_and_weights_by_rows():
+    group = np.array([0, 0, 1, 1, 1, 2, 2])
+    label = np.array([0, 1, 0, 0, 1, 1, 1])
+    prediction = np.array([0.1, 0.9, 0.5, 0.6, 0.5, 0.0, 0.0])  # AUC 1; one tie and one loss: 0.25; no value
+    assert METRICS["gauc"](prediction, label, group) == pytest.approx((2 * 1 + 3 * 0.25) / 5)
+
+
+def test_ndcg_by_hand_with_ties():
+    # One query, grades 2, 0, 1 all scored alike: every place has the mean gain 4 / 3.
+    discount = 1 / np.log2([2, 3, 4])
+    value = METRICS["ndcg@10"](np.zeros(3), np.array([1, 0, 1]), np.zeros(3))
+    assert value == pytest.approx(2 / 3 * discount.sum() / discount[:2].sum())
+
+
+def test_log_loss_stays_finite_when_a_sure_prediction_is_wrong():
+    assert METRICS["log_loss"](np.array([1.0]), np.array([0]), np.array([0])) == pytest.approx(-np.log(1e-7))
+
+
+@pytest.mark.parametrize(
+    ("name", "label"), [("auc", [1, 1]), ("gauc", [1, 1]), ("ndcg@10", [0, 0]), ("r2", [1, 1]), ("mae", [])]
+)
+def test_a_metric_without_a_value_is_nan_and_says_what_it_needs(name, label):
+    columns = np.full(len(label), 0.3), np.array(label, float), np.zeros(len(label), int)
+    assert np.isnan(METRICS[name](*columns))
+    assert METRICS[name].undefined.startswith("needs ")
+
+
+def test_ranks_from_one_and_ten_still_counts():
+    rank, none = np.array([1, 2, 10, 10.5, 11]), np.zeros(5)
+    assert RANKING["hr@10"](rank, none, none) == pytest.approx(3 / 5)
+    assert RANKING["mrr@10"](rank, none, none) == pytest.approx((1 + 1 / 2 + 1 / 10) / 5)
+    assert RANKING["ndcg@10"](rank, none, none) == pytest.approx((1 + 1 / np.log2(3) + 1 / np.log2(11)) / 5)
+
+
+@given(seed=st.integers(0, 10_000), name=st.sampled_from(BINARY + NUMBERS))
+@settings(max_examples=60, deadline=None)
+def test_weight_two_is_the_row_twice(seed, name):
+    prediction, label, group = make(name, seed)
+    weight = np.random.default_rng(seed).integers(0, 3, size=len(label))
+    if name == "ndcg@10":  # its unit is the group's list: a group drawn twice is two lists
+        weight = weight[group]
+    index = np.repeat(np.arange(len(label)), weight)
+    copy = np.concatenate([np.arange(times) for times in weight])
+    again = group[index] + 1000 * copy if name == "ndcg@10" else group[index]
+    expected = METRICS[name](prediction[index], label[index], again)
+    assert METRICS[name](prediction, label, group, weight) == pytest.approx(expected, abs=1e-9, nan_ok=True)
+
+
+@given(seed=st.integers(0, 10_000), name=st.sampled_from(BINARY + NUMBERS))
+@settings(max_examples=40, deadline=None)
+def test_order_of_rows_and_names_of_groups_do_not_matter(seed, name):
+    prediction, label, group = make(name, seed)
+    shuffled = np.random.default_rng(seed).permutation(len(label))
+    again = METRICS[name](prediction[shuffled], label[shuffled], 7 - 3 * group[shuffled])
+    assert again == pytest.approx(METRICS[name](prediction, label, group), abs=1e-9, nan_ok=True)
+
+
+@given(seed=st.integers(0, 10_000), name=st.sampled_from(["auc", "gauc", "ndcg@10"]))
+@settings(max_examples=40, deadline=None)
+def test_only_the_order_of_scores_matters_to_ranking(seed, name):
+    prediction, label, group = make(name, 2 * seed + 1)
+    assert METRICS[name](prediction**3 / 2, label, group) == pytest.approx(
+        METRICS[name](prediction, label, group), nan_ok=True
+    )
+
+
+@given(seed=st.integers(0, 10_000))
+@settings(max_examples=30, deadline=None)
+def test_reversed_scores_reverse_auc(seed):
+    prediction, label, group = make("auc", 2 * seed + 1)
+    for name in ("auc", "gauc"):
+        forward = METRICS[name](prediction, label, group)
+        assert METRICS[name](1 - prediction, label, group) == pytest.approx(1 - forward, nan_ok=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "prediction", "label", "message"),
+    [
+        ("auc", [0.1, 0.2], [0, 2], "from 0 to 1; found 2 in row 1"),
+        ("accuracy", [[0.5, 0.5]], [-1], "from 0 to 1; found -1 in row 0"),
+        ("log_loss", [0.1, 0.2], [0, 0.5], "found 0.5 in row 1"),
+        ("mae", [np.nan, 0.2], [0, 1], "1 of the predictions are not finite"),
+        ("mae", [0.2], [0, 1], "1 predictions, 2 labels and 2 groups"),
+        ("gauc", [[0.2, 0.3, 0.5]], [1], "needs two classes, found 3"),
+    ],
+)
+def test_unusable_columns_are_refused(name, prediction, label, message):
+    with pytest.raises(ValueError, match=message):
+        METRICS[name](np.array(prediction), np.array(label), np.zeros(len(label), int))
+
+
+def test_negative_weights_are_refused():
+    with pytest.raises(ValueError, match="at least 0"):
+        METRICS["mae"](np.zeros(1), np.zeros(1), np.zeros(1), np.array([-1.0]))
+
+
+@pytest.fixture
+def offline(monkeypatch, tmp_path):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    return {"cache_dir": str(tmp_path)}
+
+
+@pytest.mark.parametrize("name", list(METRICS))
+def test_every_metric_is_an_evaluate_metric(name, offline):
+    prediction, label, group = make(name, 0)
+    groups = {"groups": group} if METRICS[name].grouped else {}
+    computed = metric(name, **offline).compute(predictions=prediction, references=label, **groups)
+    assert computed == {name: pytest.approx(METRICS[name](prediction, label, group))}
+
+
+def test_combines_with_other_metrics_and_batches(offline):
+    import datasets
+    import evaluate
+
+    class Largest(evaluate.Metric):
+        def _info(self):
+            column = datasets.Value("float64")
+            features = datasets.Features({"predictions": column, "references": column})
+            return evaluate.MetricInfo(description="", citation="", inputs_description="", features=features)
+
+        def _compute(self, predictions, references):
+            return {"largest": max(predictions)}
+
+    both = evaluate.combine([metric("auc", **offline), metric("gauc", **offline), Largest(**offline)])
+    prediction, label, group = make("auc", 1)
+    for rows in (slice(0, 20), slice(20, None)):
+        both.add_batch(predictions=prediction[rows], references=label[rows], groups=group[rows])
+    computed = both.compute()
+    assert computed["auc"] == pytest.approx(METRICS["auc"](prediction, label, group))
+    assert computed["gauc"] == pytest.approx(METRICS["gauc"](prediction, label, group))
+    assert computed["largest"] == prediction.max()

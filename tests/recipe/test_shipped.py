@@ -1,0 +1,72 @@
+"""The shipped recipes on tiny files of the same form as the data they are for."""
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+
+from peftrec.data.tables import load_tables
+from peftrec.recipe import load_recipe
+from peftrec.tasks.builders import build_dataset, classification, interest, match_query, next_gap
+
+RECIPES = Path(__file__).parents[2] / "recipes"
+BUILDERS = {"match-query": match_query, "interest": interest, "next-gap": next_gap, "classification": classification}
+
+
+def latest_small(folder):
+    (folder / "movies.csv").write_text(
+        "movieId,title,genres\n" + "".join(f'{m},"Film, The {m} (19{m})",Drama|War\n' for m in range(50, 60))
+    )
+    (folder / "ratings.csv").write_text(
+        "userId,movieId,rating,timestamp\n"
+        + "".join(f"{n % 3},{50 + n % 10},{1 + n % 9 / 2},{900_000_000 - 50 * n - (n % 6 == 1)}\n" for n in range(60))
+    )
+    (folder / "tags.csv").write_text(
+        "userId,movieId,tag,timestamp\n" + "".join(f"{n},{50 + n},tag {n},{900_000_000 - 300 * n}\n" for n in range(10))
+    )
+    return [f"data.{table}.path={folder}/{name}.csv" for table, name in
+            (("items", "movies"), ("events", "ratings"), ("queries", "tags"))]  # fmt: skip
+
+
+def esci(folder):
+    with gzip.open(folder / "esci_us_products.jsonl.gz", "wt") as out:
+        for n in range(4):
+            row = {"asin": f"B{n}", "title": f"Lamp {n}", "brand": "Lux", "color": None, "bullet_points": ""}
+            out.write(json.dumps(row) + "\n")
+    ratings = [{"docId": f"B{n}", "rating": grade} for n, grade in enumerate(("100.0", "10.0", "1.0", "0.0"))]
+    judged = {"judgmentRatings": [{"query": f"lamp {q}", "ratings": ratings} for q in range(10)]}
+    (folder / "esci_us_judgments.json").write_text(json.dumps(judged))
+    return [f"data.path={folder}"]
+
+
+def clinc150(folder):
+    rows = [[f"text {n}", f"class {n % 3}"] for n in range(6)]
+    content = {f"{oos}{name}": rows for oos in ("", "oos_") for name in ("train", "val", "test")}
+    (folder / "data_full.json").write_text(json.dumps(content))
+    return [f"data.path={folder}"]
+
+
+FILES = {
+    "movielens-latest-small": latest_small,
+    "esci": esci,
+    "clinc150": clinc150,
+    "movielens-100k": lambda folder: [],
+}
+TASKS = {
+    "movielens-latest-small": {"query": 14, "interest": 42, "time": 39},
+    "esci": {"relevance": 28},
+    "clinc150": {"intent": 12},
+    "movielens-100k": {"query": 10_798, "interest": 70_001, "time": 69_327},
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_shipped_recipe_builds_its_dataset(name, tmp_path):
+    recipe = load_recipe(RECIPES / f"{name}.yaml", FILES[name](tmp_path))
+    data = build_dataset(load_tables(recipe.data), recipe.tasks, BUILDERS, recipe.data, recipe.train.seed)
+    assert {task: len(examples.train) for task, examples in data.tasks.items()} == TASKS[name]
+
+
+def test_four_recipes_are_shipped_for_data():
+    assert set(FILES) <= {file.stem for file in RECIPES.glob("*.yaml")} and len(FILES) == 4

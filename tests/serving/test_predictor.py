@@ -1,0 +1,275 @@
+"""Inference from a run folder: swapping, cold users, unseen texts, wrong rows, plain PEFT."""
+
+import json
+import re
+import subprocess
+import sys
+import warnings
+
+import numpy as np
+import pytest
+from shop import MINILM, shop_recipe
+from typer.testing import CliRunner
+
+from peftrec.cli.verbs import app
+from peftrec.errors import UserError
+from peftrec.model.backbone import locate
+from peftrec.runs.evaluate import evaluate_run
+from peftrec.serving.predictor import Predictor
+from peftrec.tasks.kinds import load_data
+from peftrec.training.loop import train
+
+HISTORY = [{"item": "i0", "value": 5, "time": 1_600_000_000}, {"item": "i1", "value": 2, "time": "2020-09-14T10:00:00"}]
+
+
+@pytest.fixture(scope="module")
+def predictor(shop_run):
+    return Predictor.load(shop_run)
+
+
+def rows_of(task):
+    if task == "query":
+        return [
+            {"query": "a horror film", "item": "i2"},
+            {"query": "cooking", "item_text": "The cooking film number 99"},
+        ]
+    rows = [
+        {"user": "u1", "item": "i3"},
+        {"history": [], "item": "i3"},
+        {"history": HISTORY, "item_text": "A new film"},
+    ]
+    return [{**row, "time": 1_700_000_000} for row in rows]
+
+
+def test_every_task_predicts_and_the_order_of_tasks_changes_nothing(predictor):
+    tasks = ["query", "interest", "time"]
+    first = {task: predictor.predict(task, rows_of(task)) for task in tasks}
+    again = {task: predictor.predict(task, rows_of(task)) for task in reversed(tasks)}
+    assert again == first
+    assert [set(row) for row in first["query"]] == [{"score", "grade", "probabilities"}] * 2
+    assert all(0 < row["score"] < 1 for row in first["interest"])
+    assert all(row["seconds"] == pytest.approx(np.expm1(row["value"])) for row in first["time"])
+
+
+@pytest.mark.parametrize("task", ["query", "interest", "time"])
+def test_a_row_alone_and_in_a_batch_is_the_same(predictor, task):
+    rows = rows_of(task)
+    together = predictor.predict(task, rows)
+    for row, expected in zip(rows, together, strict=True):
+        alone = predictor.predict(task, [row])[0]
+        for key, value in expected.items():
+            assert alone[key] == (pytest.approx(value, abs=1e-5, rel=1e-5) if isinstance(value, float) else alone[key])
+
+
+def test_the_run_predicts_what_training_measured(shop, shop_run):
+    report = json.loads((shop_run / "report.json").read_text())
+    again = evaluate_run(shop_run, "test")
+    for task, of in again["tasks"].items():
+        for name, value in of["metrics"].items():
+            expected = report["tasks"][task]["metrics"][name]
+            assert value == (None if expected is None else pytest.approx(expected, abs=1e-5)), (task, name)
+
+
+def test_a_stored_user_equals_the_same_history_given(shop, predictor):
+    dataset = load_data(shop_recipe(shop))
+    log = predictor.run.logs["interest"]
+    number = predictor.run.user_ids.index("u7")
+    part = slice(*log.user_start[number : number + 2])
+    history = [
+        {"item": predictor.run.item_ids[i], "value": 5 if liked else 2, "time": t}
+        for i, liked, t in zip(
+            log.items[part].tolist(), log.feedback[part].tolist(), log.times[part].tolist(), strict=True
+        )
+    ]
+    assert len(history) == 12
+    assert dataset.user_ids == predictor.run.user_ids
+    for task in ("interest", "time"):
+        known = predictor.predict(task, [{"user": "u7", "item": "i5", "time": 1_700_000_000}])
+        given = predictor.predict(task, [{"history": history, "item": "i5", "time": 1_700_000_000}])
+        assert list(given[0].values()) == pytest.approx(list(known[0].values()), abs=1e-5)
+
+
+def test_a_row_sees_only_what_lies_before_its_time(predictor):
+    early = predictor.predict("interest", [{"history": HISTORY, "item": "i3", "time": 1_600_000_000}])
+    assert early == predictor.predict("interest", [{"history": [], "item": "i3", "time": 1_600_000_000}])
+
+
+def test_recommend_ranks_the_catalogue_without_what_was_seen(predictor):
+    best = predictor.recommend("interest", user="u3", k=30)
+    log = predictor.run.logs["interest"]
+    number = predictor.run.user_ids.index("u3")
+    seen = {predictor.run.item_ids[i] for i in log.items[slice(*log.user_start[number : number + 2])]}
+    assert len(best) == 30 - len(seen) == 18
+    assert not seen & {row["item"] for row in best}
+    scores = [row["score"] for row in best]
+    assert scores == sorted(scores, reverse=True)
+    one = predictor.predict("interest", [{"user": "u3", "item": best[0]["item"]}])[0]["score"]
+    assert best[0]["score"] == pytest.approx(one, abs=1e-5)
+
+
+def test_recommend_for_a_cold_user_and_by_query(predictor):
+    assert len(predictor.recommend("interest", history=[], k=5)) == 5
+    assert len(predictor.recommend("interest", history=["i1", "i6"], k=50)) == 28
+    assert len(predictor.recommend("query", query="horror", k=3)) == 3
+
+
+@pytest.mark.parametrize(
+    ("task", "row", "message"),
+    [
+        ("interst", {}, "no task 'interst' in this run; did you mean 'interest'"),
+        ("interest", {"user": "u1"}, "row 1: give one of 'item'"),
+        ("interest", {"user": "u1", "item": "i99"}, "row 1: no item 'i99' in the catalogue"),
+        ("interest", {"user": "nobody", "item": "i1"}, "row 1: no user 'nobody' in the run's log"),
+        ("interest", {"item": "i1"}, "row 1: give one of 'user'"),
+        ("interest", {"user": "u1", "history": [], "item": "i1"}, "row 1: give one of 'user'"),
+        ("interest", {"history": [{"item": "i1", "value": "five"}], "item": "i1"}, "'value' must be a number"),
+        ("interest", {"history": "i1", "item": "i1"}, "'history' is a list"),
+        ("interest", {"history": list(reversed(HISTORY)), "item": "i1"}, "oldest first"),
+        ("interest", {"user": "u1", "itm": "i1"}, "'itm' is no key of task 'interest'; did you mean 'item'"),
+        ("interest", {"user": "u1", "item": "i1", "time": "noon"}, "'time' must be seconds"),
+        ("time", {"user": "u1", "item": "i1"}, "'time' is missing"),
+        ("time", {"history": ["i1"], "item": "i1", "time": 1_700_000_000}, "needs its 'time'"),
+        ("interest", {"history": [{"item": "i1", "valeu": 5}], "item": "i1"}, "'valeu' is no key of an event"),
+        ("interest", {"history": [], "item": "i1", "time": 10**400}, "'time' must be seconds"),
+        ("query", {"query": " ", "item": "i1"}, "row 1: 'query' must be a text that is not empty; found ' '"),
+        ("query", {"query": "\ud800", "item": "i1"}, "row 1: 'query' must be valid Unicode"),
+        ("query", {"query": "x", "item_text": ""}, "row 1: 'item_text' must be a text that is not empty; found ''"),
+        ("interest", {"history": [{"item_text": "\n"}], "item": "i1"}, "'item_text' must be a text that is not empty"),
+        ("interest", ["i1"], "row 1: a row is a dict of keys and values; found \\['i1'\\]"),
+    ],
+)
+def test_a_wrong_row_is_one_message(predictor, task, row, message):
+    with pytest.raises(UserError, match=message):
+        predictor.predict(task, [row])
+
+
+def test_the_command_names_file_and_line_of_a_wrong_row(shop_run, tmp_path):
+    rows, good = tmp_path / "rows.jsonl", '{"user": "u1", "item": "i3"}'
+    rows.write_text(f'\n{good}\n\n{{"user": "u1", "item_text": ""}}\n')
+    done = CliRunner().invoke(app, ["predict", str(shop_run), "--task", "interest", "--input", str(rows)])
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert done.stderr == f"peftrec: {rows}, line 4: 'item_text' must be a text that is not empty; found ''\n"
+
+
+def test_what_ranks_no_items_is_refused(predictor):
+    with pytest.raises(UserError, match="is of kind next-gap, which ranks no items; tasks that do: query, interest"):
+        predictor.recommend("time", user="u1")
+
+
+@pytest.mark.parametrize("k", [0, -1, 2.5, "3", True, None])
+def test_k_is_a_whole_number_from_1(predictor, k):
+    with pytest.raises(UserError, match=re.escape(f"k must be a whole number, 1 or more; found {k!r}")):
+        predictor.recommend("interest", user="u1", k=k)
+
+
+@pytest.mark.parametrize(
+    ("task", "given", "message"),
+    [
+        (
+            "interest",
+            {"query": "x"},
+            "'interest' give user or history (an empty one for a new user); found query",
+        ),
+        ("interest", {}, "give user or history (an empty one for a new user); found none of them"),
+        ("interest", {"user": "u1", "history": []}, "give one of 'user'"),
+        ("interest", {"user": "u99"}, "no user 'u99' in the run's log"),
+        ("query", {"user": "u1"}, "by task 'query' give query; found user"),
+        ("query", {"query": " "}, "'query' must be a text that is not empty; found ' '"),
+    ],
+)
+def test_recommend_says_what_its_task_reads(predictor, task, given, message):
+    with pytest.raises(UserError, match=re.escape(message)) as error:
+        predictor.recommend(task, **given)
+    assert "row" not in str(error.value)
+
+
+def test_fewer_items_than_asked_for_are_told(predictor, capsys):
+    assert len(predictor.recommend("interest", history=["i1", "i6"], k=28)) == 28
+    assert capsys.readouterr().err == ""
+    assert len(predictor.recommend("interest", history=["i1", "i6"], k=5_000)) == 28
+    told = "28 items instead of 5,000: the catalogue has 30, of which 2 are in the history\n"
+    assert capsys.readouterr().err == told
+
+
+def test_rows_are_a_list(predictor):
+    for rows, found in (({"user": "u1", "item": "i1"}, "dict"), ("u1", "str")):
+        with pytest.raises(UserError, match=f"rows must be a list of dicts, one a row; found a {found}"):
+            predictor.predict("interest", rows)
+
+
+def test_no_rows_no_predictions_and_no_warnings(predictor):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert predictor.predict("interest", []) == []
+
+
+def test_a_damaged_or_foreign_run_is_refused(shop_run, tmp_path):
+    import shutil
+
+    damaged = tmp_path / "damaged"
+    shutil.copytree(shop_run, damaged)
+    file = damaged / "heads/interest.safetensors"
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(UserError, match=r"heads/interest.safetensors: expected SHA-256"):
+        Predictor.load(damaged)
+
+
+def test_another_backbone_is_refused(shop_run, tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    source, _ = locate(MINILM)
+    import shutil
+
+    shutil.copytree(source, tmp_path / "other")
+    weights = load_file(tmp_path / "other/model.safetensors")
+    weights["encoder.layer.0.attention.self.query.bias"] += 1
+    save_file(weights, tmp_path / "other/model.safetensors", {"format": "pt"})
+    with pytest.raises(UserError, match="trained on a backbone with digest"):
+        Predictor.load(shop_run, backbone=str(tmp_path / "other"))
+
+
+PLAIN_PEFT = """
+import sys, torch
+from peft import PeftModel
+from safetensors.torch import save_file
+from transformers import AutoModel
+backbone, run, out = sys.argv[1:]
+states = {}
+for task in ("query", "interest", "time"):
+    model = PeftModel.from_pretrained(AutoModel.from_pretrained(backbone), f"{run}/adapters/{task}").eval()
+    ids = torch.tensor([[101, 2023, 2003, 1037, 3185, 102]])
+    with torch.no_grad():
+        states[task] = model(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state
+assert "peftrec" not in sys.modules
+save_file(states, out)
+"""
+
+
+@pytest.mark.parametrize("sharing", ["shared+private", "shared", "private"])
+def test_plain_peft_loads_every_tasks_adapter(shop, tmp_path, sharing):
+    import torch
+    from safetensors.torch import load_file
+
+    recipe = shop_recipe(
+        shop,
+        adapter={"method": "lora", "sharing": sharing, "layers": "top-2", "options": {"r": 4, "lora_alpha": 8}},
+        train={"max_steps": 3, "lr": 5e-3},
+    )
+    run = train(recipe, tmp_path / "run")
+    folder, _ = locate(MINILM)
+    subprocess.run([sys.executable, "-c", PLAIN_PEFT, folder, str(run), str(tmp_path / "out")], check=True)
+    plain = load_file(tmp_path / "out")
+    model = Predictor.load(run).model
+    ids = torch.tensor([[101, 2023, 2003, 1037, 3185, 102]])
+    hidden = {}
+    for task in plain:
+        model.encoder.activate(task)
+        with torch.no_grad():
+            hidden[task] = model.encoder.backbone.run(ids, torch.ones_like(ids), torch.zeros_like(ids))
+        torch.testing.assert_close(hidden[task], plain[task], atol=1e-5, rtol=0)
+    model.encoder.activate(None)
+    with torch.no_grad():
+        frozen = model.encoder.backbone.run(ids, torch.ones_like(ids), torch.zeros_like(ids))
+    assert all(not torch.allclose(h, frozen, atol=1e-4) for h in hidden.values())

@@ -1,0 +1,202 @@
+"""The loop through its public surface: a recipe in, a run folder out."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from shop import shop_recipe
+
+from peftrec.errors import UserError
+from peftrec.recipe import load_recipe
+from peftrec.training.loop import fit, prepare, train, validate
+
+
+def trained(recipe):
+    setup = prepare(recipe)
+    done = fit(setup)
+    return setup, done.history, done.examples
+
+
+def test_fit_computes_the_frozen_part_once_by_itself(shop):
+    recipe = shop_recipe(shop, train={"epochs": 3})
+    setup = prepare(recipe)
+    cache = setup.model.encoder.caches["pooled"]
+    computed, compute = [], cache.compute
+    cache.compute = lambda rows: computed.extend(rows.tolist()) or compute(rows)
+    fit(setup)
+    assert computed and len(computed) == len(set(computed)) <= len(setup.dataset.texts)
+
+
+def test_the_run_folder_holds_what_the_design_says(shop_run):
+    names = {str(p.relative_to(shop_run)) for p in shop_run.rglob("*") if p.is_file()}
+    assert {"run.yaml", "report.json", "metrics.jsonl", "manifest.json"} <= names
+    for task in ("query", "interest", "time"):
+        assert {f"adapters/{task}/adapter_config.json", f"adapters/{task}/adapter_model.safetensors"} <= names
+        assert f"heads/{task}.safetensors" in names
+    report = json.loads((shop_run / "report.json").read_text())
+    assert set(report) >= {"tasks", "cost", "environment"}
+    for task in report["tasks"].values():
+        assert set(task) >= {"n", "metrics", "intervals", "priors", "untrained"}
+    assert set(report["cost"]) >= {
+        "train_seconds",
+        "examples_per_second",
+        "peak_memory_mb",
+        "trainable_parameters",
+        "adapter_bytes",
+    }
+
+
+def test_run_yaml_is_a_recipe_that_repeats_the_run(shop, shop_run, tmp_path):
+    again = train(load_recipe(shop_run / "run.yaml"), tmp_path / "again")
+    for file in sorted((shop_run / "adapters").rglob("*.safetensors")) + sorted((shop_run / "heads").iterdir()):
+        assert (again / file.relative_to(shop_run)).read_bytes() == file.read_bytes()
+
+
+def test_it_learns(shop):
+    recipe = shop_recipe(shop, train={"epochs": 12, "lr": 2e-3})
+    _, history, _ = trained(recipe)
+    first, last = history[0]["train_loss"], history[-1]["train_loss"]
+    assert last["query"] < 0.7 * first["query"]
+    assert last["interest"] < 0.9 * first["interest"]
+    assert history[-1]["valid"]["query"]["auc"] > 0.9
+
+
+def test_another_seed_gives_other_weights(shop):
+    one, two = (trained(shop_recipe(shop, train={"seed": seed, "max_steps": 2}))[0].model for seed in (0, 1))
+    a, b = (load["adapter/shared/down"] for load in (one.trainable(), two.trainable()))
+    assert not torch.equal(a, b)
+
+
+def test_parts_of_a_batch_give_the_step_of_the_whole_batch(shop):
+    whole, parts = (
+        trained(shop_recipe(shop, train={"max_steps": 3, "accumulate": n, "clip": None}))[0].model.trainable()
+        for n in (1, 4)
+    )
+    for name, parameter in whole.items():
+        torch.testing.assert_close(parts[name], parameter, atol=2e-5, rtol=1e-3)
+
+
+def test_an_epoch_gives_every_row_once(shop):
+    recipe = shop_recipe(shop, train={"epochs": 1})
+    setup, history, seen = trained(recipe)
+    assert seen == sum(len(data.train) for data in setup.dataset.tasks.values())
+    assert history[-1]["epoch"] == 1
+
+
+def test_shares_change_how_often_a_task_is_seen(shop):
+    tasks = {
+        "query": {"kind": "match-query", "share": 2.0},
+        "interest": {"kind": "interest", "column": "stars", "threshold": 4, "share": 0.5},
+    }
+    setup, _, seen = trained(shop_recipe(shop, tasks=tasks, train={"epochs": 1}))
+    sizes = {name: len(data.train) for name, data in setup.dataset.tasks.items()}
+    assert seen == 2 * sizes["query"] + round(sizes["interest"] / 2)
+
+
+def test_early_stopping_puts_the_best_epochs_weights_back(shop):
+    # A rising error: a learning rate that ruins the model sooner or later, whichever epoch is the best.
+    config = {"epochs": 8, "lr": 0.02, "head_lr": 0.02, "schedule": "constant", "warmup": 0.0}
+    recipe = shop_recipe(shop, train={**config, "early_stopping": {"patience": 1, "metric": "interest.log_loss"}})
+    setup, history, _ = trained(recipe)
+    losses = [line["valid"]["interest"]["log_loss"] for line in history if "valid" in line]
+    assert len(losses) < 8
+    assert losses[-1] > min(losses)
+    assert validate(setup)["interest"]["log_loss"] == pytest.approx(min(losses), abs=1e-6)
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd", "adafactor"])
+@pytest.mark.parametrize("schedule", ["linear", "cosine", "constant"])
+def test_every_optimizer_and_schedule_moves_the_weights(shop, optimizer, schedule):
+    recipe = shop_recipe(
+        shop, train={"optimizer": optimizer, "schedule": schedule, "max_steps": 3, "lr": 0.1, "head_lr": 0.01}
+    )
+    setup = prepare(recipe)
+    before = {n: p.detach().clone() for n, p in setup.model.trainable().items()}
+    fit(setup)
+    moved = [n for n, p in setup.model.trainable().items() if not torch.equal(p, before[n])]
+    assert len(moved) > 0.9 * len(before)
+    assert all(torch.isfinite(p).all() for p in setup.model.trainable().values())
+
+
+@pytest.mark.parametrize("method", ["side", "lora"])
+def test_mixed_precision_changes_little_and_may_differ_between_trainings_of_one_process(shop, method):
+    losses = {}
+    for precision in ("no", "bf16", "no again"):
+        recipe = shop_recipe(
+            shop,
+            adapter={"method": method, "sharing": "shared", "layers": "top-1"},
+            train={"mixed_precision": precision.split()[0], "max_steps": 4},
+        )
+        setup, history, _ = trained(recipe)
+        assert all(p.dtype == torch.float32 and torch.isfinite(p).all() for p in setup.model.trainable().values())
+        losses[precision] = history[-1]["train_loss"]
+    assert losses["no again"] == losses["no"] != losses["bf16"]
+    for task, loss in losses["no"].items():
+        assert losses["bf16"][task] == pytest.approx(loss, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"adapter": {"method": "loras"}}, "did you mean 'lora'"),
+        ({"adapter": {"method": "lora", "layers": "top-9"}}, "the backbone has 6 layers; found top-9"),
+        ({"adapter": {"method": "lora", "layers": [2, 6]}}, "layers 0 to 5; found 6"),
+        ({"adapter": {"method": "lora", "options": {"rank": 8}}}, "adapter.options.rank"),
+        ({"adapter": {"method": "side", "options": {"rnk": 8}}}, "did you mean 'rank'"),
+        ({"adapter": {"method": "full"}}, "sharing: shared; found shared\\+private"),
+        ({"adapter": {"method": "full", "sharing": "shared"}, "backbone": {"quantize": "nf4"}}, "cannot train nf4"),
+        ({"tasks": {"q": {"kind": "match-quary"}}}, "did you mean 'match-query'"),
+        ({"tasks": {"q": {"kind": "match-query", "loss": "bce"}}}, "no loss 'bce'"),
+        ({"weighting": {"method": "statik"}}, "did you mean 'static'"),
+        ({"weighting": {"method": "static", "options": {"t": 1}}}, "does not take"),
+        ({"train": {"early_stopping": {"metric": "interest.auk"}}}, "did you mean 'interest.auc'"),
+        ({"train": {"mixed_precision": "fp16"}}, "fp16 needs a GPU"),
+        ({"backbone": {"name": "no/such-model"}}, "cannot load 'no/such-model'"),
+        ({"backbone": {"max_length": 100_000}}, "takes at most 512 tokens"),
+    ],
+)
+def test_what_cannot_work_is_refused_before_training_and_nothing_is_written(shop, tmp_path, changes, message):
+    with pytest.raises(UserError, match=message):
+        train(shop_recipe(shop, **changes), tmp_path / "run")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_loss_that_is_no_number_stops_the_run(shop, tmp_path):
+    recipe = shop_recipe(shop, train={"lr": 1e20, "head_lr": 1e20, "clip": None, "warmup": 0.0, "optimizer": "sgd"})
+    with pytest.raises(UserError, match=r"step .*not a finite number; lower train.lr"):
+        train(recipe, tmp_path / "run")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("loss", ["mse", "mae"])
+def test_a_regression_task_learns_the_level_of_its_label(shop, loss):
+    recipe = shop_recipe(
+        shop, tasks={"stars": {"kind": "regression", "column": "stars", "loss": loss}}, train={"epochs": 6}
+    )
+    _, history, _ = trained(recipe)
+    assert history[-1]["valid"]["stars"]["mae"] < 1.3
+    assert np.isfinite(history[-1]["train_loss"]["stars"])
+
+
+def test_classification_and_joint_pairs(shop):
+    tasks = {
+        "genre": {"kind": "classification"},
+        "pair": {"kind": "match-query", "input": "joint"},
+    }
+    texts = {"path": str(shop / "texts.csv"), "text": "{text}", "label": "genre"}
+    recipe = shop_recipe(
+        shop,
+        tasks=tasks,
+        data={"texts": texts, "split": {"kind": "by-group", "test": 0.2, "valid": 0.2}},
+        train={"epochs": 20, "lr": 2e-3},
+    )
+    setup, history, _ = trained(recipe)
+    assert history[-1]["valid"]["genre"]["accuracy"] > 0.8
+    assert setup.dataset.tasks["pair"].train.slots.keys() == {"pair"}
+
+
+def test_saved_heads_and_adapters_are_safetensors_with_every_trained_tensor(shop_run):
+    tensors = load_file(shop_run / "adapters/interest/adapter_model.safetensors")
+    assert len(tensors) == 2 + 2 + 7 * 6 + 1  # down-projections, up-projection, six a rung, gates

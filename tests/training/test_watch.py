@@ -1,0 +1,126 @@
+"""The lines of metrics.jsonl: what each holds, when it is due, and that the norms are the gradients'."""
+
+import numpy as np
+import pytest
+import torch
+from accelerate import Accelerator
+from tiny import make_tiny_shop, tiny_recipe
+
+from peftrec.training.loop import fit, prepare
+from peftrec.training.step import gradient_norms, joint_backward
+
+STEPS = 12
+SIDE = {"method": "side", "options": {"rank": 4}}
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory):
+    return make_tiny_shop(tmp_path_factory.mktemp("tiny"))
+
+
+def prepared(shop, **changes):
+    setup = prepare(tiny_recipe(shop, **changes))
+    setup.model.encoder.update()
+    return setup
+
+
+def history(shop, **changes):
+    return fit(prepared(shop, **changes)).history
+
+
+def test_a_line_holds_what_is_watched(shop):
+    lines = history(shop, adapter={"method": "lora", "sharing": "shared+private"})
+    assert [line["step"] for line in lines] == list(range(1, STEPS + 1))  # a short training: every step
+    for line in lines:
+        assert set(line["train_loss"]) == {"query", "interest"}
+        assert line["weight"] == {"query": 1.0, "interest": 0.5}
+        assert set(line["gradient_norm"]) == {"shared", "query", "interest"}
+        assert all(norm > 0 for norm in line["vector_gradient_norm"].values())
+        assert 0 < line["padding"] < 1
+        assert line["examples_per_second"] > 0 and line["memory_mb"]["process"] > 50
+        assert ("valid" in line) == (line["step"] % 4 == 0)
+    rates = [line["learning_rate"] for line in lines]
+    assert max(rate["adapter"] for rate in rates) == pytest.approx(1e-2)
+    assert all(rate["head"] == pytest.approx(0.2 * rate["adapter"]) for rate in rates)  # 2e-3 to 1e-2
+    assert rates[-1]["adapter"] < rates[1]["adapter"]
+
+
+def test_lines_are_means_of_the_steps_between_them(shop):
+    single, sparse = history(shop), history(shop, train={"log_every": 3})
+    assert [line["step"] for line in sparse] == [3, 4, 6, 8, 9, 12]  # and where an epoch ends
+    for line, steps in zip(sparse, [(1, 2, 3), (4,), (5, 6), (7, 8), (9,), (10, 11, 12)], strict=True):
+        for group in ("train_loss", "gradient_norm", "vector_gradient_norm"):
+            for name, value in line[group].items():
+                assert value == pytest.approx(np.mean([single[step - 1][group][name] for step in steps]))
+    assert [line["valid"] for line in sparse if "valid" in line] == [
+        line["valid"] for line in single if "valid" in line
+    ]
+
+
+def test_a_long_training_has_about_a_hundred_lines(shop):
+    lines = history(shop, adapter=SIDE, train={"epochs": 75})
+    assert [line["step"] for line in lines if line["step"] % 3 == 0] == list(range(3, 301, 3))
+    assert all("valid" in line for line in lines if line["step"] % 3)
+
+
+def test_a_backbone_that_is_not_run_pads_nothing(shop):
+    assert all(line["padding"] is None for line in history(shop, adapter=SIDE))
+
+
+@pytest.mark.parametrize("method", ["lora", "side"])
+@pytest.mark.parametrize("sharing", ["shared", "shared+private"])
+def test_the_norms_are_those_of_the_gradients(shop, method, sharing):
+    adapter = {"method": method, "sharing": sharing}
+    model, data, rows = batch_of(prepared(shop, adapter=adapter, train={"dropout": 0.0}))
+    norms = step(model, data, rows, [1.0, 0.5])
+    for owner, parameters in model.encoder.parameters_by_owner().items():
+        squares = sum(float(p.grad.square().sum()) for p in parameters.values() if p.grad is not None)
+        assert norms[f"gradient_norm/{owner}"] == pytest.approx(squares**0.5, rel=1e-5)
+        assert squares > 0
+    for task, weight in (("query", 1.0), ("interest", 0.5)):
+        assert norms[f"vector_gradient_norm/{task}"] == pytest.approx(
+            weight * vector_gradient(model, task, data[task].take(rows[task])), rel=1e-4
+        )
+
+
+def test_a_task_of_weight_zero_asks_nothing_of_the_encoder(shop):
+    model, data, rows = batch_of(prepared(shop, adapter={"method": "lora", "sharing": "shared"}))
+    norms = step(model, data, rows, [1.0, 0.0])
+    assert norms["vector_gradient_norm/interest"] == 0
+    assert norms["vector_gradient_norm/query"] > 0
+
+
+def test_without_an_adapter_there_is_no_norm(shop):
+    lines = history(shop, adapter={"method": "head_only", "sharing": "shared"})
+    assert all("gradient_norm" not in line and "vector_gradient_norm" not in line for line in lines)
+
+
+def batch_of(setup):
+    model = setup.model.train()
+    data = {task: of.train for task, of in setup.dataset.tasks.items()}
+    with torch.no_grad():  # away from the zero start, where gradients vanish
+        generator = torch.Generator().manual_seed(1)
+        for parameter in model.trainable().values():
+            parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.05)
+    return model, data, {task: np.arange(20) for task in data}
+
+
+def step(model, data, rows, weights):
+    torch.manual_seed(0)
+    joint_backward(model, data, rows, lambda losses: torch.tensor(weights), Accelerator())
+    return gradient_norms(model, Accelerator())
+
+
+def vector_gradient(model, task, examples):
+    """Norm of the gradient of one task's loss on the text vectors that its head reads."""
+    kept = []
+    encode = model.encoder.encode
+
+    def encoded(*arguments):
+        kept.append(encode(*arguments).detach().requires_grad_())
+        return kept[-1]
+
+    model.encoder.encode = encoded
+    loss = model.losses({task: examples})[0]
+    del model.encoder.encode
+    return float(torch.autograd.grad(loss, kept)[0].norm())
