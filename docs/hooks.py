@@ -115,7 +115,7 @@ def _value(node: dict[str, Any]) -> str:
     words = {"integer": "whole number", "boolean": "`true` or `false`", "string": "text", "object": "a group"}
     said = words.get(node["type"], node["type"])
     signs = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
-    bounds = [f"{sign} {node[name]:g}" for name, sign in signs.items() if name in node]
+    bounds = [f"{sign}\N{NO-BREAK SPACE}{node[name]:g}" for name, sign in signs.items() if name in node]
     return " ".join([said, ", ".join(bounds)]).strip()
 
 
