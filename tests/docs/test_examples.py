@@ -3,18 +3,20 @@
 import json
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 from pages import DOCS, EXAMPLES, SNIPPET, blocks
 from tiny import make_tiny_shop, tiny_recipe
 
+from peftrec.errors import UserError
 from peftrec.model.backbone.families import FAMILIES, tiny_backbone
 from peftrec.model.probe import probe_method
 from peftrec.recipe import AdapterConfig, make_recipe
 from peftrec.serving.predictor import Predictor
 from peftrec.training.loop import train
 
-TESTED = {"method", "weighting", "source"}
+TESTED = {"method", "kind", "loss", "weighting", "source"}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -51,6 +53,40 @@ def test_the_method_trains_and_answers(tiny_shop, tmp_path):
     assert parts == ["interest", "query", "shared"]
     (answer,) = Predictor.load(run).predict("interest", [{"user": "u1", "item": "i1"}])
     assert 0 < answer["score"] < 1
+
+
+@pytest.mark.usefixtures("quick_intervals")
+def test_the_kind_trains_and_answers_for_items_that_nobody_rated(tiny_shop, tmp_path):
+    task = {"kind": "kind:APPEAL", "column": "stars"}
+    run = train(tiny_recipe(tiny_shop, tasks={"promise": task}), tmp_path / "run")
+    report = json.loads((run / "report.json").read_text())["tasks"]["promise"]
+    assert report["n"] == 4  # a fifth of the items
+    assert report["priors"].keys() == {"median", "kind:train_mean"}
+    predictor = Predictor.load(run)
+    given, new = predictor.predict("promise", [{"item": "i1"}, {"item_text": "w1 w2"}])
+    assert all(1 <= answer["value"] <= 5 for answer in (given, new))
+    with pytest.raises(UserError, match="column: kind kind:APPEAL needs it; the numeric columns are stars"):
+        train(tiny_recipe(tiny_shop, tasks={"promise": {"kind": "kind:APPEAL"}}), tmp_path / "other")
+
+
+@pytest.mark.usefixtures("quick_intervals")
+def test_the_loss_is_least_at_the_quantile_and_equals_its_metric(tiny_shop, tmp_path):
+    from loss import NINE_OF_TEN, PINBALL, start
+
+    label = torch.arange(100.0)
+    values = [float(NINE_OF_TEN.value(torch.full_like(label, guess), label)) for guess in range(100)]
+    assert int(np.argmin(values)) in (89, 90)  # the loss is flat between the two
+    assert start(label.numpy())[0] == pytest.approx(89.1)
+    guess = np.full(100, 70.0)
+    assert PINBALL(guess, label.numpy(), np.arange(100)) == pytest.approx(values[70])
+    assert PINBALL(guess[:2], np.array([80, 60]), np.arange(2), np.array([3, 1])) == pytest.approx((3 * 9 + 1) / 4)
+
+    time = {"kind": "next-gap", "loss": "loss:NINE_OF_TEN"}
+    recipe = tiny_recipe(tiny_shop, tasks={"time": time}, train={"lr": 1e-4, "head_lr": 1e-4})
+    run = train(recipe, tmp_path / "run")
+    found = pq.read_table(run / "test/time.parquet")
+    below = (found["label"].to_numpy() <= found["prediction"].to_numpy()).mean()
+    assert below > 0.75  # by the median it would be a half
 
 
 @pytest.mark.usefixtures("quick_intervals")

@@ -55,7 +55,7 @@ def test_every_page_is_in_the_navigation():
 def test_recipes_are_valid(page):
     for text in blocks(page, "yaml"):
         given = parse_yaml(text, name(page))
-        make_recipe(given if "tasks" in given else {**WHOLE, **given}, name(page))
+        make_recipe(given if "backbone" in given else {**WHOLE, **given}, name(page))
 
 
 def commands(page) -> list[list[str]]:
