@@ -101,9 +101,7 @@ def _curves(task: str, loss: Loss, lines: list[Line]) -> list[Picture]:
     valid = [_power(of["valid"][task].get(loss.metric), loss.power) for of in ends]
     learned = [
         Curve("training", _epochs(lines), [line["train_loss"].get(task) for line in lines]),
-        Curve(
-            "validation", _epochs(ends), [_power(of["valid"][task].get(loss.metric), loss.power) for of in ends], True
-        ),
+        Curve("validation", _epochs(ends), valid, True),
     ]
     panels = [draw("loss ↓", learned)]
     for other in dict.fromkeys(name for line in ends for name in line["valid"][task] if name != loss.metric):
