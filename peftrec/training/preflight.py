@@ -11,7 +11,7 @@ from peftrec.model.cache.states import StateCache
 from peftrec.model.co_learner import adapter_configs
 from peftrec.recipe import Recipe
 from peftrec.tasks.kinds import loss_of
-from peftrec.training.loop import make_streams
+from peftrec.training.order import make_streams
 from peftrec.training.prepare import prepare
 from peftrec.training.rehearsal import rehearse
 
