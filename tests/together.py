@@ -17,6 +17,7 @@ from peftrec.model import encoder
 from peftrec.model.cache import states
 from peftrec.recipe import Recipe
 from peftrec.training.loop import train
+from peftrec.training.weighting import Weighting
 
 PLAIN = {"method": "lora", "options": {"r": 2, "lora_dropout": 0.0}}
 STEADY = {"dropout": 0.0, "log_every": 1}
@@ -66,11 +67,13 @@ SHARDED[BROKEN_OFF] = SHARDED["adamw"]
 BAD_ROW = 5
 
 
-class Smoothed(torch.nn.Module):
+class Smoothed(Weighting):
     """A weighting with state: inverse running means of the losses."""
 
+    needs = "losses"
+
     def __init__(self, lambdas: torch.Tensor) -> None:
-        super().__init__()
+        super().__init__(lambdas)
         self.register_buffer("mean", torch.ones(len(lambdas)))
 
     def forward(self, losses: torch.Tensor) -> torch.Tensor:
