@@ -10,7 +10,6 @@ report.json  metrics.jsonl  README.md  manifest.json        README.md (`peftrec.
 """
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,8 +17,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from safetensors.torch import load_file, save_file
-from torch import Tensor
+from safetensors.torch import load_file
 
 from peftrec.data.catalogue import Catalogue
 from peftrec.data.examples import Dataset, TaskData
@@ -28,6 +26,7 @@ from peftrec.data.rates import Rates
 from peftrec.data.texts import TextTable
 from peftrec.errors import UserError
 from peftrec.machine.files import read_json, to_json, write_json
+from peftrec.machine.tensors import write_tensors
 from peftrec.model.adapters.base import WEIGHTS, as_saved
 from peftrec.model.adapters.full import FullFineTuning
 from peftrec.model.backbone import load_backbone
@@ -79,7 +78,7 @@ def save_run(
     for task in model.tasks:
         adapter = folder / "adapters" / task
         model.encoder.adapter_of(task).save(task, adapter)
-        _write_tensors(folder / "heads" / f"{task}.safetensors", model.head(task).state_dict())
+        write_tensors(folder / "heads" / f"{task}.safetensors", model.head(task).state_dict())
         sizes = report["cost"].setdefault("adapter_bytes", {})
         sizes[task] = sum(f.stat().st_size for f in adapter.iterdir())
     _save_parts(folder, model)
@@ -112,11 +111,7 @@ def _save_parts(folder: Path, model: CoLearner) -> None:
         if isinstance(adapters[task], FullFineTuning):  # the one part is the whole model: stored once
             file.hardlink_to(folder / "adapters" / task / WEIGHTS)
         else:
-            _write_tensors(file, adapters[task].part(owner))
-
-
-def _write_tensors(file: Path, tensors: Mapping[str, Tensor]) -> None:
-    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, file)
+            write_tensors(file, adapters[task].part(owner))
 
 
 def _save_catalogue(folder: Path, dataset: Dataset) -> None:
