@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import peftrec.training.loop
+from peftrec.cli.notes import notes_shown
 from peftrec.errors import UserError
 from peftrec.machine import processes
 from peftrec.model import co_learner as model
@@ -162,5 +163,5 @@ def main(shop: Path, runs: Path, cases: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    with processes.quick_end():  # as the command does
+    with processes.quick_end(), notes_shown():  # as the command does
         main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:])

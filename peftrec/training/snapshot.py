@@ -8,6 +8,7 @@ from torch import Tensor
 
 from peftrec.data.batches import Work
 from peftrec.errors import UserError
+from peftrec.machine.tensors import misfit
 from peftrec.model.adapters import Adapter
 from peftrec.model.co_learner import CoLearner
 from peftrec.runs.checkpoints import Tensors
@@ -145,10 +146,8 @@ class TrainingState:
 
 @torch.no_grad()
 def _fill(file: str, into: dict[str, Tensor], tensors: dict[str, Tensor]) -> None:
-    for name in sorted(into.keys() ^ tensors.keys()):
-        raise UserError(f"the checkpoint does not fit: {file}: {name} is in only one of checkpoint and model")
+    found, wanted = ({name: (tuple(t.shape), t.dtype) for name, t in of.items()} for of in (tensors, into))
+    if problem := misfit(found, wanted, "checkpoint"):
+        raise UserError(f"the checkpoint does not fit: {file}: {problem}")
     for name, tensor in tensors.items():
-        if tensor.shape != into[name].shape or tensor.dtype != into[name].dtype:
-            found, wanted = ((tuple(t.shape), t.dtype) for t in (tensor, into[name]))
-            raise UserError(f"the checkpoint does not fit: {file}: {name} is {found}, not {wanted}")
         into[name].copy_(share(tensor, into[name]))

@@ -180,15 +180,15 @@ def short_of_memory(monkeypatch, rows, error):
     ],
     ids=["cuda", "cpu", "python"],
 )
-def test_out_of_memory_halves_the_parts_until_they_fit_and_says_so_once(shop, monkeypatch, capsys, error):
+def test_out_of_memory_halves_the_parts_until_they_fit_and_says_so_once(shop, monkeypatch, notes, error):
     whole = trained(shop)
-    capsys.readouterr()
+    notes.readouterr()
     with monkeypatch.context() as patch:
         tried = short_of_memory(patch, 40, error)
         found = trained(shop)
     assert tried[0] > 80 and 40 < tried[1] < tried[0]
     assert len(tried) > 10 and max(tried[2:]) <= 40  # once a step is cut into four, it stays so
-    assert capsys.readouterr().err.count("out of memory: each step is now cut into 4 parts") == 1
+    assert notes.readouterr().err.count("out of memory: each step is now cut into 4 parts") == 1
     for name, tensor in whole.items():
         torch.testing.assert_close(found[name], tensor, atol=2e-5, rtol=1e-3)
 
