@@ -79,9 +79,10 @@ def growth(events: int, items: int, locality: str, steps: int = 4) -> dict[str, 
     from peftrec.recipe.shipped import load_recipe
     from peftrec.tasks.dataset import build_dataset
     from peftrec.tasks.kinds import resolve
-    from peftrec.training.loop import make_streams
     from peftrec.training.optim import make_optimizer
+    from peftrec.training.order import make_streams
     from peftrec.training.step import joint_backward
+    from peftrec.training.weighting import Static
 
     raw = load_recipe("movielens-100k").model_dump()
     raw["backbone"] |= {"quantize": None, "dtype": "fp32"}
@@ -107,7 +108,8 @@ def growth(events: int, items: int, locality: str, steps: int = 4) -> dict[str, 
     model.train()
     for step in range(steps + 1):
         started = time.process_time()
-        joint_backward(model, tasks, {"interest": streams["interest"].step(step)}, lambda _: torch.ones(1), accelerator)
+        rows = {"interest": streams["interest"].step(step)}
+        joint_backward(model, tasks, rows, Static(torch.ones(1)), accelerator)
         optimizer.step()
         optimizer.zero_grad()
         seconds.append((time.process_time() - started) / BATCH)

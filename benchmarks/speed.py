@@ -126,10 +126,11 @@ def steps_of(spec: dict[str, Any]) -> dict[str, Any]:
 
     from peftrec.evaluation.evaluate import evaluate
     from peftrec.machine.memory import peak_memory_mb
-    from peftrec.training.loop import make_streams
     from peftrec.training.memory import plan_memory
     from peftrec.training.optim import make_optimizer
+    from peftrec.training.order import make_streams
     from peftrec.training.step import joint_backward
+    from peftrec.training.weighting import make_weighting
 
     setup = prepared(spec["tasks"], spec["adapter"], BATCH, spec.get("recipe", "movielens-100k"))
     model, config = setup.model, setup.recipe.train
@@ -142,7 +143,7 @@ def steps_of(spec: dict[str, Any]) -> dict[str, Any]:
     built = time.perf_counter() - started
     optimizer = make_optimizer(config, model.trainable())
     streams, per_epoch, _ = make_streams(setup.recipe, setup.dataset)
-    lambdas = torch.tensor([setup.recipe.tasks[name].weight for name in tasks])
+    weighting = make_weighting(setup.recipe.weighting, setup.recipe)
 
     def rows(step: int) -> dict[str, Any]:
         if not spec.get("together"):
@@ -159,7 +160,7 @@ def steps_of(spec: dict[str, Any]) -> dict[str, Any]:
     def one(step: int) -> tuple[float, int, int]:
         chosen = rows(step)
         started, before = clock(), model.work.padded_tokens
-        joint_backward(model, tasks, chosen, lambda losses: lambdas, setup.accelerator)
+        joint_backward(model, tasks, chosen, weighting, setup.accelerator)
         optimizer.step()
         optimizer.zero_grad()
         return clock() - started, sum(map(len, chosen.values())), model.work.padded_tokens - before

@@ -32,10 +32,6 @@ def part(page: Path, mark: str) -> str:
     return read(page).split(f"<!-- {mark}:begin -->")[1].split(f"<!-- {mark}:end -->")[0]
 
 
-def numbers(text: str) -> list[str]:
-    return re.findall(r"(?<![\w.])[-+]?\d+(?:,\d{3})*(?:\.\d+)?", text)
-
-
 def load(file: Path) -> ModuleType:
     """A module of docs/, which is no package."""
     spec = importlib.util.spec_from_file_location(f"docs_{file.stem}", file)

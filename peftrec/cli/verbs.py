@@ -19,7 +19,7 @@ from peftrec.errors import RowError, UserError, UserErrors
 from peftrec.machine import processes
 from peftrec.machine.jsonl import read_objects
 from peftrec.machine.quiet import libraries_silenced
-from peftrec.machine.signals import KINDS, stop
+from peftrec.machine.signals import SIGNALS, stop
 from peftrec.recipe import json_schema, mend_recipe
 from peftrec.recipe.shipped import copy_recipe, describe_recipe, find_recipe, load_recipe, recipe_files
 
@@ -34,7 +34,7 @@ app.add_typer(cache_app, name="cache")
 
 def main() -> None:
     """Entry point of the `peftrec` command."""
-    for number in KINDS:
+    for number in SIGNALS:
         if signal.getsignal(number) != signal.SIG_IGN:  # as a shell's background jobs have it
             signal.signal(number, stop)
     with processes.quick_end():

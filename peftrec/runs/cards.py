@@ -11,17 +11,18 @@ from typing import Any
 import yaml
 from huggingface_hub import EvalResult, ModelCardData
 
-from peftrec.model.backbone import Backbone
-from peftrec.runs.folder import is_plain_peft
-from peftrec.machine.files import write_text
 from peftrec.data.examples import Dataset
+from peftrec.machine.files import write_text
+from peftrec.model.backbone import Backbone
 from peftrec.model.co_learner import CoLearner
 from peftrec.recipe import Recipe
+from peftrec.runs.folder import is_plain_peft
 from peftrec.runs.results import Row, metric_rows
 from peftrec.tasks.kind import Task
 from peftrec.tasks.rows import example_row
 
 CARD = "README.md"
+
 
 def write_cards(
     folder: Path,

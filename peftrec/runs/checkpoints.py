@@ -8,11 +8,21 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
-from peftrec.machine.files import MANIFEST, find_damage, new_folder, partial, read_json, sync, write_json, write_manifest
 from peftrec.errors import UserError
+from peftrec.machine.files import (
+    MANIFEST,
+    find_damage,
+    new_folder,
+    partial,
+    read_json,
+    sync,
+    write_json,
+    write_manifest,
+)
+from peftrec.machine.tensors import write_tensors
 
 Tensors = dict[str, dict[str, Tensor]]  # file, without its ending -> the tensors in it by name
 
@@ -77,7 +87,7 @@ def write_checkpoint(run: Path, step: int, tensors: Tensors, values: dict[str, A
         for file, held in tensors.items():
             path = temporary / f"{file}.safetensors"
             path.parent.mkdir(exist_ok=True)
-            save_file({name: tensor.detach().cpu().contiguous() for name, tensor in held.items()}, path)
+            write_tensors(path, held)
         for file, value in values.items():
             write_json(temporary / f"{file}.json", value)
         write_manifest(temporary)

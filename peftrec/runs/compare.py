@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from peftrec.runs.folder import read_report
+from peftrec.errors import UserError
 from peftrec.evaluation.intervals import interval, p_value, paired_values
 from peftrec.evaluation.metrics import CHOICE, METRICS, RANKING, Metric
 from peftrec.evaluation.predictions import Outcome, read_outcome
 from peftrec.recipe import SplitConfig
-from peftrec.errors import UserError
+from peftrec.runs.folder import read_report
 from peftrec.runs.saved import read_recipe
 from peftrec.tasks.kind import Task
 from peftrec.tasks.kinds import resolve
@@ -55,9 +55,7 @@ def compare_runs(runs: list[Path], resamples: int = 500) -> dict[str, Any]:
                     "metrics": of["metrics"],
                     "differences": {}
                     if run == first or task not in base
-                    else _differences(
-                        run, first, tasks[run][task], base[task], list(of["metrics"]), resamples
-                    ),
+                    else _differences(run, first, tasks[run][task], base[task], list(of["metrics"]), resamples),
                 }
                 for task, of in report["tasks"].items()
             },

@@ -9,7 +9,7 @@ from peftrec.errors import UserError
 from peftrec.evaluation.evaluate import text_rows
 from peftrec.model.cache.states import StateCache
 from peftrec.recipe import Recipe
-from peftrec.training.loop import make_streams
+from peftrec.training.order import make_streams
 from peftrec.training.prepare import prepare
 from peftrec.training.rehearsal import rehearse
 

@@ -1,6 +1,7 @@
 """What the documents show runs as it stands: python blocks page by page, the rows of one's own data, the notebook."""
 
 import json
+import logging
 import re
 from contextlib import redirect_stdout
 from io import StringIO
@@ -44,6 +45,15 @@ def test_the_readme_s_program_runs(printed):
     assert Path("runs/first/manifest.json").is_file()
 
 
+@pytest.fixture
+def _logging_as_before():
+    root, own = logging.getLogger(), logging.getLogger("peftrec")
+    handlers, level = root.handlers[:], own.level
+    yield
+    root.handlers[:], own.level = handlers, level
+
+
+@pytest.mark.usefixtures("_logging_as_before")
 @pytest.mark.parametrize("page", WITH_CODE, ids=name)
 def test_python_blocks_run(page, printed):
     assert len(run(page)) == {"predicting.md": 3 + 1 + 3}.get(page.name, 0)

@@ -183,12 +183,12 @@ def test_recommend_says_what_its_task_reads(predictor, task, given, message):
     assert "row" not in str(error.value)
 
 
-def test_fewer_items_than_asked_for_are_told(predictor, capsys):
+def test_fewer_items_than_asked_for_are_told(predictor, notes):
     assert len(predictor.recommend("interest", history=["i1", "i6"], k=28)) == 28
-    assert capsys.readouterr().err == ""
+    assert notes.readouterr().err == ""
     assert len(predictor.recommend("interest", history=["i1", "i6"], k=5_000)) == 28
     told = "28 items instead of 5,000: the catalogue has 30, of which 2 are in the history\n"
-    assert capsys.readouterr().err == told
+    assert notes.readouterr().err == told
 
 
 def test_rows_are_a_list(predictor):

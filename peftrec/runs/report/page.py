@@ -6,18 +6,18 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from peftrec.runs.folder import read_report
+from peftrec.errors import UserError
 from peftrec.machine.files import write_output, write_text
 from peftrec.machine.jsonl import read_objects
-from peftrec.recipe.dotted import dotted
 from peftrec.recipe import dump_recipe
-from peftrec.errors import UserError
+from peftrec.recipe.dotted import dotted
+from peftrec.runs.folder import read_report
 from peftrec.runs.report.figures import Curve, Picture, draw
 from peftrec.runs.results import LABELS, arrow, metric_rows
 from peftrec.runs.saved import read_recipe
-from peftrec.tasks.losses import Loss
 from peftrec.tasks.kind import Task
 from peftrec.tasks.kinds import resolve
+from peftrec.tasks.losses import Loss
 
 Line = dict[str, Any]  # of metrics.jsonl
 
@@ -98,9 +98,10 @@ def _task(task: Task, report: dict[str, Any], lines: list[Line]) -> dict[str, An
 def _curves(task: str, loss: Loss, lines: list[Line]) -> list[Picture]:
     """Training and validation loss in one panel, then every other validation metric in one of its own."""
     ends = [line for line in lines if task in line.get("valid", {})]
+    valid = [_power(of["valid"][task].get(loss.metric), loss.power) for of in ends]
     learned = [
         Curve("training", _epochs(lines), [line["train_loss"].get(task) for line in lines]),
-        Curve("validation", _epochs(ends), [_power(of["valid"][task].get(loss.metric), loss.power) for of in ends], True),
+        Curve("validation", _epochs(ends), valid, True),
     ]
     panels = [draw("loss ↓", learned)]
     for other in dict.fromkeys(name for line in ends for name in line["valid"][task] if name != loss.metric):
