@@ -139,7 +139,7 @@ def walk(command: Any, name: str = "peftrec") -> Iterator[tuple[str, Any]]:
 
 
 def _verb(name: str, command: Any) -> str:
-    context = command.context_class(command, info_name=name, terminal_width=110, max_content_width=110)
+    context = command.context_class(command, info_name=name, terminal_width=104, max_content_width=104)
     return f"## {name}\n\n```text\n{command.get_help(context).strip()}\n```"
 
 
