@@ -25,7 +25,8 @@ from peftrec.machine.memory import peak_memory_mb, return_free_memory
 from peftrec.recipe import make_recipe
 from peftrec.tasks.kinds import find_kind, loss_of
 from peftrec.training.costs import costs
-from peftrec.training.loop import Setup, fit, prepare
+from peftrec.training.loop import fit
+from peftrec.training.prepare import Setup, prepare
 from peftrec.training.stopping import score
 
 SLICED = {"auc", "log_loss", "ece", "mae"}

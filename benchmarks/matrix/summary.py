@@ -94,7 +94,8 @@ class Sample(NamedTuple):
 
 def samples_of(folder: Path, seeds: list[dict[str, Any]]) -> dict[str, dict[str, Sample]]:
     """task -> metric -> its sample; kept in the cell's folder, since it takes seconds and never changes."""
-    kept, found = folder / f"resampled-{RESAMPLES}.npz", {}
+    found: dict[str, dict[str, Sample]] = {}
+    kept = folder / f"resampled-{RESAMPLES}.npz"
     drawn = dict(np.load(kept)) if kept.is_file() else {}
     complete = bool(drawn)
     for task, metrics in seeds[0]["metrics"].items():

@@ -57,8 +57,8 @@ def _said(name: str, result: dict[str, Any]) -> str:
     commits = ", ".join(f"`{commit}`" for commit in dict.fromkeys(row["commit"] for row in rows.values()))
     said = (
         f"`python -m benchmarks full --only {name}`: recipe `{experiment['recipe']}`,"
-        f" {changes['train.max_steps']} steps of {changes['train.batch_size']:,} rows{stops}; code of {commits}, {machine['cpu']},"
-        f" {machine['cpu_cores']} cores, no GPU. Finished: {len(rows)} cells of"
+        f" {changes['train.max_steps']} steps of {changes['train.batch_size']:,} rows{stops}; code of {commits},"
+        f" {machine['cpu']}, {machine['cpu_cores']} cores, no GPU. Finished: {len(rows)} cells of"
         f" {len(rows) + len(result['missing'])}. Each tried the learning rates"
         f" {', '.join(f'{lr:g}' for lr in experiment['grid'])} for"
         f" {experiment['tune_steps']} steps and kept the one with the lowest weighted validation loss: the same budget"

@@ -1,5 +1,6 @@
 """The pages of docs/results and their figures from results/*.json: the same results give the same text."""
 
+from collections.abc import Callable
 from typing import Any
 
 from benchmarks.matrix.plan import read_experiments
@@ -19,7 +20,7 @@ from benchmarks.report.outside import (
 from benchmarks.report.speed import speed_page
 from peftrec.machine.files import read_json
 
-STUDIES = {
+STUDIES: dict[str, Callable[[Any], str]] = {
     "plain-peft": plain_peft_page,
     "equal-epochs": equal_epochs_page,
     "tallrec": tallrec_page,

@@ -14,7 +14,8 @@ import numpy as np
 
 from peftrec.machine.environment import environment
 from peftrec.recipe.shipped import load_recipe
-from peftrec.training.loop import fit, prepare, validate
+from peftrec.training.loop import fit, validate
+from peftrec.training.prepare import prepare
 
 ROWS: dict[str, list[str]] = {
     "as shipped, states in fp32": [],

@@ -91,11 +91,11 @@ def growth(events: int, items: int, locality: str, steps: int = 4) -> dict[str, 
     model = build_model(recipe, load_backbone(recipe.backbone), dataset)
     if items > 1:
         generator = torch.Generator().manual_seed(0)
-        StateCache.compute = (
-            lambda self, rows: torch.randn(  # type: ignore[method-assign]
-                len(rows), *self._unit.shape[1:], generator=generator, dtype=self._unit.dtype
-            )
-        )
+
+        def at_random(self: StateCache, rows: np.ndarray) -> torch.Tensor:
+            return torch.randn(len(rows), *self._unit.shape[1:], generator=generator, dtype=self._unit.dtype)
+
+        StateCache.compute = at_random  # type: ignore[method-assign]
     model.encoder.update()
     optimizer = make_optimizer(recipe.train, model.trainable())
     tasks = {"interest": dataset.tasks["interest"].train}

@@ -14,7 +14,8 @@ from peftrec.evaluation.evaluate import evaluate_task
 from peftrec.evaluation.predictions import Outcome
 from peftrec.machine.memory import peak_memory_mb
 from peftrec.recipe.shipped import load_recipe
-from peftrec.training.loop import fit, prepare
+from peftrec.training.loop import fit
+from peftrec.training.prepare import prepare
 
 SEEDS = 3
 
@@ -28,7 +29,12 @@ def measure() -> dict[str, Any]:
         started, outcomes = time.process_time(), dict[str, Outcome]()
         progress = fit(setup)
         seconds = time.process_time() - started
-        options = {"metrics": (), "priors": (), "ranking": "users", "ranking_priors": ("popularity_so_far",)}
+        options: dict[str, Any] = {
+            "metrics": (),
+            "priors": (),
+            "ranking": "users",
+            "ranking_priors": ("popularity_so_far",),
+        }
         report = evaluate_task(setup.model, setup.dataset, "next", "test", outcomes=outcomes, **options)
         reports.append(report | {"cpu_seconds": seconds, "steps": progress.step, "ranks": ranks(outcomes["next"])})
     return {"reports": reports, "peak_memory_mb": peak_memory_mb()}

@@ -54,7 +54,9 @@ def learn(data: Dataset, task: str, steps: int, count: int) -> dict[str, Any]:
     targets = ["query", "key", "value", "dense"]
     model = get_peft_model(model, LoraConfig(r=8, target_modules=targets, task_type="SEQ_CLS"))
     if task == "time":
-        torch.nn.init.constant_(model.base_model.model.classifier.modules_to_save["default"].bias, train.label.mean())
+        head = model.get_submodule("base_model.model.classifier.modules_to_save.default")
+        assert isinstance(head, torch.nn.Linear)
+        torch.nn.init.constant_(head.bias, train.label.mean())
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], 1e-3)
     order, drawn = np.random.default_rng(0), np.arange(0)
     model.train()

@@ -12,7 +12,8 @@ import numpy as np
 from benchmarks.children import deliver
 from benchmarks.matrix.plan import cells, read_experiments
 from peftrec.data.examples import Dataset, Examples
-from peftrec.evaluation.evaluate import Scorer, evaluate_task
+from peftrec.evaluation.evaluate import evaluate_task
+from peftrec.model.co_learner import Scorer
 from peftrec.recipe import Recipe, make_recipe
 from peftrec.tasks.kinds import KINDS, load_data
 

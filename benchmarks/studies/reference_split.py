@@ -20,7 +20,8 @@ from peftrec.data.tables import Tables
 from peftrec.evaluation.evaluate import evaluate_task
 from peftrec.recipe import Recipe, make_recipe
 from peftrec.recipe.shipped import load_recipe
-from peftrec.training.loop import fit, prepare
+from peftrec.training.loop import fit
+from peftrec.training.prepare import prepare
 
 
 def file_order(path: Path | None) -> Tables:

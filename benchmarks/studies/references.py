@@ -30,9 +30,12 @@ TASK = "interest"
 
 
 class Reference(Scorer):
-    """A recommender with one constant, made as `cls(data, constant)`."""
+    """A recommender with one constant."""
 
     grid: ClassVar[tuple[int, ...]]
+
+    def __init__(self, data: Dataset, constant: int) -> None:
+        raise NotImplementedError
 
     @classmethod
     def over_grid(cls, data: Dataset) -> Iterator[tuple[int, "Reference"]]:
@@ -65,6 +68,7 @@ class Surprise(Reference):
         self.item[inner_item], self.item_bias[inner_item] = fitted.qi, fitted.bi
 
     def predict(self, task: str, rows: Examples) -> np.ndarray:
+        """How probable a like is, float (N,)."""
         dot = np.einsum("nf,nf->n", self.user[rows.group], self.item[rows.item])
         return (self.mean + self.user_bias[rows.group] + self.item_bias[rows.item] + dot).clip(0, 1)
 
@@ -80,9 +84,11 @@ class FromHistory(Reference):
         raise NotImplementedError
 
     def ranker(self, task: str, item_rows: np.ndarray) -> Callable[[Examples], np.ndarray]:
+        """What scores every item for each row's history."""
         return lambda rows: self.scores(_histories(rows))
 
     def predict(self, task: str, rows: Examples) -> np.ndarray:
+        """The score of each row's own item, squeezed between 0 and 1, float (N,)."""
         found = np.empty(len(rows))
         for first in range(0, len(rows), 4096):
             some = np.arange(first, min(first + 4096, len(rows)))
@@ -103,6 +109,7 @@ class ALS(FromHistory):
         self.model.fit(_matrix(data), show_progress=False)
 
     def scores(self, histories: list[np.ndarray]) -> np.ndarray:
+        """The items' factors times those of a user with this history."""
         users = self.model.recalculate_user(np.arange(len(histories)), _rows(histories, self.items))
         return users @ self.model.item_factors.T
 
@@ -120,6 +127,7 @@ class ItemKNN(FromHistory):
         self.model.fit(_matrix(data), show_progress=False)
 
     def scores(self, histories: list[np.ndarray]) -> np.ndarray:
+        """Sums of similarities."""
         return (_rows(histories, self.items) @ self.model.similarity).toarray()
 
 
@@ -177,12 +185,13 @@ class SASRec(FromHistory):
         return self.interaction({"item_list": torch.from_numpy(items), "length": lengths})
 
     def scores(self, histories: list[np.ndarray]) -> np.ndarray:
+        """The model's logits after the last films."""
         with torch.inference_mode():
             inputs = self._interaction([past[-self.length :] for past in histories])
             return self.model.full_sort_predict(inputs)[:, 1:].numpy()
 
 
-REFERENCES = {
+REFERENCES: dict[str, type[Reference]] = {
     "SVD (scikit-surprise)": Surprise,
     "ALS (implicit)": ALS,
     "item-kNN (implicit)": ItemKNN,

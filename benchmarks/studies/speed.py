@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
@@ -87,12 +88,13 @@ def baseline(padding: str, batch: int = 32, steps: int = 5) -> dict[str, Any]:
     model = get_peft_model(model, LoraConfig(r=8, target_modules=TARGETS, task_type="SEQ_CLS"))
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], 1e-3)
     model.train()
-    full = [n for n in range(len(train)) if train.stop[n] - train.start[n] >= 20]
+    assert train.start is not None and train.stop is not None
+    full = np.flatnonzero(train.stop - train.start >= 20).tolist()
     picks = random.Random(0)
     times = []
     for _ in range(steps + 1):  # the first step warms up
         started = time.perf_counter()
-        some = train.take(picks.sample(full, batch))
+        some = train.take(np.array(picks.sample(full, batch)))
         past, _ = some.history()
         left = ["; ".join(texts[row] for row in rows[-20:]) for rows in past]
         right = [texts[row] for row in some.slots["item"]]
@@ -156,6 +158,7 @@ def steps_of(spec: dict[str, Any]) -> dict[str, Any]:
     seconds, count, tokens = sorted(times[1:])[len(times[1:]) // 2]  # the first step warms up
     peak = peak_memory_mb()
     backbone = model.encoder.backbone
+    assert backbone.layers is not None
     frozen = [p for p in backbone.layers[-1].parameters() if p.ndim == 2 and not p.requires_grad]
     a_token = 2 * sum(p.numel() for p in frozen)  # FLOP of one layer's frozen matrices, one way
     trunk = model.encoder.trunk

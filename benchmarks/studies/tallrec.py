@@ -48,6 +48,7 @@ class Prompts:
     user: np.ndarray
 
     def take(self, rows: Any) -> "Prompts":
+        """Some rows, as numpy indexes them."""
         return Prompts(*(getattr(self, name)[rows] for name in ("history", "liked", "item", "label", "user")))
 
     def share(self, decay: float = 1.0) -> np.ndarray:
