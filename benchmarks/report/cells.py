@@ -65,6 +65,9 @@ def _said(name: str, result: dict[str, Any]) -> str:
         " for all; the heads keep the recipe's rate, so `head_only` has nothing to tune. Switching from one task's"
         f" adapter to another's takes {swap:.3f} ms at most."
     )
+    plain = [row["cost"] for row in rows.values() if row["where"]["quantize"] == "fp32"]
+    if any(cost["backbone_mb"] < 0.75 * cost["backbone_fp32_mb"] for cost in plain):
+        said += " Cells named fp32 are those without quantisation: `backbone.dtype: auto` computed in bf16 here."
     if len({row["where"]["tasks"] for row in rows.values()}) > 1:
         said += " Alone, a task has the rows a step that it has among the others."
     return said
