@@ -10,14 +10,14 @@ from typing import Any
 import yaml
 from huggingface_hub import EvalResult, ModelCardData
 
-from peftrec.model.backbone import Backbone
-from peftrec.runs.folder import is_plain_peft
-from peftrec.machine.files import write_text
-from peftrec.tasks.builders import GAP_FEATURES
 from peftrec.data.examples import Dataset, TaskData
+from peftrec.machine.files import write_text
+from peftrec.model.backbone import Backbone
 from peftrec.model.co_learner import CoLearner, adapter_configs
 from peftrec.recipe import Recipe
+from peftrec.runs.folder import is_plain_peft
 from peftrec.runs.results import Row, metric_rows
+from peftrec.tasks.builders import GAP_FEATURES
 from peftrec.tasks.kinds import loss_of
 
 CARD = "README.md"

@@ -11,8 +11,17 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from peftrec.machine.files import MANIFEST, find_damage, new_folder, partial, read_json, sync, write_json, write_manifest
 from peftrec.errors import UserError
+from peftrec.machine.files import (
+    MANIFEST,
+    find_damage,
+    new_folder,
+    partial,
+    read_json,
+    sync,
+    write_json,
+    write_manifest,
+)
 
 Tensors = dict[str, dict[str, Tensor]]  # file, without its ending -> the tensors in it by name
 

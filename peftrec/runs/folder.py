@@ -18,9 +18,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
+from peftrec.errors import UserError, looked_in
 from peftrec.machine.files import MANIFEST, find_damage, new_folder, partial, read_json, sha256, write_manifest
 from peftrec.runs.checkpoints import checkpoint_folders, step_of
-from peftrec.errors import UserError, looked_in
 
 
 def new_run_folder(name: str, explicit: Path | None = None, runs: Path = Path("runs")) -> Path:

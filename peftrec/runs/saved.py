@@ -3,7 +3,7 @@
 run.yaml              the complete recipe; `peftrec train run.yaml` repeats the run
 model.json            backbone digest; each task's slots, classes, features, and the parts its adapter is composed of
 adapters/<task>/      adapter_config.json, adapter_model.safetensors: shared and private composed
-parts/<part>.safetensors   the same apart, as they were trained: for another run to start from (`peftrec.training.init_from`)
+parts/<part>.safetensors   the same apart, as they were trained: what another run may start from (`init_from`)
 heads/<task>.safetensors
 catalogue.parquet     item ids and texts, and log.parquet, who did what when: for recommending by user
 report.json  metrics.jsonl  README.md  manifest.json        README.md (`peftrec.runs.cards`) also in adapters/<task>/
@@ -21,20 +21,20 @@ import pyarrow.parquet as pq
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from peftrec.model.adapters.base import WEIGHTS, as_saved
-from peftrec.model.adapters.full import FullFineTuning
-from peftrec.model.backbone import load_backbone
-from peftrec.machine.files import read_json, to_json, write_json
-from peftrec.runs.folder import verify_run
 from peftrec.data.catalogue import Catalogue
 from peftrec.data.examples import Dataset, TaskData
 from peftrec.data.log import Log
 from peftrec.data.rates import Rates
 from peftrec.data.texts import TextTable
-from peftrec.tasks.heads import HeadShape
+from peftrec.errors import UserError
+from peftrec.machine.files import read_json, to_json, write_json
+from peftrec.model.adapters.base import WEIGHTS, as_saved
+from peftrec.model.adapters.full import FullFineTuning
+from peftrec.model.backbone import load_backbone
 from peftrec.model.co_learner import CoLearner, adapter_configs, assemble
 from peftrec.recipe import Recipe, dump_recipe, make_recipe, parse_yaml
-from peftrec.errors import UserError
+from peftrec.runs.folder import verify_run
+from peftrec.tasks.heads import HeadShape
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ from tiny import LORA, make_tiny_shop, tiny_recipe
 
 import peftrec.training.loop
 from peftrec.model.backbone.quantize import repair_layers
+from peftrec.recipe import make_recipe
 from peftrec.runs.cards import write_cards
 from peftrec.runs.folder import export_adapter, verify_run
-from peftrec.recipe import make_recipe
 from peftrec.runs.saved import load_run
 from peftrec.training.loop import train
 

@@ -12,11 +12,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from peftrec.runs.folder import read_report
-from peftrec.machine.files import write_json
-from peftrec.runs.folder import export_adapter, new_run_folder, verify_run, write_run
-from peftrec.machine.files import read_json, to_json, write_output, write_text
 from peftrec.errors import UserError
+from peftrec.machine.files import read_json, to_json, write_json, write_output, write_text
+from peftrec.runs.folder import export_adapter, new_run_folder, read_report, verify_run, write_run
 
 
 def make_run(folder: Path) -> Path:

@@ -8,11 +8,11 @@ import pytest
 from command import peftrec
 from tiny import make_tiny_shop, tiny_recipe
 
-from peftrec.runs.compare import compare_runs
-from peftrec.runs.evaluate import evaluate_run
+from peftrec.errors import UserError
 from peftrec.evaluation.metrics import METRICS, RANKING
 from peftrec.evaluation.predictions import read_outcome
-from peftrec.errors import UserError
+from peftrec.runs.compare import compare_runs
+from peftrec.runs.evaluate import evaluate_run
 from peftrec.training.loop import train
 
 

@@ -6,18 +6,18 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from peftrec.runs.folder import read_report
+from peftrec.errors import UserError
 from peftrec.machine.files import write_output, write_text
 from peftrec.machine.jsonl import read_objects
 from peftrec.model.co_learner import adapter_configs
-from peftrec.recipe.dotted import dotted
 from peftrec.recipe import Recipe, dump_recipe
-from peftrec.errors import UserError
+from peftrec.recipe.dotted import dotted
+from peftrec.runs.folder import read_report
 from peftrec.runs.report.figures import Curve, Picture, draw
 from peftrec.runs.results import LABELS, arrow, metric_rows
 from peftrec.runs.saved import read_recipe
-from peftrec.tasks.losses import AS_LOSS
 from peftrec.tasks.kinds import loss_of
+from peftrec.tasks.losses import AS_LOSS
 
 Line = dict[str, Any]  # of metrics.jsonl
 

@@ -12,8 +12,8 @@ import pytest
 from tiny import make_tiny_shop, tiny_recipe
 from typer.testing import CliRunner
 
-from peftrec.runs.folder import verify_run, write_run
 from peftrec.cli.verbs import app
+from peftrec.runs.folder import verify_run, write_run
 from peftrec.runs.report import write_report
 from peftrec.training.loop import train
 
