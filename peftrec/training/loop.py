@@ -174,14 +174,15 @@ def fit(setup: Setup, checkpoints: Checkpoints | None = None, trackers: Trackers
             if time.monotonic() > tidied + TIDY_SECONDS:
                 return_free_memory()
                 tidied = time.monotonic()
-            interrupted = processes.largest(signals.received or 0)
+            interrupted = signals.agree()
             now = at.step == total or stopper.exhausted or interrupted > 0
             if checkpoints:
                 checkpoints.keep_up(state, now)
             if interrupted:
                 break
-    if received := processes.largest(signals.received or 0):
-        raise Interrupted(received, at.step)
+        signals.agree()  # what came while the last step's checkpoint was written
+    if signals.received is not None:
+        raise Interrupted(signals.received, at.step)
     if stopper.exhausted:
         note(f"stopped after step {at.step}: no better for {stopper.patience} epochs")
     stopper.restore(trainable)
