@@ -24,7 +24,8 @@ from peftrec.model.backbone import load_backbone
 from peftrec.model.co_learner import build_model
 from peftrec.recipe import Recipe
 from peftrec.recipe.shipped import load_recipe
-from peftrec.tasks.kinds import load_data
+from peftrec.tasks.dataset import load_data
+from peftrec.tasks.kinds import resolve
 from peftrec.training.loop import fit
 from peftrec.training.prepare import Setup
 
@@ -64,7 +65,7 @@ def co_learn(recipe: Recipe, data: Dataset) -> dict[str, Any]:
     started = time.process_time()
     progress = fit(Setup(recipe, Accelerator(), data, model, []))
     seconds = time.process_time() - started
-    report = evaluate(model, data, recipe.tasks, "test", resamples=1000, priors=True)["tasks"][TASK]
+    report = evaluate(model, data, resolve(recipe), "test", resamples=1000, priors=True)["tasks"][TASK]
     return {
         "steps": progress.step,
         "cpu_seconds": seconds,

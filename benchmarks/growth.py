@@ -77,8 +77,8 @@ def growth(events: int, items: int, locality: str, steps: int = 4) -> dict[str, 
     from peftrec.model.co_learner import build_model
     from peftrec.recipe import make_recipe
     from peftrec.recipe.shipped import load_recipe
-    from peftrec.tasks.builders import build_dataset
-    from peftrec.tasks.kinds import find_kind
+    from peftrec.tasks.dataset import build_dataset
+    from peftrec.tasks.kinds import resolve
     from peftrec.training.loop import make_streams
     from peftrec.training.optim import make_optimizer
     from peftrec.training.step import joint_backward
@@ -88,9 +88,9 @@ def growth(events: int, items: int, locality: str, steps: int = 4) -> dict[str, 
     raw["data"] |= {"history": 20, "split": {"kind": "global-time", "test": 0.2, "valid": 0}}
     raw["train"] |= {"batch_size": BATCH, "early_stopping": None, "locality": locality}
     recipe = make_recipe(raw | {"tasks": {"interest": raw["tasks"]["interest"]}})
-    builders = {"interest": find_kind("interest").build}
-    dataset = build_dataset(grown(events, items), recipe.tasks, builders, recipe.data, 0)
-    model = build_model(recipe, load_backbone(recipe.backbone), dataset)
+    tasks = resolve(recipe)
+    dataset = build_dataset(grown(events, items), tasks, recipe.data, 0)
+    model = build_model(recipe, tasks, load_backbone(recipe.backbone), dataset)
     if items > 1:
         generator = torch.Generator().manual_seed(0)
         StateCache.compute = (

@@ -23,7 +23,6 @@ from peftrec.evaluation.metrics import METRICS
 from peftrec.evaluation.predictions import Outcome, write_outcomes
 from peftrec.machine.memory import peak_memory_mb, return_free_memory
 from peftrec.recipe import make_recipe
-from peftrec.tasks.kinds import find_kind, loss_of
 from peftrec.training.costs import costs
 from peftrec.training.loop import Setup, fit, prepare
 from peftrec.training.stopping import score
@@ -64,7 +63,7 @@ def measure(raw: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Train, then predict the test split once."""
     setup, progress, seconds = trained(raw, ["train", "valid", "test"])
     outcomes: dict[str, Outcome] = {}
-    tasks = setup.recipe.tasks
+    tasks = setup.tasks
     report = evaluate(
         setup.model, setup.dataset, tasks, "test", resamples=0, priors=False, ranking=True, outcomes=outcomes
     )
@@ -84,10 +83,7 @@ def measure(raw: dict[str, Any], folder: Path) -> dict[str, Any]:
     }
     return {
         "metrics": {task: of["metrics"] for task, of in report["tasks"].items()},
-        "slices": {
-            task: slices(setup.dataset, task, outcomes[task], find_kind(of.kind).metrics[loss_of(of)])
-            for task, of in tasks.items()
-        },
+        "slices": {task: slices(setup.dataset, task, outcomes[task], of.metrics) for task, of in tasks.items()},
         "cost": cost,
         "valid": progress.history[-1]["valid"],
     }

@@ -25,7 +25,7 @@ from peftrec.evaluation.metrics import METRICS
 from peftrec.machine.memory import peak_memory_mb
 from peftrec.model.backbone import locate
 from peftrec.recipe.shipped import load_recipe
-from peftrec.tasks.kinds import load_data
+from peftrec.tasks.dataset import load_data
 from peftrec.tasks.priors import PRIORS
 
 FOLDER, _ = locate("sentence-transformers/all-MiniLM-L6-v2")

@@ -14,7 +14,8 @@ from children import deliver
 from peftrec.data.examples import Dataset, Examples
 from peftrec.evaluation.evaluate import Scorer, evaluate_task
 from peftrec.recipe import Recipe, make_recipe
-from peftrec.tasks.kinds import KINDS, load_data
+from peftrec.tasks.dataset import load_data
+from peftrec.tasks.kinds import KINDS
 
 
 def priors_of(recipe: Recipe, data: Dataset) -> dict[str, Any]:

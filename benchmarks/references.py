@@ -24,7 +24,8 @@ from peftrec.evaluation.evaluate import evaluate_task
 from peftrec.evaluation.predictions import Outcome
 from peftrec.model.co_learner import Scorer
 from peftrec.recipe.shipped import load_recipe
-from peftrec.tasks.kinds import KINDS, load_data
+from peftrec.tasks.dataset import load_data
+from peftrec.tasks.kinds import KINDS
 
 TASK = "interest"
 
@@ -233,7 +234,7 @@ def measure() -> dict[str, Any]:
         seconds = time.process_time() - started
         reports[name] = report | {"chosen": chosen, "cpu_seconds": seconds, "ranks": ranks(outcomes[TASK])}
         print(name, report["metrics"], file=sys.stderr, flush=True)
-    return {"reports": reports, "priors": priors_of(recipe, data), "metrics": list(kind.metrics)}
+    return {"reports": reports, "priors": priors_of(recipe, data), "metrics": list(kind.losses)}
 
 
 def ranks(outcome: Outcome) -> dict[str, int]:

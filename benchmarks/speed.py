@@ -189,7 +189,7 @@ def steps_of(spec: dict[str, Any]) -> dict[str, Any]:
     }
     if "steps" not in spec:
         model.eval()
-        report = evaluate(model, setup.dataset, setup.recipe.tasks, "test", resamples=0, priors=False)
+        report = evaluate(model, setup.dataset, setup.tasks, "test", resamples=0, priors=False)
         found["auc"] = report["tasks"]["interest"]["metrics"]["auc"]
     return found
 

@@ -11,7 +11,7 @@ _NAMES = {
     "Recipe": "peftrec.recipe",
     "UserError": "peftrec.errors",
     "check": "peftrec.training.preflight",
-    "load_data": "peftrec.tasks.kinds",
+    "load_data": "peftrec.tasks.dataset",
     "load_recipe": "peftrec.recipe.shipped",
     "train": "peftrec.training.loop",
     "tune": "peftrec.training.tune",

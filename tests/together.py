@@ -88,7 +88,7 @@ def with_case(folder: Path, case: str) -> Recipe:
 
 def spoil(recipe: Recipe) -> None:
     """Make the loss of one training row of `query` NaN, wherever it is."""
-    from peftrec.tasks.kinds import load_data
+    from peftrec.tasks.dataset import load_data
 
     label = load_data(recipe).tasks["query"].train.take(np.array([BAD_ROW]))
     kept = model.CoLearner.losses

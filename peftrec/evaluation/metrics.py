@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from peftrec.recipe.names import find
+
 Statistic = Callable[[np.ndarray], float]  # row weights float64 (N,) -> the metric's value
 
 BINS = 15  # of the calibration error
@@ -216,6 +218,16 @@ CHOICE = {"log_loss": Metric(choice_loss, higher=False)}
 
 # Whether a larger value is better, by name; names that stand in several tables mean the same direction.
 HIGHER = {name: metric.higher for table in (METRICS, RANKING, CHOICE) for name, metric in table.items()}
+
+
+def is_higher(name: str) -> bool:
+    """Whether a larger value of the metric is better. Raises UserError for one that nobody knows."""
+    return HIGHER[name] if name in HIGHER else find_metric(name).higher
+
+
+def find_metric(name: str) -> Metric:
+    """The metric of METRICS, or one of one's own as `package.module:name`. Raises UserError."""
+    return find(METRICS, name, "metric", Metric)
 
 
 def metric(name: str, **options: Any) -> Any:

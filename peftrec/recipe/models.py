@@ -295,6 +295,11 @@ class Recipe(_Strict):
         return self
 
     @property
+    def adapters(self) -> dict[str, AdapterConfig]:
+        """Each task's method: its own, or the recipe's."""
+        return {name: task.adapter or self.adapter for name, task in self.tasks.items()}
+
+    @property
     def trained(self) -> dict[str, TaskConfig]:
         """The tasks that are not frozen."""
         return {name: task for name, task in self.tasks.items() if not task.frozen}

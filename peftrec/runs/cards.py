@@ -4,51 +4,56 @@ They hold nothing that tells the time or the machine: a training that is repeate
 """
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 from huggingface_hub import EvalResult, ModelCardData
 
-from peftrec.data.examples import Dataset, TaskData
+from peftrec.data.examples import Dataset
 from peftrec.machine.files import write_text
 from peftrec.model.backbone import Backbone
-from peftrec.model.co_learner import CoLearner, adapter_configs
+from peftrec.model.co_learner import CoLearner
 from peftrec.recipe import Recipe
 from peftrec.runs.folder import is_plain_peft
 from peftrec.runs.results import Row, metric_rows
-from peftrec.tasks.builders import GAP_FEATURES
-from peftrec.tasks.kinds import loss_of
+from peftrec.tasks.kind import Task
+from peftrec.tasks.rows import example_row
 
 CARD = "README.md"
 
-# Kind of task -> the hub's name for it, and what it answers.
-_KINDS = {
-    "match-query": ("text-ranking", "does the item match the query"),
-    "interest": ("text-ranking", "will the user like the item"),
-    "next-item": ("text-ranking", "which item comes next"),
-    "next-gap": ("tabular-regression", "when will the user come back, in log1p(seconds)"),
-    "regression": ("tabular-regression", "which number will the user's event with the item have"),
-    "classification": ("text-classification", "which class does the text belong to"),
-}
 
-
-def write_cards(folder: Path, recipe: Recipe, dataset: Dataset, model: CoLearner, report: dict[str, Any]) -> None:
+def write_cards(
+    folder: Path,
+    recipe: Recipe,
+    tasks: Mapping[str, Task],
+    dataset: Dataset,
+    model: CoLearner,
+    report: dict[str, Any],
+) -> None:
     """Write README.md into the run `folder` and into each of its adapters/<task>/."""
     plain = [task for task in model.tasks if is_plain_peft(folder / "adapters" / task)]
-    write_text(folder / CARD, run_card(plain, recipe, dataset, model, report))
+    write_text(folder / CARD, run_card(plain, recipe, tasks, dataset, model, report))
     for task in model.tasks:
-        card = adapter_card(task, task in plain, recipe, dataset, model, report)
+        card = adapter_card(task, task in plain, recipe, tasks, dataset, model, report)
         write_text(folder / "adapters" / task / CARD, card)
 
 
-def run_card(plain: list[str], recipe: Recipe, dataset: Dataset, model: CoLearner, report: dict[str, Any]) -> str:
+def run_card(
+    plain: list[str],
+    recipe: Recipe,
+    tasks: Mapping[str, Task],
+    dataset: Dataset,
+    model: CoLearner,
+    report: dict[str, Any],
+) -> str:
     """The card of a whole run: its tasks and how peftrec loads them; PEFT loads the adapters of the `plain` ones."""
     backbone = model.encoder.backbone
-    methods = list(dict.fromkeys(of.method for of in adapter_configs(recipe).values()))
+    methods = list(dict.fromkeys(of.method for of in recipe.adapters.values()))
     name = f"{_short(recipe)}-{'-'.join(methods)}"
-    tags = {_task_type(recipe, task) for task in model.tasks}
-    front = _front(recipe, report, model.tasks, name, "peftrec", tags.pop() if len(tags) == 1 else None, methods)
+    tags = {tasks[task].kind.hub_type for task in model.tasks}
+    front = _front(recipe, tasks, report, model.tasks, name, "peftrec", tags.pop() if len(tags) == 1 else None, methods)
     trained, total = model.parameter_counts()
     return "\n".join(
         [
@@ -58,14 +63,14 @@ def run_card(plain: list[str], recipe: Recipe, dataset: Dataset, model: CoLearne
             f"{_backbone(recipe, backbone)}: {trained:,} of {total:,} parameters were trained.\n",
             "| task | question | kind | loss | λ | method | training rows |",
             "| --- | --- | --- | --- | --- | --- | --- |",
-            *(_task_line(task, recipe, dataset) for task in model.tasks),
+            *(_task_line(tasks[task], dataset) for task in model.tasks),
             "",
             "## Use\n",
             "In this folder:\n",
             "```python",
             "import peftrec\n",
             'predictor = peftrec.Predictor.load(".")',
-            *(f'print(predictor.predict("{t}", [{_example(t, dataset)}]))' for t in model.tasks),
+            *(f'print(predictor.predict("{t}", [{_example(tasks[t], dataset)}]))' for t in model.tasks),
             "```\n",
             _plain_line(plain),
             *_measured(model.tasks, report),
@@ -76,18 +81,24 @@ def run_card(plain: list[str], recipe: Recipe, dataset: Dataset, model: CoLearne
 
 
 def adapter_card(
-    task: str, plain: bool, recipe: Recipe, dataset: Dataset, model: CoLearner, report: dict[str, Any]
+    task: str,
+    plain: bool,
+    recipe: Recipe,
+    tasks: Mapping[str, Task],
+    dataset: Dataset,
+    model: CoLearner,
+    report: dict[str, Any],
 ) -> str:
     """The card of one task's adapter; with `plain`, how PEFT loads it."""
-    backbone, method = model.encoder.backbone, adapter_configs(recipe)[task].method
+    backbone, method = model.encoder.backbone, recipe.adapters[task].method
     name = f"{_short(recipe)}-{method}-{task}"
     tag = "feature-extraction" if plain else None
-    front = _front(recipe, report, [task], name, "peft" if plain else "peftrec", tag, [method])
+    front = _front(recipe, tasks, report, [task], name, "peft" if plain else "peftrec", tag, [method])
     return "\n".join(
         [
             f"---\n{front}---\n",
             f"# {name}\n",
-            f"The `{method}` adapter of the task `{task}` ({_question(recipe, task)}), complete, over "
+            f"The `{method}` adapter of the task `{task}` ({tasks[task].kind.question}), complete, over "
             f"{_backbone(recipe, backbone)}. It was co-learned with "
             f"{_count(len(model.tasks) - 1, 'other task')} by peftrec.\n",
             "## Use\n",
@@ -106,8 +117,9 @@ _NOT_PLAIN = "`{method}` is a method of peftrec's own: PEFT does not know it, an
 
 def _front(
     recipe: Recipe,
+    tasks: Mapping[str, Task],
     report: dict[str, Any],
-    tasks: list[str],
+    shown: list[str],
     name: str,
     library: str,
     pipeline: str | None,
@@ -117,7 +129,7 @@ def _front(
     base, data = recipe.backbone.name, _data_name(recipe)
     results = [
         EvalResult(
-            task_type=_task_type(recipe, task),
+            task_type=tasks[task].kind.hub_type,
             task_name=task,
             dataset_type=data,
             dataset_name=data,
@@ -127,7 +139,7 @@ def _front(
             metric_name=row.label,
             metric_value=round(row.value, 4),
         )
-        for task in tasks
+        for task in shown
         for row in metric_rows(report["tasks"][task])
         if row.value is not None
     ]
@@ -139,7 +151,7 @@ def _front(
             pipeline_tag=pipeline,
             tags=["peftrec", "recommendation", *methods],
             datasets=data_ids or None,
-            metrics=list(dict.fromkeys(row.metric for t in tasks for row in metric_rows(report["tasks"][t]))),
+            metrics=list(dict.fromkeys(row.metric for t in shown for row in metric_rows(report["tasks"][t]))),
             model_name=name,
             eval_results=results,
         ).to_yaml()
@@ -164,15 +176,6 @@ def _short(recipe: Recipe) -> str:
     return Path(recipe.backbone.name).name.removesuffix(".gguf")
 
 
-def _task_type(recipe: Recipe, task: str) -> str:
-    return _KINDS.get(recipe.tasks[task].kind, ("other", ""))[0]
-
-
-def _question(recipe: Recipe, task: str) -> str:
-    kind = recipe.tasks[task].kind
-    return _KINDS[kind][1] if kind in _KINDS else kind
-
-
 def _count(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
 
@@ -185,32 +188,25 @@ def _backbone(recipe: Recipe, backbone: Backbone) -> str:
     )
 
 
-def _task_line(task: str, recipe: Recipe, dataset: Dataset) -> str:
-    of, method = recipe.tasks[task], adapter_configs(recipe)[task]
+def _task_line(task: Task, dataset: Dataset) -> str:
+    of = task.config
     cells = [
-        task,
-        _question(recipe, task),
+        task.name,
+        task.kind.question,
         of.kind,
-        loss_of(of),
+        str(of.loss),
         f"{of.weight:g}",
-        f"{method.method}, {method.sharing}",
+        f"{task.adapter.method}, {task.adapter.sharing}",
     ]
-    return f"| {' | '.join(cells)} | {len(dataset.tasks[task].train):,} |"
+    return f"| {' | '.join(cells)} | {len(dataset.tasks[task.name].train):,} |"
 
 
-def _example(task: str, dataset: Dataset) -> str:
+def _example(task: Task, dataset: Dataset) -> str:
     """A row that the task predicts for, as Python source: of a new user, where there are users."""
-    data: TaskData = dataset.tasks[task]
+    train = dataset.tasks[task.name].train
     item = dataset.item_ids[0] if dataset.item_ids else ""
-    keys = {"query": {"query": "some words"}, "item": {"item": item}, "text": {"text": "some words"}}
-    keys["pair"] = keys["query"] | keys["item"]
-    row: dict[str, Any] = {}
-    for slot in data.train.slots:
-        row |= keys[slot]
-    if data.train.log is not None:
-        row["history"] = []
-    if data.feature_names == GAP_FEATURES:
-        row["time"] = "2026-01-01"
+    kind = task.kind
+    row = example_row(kind.fields, list(train.slots), item, train.log is not None, kind.moment is not None)
     inner = ", ".join(f'"{key}": {_literal(value)}' for key, value in row.items())
     return f"{{{inner}}}"
 

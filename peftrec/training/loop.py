@@ -65,7 +65,7 @@ def train(
         trackers = stack.enter_context(Trackers(recipe, target))
         started = time.monotonic()
         setup = processes.on_each(lambda: prepare(recipe))
-        model, dataset, tasks = setup.model, setup.dataset, recipe.tasks
+        model, dataset, tasks = setup.model, setup.dataset, setup.tasks
         origin = describe_origin(recipe, dataset, model, processes.count())
         settings = (recipe.train.checkpoint, origin, resume, allow_changes)
         checkpoints = processes.on_each(lambda: Checkpoints(target, *settings))
@@ -89,14 +89,14 @@ def _finish(
     """Evaluate on the test split, and write the run's files."""
     note("evaluating on the test split, with intervals and priors")
     recipe, dataset, model, outcomes = setup.recipe, setup.dataset, setup.model, dict[str, Outcome]()
-    report = evaluate(model, dataset, recipe.tasks, "test", ranking=True, outcomes=outcomes)
+    report = evaluate(model, dataset, setup.tasks, "test", ranking=True, outcomes=outcomes)
     for task, of in report["tasks"].items():
         of["untrained"] = untrained["tasks"][task]["metrics"]
     trackers.log({"step": progress.step, "test": {task: of["metrics"] for task, of in report["tasks"].items()}})
     report["cost"] = costs(model, progress) | {"total_seconds": time.monotonic() - started}
     report["environment"] = environment()
     save_run(folder, recipe, dataset, model, report, progress.history)
-    write_cards(folder, recipe, dataset, model, report)
+    write_cards(folder, recipe, setup.tasks, dataset, model, report)
     write_outcomes(folder, outcomes)
 
 
@@ -119,11 +119,11 @@ def fit(setup: Setup, checkpoints: Checkpoints | None = None, trackers: Trackers
     """
     config, accelerator, model = setup.recipe.train, setup.accelerator, setup.model
     tasks = {name: setup.dataset.tasks[name].train for name in setup.recipe.trained}
-    needed = text_rows(setup.dataset, setup.recipe.trained, ["train", "valid"], ranking=False)
+    needed = text_rows(setup.dataset, setup.trained, ["train", "valid"], ranking=False)
     model.encoder.update(needed, track_rows, together=True)
     streams, steps_per_epoch, total = make_streams(setup.recipe, setup.dataset)
     weigh = make_weighting(setup.recipe.weighting, setup.recipe)
-    stopper = BestEpoch(setup.recipe)
+    stopper = BestEpoch(setup.recipe, setup.tasks)
     first = {name: rows.drawn(config.seed, 0).take(streams[name].step(0)) for name, rows in tasks.items()}
     note(plan_together(model, first, config))
     shard(model)
@@ -217,7 +217,7 @@ def take_step(
 
 def validate(setup: Setup) -> Scores:
     """Each trained task's metrics on its validation rows, also given to `setup.judge`; nothing for one without rows."""
-    tasks = {n: t for n, t in setup.recipe.trained.items() if len(setup.dataset.tasks[n].valid)}
+    tasks = {n: t for n, t in setup.trained.items() if len(setup.dataset.tasks[n].valid)}
 
     def measured() -> Scores:
         report = evaluate(setup.model, setup.dataset, tasks, "valid", resamples=0, priors=False)

@@ -103,5 +103,5 @@ def _validation_seconds(setup: Setup) -> float:
 def _validate(setup: Setup, name: str, data: TaskData) -> float:
     started = time.perf_counter()
     dataset = replace(setup.dataset, tasks={**setup.dataset.tasks, name: data})
-    evaluate(setup.model, dataset, {name: setup.recipe.tasks[name]}, "valid", resamples=0, priors=False)
+    evaluate(setup.model, dataset, {name: setup.tasks[name]}, "valid", resamples=0, priors=False)
     return time.perf_counter() - started

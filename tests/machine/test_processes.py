@@ -25,7 +25,8 @@ from peftrec.machine.processes import ProcessLost, listening
 from peftrec.machine.signals import StopSignals
 from peftrec.recipe import dump_recipe
 from peftrec.runs.folder import verify_run
-from peftrec.tasks.kinds import load_data
+from peftrec.tasks.dataset import load_data
+from peftrec.tasks.kinds import resolve
 from peftrec.training.loop import train
 from peftrec.training.sharding import check_sharding
 
@@ -183,7 +184,7 @@ def test_one_process_speaks_and_writes(two):
 def test_the_frozen_part_is_computed_in_shares(shop, two):
     first, second = (ended(two, number)["uneven rows, rare task, computed"] for number in (0, 1))
     recipe = with_case(shop, "uneven rows, rare task")
-    rows = text_rows(load_data(recipe), recipe.tasks, ["train", "valid", "test"], ranking=True)
+    rows = text_rows(load_data(recipe), resolve(recipe), ["train", "valid", "test"], ranking=True)
     assert first + second == len(set().union(*rows.values()))
     assert min(first, second) > 20
 

@@ -9,7 +9,8 @@ from shop import shop_recipe
 from peftrec.model.backbone import load_backbone
 from peftrec.model.cache.states import StateCache
 from peftrec.model.co_learner import CoLearner, build_model
-from peftrec.tasks.kinds import load_data
+from peftrec.tasks.dataset import load_data
+from peftrec.tasks.kinds import resolve
 from peftrec.training.loop import joint_backward
 from peftrec.training.weighting import make_weighting
 
@@ -29,7 +30,7 @@ def made(shop, method, sharing, layers, **train):
     recipe = shop_recipe(shop, adapter={"method": method, "sharing": sharing, "layers": layers}, train=train)
     dataset = load_data(recipe)
     torch.manual_seed(0)
-    model = build_model(recipe, load_backbone(recipe.backbone), dataset)
+    model = build_model(recipe, resolve(recipe), load_backbone(recipe.backbone), dataset)
     model.encoder.update()
     return recipe, dataset, model
 

@@ -7,13 +7,15 @@ from shop import shop_recipe
 from peftrec.errors import UserError
 from peftrec.model.adapters import find_method
 from peftrec.model.adapters.side import SideAdapter
-from peftrec.tasks.kinds import KINDS, find_kind
+from peftrec.recipe.names import find
+from peftrec.tasks.kind import Kind
+from peftrec.tasks.kinds import KINDS
 from peftrec.training.weighting import make_weighting
 
 
 def test_own_things_are_found_by_name(shop):
     assert find_method("peftrec.model.adapters.side:SideAdapter") is SideAdapter
-    assert find_kind("peftrec.tasks.kinds:KINDS") is KINDS
+    assert find(KINDS, "peftrec.tasks.interest:INTEREST", "kind", Kind) is KINDS["interest"]
     recipe = shop_recipe(shop, weighting={"method": "shop_weighting:halves"})
     with pytest.raises(UserError, match=r"weighting.method: cannot import 'shop_weighting:halves'"):
         make_weighting(recipe.weighting, recipe)
@@ -30,4 +32,4 @@ def test_an_own_weighting_weighs(shop, monkeypatch, tmp_path):
 @pytest.mark.parametrize("name", ["no_such_module:x", "peftrec.tasks.kinds:NO_SUCH_NAME", ":", "a:"])
 def test_what_cannot_be_imported_is_one_message(name):
     with pytest.raises(UserError, match="cannot import"):
-        find_kind(name)
+        find(KINDS, name, "kind", Kind)

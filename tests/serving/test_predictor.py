@@ -16,7 +16,7 @@ from peftrec.errors import UserError
 from peftrec.model.backbone import locate
 from peftrec.runs.evaluate import evaluate_run
 from peftrec.serving.predictor import Predictor
-from peftrec.tasks.kinds import load_data
+from peftrec.tasks.dataset import load_data
 from peftrec.training.loop import train
 
 HISTORY = [{"item": "i0", "value": 5, "time": 1_600_000_000}, {"item": "i1", "value": 2, "time": "2020-09-14T10:00:00"}]

@@ -24,8 +24,10 @@ from peftrec.model.co_learner import build_model
 from peftrec.runs.compare import compare_runs
 from peftrec.serving.index import ItemIndex
 from peftrec.serving.predictor import Predictor
-from peftrec.tasks.heads import HeadShape, RetrievalHead
-from peftrec.tasks.kinds import load_data
+from peftrec.tasks.dataset import load_data
+from peftrec.tasks.heads import HeadShape
+from peftrec.tasks.kinds import resolve
+from peftrec.tasks.next_item import RetrievalHead
 from peftrec.training import loop as training
 from peftrec.training.loop import train
 from peftrec.training.step import joint_backward
@@ -38,7 +40,7 @@ def made(shop, tasks=LIKED, **changes):
     recipe = shop_recipe(shop, tasks=tasks, **changes)
     dataset = load_data(recipe)
     torch.manual_seed(0)
-    model = build_model(recipe, load_backbone(recipe.backbone), dataset)
+    model = build_model(recipe, resolve(recipe), load_backbone(recipe.backbone), dataset)
     model.encoder.update()
     return recipe, dataset, model
 

@@ -11,7 +11,8 @@ from shop import shop_recipe
 from peftrec.errors import UserError
 from peftrec.model.backbone import load_backbone
 from peftrec.model.co_learner import CoLearner, build_model
-from peftrec.tasks.kinds import load_data
+from peftrec.tasks.dataset import load_data
+from peftrec.tasks.kinds import resolve
 from peftrec.training.fingerprint import describe_origin
 from peftrec.training.loop import fit, joint_backward, prepare
 from peftrec.training.memory import bytes_per_token, plan_memory
@@ -22,7 +23,7 @@ def made(shop, method="lora", layers="top-2", **train):
     recipe = shop_recipe(shop, adapter={"method": method, "sharing": "shared+private", "layers": layers}, train=train)
     dataset = load_data(recipe)
     torch.manual_seed(0)
-    model = build_model(recipe, load_backbone(recipe.backbone), dataset)
+    model = build_model(recipe, resolve(recipe), load_backbone(recipe.backbone), dataset)
     model.encoder.update()
     return recipe, dataset, model.train()
 

@@ -1,20 +1,27 @@
-"""Builders of the tasks on labelled texts: match-query (query and item, apart or as a pair) and classification."""
+"""Kind `match-query`: does the item match the query, as towers or as a joint pair."""
 
 import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
 
+from peftrec.data.batches import HeadInput
 from peftrec.data.examples import Examples, TaskData
 from peftrec.data.rows import plain_number
 from peftrec.data.split import by_group, by_time, time_boundaries
-from peftrec.data.tables import SPLITS, Queries, Tables
+from peftrec.data.tables import Queries, Tables
 from peftrec.data.texts import TextTable
 from peftrec.errors import UserError
 from peftrec.recipe import DataConfig, TaskConfig
-from peftrec.tasks.building import check_varied, cut, item_rows, needed, refuse_unread
+from peftrec.tasks.building import check_varied, cut, item_rows, needed
+from peftrec.tasks.heads import Head, HeadShape, TextHead, input_norm
+from peftrec.tasks.kind import Kind, Task, class_answer
+from peftrec.tasks.rows import ITEM, Row, pair_field, text_field
 
 _DRAWS = 30  # rounds of drawing again the non-matches that turned out to be matches
 
 
-def match_query(tables: Tables, texts: TextTable, task: TaskConfig, data: DataConfig, seed: int) -> TaskData:
+def build(tables: Tables, texts: TextTable, task: Task, data: DataConfig, seed: int) -> TaskData:
     """Does the item match the query: label = position of the grade among the distinct grades, ascending.
 
     Slots `query` and `item`, or `pair` with `input: joint`; group = query number (equal texts are one query).
@@ -22,7 +29,6 @@ def match_query(tables: Tables, texts: TextTable, task: TaskConfig, data: DataCo
     paired with that query. Split by time when the queries have times and the recipe says global-time, on the events'
     boundaries when there are events; otherwise whole queries are held out.
     """
-    refuse_unread(task, ("input",))
     queries, items = needed(tables.queries, "queries", task), needed(tables.items, "items", task)
     notes = []
     names, group = _numbered(queries.text)
@@ -41,7 +47,7 @@ def match_query(tables: Tables, texts: TextTable, task: TaskConfig, data: DataCo
             notes.append(f"split by query, not {data.split.kind}: whole queries are held out")
         parts = by_group(group, data.split, seed)
     check_varied(label, parts, "queries: the grades must differ")
-    if task.input == "joint":
+    if task.config.input == "joint":
         slots = {"pair": _pair_rows(names, group, items.texts, queries.item, texts)}
     else:
         query_rows = np.fromiter((texts.add(text) for text in names), np.int32, len(names))
@@ -55,38 +61,6 @@ def match_query(tables: Tables, texts: TextTable, task: TaskConfig, data: DataCo
         time=np.full(len(label), np.nan) if queries.time is None else queries.time,
     )
     return cut(examples, parts, data.split, classes=[plain_number(grade) for grade in grades], notes=notes)
-
-
-def classification(tables: Tables, texts: TextTable, task: TaskConfig, data: DataConfig, seed: int) -> TaskData:
-    """Which class is the text of: label = position among the sorted class names. Slot `text`; group = row number.
-
-    Texts that come with their own split keep it, unless the recipe says by-group; otherwise rows are drawn by `seed`.
-    """
-    refuse_unread(task, ())
-    table = needed(tables.texts, "texts", task)
-    classes, label = np.unique(np.asarray(table.label, dtype=object).astype(str), return_inverse=True)
-    split, notes = data.split, []
-    if table.split is not None and split.kind != "by-group":
-        split = split.model_copy(update={"kind": "given"})
-        parts = np.fromiter((SPLITS.index(name) for name in table.split), np.int8, len(table))
-    elif split.kind == "given":
-        raise UserError("data.split.kind: 'given' needs a split column: data.texts.split")
-    else:
-        if split.kind != "by-group":
-            notes.append(f"split at random, not {split.kind}: texts have no time")
-        elif table.split is not None:
-            notes.append("split at random: by-group leaves the split that the texts come with unused")
-        parts = by_group(np.arange(len(table)), split, seed)
-    check_varied(label, parts, "texts: the classes must differ")
-    examples = Examples(
-        slots={"text": np.fromiter((texts.add(text) for text in table.text), np.int32, len(table))},
-        label=label.astype(np.int64),
-        features=np.zeros((len(table), 0), np.float32),
-        group=np.arange(len(table)),
-        item=np.full(len(table), -1, np.int64),
-        time=np.full(len(table), np.nan),
-    )
-    return cut(examples, parts, split, classes=classes.tolist(), notes=notes)
 
 
 def _numbered(texts: list[str]) -> tuple[list[str], np.ndarray]:
@@ -137,3 +111,50 @@ def _with_non_matches(queries: Queries, group: np.ndarray, items: int, seed: int
         ),
         np.tile(group, 2),
     )
+
+
+class TowerHead(Head):
+    """Query and item towers -> logits over grades (N, C), after InferSent's matching features [u, v, |u - v|, u * v]
+    (Conneau et al. 2017, arXiv:1705.02364), with the cosine of the two vectors as the pretrained model gives it."""
+
+    def __init__(self, shape: HeadShape, hidden: int = 128) -> None:
+        super().__init__()
+        self.norm = input_norm(shape.width)
+        self.project = nn.Linear(shape.width, hidden)
+        self.mlp = nn.Sequential(
+            nn.Linear(4 * hidden + 1, hidden), nn.GELU(), nn.Dropout(shape.dropout), nn.Linear(hidden, shape.classes)
+        )
+
+    def forward(self, batch: HeadInput) -> Tensor:
+        """Logits (N, C)."""
+        projected, unit = self.project(self.norm(batch.vectors)), F.normalize(batch.vectors, dim=-1)
+        q, v = batch.slots["query"], batch.slots["item"]
+        a, b = projected[q], projected[v]  # (N, hidden)
+        cosine = (unit[q] * unit[v]).sum(-1, keepdim=True)
+        return self.mlp(torch.cat([a, b, (a - b).abs(), a * b, cosine], -1))
+
+
+def head(shape: HeadShape, config: TaskConfig) -> Head:
+    """Towers, or one vector of the pair."""
+    return TextHead(shape) if config.input == "joint" else TowerHead(shape)
+
+
+def answer(prediction: np.ndarray, task: Task, classes: list[str]) -> Row:
+    """{"score", "grade", "probabilities"}, the score being the expected grade number."""
+    grade, chances = class_answer(prediction, classes)
+    return {"score": float(prediction @ np.arange(len(classes))), "grade": grade, "probabilities": chances}
+
+
+MATCH_QUERY = Kind(
+    question="does the item match the query",
+    hub_type="text-ranking",
+    build=build,
+    fields={"query": text_field("query"), "item": ITEM, "pair": pair_field("query")},
+    head=head,
+    losses=("cross_entropy",),
+    metrics={"class": ("accuracy", "macro_f1", "auc", "ndcg@10", "log_loss")},
+    answer=answer,
+    reads=("input",),
+    priors=("random", "majority", "lexical"),
+    ranks=True,
+)
