@@ -32,7 +32,6 @@ def rehearse(setup: Setup, needed: dict[str, np.ndarray]) -> dict[str, Any]:
     added.
     """
     encoder = setup.model.encoder
-    encoder.activate(None)
     for level, cache in encoder.caches.items():
         cache.rehearse(encoder.rows_of(level, needed))
     free = free_memory_mb()
