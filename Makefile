@@ -15,7 +15,7 @@ DONE := $(VENV)/.set-up
 # pip's own output goes to a log: on failure the last lines of it and one line of advice are shown.
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --no-input
 
-.PHONY: setup demo test bench bench-full bench-speed lint format clean
+.PHONY: setup demo test bench bench-full bench-speed lint format docs clean
 
 setup: $(DONE)
 
@@ -66,7 +66,15 @@ format: $(DONE)
 	$(BIN)/python -m ruff check --fix .
 	$(BIN)/python -m ruff format .
 
+# The site, in site/. Strict: a link that leads nowhere, or a name that is not there, fails.
+docs: $(VENV)/.docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
+$(VENV)/.docs: $(DONE)
+	@$(INSTALL) -c constraints.txt -e '.[docs]' >>$(LOG) 2>&1 || { tail -n 5 $(LOG) >&2; exit 2; }
+	@touch $@
+
 # Runs stay: they are results.
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf $(VENV) build dist site *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find peftrec benchmarks tests -name __pycache__ -type d -prune -exec rm -rf {} +
