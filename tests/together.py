@@ -41,7 +41,7 @@ CASES: dict[str, dict] = {
         "train": {**STEADY, "optimizer": "sgd", "lr": 0.1, "early_stopping": {"patience": 1}},
     },
     "full": {"adapter": {"method": "full", "sharing": "shared"}, "train": {**STEADY, "optimizer": "sgd", "lr": 0.01}},
-    "long": {"train": {"epochs": 20, "checkpoint": {"every": "1 step"}}},  # with dropout
+    "dropout": {"train": {"checkpoint": {"every": "1 step"}}},
     "no number": {"train": {**STEADY, "checkpoint": {"every": "1 step"}}},
     "no number, skipped": {"train": {**STEADY, "non_finite": "skip"}},
     "folder exists": {},

@@ -140,11 +140,12 @@ def fit(setup: Setup, checkpoints: Checkpoints | None = None, trackers: Trackers
                     trackers.log(line)
             at.seconds = time.monotonic() - began
             tidy.when_due()
-            over = at.step == steps.total or stopper.exhausted or processes.largest(signals.received or 0) > 0
+            over = at.step == steps.total or stopper.exhausted or signals.agree() > 0
             if checkpoints:
                 checkpoints.keep_up(state, now=over)
-    if received := processes.largest(signals.received or 0):
-        raise Interrupted(received, at.step)
+        signals.agree()  # what came while the last step's checkpoint was written
+    if signals.received is not None:
+        raise Interrupted(signals.received, at.step)
     if stopper.exhausted:
         note(f"stopped after step {at.step}: no better for {stopper.patience} epochs")
     stopper.restore(steps.trainable)

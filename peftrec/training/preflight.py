@@ -24,7 +24,6 @@ def check(recipe: Recipe) -> dict[str, Any]:
     encoder = model.encoder
     backbone = encoder.backbone
     _, steps, _ = make_streams(recipe, dataset)
-    encoder.activate(None)
     needed = text_rows(dataset, setup.tasks, ["train", "valid", "test"], ranking=True)
     caches = {level: _describe_cache(of, encoder.rows_of(level, needed)) for level, of in encoder.caches.items()}
     trainable, total = model.parameter_counts()

@@ -17,8 +17,8 @@ from peftrec.training.step import Steps, one_step, plan_steps
 # only when it took so long that no second one is made.
 SECONDS, STEPS = 6.0, 12
 LONG_STEP = 15.0
-# On a CPU the C library's heap goes on growing over the steps that follow (benchmarks/estimates.py: 4 to 20 % of what a
-# few steps took), as what is freed leaves gaps.
+# On a CPU the C library's heap goes on growing over the steps that follow (benchmarks' `estimates`: 4 to 20 % of what
+# a few steps took), as what is freed leaves gaps.
 HEAP_GROWTH = 1.1
 VALID_ROWS = 2048  # of a task, predicted first; all of them when that will not take longer either
 
@@ -32,7 +32,6 @@ def rehearse(setup: Setup, needed: dict[str, np.ndarray]) -> dict[str, Any]:
     added.
     """
     encoder = setup.model.encoder
-    encoder.activate(None)
     for level, cache in encoder.caches.items():
         cache.rehearse(encoder.rows_of(level, needed))
     free = free_memory_mb()
