@@ -152,9 +152,12 @@ def public_names() -> str:
 
 def rooms() -> str:
     """The rooms in the order that they may import each other in: what each is, its files and lines."""
-    order = re.findall(r'^ORDER = "(.*)"', (PACKAGE.parent / "tests/test_architecture.py").read_text(), re.MULTILINE)
+    tree = ast.parse((PACKAGE.parent / "tests/test_architecture.py").read_text(encoding="utf-8"))
+    (order,) = (
+        node.value for node in tree.body if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "ORDER"
+    )
     rows = []
-    for name in re.findall(r"\w+", order[0]):
+    for name in re.findall(r"\w+", ast.literal_eval(order)["peftrec"]):
         folder = PACKAGE / name
         files = sorted(folder.rglob("*.py")) if folder.is_dir() else [PACKAGE / f"{name}.py"]
         lines = sum(len(file.read_text(encoding="utf-8").splitlines()) for file in files)
