@@ -6,7 +6,7 @@ from rich.console import Group
 from rich.markup import escape
 from rich.table import Table
 
-from peftrec.runs.results import verdict
+from peftrec.runs.metric_rows import verdict
 
 
 def format_report(report: dict[str, Any]) -> Group:

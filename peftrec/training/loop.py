@@ -7,7 +7,7 @@ from pathlib import Path
 
 from peftrec.errors import Diverged
 from peftrec.evaluation.evaluate import Report, evaluate, text_rows
-from peftrec.evaluation.predictions import Outcome, write_outcomes
+from peftrec.evaluation.outcomes import Outcome, write_outcomes
 from peftrec.machine import processes
 from peftrec.machine.environment import environment
 from peftrec.machine.progress import bar, note, track_rows
