@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from peftrec.errors import UserError, nearest
+
 Statistic = Callable[[np.ndarray], float]  # row weights float64 (N,) -> the metric's value
 
 BINS = 15  # of the calibration error
@@ -222,8 +224,18 @@ def metric(name: str, **options: Any) -> Any:
     """A metric of `METRICS` as an `evaluate.Metric`, for use alone or in `evaluate.combine([...])`, offline too.
 
     `compute(predictions=, references=[, groups=])` returns {name: value}; gauc and ndcg@10 need `groups`, every one
-    takes `sample_weight`. `options` go to `evaluate.Metric`, such as `keep_in_memory=True`.
+    takes `sample_weight`. `options` go to `evaluate.Metric`, such as `keep_in_memory=True`. Raises UserError for a name
+    that no metric has.
+
+    >>> auc = peftrec.metric("auc", keep_in_memory=True)
+    >>> auc.compute(predictions=[0.9, 0.2, 0.6, 0.4], references=[1, 0, 0, 1])
+    {'auc': 0.75}
+    >>> gauc = peftrec.metric("gauc", keep_in_memory=True)
+    >>> gauc.compute(predictions=[0.9, 0.2, 0.6, 0.4], references=[1, 0, 0, 1], groups=[7, 7, 8, 8])
+    {'gauc': 0.5}
     """
+    if name not in METRICS:
+        raise UserError(f"no metric {name!r}; {nearest(name, list(METRICS))}")
     import datasets  # these two take seconds to import, and training needs neither
     import evaluate
 
