@@ -19,10 +19,10 @@ def format_report(report: dict[str, Any]) -> Group:
         parts.append(_task_table(name, task))
         parts += [f"{metric}: no value, {reason}" for metric, reason in task["undefined"].items()]
     gains = [gain for task in report["tasks"].values() for gain in task["gains"].values()]
-    notes = ["*     the best trivial prior by that metric"] * bool(gains)
+    notes = ["*     the best trivial prior by that metric"] if gains else []
     if any(gain.get("interval") and verdict(gain["interval"]) == "open" for gain in gains):
         notes.append("open  the gain's interval holds 0: neither better nor worse can be told")
-    return Group(*parts, *[""] * bool(notes), *notes)
+    return Group(*parts, *(["", *notes] if notes else []))
 
 
 def _task_table(name: str, task: dict[str, Any]) -> Table:
