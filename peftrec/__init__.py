@@ -11,7 +11,7 @@ _NAMES = {
     "Recipe": "peftrec.recipe",
     "UserError": "peftrec.errors",
     "check": "peftrec.training.preflight",
-    "load_data": "peftrec.tasks.kinds",
+    "load_data": "peftrec.tasks.dataset",
     "load_recipe": "peftrec.recipe.shipped",
     "metric": "peftrec.evaluation.metrics",
     "train": "peftrec.training.loop",
@@ -26,7 +26,7 @@ if TYPE_CHECKING:  # the same names, for type checkers
     from peftrec.recipe import Recipe as Recipe
     from peftrec.recipe.shipped import load_recipe as load_recipe
     from peftrec.serving.predictor import Predictor as Predictor
-    from peftrec.tasks.kinds import load_data as load_data
+    from peftrec.tasks.dataset import load_data as load_data
     from peftrec.training.loop import train as train
     from peftrec.training.preflight import check as check
     from peftrec.training.tune import tune as tune

@@ -4,15 +4,27 @@ import os
 import signal
 from types import FrameType
 
+# How often a thread of libgomp (the OpenMP of torch's Linux wheels) looks whether the others are done before it sleeps.
+# Its own 300,000 are milliseconds: beside other busy processes each thread burns them waiting for one that has no core.
+# Sleeping at once (OMP_WAIT_POLICY=passive) makes the steps of an idle machine slow. benchmarks/busy.py measures it.
+SPINS = 3000
+
 
 def main() -> None:
     """Entry point of the `peftrec` command."""
     for number in (signal.SIGTERM, signal.SIGINT):
         if signal.getsignal(number) != signal.SIG_IGN:  # as a shell's background jobs have it
             signal.signal(number, _leave)
+    _wait_politely()
     from peftrec.cli import verbs
 
     verbs.main()
+
+
+def _wait_politely() -> None:
+    """Before torch is imported, as libgomp reads its variables when it is loaded. What the user sets stays."""
+    if "OMP_WAIT_POLICY" not in os.environ:  # GOMP_SPINCOUNT would overrule it
+        os.environ.setdefault("GOMP_SPINCOUNT", str(SPINS))
 
 
 def _leave(number: int, _: FrameType | None) -> None:

@@ -101,5 +101,5 @@ def test_the_examples_of_metric_give_what_they_show():
 
 
 def test_an_unknown_metric_is_refused_with_the_nearest_name():
-    with pytest.raises(peftrec.UserError, match=r"^no metric 'acuracy'; did you mean 'accuracy'"):
+    with pytest.raises(peftrec.UserError, match=r"^metric: no metric 'acuracy'; did you mean 'accuracy'"):
         peftrec.metric("acuracy")

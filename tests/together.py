@@ -18,6 +18,7 @@ from peftrec.model import encoder
 from peftrec.model.cache import states
 from peftrec.recipe import Recipe
 from peftrec.training.loop import train
+from peftrec.training.weighting import Weighting
 
 PLAIN = {"method": "lora", "options": {"r": 2, "lora_dropout": 0.0}}
 STEADY = {"dropout": 0.0, "log_every": 1}
@@ -40,7 +41,7 @@ CASES: dict[str, dict] = {
         "train": {**STEADY, "optimizer": "sgd", "lr": 0.1, "early_stopping": {"patience": 1}},
     },
     "full": {"adapter": {"method": "full", "sharing": "shared"}, "train": {**STEADY, "optimizer": "sgd", "lr": 0.01}},
-    "long": {"train": {"epochs": 20, "checkpoint": {"every": "1 step"}}},  # with dropout
+    "dropout": {"train": {"checkpoint": {"every": "1 step"}}},
     "no number": {"train": {**STEADY, "checkpoint": {"every": "1 step"}}},
     "no number, skipped": {"train": {**STEADY, "non_finite": "skip"}},
     "folder exists": {},
@@ -67,11 +68,13 @@ SHARDED[BROKEN_OFF] = SHARDED["adamw"]
 BAD_ROW = 5
 
 
-class Smoothed(torch.nn.Module):
+class Smoothed(Weighting):
     """A weighting with state: inverse running means of the losses."""
 
+    needs = "losses"
+
     def __init__(self, lambdas: torch.Tensor) -> None:
-        super().__init__()
+        super().__init__(lambdas)
         self.register_buffer("mean", torch.ones(len(lambdas)))
 
     def forward(self, losses: torch.Tensor) -> torch.Tensor:
@@ -89,7 +92,7 @@ def with_case(folder: Path, case: str) -> Recipe:
 
 def spoil(recipe: Recipe) -> None:
     """Make the loss of one training row of `query` NaN, wherever it is."""
-    from peftrec.tasks.kinds import load_data
+    from peftrec.tasks.dataset import load_data
 
     label = load_data(recipe).tasks["query"].train.take(np.array([BAD_ROW]))
     kept = model.CoLearner.losses

@@ -1,5 +1,9 @@
 """How a command ends: done, or one message on stderr and the exit status that says what kind of end it was."""
 
+import os
+import signal
+import sys
+import time
 from typing import Any
 
 import typer
@@ -10,6 +14,8 @@ from peftrec.errors import UserError
 from peftrec.machine import processes
 from peftrec.machine.processes import ProcessLost
 from peftrec.machine.signals import Interrupted
+
+LAST_WORDS = 30  # seconds that a process waits for the first one to end, which starts and stumbles at its own pace
 
 
 class StdoutFailed(Exception):
@@ -51,7 +57,20 @@ def _say(message: str, error: BaseException) -> None:
     Of a training's other processes only what concerns them alone: the first one says the rest.
     """
     if not processes.is_first():
-        if isinstance(error, processes.ToldElsewhere) or not isinstance(error, UserError | ProcessLost):
+        if isinstance(error, processes.ToldElsewhere):
+            _let_first_speak()
+            return
+        if not isinstance(error, UserError | ProcessLost):
             return
         message = f"process {processes.number()}: {message}"
     typer.echo("\n".join([f"peftrec: {message}", *getattr(error, "__notes__", [])]), err=True)
+
+
+def _let_first_speak() -> None:
+    """End only when torchrun says so, which it does once the first process has ended with the same mistake.
+
+    Had this one ended before, torchrun might have ended the first one before it told the mistake.
+    """
+    if os.environ.get("TORCHELASTIC_RUN_ID"):
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(2))
+        time.sleep(LAST_WORDS)

@@ -117,7 +117,7 @@ def format_matrix(rows: list[dict[str, Any]]) -> Group:
 
 
 def matrix_markdown(rows: list[dict[str, Any]]) -> str:
-    """The same as Markdown, for the README."""
+    """The same as Markdown, for docs/guide/methods.md."""
     heading, *lines = matrix_cells(rows)
     table = [heading, ["---"] * len(heading), *lines]
     return "\n".join(

@@ -20,7 +20,7 @@ from peftrec.machine import processes
 from peftrec.machine.jsonl import read_objects
 from peftrec.machine.quiet import libraries_silenced
 from peftrec.machine.signals import SIGNALS, stop
-from peftrec.recipe import mend_recipe
+from peftrec.recipe import json_schema, mend_recipe
 from peftrec.recipe.shipped import copy_recipe, describe_recipe, find_recipe, load_recipe, recipe_files
 
 app = typer.Typer(
@@ -286,7 +286,7 @@ def methods(
     backbone: Annotated[
         str | None, typer.Option("--backbone", help="this one instead of every family, and all of PEFT's methods")
     ] = None,
-    markdown: Annotated[bool, typer.Option("--markdown", help="the table as Markdown, as in the README")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="the table as Markdown, as in the documents")] = False,
     as_json: Json = False,
 ) -> None:
     """Which method works on which kind of backbone and quantisation, probed here and now."""
@@ -317,6 +317,12 @@ def recipes_cp(
 ) -> None:
     """Copy a shipped recipe, to change it."""
     echo(copy_recipe(name, target))
+
+
+@recipes_app.command("schema")
+def recipes_schema() -> None:
+    """Print a recipe's JSON schema, by which editors complete keys and mark mistakes."""
+    print_json(json_schema())
 
 
 @cache_app.command("ls")

@@ -13,20 +13,20 @@ A task's report is plain data without NaN, ready for JSON:
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
 from scipy.special import logsumexp
 
 from peftrec.data.examples import Dataset, Examples
-from peftrec.errors import Diverged, UserError
+from peftrec.errors import Diverged, Problems, UserError
 from peftrec.evaluation.intervals import bootstrap, paired
-from peftrec.evaluation.metrics import CHOICE, METRICS, RANKING, Metric
+from peftrec.evaluation.metrics import CHOICE, RANKING, Metric, find_metric
 from peftrec.evaluation.predictions import Outcome, make_outcome
 from peftrec.model.co_learner import Scorer
-from peftrec.recipe import TaskConfig
-from peftrec.tasks.kinds import find_kind, loss_of
-from peftrec.tasks.priors import PRIORS, RANKING_PRIORS
+from peftrec.tasks.kind import Task
+from peftrec.tasks.priors import PRIORS, RANKING_PRIORS, find_prior
 
 Report = dict[str, Any]
 PARTS = ("metrics", "intervals", "priors", "gains", "undefined")
@@ -39,7 +39,7 @@ MOST_PAIRS = 1 << 33  # and in all: beyond it, every so many rows are ranked
 def evaluate(
     scorer: Scorer,
     dataset: Dataset,
-    tasks: Mapping[str, TaskConfig],
+    tasks: Mapping[str, Task],
     split: str,
     *,
     resamples: int = 500,
@@ -53,46 +53,58 @@ def evaluate(
     task's rows with their predictions. Raises UserError for an empty split or for predictions that are not finite.
     """
     reports = {}
-    for task, config in tasks.items():
-        kind = find_kind(config.kind)
-        loss = loss_of(config)
-        reports[task] = evaluate_task(
+    for name, task in tasks.items():
+        kind = task.kind
+        reports[name] = evaluate_task(
             scorer,
             dataset,
-            task,
+            name,
             split,
-            metrics=kind.metrics[loss],
+            metrics=task.metrics,
             priors=kind.priors if priors else (),
-            ranking=_ranking(config, ranking),
+            ranking=_ranking(task, ranking),
             ranking_priors=kind.ranking if priors else (),
             resamples=resamples,
             outcomes=outcomes,
         )
-        if config.only_measured:
-            reports[task]["not_trained"] = "weight 0"
+        if task.config.only_measured:
+            reports[name]["not_trained"] = "weight 0"
     return {"tasks": reports}
 
 
+def check_measures(tasks: Mapping[str, Task]) -> None:
+    """Raise UserErrors naming every task whose kind names a metric or prior that does not exist."""
+    problems = Problems()
+    for name, task in tasks.items():
+        for metric in (*task.metrics, *([] if task.loss.labels == "choice" else [task.loss.metric])):
+            with problems.collect(f"tasks.{name}.kind: "):
+                find_metric(metric)
+        for table, names in ((PRIORS, task.kind.priors), (RANKING_PRIORS, task.kind.ranking)):
+            for prior in names:
+                with problems.collect(f"tasks.{name}.kind: "):
+                    find_prior(table, prior)
+    problems.stop()
+
+
 def text_rows(
-    dataset: Dataset, tasks: Mapping[str, TaskConfig], splits: Sequence[str], ranking: bool
+    dataset: Dataset, tasks: Mapping[str, Task], splits: Sequence[str], ranking: bool
 ) -> dict[str, np.ndarray]:
     """The text rows that each task's examples of some splits refer to; with `ranking` also the catalogue it ranks."""
     rows = {}
-    for task, config in tasks.items():
-        parts = [dataset.tasks[task].split(split).text_rows() for split in splits]
-        if _ranking(config, ranking) != "none":
+    for name, task in tasks.items():
+        parts = [dataset.tasks[name].split(split).text_rows() for split in splits]
+        if _ranking(task, ranking) != "none":
             parts.append(dataset.item_rows.astype(np.int64))
-        rows[task] = np.unique(np.concatenate(parts))
+        rows[name] = np.unique(np.concatenate(parts))
     return rows
 
 
-def _ranking(task: TaskConfig, asked: bool) -> Ranking:
+def _ranking(task: Task, asked: bool) -> Ranking:
     """Whom the whole catalogue is ranked for: all rows where the task has no other measure; each user's last liked item
     where `asked` and the labels say who liked what; else nobody."""
-    kind, loss = find_kind(task.kind), loss_of(task)
-    if not kind.ranking or loss not in ("bce", "softmax"):
+    if not task.kind.ranking or not task.loss.of_likes:
         return "none"
-    return "rows" if not kind.metrics[loss] else "users" if asked else "none"
+    return "rows" if not task.metrics else "users" if asked else "none"
 
 
 def evaluate_task(
@@ -115,8 +127,8 @@ def evaluate_task(
     report: Report = {"n": len(examples), **{part: {} for part in PARTS}}
     if metrics:
         prediction = _finite(scorer.predict(task, examples), task)
-        trivial = {name: PRIORS[name](dataset, task, examples) for name in priors}
-        columns = {name: METRICS[name] for name in metrics}
+        trivial = {name: find_prior(PRIORS, name)(dataset, task, examples) for name in priors}
+        columns = {name: find_metric(name) for name in metrics}
         _merge(report, _measure(columns, prediction, trivial, examples.label, examples.group, resamples))
         if outcomes is not None:
             outcomes[task] = make_outcome(dataset, examples, prediction)
@@ -163,7 +175,7 @@ def rank_catalogue(
     score = scorer.ranker(task, dataset.item_rows)
     predict: dict[str, Callable[[Examples], np.ndarray]] = {"model": lambda rows: _finite(score(rows), task)}
     for name in priors:
-        predict[name] = lambda rows, prior=RANKING_PRIORS[name]: prior(dataset, task, rows)  # type: ignore[misc]
+        predict[name] = partial(find_prior(RANKING_PRIORS, name), dataset, task)
     found: dict[str, list[np.ndarray]] = {name: [] for name in predict}
     at_once = max(1, RANKED_PAIRS // len(dataset.item_rows))
     for first in range(0, len(targets), at_once):

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from peftrec.errors import UserError, nearest
+from peftrec.recipe.names import find
 
 Statistic = Callable[[np.ndarray], float]  # row weights float64 (N,) -> the metric's value
 
@@ -220,6 +220,16 @@ CHOICE = {"log_loss": Metric(choice_loss, higher=False)}
 HIGHER = {name: metric.higher for table in (METRICS, RANKING, CHOICE) for name, metric in table.items()}
 
 
+def is_higher(name: str) -> bool:
+    """Whether a larger value of the metric is better. Raises UserError for one that nobody knows."""
+    return HIGHER[name] if name in HIGHER else find_metric(name).higher
+
+
+def find_metric(name: str) -> Metric:
+    """The metric of METRICS, or one of one's own as `package.module:name`. Raises UserError."""
+    return find(METRICS, name, "metric", Metric)
+
+
 def metric(name: str, **options: Any) -> Any:
     """A metric of `METRICS` as an `evaluate.Metric`, for use alone or in `evaluate.combine([...])`, offline too.
 
@@ -234,12 +244,9 @@ def metric(name: str, **options: Any) -> Any:
     >>> gauc.compute(predictions=[0.9, 0.2, 0.6, 0.4], references=[1, 0, 0, 1], groups=[7, 7, 8, 8])
     {'gauc': 0.5}
     """
-    if name not in METRICS:
-        raise UserError(f"no metric {name!r}; {nearest(name, list(METRICS))}")
+    chosen = find_metric(name)
     import datasets  # these two take seconds to import, and training needs neither
     import evaluate
-
-    chosen = METRICS[name]
 
     class PeftrecMetric(evaluate.Metric):  # type: ignore[misc]
         """One metric of peftrec; its configuration is the metric's name, so that no two share a cache folder."""

@@ -7,6 +7,7 @@ files and speaks to the user. Started without torchrun a training is one process
 import atexit
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -274,6 +275,8 @@ def listening() -> Iterator[None]:
     except RuntimeError as error:
         if not any(word in str(error).lower() for word in _BROKEN):
             raise
+        with suppress(ValueError):  # not in the main thread
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)  # torchrun sends it now: this process is about to say why
         raise ProcessLost(
             "another process of this training has ended: its own message, or torchrun's, says why"
         ) from error

@@ -12,7 +12,7 @@ from contextlib import suppress
 from types import FrameType
 from typing import Any
 
-from peftrec.machine.processes import count, is_first
+from peftrec.machine.processes import count, is_first, largest
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -40,9 +40,23 @@ class StopSignals:
             self._before = {number: signal.signal(number, self._note) for number in SIGNALS}
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, failed: type[BaseException] | None, *_: object) -> None:
+        # Once one of several processes has ended torchrun sends the others SIGTERM: none that is about to end, and to
+        # say why, may be disturbed by it.
+        ends = count() > 1 and (self.received is not None or failed is not None)
         for number, handler in self._before.items():
-            signal.signal(number, signal.SIG_IGN if self._is_echo(number) else handler)
+            signal.signal(number, signal.SIG_IGN if ends else handler)
+
+    def agree(self) -> int:
+        """The signal that asked any of the processes to stop, 0: none. From then on it has been received by all.
+
+        All call it together. torchrun signals one process after the other: what reaches one only after they have
+        agreed is an echo, and must not end it while the others still wait for it.
+        """
+        found = largest(self.received or 0)
+        if found and self.received is None:  # never None again: a signal may have come meanwhile
+            self.received = found
+        return found
 
     def _note(self, number: int, _: FrameType | None) -> None:
         if self.received is None:

@@ -1,6 +1,6 @@
 """The co-learner: one adapted encoder, a head a task, and the step that encodes every unique text once."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -16,9 +16,9 @@ from peftrec.model.adapters.base import adapter_name
 from peftrec.model.backbone import Backbone
 from peftrec.model.encoder import AdaptedEncoder
 from peftrec.recipe import AdapterConfig, Recipe
-from peftrec.tasks.heads import Head, HeadShape, RetrievalHead
-from peftrec.tasks.kinds import find_kind, loss_of
-from peftrec.tasks.losses import LOSSES, to_prediction
+from peftrec.tasks.heads import CatalogueHead, Head, HeadShape
+from peftrec.tasks.kind import Task
+from peftrec.tasks.losses import Loss
 
 PREDICT_ROWS = 16_384  # examples a head scores at once outside training
 
@@ -56,12 +56,14 @@ class CoLearner(nn.Module, Scorer):
     parts  how many pieces a training step's rows are cut into, one after the other, so that they fit into memory
     """
 
-    def __init__(self, encoder: AdaptedEncoder, heads: dict[str, Head], losses: dict[str, str], parts: int = 1) -> None:
+    def __init__(
+        self, encoder: AdaptedEncoder, heads: dict[str, Head], losses: dict[str, Loss], parts: int = 1
+    ) -> None:
         super().__init__()
         self.parts = parts
         self.encoder = encoder
         self.heads = nn.ModuleDict({adapter_name(task): head for task, head in heads.items()})
-        self.loss_names = losses
+        self.loss_of = losses
         self.tasks = list(heads)
         # Of the gradient that each task sends into the encoder, the squared norm, summed until somebody clears it.
         self.gradient_squares: dict[str, Tensor] = {}
@@ -121,14 +123,14 @@ class CoLearner(nn.Module, Scorer):
         losses = []
         for task, batch in batches.items():
             output = outputs[task]
-            loss = LOSSES[self.loss_names[task]](output, torch.from_numpy(batch.label).to(output.device))
+            loss = self.loss_of[task].value(output, torch.from_numpy(batch.label).to(output.device))
             penalty = self.encoder.adapter_of(task).penalty(task) if self.training else None
             losses.append(loss if penalty is None else loss + penalty)
         return torch.stack(losses)
 
     @torch.inference_mode()
     def predict(self, task: str, examples: Examples) -> np.ndarray:
-        """Predictions as `losses.to_prediction` defines them, float32, dropout off. Every text is encoded once."""
+        """Predictions as the task's loss defines them, float32, dropout off. Every text is encoded once."""
         with self._evaluating():
             rows = examples.text_rows()
             vectors = self.encoder.encode(rows, task)
@@ -136,9 +138,9 @@ class CoLearner(nn.Module, Scorer):
         return np.concatenate(done) if done else np.zeros(0, np.float32)
 
     def ranker(self, task: str, item_rows: np.ndarray) -> Callable[[Examples], np.ndarray]:
-        """As `Scorer.ranker`; for a retrieval head the items are encoded now, and the scores are one matrix product."""
+        """As `Scorer.ranker`; with a CatalogueHead items are encoded now, and the scores are one matrix product."""
         head = self.head(task)
-        if not isinstance(head, RetrievalHead):
+        if not isinstance(head, CatalogueHead):
             return super().ranker(task, item_rows)
         offered, bias = self.offered(task, item_rows)
 
@@ -153,31 +155,31 @@ class CoLearner(nn.Module, Scorer):
 
     @torch.inference_mode()
     def offered(self, task: str, item_rows: np.ndarray) -> tuple[Tensor, Tensor]:
-        """A retrieval task's vectors (I, q) and biases (I,) of items, by their text rows (I,)."""
+        """A catalogue-ranking task's vectors (I, q) and biases (I,) of items, by their text rows (I,)."""
         rows, place = np.unique(item_rows, return_inverse=True)
         with self._evaluating():
-            vectors, bias = self._retrieval_head(task).items(self.encoder.encode(rows, task))
+            vectors, bias = self._catalogue_head(task).items(self.encoder.encode(rows, task))
         index = torch.from_numpy(place).to(vectors.device)
         return vectors[index], bias[index]
 
     def offered_now(self, task: str, item_rows: np.ndarray, popularity: np.ndarray) -> np.ndarray:
-        """A retrieval task's items with all that their scores hold, float32 (I, q + 1): the inner product with
+        """A catalogue-ranking task's items with all that their scores hold, float32 (I, q + 1): the inner product with
         [asked, 1] is the score. `popularity` (I,): log1p of earlier choices."""
         offered, bias = self.offered(task, item_rows)
-        constant = bias.cpu().numpy() + float(self._retrieval_head(task).popularity.detach()) * popularity
+        constant = bias.cpu().numpy() + float(self._catalogue_head(task).popularity.detach()) * popularity
         return np.concatenate([offered.cpu().numpy(), constant[:, None]], 1)
 
     @torch.inference_mode()
     def asked(self, task: str, examples: Examples) -> Tensor:
-        """A retrieval task's vectors (N, q) of what the examples' histories ask for."""
+        """A catalogue-ranking task's vectors (N, q) of what the examples' histories ask for."""
         unique = UniqueRows({task: examples}, len(self.encoder.texts))
         with self._evaluating():
             vectors = self.encoder.encode(unique.rows, task)
-            return self._retrieval_head(task).users(unique.head_input(task, examples, vectors))
+            return self._catalogue_head(task).users(unique.head_input(task, examples, vectors))
 
-    def _retrieval_head(self, task: str) -> RetrievalHead:
+    def _catalogue_head(self, task: str) -> CatalogueHead:
         head = self.head(task)
-        assert isinstance(head, RetrievalHead)
+        assert isinstance(head, CatalogueHead)
         return head
 
     @contextmanager
@@ -194,7 +196,7 @@ class CoLearner(nn.Module, Scorer):
         unique = UniqueRows({task: chunk}, len(self.encoder.texts))
         own = vectors[torch.from_numpy(np.searchsorted(rows, unique.rows)).to(vectors.device)]
         output = self.head(task)(unique.head_input(task, chunk, own))
-        prediction: np.ndarray = to_prediction(self.loss_names[task], output).float().cpu().numpy()
+        prediction: np.ndarray = self.loss_of[task].predict(output).float().cpu().numpy()
         return prediction
 
     def parameter_counts(self) -> tuple[int, int]:
@@ -232,25 +234,22 @@ def _chunks(examples: Examples) -> Iterator[Examples]:
         yield examples.take(np.arange(start, min(start + PREDICT_ROWS, len(examples))))
 
 
-def adapter_configs(recipe: Recipe) -> dict[str, AdapterConfig]:
-    """Each task's method: its own, or the recipe's."""
-    return {name: task.adapter or recipe.adapter for name, task in recipe.tasks.items()}
-
-
-def build_model(recipe: Recipe, backbone: Backbone, dataset: Dataset) -> CoLearner:
+def build_model(recipe: Recipe, tasks: Mapping[str, Task], backbone: Backbone, dataset: Dataset) -> CoLearner:
     """Attach every task's method and make its head, from the recipe. Random weights follow torch's global seed."""
     shapes = {
         name: HeadShape(backbone.hidden_size, len(data.classes), len(data.feature_names), recipe.train.dropout)
         for name, data in dataset.tasks.items()
     }
-    model = assemble(recipe, backbone, dataset.texts, adapter_configs(recipe), shapes)
+    configs = {name: task.adapter for name, task in tasks.items()}
+    model = assemble(recipe, tasks, backbone, dataset.texts, configs, shapes)
     for name, data in dataset.tasks.items():
-        model.head(name).calibrate(data.train, model.loss_names[name])
+        model.head(name).calibrate(data.train, tasks[name].loss)
     return model
 
 
 def assemble(
     recipe: Recipe,
+    tasks: Mapping[str, Task],
     backbone: Backbone,
     texts: TextTable,
     configs: dict[str, AdapterConfig],
@@ -259,6 +258,6 @@ def assemble(
     """A co-learner over `texts` with the given adapter configurations and head shapes."""
     adapters = attach(backbone, configs)
     encoder = AdaptedEncoder(backbone, texts, adapters, recompute=recipe.train.gradient_checkpointing)
-    heads = {name: find_kind(task.kind).head(shapes[name], task) for name, task in recipe.tasks.items()}
-    losses = {name: loss_of(task) for name, task in recipe.tasks.items()}
+    heads = {name: task.kind.head(shapes[name], task.config) for name, task in tasks.items()}
+    losses = {name: task.loss for name, task in tasks.items()}
     return CoLearner(encoder, heads, losses, recipe.train.accumulate).to(backbone.device)

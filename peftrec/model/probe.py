@@ -174,7 +174,6 @@ def _check_plain(expected: Tensor, encoder: AdaptedEncoder, folder: Path) -> Non
 
     if kind not in PeftType.__members__:
         return
-    encoder.activate(None)
     backbone = encoder.backbone
     # PEFT takes the model's dtype from its first table, which Transformers alone does not hold in 16 bits.
     table = backbone.model.get_input_embeddings()

@@ -8,6 +8,7 @@ They hold nothing that tells the time or the machine: a training that is repeate
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,28 +16,18 @@ from typing import Any
 import yaml
 from huggingface_hub import EvalResult, ModelCardData
 
-from peftrec.data.examples import Dataset, TaskData
+from peftrec.data.examples import Dataset
 from peftrec.machine.files import write_text
 from peftrec.model.backbone import Backbone
-from peftrec.model.co_learner import CoLearner, adapter_configs
+from peftrec.model.co_learner import CoLearner
 from peftrec.recipe import Recipe
 from peftrec.runs.folder import is_plain_peft
 from peftrec.runs.results import metric_rows, number
 from peftrec.runs.templates import templates
-from peftrec.tasks.builders import GAP_FEATURES
-from peftrec.tasks.kinds import loss_of
+from peftrec.tasks.kind import Task
+from peftrec.tasks.rows import example_row
 
 CARD = "README.md"
-
-# Kind of task -> the hub's name for it, and what it answers.
-_KINDS = {
-    "match-query": ("text-ranking", "does the item match the query"),
-    "interest": ("text-ranking", "will the user like the item"),
-    "next-item": ("text-ranking", "which item comes next"),
-    "next-gap": ("tabular-regression", "when will the user come back, in log1p(seconds)"),
-    "regression": ("tabular-regression", "which number will the user's event with the item have"),
-    "classification": ("text-classification", "which class does the text belong to"),
-}
 
 
 @dataclass(frozen=True)
@@ -44,16 +35,24 @@ class _Run:
     """What a run's cards are made of; PEFT loads the adapters of the `plain` tasks."""
 
     recipe: Recipe
+    tasks: Mapping[str, Task]
     dataset: Dataset
     model: CoLearner
     report: dict[str, Any]
     plain: list[str]
 
 
-def write_cards(folder: Path, recipe: Recipe, dataset: Dataset, model: CoLearner, report: dict[str, Any]) -> None:
+def write_cards(
+    folder: Path,
+    recipe: Recipe,
+    tasks: Mapping[str, Task],
+    dataset: Dataset,
+    model: CoLearner,
+    report: dict[str, Any],
+) -> None:
     """Write README.md into the run `folder` and into each of its adapters/<task>/."""
     plain = [task for task in model.tasks if is_plain_peft(folder / "adapters" / task)]
-    run = _Run(recipe, dataset, model, report, plain)
+    run = _Run(recipe, tasks, dataset, model, report, plain)
     write_text(folder / CARD, _run_card(run))
     for task in model.tasks:
         write_text(folder / "adapters" / task / CARD, _adapter_card(run, task))
@@ -61,41 +60,32 @@ def write_cards(folder: Path, recipe: Recipe, dataset: Dataset, model: CoLearner
 
 def _run_card(run: _Run) -> str:
     """The card of a whole run: its tasks, and how peftrec loads them."""
-    recipe, adapters = run.recipe, adapter_configs(run.recipe)
-    methods = list(dict.fromkeys(of.method for of in adapters.values()))
-    types = {_task_type(recipe, task) for task in run.model.tasks}
+    shown = [run.tasks[task] for task in run.model.tasks]
+    methods = list(dict.fromkeys(task.adapter.method for task in shown))
+    types = {task.kind.hub_type for task in shown}
     tasks = [
-        {
-            "name": task,
-            "question": _question(recipe, task),
-            "config": recipe.tasks[task],
-            "loss": loss_of(recipe.tasks[task]),
-            "adapter": adapters[task],
-            "rows": len(run.dataset.tasks[task].train),
-            "example": _example(task, run.dataset),
-        }
-        for task in run.model.tasks
+        {"of": task, "rows": len(run.dataset.tasks[task.name].train), "example": _example(task, run.dataset)}
+        for task in shown
     ]
-    name, tag = f"{_short(recipe)}-{'-'.join(methods)}", types.pop() if len(types) == 1 else None
+    name, tag = f"{_short(run.recipe)}-{'-'.join(methods)}", types.pop() if len(types) == 1 else None
     front = _front(run, run.model.tasks, name, "peftrec", tag, methods)
     trained, total = run.model.parameter_counts()
     return _render("card_run.md", run, front, run.model.tasks, tasks=tasks, trained=trained, total=total)
 
 
-def _adapter_card(run: _Run, task: str) -> str:
+def _adapter_card(run: _Run, name: str) -> str:
     """The card of one task's adapter, and how PEFT loads it where it can."""
-    method, plain = adapter_configs(run.recipe)[task].method, task in run.plain
-    name, tag = f"{_short(run.recipe)}-{method}-{task}", "feature-extraction" if plain else None
-    front = _front(run, [task], name, "peft" if plain else "peftrec", tag, [method])
+    task, plain = run.tasks[name], name in run.plain
+    method, tag = task.adapter.method, "feature-extraction" if plain else None
+    title = f"{_short(run.recipe)}-{method}-{name}"
+    front = _front(run, [name], title, "peft" if plain else "peftrec", tag, [method])
     origin = Path(run.model.encoder.backbone.origin)
     return _render(
         "card_adapter.md",
         run,
         front,
-        [task],
+        [name],
         task=task,
-        question=_question(run.recipe, task),
-        method=method,
         others=len(run.model.tasks) - 1,
         gguf=origin.name if origin.suffix == ".gguf" else None,
     )
@@ -137,7 +127,7 @@ def _front(
     rows = [(task, row) for task in tasks for row in metric_rows(run.report["tasks"][task])]
     results = [
         EvalResult(
-            task_type=_task_type(recipe, task),
+            task_type=run.tasks[task].kind.hub_type,
             task_name=task,
             dataset_type=data,
             dataset_name=data,
@@ -184,15 +174,6 @@ def _short(recipe: Recipe) -> str:
     return Path(recipe.backbone.name).name.removesuffix(".gguf")
 
 
-def _task_type(recipe: Recipe, task: str) -> str:
-    return _KINDS.get(recipe.tasks[task].kind, ("other", ""))[0]
-
-
-def _question(recipe: Recipe, task: str) -> str:
-    kind = recipe.tasks[task].kind
-    return _KINDS[kind][1] if kind in _KINDS else kind
-
-
 def _backbone(recipe: Recipe, backbone: Backbone) -> str:
     held = recipe.backbone.quantize
     return (
@@ -201,19 +182,12 @@ def _backbone(recipe: Recipe, backbone: Backbone) -> str:
     )
 
 
-def _example(task: str, dataset: Dataset) -> str:
+def _example(task: Task, dataset: Dataset) -> str:
     """A row that the task predicts for, as Python source: of a new user, where there are users."""
-    data: TaskData = dataset.tasks[task]
+    train = dataset.tasks[task.name].train
     item = dataset.item_ids[0] if dataset.item_ids else ""
-    keys = {"query": {"query": "some words"}, "item": {"item": item}, "text": {"text": "some words"}}
-    keys["pair"] = keys["query"] | keys["item"]
-    row: dict[str, Any] = {}
-    for slot in data.train.slots:
-        row |= keys[slot]
-    if data.train.log is not None:
-        row["history"] = []
-    if data.feature_names == GAP_FEATURES:
-        row["time"] = "2026-01-01"
+    kind = task.kind
+    row = example_row(kind.fields, list(train.slots), item, train.log is not None, kind.moment is not None)
     inner = ", ".join(f'"{key}": {_literal(value)}' for key, value in row.items())
     return f"{{{inner}}}"
 

@@ -13,7 +13,8 @@ from peftrec.evaluation.predictions import Outcome, read_outcome
 from peftrec.recipe import SplitConfig
 from peftrec.runs.folder import read_report
 from peftrec.runs.saved import read_recipe
-from peftrec.tasks.kinds import loss_of
+from peftrec.tasks.kind import Task
+from peftrec.tasks.kinds import resolve
 
 COSTS = ("train_seconds", "examples_per_second", "peak_memory_mb", "backbone_mb", "trainable_parameters")
 
@@ -44,6 +45,7 @@ def compare_runs(runs: list[Path], resamples: int = 500) -> dict[str, Any]:
         if not reports[run]["tasks"].keys() & reports[first]["tasks"].keys():
             names = (", ".join(reports[r]["tasks"]) for r in (run, first))
             raise UserError(f"{run} cannot be compared with {first}: no task in common: {' against '.join(names)}")
+    tasks = {run: resolve(recipe) for run, recipe in recipes.items()}
     base = {task: read_outcome(first, task) for task in reports[first]["tasks"]}
     return {
         str(run): {
@@ -53,9 +55,7 @@ def compare_runs(runs: list[Path], resamples: int = 500) -> dict[str, Any]:
                     "metrics": of["metrics"],
                     "differences": {}
                     if run == first or task not in base
-                    else _differences(
-                        run, first, task, base[task], list(of["metrics"]), loss_of(recipes[run].tasks[task]), resamples
-                    ),
+                    else _differences(run, first, tasks[run][task], base[task], list(of["metrics"]), resamples),
                 }
                 for task, of in report["tasks"].items()
             },
@@ -67,20 +67,20 @@ def compare_runs(runs: list[Path], resamples: int = 500) -> dict[str, Any]:
 
 
 def _differences(
-    run: Path, first: Path, task: str, base: Outcome, metrics: list[str], loss: str, resamples: int
+    run: Path, first: Path, task: Task, base: Outcome, metrics: list[str], resamples: int
 ) -> dict[str, dict[str, Any]]:
-    own = read_outcome(run, task)
+    own = read_outcome(run, task.name)
     if not own.same_rows(base):
         counts = f"{len(own.label):,} against {len(base.label):,}"
         raise UserError(
-            f"{run} cannot be compared with {first}: the test rows of task {task!r} differ ({counts} rows): "
+            f"{run} cannot be compared with {first}: the test rows of task {task.name!r} differ ({counts} rows): "
             "train both on the same data and split, with the same column and threshold, and with the same train.seed "
             "where it draws the rows that are held out"
         )
     if own.rank is not None and _catalogue(run) != _catalogue(first):
         raise UserError(f"{run} cannot be compared with {first}: their catalogues hold different items")
     # A task that is measured by ranks alone has log-probabilities for predictions.
-    measures = CHOICE if loss == "softmax" else METRICS
+    measures = METRICS if task.metrics else CHOICE
     found = {}
     for name in metrics:
         if name in RANKING and own.rank is not None and base.rank is not None and own.ranked is not None:

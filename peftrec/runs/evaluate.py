@@ -5,7 +5,7 @@ from pathlib import Path
 from peftrec.evaluation.evaluate import Report, evaluate, text_rows
 from peftrec.machine.progress import track_rows
 from peftrec.runs.saved import load_run, read_recipe
-from peftrec.tasks.kinds import load_data
+from peftrec.tasks.dataset import load_data
 
 
 def evaluate_run(run: Path, split: str, cache: bool = True) -> Report:
@@ -13,10 +13,10 @@ def evaluate_run(run: Path, split: str, cache: bool = True) -> Report:
 
     `cache`: whether the frozen part's states are looked for, and kept, on disk.
     """
-    recipe = read_recipe(run)
-    dataset = load_data(recipe)
-    model = load_run(run, texts=dataset.texts).model
+    dataset = load_data(read_recipe(run))
+    loaded = load_run(run, texts=dataset.texts)
+    model, tasks = loaded.model, loaded.tasks
     model.encoder.disk = cache
     ranking = split == "test"
-    model.encoder.update(text_rows(dataset, recipe.tasks, [split], ranking), track_rows)
-    return evaluate(model, dataset, recipe.tasks, split, ranking=ranking)
+    model.encoder.update(text_rows(dataset, tasks, [split], ranking), track_rows)
+    return evaluate(model, dataset, tasks, split, ranking=ranking)

@@ -10,6 +10,7 @@ report.json  metrics.jsonl  README.md  manifest.json        README.md (`peftrec.
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,18 +30,21 @@ from peftrec.machine.files import read_json, to_json, write_json
 from peftrec.machine.tensors import write_tensors
 from peftrec.model.adapters.base import WEIGHTS, as_saved
 from peftrec.model.adapters.full import FullFineTuning
-from peftrec.model.backbone import load_backbone
-from peftrec.model.co_learner import CoLearner, adapter_configs, assemble
+from peftrec.model.backbone import Backbone, load_backbone
+from peftrec.model.co_learner import CoLearner, assemble
 from peftrec.recipe import Recipe, dump_recipe, make_recipe, parse_yaml
 from peftrec.runs.folder import verify_run
 from peftrec.tasks.heads import HeadShape
+from peftrec.tasks.kind import Task
+from peftrec.tasks.kinds import resolve
 
 
 @dataclass(frozen=True)
 class LoadedRun:
     """A trained model and what it was trained on.
 
-    tasks      name -> {"slots", "history", "classes", "features", "scale", "base", "catalogue"}
+    tasks      name -> its kind, loss and method
+    described  name -> {"slots", "history", "classes", "features", "scale", "base", "catalogue"}
     item_ids   the catalogue; item i is row item_rows[i] of the model's text table
     user_ids   users of the log, in user-number order
     logs       task -> its Log, for tasks with histories
@@ -50,7 +54,8 @@ class LoadedRun:
 
     recipe: Recipe
     model: CoLearner
-    tasks: dict[str, dict[str, Any]]
+    tasks: dict[str, Task]
+    described: dict[str, dict[str, Any]]
     item_ids: list[str]
     item_rows: np.ndarray
     user_ids: list[str]
@@ -154,22 +159,30 @@ def load_run(folder: Path, backbone: str | None = None, texts: TextTable | None 
     texts = TextTable() if texts is None else texts
     catalogue = pq.read_table(folder / "catalogue.parquet")
     item_rows = np.array([texts.add(text) for text in catalogue["text"].to_pylist()], np.int32)
-    model = _rebuild(folder, recipe, base, texts, described["tasks"])
+    tasks, of = resolve(recipe), described["tasks"]
+    model = _rebuild(folder, recipe, tasks, base, texts, of)
     user_ids, logs = _load_logs(folder, item_rows)
-    tasks = described["tasks"]
-    rates = {name: Rates(log, tasks[name]["base"]) for name, log in logs.items() if tasks[name]["base"] is not None}
+    rates = {name: Rates(log, of[name]["base"]) for name, log in logs.items() if of[name]["base"] is not None}
     catalogues = {
         name: Catalogue(item_rows, log.items[log.feedback > 0], log.times[log.feedback > 0])
         for name, log in logs.items()
-        if tasks[name].get("catalogue")
+        if of[name].get("catalogue")
     }
-    return LoadedRun(recipe, model, tasks, catalogue["id"].to_pylist(), item_rows, user_ids, logs, rates, catalogues)
+    ids = catalogue["id"].to_pylist()
+    return LoadedRun(recipe, model, tasks, of, ids, item_rows, user_ids, logs, rates, catalogues)
 
 
-def _rebuild(folder: Path, recipe: Recipe, base: Any, texts: TextTable, tasks: dict[str, dict[str, Any]]) -> CoLearner:
-    configs = {name: as_saved(config) for name, config in adapter_configs(recipe).items()}
-    shapes = {n: HeadShape(base.hidden_size, len(t["classes"]), len(t["features"]), 0.0) for n, t in tasks.items()}
-    model = assemble(recipe, base, texts, configs, shapes)
+def _rebuild(
+    folder: Path,
+    recipe: Recipe,
+    tasks: Mapping[str, Task],
+    base: Backbone,
+    texts: TextTable,
+    described: dict[str, dict[str, Any]],
+) -> CoLearner:
+    configs = {name: as_saved(task.adapter) for name, task in tasks.items()}
+    shapes = {n: HeadShape(base.hidden_size, len(t["classes"]), len(t["features"]), 0.0) for n, t in described.items()}
+    model = assemble(recipe, tasks, base, texts, configs, shapes)
     model.encoder.load({name: folder / "adapters" / name for name in model.tasks})
     for name in model.tasks:
         model.head(name).load_state_dict(load_file(folder / "heads" / f"{name}.safetensors"))

@@ -14,9 +14,8 @@ from peftrec.errors import RowError, UserError, nearest
 from peftrec.machine.progress import note
 from peftrec.runs.saved import LoadedRun, load_run
 from peftrec.serving.index import ItemIndex
-from peftrec.serving.reader import Row, RowReader
-from peftrec.tasks.builders import GAP_FEATURES
-from peftrec.tasks.kinds import loss_of
+from peftrec.serving.reader import RowReader
+from peftrec.tasks.rows import Row
 
 
 class Predictor:
@@ -64,7 +63,8 @@ class Predictor:
         new = np.arange(before, len(self.texts))
         for line in unknown_notes(self.texts, self.model.encoder.backbone.tokenizer, new):
             note(line)
-        return [self._result(task, p) for p in self.model.predict(task, examples)]
+        of, classes = self.run.tasks[task], self.run.described[task]["classes"]
+        return [of.kind.answer(p, of, classes) for p in self.model.predict(task, examples)]
 
     def recommend(
         self,
@@ -107,13 +107,14 @@ class Predictor:
 
     def _check_ranks(self, task: str) -> None:
         """Raise UserError, naming the tasks that do, where a task ranks no items."""
-        kinds = {name: self.run.recipe.tasks[name].kind for name in self.tasks}
-        able = [name for name in self.tasks if "item" in self.run.tasks[name]["slots"] and kinds[name] != "next-gap"]
+        slots = {name: self.run.described[name]["slots"] for name in self.tasks}
+        able = [name for name in self.tasks if self.run.tasks[name].kind.ranks and "item" in slots[name]]
         self._known(task)
         if task not in able:
-            joint = " with joint pairs" * ("pair" in self.run.tasks[task]["slots"])
+            kind = self.run.tasks[task].config.kind
+            joint = " with joint pairs" if "pair" in slots[task] else ""
             others = f"tasks that do: {', '.join(able)}" if able else "no task of this run does"
-            raise UserError(f"task {task!r} is of kind {kinds[task]}{joint}, which ranks no items; {others}")
+            raise UserError(f"task {task!r} is of kind {kind}{joint}, which ranks no items; {others}")
 
     def _asker(self, task: str, asked: dict[str, Any]) -> Examples:
         """One example of the task with what is given of `asked`, and any item. Raises UserError."""
@@ -124,7 +125,7 @@ class Predictor:
             found = " and ".join(row) or "none of them"
             raise UserError(f"to recommend by task {task!r} give {' or '.join(reads)}{new}; found {found}")
         row["item"] = self.run.item_ids[0]
-        if self.run.tasks[task]["features"] == GAP_FEATURES:
+        if self.run.tasks[task].kind.moment is not None:
             row["time"] = datetime.now(UTC).timestamp()
         try:
             return self._reader.examples(task, [row])
@@ -148,23 +149,9 @@ class Predictor:
             self._indexes[task] = ItemIndex(self.model.offered_now(task, self.run.item_rows, popularity))
         return self._indexes[task].search(np.append(self.model.asked(task, one).cpu().numpy()[0], 1), k)
 
-    def _known(self, task: str) -> dict[str, Any]:
+    def _known(self, task: str) -> None:
         if task not in self.run.tasks:
             raise UserError(f"no task {task!r} in this run; {nearest(task, self.tasks)}")
-        return self.run.tasks[task]
-
-    def _result(self, task: str, predicted: np.ndarray) -> Row:
-        kind, classes = self.run.recipe.tasks[task].kind, self.run.tasks[task]["classes"]
-        if classes:
-            chances = {name: float(p) for name, p in zip(classes, predicted, strict=True)}
-            best = max(chances, key=lambda name: chances[name])
-            if kind == "classification":
-                return {"label": best, "probabilities": chances}
-            return {"score": float(predicted @ np.arange(len(classes))), "grade": best, "probabilities": chances}
-        if loss_of(self.run.recipe.tasks[task]) in ("bce", "softmax"):
-            return {"score": float(predicted)}
-        seconds = {"seconds": float(np.expm1(predicted))} if kind == "next-gap" else {}
-        return {"value": float(predicted), **seconds}
 
 
 def _best(scores: np.ndarray, k: int) -> np.ndarray:

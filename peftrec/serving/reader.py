@@ -1,15 +1,4 @@
-"""How a predictor reads rows: plain dicts in, a task's examples out.
-
-What a row holds depends on the task's slots:
-
-    query                 the query's text
-    item or item_text     an id of the catalogue, or the text of an item it does not have
-    text                  the text, for single-text tasks
-    user or history       for tasks with histories: a user of the run's log, or a list of past events, oldest first; an
-                          event is an item id, or {"item" or "item_text", "value", "time"}, `value` in the event
-                          column's own unit (a bare id counts as liked, or as average). An empty list is a new user
-    time                  for tasks with time features: seconds since 1970 or an ISO date
-"""
+"""How a predictor reads rows (`peftrec.tasks.rows` says what they hold): plain dicts in, a task's examples out."""
 
 import sys
 from collections.abc import Sequence
@@ -23,10 +12,8 @@ from peftrec.data.log import Log
 from peftrec.data.rows import from_iso
 from peftrec.errors import RowError, UserError, nearest
 from peftrec.runs.saved import LoadedRun
-from peftrec.tasks.builders import GAP_FEATURES, next_gap_features
-from peftrec.tasks.kinds import loss_of
-
-Row = dict[str, Any]
+from peftrec.tasks.kind import Kind
+from peftrec.tasks.rows import Event, Row, text_of
 
 
 @dataclass(frozen=True)
@@ -52,7 +39,7 @@ class RowReader:
 
     def examples(self, task: str, rows: Sequence[Row]) -> Examples:
         """The rows as examples of the task; labels are zero. Raises RowError for the first row that is wrong."""
-        described = self.run.tasks[task]
+        kind, described = self.run.tasks[task].kind, self.run.described[task]
         allowed = self.keys(task)
         slots: dict[str, list[int]] = {name: [] for name in described["slots"]}
         pasts: list[_Past] = []
@@ -62,10 +49,10 @@ class RowReader:
             try:
                 _check_keys(row, allowed, f"task {task!r}")
                 for name, column in slots.items():
-                    column.append(self._slot(name, row))
+                    column.append(kind.fields[name].read(row, self))
                 items.append(self._item.get(str(row.get("item")), -1))
                 times.append(_time(row["time"]) if "time" in row else np.nan)
-                if described["features"] == GAP_FEATURES and "time" not in row:
+                if kind.moment is not None and "time" not in row:
                     raise UserError("'time' is missing: the moment to predict from")
                 if described["history"]:
                     pasts.append(self._past(task, row, times[-1]))
@@ -82,37 +69,28 @@ class RowReader:
         examples = replace(examples, catalogue=self.run.catalogues.get(task))
         if task in self.run.rates:
             examples = examples.with_rates(self.run.rates[task])
-        return self._with_history(examples, pasts, described) if described["history"] else examples
+        return self._with_history(examples, pasts, kind) if described["history"] else examples
 
     def keys(self, task: str) -> list[str]:
         """The keys that a row of the task may have."""
-        described = self.run.tasks[task]
-        keys = {
-            "query": ["query"],
-            "item": ["item", "item_text"],
-            "pair": ["query", "item", "item_text"],
-            "text": ["text"],
-        }
-        found = [key for slot in described["slots"] for key in keys[slot]]
+        fields, described = self.run.tasks[task].kind.fields, self.run.described[task]
+        found = list(dict.fromkeys(key for slot in described["slots"] for key in fields[slot].keys))
         return found + (["user", "history", "time"] if described["history"] else [])
 
-    def _slot(self, name: str, row: Row) -> int:
-        """Text row of one slot; unknown texts are added to the table."""
-        if name == "item":
-            return self._item_row(row)
-        if name == "pair":
-            return self.texts.add(_text(row, "query"), self.texts.texts[self._item_row(row)])
-        return self.texts.add(_text(row, name))
+    def add(self, text: str, pair: str | None = None) -> int:
+        """The text row of a text or a pair of texts, new ones added."""
+        return self.texts.add(text, pair)
 
-    def _item_row(self, row: Row) -> int:
+    def item_text(self, row: Row) -> str:
+        """The text of the item that a row names by `item` or brings as `item_text`. Raises UserError."""
         if ("item" in row) == ("item_text" in row):
             raise UserError("give one of 'item' (an id of the catalogue) and 'item_text'")
         if "item_text" in row:
-            return self.texts.add(_text(row, "item_text"))
+            return text_of(row, "item_text")
         number = self._item.get(str(row["item"]))
         if number is None:
             raise UserError(f"no item {str(row['item'])!r} in the catalogue; for a new item give its 'item_text'")
-        return int(self.run.item_rows[number])
+        return self.texts.texts[self.run.item_rows[number]]
 
     def _past(self, task: str, row: Row, time: float) -> _Past:
         if ("user" in row) == ("history" in row):
@@ -134,37 +112,18 @@ class RowReader:
         events = [event if isinstance(event, dict) else {"item": event} for event in history]
         for event in events:
             _check_keys(event, ["item", "item_text", "value", "time"], "an event of 'history'")
-        rows = [self._item_row({k: v for k, v in event.items() if k in ("item", "item_text")}) for event in events]
+        rows = [self.add(self.item_text({k: v for k, v in of.items() if k in ("item", "item_text")})) for of in events]
         items = [self._item.get(str(event.get("item")), -1) for event in events]
         times = np.array([_time(event["time"]) if "time" in event else -np.inf for event in events])
         if (times[1:] < times[:-1]).any():
             raise UserError("the events of 'history' must be in order of time, oldest first")
-        feedback = [self._feedback(task, event) for event in events]
-        if self.run.recipe.tasks[task].kind == "next-gap":
-            if not np.isfinite(times).all():
-                raise UserError("every event of 'history' needs its 'time'")
-            centre, spread = self.run.tasks[task]["scale"]
-            gaps = np.log1p(np.diff(times, prepend=times[:1]))
-            feedback = list((gaps - centre) / spread)
-        return _Past(np.array(rows, np.int32), np.array(items, np.int32), np.array(feedback, np.float32), times)
+        past = [Event(_value(event), time) for event, time in zip(events, times.tolist(), strict=True)]
+        of = self.run.tasks[task]
+        assert of.kind.feedback is not None  # the task has histories
+        feedback = of.kind.feedback(past, of, self.run.described[task]["scale"])
+        return _Past(np.array(rows, np.int32), np.array(items, np.int32), feedback.astype(np.float32), times)
 
-    def _feedback(self, task: str, event: Row) -> float:
-        """An event's feedback as training counted it; without a value: liked, or average."""
-        config = self.run.recipe.tasks[task]
-        liked_or_not = loss_of(config) in ("bce", "softmax")
-        if "value" not in event:
-            return 1.0 if liked_or_not else 0.0
-        value = event["value"]
-        if not _is_number(value):
-            raise UserError(f"'value' must be a number; found {value!r}")
-        if config.kind == "next-item" and config.threshold is None:
-            raise UserError(f"'value' is not read by task {task!r}, which has no threshold; found {value!r}")
-        if liked_or_not:
-            return float(value >= (config.threshold if config.threshold is not None else 1))
-        centre, spread = self.run.tasks[task]["scale"]
-        return (value - centre) / spread
-
-    def _with_history(self, examples: Examples, pasts: list[_Past], described: dict[str, Any]) -> Examples:
+    def _with_history(self, examples: Examples, pasts: list[_Past], kind: Kind) -> Examples:
         """Each row's past and then the row itself, as one log; the window ends before the row."""
         ends = np.cumsum([len(p.rows) + 1 for p in pasts])
         start = np.append(0, ends[:-1])
@@ -184,8 +143,8 @@ class RowReader:
         )
         stop = ends - 1
         features = examples.features
-        if described["features"] == GAP_FEATURES:
-            features = next_gap_features(times, log.user_start)[stop]
+        if kind.moment is not None:
+            features = kind.moment(times, log.user_start)[stop]
         first = np.maximum(start, stop - self.run.recipe.data.history)
         return replace(examples, log=log, start=first, stop=stop, features=features)
 
@@ -198,12 +157,10 @@ def _check_keys(given: Any, allowed: list[str], of: str) -> None:
             raise UserError(f"{key!r} is no key of {of}; {nearest(str(key), allowed)}")
 
 
-def _text(row: Row, key: str) -> str:
-    value = row.get(key)
-    if not isinstance(value, str) or not value.strip():
-        raise UserError(f"{key!r} must be a text that is not empty; found {value!r}")
-    if any("\ud800" <= character <= "\udfff" for character in value):
-        raise UserError(f"{key!r} must be valid Unicode, without halves of surrogate pairs; found {value!r}")
+def _value(event: Row) -> float | None:
+    value = event.get("value")
+    if "value" in event and not _is_number(value):
+        raise UserError(f"'value' must be a number; found {value!r}")
     return value
 
 

@@ -10,29 +10,17 @@ from peftrec.data.split import TEST, TRAIN, VALID, check_parts
 from peftrec.data.tables import Items
 from peftrec.data.texts import TextTable
 from peftrec.errors import UserError
-from peftrec.recipe import SplitConfig, TaskConfig
-
-
-def refuse_unread(task: TaskConfig, reads: tuple[str, ...]) -> None:
-    """Raise UserError for a key that is set and that the task's kind does not read."""
-    given = {
-        "input": task.input != "towers",
-        "column": task.column is not None,
-        "threshold": task.threshold is not None,
-    }
-    for key, is_set in given.items():
-        if is_set and key not in reads:
-            raise UserError(f"{key}: kind {task.kind} does not read it; found {getattr(task, key)!r}; leave it out")
-
+from peftrec.recipe import SplitConfig
+from peftrec.tasks.kind import Task
 
 T = TypeVar("T")
 
 
-def needed(table: T | None, name: str, task: TaskConfig) -> T:
+def needed(table: T | None, name: str, task: Task) -> T:
     """The table, or UserError when the data lack it."""
     if table is None:
         raise UserError(
-            f"kind: {task.kind} needs the table {name!r}, which the data lack; give data.{name} or a source"
+            f"kind: {task.config.kind} needs the table {name!r}, which the data lack; give data.{name} or a source"
         )
     return table
 

@@ -1,23 +1,32 @@
 """The dataset of a run: one text table, and the examples of every task."""
 
-from collections.abc import Callable
+from collections.abc import Mapping
 
 import numpy as np
 
 from peftrec.data.examples import Dataset, TaskData
-from peftrec.data.tables import Tables
+from peftrec.data.tables import Tables, load_tables
 from peftrec.data.texts import TextTable
 from peftrec.errors import Problems
-from peftrec.recipe import DataConfig, TaskConfig
+from peftrec.recipe import DataConfig, Recipe
 from peftrec.tasks.building import item_rows
+from peftrec.tasks.kind import Task
+from peftrec.tasks.kinds import resolve
 
-Builder = Callable[[Tables, TextTable, TaskConfig, DataConfig, int], TaskData]
+
+def load_data(recipe: Recipe) -> Dataset:
+    """Read the recipe's data and build every task's examples. Raises UserErrors naming task, file, row and value."""
+    problems = Problems()
+    with problems.collect():
+        tasks = resolve(recipe)
+    with problems.collect():
+        tables = load_tables(recipe.data)
+    problems.stop()
+    return build_dataset(tables, tasks, recipe.data, recipe.train.seed)
 
 
-def build_dataset(
-    tables: Tables, tasks: dict[str, TaskConfig], builders: dict[str, Builder], data: DataConfig, seed: int
-) -> Dataset:
-    """Examples of every task over one text table. `builders`: task kind -> builder.
+def build_dataset(tables: Tables, tasks: Mapping[str, Task], data: DataConfig, seed: int) -> Dataset:
+    """Examples of every task over one text table.
 
     Raises UserErrors naming the task for a key that its kind does not read, a table it lacks, or an empty split.
     """
@@ -28,9 +37,9 @@ def build_dataset(
     problems = Problems()
     for name, task in tasks.items():
         with problems.collect(f"tasks.{name}: "):
-            built[name] = builders[task.kind](tables, texts, task, data, seed)
+            built[name] = task.examples(tables, texts, data, seed)
             notes += [f"{name}: {note}" for note in built[name].notes]
-            if task.only_measured:
+            if task.config.only_measured:
                 notes.append(f"{name}: weight 0: it is measured, but not trained")
     problems.stop()
     return Dataset(

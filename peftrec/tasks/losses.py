@@ -1,36 +1,86 @@
-"""Losses of tasks, and how a head's raw output becomes a prediction under each."""
+"""Losses: all that anything needs to know of one, in one object. `LOSSES` is where to add one."""
 
+import math
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-# Raw output and label of N rows -> mean loss, a scalar. Outputs: (N, C) for cross_entropy, (N, 1 + C) for softmax: the
-# row's own item before the candidates, so it reads no label; (N,) for the others.
-LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "cross_entropy": lambda output, label: F.cross_entropy(output, label.long()),
-    "softmax": lambda output, label: (output.logsumexp(-1) - output[:, 0]).mean(),
-    "bce": F.binary_cross_entropy_with_logits,
-    "mse": F.mse_loss,
-    "mae": F.l1_loss,
+Labels = Literal["class", "liked", "number", "choice"]
+
+
+def _as_they_are(label: np.ndarray) -> tuple[float, float]:
+    return 0.0, 1.0
+
+
+@dataclass(frozen=True)
+class Loss:
+    """One loss of N rows.
+
+    labels   what its labels are: `class` (numbers from 0), `liked` (1 or 0), `number`, or `choice`: the row's own item
+             against the others of its catalogue, so that no label is read
+    value    (raw output, label) -> mean loss, a scalar. Outputs: (N, C) for classes; (N, 1 + C) for a choice, the row's
+             own item before the candidates; (N,) otherwise
+    predict  raw output -> prediction: class probabilities (N, C), a probability (N,), the number itself (N,), or the
+             own item's score (N,)
+    metric   the metric that stands for it: on the same rows, raised to `power`, it equals the loss
+    start    labels float64 (N,) -> (shift, scale) of the raw output at which a head that has learnt nothing begins
+    """
+
+    labels: Labels
+    value: Callable[[Tensor, Tensor], Tensor]
+    predict: Callable[[Tensor], Tensor]
+    metric: str
+    power: int = 1
+    start: Callable[[np.ndarray], tuple[float, float]] = _as_they_are
+
+    @property
+    def of_likes(self) -> bool:
+        """Whether the labels say who liked what, so that past events count as liked or not."""
+        return self.labels in ("liked", "choice")
+
+
+def _cross_entropy(output: Tensor, label: Tensor) -> Tensor:
+    return F.cross_entropy(output, label.long())
+
+
+def _probabilities(output: Tensor) -> Tensor:
+    return output.softmax(-1)
+
+
+def _softmax(output: Tensor, label: Tensor) -> Tensor:
+    return (output.logsumexp(-1) - output[:, 0]).mean()
+
+
+def _own_score(output: Tensor) -> Tensor:
+    return output[:, 0]
+
+
+def _log_odds(label: np.ndarray) -> tuple[float, float]:
+    rate = float(np.clip(label.mean(), 1e-3, 1 - 1e-3))
+    return math.log(rate / (1 - rate)), 1.0
+
+
+def _mean_and_spread(label: np.ndarray) -> tuple[float, float]:
+    return float(label.mean()), float(label.std() + 1e-6)
+
+
+def _median_and_spread(label: np.ndarray) -> tuple[float, float]:
+    return float(np.median(label)), float(label.std() + 1e-6)
+
+
+def _unchanged(output: Tensor) -> Tensor:
+    return output
+
+
+LOSSES: dict[str, Loss] = {
+    "cross_entropy": Loss("class", _cross_entropy, _probabilities, "log_loss"),
+    "softmax": Loss("choice", _softmax, _own_score, "log_loss"),
+    "bce": Loss("liked", F.binary_cross_entropy_with_logits, torch.sigmoid, "log_loss", start=_log_odds),
+    "mse": Loss("number", F.mse_loss, _unchanged, "rmse", power=2, start=_mean_and_spread),
+    "mae": Loss("number", F.l1_loss, _unchanged, "mae", start=_median_and_spread),
 }
-
-# The metric that equals a task's loss on the validation rows, and the power it is raised to.
-AS_LOSS = {
-    "cross_entropy": ("log_loss", 1),
-    "softmax": ("log_loss", 1),
-    "bce": ("log_loss", 1),
-    "mae": ("mae", 1),
-    "mse": ("rmse", 2),
-}
-
-
-def to_prediction(loss: str, output: Tensor) -> Tensor:
-    """Class probabilities (N, C) for cross_entropy, a probability (N,) for bce, the own item's score (N,) for softmax,
-    the number itself (N,) otherwise."""
-    if loss == "cross_entropy":
-        return output.softmax(-1)
-    if loss == "softmax":
-        return output[:, 0]
-    return torch.sigmoid(output) if loss == "bce" else output

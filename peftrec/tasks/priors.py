@@ -7,6 +7,7 @@ the user's next example, so the same rule holds for it.
 
 from bisect import insort
 from collections.abc import Callable
+from types import FunctionType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +15,7 @@ import numpy as np
 from peftrec.data.examples import Dataset, Examples, TaskData
 from peftrec.data.rates import PSEUDO
 from peftrec.data.texts import TextTable
+from peftrec.recipe.names import find
 
 if TYPE_CHECKING:  # scikit-learn takes 90 MB and a second, which training does not need
     from sklearn.linear_model import LinearRegression, LogisticRegression
@@ -170,7 +172,6 @@ def shuffled(dataset: Dataset, task: str, examples: Examples) -> np.ndarray:
 PRIORS: dict[str, Prior] = {
     "random": uninformed,
     "majority": train_mean,
-    "mean": train_mean,
     "item_rate": item_rate,
     "user_rate": user_rate,
     "item_and_user": item_and_user,
@@ -187,6 +188,11 @@ RANKING_PRIORS: dict[str, Prior] = {
     "popularity": popularity,
     "popularity_so_far": popularity_so_far,
 }
+
+
+def find_prior(table: dict[str, Prior], name: str) -> Prior:
+    """The prior of a table, or a function of one's own as `package.module:name`. Raises UserError."""
+    return find(table, name, "prior", FunctionType)
 
 
 def _item_rate(data: TaskData, rows: Examples, seen: bool) -> np.ndarray:

@@ -6,7 +6,7 @@ A task with `frozen: true` predicts as in the run, to the bit: its head and ever
 so of its siblings only what is their own is trained.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,10 +19,11 @@ from peftrec.errors import Problems, UserError
 from peftrec.machine.files import read_json
 from peftrec.model.adapters.base import WEIGHTS, Adapter, read_tensors
 from peftrec.model.adapters.peft import PeftAdapter
-from peftrec.model.co_learner import CoLearner, adapter_configs
+from peftrec.model.co_learner import CoLearner
 from peftrec.recipe import Recipe
 from peftrec.runs.saved import describe_task, read_recipe
-from peftrec.tasks.kinds import loss_of
+from peftrec.tasks.kind import Task
+from peftrec.tasks.kinds import resolve
 from peftrec.training.fingerprint import differences
 
 # Keys of a task that do not change what it predicts.
@@ -38,19 +39,20 @@ class Start:
     backbone_digest: str
     tasks: dict[str, dict[str, Any]]
 
-    def take_over(self, recipe: Recipe, dataset: Dataset, model: CoLearner) -> list[str]:
+    def take_over(self, recipe: Recipe, tasks: Mapping[str, Task], dataset: Dataset, model: CoLearner) -> list[str]:
         """Fill the model's parts and heads from the run, freeze what the recipe freezes; returns lines for the user.
 
         Raises UserError listing whatever in recipe, data or backbone keeps the run from fitting.
         """
-        if problems := list(self._problems(recipe, dataset, model)):
+        theirs = resolve(self.recipe)
+        if problems := list(self._problems(recipe, tasks, theirs, dataset, model)):
             listed = "\n".join(f"  {line}" for line in problems)
             raise UserError(
                 f"init_from: {self.folder} does not fit this recipe:\n{listed}\n"
                 "change the recipe back, or start from another run"
             )
         parts = self._fill_parts(recipe, model)
-        heads, notes = self._fill_heads(recipe, model)
+        heads, notes = self._fill_heads(tasks, theirs, model)
         if not parts and not heads:
             raise UserError(f"init_from: {self.folder} has neither a task nor a method of this recipe; leave it out")
         frozen = [name for name in recipe.tasks if name not in recipe.trained]
@@ -58,15 +60,22 @@ class Start:
         said = [f"from {self.folder}: adapter parts {_listed(parts)}; heads {_listed(heads)}", *notes]
         return [*said, *_frozen_lines(frozen, recipe, model)]
 
-    def _problems(self, recipe: Recipe, dataset: Dataset, model: CoLearner) -> Iterator[str]:
+    def _problems(
+        self,
+        recipe: Recipe,
+        tasks: Mapping[str, Task],
+        theirs: Mapping[str, Task],
+        dataset: Dataset,
+        model: CoLearner,
+    ) -> Iterator[str]:
         for name, task in recipe.tasks.items():
             if task.frozen and name not in self.tasks:
                 yield f"tasks.{name}.frozen: the run has no such task; it has {', '.join(self.tasks)}"
         common = [name for name in recipe.tasks if name in self.tasks]
         frozen = any(task.frozen for task in recipe.tasks.values())
         now = {name: describe_task(dataset.tasks[name]) for name in common}
-        then = _what_matters(self.recipe, self.tasks, recipe, common, frozen)
-        changed, _ = differences(then, _what_matters(recipe, now, recipe, common, frozen))
+        then = _what_matters(self.recipe, theirs, self.tasks, recipe, common, frozen)
+        changed, _ = differences(then, _what_matters(recipe, tasks, now, recipe, common, frozen))
         yield from changed
         digest = model.encoder.backbone.digest
         if self.backbone_digest != digest and not any(line.startswith("backbone.") for line in changed):
@@ -75,7 +84,7 @@ class Start:
 
     def _fill_parts(self, recipe: Recipe, model: CoLearner) -> list[str]:
         """Copy the run's parts into the model's; returns the names of those taken."""
-        theirs, taken = adapter_configs(self.recipe), []
+        theirs, taken = self.recipe.adapters, []
         for adapter in model.encoder.adapters:
             assert isinstance(adapter, Adapter)
             of_the_method = [name for name, config in theirs.items() if config == adapter.config]
@@ -107,16 +116,18 @@ class Start:
                 f"options something else in it is random; task {task} cannot start from {self.folder}"
             )
 
-    def _fill_heads(self, recipe: Recipe, model: CoLearner) -> tuple[list[str], list[str]]:
+    def _fill_heads(
+        self, tasks: Mapping[str, Task], theirs: Mapping[str, Task], model: CoLearner
+    ) -> tuple[list[str], list[str]]:
         """Copy the heads of common tasks; returns whose, and a line for each that begins anew all the same."""
         taken, notes = [], []
-        for task in [name for name in recipe.tasks if name in self.tasks]:
+        for task in [name for name in tasks if name in self.tasks]:
             head = model.head(task)
             stored = load_file(self.folder / "heads" / f"{task}.safetensors")
             own = head.state_dict()
             if {n: t.shape for n, t in own.items()} != {n: t.shape for n, t in stored.items()}:
                 notes.append(f"{task}: its head begins anew: classes or features are not as many as in the run")
-            elif loss_of(recipe.tasks[task]) != loss_of(self.recipe.tasks[task]):
+            elif tasks[task].loss != theirs[task].loss:
                 notes.append(f"{task}: its head begins anew: the run trained it with another loss")
             else:
                 head.load_state_dict(stored)
@@ -142,16 +153,21 @@ def read_start(recipe: Recipe) -> Start | None:
 
 
 def _what_matters(
-    of: Recipe, described: dict[str, dict[str, Any]], recipe: Recipe, common: list[str], frozen: bool
+    of: Recipe,
+    resolved: Mapping[str, Task],
+    described: dict[str, dict[str, Any]],
+    recipe: Recipe,
+    common: list[str],
+    frozen: bool,
 ) -> dict[str, Any]:
     """What must be the same in both: for frozen tasks all that their predictions depend on. `of` is either recipe."""
     backbone = of.backbone.model_dump(mode="json")
     keys = set(backbone) - {"name"} if frozen else {"quantize", "double_quant", "dtype", "pooling"}
     tasks: dict[str, Any] = {}
     for name in common:
-        task, adapter = of.tasks[name].model_dump(mode="json"), adapter_configs(of)[name].model_dump(mode="json")
+        task, adapter = of.tasks[name].model_dump(mode="json"), of.adapters[name].model_dump(mode="json")
         if recipe.tasks[name].frozen:
-            task["loss"] = loss_of(of.tasks[name])
+            task["loss"] = resolved[name].config.loss
             own = {key: value for key, value in described[name].items() if key != "parts"}
             own["history"] = of.data.history if own["history"] else None
             tasks[name] = {**{k: v for k, v in task.items() if k not in _FREE}, "adapter": adapter, **own}

@@ -8,10 +8,8 @@ from peftrec.data.examples import Examples
 from peftrec.errors import UserError
 from peftrec.evaluation.evaluate import text_rows
 from peftrec.model.cache.states import StateCache
-from peftrec.model.co_learner import adapter_configs
 from peftrec.recipe import Recipe
-from peftrec.tasks.kinds import loss_of
-from peftrec.training.loop import make_streams
+from peftrec.training.order import make_streams
 from peftrec.training.prepare import prepare
 from peftrec.training.rehearsal import rehearse
 
@@ -26,11 +24,10 @@ def check(recipe: Recipe) -> dict[str, Any]:
     encoder = model.encoder
     backbone = encoder.backbone
     _, steps, _ = make_streams(recipe, dataset)
-    encoder.activate(None)
-    needed = text_rows(dataset, recipe.tasks, ["train", "valid", "test"], ranking=True)
+    needed = text_rows(dataset, setup.tasks, ["train", "valid", "test"], ranking=True)
     caches = {level: _describe_cache(of, encoder.rows_of(level, needed)) for level, of in encoder.caches.items()}
     trainable, total = model.parameter_counts()
-    lengths, methods = dataset.texts.lengths, adapter_configs(recipe)
+    lengths = dataset.texts.lengths
     return {
         "data": {
             "items": len(dataset.item_ids),
@@ -55,16 +52,16 @@ def check(recipe: Recipe) -> dict[str, Any]:
         },
         "tasks": {
             name: {
-                "kind": task.kind,
-                "loss": loss_of(task),
-                "weight": task.weight,
-                "method": methods[name].method,
-                "sharing": methods[name].sharing,
+                "kind": task.config.kind,
+                "loss": task.config.loss,
+                "weight": task.config.weight,
+                "method": task.adapter.method,
+                "sharing": task.adapter.sharing,
                 **{part: _describe(dataset.tasks[name].split(part)) for part in ("train", "valid", "test")},
                 "cache_level": encoder.level(name)[0],
                 "cache_reason": encoder.level(name)[1],
             }
-            for name, task in recipe.tasks.items()
+            for name, task in setup.tasks.items()
         },
         "cache": caches,
         "training": {

@@ -10,13 +10,16 @@ from accelerate.state import AcceleratorState
 from peftrec.data.examples import Dataset
 from peftrec.data.unknown import unknown_notes
 from peftrec.errors import Problems, UserError
+from peftrec.evaluation.evaluate import check_measures
 from peftrec.machine import processes
 from peftrec.model.adapters import attach, find_method
 from peftrec.model.backbone import load_backbone
-from peftrec.model.co_learner import CoLearner, adapter_configs, build_model
+from peftrec.model.co_learner import CoLearner, build_model
 from peftrec.model.probe import check_method
 from peftrec.recipe import Recipe
-from peftrec.tasks.kinds import check_kinds, load_data
+from peftrec.tasks.dataset import load_data
+from peftrec.tasks.kind import Task, trained
+from peftrec.tasks.kinds import resolve
 from peftrec.training.init_from import read_start
 from peftrec.training.sharding import check_sharding
 from peftrec.training.stopping import BestEpoch, Scores
@@ -33,11 +36,17 @@ class Setup:
     """
 
     recipe: Recipe
+    tasks: dict[str, Task]
     accelerator: Accelerator
     dataset: Dataset
     model: CoLearner
     notes: list[str]
     judge: Callable[[Scores], None] | None = None
+
+    @property
+    def trained(self) -> dict[str, Task]:
+        """The tasks that are not frozen."""
+        return trained(self.tasks)
 
 
 def prepare(recipe: Recipe) -> Setup:
@@ -56,8 +65,9 @@ def prepare(recipe: Recipe) -> Setup:
     with problems.collect():
         make_weighting(recipe.weighting, recipe)
     with problems.collect():
-        check_kinds(recipe)
-        BestEpoch(recipe)
+        tasks = resolve(recipe)
+        check_measures(tasks)
+        BestEpoch(recipe, tasks)
     with problems.collect():
         start = read_start(recipe)
     with problems.collect():
@@ -66,7 +76,7 @@ def prepare(recipe: Recipe) -> Setup:
         dataset = load_data(recipe)
     with problems.collect(), processes.sharding_is_ours():
         backbone = load_backbone(recipe.backbone, accelerator.device)
-    methods = adapter_configs(recipe)
+    methods = recipe.adapters
     for config in methods.values():
         with problems.collect():
             find_method(config.method)
@@ -78,10 +88,10 @@ def prepare(recipe: Recipe) -> Setup:
     problems.stop()
     assert dataset is not None and backbone is not None
     torch.manual_seed(recipe.train.seed)
-    model = build_model(recipe, backbone, dataset)
-    notes = [] if start is None else start.take_over(recipe, dataset, model)
+    model = build_model(recipe, tasks, backbone, dataset)
+    notes = [] if start is None else start.take_over(recipe, tasks, dataset, model)
     unknown = unknown_notes(dataset.texts, backbone.tokenizer)
-    return Setup(recipe, accelerator, dataset, model, [*dataset.notes, *unknown, *notes])
+    return Setup(recipe, tasks, accelerator, dataset, model, [*dataset.notes, *unknown, *notes])
 
 
 def _check_precision(recipe: Recipe) -> None:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from peftrec.errors import Problems
 from peftrec.machine import processes
-from peftrec.model.co_learner import CoLearner, adapter_configs
+from peftrec.model.co_learner import CoLearner
 from peftrec.recipe import Recipe
 from peftrec.runs.checkpoints import Tensors
 
@@ -37,7 +37,7 @@ def check_sharding(recipe: Recipe) -> None:
         found = os.environ.get(variable, "1" if variable == "FSDP_VERSION" else works[0])
         if found.lower() not in works:
             problems.found.append(f"FSDP: {variable} must be {' or '.join(works)}; found {found}: {instead}")
-    others = sorted({config.method for config in adapter_configs(recipe).values()} - {"full"})
+    others = sorted({config.method for config in recipe.adapters.values()} - {"full"})
     if others:
         problems.found.append(
             f"FSDP: shards what method full trains; found {', '.join(others)}, whose backbone is frozen, may be "

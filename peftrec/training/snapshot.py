@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from peftrec.data.batches import Work
 from peftrec.errors import UserError
@@ -63,7 +63,7 @@ class TrainingState:
     def tensors(self) -> Tensors:
         """The tensors of a checkpoint: by file, without its ending, then by name. Nothing is copied."""
         files: Tensors = {f"adapters/{o}": dict(of) for o, of in self.model.encoder.parameters_by_owner().items()}
-        files |= {f"heads/{task}": _tensors_of(self.model.head(task)) for task in self.model.tasks}
+        files |= {f"heads/{task}": dict(self.model.head(task).state_dict()) for task in self.model.tasks}
         names = self._names()
         files["optimizer"] = {
             f"{what}/{names[number]}": value
@@ -76,7 +76,7 @@ class TrainingState:
             for number, adapter in enumerate(self._adapters())
             for name, tensor in adapter.extra_state().items()
         }
-        files["weighting"] = _tensors_of(self.weighting)
+        files["weighting"] = dict(self.weighting.state_dict())
         files["best"] = dict(self.stopper.weights)
         return {file: held for file, held in files.items() if held}
 
@@ -142,13 +142,6 @@ class TrainingState:
             state.setdefault(numbers[name], {})[what] = share(tensor, trainable[name])
         # The learning rates that come with the groups are set anew in every step.
         self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state})
-
-
-def _tensors_of(module: Any) -> dict[str, Tensor]:
-    """Parameters and buffers by name; nothing for what is no module, such as a weighting without state."""
-    if not isinstance(module, nn.Module):
-        return {}
-    return {name: t for name, t in [*module.named_parameters(), *module.named_buffers()]}
 
 
 @torch.no_grad()

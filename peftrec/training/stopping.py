@@ -1,15 +1,15 @@
 """Early stopping: remember the best epoch's weights by a validation score, and put them back at the end."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import nn
 
 from peftrec.errors import UserError, nearest
-from peftrec.evaluation.metrics import CHOICE, HIGHER, RANKING
-from peftrec.recipe import Recipe, TaskConfig
-from peftrec.tasks.kinds import find_kind, loss_of
-from peftrec.tasks.losses import AS_LOSS
+from peftrec.evaluation.metrics import CHOICE, RANKING, is_higher
+from peftrec.recipe import Recipe
+from peftrec.tasks.kind import Task, trained
 
 Scores = dict[str, dict[str, float | None]]  # task -> metric -> value
 
@@ -21,21 +21,21 @@ class BestEpoch:
     when there is no validation split to watch.
     """
 
-    def __init__(self, recipe: Recipe) -> None:
-        self.recipe, config = recipe, recipe.train.early_stopping
+    def __init__(self, recipe: Recipe, tasks: Mapping[str, Task]) -> None:
+        self.tasks, config = tasks, recipe.train.early_stopping
         self.patience = config.patience if config else 0
         self.metric = config.metric if config else None
         self.best, self.waited = float("-inf"), 0
         self.weights: dict[str, torch.Tensor] = {}
         if config and recipe.data.split.kind != "given" and recipe.data.split.valid == 0:
             raise UserError("train.early_stopping: needs validation rows; found data.split.valid: 0")
-        check_metric(self.metric, recipe, "train.early_stopping.metric")
+        check_metric(self.metric, tasks, "train.early_stopping.metric")
 
     def see(self, scores: Scores, trainable: dict[str, nn.Parameter]) -> None:
         """Take an epoch's validation scores, and its weights when they are the best so far."""
         if not self.patience:
             return
-        value = score(scores, self.recipe, self.metric)
+        value = score(scores, self.tasks, self.metric)
         if value > self.best:
             self.best, self.waited = value, 0
             self.weights = {name: p.detach().clone() for name, p in trainable.items()}
@@ -63,19 +63,19 @@ class BestEpoch:
         self.waited, self.weights = state["waited"], weights
 
 
-def check_metric(metric: str | None, recipe: Recipe, place: str) -> None:
+def check_metric(metric: str | None, tasks: Mapping[str, Task], place: str) -> None:
     """Raise UserError, naming `place`, for a metric that no trained task has; None stands for the validation loss."""
-    known = [f"{name}.{m}" for name, task in recipe.trained.items() for m in _measured(task)]
+    known = [f"{name}.{m}" for name, task in trained(tasks).items() for m in _measured(task)]
     if metric is not None and metric not in known:
         raise UserError(f"{place}: {metric!r} is no task.metric; {nearest(metric, known)}")
 
 
 def is_higher_better(metric: str | None) -> bool:
     """Of a 'task.metric'; None stands for the weighted validation loss."""
-    return metric is not None and HIGHER[metric.split(".", 1)[1]]
+    return metric is not None and is_higher(metric.split(".", 1)[1])
 
 
-def score(scores: Scores, recipe: Recipe, metric: str | None) -> float:
+def score(scores: Scores, tasks: Mapping[str, Task], metric: str | None) -> float:
     """One number, higher is better: the 'task.metric', or minus the validation losses weighted as in the recipe.
 
     An undefined one is minus infinity.
@@ -86,11 +86,11 @@ def score(scores: Scores, recipe: Recipe, metric: str | None) -> float:
         return float("-inf") if found is None else found * (1 if is_higher_better(metric) else -1)
     total = 0.0
     for task, values in scores.items():
-        name, power = AS_LOSS[loss_of(recipe.tasks[task])]
-        total -= recipe.tasks[task].weight * float(values[name] or 0) ** power
+        loss = tasks[task].loss
+        total -= tasks[task].config.weight * float(values[loss.metric] or 0) ** loss.power
     return total
 
 
-def _measured(task: TaskConfig) -> list[str]:
+def _measured(task: Task) -> list[str]:
     """The metrics that a task's validation rows are measured by."""
-    return list(find_kind(task.kind).metrics[loss_of(task)] or [*RANKING, *CHOICE])
+    return list(task.metrics or [*RANKING, *CHOICE])

@@ -14,6 +14,7 @@ import hashlib
 import json
 import shlex
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ from peftrec.errors import Diverged, UserError
 from peftrec.machine.files import read_json, to_json, write_text
 from peftrec.machine.progress import note
 from peftrec.recipe import Recipe, dump_recipe
+from peftrec.tasks.kind import Task
+from peftrec.tasks.kinds import resolve
 from peftrec.training.fingerprint import differences
 from peftrec.training.loop import fit, validate
 from peftrec.training.prepare import prepare
@@ -58,7 +61,8 @@ def tune(
     space = parse_space(search, recipe)
     if metric is None and recipe.train.early_stopping is not None:
         metric = recipe.train.early_stopping.metric
-    check_metric(metric, recipe, "--metric")
+    tasks = resolve(recipe)
+    check_metric(metric, tasks, "--metric")
     if recipe.data.split.kind != "given" and recipe.data.split.valid == 0:
         raise UserError("data.split.valid: trials are judged on validation rows; found 0")
     optuna, folder = _optuna(), Path(study)
@@ -67,7 +71,7 @@ def tune(
         while _count(opened) < trials:
             trial = opened.ask()
             opened.sampler = _sampler(optuna, seed, trial.number + 1)
-            _run(optuna, opened, trial, recipe, space, metric, cache)
+            _run(optuna, opened, trial, recipe, tasks, space, metric, cache)
             if best := _best(opened):
                 _write_best(folder, name, recipe, space, best, metric)
     except (KeyboardInterrupt, SystemExit) as error:
@@ -154,6 +158,7 @@ def _run(
     study: Any,
     trial: Any,
     recipe: Recipe,
+    tasks: Mapping[str, Task],
     space: list[Dimension],
     metric: str | None,
     cache: bool,
@@ -167,7 +172,7 @@ def _run(
         note(f"{said}: {how}, {time.monotonic() - began:.0f} s")
 
     try:
-        value = _measure(optuna, study, trial, with_values(recipe, values), recipe, metric, cache)
+        value = _measure(optuna, study, trial, with_values(recipe, values), tasks, metric, cache)
         ended(f"{metric or LOSS} {value:.4f}")
         study.tell(trial, value)
     except optuna.TrialPruned:
@@ -187,9 +192,9 @@ def _run(
 
 
 def _measure(
-    optuna: Any, study: Any, trial: Any, own: Recipe, recipe: Recipe, metric: str | None, cache: bool
+    optuna: Any, study: Any, trial: Any, own: Recipe, tasks: Mapping[str, Task], metric: str | None, cache: bool
 ) -> float:
-    """Train the trial's `own` recipe and measure it as `recipe`, the study's, weighs the tasks."""
+    """Train the trial's `own` recipe and measure it as the study's recipe weighs its `tasks`."""
     sign = 1 if is_higher_better(metric) else -1
     setup = prepare(own)
     _check_rows(study, setup.dataset, own)
@@ -199,14 +204,14 @@ def _measure(
     def judge(scores: Scores) -> None:
         nonlocal epochs
         epochs += 1
-        trial.report(_finite(sign * score(scores, recipe, metric), metric), epochs)
+        trial.report(_finite(sign * score(scores, tasks, metric), metric), epochs)
         if epochs < own.train.epochs and trial.should_prune():
             raise optuna.TrialPruned
 
     setup.judge = judge
     fit(setup)
     setup.judge = None
-    return _finite(sign * score(validate(setup), recipe, metric), metric)  # of the weights that training would keep
+    return _finite(sign * score(validate(setup), tasks, metric), metric)  # of the weights that training would keep
 
 
 def _finite(value: float, metric: str | None) -> float:

@@ -12,7 +12,8 @@ from peftrec.evaluation.evaluate import evaluate, evaluate_task, last_liked, ran
 from peftrec.evaluation.metrics import METRICS
 from peftrec.model.co_learner import Scorer
 from peftrec.recipe import make_recipe
-from peftrec.tasks.kinds import load_data
+from peftrec.tasks.dataset import load_data
+from peftrec.tasks.kinds import resolve
 from peftrec.tasks.priors import PRIORS
 
 USERS, ITEMS = 12, 25
@@ -85,7 +86,7 @@ class ByItem(Scorer):
 
 
 def test_report_of_every_task(recipe, dataset):
-    report = json.loads(json.dumps(evaluate(Oracle(), dataset, recipe.tasks, "test", resamples=30), allow_nan=False))
+    report = json.loads(json.dumps(evaluate(Oracle(), dataset, resolve(recipe), "test", resamples=30), allow_nan=False))
     assert list(report["tasks"]) == ["query", "interest", "stars", "watch", "time"]
     for name, task in report["tasks"].items():
         assert list(task) == ["n", "metrics", "intervals", "priors", "gains", "undefined"]
@@ -117,7 +118,7 @@ def test_values_and_priors_are_those_of_the_tables(recipe, dataset):
 
 
 def test_losing_to_a_prior_is_reported_as_a_loss(recipe, dataset):
-    report = evaluate(Constant(), dataset, recipe.tasks, "test", resamples=50)
+    report = evaluate(Constant(), dataset, resolve(recipe), "test", resamples=50)
     gain = report["tasks"]["interest"]["gains"]["auc"]
     assert gain["by"] < 0 and gain["interval"][1] < 0
     error = report["tasks"]["watch"]["gains"]["mae"]  # smaller is better: the sign still says worse
@@ -125,7 +126,7 @@ def test_losing_to_a_prior_is_reported_as_a_loss(recipe, dataset):
 
 
 def test_validation_can_be_metrics_alone(recipe, dataset):
-    task = evaluate(Constant(), dataset, recipe.tasks, "valid", resamples=0, priors=False)["tasks"]["interest"]
+    task = evaluate(Constant(), dataset, resolve(recipe), "valid", resamples=0, priors=False)["tasks"]["interest"]
     assert (task["intervals"], task["priors"], task["gains"]) == ({}, {}, {})
     assert task["metrics"]["auc"] == 0.5
 
@@ -146,7 +147,7 @@ def test_a_metric_without_a_value_is_null_with_its_reason(dataset):
 def test_an_empty_split_and_broken_predictions_are_refused(recipe, dataset):
     data = dataset.tasks["interest"]
     empty = replace(dataset, tasks={"interest": replace(data, valid=data.valid.take(np.arange(0)))})
-    tasks = {"interest": recipe.tasks["interest"]}
+    tasks = {"interest": resolve(recipe)["interest"]}
     with pytest.raises(UserError, match=r"task 'interest': the valid split has no rows.*data\.split\.valid"):
         evaluate(Constant(), empty, tasks, "valid")
 
@@ -209,7 +210,7 @@ def test_catalogue_rows_carry_the_item_and_the_users_own_history(dataset):
 
 
 def test_ranking_goes_into_the_report_of_liked_or_not_only(recipe, dataset):
-    report = evaluate(Constant(), dataset, recipe.tasks, "test", resamples=20, ranking=True)["tasks"]
+    report = evaluate(Constant(), dataset, resolve(recipe), "test", resamples=20, ranking=True)["tasks"]
     interest = report.pop("interest")
     assert 0 < interest["ranked"] <= USERS
     names = ["auc", "gauc", "log_loss", "ece", "hr@10", "ndcg@10", "mrr@10"]
@@ -227,7 +228,7 @@ def printed(report):
 
 
 def test_printed_report_fits_a_terminal_and_shows_losses(recipe, dataset):
-    text = printed(evaluate(Constant(), dataset, recipe.tasks, "test", resamples=20, ranking=True))
+    text = printed(evaluate(Constant(), dataset, resolve(recipe), "test", resamples=20, ranking=True))
     assert "…" not in text and "interest: 180 rows" in text and "users ranked" in text
     for word in ("mrr@10", "item_and_user", "lexical", "user_median", "gain over *", "worse"):
         assert word in text
@@ -258,7 +259,8 @@ def test_printed_report_says_why_a_value_is_missing():
 
 
 def test_a_task_of_weight_0_is_reported_as_not_trained(recipe, dataset):
-    tasks = {**recipe.tasks, "query": recipe.tasks["query"].model_copy(update={"weight": 0.0})}
+    tasks = resolve(recipe)
+    tasks["query"] = replace(tasks["query"], config=tasks["query"].config.model_copy(update={"weight": 0.0}))
     report = evaluate(Constant(), dataset, tasks, "test", resamples=20)
     assert [name for name, of in report["tasks"].items() if "not_trained" in of] == ["query"]
     assert printed(report).count("not trained: weight 0") == 1

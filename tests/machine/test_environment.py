@@ -8,7 +8,7 @@ import psutil
 import pytest
 import torch
 
-from peftrec.machine import environment as module
+from peftrec.machine import precision
 from peftrec.machine.environment import environment
 from peftrec.machine.memory import free_main_memory_mb
 from peftrec.machine.precision import compute_dtype
@@ -17,7 +17,7 @@ CPU = torch.device("cpu")
 
 
 def with_flags(monkeypatch, flags):
-    monkeypatch.setattr(module, "_cpu_info", lambda: {"flags": flags})
+    monkeypatch.setattr(precision, "cpu_info", lambda: {"flags": flags})
 
 
 def test_the_environment_is_plain_values_and_names_the_packages():
@@ -79,7 +79,7 @@ def test_peak_memory_is_this_process_s_own(tmp_path):
     # In a process of its own, whose peak no other test has raised.
     script = textwrap.dedent("""
         import subprocess, sys
-        from peftrec.machine.environment import peak_memory_mb
+        from peftrec.machine.memory import peak_memory_mb
         if sys.argv[1:] == ["child"]:
             print(peak_memory_mb())
         else:

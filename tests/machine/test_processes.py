@@ -5,10 +5,9 @@ import os
 import signal
 import subprocess
 import sys
-import time
+from contextlib import nullcontext
 from pathlib import Path
 
-import psutil
 import pytest
 import torch
 from accelerate.commands.launch import launch_command_parser
@@ -22,11 +21,12 @@ import peftrec.training.loop
 from peftrec.cli.verbs import app
 from peftrec.errors import UserError
 from peftrec.evaluation.evaluate import text_rows
+from peftrec.machine.processes import ProcessLost, listening
 from peftrec.machine.signals import StopSignals
 from peftrec.recipe import dump_recipe
-from peftrec.runs.checkpoints import checkpoint_folders
 from peftrec.runs.folder import verify_run
-from peftrec.tasks.kinds import load_data
+from peftrec.tasks.dataset import load_data
+from peftrec.tasks.kinds import resolve
 from peftrec.training.loop import train
 from peftrec.training.sharding import check_sharding
 
@@ -184,7 +184,7 @@ def test_one_process_speaks_and_writes(two):
 def test_the_frozen_part_is_computed_in_shares(shop, two):
     first, second = (ended(two, number)["uneven rows, rare task, computed"] for number in (0, 1))
     recipe = with_case(shop, "uneven rows, rare task")
-    rows = text_rows(load_data(recipe), recipe.tasks, ["train", "valid", "test"], ranking=True)
+    rows = text_rows(load_data(recipe), resolve(recipe), ["train", "valid", "test"], ranking=True)
     assert first + second == len(set().union(*rows.values()))
     assert min(first, second) > 20
 
@@ -195,7 +195,8 @@ def test_processes_take_leave_of_each_other_before_they_end(two):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "status", "says"), [(["--version"], 0, "peftrec "), (["train"], 2, ""), (["check", "esci"], 2, "")]
+    ("arguments", "status", "says"),
+    [(["--version"], 0, "peftrec "), (["train"], 2, ""), (["check", "no-such-recipe"], 2, "")],
 )
 def test_none_of_several_processes_is_left_to_the_interpreter(arguments, status, says):
     """What aborts while the interpreter takes itself down does not change how a command has ended."""
@@ -207,66 +208,91 @@ def test_none_of_several_processes_is_left_to_the_interpreter(arguments, status,
         assert (done.returncode, done.stdout[: len(says)]) == (ends, says)
 
 
-def cli(*arguments):
-    """`peftrec` in two processes, torchrun being in a process group of its own as in a terminal."""
-    command = [*TORCHRUN, "-m", "--", "peftrec", *map(str, arguments)]
-    pipes = {"stderr": subprocess.PIPE, "stdout": subprocess.PIPE}
-    return subprocess.Popen(command, env=environment(), text=True, start_new_session=True, **pipes)
+@pytest.fixture
+def own_signals():
+    """A test may leave signals ignored, as a process that is about to end does."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
-def press_ctrl_c(training):
-    os.killpg(training.pid, signal.SIGINT)
-
-
-def kill_second(training):
-    children = psutil.Process(training.pid).children()
-    next(child for child in children if child.environ().get("RANK") == "1").kill()
-
-
-def said_until_the_end(training, run, happens):
-    """What a training says to which something happens after its next checkpoint."""
-    before, deadline = checkpoint_folders(run), time.monotonic() + 120
-    while checkpoint_folders(run) == before:
-        assert training.poll() is None and time.monotonic() < deadline
-        time.sleep(0.05)
-    happens(training)
-    _, said = training.communicate(timeout=100)  # until the last process has closed its end
-    assert training.returncode != 0
-    assert not run.exists()
-    return said
+def told(*arguments):
+    """What a command of two processes that fails says on stderr, `arguments` being torchrun's."""
+    done = subprocess.run([*TORCHRUN, *map(str, arguments)], capture_output=True, text=True, env=environment())
+    assert done.returncode != 0
+    return done.stderr
 
 
 def test_what_ends_one_ends_both_and_as_many_go_on_to_the_same_bytes(shop, two, tmp_path):
     """Ctrl-C; then with one process, which is refused; then with two, one of which is killed; then with two."""
-    run, file = tmp_path / "run", tmp_path / "recipe.yaml"
-    recipe = with_case(shop, "long")
+    run, file, ended = tmp_path / "run", tmp_path / "recipe.yaml", Path(__file__).parents[1] / "ended.py"
+    recipe = with_case(shop, "dropout")
     file.write_text(dump_recipe(recipe))
-    for options, happens, message in [
-        ([], press_ctrl_c, "peftrec: stopped by SIGINT after step "),
+    for options, happens, step, message in [
+        ([], "press_ctrl_c", 4, "peftrec: stopped by SIGINT after step 5"),
         (
             ["--resume"],
-            kill_second,
+            "kill_second",
+            8,
             "peftrec: another process of this training has ended: its own message, ",
         ),
     ]:
-        said = said_until_the_end(cli("train", file, "--run", run, *options), run, happens)
+        said = told("--", ended, happens, step, "train", file, "--run", run, *options)
+        assert not run.exists()
         assert said.count("peftrec: ") == said.count(message) == 1
         assert f"continue with: torchrun --nproc_per_node 2 -m -- peftrec train {file} --run {run} --resume" in said
         assert "Traceback" not in said.partition("peftrec: ")[0]
         with pytest.raises(UserError, match="processes: 2, now 1"):
             train(recipe, run, resume=True)
-    resumed = cli("train", file, "--run", run, "--resume", "--json")
-    shown, said = resumed.communicate(timeout=100)
-    assert resumed.returncode == 0, said
-    assert json.loads(shown)["cost"]["processes"] == 2
-    files = [path.relative_to(two / "long") for path in (two / "long").rglob("*.safetensors")]
+    command = [*TORCHRUN, "-m", "--", "peftrec", "train", file, "--run", run, "--resume", "--json"]
+    resumed = subprocess.run(command, capture_output=True, text=True, env=environment())
+    assert resumed.returncode == 0, resumed.stderr
+    assert json.loads(resumed.stdout)["cost"]["processes"] == 2
+    files = [path.relative_to(two / "dropout") for path in (two / "dropout").rglob("*.safetensors")]
     assert len(files) >= 4
-    assert [name for name in files if (run / name).read_bytes() != (two / "long" / name).read_bytes()] == []
+    assert [name for name in files if (run / name).read_bytes() != (two / "dropout" / name).read_bytes()] == []
 
 
+def test_the_first_process_tells_a_mistake_that_another_finds_earlier():
+    late = 'test $RANK = 0 && sleep 2; exec "$0" -m peftrec train no-such-recipe'
+    said = told("--no-python", "sh", "-c", late, sys.executable)
+    assert said.count("peftrec: no-such-recipe: ") == 1
+
+
+@pytest.mark.usefixtures("own_signals")
+def test_a_signal_that_came_to_another_process_is_received_and_its_echo_disturbs_nothing(monkeypatch):
+    """torchrun signals one after the other: this one's comes when it has left the loop, where others wait for it."""
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setattr("peftrec.machine.signals.largest", lambda received: max(received, signal.SIGINT))
+    with StopSignals() as signals:
+        assert signals.received is None
+        assert signals.agree() == signals.received == signal.SIGINT
+    signal.raise_signal(signal.SIGINT)
+    signal.raise_signal(signal.SIGTERM)  # torchrun's, once another has ended
+
+
+@pytest.mark.usefixtures("own_signals")
+def test_a_signal_that_comes_while_the_processes_agree_waits_for_the_next_step(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setattr("peftrec.machine.signals.largest", lambda received: received or os.kill(os.getpid(), 15) or 0)
+    with StopSignals() as signals:
+        assert (signals.agree(), signals.received) == (0, signal.SIGTERM)  # the others would go on
+        assert signals.agree() == signal.SIGTERM
+
+
+@pytest.mark.usefixtures("own_signals")
+@pytest.mark.parametrize("training", [StopSignals, nullcontext])  # in its loop, and before or after it
+def test_what_torchrun_sends_those_that_are_left_does_not_keep_them_from_saying_why(monkeypatch, training):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ProcessLost), training(), listening():
+        raise RuntimeError("[/gloo/transport/tcp/pair.cc:544] Connection closed by peer [127.0.0.1]:5312")
+    signal.raise_signal(signal.SIGTERM)
+
+
+@pytest.mark.usefixtures("own_signals")
 def test_a_second_ctrl_c_which_torchrun_passes_on_as_sigterm_stops_at_once(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
-    handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     with pytest.raises(KeyboardInterrupt), StopSignals() as signals:  # noqa: PT012
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)  # the same one, from torchrun and from whoever sent it to all
@@ -274,8 +300,6 @@ def test_a_second_ctrl_c_which_torchrun_passes_on_as_sigterm_stops_at_once(monke
         signal.raise_signal(signal.SIGTERM)
         pytest.fail("it went on")
     assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN  # nor may it disturb the end
-    for number, handler in zip((signal.SIGINT, signal.SIGTERM), handlers, strict=True):
-        signal.signal(number, handler)
 
 
 def test_launchers_that_run_a_model_whole_are_refused_with_the_reason(shop, tmp_path, monkeypatch):

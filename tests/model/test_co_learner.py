@@ -9,9 +9,10 @@ from shop import shop_recipe
 from peftrec.model.backbone import load_backbone
 from peftrec.model.cache.states import StateCache
 from peftrec.model.co_learner import CoLearner, build_model
-from peftrec.tasks.kinds import load_data
-from peftrec.training.loop import joint_backward
-from peftrec.training.weighting import make_weighting
+from peftrec.tasks.dataset import load_data
+from peftrec.tasks.kinds import resolve
+from peftrec.training.step import joint_backward
+from peftrec.training.weighting import Static, make_weighting
 
 METHODS = [
     ("side", "shared", "all"),
@@ -29,7 +30,7 @@ def made(shop, method, sharing, layers, **train):
     recipe = shop_recipe(shop, adapter={"method": method, "sharing": sharing, "layers": layers}, train=train)
     dataset = load_data(recipe)
     torch.manual_seed(0)
-    model = build_model(recipe, load_backbone(recipe.backbone), dataset)
+    model = build_model(recipe, resolve(recipe), load_backbone(recipe.backbone), dataset)
     model.encoder.update()
     return recipe, dataset, model
 
@@ -45,7 +46,7 @@ def step(recipe, dataset, model, tasks, weights, parts=1):
     data = {t: dataset.tasks[t].train for t in tasks}
     rows = {t: np.arange(23) for t in tasks}
     model.parts = parts
-    return joint_backward(model, data, rows, lambda losses: torch.tensor(weights), Accelerator())[0]
+    return joint_backward(model, data, rows, Static(torch.tensor(weights)), Accelerator())[0]
 
 
 def perturb(model: CoLearner) -> None:

@@ -6,12 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from peftrec.data.tables import load_tables
 from peftrec.recipe import load_recipe
-from peftrec.tasks.builders import build_dataset, classification, interest, match_query, next_gap
+from peftrec.tasks.dataset import load_data
 
 RECIPES = Path(__file__).parents[2] / "recipes"
-BUILDERS = {"match-query": match_query, "interest": interest, "next-gap": next_gap, "classification": classification}
 
 
 def latest_small(folder):
@@ -64,7 +62,7 @@ TASKS = {
 @pytest.mark.parametrize("name", FILES)
 def test_a_shipped_recipe_builds_its_dataset(name, tmp_path):
     recipe = load_recipe(RECIPES / f"{name}.yaml", FILES[name](tmp_path))
-    data = build_dataset(load_tables(recipe.data), recipe.tasks, BUILDERS, recipe.data, recipe.train.seed)
+    data = load_data(recipe)
     assert {task: len(examples.train) for task, examples in data.tasks.items()} == TASKS[name]
 
 

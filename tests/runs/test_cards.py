@@ -125,7 +125,7 @@ def test_a_hub_id_is_named_as_base_model_and_a_local_path_is_not(run, shop, tmp_
     changes = tiny_recipe(shop).model_dump(mode="json")
     changes["data"]["items"]["path"], changes["backbone"]["name"] = "someone/items", "someone/a-model"
     setup = peftrec.training.loop.prepare(tiny_recipe(shop))
-    write_cards(run, make_recipe(changes), setup.dataset, setup.model, report_of(run))
+    write_cards(run, make_recipe(changes), setup.tasks, setup.dataset, setup.model, report_of(run))
     data = ModelCard.load(run / "README.md").data
     assert data.base_model == "someone/a-model"
     assert data.datasets == ["someone/items"]

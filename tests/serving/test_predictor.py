@@ -16,7 +16,7 @@ from peftrec.errors import UserError
 from peftrec.model.backbone import locate
 from peftrec.runs.evaluate import evaluate_run
 from peftrec.serving.predictor import Predictor
-from peftrec.tasks.kinds import load_data
+from peftrec.tasks.dataset import load_data
 from peftrec.training.loop import train
 
 HISTORY = [{"item": "i0", "value": 5, "time": 1_600_000_000}, {"item": "i1", "value": 2, "time": "2020-09-14T10:00:00"}]
@@ -265,11 +265,9 @@ def test_plain_peft_loads_every_tasks_adapter(shop, tmp_path, sharing):
     ids = torch.tensor([[101, 2023, 2003, 1037, 3185, 102]])
     hidden = {}
     for task in plain:
-        model.encoder.activate(task)
-        with torch.no_grad():
+        with torch.no_grad(), model.encoder.active(task):
             hidden[task] = model.encoder.backbone.run(ids, torch.ones_like(ids), torch.zeros_like(ids))
         torch.testing.assert_close(hidden[task], plain[task], atol=1e-5, rtol=0)
-    model.encoder.activate(None)
     with torch.no_grad():
         frozen = model.encoder.backbone.run(ids, torch.ones_like(ids), torch.zeros_like(ids))
     assert all(not torch.allclose(h, frozen, atol=1e-4) for h in hidden.values())

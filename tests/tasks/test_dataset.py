@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
+from made import made
 
 from peftrec.data.tables import Items, Queries, Tables, Texts, sort_events
 from peftrec.errors import UserError
-from peftrec.recipe import DataConfig, TaskConfig
-from peftrec.tasks.builders import build_dataset, classification, interest, match_query, next_gap
+from peftrec.recipe import DataConfig
+from peftrec.tasks.dataset import build_dataset
 
-BUILDERS = {"match-query": match_query, "interest": interest, "next-gap": next_gap, "classification": classification}
 DATA = DataConfig(source="x", split={"test": 0.3, "valid": 0.2})
 
 
@@ -26,11 +26,11 @@ def tasks(**options):
         "like": {"kind": "interest", "threshold": 2},
         "time": {"kind": "next-gap"},
     }
-    return {name: TaskConfig(**fields) for name, fields in (kinds | options).items()}
+    return {name: made(name, **fields) for name, fields in (kinds | options).items()}
 
 
 def test_tasks_share_one_text_table():
-    data = build_dataset(tables(), tasks(), BUILDERS, DATA, 0)
+    data = build_dataset(tables(), tasks(), DATA, 0)
     assert list(data.tasks) == ["query", "like", "time"]
     assert data.texts.texts == ["a", "b", "c", "d", "q", "r", "s", "t"]  # each unique text once
     assert data.item_rows.tolist() == [0, 1, 2, 0, 3] and data.item_rows.dtype == np.int32
@@ -44,7 +44,7 @@ def test_tasks_share_one_text_table():
 
 
 def test_notes_name_the_task():
-    notes = build_dataset(tables(), tasks(), BUILDERS, DATA, 0).notes
+    notes = build_dataset(tables(), tasks(), DATA, 0).notes
     assert notes[:3] == [
         "the source's remark",
         "query: split by query, not global-time: whole queries are held out",
@@ -54,24 +54,24 @@ def test_notes_name_the_task():
 
 def test_notes_say_what_no_loss_trains():
     like = {"kind": "interest", "threshold": 2, "weight": 0}
-    notes = build_dataset(tables(), tasks(like=like), BUILDERS, DATA, 0).notes
+    notes = build_dataset(tables(), tasks(like=like), DATA, 0).notes
     assert [note for note in notes if "weight" in note] == ["like: weight 0: it is measured, but not trained"]
 
 
 def test_texts_alone_need_no_catalogue():
     texts = Tables(texts=Texts([f"t{n}" for n in range(10)], ["x", "y"] * 5))
-    data = build_dataset(texts, {"intent": TaskConfig(kind="classification")}, BUILDERS, DATA, 0)
+    data = build_dataset(texts, {"intent": made("intent", kind="classification")}, DATA, 0)
     assert data.item_ids == [] and data.user_ids == [] and len(data.item_rows) == 0
 
 
 def test_errors_name_the_task():
     with pytest.raises(UserError, match=r"tasks\.like: threshold: loss bce needs it"):
-        build_dataset(tables(), tasks(like={"kind": "interest"}), BUILDERS, DATA, 0)
+        build_dataset(tables(), tasks(like={"kind": "interest"}), DATA, 0)
     with pytest.raises(UserError, match=r"tasks\.intent: kind: classification needs the table 'texts'"):
-        build_dataset(tables(), tasks(intent={"kind": "classification"}), BUILDERS, DATA, 0)
+        build_dataset(tables(), tasks(intent={"kind": "classification"}), DATA, 0)
 
 
 def test_the_seed_decides_what_is_drawn():
-    first, again, other = (build_dataset(tables(), tasks(), BUILDERS, DATA, seed) for seed in (0, 0, 1))
+    first, again, other = (build_dataset(tables(), tasks(), DATA, seed) for seed in (0, 0, 1))
     assert first.tasks["query"].test.group.tolist() == again.tasks["query"].test.group.tolist()
     assert first.tasks["query"].test.group.tolist() != other.tasks["query"].test.group.tolist()

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-import peftrec.tasks.heads
+import peftrec.tasks.history_head
 from peftrec.data.batches import HeadInput
-from peftrec.tasks.heads import HeadShape, HistoryHead
+from peftrec.tasks.heads import HeadShape
+from peftrec.tasks.history_head import HistoryHead
+from peftrec.tasks.losses import LOSSES
 
 
 def batch(n=40, u=25, h=6, d=16, f=3, seed=0):
@@ -43,7 +45,7 @@ def plain(head: HistoryHead, b: HeadInput) -> torch.Tensor:
 
 @pytest.mark.parametrize("all_pairs", [1 << 24, 0])
 def test_scalars_gathered_give_the_same_as_vectors_gathered(monkeypatch, all_pairs):
-    monkeypatch.setattr(peftrec.tasks.heads, "ALL_PAIRS", all_pairs)
+    monkeypatch.setattr(peftrec.tasks.history_head, "ALL_PAIRS", all_pairs)
     torch.manual_seed(0)
     head = HistoryHead(HeadShape(16, 0, 3, 0.0)).double()
     b = batch()
@@ -58,7 +60,7 @@ def test_scalars_gathered_give_the_same_as_vectors_gathered(monkeypatch, all_pai
 
 @pytest.mark.parametrize("all_pairs", [1 << 24, 0])
 def test_users_without_any_history(monkeypatch, all_pairs):
-    monkeypatch.setattr(peftrec.tasks.heads, "ALL_PAIRS", all_pairs)
+    monkeypatch.setattr(peftrec.tasks.history_head, "ALL_PAIRS", all_pairs)
     head = HistoryHead(HeadShape(16, 0, 0, 0.0))
     b = batch(f=0)
     empty = HeadInput(b.vectors, b.slots, b.history[:, :0], b.feedback[:, :0], b.features)
@@ -74,7 +76,7 @@ def test_the_first_prediction_is_the_labels_own_level():
     none = np.zeros(4)
     examples = Examples({}, label, np.ones((4, 0), np.float32), none, none, none)
     head = HistoryHead(HeadShape(16, 0, 0, 0.0))
-    head.calibrate(examples, "bce")
+    head.calibrate(examples, LOSSES["bce"])
     assert torch.sigmoid(head.shift).item() == pytest.approx(0.75)
-    head.calibrate(examples, "mae")
+    head.calibrate(examples, LOSSES["mae"])
     assert head.shift.item() == 1.0

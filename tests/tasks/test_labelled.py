@@ -2,21 +2,20 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made import made
 
 from peftrec.data.tables import Items, Queries, Tables, Texts, sort_events
 from peftrec.data.texts import TextTable
 from peftrec.errors import UserError
-from peftrec.recipe import DataConfig, TaskConfig
-from peftrec.tasks.builders import classification, match_query
+from peftrec.recipe import DataConfig
 
 ITEMS = Items([f"i{n}" for n in range(8)], [f"item {n}" for n in range(8)])
 
 
-def build(builder, tables, split=None, seed=0, **task):
+def build(kind, tables, split=None, seed=0, **task):
     texts = TextTable()
     data = DataConfig(source="x", split=split or {"kind": "by-group", "test": 0.3, "valid": 0.2})
-    kind = {match_query: "match-query", classification: "classification"}[builder]
-    return texts, builder(tables, texts, TaskConfig(kind=kind, **task), data, seed)
+    return texts, made(kind=kind, **task).examples(tables, texts, data, seed)
 
 
 def graded(queries=10, times=False) -> Tables:
@@ -38,7 +37,7 @@ def together(data):
 
 
 def test_grades_become_classes_in_ascending_order():
-    texts, data = build(match_query, graded())
+    texts, data = build("match-query", graded())
     assert data.classes == ["0", "10", "100"]
     assert data.train.label.dtype == np.int64
     assert data.train.label.tolist() == [2, 1, 0] * 5
@@ -51,7 +50,7 @@ def test_grades_become_classes_in_ascending_order():
 
 
 def test_pairs_hold_query_and_item_of_the_row():
-    texts, data = build(match_query, graded(), input="joint")
+    texts, data = build("match-query", graded(), input="joint")
     for examples in together(data):
         assert set(examples.slots) == {"pair"}
         for n, row in enumerate(examples.slots["pair"]):
@@ -59,7 +58,7 @@ def test_pairs_hold_query_and_item_of_the_row():
 
 
 def test_whole_queries_are_held_out():
-    _, data = build(match_query, graded())
+    _, data = build("match-query", graded())
     groups = [set(examples.group.tolist()) for examples in together(data)]
     assert [len(own) for own in groups] == [5, 2, 3]
     assert len(set.union(*groups)) == 10
@@ -67,13 +66,13 @@ def test_whole_queries_are_held_out():
 
 
 def test_without_times_global_time_falls_back_to_whole_queries_and_says_so():
-    _, data = build(match_query, graded(), {"kind": "global-time"})
+    _, data = build("match-query", graded(), {"kind": "global-time"})
     assert data.notes == ["split by query, not global-time: whole queries are held out"]
     assert not set(data.train.group.tolist()) & set(data.test.group.tolist())
 
 
 def test_with_times_global_time_cuts_by_time():
-    _, data = build(match_query, graded(times=True), {"test": 0.2, "valid": 0.1})
+    _, data = build("match-query", graded(times=True), {"test": 0.2, "valid": 0.1})
     assert [len(examples) for examples in together(data)] == [21, 3, 6]
     assert data.train.time.max() < data.valid.time.min() <= data.valid.time.max() < data.test.time.min()
 
@@ -82,7 +81,7 @@ def test_queries_are_cut_at_the_moments_of_the_events():
     tables = graded(times=True)
     user, item = np.zeros(10, np.int32), np.zeros(10, np.int32)
     events = sort_events(user, item, np.arange(10.0), {}, ["u"])
-    _, data = build(match_query, Tables(ITEMS, events, tables.queries), {"test": 0.2, "valid": 0.1})
+    _, data = build("match-query", Tables(ITEMS, events, tables.queries), {"test": 0.2, "valid": 0.1})
     assert data.train.time.max() == 6 and data.valid.time.tolist() == [7] and data.test.time.min() == 8
 
 
@@ -94,7 +93,7 @@ matches = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 6)), min_size=20,
 def test_each_match_without_grade_gets_one_non_match_never_paired_with_the_query(pairs, seed):
     pairs = pairs + [(query, query) for query in range(6)]
     tables = Tables(ITEMS, queries=Queries([f"q{q}" for q, _ in pairs], np.asarray([i for _, i in pairs], np.int32)))
-    _, data = build(match_query, tables, seed=seed)
+    _, data = build("match-query", tables, seed=seed)
     names = list(dict.fromkeys(f"q{q}" for q, _ in pairs))
     seen = {(names.index(f"q{q}"), i) for q, i in pairs}
     for examples in together(data):
@@ -102,13 +101,13 @@ def test_each_match_without_grade_gets_one_non_match_never_paired_with_the_query
         assert all(((query, item) in seen) == (label == 1) for query, item, label in drawn)
         counts = np.bincount(examples.group * 2 + examples.label, minlength=2 * len(names)).reshape(-1, 2)
         assert (counts[:, 0] == counts[:, 1]).all()
-    _, again = build(match_query, tables, seed=seed)
+    _, again = build("match-query", tables, seed=seed)
     assert (data.train.item == again.train.item).all()
 
 
 def test_non_matches_take_the_time_of_their_match_and_the_user_is_told():
     queries = Queries([f"q{n % 4}" for n in range(20)], np.arange(20, dtype=np.int32) % 4, time=np.arange(20.0))
-    _, data = build(match_query, Tables(ITEMS, queries=queries), {"test": 0.2, "valid": 0.1})
+    _, data = build("match-query", Tables(ITEMS, queries=queries), {"test": 0.2, "valid": 0.1})
     assert sorted(data.test.time.tolist()) == [16, 16, 17, 17, 18, 18, 19, 19]
     assert data.classes == ["0", "1"]
     assert data.notes == ["queries carry no grades: each row is a match, and one non-match is drawn for it at random"]
@@ -118,7 +117,7 @@ def test_a_query_that_nearly_all_items_match_gets_the_others():
     items = Items([str(n) for n in range(3000)], [f"t{n}" for n in range(3000)])
     matched = np.arange(2999, dtype=np.int32)
     queries = Queries(["all"] * 2999 + ["one", "two", "three"], np.concatenate([matched, [0, 1, 2]]).astype(np.int32))
-    _, data = build(match_query, Tables(items, queries=queries), {"kind": "by-group", "test": 0.25, "valid": 0})
+    _, data = build("match-query", Tables(items, queries=queries), {"kind": "by-group", "test": 0.25, "valid": 0})
     for examples in together(data):
         drawn = examples.item[(examples.group == 0) & (examples.label == 0)]
         assert (drawn == 2999).all()
@@ -127,14 +126,14 @@ def test_a_query_that_nearly_all_items_match_gets_the_others():
 def test_a_query_that_every_item_matches_is_refused():
     queries = Queries(["few", *["all"] * 8], np.asarray([0, *range(8)], np.int32))
     with pytest.raises(UserError, match="queries: the query 'all' matches every item: no non-match can be drawn"):
-        build(match_query, Tables(ITEMS, queries=queries))
+        build("match-query", Tables(ITEMS, queries=queries))
 
 
 def test_one_grade_only_is_refused():
     tables = graded()
     same = Queries(tables.queries.text, tables.queries.item, np.ones(30))
     with pytest.raises(UserError, match="queries: the grades must differ; the train split holds one class only"):
-        build(match_query, Tables(ITEMS, queries=same))
+        build("match-query", Tables(ITEMS, queries=same))
 
 
 def utterances(split=None) -> Tables:
@@ -142,7 +141,7 @@ def utterances(split=None) -> Tables:
 
 
 def test_classes_are_sorted_names():
-    texts, data = build(classification, utterances())
+    texts, data = build("classification", utterances())
     assert data.classes == ["class 0", "class 1", "class 2"]
     assert [len(examples) for examples in together(data)] == [10, 4, 6]
     for examples in together(data):
@@ -154,16 +153,16 @@ def test_classes_are_sorted_names():
 @pytest.mark.parametrize("kind", ["given", "global-time", "leave-last-out"])
 def test_a_given_split_is_kept(kind):
     given_split = ["train"] * 12 + ["valid"] * 3 + ["test"] * 5
-    _, data = build(classification, utterances(given_split), {"kind": kind})
+    _, data = build("classification", utterances(given_split), {"kind": kind})
     assert data.test.group.tolist() == [15, 16, 17, 18, 19] and data.notes == []
-    _, data = build(classification, utterances(["train"] * 12 + ["test"] * 8), {"kind": kind})
+    _, data = build("classification", utterances(["train"] * 12 + ["test"] * 8), {"kind": kind})
     assert len(data.valid) == 0
 
 
 def test_another_split_than_the_given_one_or_than_the_asked_one_is_told():
-    _, data = build(classification, utterances(["train"] * 20))
+    _, data = build("classification", utterances(["train"] * 20))
     assert data.notes == ["split at random: by-group leaves the split that the texts come with unused"]
-    _, data = build(classification, utterances(), {"kind": "global-time"})
+    _, data = build("classification", utterances(), {"kind": "global-time"})
     assert data.notes == ["split at random, not global-time: texts have no time"]
 
 
@@ -173,52 +172,62 @@ def one_class() -> Tables:
 
 REFUSED = [
     (
-        classification,
+        "classification",
         utterances(),
         {"threshold": 1},
         "threshold: kind classification does not read it; found 1.0; leave it out",
     ),
     (
-        classification,
+        "classification",
         utterances(),
         {"column": "x"},
         "column: kind classification does not read it; found 'x'; leave it out",
     ),
     (
-        classification,
+        "classification",
         utterances(),
         {"input": "joint"},
         "input: kind classification does not read it; found 'joint'; leave it out",
     ),
     (
-        classification,
+        "classification",
         Tables(ITEMS),
         {},
         "kind: classification needs the table 'texts', which the data lack; give data.texts or a source",
     ),
     (
-        classification,
+        "classification",
         utterances(),
         {"split": {"kind": "given"}},
         "data.split.kind: 'given' needs a split column: data.texts.split",
     ),
-    (classification, one_class(), {}, "texts: the classes must differ; the train split holds one class only (5 rows)"),
-    (match_query, graded(), {"threshold": 1}, "threshold: kind match-query does not read it; found 1.0; leave it out"),
-    (match_query, graded(), {"column": "x"}, "column: kind match-query does not read it; found 'x'; leave it out"),
     (
-        match_query,
+        "classification",
+        one_class(),
+        {},
+        "texts: the classes must differ; the train split holds one class only (5 rows)",
+    ),
+    (
+        "match-query",
+        graded(),
+        {"threshold": 1},
+        "threshold: kind match-query does not read it; found 1.0; leave it out",
+    ),
+    ("match-query", graded(), {"column": "x"}, "column: kind match-query does not read it; found 'x'; leave it out"),
+    (
+        "match-query",
         Tables(ITEMS),
         {},
         "kind: match-query needs the table 'queries', which the data lack; give data.queries or a source",
     ),
     (
-        match_query,
+        "match-query",
         graded(),
         {"split": {"kind": "given"}},
         "data.split.kind: 'given' is for labelled texts with a split column",
     ),
     (
-        match_query,
+        "match-query",
         graded(1),
         {},
         "the train split is empty (0 train, 0 valid, 3 test rows with data.split by-group); give more data",

@@ -6,6 +6,7 @@ from tiny import make_tiny_shop, tiny_recipe
 
 from peftrec.evaluation.evaluate import text_rows
 from peftrec.model.cache.folder import cache_root
+from peftrec.tasks.kinds import resolve
 from peftrec.training.preflight import check
 from peftrec.training.prepare import prepare
 
@@ -52,7 +53,7 @@ def test_states_that_are_made_up_take_the_room_of_those_that_are_computed(shop, 
     real, made_up = (prepare(recipe).model.encoder for _ in range(2))
     dataset = prepare(recipe).dataset
     rows = np.arange(len(dataset.texts))
-    some = text_rows(dataset, recipe.tasks, ["test"], ranking=False)["query"]
+    some = text_rows(dataset, resolve(recipe), ["test"], ranking=False)["query"]
     real.disk = True
     real.update({task: some for task in recipe.tasks})
     real.update({task: rows for task in recipe.tasks})

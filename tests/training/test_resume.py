@@ -63,11 +63,13 @@ def steps(run):
     return [step_of(folder) for folder in checkpoint_folders(run)]
 
 
-class Smoothed(torch.nn.Module):
+class Smoothed(weighting.Weighting):
     """A weighting with state: inverse running means of the losses."""
 
+    needs = "losses"
+
     def __init__(self, lambdas):
-        super().__init__()
+        super().__init__(lambdas)
         self.register_buffer("mean", torch.ones(len(lambdas)))
 
     def forward(self, losses):

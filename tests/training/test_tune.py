@@ -17,7 +17,7 @@ import peftrec.training.prepare
 from peftrec.errors import UserError
 from peftrec.machine.signals import Interrupted
 from peftrec.recipe import dump_recipe, load_recipe
-from peftrec.tasks.kinds import load_data
+from peftrec.tasks.dataset import load_data
 from peftrec.training.search_space import with_values
 from peftrec.training.tune import tune
 

@@ -7,16 +7,16 @@ from typing import Any
 from peftrec.errors import UserError
 from peftrec.machine.files import write_output, write_text
 from peftrec.machine.jsonl import read_objects
-from peftrec.model.co_learner import adapter_configs
-from peftrec.recipe import Recipe, dump_recipe
+from peftrec.recipe import dump_recipe
 from peftrec.recipe.dotted import dotted
 from peftrec.runs.folder import read_report
 from peftrec.runs.report.figures import Curve, Picture, draw
 from peftrec.runs.results import LABELS, arrow, metric_rows, number
 from peftrec.runs.saved import read_recipe
 from peftrec.runs.templates import templates
-from peftrec.tasks.kinds import loss_of
-from peftrec.tasks.losses import AS_LOSS
+from peftrec.tasks.kind import Task
+from peftrec.tasks.kinds import resolve
+from peftrec.tasks.losses import Loss
 
 Line = dict[str, Any]  # of metrics.jsonl
 
@@ -55,15 +55,16 @@ def write_report(run: Path, output: Path | None = None) -> Path:
 def render(run: Path) -> str:
     """The page of a run, as text."""
     report, recipe = read_report(run), read_recipe(run)
+    tasks = resolve(recipe)
     lines = list(read_objects(run / "metrics.jsonl").values())
     made = templates("peftrec.runs.report", escape=True)
     made.filters |= {"number": _number, "ends": _ends}
-    methods = dict.fromkeys(f"{of.method} ({of.sharing})" for of in adapter_configs(recipe).values())
+    methods = dict.fromkeys(f"{of.method} ({of.sharing})" for of in recipe.adapters.values())
     return made.get_template("page.html").render(
         name=run.resolve().name,
         recipe=recipe,
         methods=", ".join(methods),
-        tasks=[_task(name, of, recipe, lines) for name, of in report["tasks"].items()],
+        tasks=[_task(tasks[name], of, lines) for name, of in report["tasks"].items()],
         pictures=_training(lines),
         steps=lines[-1]["step"],
         epochs=lines[-1]["epoch"],
@@ -73,31 +74,30 @@ def render(run: Path) -> str:
     )
 
 
-def _task(name: str, report: dict[str, Any], recipe: Recipe, lines: list[Line]) -> dict[str, Any]:
-    config, rows = recipe.tasks[name], metric_rows(report)
+def _task(task: Task, report: dict[str, Any], lines: list[Line]) -> dict[str, Any]:
+    rows = metric_rows(report)
     return {
-        "name": name,
-        "config": config,
-        "loss": loss_of(config),
+        "name": task.name,
+        "config": task.config,
         "report": report,
         "rows": rows,
         "untrained": report.get("untrained", {}),
         "counts": {word: sum(row.verdict == word for row in rows) for word in ("better", "open", "worse")},
         "undefined": {LABELS.get(metric, metric): why for metric, why in report["undefined"].items()},
-        "pictures": _curves(name, loss_of(config), lines),
+        "pictures": _curves(task.name, task.loss, lines),
     }
 
 
-def _curves(task: str, loss: str, lines: list[Line]) -> list[Picture]:
+def _curves(task: str, loss: Loss, lines: list[Line]) -> list[Picture]:
     """Training and validation loss in one panel, then every other validation metric in one of its own."""
     ends = [line for line in lines if task in line.get("valid", {})]
-    metric, power = AS_LOSS.get(loss, (None, 1))
+    valid = [_power(of["valid"][task].get(loss.metric), loss.power) for of in ends]
     learned = [
         Curve("training", _epochs(lines), [line["train_loss"].get(task) for line in lines]),
-        Curve("validation", _epochs(ends), [_power(of["valid"][task].get(metric), power) for of in ends], True),
+        Curve("validation", _epochs(ends), valid, True),
     ]
     panels = [draw("loss ↓", learned)]
-    for other in dict.fromkeys(name for line in ends for name in line["valid"][task] if name != metric):
+    for other in dict.fromkeys(name for line in ends for name in line["valid"][task] if name != loss.metric):
         values = [line["valid"][task].get(other) for line in ends]
         title = f"validation {LABELS.get(other, other)} {arrow(other)}"
         panels.append(draw(title, [Curve(other, _epochs(ends), values, True)]))

@@ -1,11 +1,12 @@
 import json
 
 import pytest
+from made import made
 
 from peftrec.data.tables import load_tables
 from peftrec.errors import UserError
-from peftrec.recipe import DataConfig, TaskConfig
-from peftrec.tasks.builders import build_dataset, classification
+from peftrec.recipe import DataConfig
+from peftrec.tasks.dataset import build_dataset
 
 
 def write(folder, **changed):
@@ -23,9 +24,7 @@ def write(folder, **changed):
 
 def test_out_of_scope_is_a_class_and_the_splits_are_kept(tmp_path):
     data = write(tmp_path)
-    built = build_dataset(
-        load_tables(data), {"intent": TaskConfig(kind="classification")}, {"classification": classification}, data, 0
-    )
+    built = build_dataset(load_tables(data), {"intent": made("intent", kind="classification")}, data, 0)
     task = built.tasks["intent"]
     assert task.classes == ["book", "oos", "pay"]
     for name, expected in {

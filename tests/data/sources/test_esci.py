@@ -2,11 +2,12 @@ import gzip
 import json
 
 import pytest
+from made import made
 
 from peftrec.data.tables import load_tables
 from peftrec.errors import UserError
-from peftrec.recipe import DataConfig, TaskConfig
-from peftrec.tasks.builders import build_dataset, match_query
+from peftrec.recipe import DataConfig
+from peftrec.tasks.dataset import build_dataset
 
 GRADES = ("100.000", "10.000", "1.000", "0.000")
 
@@ -35,8 +36,8 @@ def test_pairs_with_four_grades_split_by_query(tmp_path):
     data = write(tmp_path)
     tables = load_tables(data)
     assert tables.items.texts[0] == "Lamp 0. red. a\nb"
-    task = TaskConfig(kind="match-query", input="joint")
-    built = build_dataset(tables, {"relevance": task}, {"match-query": match_query}, data, 0)
+    task = made("relevance", kind="match-query", input="joint")
+    built = build_dataset(tables, {"relevance": task}, data, 0)
     examples = built.tasks["relevance"]
     assert examples.classes == ["0", "1", "10", "100"]
     assert [len(examples.split(name)) for name in ("train", "valid", "test")] == [28, 4, 8]

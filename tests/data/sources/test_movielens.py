@@ -4,12 +4,13 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from made import made
 
 from peftrec.data.sources.movielens import compose_queries, load
 from peftrec.data.tables import Items, load_tables
 from peftrec.errors import UserError
-from peftrec.recipe import DataConfig, TaskConfig
-from peftrec.tasks.builders import build_dataset, interest, match_query, next_gap
+from peftrec.recipe import DataConfig
+from peftrec.tasks.dataset import build_dataset
 
 DATA = DataConfig(source="movielens-100k")
 
@@ -68,12 +69,11 @@ def test_queries_do_not_depend_on_chance(tables):
 
 def test_three_tasks_load_and_split_by_time():
     tasks = {
-        "query": TaskConfig(kind="match-query"),
-        "interest": TaskConfig(kind="interest", threshold=4),
-        "time": TaskConfig(kind="next-gap"),
+        "query": made("query", kind="match-query"),
+        "interest": made("interest", kind="interest", threshold=4),
+        "time": made("time", kind="next-gap"),
     }
-    builders = {"match-query": match_query, "interest": interest, "next-gap": next_gap}
-    data = build_dataset(load_tables(DATA), tasks, builders, DATA, 0)
+    data = build_dataset(load_tables(DATA), tasks, DATA, 0)
     task = data.tasks["interest"]
     assert (len(task.train) + len(task.valid), len(task.test)) == (80_003, 19_997)
     assert task.train.time.max() < task.valid.time.min() <= task.valid.time.max() < task.test.time.min()

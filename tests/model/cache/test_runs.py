@@ -8,7 +8,7 @@ from shop import shop_recipe
 from peftrec.model.backbone import Backbone
 from peftrec.runs.evaluate import evaluate_run
 from peftrec.serving.predictor import Predictor
-from peftrec.tasks.kinds import load_data
+from peftrec.tasks.dataset import load_data
 from peftrec.training.loop import train
 from peftrec.training.preflight import check
 

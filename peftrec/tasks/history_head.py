@@ -1,0 +1,94 @@
+"""The head of kinds that ask about one item and a user's history: attention from the item over the history."""
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from peftrec.data.batches import HeadInput
+from peftrec.data.examples import Examples
+from peftrec.recipe import TaskConfig
+from peftrec.tasks.heads import Head, HeadShape, input_norm
+from peftrec.tasks.losses import Loss
+
+# Above this many candidate-by-past scores each example's own pairs are scored instead of all pairs.
+ALL_PAIRS = 1 << 24
+
+
+class HistoryHead(Head):
+    """Candidate item, the user's history with feedback, and features -> one number (N,).
+
+    Candidate-aware attention over the history (DIN, Zhou et al. 2018, arXiv:1706.06978). Scores are computed between
+    unique texts and gathered as scalars, and the history is summed by `embedding_bag`, so an example costs H numbers
+    instead of H vectors.
+    """
+
+    def __init__(self, shape: HeadShape, hidden: int = 64) -> None:
+        super().__init__()
+        self.norm = input_norm(shape.width)
+        self.project = nn.Linear(shape.width, hidden)
+        self.attend = nn.Linear(hidden, hidden)
+        self.feedback = nn.Parameter(torch.zeros(2, hidden))  # of any past item, and of one liked by 1
+        self.item_bias = nn.Linear(shape.width, 1, bias=False)
+        self.mlp = nn.Sequential(
+            nn.Linear(3 * hidden + 3 + shape.features, 2 * hidden),
+            nn.GELU(),
+            nn.Dropout(shape.dropout),
+            nn.Linear(2 * hidden, 1),
+        )
+        nn.init.normal_(self.feedback, std=0.02)
+        self.register_buffer("centre", torch.zeros(shape.features))
+        self.register_buffer("spread", torch.ones(shape.features))
+        self.register_buffer("shift", torch.tensor(0.0))
+        self.register_buffer("scale", torch.tensor(1.0))
+
+    centre: Tensor
+    spread: Tensor
+    shift: Tensor
+    scale: Tensor
+
+    def calibrate(self, train: Examples, loss: Loss) -> None:
+        """Standardise the features, and start at the best constant prediction and the labels' own scale."""
+        inputs = train.inputs()
+        self.centre.copy_(torch.from_numpy(inputs.mean(0)))
+        self.spread.copy_(torch.from_numpy(inputs.std(0) + 1e-6))
+        shift, scale = loss.start(train.label.astype(np.float64))
+        self.shift.fill_(shift)
+        self.scale.fill_(scale)
+
+    def forward(self, batch: HeadInput) -> Tensor:
+        """One number an example (N,): a logit, or a value in label units."""
+        assert batch.history is not None and batch.feedback is not None
+        item, history, feedback = batch.slots["item"], batch.history, batch.feedback
+        vectors = self.norm(batch.vectors)
+        x = self.project(vectors)  # (U, q)
+        present = history >= 0  # (N, H)
+        past = history.clamp(min=0)
+        scores = self._scores(x, item, past).masked_fill(~present, -1e4)
+        weight = scores.softmax(-1) * present  # all zero without a history
+        candidate = x[item]  # (N, q)
+        user = F.embedding_bag(past, x, per_sample_weights=weight, mode="sum") if past.shape[1] else candidate * 0
+        attended = (weight * feedback).sum(1)  # (N,)
+        user = user + weight.sum(1)[:, None] * self.feedback[0] + attended[:, None] * self.feedback[1]
+        count = present.sum(1)
+        rate = feedback.sum(1) / count.clamp(min=1)
+        z = [user, candidate, user * candidate, rate[:, None], attended[:, None], torch.log1p(count)[:, None]]
+        z.append((batch.features - self.centre) / self.spread)
+        raw = self.mlp(torch.cat(z, -1))[:, 0] + self.item_bias(vectors)[item, 0]
+        return raw * self.scale + self.shift
+
+    def _scores(self, x: Tensor, item: Tensor, past: Tensor) -> Tensor:
+        """Attention scores (N, H) between each example's candidate and its past items."""
+        asked = self.attend(x) / math.sqrt(x.shape[1])
+        if len(x) ** 2 <= ALL_PAIRS:
+            table = asked @ x.T  # (U, U)
+            return table.flatten()[item[:, None] * len(x) + past]
+        columns = [(asked[item] * x[past[:, h]]).sum(-1) for h in range(past.shape[1])]
+        return torch.stack(columns, 1) if columns else x.new_zeros(past.shape)
+
+
+def history_head(shape: HeadShape, config: TaskConfig) -> Head:
+    """The same for all kinds that have it."""
+    return HistoryHead(shape)

@@ -1,0 +1,148 @@
+"""Kind `next-item`: which item of the whole catalogue comes next."""
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from peftrec.data.batches import HeadInput
+from peftrec.data.catalogue import Catalogue
+from peftrec.data.examples import TaskData
+from peftrec.data.split import LEFT_OUT
+from peftrec.data.tables import Tables
+from peftrec.data.texts import TextTable
+from peftrec.errors import UserError
+from peftrec.recipe import DataConfig, TaskConfig
+from peftrec.tasks.building import cut, item_rows, needed
+from peftrec.tasks.events import event_column, event_examples, split_events
+from peftrec.tasks.heads import CatalogueHead, HeadShape, input_norm
+from peftrec.tasks.kind import Kind, Task, number_answer
+from peftrec.tasks.rows import ITEM, Event, liked_or_not
+
+
+def build(tables: Tables, texts: TextTable, task: Task, data: DataConfig, seed: int) -> TaskData:
+    """Which item of the catalogue comes next: every event is an example, with label 1; slot `item`; group = user.
+
+    With `threshold` only events with `column` (rating) >= `threshold` are, and the history's feedback says which of its
+    events were such. Without it all feedback is 1.
+    """
+    config = task.config
+    events, items = needed(tables.events, "events", task), needed(tables.items, "items", task)
+    if config.column is not None and config.threshold is None:
+        raise UserError(f"column: kind next-item reads it only with a threshold; found {config.column!r}")
+    chosen = np.ones(len(events), bool)
+    if config.threshold is not None:
+        column = config.column or "rating"
+        chosen = event_column(events, column) >= config.threshold
+        if not chosen.any():
+            raise UserError(f"threshold: no event has {column} >= {config.threshold:g}")
+    parts, notes = split_events(events, data.split, seed)
+    parts = np.where(chosen, parts, LEFT_OUT)
+    if not chosen.all():
+        notes.append(f"{int((~chosen).sum()):,} events are below the threshold: in histories, but not to be found")
+    examples = event_examples(events, items, texts, data, np.ones(len(events), np.float32), chosen.astype(np.float32))
+    catalogue = Catalogue(item_rows(items, texts), events.item[chosen], events.time[chosen])
+    return cut(replace(examples, catalogue=catalogue), parts, data.split, notes=notes)
+
+
+class RetrievalHead(CatalogueHead):
+    """The user's history against any item, as one dot product: a catalogue is ranked by one matrix product.
+
+    score = user . item + bias(item text) + weight * log1p(earlier choices of the item). It starts as the last term with
+    weight 1, which is popularity as it stood; the rest learns what a history adds. A user is several readings of the
+    history, each an attention over it by content, feedback and recency, none of which knows the item (unlike DIN).
+    """
+
+    def __init__(self, shape: HeadShape, hidden: int = 64, readings: int = 4) -> None:
+        super().__init__()
+        self.norm = input_norm(shape.width)
+        self.item = nn.Linear(shape.width, hidden)
+        self.past = nn.Linear(shape.width, hidden)
+        self.attend = nn.Linear(shape.width, readings)
+        self.liked = nn.Parameter(torch.zeros(readings))
+        self.fade = nn.Parameter(torch.linspace(0, 1.5, readings))  # from the whole past alike to mostly the newest
+        self.feedback = nn.Parameter(torch.zeros(readings, hidden))  # of a past all liked
+        self.user = nn.Sequential(
+            nn.Linear(readings * hidden + 1, 2 * hidden),
+            nn.GELU(),
+            nn.Dropout(shape.dropout),
+            nn.Linear(2 * hidden, hidden),
+        )
+        self.bias = nn.Linear(shape.width, 1, bias=False)
+        self.popularity = nn.Parameter(torch.tensor(1.0))
+        nn.init.zeros_(self.bias.weight)
+
+    def users(self, batch: HeadInput) -> Tensor:
+        """What each example's history asks for (N, q)."""
+        assert batch.history is not None and batch.feedback is not None
+        present, past = batch.history >= 0, batch.history.clamp(min=0)  # (N, H), newest last
+        vectors = self.norm(batch.vectors)
+        x, content = self.past(vectors), self.attend(vectors)  # (U, q), (U, R)
+        back = torch.arange(past.shape[1], 0, -1, device=past.device, dtype=x.dtype).log()  # places back, (H,)
+        read = []
+        for reading in range(len(self.fade)):
+            score = content[:, reading][past] + self.liked[reading] * batch.feedback - self.fade[reading] * back
+            weight = score.masked_fill(~present, -1e4).softmax(-1) * present  # all zero without a history
+            summed = F.embedding_bag(past, x, per_sample_weights=weight, mode="sum") if past.shape[1] else None
+            if summed is None:
+                summed = x.new_zeros(len(past), x.shape[1])
+            read.append(summed + (weight * batch.feedback).sum(1, keepdim=True) * self.feedback[reading])
+        return self.user(torch.cat([*read, present.sum(1, keepdim=True).to(x.dtype).log1p()], -1))
+
+    def items(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
+        """What each text offers (U, q), and its bias (U,)."""
+        vectors = self.norm(vectors)
+        return self.item(vectors), self.bias(vectors)[:, 0]
+
+    def forward(self, batch: HeadInput) -> Tensor:
+        """Scores (N, 1 + C): the example's own item, then the candidates; -inf for a candidate that is its own item, or
+        in its history. Without candidates (N, 1)."""
+        assert batch.popularity is not None
+        users, own = self.users(batch), batch.slots["item"]
+        offered, bias = self.items(batch.vectors)
+        scores = ((users * offered[own]).sum(-1) + bias[own])[:, None]
+        if batch.candidates is not None:
+            others = users @ offered[batch.candidates].T + bias[batch.candidates]
+            scores = torch.cat([scores, others.masked_fill(self._known(batch), float("-inf"))], 1)
+        return scores + self.popularity * batch.popularity
+
+    def _known(self, batch: HeadInput) -> Tensor:
+        """Which candidates are the example's own item, or in its history, bool (N, C)."""
+        assert batch.candidates is not None and batch.history is not None
+        count = len(batch.candidates)
+        column = torch.full((len(batch.vectors) + 1,), count, device=batch.candidates.device)  # count: no candidate
+        column[batch.candidates] = torch.arange(count, device=column.device)
+        past = column[batch.history]  # an absent place, -1, finds the last entry
+        known = torch.zeros(len(past), count + 1, dtype=torch.bool, device=column.device).scatter_(1, past, True)
+        return known[:, :count] | (batch.candidates == batch.slots["item"][:, None])
+
+
+def head(shape: HeadShape, config: TaskConfig) -> CatalogueHead:
+    """The head of the kind."""
+    return RetrievalHead(shape)
+
+
+def feedback(events: list[Event], task: Task, scale: tuple[float, float]) -> np.ndarray:
+    """Liked or not by the threshold; without one every event counts alike, and a value is refused."""
+    for event in events:
+        if event.value is not None and task.config.threshold is None:
+            raise UserError(f"'value' is not read by task {task.name!r}, which has no threshold; found {event.value!r}")
+    return np.array(liked_or_not(events, task.config.threshold))
+
+
+NEXT_ITEM = Kind(
+    question="which item comes next",
+    hub_type="text-ranking",
+    build=build,
+    fields={"item": ITEM},
+    head=head,
+    losses=("softmax",),
+    metrics={"choice": ()},
+    answer=number_answer,
+    reads=("column", "threshold"),
+    ranking=("random", "popularity", "popularity_so_far"),
+    ranks=True,
+    feedback=feedback,
+)
