@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -140,7 +141,7 @@ class Trackers:
         del values["step"]
         for name in list(self.open):
             named = {key.replace("@", TRACKERS[name].at): value for key, value in values.items()}
-            self._ask(name, lambda tracker, named=named: tracker.log(named, step=step))  # type: ignore[misc]
+            self._ask(name, partial(_log, named, step))
 
     def _ask(self, name: str, what: Callable[[Any], None]) -> None:
         try:
@@ -152,3 +153,7 @@ class Trackers:
             note(
                 f"{name} failed, and is left out from here on ({type(error).__name__}: {error}); metrics.jsonl has all"
             )
+
+
+def _log(values: dict[str, float], step: int, tracker: Any) -> None:
+    tracker.log(values, step=step)
