@@ -51,8 +51,9 @@ class Adapter(nn.Module, ABC):
     @property
     def owners(self) -> list[str]:
         """Whose parameters there are: the shared part and/or each task, by the sharing mode."""
-        has_shared, has_private = "shared" in self.config.sharing, "private" in self.config.sharing
-        return [self.shared] * has_shared + self.tasks * has_private
+        shared = [self.shared] if "shared" in self.config.sharing else []
+        private = self.tasks if "private" in self.config.sharing else []
+        return shared + private
 
     def owners_of(self, task: str) -> list[str]:
         """The owners whose parameters take part in encoding for `task`."""

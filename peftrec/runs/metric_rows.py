@@ -75,6 +75,11 @@ def verdict(interval: list[float]) -> str:
     return "better" if interval[0] > 0 else "worse" if interval[1] < 0 else "open"
 
 
+def number(value: float | None, sign: str = "") -> str:
+    """A metric's value or gain as people read it, with four digits after the point; `sign` '+' gives gains theirs."""
+    return "-" if value is None else f"{value:{sign}.4f}"
+
+
 def arrow(metric: str) -> str:
     """'↑' where more of the metric is better, '↓' where less is, '' where nobody says."""
     return {True: "↑", False: "↓", None: ""}[HIGHER.get(metric)]
