@@ -20,7 +20,7 @@ from benchmarks.children import deliver
 from peftrec.data.examples import Dataset, Examples
 from peftrec.evaluation.evaluate import evaluate, text_rows
 from peftrec.evaluation.metrics import METRICS
-from peftrec.evaluation.predictions import Outcome, write_outcomes
+from peftrec.evaluation.outcomes import Outcome, write_outcomes
 from peftrec.machine.memory import peak_memory_mb, return_free_memory
 from peftrec.recipe import make_recipe
 from peftrec.training.costs import costs

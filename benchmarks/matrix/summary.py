@@ -10,7 +10,7 @@ import numpy as np
 from benchmarks.matrix.plan import cells, finished, jobs
 from peftrec.evaluation.intervals import LEVEL, p_value
 from peftrec.evaluation.metrics import HIGHER, METRICS, RANKING, Statistic
-from peftrec.evaluation.predictions import Outcome, read_outcome
+from peftrec.evaluation.outcomes import Outcome, read_outcome
 from peftrec.machine.files import read_json
 
 HEADLINES = ("auc", "gauc", "log_loss", "ece", "mae", "hr@10", "ndcg@10")  # those with intervals and differences

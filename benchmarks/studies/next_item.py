@@ -11,7 +11,7 @@ from typing import Any
 from benchmarks.children import deliver
 from benchmarks.studies.references import ranks
 from peftrec.evaluation.evaluate import evaluate_task
-from peftrec.evaluation.predictions import Outcome
+from peftrec.evaluation.outcomes import Outcome
 from peftrec.machine.memory import peak_memory_mb
 from peftrec.recipe.shipped import load_recipe
 from peftrec.training.loop import fit

@@ -21,7 +21,7 @@ from benchmarks.children import deliver
 from benchmarks.studies.priors import priors_of
 from peftrec.data.examples import Dataset, Examples
 from peftrec.evaluation.evaluate import evaluate_task
-from peftrec.evaluation.predictions import Outcome
+from peftrec.evaluation.outcomes import Outcome
 from peftrec.model.co_learner import Scorer
 from peftrec.recipe.shipped import load_recipe
 from peftrec.tasks.dataset import load_data

@@ -6,7 +6,7 @@ from rich.console import Group
 from rich.markup import escape
 from rich.table import Table
 
-from peftrec.runs.results import number, verdict
+from peftrec.runs.metric_rows import number, verdict
 
 
 def format_report(report: dict[str, Any]) -> Group:

@@ -22,7 +22,7 @@ from peftrec.model.backbone import Backbone
 from peftrec.model.co_learner import CoLearner
 from peftrec.recipe import Recipe
 from peftrec.runs.folder import is_plain_peft
-from peftrec.runs.results import metric_rows, number
+from peftrec.runs.metric_rows import metric_rows, number
 from peftrec.runs.templates import templates
 from peftrec.tasks.kind import Task
 from peftrec.tasks.rows import example_row

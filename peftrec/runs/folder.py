@@ -25,28 +25,13 @@ from peftrec.machine.files import MANIFEST, find_damage, new_folder, partial, re
 from peftrec.runs.checkpoints import checkpoint_folders, step_of
 
 
-def new_run_folder(name: str, explicit: Path | None = None, runs: Path = Path("runs")) -> Path:
-    """The folder a new run will get: `explicit`, or the next free `runs/<name>-<number>`, numbers from 1.
+def choose_run(name: str, resume: bool = False, runs: Path = Path("runs")) -> Path:
+    """Where a training of `name` goes that was given no folder: the next free `runs/<name>-<number>`, numbers from 1.
 
-    Nothing is created. Raises UserError when `explicit` exists: a run is never written over.
+    With `resume` it is the unfinished one of the highest number, or UserError without one. Nothing is created.
     """
-    if explicit is not None:
-        _refuse_existing(explicit)
-        return explicit
-    return runs / f"{name}-{1 + max(_numbers(name, runs), default=0)}"
-
-
-def interrupted_run(name: str, explicit: Path | None = None, runs: Path = Path("runs")) -> Path:
-    """The run to continue: `explicit`, or the unfinished `runs/<name>-<number>` of the highest number.
-
-    Raises UserError when there is none, or `explicit` is finished.
-    """
-    if explicit is not None:
-        if explicit.exists():
-            raise UserError(f"{explicit}: finished already; there is nothing to continue")
-        if not partial(explicit).is_dir():
-            raise UserError(f"{explicit}: no interrupted training of this run; leave --resume out to start it")
-        return explicit
+    if not resume:
+        return runs / f"{name}-{1 + max(_numbers(name, runs), default=0)}"
     for run in _unfinished(name, runs):
         return run
     raise UserError(f"{runs}: no interrupted training of {name}; name another with --run, or leave --resume out")
@@ -87,8 +72,11 @@ def write_run(run: Path, resume: bool = False) -> Iterator[Path]:
     like a run; checkpoints stay, and `resume` lets a later call take them over. Raises UserError when the name is
     taken, another process is training the run, the place is not writable, or the disk is full.
     """
-    _refuse_existing(run)
     workshop = partial(run)
+    if resume:
+        _refuse_nothing_to_continue(run, workshop)
+    else:
+        _refuse_existing(run)
     unfinished = workshop / "run"
     with _reserve(run, workshop, resume):
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -137,6 +125,13 @@ def _lock(workshop: Path) -> AbstractContextManager[object]:
 def _refuse_existing(folder: Path) -> None:
     if os.path.lexists(folder):
         raise UserError(f"{folder}: exists already and is never written over; name another folder")
+
+
+def _refuse_nothing_to_continue(run: Path, workshop: Path) -> None:
+    if os.path.lexists(run):
+        raise UserError(f"{run}: finished already; there is nothing to continue")
+    if not workshop.is_dir():
+        raise UserError(f"{run}: no interrupted training of this run; leave --resume out to start it")
 
 
 def verify_run(folder: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from peftrec.errors import Diverged
 from peftrec.evaluation.evaluate import Report, evaluate, text_rows
-from peftrec.evaluation.predictions import Outcome, write_outcomes
+from peftrec.evaluation.outcomes import Outcome, write_outcomes
 from peftrec.machine import processes
 from peftrec.machine.environment import environment
 from peftrec.machine.progress import bar, note, track_rows
@@ -15,7 +15,7 @@ from peftrec.machine.signals import Interrupted, StopSignals
 from peftrec.model.co_learner import CoLearner
 from peftrec.recipe import Recipe, TrainConfig
 from peftrec.runs.cards import write_cards
-from peftrec.runs.folder import interrupted_run, new_run_folder, write_run
+from peftrec.runs.folder import choose_run, write_run
 from peftrec.runs.saved import save_run
 from peftrec.training.costs import costs
 from peftrec.training.fingerprint import describe_origin
@@ -46,8 +46,7 @@ def train(
     allow_changes  continue although recipe, data, weights or packages changed
     """
     processes.start()
-    choose = interrupted_run if resume else new_run_folder
-    target = Path(processes.on_first(lambda: str(choose(name, None if run is None else Path(run)))))
+    target = Path(processes.on_first(lambda: str(choose_run(name, resume))) if run is None else run)
     with ExitStack() as stack:
         folder = processes.on_first(lambda: str(stack.enter_context(write_run(target, resume))))
         trackers = stack.enter_context(Trackers(recipe, target))

@@ -1,6 +1,7 @@
 """Weighting: the tasks' losses of a step -> their weights in the joint loss."""
 
 from abc import ABC, abstractmethod
+from inspect import isabstract
 from typing import ClassVar, Literal, get_args
 
 import torch
@@ -21,8 +22,9 @@ class Weighting(nn.Module, ABC):
              pass that finds the losses of the whole
     lambdas  the tasks' `weight` in the recipe, (T,) in the order of the trained tasks
 
-    Parameters and buffers are its state: part of every checkpoint, unless made with `persistent=False`. The recipe's
-    `weighting.options` are the constructor's further arguments; it refuses their values by a ValueError.
+    Parameters and buffers are its state: part of every checkpoint, unless made with `persistent=False`. The weights
+    must follow from state and losses alone: each process of a training asks its own. The recipe's `weighting.options`
+    are the constructor's further arguments; it refuses their values by a ValueError.
     """
 
     needs: ClassVar[Needs]
@@ -67,11 +69,9 @@ def _find_weighting(method: str) -> type[Weighting]:
             raise UserError(f"weighting.method: no method {method!r}; {nearest(method, list(WEIGHTINGS))}")
         return WEIGHTINGS[method]
     kind = import_own(method, "weighting.method")
-    if not (isinstance(kind, type) and issubclass(kind, Weighting)):
-        raise UserError(
-            f"weighting.method: {method} must be a subclass of {Weighting.__module__}.{Weighting.__name__}; "
-            f"found {kind!r}"
-        )
+    if not (isinstance(kind, type) and issubclass(kind, Weighting)) or isabstract(kind):
+        base = f"{Weighting.__module__}.{Weighting.__name__}"
+        raise UserError(f"weighting.method: {method} must be a subclass of {base} with a `forward`; found {kind!r}")
     if (needs := getattr(kind, "needs", None)) not in get_args(Needs):
         known = " or ".join(map(repr, get_args(Needs)))
         raise UserError(f"weighting.method: {method}: its class attribute `needs` must be {known}; found {needs!r}")

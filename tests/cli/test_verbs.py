@@ -17,6 +17,7 @@ from shop import shop_recipe
 
 from peftrec.errors import UserError
 from peftrec.machine.files import write_json
+from peftrec.recipe import json_schema
 from peftrec.recipe.shipped import recipe_files
 from peftrec.runs.folder import write_run
 
@@ -75,10 +76,10 @@ def test_help_lists_every_verb_and_every_verb_has_help():
 
 
 def test_the_version_is_the_package_s():
-    assert peftrec("--version").stdout == "peftrec 0.1.0\n"
+    assert peftrec("--version").stdout == "peftrec 0.2.0\n"
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["recipes"], ["train", "no-such-recipe"]])
+@pytest.mark.parametrize("arguments", [["--help"], ["recipes"], ["recipes", "schema"], ["train", "no-such-recipe"]])
 def test_what_needs_no_torch_does_not_import_it(arguments):
     script = textwrap.dedent(f"""
         import sys
@@ -119,6 +120,15 @@ def test_recipes_lists_what_the_package_carries():
     assert len(shown) == len(listed) + 1
     for row in listed:
         assert any(line.startswith(row["name"]) and row["what"] in line for line in shown)
+
+
+def test_recipes_schema_tells_editors_every_key():
+    schema = json.loads(peftrec("recipes", "schema").stdout)
+    assert schema == json_schema()
+    assert list(schema["properties"]) == ["init_from", "backbone", "adapter", "data", "tasks", "weighting", "train"]
+    keys = schema["$defs"]["TrainConfig"]["properties"]
+    assert keys["lr"]["description"].startswith("learning rate of adapters") and keys["lr"]["exclusiveMinimum"] == 0
+    assert all(of.get("additionalProperties") is False for of in schema["$defs"].values())
 
 
 def test_recipes_cp_copies_once(tmp_path):

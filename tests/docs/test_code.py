@@ -50,7 +50,8 @@ def _logging_as_before():
     root, own = logging.getLogger(), logging.getLogger("peftrec")
     handlers, level = root.handlers[:], own.level
     yield
-    root.handlers[:], own.level = handlers, level
+    root.handlers[:] = handlers
+    own.setLevel(level)
 
 
 @pytest.mark.usefixtures("_logging_as_before")

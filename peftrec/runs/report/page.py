@@ -10,8 +10,8 @@ from peftrec.machine.jsonl import read_objects
 from peftrec.recipe import dump_recipe
 from peftrec.recipe.dotted import dotted
 from peftrec.runs.folder import read_report
+from peftrec.runs.metric_rows import LABELS, arrow, metric_rows, number
 from peftrec.runs.report.figures import Curve, Picture, draw
-from peftrec.runs.results import LABELS, arrow, metric_rows, number
 from peftrec.runs.saved import read_recipe
 from peftrec.runs.templates import templates
 from peftrec.tasks.kind import Task

@@ -11,7 +11,7 @@ from benchmarks.matrix import measure, summary
 from benchmarks.matrix.plan import jobs
 from benchmarks.matrix.run import child
 from peftrec.evaluation.metrics import METRICS
-from peftrec.evaluation.predictions import read_outcome
+from peftrec.evaluation.outcomes import read_outcome
 
 
 @pytest.fixture(scope="module")
