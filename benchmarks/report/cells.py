@@ -3,7 +3,7 @@
 from typing import Any
 
 from benchmarks.report.formats import NAMES, difference, page, table, value
-from peftrec.runs.results import number
+from peftrec.runs.metric_rows import number
 
 READING = """
 Intervals are 95 %, over users (or queries) and seeds drawn together; differences are paired on the same test rows and

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from peftrec.runs.results import number, verdict
+from peftrec.runs.metric_rows import number, verdict
 
 NAMES = {"auc": "AUC", "gauc": "GAUC", "log_loss": "log-loss", "ece": "ECE", "hr@10": "HR@10", "mae": "MAE"}
 NAMES |= {"ndcg@10": "nDCG@10"}

@@ -5,7 +5,7 @@ from typing import Any
 
 from benchmarks.matrix.summary import over_reference
 from benchmarks.report.formats import NAMES, difference, ends, page, table
-from peftrec.runs.results import number
+from peftrec.runs.metric_rows import number
 
 RANKED = ["auc", "gauc", "hr@10", "ndcg@10"]
 
