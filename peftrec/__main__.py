@@ -2,16 +2,18 @@
 
 import os
 import signal
+import sys
 from types import FrameType
 
 # How often a thread of libgomp (the OpenMP of torch's Linux wheels) looks whether the others are done before it sleeps.
 # Its own 300,000 are milliseconds: beside other busy processes each thread burns them waiting for one that has no core.
-# Sleeping at once (OMP_WAIT_POLICY=passive) makes the steps of an idle machine slow. benchmarks/busy.py measures it.
+# Sleeping at once (OMP_WAIT_POLICY=passive) makes the steps of an idle machine slow: `python -m benchmarks busy`.
 SPINS = 3000
 
 
 def main() -> None:
     """Entry point of the `peftrec` command."""
+    _import_from_no_run()
     for number in (signal.SIGTERM, signal.SIGINT):
         if signal.getsignal(number) != signal.SIG_IGN:  # as a shell's background jobs have it
             signal.signal(number, _leave)
@@ -19,6 +21,12 @@ def main() -> None:
     from peftrec.cli import verbs
 
     verbs.main()
+
+
+def _import_from_no_run() -> None:
+    """`python -m` looks for modules in the current directory first: not where that is a run, whose files are data."""
+    held = ("run.yaml", "manifest.json")
+    sys.path[:] = [place for place in sys.path if not any(os.path.isfile(os.path.join(place, file)) for file in held)]
 
 
 def _wait_politely() -> None:

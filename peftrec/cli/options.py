@@ -18,6 +18,10 @@ Json = Annotated[bool, typer.Option("--json", help="one JSON value on stdout and
 NoCache = Annotated[
     bool, typer.Option("--no-cache", help="keep the frozen part's states in memory, neither read nor written on disk")
 ]
+TrustCode = Annotated[
+    bool,
+    typer.Option("--trust-code", help="run code that the run names as package.module:name"),
+]
 
 
 def at_least(least: int) -> Callable[[typer.CallbackParam, int], int]:

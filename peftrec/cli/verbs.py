@@ -14,7 +14,7 @@ import typer
 
 from peftrec.cli import cache, recipes
 from peftrec.cli.exits import Verbs
-from peftrec.cli.options import Json, NoCache, Overrides, RecipeName, Run, Task, at_least
+from peftrec.cli.options import Json, NoCache, Overrides, RecipeName, Run, Task, TrustCode, at_least
 from peftrec.cli.printing import echo, print_json, print_rich, show, show_report, show_study
 from peftrec.errors import RowError, UserError, UserErrors
 from peftrec.machine import processes
@@ -172,6 +172,7 @@ def tune(
 def evaluate(
     run: Run,
     split: Annotated[Literal["train", "valid", "test"], typer.Option("--split")] = "test",
+    trust_code: TrustCode = False,
     no_cache: NoCache = False,
     as_json: Json = False,
 ) -> None:
@@ -179,7 +180,7 @@ def evaluate(
     with libraries_silenced():
         from peftrec.runs.evaluate import evaluate_run
 
-        report = evaluate_run(run, split, cache=not no_cache)
+        report = evaluate_run(run, split, cache=not no_cache, trust_code=trust_code)
     show_report(report, as_json)
 
 
@@ -189,6 +190,7 @@ def predict(
     task: Task,
     rows: Annotated[Path, typer.Option("--input", help="JSON lines, one row each")],
     output: Annotated[Path | None, typer.Option("--output", help="JSON lines; default: stdout")] = None,
+    trust_code: TrustCode = False,
     no_cache: NoCache = False,
 ) -> None:
     """Predict one task for every row of a JSON lines file, in order."""
@@ -199,7 +201,7 @@ def predict(
 
         if output is not None:
             refuse_output(output)
-        predictor = Predictor.load(run, cache=not no_cache)
+        predictor = Predictor.load(run, cache=not no_cache, trust_code=trust_code)
         try:
             predicted = predictor.predict(task, list(given.values()))
         except RowError as error:
@@ -221,6 +223,7 @@ def recommend(
     ] = None,
     query: Annotated[str | None, typer.Option("--query", help="a query's text, for a match-query task")] = None,
     k: Annotated[int, typer.Option("-k", callback=at_least(1), help="how many items")] = 10,
+    trust_code: TrustCode = False,
     no_cache: NoCache = False,
     as_json: Json = False,
 ) -> None:
@@ -235,7 +238,7 @@ def recommend(
     with libraries_silenced():
         from peftrec.serving.predictor import Predictor
 
-        best = Predictor.load(run, cache=not no_cache).recommend(task, user, items, query, k)
+        best = Predictor.load(run, cache=not no_cache, trust_code=trust_code).recommend(task, user, items, query, k)
     show(best, as_json)
 
 
@@ -245,12 +248,13 @@ def compare(
         list[Path],
         typer.Argument(metavar="RUN RUN...", help="run folders, the first being what the others are held against"),
     ],
+    trust_code: TrustCode = False,
     as_json: Json = False,
 ) -> None:
     """Runs side by side: quality, memory, time, bytes; and whether each differs from the first one."""
     from peftrec.runs.compare import compare_runs
 
-    result = compare_runs(runs)
+    result = compare_runs(runs, trust_code=trust_code)
     if as_json:
         print_json(result)
         return
@@ -265,11 +269,12 @@ def report(
     output: Annotated[
         Path | None, typer.Option("--output", help="the file; default: <run>.html beside the run")
     ] = None,
+    trust_code: TrustCode = False,
 ) -> None:
     """Write a run as one HTML file: results beside priors, curves, costs, recipe."""
     from peftrec.runs.report import write_report
 
-    echo(write_report(run, output))
+    echo(write_report(run, output, trust_code))
 
 
 @app.command()

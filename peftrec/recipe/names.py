@@ -7,7 +7,7 @@ A name of one's own is code: it is imported for recipes that the user trains, ne
 import importlib
 import importlib.util
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from inspect import isabstract
 from pathlib import Path
 from typing import Any, TypeVar
@@ -97,10 +97,9 @@ def foreign_names(recipe: Recipe) -> dict[str, str]:
     return {key: name for key, name in named.items() if name is not None and ":" in name}
 
 
-def refuse_foreign(recipe: Recipe, where: str, trusted: Collection[str] = ()) -> None:
-    """Raise UserError naming each name of one's own that the recipe of a run holds and that is not among `trusted`."""
-    foreign = {key: name for key, name in foreign_names(recipe).items() if name not in trusted}
-    if foreign:
+def refuse_foreign(recipe: Recipe, where: str) -> None:
+    """Raise UserError naming each name of one's own that a run's recipe holds; `where` is the recipe's file."""
+    if foreign := foreign_names(recipe):
         listed = ", ".join(f"{key}: {name}" for key, name in foreign.items())
         raise UserError(
             f"{where}: the run names code from outside peftrec, which loading it would run: {listed}; if you trust who "

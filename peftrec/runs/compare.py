@@ -19,7 +19,7 @@ from peftrec.tasks.kinds import resolve
 COSTS = ("train_seconds", "examples_per_second", "peak_memory_mb", "backbone_mb", "trainable_parameters")
 
 
-def compare_runs(runs: list[Path], resamples: int = 500) -> dict[str, Any]:
+def compare_runs(runs: list[Path], resamples: int = 500, trust_code: bool = False) -> dict[str, Any]:
     """{run: {"tasks": {task: {"n", "metrics", "differences"}}, "cost"}}; the others are held against the first run.
 
     `differences` of a task that the first run also has: {metric: {"by", "interval", "p"}}. `by` above 0 means better
@@ -27,14 +27,16 @@ def compare_runs(runs: list[Path], resamples: int = 500) -> dict[str, Any]:
     of whole users (or queries) in which both runs are valued under the same draws. `cost` is that of `report.json` with
     the bytes of all adapters added up.
 
-    Raises UserError for fewer than two runs, one named twice, a damaged one, or runs whose test rows or splits differ.
+    `trust_code`: see `read_recipe`. Raises UserError for fewer than two runs, one named twice, a damaged one, or runs
+    whose test rows or splits differ.
     """
     if len(runs) < 2:
         raise UserError(f"compare: name two runs or more; found {len(runs)}")
     if len({run.resolve() for run in runs}) < len(runs):
         raise UserError(f"compare: a run is named twice: {' '.join(map(str, runs))}")
     reports = {run: read_report(run) for run in runs}
-    recipes = {run: read_recipe(run) for run in runs}  # once a run, not once a task: reading verifies every file
+    # Once a run, not once a task: reading verifies every file.
+    recipes = {run: read_recipe(run, trust_code) for run in runs}
     first, *others = runs
     split = recipes[first].data.split
     for run in others:

@@ -8,13 +8,13 @@ from peftrec.runs.saved import load_run, read_recipe
 from peftrec.tasks.dataset import load_data
 
 
-def evaluate_run(run: Path, split: str, cache: bool = True) -> Report:
+def evaluate_run(run: Path, split: str, cache: bool = True, trust_code: bool = False) -> Report:
     """Measure a trained run on a split of its recipe's data, which is read again. Raises UserError.
 
-    `cache`: whether the frozen part's states are looked for, and kept, on disk.
+    `cache`: whether the frozen part's states are looked for, and kept, on disk. `trust_code`: see `read_recipe`.
     """
-    dataset = load_data(read_recipe(run))
-    loaded = load_run(run, texts=dataset.texts)
+    dataset = load_data(read_recipe(run, trust_code))
+    loaded = load_run(run, texts=dataset.texts, trust_code=trust_code)
     model, tasks = loaded.model, loaded.tasks
     model.encoder.disk = cache
     ranking = split == "test"

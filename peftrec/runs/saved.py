@@ -33,6 +33,7 @@ from peftrec.model.adapters.full import FullFineTuning
 from peftrec.model.backbone import Backbone, load_backbone, share_backbone
 from peftrec.model.co_learner import CoLearner, assemble
 from peftrec.recipe import Recipe, dump_recipe, make_recipe, parse_yaml
+from peftrec.recipe.names import refuse_foreign
 from peftrec.runs.folder import verify_run
 from peftrec.tasks.heads import HeadShape
 from peftrec.tasks.kind import Task
@@ -134,20 +135,30 @@ def _save_catalogue(folder: Path, dataset: Dataset) -> None:
         pq.write_table(pa.table(columns), folder / "log.parquet")
 
 
-def read_recipe(folder: Path) -> Recipe:
-    """The recipe of a run, once every file of the run is verified."""
+def read_recipe(folder: Path, trust_code: bool = False) -> Recipe:
+    """The recipe of a run, once every file of the run is verified.
+
+    Raises UserError, before anything of it is imported, where the recipe names code from outside peftrec, unless
+    `trust_code`: the run may be a stranger's.
+    """
     verify_run(folder)
-    return make_recipe(parse_yaml((folder / "run.yaml").read_text(encoding="utf-8"), str(folder / "run.yaml")))
+    place = folder / "run.yaml"
+    recipe = make_recipe(parse_yaml(place.read_text(encoding="utf-8"), str(place)))
+    if not trust_code:
+        refuse_foreign(recipe, str(place))
+    return recipe
 
 
-def load_run(folder: Path, backbone: str | Backbone | None = None, texts: TextTable | None = None) -> LoadedRun:
+def load_run(
+    folder: Path, backbone: str | Backbone | None = None, texts: TextTable | None = None, trust_code: bool = False
+) -> LoadedRun:
     """Verify a run and rebuild its model; nothing is trained and no data file of the recipe is read.
 
     `backbone` names another place of the same weights, or is a loaded one, which several runs may share; `texts` is a
     table to use, to which the catalogue is added. Raises UserError for a damaged run, for weights that differ from
     those the run was trained on, and for a run that cannot share its backbone.
     """
-    recipe = read_recipe(folder)
+    recipe = read_recipe(folder, trust_code)
     if isinstance(backbone, str):
         recipe = recipe.model_copy(update={"backbone": recipe.backbone.model_copy(update={"name": backbone})})
     described = read_json(folder / "model.json")

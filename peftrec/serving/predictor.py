@@ -38,7 +38,11 @@ class Predictor:
 
     @classmethod
     def load(
-        cls, run: str | Path, backbone: "str | Backbone | Predictor | None" = None, cache: bool = True
+        cls,
+        run: str | Path,
+        backbone: "str | Backbone | Predictor | None" = None,
+        cache: bool = True,
+        trust_code: bool = False,
     ) -> "Predictor":
         """Load a run folder. Raises UserError.
 
@@ -46,10 +50,11 @@ class Predictor:
         the run then shares in memory: it scores as it does alone. A run of method `full` needs its own.
         `cache`: whether the frozen part's states of the catalogue are looked for, and kept, on disk; those of other
         texts stay in memory.
+        `trust_code`: whether code from outside peftrec that the run names, as `package.module:name`, may be run.
         """
         if isinstance(backbone, Predictor):
             backbone = backbone.model.encoder.backbone
-        loaded = load_run(Path(run), backbone)
+        loaded = load_run(Path(run), backbone, trust_code=trust_code)
         loaded.model.encoder.disk = cache
         return cls(loaded)
 

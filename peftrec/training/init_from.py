@@ -21,6 +21,7 @@ from peftrec.model.adapters.base import WEIGHTS, Adapter, read_tensors
 from peftrec.model.adapters.peft import PeftAdapter
 from peftrec.model.co_learner import CoLearner
 from peftrec.recipe import Recipe
+from peftrec.recipe.names import foreign_names
 from peftrec.runs.saved import describe_task, read_recipe
 from peftrec.tasks.kind import Task
 from peftrec.tasks.kinds import resolve
@@ -44,7 +45,8 @@ class Start:
 
         Raises UserError listing whatever in recipe, data or backbone keeps the run from fitting.
         """
-        theirs = resolve(self.recipe)
+        common = {name: task for name, task in self.recipe.tasks.items() if name in tasks}
+        theirs = resolve(self.recipe.model_copy(update={"tasks": common}))
         if problems := list(self._problems(recipe, tasks, theirs, dataset, model)):
             listed = "\n".join(f"  {line}" for line in problems)
             raise UserError(
@@ -141,7 +143,12 @@ def read_start(recipe: Recipe) -> Start | None:
         return None
     folder, problems = Path(recipe.init_from), Problems()
     with problems.collect("init_from: "):
-        theirs = read_recipe(folder)
+        theirs = read_recipe(folder, trust_code=True)  # of which only what this recipe names too is looked up
+        known = foreign_names(recipe).values()
+        common = {name: theirs.tasks[name] for name in recipe.tasks if name in theirs.tasks}
+        for key, name in foreign_names(theirs.model_copy(update={"tasks": common})).items():
+            if key.startswith("tasks.") and name not in known:
+                raise UserError(f"{folder}: {key} is {name}, code that this recipe does not name; write the same here")
     problems.stop()
     described = read_json(folder / "model.json")
     if not all("parts" in of for of in described["tasks"].values()):

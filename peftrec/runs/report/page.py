@@ -35,7 +35,7 @@ _COSTS = {
 }
 
 
-def write_report(run: Path, output: Path | None = None) -> Path:
+def write_report(run: Path, output: Path | None = None, trust_code: bool = False) -> Path:
     """Write the page of a verified run to `output`, by default <run>.html beside the run; returns where it is.
 
     Raises UserError for a damaged run, an `output` inside the run, whose manifest names every file it holds, or one
@@ -44,17 +44,17 @@ def write_report(run: Path, output: Path | None = None) -> Path:
     run = run.resolve() if run.name in ("", "..") else run
     beside = run.parent / f"{run.name}.html"
     if output is None:
-        write_text(beside, render(run))
+        write_text(beside, render(run, trust_code))
         return beside
     if output.resolve().is_relative_to(run.resolve()):
         raise UserError(f"{output}: inside the run, whose manifest names every file in it; name a place outside of it")
-    write_output(output, render(run))
+    write_output(output, render(run, trust_code))
     return output
 
 
-def render(run: Path) -> str:
+def render(run: Path, trust_code: bool = False) -> str:
     """The page of a run, as text."""
-    report, recipe = read_report(run), read_recipe(run)
+    report, recipe = read_report(run), read_recipe(run, trust_code)
     tasks = resolve(recipe)
     lines = list(read_objects(run / "metrics.jsonl").values())
     made = templates("peftrec.runs.report", escape=True)
