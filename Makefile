@@ -15,7 +15,7 @@ DONE := $(VENV)/.set-up
 # pip's own output goes to a log: on failure the last lines of it and one line of advice are shown.
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --no-input
 
-.PHONY: setup demo test bench bench-full bench-speed lint format clean
+.PHONY: setup demo test bench bench-full bench-speed lint format docs clean
 
 setup: $(DONE)
 
@@ -33,25 +33,25 @@ $(DONE): pyproject.toml constraints.txt data-packages.txt
 demo: $(DONE)
 	$(BIN)/peftrec train $(RECIPE)
 
-# Full fine-tuning against the adapter methods, outside references, TALLRec: benchmarks/REPORT.md. Both say how
+# Full fine-tuning against the adapter methods, outside references, TALLRec: docs/results. Both say how
 # long they will take (`make bench` a quarter of an hour on 2 idle cores, `make bench-full` hours); what is finished is not
 # run again.
 bench: $(VENV)/.bench
-	$(BIN)/python benchmarks/bench.py quick
+	$(BIN)/python -m benchmarks quick
 
 bench-full: $(VENV)/.bench
-	$(BIN)/python benchmarks/bench.py full
+	$(BIN)/python -m benchmarks full
 
 $(VENV)/.bench: $(DONE)
 	@$(INSTALL) -c constraints.txt -e '.[bench]' >>$(LOG) 2>&1 || { tail -n 5 $(LOG) >&2; exit 2; }
 	@touch $@
 
 # What computing less buys, what growth costs, and what two shortcuts cost (about 30 minutes on 2 cores):
-# benchmarks/SPEED.md, GROWTH.md, EFFECTS.md.
+# docs/results/speed.md, growth.md, effects.md.
 bench-speed: $(DONE)
-	$(BIN)/python benchmarks/speed.py --repeats 1
-	$(BIN)/python benchmarks/growth.py
-	$(BIN)/python benchmarks/effects.py
+	$(BIN)/python -m benchmarks speed --repeats 1
+	$(BIN)/python -m benchmarks growth
+	$(BIN)/python -m benchmarks effects
 
 # One thread a worker: the workers share the cores, and torch's own threads would fight over them.
 test: $(DONE)
@@ -66,7 +66,15 @@ format: $(DONE)
 	$(BIN)/python -m ruff check --fix .
 	$(BIN)/python -m ruff format .
 
+# The site, in site/. Strict: a link that leads nowhere, or a name that is not there, fails.
+docs: $(VENV)/.docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
+$(VENV)/.docs: $(DONE)
+	@$(INSTALL) -c constraints.txt -e '.[docs]' >>$(LOG) 2>&1 || { tail -n 5 $(LOG) >&2; exit 2; }
+	@touch $@
+
 # Runs stay: they are results.
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
-	find peftrec tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	rm -rf $(VENV) build dist site *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	find peftrec benchmarks tests -name __pycache__ -type d -prune -exec rm -rf {} +

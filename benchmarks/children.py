@@ -1,39 +1,64 @@
-"""Both ends of a measurement in a process of its own, so that its peak memory is its own."""
+"""Both ends of a measurement in a process of its own, so that its peak memory is its own.
+
+A module of this package that is such a child is started as `python -m benchmarks.MODULE`: by `measured` with a JSON
+argument, which it answers by `answer`, or by `run_child` with SPEC.json and OUT, where it delivers by `deliver`.
+"""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from benchmarks.places import ROOT
 from peftrec.machine.environment import environment
 from peftrec.machine.files import new_folder, partial, read_json, write_json
 
 
-def measured(script: str, *what: str) -> dict[str, Any]:
-    """What `script --child what...` prints as JSON on its last line. Raises SystemExit with its last words."""
-    done = subprocess.run([sys.executable, script, "--child", *what], capture_output=True, text=True, check=False)
+def measured(module: str, spec: dict[str, Any]) -> dict[str, Any]:
+    """What the child `module` answers to `spec`. Raises SystemExit with its last words."""
+    done = _start(module, json.dumps(spec))
     if done.returncode:
-        raise SystemExit(f"{' '.join(what)}: {done.stderr[-2000:]}")
+        raise SystemExit(f"{module} {spec}: {done.stderr[-2000:]}")
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
 
 
+def answer(work: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+    """Print what `work` returns for the specification given as the process's one argument, as the last line."""
+    print(json.dumps(work(json.loads(sys.argv[1]))))
+
+
+def run_child(module: str, spec: Path, out: Path, threads: int) -> str:
+    """Let the child `module` deliver `out` from the file `spec`; its last words where it fails, else nothing."""
+    done = _start(module, str(spec), str(out), threads=threads)
+    if not done.returncode:
+        return ""
+    return f"failed; to repeat it: {' '.join(done.args)}\n{done.stderr[-3000:]}"
+
+
 def deliver(work: Callable[[dict[str, Any], Path], dict[str, Any]]) -> None:
-    """For a script that bench.py starts with SPEC.json and OUT: what `work`, given the specification and a temporary
-    folder, returns becomes result.json in that folder, which becomes OUT; with the code that ran and the machine."""
+    """What `work`, given the specification and a temporary folder, returns becomes result.json in that folder, which
+    becomes OUT; with the code that ran and the machine."""
     spec, out, ran = read_json(Path(sys.argv[1])), Path(sys.argv[2]), commit()
     with new_folder(out, partial(out)) as folder:
         write_json(folder / "result.json", {"commit": ran, "environment": environment()} | work(spec, folder))
 
 
 def commit() -> str:
-    """The commit of the code that runs, with `+` where the library or these scripts differ from it."""
+    """The commit of the code that runs, with `+` where the library or the benchmarks differ from it."""
 
     def ask(*words: str) -> str:
-        root = Path(__file__).parent.parent
-        done = subprocess.run(["git", *words], cwd=root, capture_output=True, text=True, check=False)
+        done = subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=False)
         return done.stdout.strip()
 
     return ask("rev-parse", "--short", "HEAD") + "+" * bool(ask("status", "--porcelain", "--", "peftrec", "*.py"))
+
+
+def _start(module: str, *arguments: str, threads: int | None = None) -> subprocess.CompletedProcess[str]:
+    """The finished process of a child, its output kept; torch uses as many `threads` as it likes unless told."""
+    threaded = {} if threads is None else {"OMP_NUM_THREADS": str(threads)}
+    command = [sys.executable, "-m", f"benchmarks.{module}", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=os.environ | threaded)

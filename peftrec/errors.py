@@ -84,6 +84,11 @@ def nearest(name: str, known: list[str]) -> str:
     return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(sorted(known))}"
 
 
+def first_line(error: Exception) -> str:
+    """The first line of what another library raised, or what kind of error it is where it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
 def looked_in(path: str | Path) -> str:
     """' (looked in FOLDER)' for a relative path, which counts from the working directory; '' for an absolute one."""
     return "" if Path(path).is_absolute() else f" (looked in {Path.cwd()})"

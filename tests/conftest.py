@@ -66,6 +66,15 @@ def quick_intervals() -> Iterator[None]:
         yield
 
 
+@pytest.fixture
+def notes(capsys: pytest.CaptureFixture[str]) -> Iterator[pytest.CaptureFixture[str]]:
+    """`capsys` of a test that calls the library, with its notes on stderr as the command shows them."""
+    from peftrec.cli.notes import notes_shown
+
+    with notes_shown():
+        yield capsys
+
+
 @pytest.fixture(autouse=True)
 def _one_thread() -> None:
     """Two test processes share two cores."""

@@ -1,5 +1,6 @@
 """Adapted encoders over tiny random backbones, for the tests of methods."""
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -55,14 +56,12 @@ def vectors(encoder: AdaptedEncoder, task: str) -> torch.Tensor:
 def hidden(encoder: AdaptedEncoder, task: str | None) -> torch.Tensor:
     """Token states of all texts with the task's modules, through all layers, zero where padded."""
     ids, mask, types = encoder.texts.pad(ROWS)
-    encoder.activate(task)
-    with torch.no_grad():
+    with torch.no_grad(), nullcontext() if task is None else encoder.active(task):
         adapter = None if task is None else encoder.adapter_of(task)
         if isinstance(adapter, LayerAdapter):
             states = adapter.run(task, ids, mask, types, None, 0)
         else:
             states = encoder.backbone.run(ids, mask, types)
-    encoder.activate(None)
     return states * mask[..., None]
 
 

@@ -44,10 +44,14 @@ def test_the_wheel_carries_every_module_every_recipe_and_the_license(wheel):
     modules = {f"peftrec/{path.relative_to(ROOT / 'peftrec').as_posix()}" for path in (ROOT / "peftrec").rglob("*.py")}
     recipes = {f"peftrec/recipes/{path.name}" for path in (ROOT / "recipes").glob("*.yaml")}
     pages = {f"peftrec/runs/report/{path.name}" for path in (ROOT / "peftrec/runs/report").glob("*.html")}
+    cards = {f"peftrec/runs/{path.name}" for path in (ROOT / "peftrec/runs").glob("*.md")}
     assert len(modules) >= 30
     assert len(pages) == 1
+    assert len(cards) == 3
     assert len(recipes) >= 4
-    assert modules | recipes | pages == {name for name in packed if ".dist-info/" not in name}
+    assert modules | recipes | pages | cards | {"peftrec/py.typed"} == {
+        name for name in packed if ".dist-info/" not in name
+    }
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in packed)
 
 

@@ -74,16 +74,16 @@ def train_tiny(folder: Path, run: Path) -> None:
 
 def at_step(monkeypatch, wanted: int, happens: Callable[[], object]) -> None:
     """Let something happen when optimiser step `wanted`, from 0, begins."""
-    import peftrec.training.loop
+    import peftrec.training.step
 
-    kept = peftrec.training.loop.lr_factor
+    kept = peftrec.training.step.lr_factor
 
     def lr_factor(config, step, total):
         if step == wanted:
             happens()
         return kept(config, step, total)
 
-    monkeypatch.setattr(peftrec.training.loop, "lr_factor", lr_factor)
+    monkeypatch.setattr(peftrec.training.step, "lr_factor", lr_factor)
 
 
 def fail() -> None:

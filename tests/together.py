@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import peftrec.training.loop
+from peftrec.cli.notes import notes_shown
 from peftrec.errors import UserError
 from peftrec.machine import processes
 from peftrec.model import co_learner as model
@@ -17,6 +18,7 @@ from peftrec.model import encoder
 from peftrec.model.cache import states
 from peftrec.recipe import Recipe
 from peftrec.training.loop import train
+from peftrec.training.weighting import Weighting
 
 PLAIN = {"method": "lora", "options": {"r": 2, "lora_dropout": 0.0}}
 STEADY = {"dropout": 0.0, "log_every": 1}
@@ -66,11 +68,13 @@ SHARDED[BROKEN_OFF] = SHARDED["adamw"]
 BAD_ROW = 5
 
 
-class Smoothed(torch.nn.Module):
+class Smoothed(Weighting):
     """A weighting with state: inverse running means of the losses."""
 
+    needs = "losses"
+
     def __init__(self, lambdas: torch.Tensor) -> None:
-        super().__init__()
+        super().__init__(lambdas)
         self.register_buffer("mean", torch.ones(len(lambdas)))
 
     def forward(self, losses: torch.Tensor) -> torch.Tensor:
@@ -159,5 +163,5 @@ def main(shop: Path, runs: Path, cases: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    with processes.quick_end():  # as the command does
+    with processes.quick_end(), notes_shown():  # as the command does
         main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:])

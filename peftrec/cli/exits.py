@@ -9,6 +9,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from peftrec.cli.notes import notes_shown
 from peftrec.errors import UserError
 from peftrec.machine import processes
 from peftrec.machine.processes import ProcessLost
@@ -30,7 +31,8 @@ class Verbs(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Run a verb."""
         try:
-            return super().invoke(ctx)
+            with notes_shown():
+                return super().invoke(ctx)
         except UserError as error:
             _say(str(error), error)
             raise typer.Exit(2) from None

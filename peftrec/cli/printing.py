@@ -44,8 +44,10 @@ def show_study(result: dict[str, Any], as_json: bool) -> None:
     """Print on stdout what `training.tune.tune` returned: JSON, or the table of trials and how to train the best."""
     show(result if as_json else result["trials"], as_json)
     if not as_json:
+        from peftrec.runs.metric_rows import number
+
         best = result["best"]
-        echo(f"\nbest: trial {best['trial']}, {result['metric']} {best['value']:.4f} on the validation split")
+        echo(f"\nbest: trial {best['trial']}, {result['metric']} {number(best['value'])} on the validation split")
         echo(f"train it with: {result['command']}")
 
 

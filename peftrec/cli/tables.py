@@ -6,7 +6,7 @@ from rich.console import Group
 from rich.markup import escape
 from rich.table import Table
 
-from peftrec.runs.results import verdict
+from peftrec.runs.metric_rows import number, verdict
 
 
 def format_report(report: dict[str, Any]) -> Group:
@@ -19,10 +19,10 @@ def format_report(report: dict[str, Any]) -> Group:
         parts.append(_task_table(name, task))
         parts += [f"{metric}: no value, {reason}" for metric, reason in task["undefined"].items()]
     gains = [gain for task in report["tasks"].values() for gain in task["gains"].values()]
-    notes = ["*     the best trivial prior by that metric"] * bool(gains)
+    notes = ["*     the best trivial prior by that metric"] if gains else []
     if any(gain.get("interval") and verdict(gain["interval"]) == "open" for gain in gains):
         notes.append("open  the gain's interval holds 0: neither better nor worse can be told")
-    return Group(*parts, *[""] * bool(notes), *notes)
+    return Group(*parts, *(["", *notes] if notes else []))
 
 
 def _task_table(name: str, task: dict[str, Any]) -> Table:
@@ -43,7 +43,7 @@ def _task_table(name: str, task: dict[str, Any]) -> Table:
         table.add_row(prior, *(_value(values.get(m), "*" if m in best else " ") for m in metrics))
     if gains:
         intervals = {m: gains[m].get("interval") if m in gains else None for m in metrics}
-        table.add_row("gain over *", *(f"{gains[m]['by']:+.4f} " if m in gains else "- " for m in metrics))
+        table.add_row("gain over *", *(f"{number(gains[m]['by'] if m in gains else None, '+')} " for m in metrics))
         if any(intervals.values()):
             table.add_row("  95 % from\n       to", *(_ends(intervals[m], "+") for m in metrics), style="dim")
             table.add_row("  that is", *(_verdict(intervals[m]) for m in metrics))
@@ -83,7 +83,7 @@ def _table(title: str, columns: list[str]) -> Table:
 
 def _add_differences(table: Table, found: list[dict[str, Any] | None]) -> None:
     of: list[dict[str, Any]] = [one or {"by": None, "interval": None, "p": None} for one in found]
-    table.add_row("  gain", *("- " if one["by"] is None else f"{one['by']:+.4f} " for one in of))
+    table.add_row("  gain", *(f"{number(one['by'], '+')} " for one in of))
     table.add_row("  95 % from\n       to", *(_ends(one["interval"], "+") for one in of), style="dim")
     table.add_row("  p", *("- " if one["p"] is None else f"{one['p']:.3f} " for one in of), style="dim")
     table.add_row("  that is", *(_verdict(one["interval"]) for one in of))
@@ -94,11 +94,11 @@ def _cost(value: float | None) -> str:
 
 
 def _value(value: float | None, mark: str = " ") -> str:
-    return "- " if value is None else f"{value:.4f}{mark}"
+    return f"{number(value)}{mark}"
 
 
 def _ends(ends: list[float] | None, sign: str) -> str:
-    return "- " if ends is None else "\n".join(f"{end:{sign}.4f} " for end in ends)
+    return "- " if ends is None else "\n".join(f"{number(end, sign)} " for end in ends)
 
 
 def _verdict(ends: list[float] | None) -> str:
@@ -117,7 +117,7 @@ def format_matrix(rows: list[dict[str, Any]]) -> Group:
 
 
 def matrix_markdown(rows: list[dict[str, Any]]) -> str:
-    """The same as Markdown, for the README."""
+    """The same as Markdown, for docs/guide/methods.md."""
     heading, *lines = matrix_cells(rows)
     table = [heading, ["---"] * len(heading), *lines]
     return "\n".join(

@@ -19,8 +19,8 @@ from peftrec.errors import RowError, UserError, UserErrors
 from peftrec.machine import processes
 from peftrec.machine.jsonl import read_objects
 from peftrec.machine.quiet import libraries_silenced
-from peftrec.machine.signals import KINDS, stop
-from peftrec.recipe import mend_recipe
+from peftrec.machine.signals import SIGNALS, stop
+from peftrec.recipe import json_schema, mend_recipe
 from peftrec.recipe.shipped import copy_recipe, describe_recipe, find_recipe, load_recipe, recipe_files
 
 app = typer.Typer(
@@ -34,7 +34,7 @@ app.add_typer(cache_app, name="cache")
 
 def main() -> None:
     """Entry point of the `peftrec` command."""
-    for number in KINDS:
+    for number in SIGNALS:
         if signal.getsignal(number) != signal.SIG_IGN:  # as a shell's background jobs have it
             signal.signal(number, stop)
     with processes.quick_end():
@@ -107,34 +107,39 @@ def train(
     with processes.alike():
         loaded = load_recipe(recipe, changes)
     with libraries_silenced():
-        from peftrec.machine.progress import note
         from peftrec.runs.checkpoints import checkpoint_folders
-        from peftrec.runs.folder import interrupted_run, left_behind, new_run_folder, read_report
+        from peftrec.runs.folder import read_report
         from peftrec.training.loop import train as train_recipe
 
         processes.start()
-        choose, name = interrupted_run if resume else new_run_folder, find_recipe(recipe).stem
-
-        def choose_target() -> str:  # in the first process alone: looking for what was left takes its lock
-            target = choose(name, run)
-            if run is None and not resume and (left := left_behind(name)) is not None:
-                said = f"--run {left} --resume continues it, this is another: {target}"
-                note(f"{left}: its training was interrupted; {said}")
-            return str(target)
-
-        target = Path(processes.on_first(choose_target))
+        # In the first process alone: looking for what was left takes its lock.
+        target = run or Path(processes.on_first(lambda: str(_choose_run(find_recipe(recipe).stem, resume))))
         before = checkpoint_folders(target)
         try:
             train_recipe(loaded, target, cache=not no_cache, resume=resume, allow_changes=allow_changes)
         except BaseException as error:
             if checkpoint_folders(target) != before:
                 command = [*processes.command(), "train", recipe, *changes, "--run", str(target), "--resume"]
-                error.add_note(f"continue with: {shlex.join(command + ['--no-cache'] * no_cache)}")
+                if no_cache:
+                    command.append("--no-cache")
+                error.add_note(f"continue with: {shlex.join(command)}")
             raise
         if not processes.is_first():
             return
         report = read_report(target)
     show_report({"run": str(target), **report}, as_json)
+
+
+def _choose_run(name: str, resume: bool) -> Path:
+    """The run that `train` makes without --run; says so where it is another than the one that was interrupted."""
+    from peftrec.machine.progress import note
+    from peftrec.runs.folder import choose_run, left_behind
+
+    target = choose_run(name, resume)
+    if not resume and (left := left_behind(name)) is not None:
+        said = f"--run {left} --resume continues it, this is another: {target}"
+        note(f"{left}: its training was interrupted; {said}")
+    return target
 
 
 @app.command()
@@ -286,7 +291,7 @@ def methods(
     backbone: Annotated[
         str | None, typer.Option("--backbone", help="this one instead of every family, and all of PEFT's methods")
     ] = None,
-    markdown: Annotated[bool, typer.Option("--markdown", help="the table as Markdown, as in the README")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="the table as Markdown, as in the documents")] = False,
     as_json: Json = False,
 ) -> None:
     """Which method works on which kind of backbone and quantisation, probed here and now."""
@@ -317,6 +322,12 @@ def recipes_cp(
 ) -> None:
     """Copy a shipped recipe, to change it."""
     echo(copy_recipe(name, target))
+
+
+@recipes_app.command("schema")
+def recipes_schema() -> None:
+    """Print a recipe's JSON schema, by which editors complete keys and mark mistakes."""
+    print_json(json_schema())
 
 
 @cache_app.command("ls")

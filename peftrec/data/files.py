@@ -17,7 +17,7 @@ from typing import Any
 import pyarrow as pa
 
 from peftrec.data.rows import Rows
-from peftrec.errors import UserError, looked_in
+from peftrec.errors import UserError, first_line, looked_in
 
 _FORMATS = {"csv": "csv", "tsv": "csv", "json": "json", "jsonl": "json", "ndjson": "json", "parquet": "parquet"}
 _HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
@@ -40,7 +40,7 @@ def read_rows(path: str, key: str) -> Rows:
         try:
             return _read_folder(path)
         except Exception as error:  # no files of a known kind, no train split: the message says
-            raise UserError(f"{key}: the folder {path} cannot be loaded: {_first_line(error)}") from None
+            raise UserError(f"{key}: the folder {path} cannot be loaded: {first_line(error)}") from None
     if suffix in _FORMATS or not _HUB_ID.fullmatch(path):
         raise UserError(f"{key}: no such file: {path}{looked_in(path)}")
     return _read_hub(path, key)
@@ -66,7 +66,7 @@ def _read_file(file: Path, key: str, suffix: str) -> Rows:
     except Exception as error:  # whatever the parsers raise is about this file
         if _FORMATS[suffix] != "parquet":
             _check_utf8(file, key)
-        reason = _first_line(error)
+        reason = first_line(error)
         if reason.startswith("Length of header"):
             reason = "rows have more fields than the first line; quote fields that hold the separator"
         raise UserError(f"{key}: {file}: cannot be read as {suffix}: {reason}") from None
@@ -100,7 +100,7 @@ def _read_hub(path: str, key: str) -> Rows:
         return _rows(path, list(data.with_format("arrow").iter(batch_size=_CHUNK)))
     except Exception as error:  # no such id, no network, several configurations, no train split: the message says
         raise UserError(
-            f"{key}: {path!r} is no file{looked_in(path)}, and as a hub id it cannot be loaded: {_first_line(error)}"
+            f"{key}: {path!r} is no file{looked_in(path)}, and as a hub id it cannot be loaded: {first_line(error)}"
         ) from None
 
 
@@ -118,7 +118,7 @@ def _csv_header(file: Path, key: str, separator: str) -> list[str]:
             header = next(csv.reader(lines, delimiter=separator), [])
     except (UnicodeDecodeError, OSError, EOFError, zlib.error, csv.Error) as error:
         _check_utf8(file, key)
-        raise UserError(f"{key}: {file}: cannot be read: {_first_line(error)}") from None
+        raise UserError(f"{key}: {file}: cannot be read: {first_line(error)}") from None
     if not header or "" in header or len(set(header)) < len(header):
         raise UserError(f"{key}: {file}: the first line must name the columns, each once; found {header}")
     return header
@@ -153,7 +153,3 @@ def _quiet() -> Iterator[None]:
         yield
     finally:
         logging.set_verbosity(level)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -5,7 +5,7 @@ import numpy as np
 from peftrec.data.log import Log
 
 RATE_FEATURES = ["item_mean", "item_count", "user_mean", "user_count"]
-PSEUDO = 5  # events with the base feedback that every mean starts from
+PSEUDO = 5  # events with the base feedback that every mean starts from, also those of the priors
 
 
 class Rates:

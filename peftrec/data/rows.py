@@ -135,10 +135,9 @@ class Rows:
         for row in np.flatnonzero(~numeric.to_numpy(zero_copy_only=False)).tolist():
             value = text[row].as_py()
             try:
-                moment = datetime.fromisoformat(value)
+                times[row] = from_iso(value)
             except ValueError:
                 self.fail(row, name, "must be seconds since 1970 or an ISO date such as 2024-05-31T18:00:00", value)
-            times[row] = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
         return times
 
     def texts(self, template: str, key: str) -> list[str]:
@@ -188,6 +187,12 @@ def template_columns(template: str, key: str) -> list[str]:
 def plain_number(value: float) -> str:
     """A number as people write it: 1995.0 is '1995'."""
     return repr(float(value)).removesuffix(".0")
+
+
+def from_iso(text: str) -> float:
+    """Seconds since 1970 of an ISO 8601 date or time, without a zone in UTC. Raises ValueError for another text."""
+    moment = datetime.fromisoformat(text)
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
 def _first(flags: pa.Array) -> int | None:

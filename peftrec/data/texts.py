@@ -1,6 +1,8 @@
 """The text table: the unique texts and text pairs of a run, tokenised once; all else refers to them by row number."""
 
 import hashlib
+import sys
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -16,12 +18,17 @@ class TextTable:
       types    uint8 (sum of lengths,): 1 for the tokens of a pair's second text, for models that know segments
       offsets  int64 (V + 1,): row v is ids[offsets[v]:offsets[v + 1]]
       lengths  int32 (V,)
+
+    The rows of the first `tokenize` are the table's own and stay. Those added later are guests, the texts of requests:
+    `keep_guests` forgets all but some of them. `own` is how many rows of its own the table has, and its first guest.
     """
 
     def __init__(self) -> None:
         self.texts: list[str] = []
         self.pairs: list[str | None] = []
+        # The guests' keys stand last, in the order in which they were last asked for.
         self._rows: dict[tuple[str, str | None], int] = {}
+        self.own = sys.maxsize
         self.ids = np.zeros(0, np.int32)
         self.types = np.zeros(0, np.uint8)
         self.offsets = np.zeros(1, np.int64)
@@ -34,15 +41,51 @@ class TextTable:
         key = (text, pair)
         row = self._rows.get(key)
         if row is None:
-            row = self._rows[key] = len(self.texts)
+            row = len(self.texts)
             self.texts.append(text)
             self.pairs.append(pair)
+        elif row < self.own:
+            return row
+        else:
+            del self._rows[key]
+        self._rows[key] = row
         return row
+
+    @property
+    def guests(self) -> int:
+        """How many rows are guests."""
+        return max(0, len(self.texts) - self.own)
+
+    def recent_guests(self, most: int) -> np.ndarray:
+        """The `most` guests that `add` was last asked for, ascending; those not tokenised yet are not among them."""
+        done = len(self.offsets) - 1
+        latest = (row for row in islice(reversed(self._rows.values()), self.guests) if row < done)
+        return np.array(sorted(islice(latest, most)), np.int64)
+
+    def keep_guests(self, rows: np.ndarray) -> None:
+        """Forget all guests but `rows` (ascending, tokenised), which become the rows `own`, `own` + 1, ..."""
+        positions, mask = self.gather(rows)
+        kept, begin = positions[mask], self.offsets[self.own]
+        self.ids = np.append(self.ids[:begin], self.ids[kept])
+        self.types = np.append(self.types[:begin], self.types[kept])
+        self.offsets = np.append(self.offsets[: self.own + 1], begin + np.cumsum(self.tokens(rows)))
+        renumbered = dict(zip(rows.tolist(), range(self.own, self.own + len(rows)), strict=True))
+        for key in list(islice(reversed(self._rows), self.guests))[::-1]:
+            row = self._rows.pop(key)
+            if row in renumbered:
+                self._rows[key] = renumbered[row]
+        self.texts[self.own :] = [self.texts[row] for row in rows]
+        self.pairs[self.own :] = [self.pairs[row] for row in rows]
 
     @property
     def lengths(self) -> np.ndarray:
         """Tokens of every row, int64 (V,)."""
         return np.diff(self.offsets)
+
+    def tokens(self, rows: np.ndarray) -> np.ndarray:
+        """Tokens of each of `rows`, int64 (N,); what is asked of few rows takes no longer in a large table."""
+        found: np.ndarray = self.offsets[rows + 1] - self.offsets[rows]
+        return found
 
     def tokenize(self, tokenizer: Any, max_length: int, pad_id: int) -> None:
         """Tokenise the rows added since the last call; a pair keeps both sides, the longer one cut first.
@@ -50,6 +93,7 @@ class TextTable:
         `pad_id` fills `pad`'s batches; it never reaches the model's attention.
         """
         self.pad_id = pad_id
+        self.own = min(self.own, len(self.texts))
         done = len(self.offsets) - 1
         if done == len(self.texts):
             return
@@ -91,7 +135,7 @@ class TextTable:
 
     def gather(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Positions of the rows' tokens in the ragged arrays and their mask, each (U, longest row); 0 where masked."""
-        starts, lengths = self.offsets[rows], self.offsets[rows + 1] - self.offsets[rows]
+        starts, lengths = self.offsets[rows], self.tokens(rows)
         steps = np.arange(lengths.max(initial=0))
         mask = steps[None] < lengths[:, None]
         return np.where(mask, starts[:, None] + steps[None], 0), mask

@@ -23,7 +23,7 @@ from peftrec.data.examples import Dataset, Examples
 from peftrec.errors import Diverged, Problems, UserError
 from peftrec.evaluation.intervals import bootstrap, paired
 from peftrec.evaluation.metrics import CHOICE, RANKING, Metric, find_metric
-from peftrec.evaluation.predictions import Outcome, make_outcome
+from peftrec.evaluation.outcomes import Outcome, make_outcome
 from peftrec.model.co_learner import Scorer
 from peftrec.tasks.kind import Task
 from peftrec.tasks.priors import PRIORS, RANKING_PRIORS, find_prior

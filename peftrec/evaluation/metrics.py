@@ -234,12 +234,19 @@ def metric(name: str, **options: Any) -> Any:
     """A metric of `METRICS` as an `evaluate.Metric`, for use alone or in `evaluate.combine([...])`, offline too.
 
     `compute(predictions=, references=[, groups=])` returns {name: value}; gauc and ndcg@10 need `groups`, every one
-    takes `sample_weight`. `options` go to `evaluate.Metric`, such as `keep_in_memory=True`.
+    takes `sample_weight`. `options` go to `evaluate.Metric`, such as `keep_in_memory=True`. Raises UserError for a name
+    that no metric has.
+
+    >>> auc = peftrec.metric("auc", keep_in_memory=True)
+    >>> auc.compute(predictions=[0.9, 0.2, 0.6, 0.4], references=[1, 0, 0, 1])
+    {'auc': 0.75}
+    >>> gauc = peftrec.metric("gauc", keep_in_memory=True)
+    >>> gauc.compute(predictions=[0.9, 0.2, 0.6, 0.4], references=[1, 0, 0, 1], groups=[7, 7, 8, 8])
+    {'gauc': 0.5}
     """
+    chosen = find_metric(name)
     import datasets  # these two take seconds to import, and training needs neither
     import evaluate
-
-    chosen = METRICS[name]
 
     class PeftrecMetric(evaluate.Metric):  # type: ignore[misc]
         """One metric of peftrec; its configuration is the metric's name, so that no two share a cache folder."""

@@ -190,4 +190,4 @@ def read_json(path: Path) -> Any:
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     except ValueError as error:  # not UTF-8, or not JSON
-        raise UserError(f"{path}: not valid JSON: {error}") from None
+        raise UserError(f"{path}: not JSON: {error}") from None

@@ -1,5 +1,9 @@
-"""Progress of long work on stderr: a bar with rate and time left, or a line now and then where there is no terminal."""
+"""Progress of long work: a bar on stderr, or a line now and then without a terminal; and notes, which are logged.
 
+Notes are records of the logger `peftrec` at level INFO: the command shows them, other programs as they like.
+"""
+
+import logging
 import sys
 from collections.abc import Iterable, Iterator
 
@@ -7,6 +11,8 @@ import numpy as np
 from tqdm import tqdm
 
 from peftrec.machine.processes import count, is_first, number
+
+_log = logging.getLogger("peftrec")
 
 
 def bar(total: int, what: str, unit: str, done: int = 0) -> tqdm:
@@ -35,11 +41,11 @@ def track_rows(groups: Iterable[np.ndarray], total: int, what: str) -> Iterator[
 
 
 def note(line: str, of_any: bool = False) -> None:
-    """One line for the user on stderr, above any bar. Of several processes the first one alone says it.
+    """Log one line for the user, which the command shows on stderr. Of several processes the first one alone says it.
 
     of_any  it concerns this process alone: any says it, with its number
     """
     if of_any and count() > 1:
         line = f"process {number()}: {line}"
     if of_any or is_first():
-        tqdm.write(line, file=sys.stderr)
+        _log.info(line)

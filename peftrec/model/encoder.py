@@ -16,6 +16,8 @@ from peftrec.model.adapters.base import Adapter, LayerAdapter, PooledAdapter
 from peftrec.model.backbone import Backbone
 from peftrec.model.cache.states import TOKEN_BUDGET, Level, StateCache, Track
 
+POOLED_ROWS = 16_384  # texts whose pooled states are read at once: with MiniLM 180 MB
+
 
 class AdaptedEncoder(nn.Module):
     """One frozen backbone, each task's adapter, and the cached output of what no adapter touches.
@@ -72,9 +74,19 @@ class AdaptedEncoder(nn.Module):
         Rows not asked for here are computed when they are encoded, every time. Texts added since are tokenised.
         """
         self.texts.tokenize(self.backbone.tokenizer, self.backbone.config.max_length, self.backbone.pad_id)
-        self.activate(None)
         for level, cache in self.caches.items():
             cache.update(None if rows is None else self.rows_of(level, rows), track, self.disk, together)
+
+    def forget_guests(self, most: int) -> None:
+        """Where the table has more than `most` guests, forget all but the half of `most` last asked for.
+
+        So that what forgetting copies is little a text. Rows of guests mean others afterwards.
+        """
+        if self.texts.guests > most:
+            kept = self.texts.recent_guests(most // 2)
+            for cache in self.caches.values():
+                cache.keep_guests(kept)
+            self.texts.keep_guests(kept)
 
     def rows_of(self, level: Level, rows: Mapping[str, np.ndarray]) -> np.ndarray:
         """The rows, among each task's, whose states the cache of a level gives; ascending."""
@@ -96,7 +108,6 @@ class AdaptedEncoder(nn.Module):
                 parts = self._parts(level, rows)
                 # Sharded, all processes must run the backbone equally often, which `encode` sees to.
                 if len(parts) > 1 and not self.sharded and not all(cache.in_memory(of) for of in parts):
-                    self.activate(None)
                     stack.enter_context(cache.lending(parts))
             yield
 
@@ -106,9 +117,8 @@ class AdaptedEncoder(nn.Module):
         if self.training:
             self.work.encoded += len(rows)
         if isinstance(adapter, PooledAdapter):
-            vectors: Tensor = adapter(self._frozen("pooled", rows), task)
-            return vectors
-        groups = buckets(self.texts.lengths[rows], self.token_budget)
+            return self._encode_pooled(adapter, rows, task)
+        groups = buckets(self.texts.tokens(rows), self.token_budget)
         if self.sharded and self.training:
             # All processes run the backbone equally often. What is run again comes last, and is what is taken.
             groups += [np.array([0])] * (processes.largest(len(groups)) - len(groups))
@@ -119,35 +129,45 @@ class AdaptedEncoder(nn.Module):
         back[order] = np.arange(len(order))
         return torch.cat(done)[torch.from_numpy(back).to(done[0].device)]
 
+    def _encode_pooled(self, adapter: PooledAdapter, rows: np.ndarray, task: str) -> Tensor:
+        """Some texts at a time, so that no copy is made of all texts' states."""
+        blocks = np.split(rows, range(POOLED_ROWS, len(rows), POOLED_ROWS))
+        done = [adapter(self.caches["pooled"].states(block), task) for block in blocks]
+        return done[0] if len(done) == 1 else torch.cat(done)
+
     def _encode_bucket(self, rows: np.ndarray, task: str) -> Tensor:
         adapter = self.adapter_of(task)
         assert isinstance(adapter, LayerAdapter)
         ids, mask, types = (t.to(self.backbone.device) for t in self.texts.pad(rows))
         if self.training:
-            self.work.tokens += int(self.texts.lengths[rows].sum())
+            self.work.tokens += int(self.texts.tokens(rows).sum())
             self.work.padded_tokens += ids.numel()
-        states = self._frozen("layer", rows) if self.trunk > 0 else None
+        states = self.caches["layer"].states(rows) if self.trunk > 0 else None
 
         def run(states: Tensor | None) -> Tensor:
-            self.activate(task)  # here, because recomputation may come after another task was active
-            hidden = adapter.run(task, ids, mask, types, states, self.trunk)
+            with self.active(task):  # here, because recomputation comes later
+                hidden = adapter.run(task, ids, mask, types, states, self.trunk)
             return self.backbone.pool(hidden, mask).float()
 
         if self.recompute and torch.is_grad_enabled():
             return checkpoint(run, states, use_reentrant=False)
         return run(states)
 
-    def _frozen(self, level: Level, rows: np.ndarray) -> Tensor:
-        cache = self.caches[level]
-        if not cache.in_memory(rows):
-            self.activate(None)  # the backbone may have to be run
-        return cache.states(rows)
+    @contextmanager
+    def active(self, task: str) -> Iterator[None]:
+        """Inside the block the task's modules, and no others, take part in a forward; outside the backbone is plain.
 
-    def activate(self, task: str | None) -> None:
-        """Let the task's modules, and no others, take part in the next forward; None: the plain backbone."""
-        for adapter in self.adapters:
-            if isinstance(adapter, LayerAdapter):
-                adapter.activate(task if task is not None and task in adapter.tasks else None)
+        So that other encoders may use it, too. No weights move.
+        """
+        adapter = self.adapter_of(task)
+        if not isinstance(adapter, LayerAdapter):
+            yield
+            return
+        adapter.activate(task)
+        try:
+            yield
+        finally:
+            adapter.activate(None)
 
     def after_step(self, step: int, total: int) -> None:
         """Let every method do what it does between optimiser steps (AdaLoRA prunes)."""

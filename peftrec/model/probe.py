@@ -21,7 +21,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from peftrec.data.texts import TextTable
-from peftrec.errors import UserError
+from peftrec.errors import UserError, first_line
 from peftrec.machine.limits import no_room
 from peftrec.machine.progress import bar
 from peftrec.model.adapters import METHODS, attach
@@ -174,7 +174,6 @@ def _check_plain(expected: Tensor, encoder: AdaptedEncoder, folder: Path) -> Non
 
     if kind not in PeftType.__members__:
         return
-    encoder.activate(None)
     backbone = encoder.backbone
     # PEFT takes the model's dtype from its first table, which Transformers alone does not hold in 16 bits.
     table = backbone.model.get_input_embeddings()
@@ -259,7 +258,7 @@ def _try_sharings(make: Callable[[], Backbone], method: str) -> tuple[bool, str]
 
 
 def _reason(error: Exception) -> str:
-    first = str(error).strip().split("\n")[0]
+    first = first_line(error)
     if isinstance(error, UserError | ProbeFailure):
         return re.sub(r"^adapter[.\w]*: ", "", first)  # the recipe's key says nothing here
     return f"{type(error).__name__}: {first}"

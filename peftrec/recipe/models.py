@@ -56,10 +56,10 @@ class BackboneConfig(_Strict):
 class AdapterConfig(_Strict):
     """How the backbone is adapted. `options` go unchanged to the method (for PEFT methods: to PEFT's config class)."""
 
-    method: str = "lora"
-    sharing: Sharing = "shared+private"
+    method: str = Field("lora", description="a name that `peftrec methods` lists, or package.module:name of one's own")
+    sharing: Sharing = Field("shared+private", description="one part for all tasks, one for each, or both together")
     layers: str | list[int] = Field("all", description="all, top-K, or a list of layer numbers from 0")
-    options: dict[str, Any] = Field(default_factory=dict)
+    options: dict[str, Any] = Field(default_factory=dict, description="what the method takes, such as r of lora")
 
     @field_validator("layers", mode="wrap")
     @classmethod
@@ -84,7 +84,7 @@ class AdapterConfig(_Strict):
 class ItemsConfig(_Strict):
     """The catalogue: a file with one row an item."""
 
-    path: str
+    path: str = Field(description="csv, tsv, jsonl or parquet, also compressed, or a hub id")
     id: str = Field(description="column of the unique item id")
     text: str = Field(description="template over columns, such as '{title} ({year}). {genres}'")
 
@@ -92,9 +92,9 @@ class ItemsConfig(_Strict):
 class EventsConfig(_Strict):
     """What users did: a file with one row an event."""
 
-    path: str
-    user: str
-    item: str
+    path: str = Field(description="csv, tsv, jsonl or parquet, also compressed, or a hub id")
+    user: str = Field(description="column of the user's id")
+    item: str = Field(description="column of the item's id, which data.items has")
     time: str = Field(description="column of seconds since 1970 or ISO dates")
     columns: list[str] = Field(default_factory=list, description="numeric columns that tasks use, such as rating")
 
@@ -102,9 +102,9 @@ class EventsConfig(_Strict):
 class QueriesConfig(_Strict):
     """Queries with the item they refer to. Without `label` every row is a match and non-matches are sampled 1:1."""
 
-    path: str
+    path: str = Field(description="csv, tsv, jsonl or parquet, also compressed, or a hub id")
     text: str = Field(description="template over columns, such as '{query}'")
-    item: str
+    item: str = Field(description="column of the item's id, which data.items has")
     label: str | None = Field(None, description="column of the grade; two or more distinct numbers, higher is better")
     time: str | None = Field(None, description="column of the time; needed for a global-time split of queries")
 
@@ -112,7 +112,7 @@ class QueriesConfig(_Strict):
 class TextsConfig(_Strict):
     """Single labelled texts, for classification."""
 
-    path: str
+    path: str = Field(description="csv, tsv, jsonl or parquet, also compressed, or a hub id")
     text: str = Field(description="template over columns")
     label: str = Field(description="column of the class name")
     split: str | None = Field(None, description="column holding train, valid or test, for split kind 'given'")
@@ -121,9 +121,12 @@ class TextsConfig(_Strict):
 class SplitConfig(_Strict):
     """How examples are divided. Shares are of the rows (of the groups for by-group)."""
 
-    kind: Literal["global-time", "leave-last-out", "by-group", "given"] = "global-time"
-    test: float = Field(0.2, gt=0, lt=1)
-    valid: float = Field(0.1, ge=0, lt=1)
+    kind: Literal["global-time", "leave-last-out", "by-group", "given"] = Field(
+        "global-time",
+        description="the latest rows are tested; each user's last; groups (users, queries) whole; or as the data say",
+    )
+    test: float = Field(0.2, gt=0, lt=1, description="share of the test split")
+    valid: float = Field(0.1, ge=0, lt=1, description="share of the validation split")
 
     @model_validator(mode="after")
     def _something_to_train(self) -> "SplitConfig":
@@ -135,7 +138,7 @@ class SplitConfig(_Strict):
 class DataConfig(_Strict):
     """Where the tables come from: a built-in `source`, or one's own files."""
 
-    source: str | None = None
+    source: str | None = Field(None, description="a built-in data set, or package.module:function of one's own")
     path: str | None = Field(None, description="folder of the source's files; default: the installed package")
     items: ItemsConfig | None = None
     events: EventsConfig | None = None
@@ -163,7 +166,7 @@ class DataConfig(_Strict):
 class TaskConfig(_Strict):
     """One signal. Which keys a kind reads is listed in `peftrec.tasks.kinds.KINDS`; others are refused there."""
 
-    kind: str
+    kind: str = Field(description="what sort of task it is, or package.module:name of one's own")
     loss: str | None = Field(None, description="default: the kind's first loss")
     weight: float = Field(1.0, ge=0, allow_inf_nan=False, description="the task's lambda in the joint loss")
     input: Literal["towers", "joint"] = Field(
@@ -189,14 +192,14 @@ class TaskConfig(_Strict):
 class WeightingConfig(_Strict):
     """How task losses become weights each step; `static` keeps each task's `weight`."""
 
-    method: str = "static"
-    options: dict[str, Any] = Field(default_factory=dict)
+    method: str = Field("static", description="a name, or package.module:name of one's own")
+    options: dict[str, Any] = Field(default_factory=dict, description="what the method takes")
 
 
 class EarlyStopping(_Strict):
     """Stop when the validation score has not improved for `patience` epochs; the best weights are restored."""
 
-    patience: int = Field(2, ge=1)
+    patience: int = Field(2, ge=1, description="epochs without a better score before training stops")
     metric: str | None = Field(
         None, description="'task.metric', such as interest.auc; default: the weighted validation loss"
     )
@@ -219,21 +222,23 @@ class CheckpointConfig(_Strict):
 class TrainConfig(_Strict):
     """The loop: optimiser, schedule, batches, precision, seeds."""
 
-    epochs: int = Field(3, ge=1)
+    epochs: int = Field(3, ge=1, description="times that every task's training rows are gone through")
     max_steps: int | None = Field(None, ge=1, description="stop after so many optimiser steps")
     batch_size: int = Field(1024, ge=1, description="rows of all tasks together in one optimiser step")
     accumulate: int = Field(1, ge=1, description="parts each optimiser step is cut into; the gradient is the same")
-    optimizer: Literal["adamw", "sgd", "adafactor"] = "adamw"
+    optimizer: Literal["adamw", "sgd", "adafactor"] = Field("adamw", description="what steps on the gradients")
     lr: float = Field(
         5e-4, gt=0, allow_inf_nan=False, description="learning rate of adapters (of the backbone for method full)"
     )
     head_lr: float = Field(2e-3, gt=0, allow_inf_nan=False, description="learning rate of the heads")
-    schedule: Literal["linear", "cosine", "constant"] = "linear"
+    schedule: Literal["linear", "cosine", "constant"] = Field(
+        "linear", description="how the learning rates fall, to 0 at the last step or not at all"
+    )
     warmup: float = Field(0.05, ge=0, lt=1, description="share of the steps over which the learning rate rises")
     weight_decay: float = Field(0.01, ge=0, description="not applied to norms, biases and gates")
     dropout: float = Field(0.1, ge=0, lt=1, description="in the heads; methods have their own")
     clip: float | None = Field(1.0, gt=0, description="largest global gradient norm; null: no clipping")
-    mixed_precision: Literal["no", "bf16", "fp16"] = "no"
+    mixed_precision: Literal["no", "bf16", "fp16"] = Field("no", description="what autocast computes in")
     gradient_checkpointing: bool = Field(False, description="recompute the encoder in the backward pass to save memory")
     memory_mb: int | None = Field(
         None,
@@ -254,7 +259,7 @@ class TrainConfig(_Strict):
     track: list[Literal["tensorboard", "trackio", "wandb", "mlflow"]] = Field(
         default_factory=list, description="trackers that get the lines of metrics.jsonl while training"
     )
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, description="of weights, order, dropout and whatever is drawn")
 
 
 _TASK_NAME = re.compile(r"[^\W_](?:[\w-]*[^\W_])?")

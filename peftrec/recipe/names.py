@@ -1,12 +1,23 @@
-"""What a table's name stands for: an entry of the table, or something of the user's own as `package.module:name`."""
+"""What a table's name stands for: an entry of the table, or something of the user's own as `package.module:name`.
+
+A name of one's own is code: it is imported for recipes that the user trains, never unasked for a run that is loaded
+(`refuse_foreign`), and never from inside a run's folder, which is data whoever asks.
+"""
 
 import importlib
-from collections.abc import Mapping
+import importlib.util
+import re
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 from peftrec.errors import UserError, nearest
+from peftrec.recipe.models import Recipe
 
 T = TypeVar("T")
+
+_OWN = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
+RUN_FILES = ("run.yaml", "manifest.json")  # a folder that has one of them, and what lies below it, is a run's
 
 
 def find(table: Mapping[str, T], name: str, key: str, of: type) -> T:
@@ -25,11 +36,68 @@ def find(table: Mapping[str, T], name: str, key: str, of: type) -> T:
     return own
 
 
+def find_class(table: Mapping[str, type[T]], name: str, key: str, of: type[T]) -> type[T]:
+    """As `find`, of a table of classes: one of one's own must be a subclass of `of`."""
+    found = find(table, name, key, type)
+    if not issubclass(found, of):
+        raise UserError(f"{key}: {name} must be a subclass of {of.__module__}.{of.__name__}; found {found!r}")
+    return found
+
+
 def import_own(target: str, key: str) -> Any:
     """What `package.module:name` names. Raises UserError beginning with the recipe key when it cannot be imported."""
+    if not _OWN.fullmatch(target):
+        raise UserError(f"{key}: cannot import {target!r}: write package.module:name")
     module, _, name = target.partition(":")
     try:
+        _refuse_run_folders(module)
         return getattr(importlib.import_module(module), name)
     except Exception as error:  # the module is the user's own: whatever is wrong in it is said in one line
         said = f"{type(error).__name__}: {error}" if not isinstance(error, ImportError | AttributeError) else error
         raise UserError(f"{key}: cannot import {target!r}: {said}") from None
+
+
+def _refuse_run_folders(module: str) -> None:
+    """Raise ImportError for a module, or a package above it, whose file lies in a run's folder; nothing of it is run.
+
+    From the outermost package inward: finding a module imports what is above it, which by then has been looked at.
+    """
+    names = module.split(".")
+    for depth in range(1, len(names) + 1):
+        spec = importlib.util.find_spec(".".join(names[:depth]))
+        if spec is None:
+            return  # importing says so
+        for place in filter(None, [spec.origin, *(spec.submodule_search_locations or ())]):
+            for folder in Path(place).absolute().parents if spec.origin == place else [*_from(Path(place).absolute())]:
+                if any((folder / file).is_file() for file in RUN_FILES):
+                    raise ImportError(f"{folder} is a run: it is data, and no code in it is imported")
+
+
+def _from(folder: Path) -> Iterator[Path]:
+    yield folder
+    yield from folder.parents
+
+
+def foreign_names(recipe: Recipe) -> dict[str, str]:
+    """Key -> `package.module:name`, of everything in the recipe that is code of somebody's own."""
+    tasks = recipe.tasks.items()
+    named = {
+        "data.source": recipe.data.source,
+        "adapter.method": recipe.adapter.method,
+        "weighting.method": recipe.weighting.method,
+        **{f"tasks.{name}.kind": task.kind for name, task in tasks},
+        **{f"tasks.{name}.loss": task.loss for name, task in tasks},
+        **{f"tasks.{name}.adapter.method": task.adapter.method for name, task in tasks if task.adapter},
+    }
+    return {key: name for key, name in named.items() if name is not None and ":" in name}
+
+
+def refuse_foreign(recipe: Recipe, where: str, trusted: Collection[str] = ()) -> None:
+    """Raise UserError naming each name of one's own that the recipe of a run holds and that is not among `trusted`."""
+    foreign = {key: name for key, name in foreign_names(recipe).items() if name not in trusted}
+    if foreign:
+        listed = ", ".join(f"{key}: {name}" for key, name in foreign.items())
+        raise UserError(
+            f"{where}: the run names code from outside peftrec, which loading it would run: {listed}; if you trust who "
+            "wrote it, say so with --trust-code (in Python: trust_code=True)"
+        )

@@ -4,6 +4,6 @@ folder.py       the folder itself: written whole or not at all, verified before 
 saved.py        a run's files, and the model that comes back from them
 checkpoints.py  the checkpoints of a run that is being trained
 evaluate.py     a run measured again
-results.py      a task's report as rows for people
+metric_rows.py  a task's report as rows for people
 cards.py  compare.py  report/
 """

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from peftrec.errors import UserError
@@ -22,6 +22,7 @@ from peftrec.machine.files import (
     write_json,
     write_manifest,
 )
+from peftrec.machine.tensors import write_tensors
 
 Tensors = dict[str, dict[str, Tensor]]  # file, without its ending -> the tensors in it by name
 
@@ -86,7 +87,7 @@ def write_checkpoint(run: Path, step: int, tensors: Tensors, values: dict[str, A
         for file, held in tensors.items():
             path = temporary / f"{file}.safetensors"
             path.parent.mkdir(exist_ok=True)
-            save_file({name: tensor.detach().cpu().contiguous() for name, tensor in held.items()}, path)
+            write_tensors(path, held)
         for file, value in values.items():
             write_json(temporary / f"{file}.json", value)
         write_manifest(temporary)

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 from peftrec.errors import UserError
 from peftrec.evaluation.intervals import interval, p_value, paired_values
 from peftrec.evaluation.metrics import CHOICE, METRICS, RANKING, Metric
-from peftrec.evaluation.predictions import Outcome, read_outcome
+from peftrec.evaluation.outcomes import Outcome, read_outcome
 from peftrec.recipe import SplitConfig
 from peftrec.runs.folder import read_report
 from peftrec.runs.saved import read_recipe

@@ -14,37 +14,24 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
+
+from filelock import FileLock, Timeout
 
 from peftrec.errors import UserError, looked_in
 from peftrec.machine.files import MANIFEST, find_damage, new_folder, partial, read_json, sha256, write_manifest
 from peftrec.runs.checkpoints import checkpoint_folders, step_of
 
 
-def new_run_folder(name: str, explicit: Path | None = None, runs: Path = Path("runs")) -> Path:
-    """The folder a new run will get: `explicit`, or the next free `runs/<name>-<number>`, numbers from 1.
+def choose_run(name: str, resume: bool = False, runs: Path = Path("runs")) -> Path:
+    """Where a training of `name` goes that was given no folder: the next free `runs/<name>-<number>`, numbers from 1.
 
-    Nothing is created. Raises UserError when `explicit` exists: a run is never written over.
+    With `resume` it is the unfinished one of the highest number. Raises UserError when there is none. Nothing is created.
     """
-    if explicit is not None:
-        _refuse_existing(explicit)
-        return explicit
-    return runs / f"{name}-{1 + max(_numbers(name, runs), default=0)}"
-
-
-def interrupted_run(name: str, explicit: Path | None = None, runs: Path = Path("runs")) -> Path:
-    """The run to continue: `explicit`, or the unfinished `runs/<name>-<number>` of the highest number.
-
-    Raises UserError when there is none, or `explicit` is finished.
-    """
-    if explicit is not None:
-        if explicit.exists():
-            raise UserError(f"{explicit}: finished already; there is nothing to continue")
-        if not partial(explicit).is_dir():
-            raise UserError(f"{explicit}: no interrupted training of this run; leave --resume out to start it")
-        return explicit
+    if not resume:
+        return runs / f"{name}-{1 + max(_numbers(name, runs), default=0)}"
     for run in _unfinished(name, runs):
         return run
     raise UserError(f"{runs}: no interrupted training of {name}; name another with --run, or leave --resume out")
@@ -57,9 +44,8 @@ def left_behind(name: str, runs: Path = Path("runs")) -> Path | None:
     """
     for run in _unfinished(name, runs):
         if checkpoint_folders(run):
-            with suppress(OSError), (partial(run) / "lock").open("ab") as lock:
-                if _take(lock):
-                    return run
+            with suppress(OSError), _lock(partial(run)):
+                return run
     return None
 
 
@@ -86,8 +72,11 @@ def write_run(run: Path, resume: bool = False) -> Iterator[Path]:
     like a run; checkpoints stay, and `resume` lets a later call take them over. Raises UserError when the name is
     taken, another process is training the run, the place is not writable, or the disk is full.
     """
-    _refuse_existing(run)
     workshop = partial(run)
+    if resume:
+        _refuse_nothing_to_continue(run, workshop)
+    else:
+        _refuse_existing(run)
     unfinished = workshop / "run"
     with _reserve(run, workshop, resume):
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -104,42 +93,45 @@ def write_run(run: Path, resume: bool = False) -> Iterator[Path]:
                 shutil.rmtree(workshop, ignore_errors=True)
 
 
-def _reserve(run: Path, workshop: Path, resume: bool) -> IO[bytes]:
-    """Make the workshop, or with `resume` take it over; the open file returned is its lock."""
+@contextmanager
+def _reserve(run: Path, workshop: Path, resume: bool) -> Iterator[None]:
+    """Make the workshop, or with `resume` take it over; inside the block it is locked."""
     try:
         run.parent.mkdir(parents=True, exist_ok=True)
         exists = os.path.lexists(workshop)
         if not exists:
             workshop.mkdir()
-        lock = (workshop / "lock").open("ab")
+        held = _lock(workshop)
+    except Timeout:
+        raise UserError(f"{workshop}: exists, and another process is training {run} now; name another folder") from None
     except OSError as error:
         raise UserError(f"{run}: cannot be written: {error.strerror}; name another folder") from None
-    if not _take(lock):
-        raise UserError(f"{workshop}: exists, and another process is training {run} now; name another folder")
-    if exists and not resume:
-        if (workshop / "run" / MANIFEST).exists():
-            raise UserError(f"{workshop / 'run'}: a finished run that was not put in its place: rename that folder")
-        left = "continue it with --resume" if checkpoint_folders(run) else "it has no checkpoint, so delete it"
-        raise UserError(f"{workshop}: exists, because a training of {run} was killed: {left}, or name another folder")
-    return lock
+    with held:
+        if exists and not resume:
+            if (workshop / "run" / MANIFEST).exists():
+                raise UserError(f"{workshop / 'run'}: a finished run that was not put in its place: rename that folder")
+            left = "continue it with --resume" if checkpoint_folders(run) else "it has no checkpoint, so delete it"
+            raise UserError(
+                f"{workshop}: exists, because a training of {run} was killed: {left}, or name another folder"
+            )
+        yield
 
 
-def _take(lock: IO[bytes]) -> bool:
-    """Lock the file for as long as it is open, which a killed process's files are not; false when it is locked."""
-    try:
-        import fcntl
-    except ImportError:  # Windows: a folder that exists is taken, except for --resume
-        return True
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
+def _lock(workshop: Path) -> AbstractContextManager[object]:
+    """Hold a workshop for a block, or until this process is killed. Raises Timeout where another process holds it."""
+    return FileLock(workshop / "lock").acquire(blocking=False)
 
 
 def _refuse_existing(folder: Path) -> None:
     if os.path.lexists(folder):
         raise UserError(f"{folder}: exists already and is never written over; name another folder")
+
+
+def _refuse_nothing_to_continue(run: Path, workshop: Path) -> None:
+    if os.path.lexists(run):
+        raise UserError(f"{run}: finished already; there is nothing to continue")
+    if not workshop.is_dir():
+        raise UserError(f"{run}: no interrupted training of this run; leave --resume out to start it")
 
 
 def verify_run(folder: Path) -> None:

@@ -3,7 +3,7 @@
 run.yaml              the complete recipe; `peftrec train run.yaml` repeats the run
 model.json            backbone digest; each task's slots, classes, features, and the parts its adapter is composed of
 adapters/<task>/      adapter_config.json, adapter_model.safetensors: shared and private composed
-parts/<part>.safetensors   the same apart, as they were trained: for another run to start from (`training.init_from`)
+parts/<part>.safetensors   the same apart, as they were trained: what another run may start from (`init_from`)
 heads/<task>.safetensors
 catalogue.parquet     item ids and texts, and log.parquet, who did what when: for recommending by user
 report.json  metrics.jsonl  README.md  manifest.json        README.md (`peftrec.runs.cards`) also in adapters/<task>/
@@ -18,8 +18,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from safetensors.torch import load_file, save_file
-from torch import Tensor
+from safetensors.torch import load_file
 
 from peftrec.data.catalogue import Catalogue
 from peftrec.data.examples import Dataset, TaskData
@@ -28,6 +27,7 @@ from peftrec.data.rates import Rates
 from peftrec.data.texts import TextTable
 from peftrec.errors import UserError
 from peftrec.machine.files import read_json, to_json, write_json
+from peftrec.machine.tensors import write_tensors
 from peftrec.model.adapters.base import WEIGHTS, as_saved
 from peftrec.model.adapters.full import FullFineTuning
 from peftrec.model.backbone import Backbone, load_backbone
@@ -83,7 +83,7 @@ def save_run(
     for task in model.tasks:
         adapter = folder / "adapters" / task
         model.encoder.adapter_of(task).save(task, adapter)
-        _write_tensors(folder / "heads" / f"{task}.safetensors", model.head(task).state_dict())
+        write_tensors(folder / "heads" / f"{task}.safetensors", model.head(task).state_dict())
         sizes = report["cost"].setdefault("adapter_bytes", {})
         sizes[task] = sum(f.stat().st_size for f in adapter.iterdir())
     _save_parts(folder, model)
@@ -116,11 +116,7 @@ def _save_parts(folder: Path, model: CoLearner) -> None:
         if isinstance(adapters[task], FullFineTuning):  # the one part is the whole model: stored once
             file.hardlink_to(folder / "adapters" / task / WEIGHTS)
         else:
-            _write_tensors(file, adapters[task].part(owner))
-
-
-def _write_tensors(file: Path, tensors: Mapping[str, Tensor]) -> None:
-    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, file)
+            write_tensors(file, adapters[task].part(owner))
 
 
 def _save_catalogue(folder: Path, dataset: Dataset) -> None:

@@ -3,13 +3,13 @@
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 
 from peftrec.data.examples import Examples
 from peftrec.data.log import Log
+from peftrec.data.rows import from_iso
 from peftrec.errors import RowError, UserError, nearest
 from peftrec.runs.saved import LoadedRun
 from peftrec.tasks.kind import Kind
@@ -174,7 +174,6 @@ def _time(value: Any) -> float:
     if _is_number(value):
         return float(value)
     try:
-        moment = datetime.fromisoformat(value)
+        return from_iso(value)
     except (TypeError, ValueError):
         raise UserError(f"'time' must be seconds since 1970 or an ISO date; found {value!r}") from None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from peftrec.data.examples import Dataset, Examples, TaskData
+from peftrec.data.rates import PSEUDO
 from peftrec.data.texts import TextTable
 from peftrec.recipe.names import find
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:  # scikit-learn takes 90 MB and a second, which training does 
 Prior = Callable[[Dataset, str, Examples], np.ndarray]  # dataset, task name, rows to predict -> as a model's prediction
 
 _TOKEN = r"\w+|[^\w\s]"  # words and single signs, so that no text is without a token
-PSEUDO = 5  # rows with the train mean that every rate starts from
 
 
 def uninformed(dataset: Dataset, task: str, examples: Examples) -> np.ndarray:

@@ -5,41 +5,29 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
-import torch
-from accelerate.optimizer import AcceleratedOptimizer
-from torch import Tensor, nn
-
-from peftrec.data.examples import Dataset, Examples
 from peftrec.errors import Diverged
 from peftrec.evaluation.evaluate import Report, evaluate, text_rows
-from peftrec.evaluation.predictions import Outcome, write_outcomes
+from peftrec.evaluation.outcomes import Outcome, write_outcomes
 from peftrec.machine import processes
 from peftrec.machine.environment import environment
-from peftrec.machine.memory import return_free_memory
 from peftrec.machine.progress import bar, note, track_rows
 from peftrec.machine.signals import Interrupted, StopSignals
 from peftrec.model.co_learner import CoLearner
-from peftrec.recipe import Recipe
+from peftrec.recipe import Recipe, TrainConfig
 from peftrec.runs.cards import write_cards
-from peftrec.runs.folder import interrupted_run, new_run_folder, write_run
+from peftrec.runs.folder import choose_run, write_run
 from peftrec.runs.saved import save_run
 from peftrec.training.costs import costs
 from peftrec.training.fingerprint import describe_origin
-from peftrec.training.memory import plan_together
-from peftrec.training.optim import lr_factor, make_optimizer, set_learning_rates
-from peftrec.training.order import RowStream
+from peftrec.training.memory import Tidy
 from peftrec.training.prepare import Setup, prepare
 from peftrec.training.resume import Checkpoints
-from peftrec.training.sharding import shard, whole
+from peftrec.training.sharding import whole
 from peftrec.training.snapshot import Progress, TrainingState
-from peftrec.training.step import Rows, clip_gradient, find_culprits, gradient_norms, joint_backward, seed_step
+from peftrec.training.step import one_step, plan_steps
 from peftrec.training.stopping import BestEpoch, Scores
 from peftrec.training.trackers import Trackers
 from peftrec.training.watch import Watch
-from peftrec.training.weighting import make_weighting
-
-# Steps of many sizes leave holes in the heap: those of LoRA on two layers took 40 % more after 30 steps than after one.
-TIDY_SECONDS = 10
 
 
 def train(
@@ -58,8 +46,7 @@ def train(
     allow_changes  continue although recipe, data, weights or packages changed
     """
     processes.start()
-    choose = interrupted_run if resume else new_run_folder
-    target = Path(processes.on_first(lambda: str(choose(name, None if run is None else Path(run)))))
+    target = Path(processes.on_first(lambda: str(choose_run(name, resume))) if run is None else run)
     with ExitStack() as stack:
         folder = processes.on_first(lambda: str(stack.enter_context(write_run(target, resume))))
         trackers = stack.enter_context(Trackers(recipe, target))
@@ -117,102 +104,60 @@ def fit(setup: Setup, checkpoints: Checkpoints | None = None, trackers: Trackers
     those that `init_from` gave count as an epoch. Frozen tasks take no part.
     Raises Interrupted, with a checkpoint written if any are, after the step during which SIGTERM or Ctrl-C came.
     """
-    config, accelerator, model = setup.recipe.train, setup.accelerator, setup.model
-    tasks = {name: setup.dataset.tasks[name].train for name in setup.recipe.trained}
+    model, at = setup.model, Progress()
     needed = text_rows(setup.dataset, setup.trained, ["train", "valid"], ranking=False)
     model.encoder.update(needed, track_rows, together=True)
-    streams, steps_per_epoch, total = make_streams(setup.recipe, setup.dataset)
-    weigh = make_weighting(setup.recipe.weighting, setup.recipe)
-    stopper = BestEpoch(setup.recipe, setup.tasks)
-    first = {name: rows.drawn(config.seed, 0).take(streams[name].step(0)) for name, rows in tasks.items()}
-    note(plan_together(model, first, config))
-    shard(model)
-    trainable = model.trainable()
-    optimizer = accelerator.prepare(make_optimizer(config, trainable))
-    at = Progress()
-    state = TrainingState(model, optimizer, weigh, stopper, at, accelerator.scaler)
+    steps, stopper = plan_steps(setup), BestEpoch(setup.recipe, setup.tasks)
+    note(steps.plan)
+    state = TrainingState(model, steps.optimizer, steps.weighting, stopper, at, setup.accelerator.scaler)
     if checkpoints:
         processes.on_each(partial(checkpoints.restore, state))
     if setup.recipe.init_from and stopper.patience and at.step == 0 and model.encoder.settled:
-        stopper.see(validate(setup), trainable)
+        stopper.see(validate(setup), steps.trainable)
     if trackers:
         processes.on_first(partial(trackers.start, at))
-    watch = Watch(model, config, at, total, steps_per_epoch)
-    began, tidied = time.monotonic() - at.seconds, time.monotonic()
-    rows_in_all = sum(s.rows_until(total) for s in streams.values())
-    with StopSignals() as signals, bar(rows_in_all, "training", "examples", at.examples) as shown:
-        while at.step < total and not stopper.exhausted:
+    watch, tidy, began = Watch(steps, at), Tidy(), time.monotonic() - at.seconds
+    over = at.step == steps.total or stopper.exhausted
+    with StopSignals() as signals, bar(steps.rows, "training", "examples", at.examples) as shown:
+        while not over:
             watch.begin()
-            model.train()
-            seed_step(config.seed, at.step)
-            rows = {name: stream.step(at.step) for name, stream in streams.items()}
-            set_learning_rates(optimizer, lr_factor(config, at.step, total))
-            tasks = {name: of.drawn(config.seed, at.step) for name, of in tasks.items()}
-            losses, weights = joint_backward(model, tasks, rows, weigh, accelerator)
-            norms = gradient_norms(model, accelerator)
-            if take_step(setup, optimizer, trainable, tasks, rows, losses, at.step):
-                watch.saw(rows, losses, weights, norms)
-            else:
-                optimizer.zero_grad()  # what follows must not see such gradients
-                at.skipped += 1
-            model.encoder.after_step(at.step, total)
-            optimizer.zero_grad()
+            step = one_step(steps, at.step)
             at.step += 1
-            count = sum(len(r) for r in rows.values())
-            at.examples += count
-            shown.update(count)
-            shown.set_postfix_str(watch.end(count))
+            at.examples += step.count
+            at.skipped += not step.made
+            if step.problem:
+                leave_out(f"step {at.step}: {step.problem} is not a finite number", setup.recipe.train)
+            shown.update(step.count)
+            shown.set_postfix_str(watch.end(step))
             if watch.due:
                 line = watch.line()
                 if watch.epoch_ends:
                     line["valid"] = validate(setup)
                     if model.encoder.settled:
-                        stopper.see(line["valid"], trainable)
+                        stopper.see(line["valid"], steps.trainable)
                 if trackers:
                     trackers.log(line)
             at.seconds = time.monotonic() - began
-            if time.monotonic() > tidied + TIDY_SECONDS:
-                return_free_memory()
-                tidied = time.monotonic()
-            interrupted = signals.agree()
-            now = at.step == total or stopper.exhausted or interrupted > 0
+            tidy.when_due()
+            over = at.step == steps.total or stopper.exhausted or signals.agree() > 0
             if checkpoints:
-                checkpoints.keep_up(state, now)
-            if interrupted:
-                break
+                checkpoints.keep_up(state, now=over)
         signals.agree()  # what came while the last step's checkpoint was written
     if signals.received is not None:
         raise Interrupted(signals.received, at.step)
     if stopper.exhausted:
         note(f"stopped after step {at.step}: no better for {stopper.patience} epochs")
-    stopper.restore(trainable)
+    stopper.restore(steps.trainable)
     note(model.work.line())
     return at
 
 
-def take_step(
-    setup: Setup,
-    optimizer: AcceleratedOptimizer,
-    trainable: dict[str, nn.Parameter],
-    tasks: dict[str, Examples],
-    rows: Rows,
-    losses: Tensor,
-    step: int,
-) -> bool:
-    """Clip the gradient and step on it; false where the step, counted from 0, is left out.
-
-    Raises Diverged where a loss or gradient is not finite, unless the recipe says to leave such steps out.
-    """
-    config, accelerator = setup.recipe.train, setup.accelerator
-    if bool(torch.isfinite(losses).all()) and clip_gradient(list(trainable.values()), config.clip, accelerator):
-        optimizer.step()
-        return not optimizer.step_was_skipped
-    found = f"step {step + 1}: {find_culprits(setup.model, tasks, rows)} is not a finite number"
+def leave_out(found: str, config: TrainConfig) -> None:
+    """Say which step is left out; raise Diverged unless the recipe says to leave such steps out."""
     if config.non_finite == "stop":
         with processes.alike():
             raise Diverged(f"{found}; lower train.lr, or leave such steps out with train.non_finite: skip")
     note(f"{found}: the step is left out")
-    return False
 
 
 def validate(setup: Setup) -> Scores:
@@ -228,18 +173,3 @@ def validate(setup: Setup) -> Scores:
 
     with whole(setup.model):
         return processes.on_first(measured)
-
-
-def make_streams(recipe: Recipe, dataset: Dataset) -> tuple[dict[str, RowStream], int, int]:
-    """Each trained task's order of rows, the steps of an epoch, and of the whole training."""
-    config = recipe.train
-    tasks = {name: dataset.tasks[name].train for name in recipe.trained}
-    per_epoch = {name: max(1, round(len(rows) * (recipe.tasks[name].share or 1.0))) for name, rows in tasks.items()}
-    steps = -(-sum(per_epoch.values()) // config.batch_size)
-    streams = {
-        name: RowStream(
-            len(rows), per_epoch[name], steps, config.seed, number, rows.group if config.locality == "user" else None
-        )
-        for number, (name, rows) in enumerate(tasks.items())
-    }
-    return streams, steps, min(config.epochs * steps, config.max_steps or config.epochs * steps)

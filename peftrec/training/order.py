@@ -2,6 +2,11 @@
 
 import numpy as np
 
+from peftrec.data.examples import Dataset
+from peftrec.recipe import Recipe
+
+Rows = dict[str, np.ndarray]  # task -> row numbers of its training examples
+
 
 class RowStream:
     """The order in which one task's rows are trained on: a pure function of (seed, task number, position).
@@ -50,3 +55,18 @@ class RowStream:
                 place = random.permutation(int(self.group.max()) + 1)
                 self._passes[number] = np.argsort(place[self.group], kind="stable")
         return self._passes[number]
+
+
+def make_streams(recipe: Recipe, dataset: Dataset) -> tuple[dict[str, RowStream], int, int]:
+    """Each trained task's order of rows, the steps of an epoch, and of the whole training."""
+    config = recipe.train
+    tasks = {name: dataset.tasks[name].train for name in recipe.trained}
+    per_epoch = {name: max(1, round(len(rows) * (recipe.tasks[name].share or 1.0))) for name, rows in tasks.items()}
+    steps = -(-sum(per_epoch.values()) // config.batch_size)
+    streams = {
+        name: RowStream(
+            len(rows), per_epoch[name], steps, config.seed, number, rows.group if config.locality == "user" else None
+        )
+        for number, (name, rows) in enumerate(tasks.items())
+    }
+    return streams, steps, min(config.epochs * steps, config.max_steps or config.epochs * steps)

@@ -9,7 +9,7 @@ from peftrec.errors import UserError
 from peftrec.evaluation.evaluate import text_rows
 from peftrec.model.cache.states import StateCache
 from peftrec.recipe import Recipe
-from peftrec.training.loop import make_streams
+from peftrec.training.order import make_streams
 from peftrec.training.prepare import prepare
 from peftrec.training.rehearsal import rehearse
 
@@ -24,7 +24,6 @@ def check(recipe: Recipe) -> dict[str, Any]:
     encoder = model.encoder
     backbone = encoder.backbone
     _, steps, _ = make_streams(recipe, dataset)
-    encoder.activate(None)
     needed = text_rows(dataset, setup.tasks, ["train", "valid", "test"], ranking=True)
     caches = {level: _describe_cache(of, encoder.rows_of(level, needed)) for level, of in encoder.caches.items()}
     trainable, total = model.parameter_counts()

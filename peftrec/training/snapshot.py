@@ -4,10 +4,11 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from peftrec.data.batches import Work
 from peftrec.errors import UserError
+from peftrec.machine.tensors import misfit
 from peftrec.model.adapters import Adapter
 from peftrec.model.co_learner import CoLearner
 from peftrec.runs.checkpoints import Tensors
@@ -62,7 +63,7 @@ class TrainingState:
     def tensors(self) -> Tensors:
         """The tensors of a checkpoint: by file, without its ending, then by name. Nothing is copied."""
         files: Tensors = {f"adapters/{o}": dict(of) for o, of in self.model.encoder.parameters_by_owner().items()}
-        files |= {f"heads/{task}": _tensors_of(self.model.head(task)) for task in self.model.tasks}
+        files |= {f"heads/{task}": dict(self.model.head(task).state_dict()) for task in self.model.tasks}
         names = self._names()
         files["optimizer"] = {
             f"{what}/{names[number]}": value
@@ -75,7 +76,7 @@ class TrainingState:
             for number, adapter in enumerate(self._adapters())
             for name, tensor in adapter.extra_state().items()
         }
-        files["weighting"] = _tensors_of(self.weighting)
+        files["weighting"] = dict(self.weighting.state_dict())
         files["best"] = dict(self.stopper.weights)
         return {file: held for file, held in files.items() if held}
 
@@ -143,19 +144,10 @@ class TrainingState:
         self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state})
 
 
-def _tensors_of(module: Any) -> dict[str, Tensor]:
-    """Parameters and buffers by name; nothing for what is no module, such as a weighting without state."""
-    if not isinstance(module, nn.Module):
-        return {}
-    return {name: t for name, t in [*module.named_parameters(), *module.named_buffers()]}
-
-
 @torch.no_grad()
 def _fill(file: str, into: dict[str, Tensor], tensors: dict[str, Tensor]) -> None:
-    for name in sorted(into.keys() ^ tensors.keys()):
-        raise UserError(f"the checkpoint does not fit: {file}: {name} is in only one of checkpoint and model")
+    found, wanted = ({name: (tuple(t.shape), t.dtype) for name, t in of.items()} for of in (tensors, into))
+    if problem := misfit(found, wanted, "checkpoint"):
+        raise UserError(f"the checkpoint does not fit: {file}: {problem}")
     for name, tensor in tensors.items():
-        if tensor.shape != into[name].shape or tensor.dtype != into[name].dtype:
-            found, wanted = ((tuple(t.shape), t.dtype) for t in (tensor, into[name]))
-            raise UserError(f"the checkpoint does not fit: {file}: {name} is {found}, not {wanted}")
         into[name].copy_(share(tensor, into[name]))

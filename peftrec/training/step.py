@@ -1,23 +1,129 @@
-"""One optimiser step's gradient, and whose rows are to blame where it is not finite."""
+"""One optimiser step: the gradient of the weighted sum of the task losses, piece by piece, and the update."""
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from accelerate import Accelerator
+from accelerate.optimizer import AcceleratedOptimizer
 from torch import Tensor, nn
 
 from peftrec.data.examples import Examples
-from peftrec.errors import UserError
 from peftrec.machine import processes
-from peftrec.machine.progress import note
 from peftrec.model.co_learner import CoLearner
-from peftrec.training.sharding import clip, is_shard, total_norm
-from peftrec.training.weighting import Weighting
+from peftrec.training.culprits import find_culprits
+from peftrec.training.memory import fitting, plan_together
+from peftrec.training.optim import lr_factor, make_optimizer, set_learning_rates
+from peftrec.training.order import Rows, RowStream, make_streams
+from peftrec.training.prepare import Setup
+from peftrec.training.sharding import clip, is_shard, shard, total_norm
+from peftrec.training.weighting import Weighting, make_weighting, weigh
 
-Rows = dict[str, np.ndarray]  # task -> row numbers of its training examples
 
-NAMED_ROWS = 5  # so many rows are named where a loss or gradient is not finite
+@dataclass(frozen=True)
+class Steps:
+    """What the optimiser steps of a training share.
+
+    tasks      the trained tasks' training examples
+    streams    the order of each one's rows
+    per_epoch  steps of an epoch; `total` of the whole training
+    plan       how a step fits into memory, as a line for the user
+    """
+
+    setup: Setup
+    tasks: dict[str, Examples]
+    streams: dict[str, RowStream]
+    per_epoch: int
+    total: int
+    plan: str
+    weighting: Weighting
+    trainable: dict[str, nn.Parameter]
+    optimizer: AcceleratedOptimizer
+
+    @property
+    def rows(self) -> int:
+        """How many rows all steps have, of all tasks."""
+        return sum(stream.rows_until(self.total) for stream in self.streams.values())
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step as it went.
+
+    losses, weights  of the tasks of `rows`, (T,); a task without rows has loss 0
+    norms            see `gradient_norms`
+    made             whether the optimiser took it; else it was left out
+    problem          the loss or gradient that was not finite, and whose rows are to blame; None without
+    """
+
+    rows: Rows
+    losses: Tensor
+    weights: Tensor
+    norms: dict[str, float]
+    made: bool
+    problem: str | None
+
+    @property
+    def count(self) -> int:
+        """How many rows it had, of all tasks."""
+        return sum(map(len, self.rows.values()))
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Rows of a step that are made at once.
+
+    examples  by task; tasks without rows in the piece are left out
+    index     int64 (n,): which of the step's tasks these are
+    share     float32 (n,): how much they are of the task's rows in the whole step
+    """
+
+    examples: dict[str, Examples]
+    index: Tensor
+    share: Tensor
+
+
+def plan_steps(setup: Setup) -> Steps:
+    """Choose how a step fits into memory, share the weights out where asked to, and make weighting and optimiser."""
+    recipe, config, model = setup.recipe, setup.recipe.train, setup.model
+    tasks = {name: setup.dataset.tasks[name].train for name in recipe.trained}
+    streams, per_epoch, total = make_streams(recipe, setup.dataset)
+    first = {name: of.drawn(config.seed, 0).take(streams[name].step(0)) for name, of in tasks.items()}
+    plan = plan_together(model, first, config)
+    shard(model)
+    trainable = model.trainable()
+    optimizer = setup.accelerator.prepare(make_optimizer(config, trainable))
+    weighting = make_weighting(recipe.weighting, recipe)
+    return Steps(setup, tasks, streams, per_epoch, total, plan, weighting, trainable, optimizer)
+
+
+def one_step(steps: Steps, number: int) -> Step:
+    """Make optimiser step `number`, from 0: a function of the weights, the optimiser's state and the number alone.
+
+    A step whose loss or gradient is not finite is left out, as is one whose gradient overflows in fp16. Gradients are
+    left cleared.
+    """
+    model, optimizer, accelerator = steps.setup.model, steps.optimizer, steps.setup.accelerator
+    config = steps.setup.recipe.train
+    model.train()
+    seed_step(config.seed, number)
+    set_learning_rates(optimizer, lr_factor(config, number, steps.total))
+    rows = {name: stream.step(number) for name, stream in steps.streams.items()}
+    tasks = {name: of.drawn(config.seed, number) for name, of in steps.tasks.items()}
+    losses, weights = joint_backward(model, tasks, rows, steps.weighting, accelerator)
+    norms = gradient_norms(model, accelerator)
+    made, problem = False, None
+    if bool(torch.isfinite(losses).all()) and clip_gradient(list(steps.trainable.values()), config.clip, accelerator):
+        optimizer.step()
+        made = not optimizer.step_was_skipped
+    else:
+        problem = find_culprits(model, tasks, rows)
+    if not made:
+        optimizer.zero_grad()  # what follows must not see such gradients
+    model.encoder.after_step(number, steps.total)
+    optimizer.zero_grad()
+    return Step(rows, losses, weights, norms, made, problem)
 
 
 def seed_step(seed: int, step: int) -> None:
@@ -26,101 +132,98 @@ def seed_step(seed: int, step: int) -> None:
 
 
 def joint_backward(
-    model: CoLearner, tasks: dict[str, Examples], rows: Rows, weigh: Weighting, accelerator: Accelerator
+    model: CoLearner, tasks: dict[str, Examples], rows: Rows, weighting: Weighting, accelerator: Accelerator
 ) -> tuple[Tensor, Tensor]:
     """Set the gradient of sum_t weight_t * loss_t over the step's rows; returns the losses and weights (T,).
 
-    Rows are cut over processes, and each process's into `model.parts`; each piece counts by its share of the task's
-    rows, so the gradient is that of the whole batch. A task without rows in this step has loss 0 and no gradient. Where
-    a loss is not finite the rest of the step is left out: neither gradients nor the weighting's state take it in. When
-    memory runs out, the step is made again in twice as many parts, and so are those that follow.
+    The gradient is that of the whole batch, however the rows are cut (`pieces`). A task without rows in this step has
+    loss 0 and no gradient. Where a loss is not finite the rest of the step is left out: neither gradients nor the
+    weighting's state take it in. When memory runs out, the step is made again in twice as many parts, and so are those
+    that follow.
     """
-    names, several = list(rows), processes.count()
-    own = {name: np.array_split(r, several)[processes.number()] for name, r in rows.items()}
+    joint = _Joint(model, tasks, rows, weighting, accelerator)
+    losses = processes.add_up(fitting(model, rows, joint.backward))
+    if torch.isfinite(losses).all():
+        _add_up_gradients(model, list(rows), accelerator.device)
+    return losses, torch.ones(len(rows)) if joint.weights is None else joint.weights
+
+
+def pieces(model: CoLearner, tasks: dict[str, Examples], rows: Rows) -> Iterator[Piece]:
+    """This process's share of a step's rows, in `model.parts` pieces of which none is empty."""
+    own = {task: np.array_split(of, processes.count())[processes.number()] for task, of in rows.items()}
+    names = list(rows)
+    for part in range(model.parts):
+        cut = {task: np.array_split(of, model.parts)[part] for task, of in own.items()}
+        some = {task: of for task, of in cut.items() if len(of)}
+        if not some and model.encoder.sharded:  # the others need this process: rows that count for nothing
+            some = {task: of[:1] for task, of in rows.items() if len(of)}
+        if some:
+            yield Piece(
+                {task: tasks[task].take(of) for task, of in some.items()},
+                torch.tensor([names.index(task) for task in some]),
+                torch.tensor([len(cut[task]) / len(rows[task]) for task in some]),
+            )
+
+
+@dataclass
+class _Joint:
+    """The passes over a step's pieces. `weights` (T,) are set once, and stay when a pass is made again."""
+
+    model: CoLearner
+    tasks: dict[str, Examples]
+    rows: Rows
+    weighting: Weighting
+    accelerator: Accelerator
     weights: Tensor | None = None
 
-    def forward(backward: bool) -> Tensor:
-        """This process's share of the losses (T,), piece after piece; with `backward` the gradient is accumulated."""
-        nonlocal weights
-        losses = torch.zeros(len(names))
-        for part in range(model.parts):
-            piece = {name: np.array_split(r, model.parts)[part] for name, r in own.items()}
-            batches = {name: tasks[name].take(r) for name, r in piece.items() if len(r)}
-            if not batches and model.encoder.sharded:  # the others need this process: rows that count for nothing
-                batches = {name: tasks[name].take(r[:1]) for name, r in rows.items() if len(r)}
-            if not batches:
-                continue
-            share = torch.tensor([len(piece[n]) / len(rows[n]) for n in batches])
-            with accelerator.autocast(), torch.set_grad_enabled(backward):
-                values = model.losses(batches)
-            index = torch.tensor([names.index(n) for n in batches])
-            full = torch.zeros(len(names)).index_copy(0, index, values.detach().cpu().float())
-            losses[index] += full[index] * share
-            if not torch.isfinite(full).all() and not model.encoder.sharded:
-                break
-            if backward:
-                weights = weigh(full) if weights is None else weights
-                accelerator.backward((weights[index].to(values) * share.to(values) * values).sum())
+    def measure(self) -> Tensor:
+        """This process's share of the losses (T,)."""
+        losses = torch.zeros(len(self.rows))
+        with torch.no_grad():
+            for piece in pieces(self.model, self.tasks, self.rows):
+                self._compute(piece, losses)
         return losses
 
-    if (several > 1 or model.parts > 1) and not getattr(weigh, "constant", False):
-        # Weights that depend on the losses need those of the whole batch first, with the same dropout.
-        losses = processes.add_up(_fitting(model, own, lambda: forward(False)))
-        if not torch.isfinite(losses).all():
-            return losses, torch.ones(len(names))
-        weights = weigh(losses)
-        torch.manual_seed(torch.initial_seed())
-    losses = processes.add_up(_fitting(model, own, lambda: forward(True)))
-    if torch.isfinite(losses).all():
-        processes.add_gradients([p for p in model.trainable().values() if not is_shard(p)])
-        if several > 1:
-            zero = torch.zeros((), device=accelerator.device)
-            squares = torch.stack([model.gradient_squares.get(n, zero) for n in names])
-            model.gradient_squares |= dict(zip(names, processes.add_up(squares), strict=True))
-    return losses, torch.ones(len(names)) if weights is None else weights
+    def backward(self) -> Tensor:
+        """The same, and the gradient is accumulated."""
+        if self.weights is None and self.weighting.needs == "losses" and self._in_pieces:
+            own = self.measure()
+            whole = processes.add_up(own)
+            if not torch.isfinite(whole).all():
+                return own
+            self.weights = weigh(self.weighting, list(self.rows), whole)
+            torch.manual_seed(torch.initial_seed())  # the same dropout again
+        losses = torch.zeros(len(self.rows))
+        for piece in pieces(self.model, self.tasks, self.rows):
+            values = self._compute(piece, losses)
+            if not torch.isfinite(losses).all() and not self.model.encoder.sharded:
+                break
+            if self.weights is None:
+                self.weights = weigh(self.weighting, list(self.rows), losses)
+            weights = self.weights[piece.index].to(values) * piece.share.to(values)
+            self.accelerator.backward((weights * values).sum())
+        return losses
+
+    @property
+    def _in_pieces(self) -> bool:
+        return processes.count() > 1 or self.model.parts > 1
+
+    def _compute(self, piece: Piece, losses: Tensor) -> Tensor:
+        """The piece's losses (n,), of which `losses` (T,) takes its share."""
+        with self.accelerator.autocast():
+            values = self.model.losses(piece.examples)
+        losses[piece.index] += values.detach().cpu().float() * piece.share
+        return values
 
 
-def _fitting(model: CoLearner, rows: Rows, forward: Callable[[], Tensor]) -> Tensor:
-    """What `forward` gives, in so many parts that memory suffices. Raises UserError when one row a part is too much."""
-    before = model.parts
-    while True:
-        model.gradient_squares.clear()
-        try:
-            with processes.listening():
-                result = forward()
-            break
-        except (MemoryError, RuntimeError) as error:  # torch.OutOfMemoryError is one; CPUs have no class of their own
-            if not _is_out_of_memory(error):
-                raise
-            if model.encoder.sharded:
-                raise UserError(
-                    "out of memory, and with FSDP no process can make a step again alone: set train.accumulate, which "
-                    f"was {model.parts}, to {2 * model.parts}"
-                ) from error
-        # Out here the error, which holds the failed step's tensors, is gone.
-        if model.parts >= max(map(len, rows.values())):
-            raise UserError(
-                "out of memory, with one row of each task at a time: see `peftrec check` for what a step takes; lower "
-                "backbone.max_length, adapt fewer layers, or quantise the backbone"
-            )
-        model.parts *= 2
-        for parameter in model.trainable().values():
-            parameter.grad = None
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-        torch.manual_seed(torch.initial_seed())  # the same dropout as far as it goes
-    if model.parts > before:
-        note(
-            f"out of memory: each step is now cut into {model.parts} parts, which give the same gradient; "
-            f"train.accumulate={model.parts} starts so",
-            of_any=True,
-        )
-    return result
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    words = ("can't allocate memory", "cannot allocate memory", "not enough memory")
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(w in str(error).lower() for w in words)
+def _add_up_gradients(model: CoLearner, tasks: list[str], device: torch.device) -> None:
+    """Give every process the sum of the gradients, and of their squares by task."""
+    if processes.count() == 1:
+        return
+    processes.add_gradients([p for p in model.trainable().values() if not is_shard(p)])
+    zero = torch.zeros((), device=device)
+    squares = processes.add_up(torch.stack([model.gradient_squares.get(task, zero) for task in tasks]))
+    model.gradient_squares |= dict(zip(tasks, squares, strict=True))
 
 
 def gradient_norms(model: CoLearner, accelerator: Accelerator) -> dict[str, float]:
@@ -154,45 +257,3 @@ def clip_gradient(parameters: list[nn.Parameter], most: float | None, accelerato
     if most is not None:
         clip(parameters, most, norm)
     return accelerator.scaler is not None or bool(torch.isfinite(norm))
-
-
-def find_culprits(model: CoLearner, tasks: dict[str, Examples], rows: Rows) -> str:
-    """The tasks whose loss or gradient is not finite by itself, each with its first rows that are to blame.
-
-    Rows are tried in halves, so that a few among many are found in a few forwards. Gradients are left cleared.
-    """
-    lines = []
-    for task, own in rows.items():
-        problem = _problem(model, tasks[task], task, own)
-        if problem is not None:
-            found: list[int] = []
-            _search(model, tasks[task], task, own, found)
-            more = ", ..." if len(found) == NAMED_ROWS else ""
-            lines.append(f"the {problem} of task {task} (its training rows {', '.join(map(str, found))}{more})")
-    return " and ".join(lines) or f"the sum of the gradients of {', '.join(rows)}"
-
-
-def _search(model: CoLearner, examples: Examples, task: str, rows: np.ndarray, found: list[int]) -> None:
-    """Add the rows that are to blame, by halving `rows`, which together have a problem."""
-    if len(rows) == 1:
-        found.append(int(rows[0]))
-        return
-    halves = np.array_split(rows, 2)
-    bad = [half for half in halves if _problem(model, examples, task, half) is not None]
-    for half in bad:
-        if len(found) < NAMED_ROWS:
-            _search(model, examples, task, half, found)
-    if not bad:  # only together
-        found.extend(rows[: NAMED_ROWS - len(found)].tolist())
-
-
-def _problem(model: CoLearner, examples: Examples, task: str, rows: np.ndarray) -> str | None:
-    """'loss' or 'gradient', whichever is not finite for these rows of one task; None: both are."""
-    if not len(rows):
-        return None
-    loss = model.losses({task: examples.take(rows)}).sum()
-    if not torch.isfinite(loss):
-        return "loss"
-    parameters = list(model.trainable().values())
-    gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
-    return None if all(g is None or torch.isfinite(g).all() for g in gradients) else "gradient"

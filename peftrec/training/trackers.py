@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -24,7 +25,7 @@ Arguments = Callable[[Path, str | None, int], dict[str, Any]]
 
 
 @dataclass(frozen=True)
-class Kind:
+class Tracker:
     """One of Accelerate's trackers.
 
     package    what it imports, and `install` what brings that
@@ -63,21 +64,21 @@ def _mlflow(run: Path, known: str | None, step: int) -> dict[str, Any]:
     return {"experiment_name": PROJECT, **({"run_id": known} if known else {"run_name": run.name})}
 
 
-KINDS = {
-    "tensorboard": Kind("tensorboard", "peftrec[tensorboard]", _tensorboard, lambda tracker: str(tracker.run_name)),
-    "trackio": Kind("trackio", "peftrec[trackio]", _trackio, lambda tracker: str(tracker.tracker.name)),
-    "wandb": Kind("wandb", "wandb", _wandb, lambda tracker: str(tracker.tracker.id)),
-    "mlflow": Kind("mlflow", "mlflow", _mlflow, lambda tracker: str(tracker.tracker.info.run_id), "_at_"),
+TRACKERS = {
+    "tensorboard": Tracker("tensorboard", "peftrec[tensorboard]", _tensorboard, lambda tracker: str(tracker.run_name)),
+    "trackio": Tracker("trackio", "peftrec[trackio]", _trackio, lambda tracker: str(tracker.tracker.name)),
+    "wandb": Tracker("wandb", "wandb", _wandb, lambda tracker: str(tracker.tracker.id)),
+    "mlflow": Tracker("mlflow", "mlflow", _mlflow, lambda tracker: str(tracker.tracker.info.run_id), "_at_"),
 }
 
 
 def check_trackers(names: Sequence[str]) -> None:
     """Raise UserError when the package of one of these trackers is missing, with what to install."""
     for name in names:
-        if importlib.util.find_spec(KINDS[name].package) is None:
+        if importlib.util.find_spec(TRACKERS[name].package) is None:
             raise UserError(
-                f"train.track: {name} needs the package {KINDS[name].package}, which is not installed: "
-                f"pip install '{KINDS[name].install}', or leave {name} out"
+                f"train.track: {name} needs the package {TRACKERS[name].package}, which is not installed: "
+                f"pip install '{TRACKERS[name].install}', or leave {name} out"
             )
 
 
@@ -110,11 +111,11 @@ class Trackers:
         from accelerate.tracking import LOGGER_TYPE_TO_CLASS
 
         for name in dict.fromkeys(self.recipe.train.track):
-            kind, known = KINDS[name], at.trackers.get(name)
+            one, known = TRACKERS[name], at.trackers.get(name)
             try:
-                tracker = LOGGER_TYPE_TO_CLASS[name](**kind.arguments(self.run, known, at.step))
+                tracker = LOGGER_TYPE_TO_CLASS[name](**one.arguments(self.run, known, at.step))
                 tracker.start()
-                at.trackers[name] = kind.identity(tracker)
+                at.trackers[name] = one.identity(tracker)
             except Exception as error:  # whatever the tracker's package raises
                 raise UserError(f"train.track: {name} cannot be started: {error}; leave it out to train") from error
             self.open[name] = tracker
@@ -139,8 +140,8 @@ class Trackers:
         step = line["step"]
         del values["step"]
         for name in list(self.open):
-            named = {key.replace("@", KINDS[name].at): value for key, value in values.items()}
-            self._ask(name, lambda tracker, named=named: tracker.log(named, step=step))  # type: ignore[misc]
+            named = {key.replace("@", TRACKERS[name].at): value for key, value in values.items()}
+            self._ask(name, partial(_log, named, step))
 
     def _ask(self, name: str, what: Callable[[Any], None]) -> None:
         try:
@@ -152,3 +153,7 @@ class Trackers:
             note(
                 f"{name} failed, and is left out from here on ({type(error).__name__}: {error}); metrics.jsonl has all"
             )
+
+
+def _log(values: dict[str, float], step: int, tracker: Any) -> None:
+    tracker.log(values, step=step)

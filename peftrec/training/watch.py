@@ -4,14 +4,10 @@ import time
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-from torch import Tensor
-
 from peftrec.machine.memory import memory_mb
-from peftrec.model.co_learner import CoLearner
-from peftrec.recipe import TrainConfig
 from peftrec.training.optim import lr_factor
 from peftrec.training.snapshot import Progress
+from peftrec.training.step import Step, Steps
 
 LINES = 100  # about so many in a training, unless the recipe says otherwise
 
@@ -33,10 +29,10 @@ class Watch:
     What has no value in these steps is left out or null. Only speed and memory differ when a training is repeated.
     """
 
-    def __init__(self, model: CoLearner, config: TrainConfig, at: Progress, total: int, steps_per_epoch: int) -> None:
-        self.model, self.config, self.at = model, config, at
-        self.total, self.steps_per_epoch = total, steps_per_epoch
-        self.every = config.log_every or max(1, total // LINES)
+    def __init__(self, steps: Steps, at: Progress) -> None:
+        self.steps, self.at = steps, at
+        self.model, self.config = steps.setup.model, steps.setup.recipe.train
+        self.every = self.config.log_every or max(1, steps.total // LINES)
         self._seconds, self._examples = 0.0, 0
         self.begin()
 
@@ -44,29 +40,32 @@ class Watch:
         """A step begins."""
         self._began, self._work = time.monotonic(), replace(self.model.work)
 
-    def saw(self, rows: dict[str, np.ndarray], losses: Tensor, weights: Tensor, norms: dict[str, float]) -> None:
-        """Take in a step that was made: its rows, and what `joint_backward` and `gradient_norms` gave."""
-        for (task, own), loss, weight in zip(rows.items(), losses.tolist(), weights.tolist(), strict=True):
-            if len(own):
-                self.at.add(f"train_loss/{task}", loss)
-                self.at.add(f"weight/{task}", weight)
-        for name, norm in norms.items():
-            self.at.add(name, norm)
-
-    def end(self, examples: int) -> str:
-        """A step ends that was made or left out, with so many rows. Returns the mean losses since the last line."""
+    def end(self, step: Step) -> str:
+        """A step ends. Returns the mean losses since the last line."""
+        if step.made:
+            self._take(step)
         work, before = self.model.work, self._work
         padded = work.padded_tokens - before.padded_tokens
         self.at.add("padding", padded - (work.tokens - before.tokens), padded)
         self._seconds += time.monotonic() - self._began
-        self._examples += examples
+        self._examples += step.count
         means = {task: self.at.mean(f"train_loss/{task}") for task in self.model.tasks}
         return " ".join(f"{task} {loss:.4f}" for task, loss in means.items() if loss is not None)
+
+    def _take(self, step: Step) -> None:
+        for (task, own), loss, weight in zip(
+            step.rows.items(), step.losses.tolist(), step.weights.tolist(), strict=True
+        ):
+            if len(own):
+                self.at.add(f"train_loss/{task}", loss)
+                self.at.add(f"weight/{task}", weight)
+        for name, norm in step.norms.items():
+            self.at.add(name, norm)
 
     @property
     def epoch_ends(self) -> bool:
         """Whether this step is an epoch's last, or the training's."""
-        return self.at.step % self.steps_per_epoch == 0 or self.at.step == self.total
+        return self.at.step % self.steps.per_epoch == 0 or self.at.step == self.steps.total
 
     @property
     def due(self) -> bool:
@@ -76,13 +75,13 @@ class Watch:
     def line(self) -> dict[str, Any]:
         """The line, added to the history; what is gathered begins anew."""
         at = self.at
-        line: dict[str, Any] = {"step": at.step, "epoch": at.step / self.steps_per_epoch, "examples": at.examples}
+        line: dict[str, Any] = {"step": at.step, "epoch": at.step / self.steps.per_epoch, "examples": at.examples}
         line["train_loss"] = {}
         for quantity in at.means:
             group, _, name = quantity.partition("/")
             if name:
                 line.setdefault(group, {})[name] = at.mean(quantity)
-        factor = lr_factor(self.config, at.step - 1, self.total)
+        factor = lr_factor(self.config, at.step - 1, self.steps.total)
         line["learning_rate"] = {"adapter": self.config.lr * factor, "head": self.config.head_lr * factor}
         line["padding"] = at.mean("padding")
         line["examples_per_second"] = self._examples / self._seconds

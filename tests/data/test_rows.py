@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from peftrec.data.rows import Rows, parse_template
+from peftrec.data.rows import Rows, from_iso, parse_template
 from peftrec.errors import UserError
 
 
@@ -170,3 +170,16 @@ def test_a_time_zone_ahead_is_not_the_future():
     assert len(rows(t=[time.time() + 3600 * 14]).times("t")) == 1
     with pytest.raises(UserError, match="future"):
         rows(t=[time.time() + 3600 * 25]).times("t")
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("1970-01-02", 86_400),
+        ("1970-01-01T01:00:00", 3_600),
+        ("1970-01-01T01:00:00+01:00", 0),
+        ("1970-01-01T00:00:00.250Z", 0.25),
+    ],
+)
+def test_an_iso_time_is_in_utc_unless_it_says_otherwise(text, seconds):
+    assert from_iso(text) == seconds

@@ -71,3 +71,59 @@ def test_long_texts_and_pairs_are_cut_at_max_length_keeping_both_sides(tokenizer
     ids, _, types = table.pad(np.array([1]))
     assert tokenizer.decode(ids[0].tolist()).startswith("[CLS] query here [SEP] word")
     assert types[0].sum() == 8  # seven words and the closing separator
+
+
+WORDS = ["own one", "own two", "guest of three tokens", "guest b", "guest c", "guest d"]
+
+
+def with_guests(tokenizer):
+    """Two rows of its own, four guests, of which "guest b" was asked for last, and one before it."""
+    table = TextTable()
+    for text in WORDS[:2]:
+        table.add(text)
+    table.tokenize(tokenizer, 16, 0)
+    for text in WORDS[2:]:
+        table.add(text)
+    table.tokenize(tokenizer, 16, 0)
+    table.add("guest of three tokens")
+    table.add("guest b")
+    table.add("own one")
+    return table
+
+
+def test_guests_are_the_rows_after_the_first_tokenize_and_in_the_order_of_last_use(tokenizer):
+    table = with_guests(tokenizer)
+    assert (table.own, table.guests) == (2, 4)
+    assert table.recent_guests(2).tolist() == [2, 3]
+    assert table.recent_guests(3).tolist() == [2, 3, 5]
+    table.add("not tokenised")
+    assert table.recent_guests(3).tolist() == [2, 3, 5]
+    assert table.recent_guests(9).tolist() == [2, 3, 4, 5]
+    assert TextTable().guests == 0
+
+
+def test_guests_that_are_kept_are_renumbered_and_the_others_are_gone(tokenizer):
+    table = with_guests(tokenizer)
+    table.add("not tokenised", "pair")
+    before = table.digests(np.arange(6))
+    table.keep_guests(np.array([3, 5]))
+    assert table.texts == ["own one", "own two", "guest b", "guest d"]
+    assert table.pairs == [None] * 4
+    assert table.digests(np.arange(4)).tolist() == before[[0, 1, 3, 5]].tolist()
+    assert len(table.ids) == len(table.types) == table.lengths.sum()
+    assert [table.add(text) for text in table.texts] == [0, 1, 2, 3]
+    assert table.recent_guests(1).tolist() == [3]  # as just asked for
+    assert table.add("not tokenised", "pair") == 4  # anew
+    assert table.add("guest of three tokens") == 5
+    table.tokenize(tokenizer, 16, 0)
+    assert table.digests(np.array([5])).tolist() == before[[2]].tolist()
+
+
+def test_the_order_of_last_use_outlives_forgetting(tokenizer):
+    table = with_guests(tokenizer)
+    table.keep_guests(np.array([2, 3, 4]))
+    assert table.recent_guests(1).tolist() == [3]
+    assert table.recent_guests(2).tolist() == [2, 3]
+    table.keep_guests(table.recent_guests(0))
+    assert (table.texts, table.guests) == (["own one", "own two"], 0)
+    assert table.lengths.tolist() == [4, 4]

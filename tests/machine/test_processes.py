@@ -310,16 +310,16 @@ def test_launchers_that_run_a_model_whole_are_refused_with_the_reason(shop, tmp_
     assert list(tmp_path.iterdir()) == []
 
 
-def test_one_process_has_nothing_to_share_out_and_says_so(shop, tmp_path, monkeypatch, capsys):
+def test_one_process_has_nothing_to_share_out_and_says_so(shop, tmp_path, monkeypatch, notes):
     monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
     train(tiny_recipe(shop, train={"max_steps": 1}), tmp_path / "run")
-    assert "one process: FSDP has nothing to share out" in capsys.readouterr().err
+    assert "one process: FSDP has nothing to share out" in notes.readouterr().err
 
 
-def test_users_of_accelerate_launch_are_told_that_it_started_one_process(shop, tmp_path, monkeypatch, capsys):
+def test_users_of_accelerate_launch_are_told_that_it_started_one_process(shop, tmp_path, monkeypatch, notes):
     monkeypatch.setenv("ACCELERATE_USE_CPU", "True")  # what `accelerate launch --cpu --num_processes 2` sets
     train(tiny_recipe(shop, train={"max_steps": 1}), tmp_path / "run")
-    assert "`accelerate launch` starts no more on a CPU, whatever its --num_processes says" in capsys.readouterr().err
+    assert "`accelerate launch` starts no more on a CPU, whatever its --num_processes says" in notes.readouterr().err
 
 
 @pytest.mark.parametrize("number", [0, 1])

@@ -11,8 +11,8 @@ from peftrec.model.cache.states import StateCache
 from peftrec.model.co_learner import CoLearner, build_model
 from peftrec.tasks.dataset import load_data
 from peftrec.tasks.kinds import resolve
-from peftrec.training.loop import joint_backward
-from peftrec.training.weighting import make_weighting
+from peftrec.training.step import joint_backward
+from peftrec.training.weighting import Static, make_weighting
 
 METHODS = [
     ("side", "shared", "all"),
@@ -46,7 +46,7 @@ def step(recipe, dataset, model, tasks, weights, parts=1):
     data = {t: dataset.tasks[t].train for t in tasks}
     rows = {t: np.arange(23) for t in tasks}
     model.parts = parts
-    return joint_backward(model, data, rows, lambda losses: torch.tensor(weights), Accelerator())[0]
+    return joint_backward(model, data, rows, Static(torch.tensor(weights)), Accelerator())[0]
 
 
 def perturb(model: CoLearner) -> None:

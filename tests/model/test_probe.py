@@ -20,7 +20,7 @@ from peftrec.model.backbone.families import FAMILIES, QUANTIZATIONS, tiny_backbo
 from peftrec.model.probe import ProbeFailure, check_method, method_matrix, probe_method
 from peftrec.recipe import AdapterConfig, BackboneConfig
 
-README = Path(peftrec.__file__).parent.parent / "README.md"
+METHODS_PAGE = Path(peftrec.__file__).parent.parent / "docs/guide/methods.md"
 SAMPLE = ["ModernBERT", "Gemma3"]
 WITHOUT_PREFIX = {"ModernBERT", "DistilBERT", "MPNet", "DeBERTa-v2", "ALBERT"}
 
@@ -57,18 +57,18 @@ def test_reasons_say_what_the_matter_is(sample):
     assert reasons["lora", "Gemma3", "nf4"] == ""
 
 
-def readme_cells():
-    """The README's matrix: (method, family) -> what its cell says."""
+def documented_cells():
+    """The guide's matrix: (method, family) -> what its cell says."""
     part = re.search(
-        r"<!-- methods:begin -->\n(.*?)<!-- methods:end -->", README.read_text(encoding="utf-8"), re.DOTALL
+        r"<!-- methods:begin -->\n(.*?)<!-- methods:end -->", METHODS_PAGE.read_text(encoding="utf-8"), re.DOTALL
     )
     lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in part[1].splitlines() if line[:1] == "|"]
     heading, _, *rows = lines
     return {(row[0], family): cell for row in rows for family, cell in zip(heading[1:], row[1:], strict=True)}
 
 
-def test_the_matrix_in_the_readme_is_current(sample):
-    written = readme_cells()
+def test_the_matrix_in_the_guide_is_current(sample):
+    written = documented_cells()
     assert written.keys() == {(method, family) for method in METHODS for family in FAMILIES}
     heading, *lines = matrix_cells(sample)
     for method, *cells in lines:

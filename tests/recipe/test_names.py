@@ -12,6 +12,16 @@ from peftrec.tasks.kind import Kind
 from peftrec.tasks.kinds import KINDS
 from peftrec.training.weighting import make_weighting
 
+HALVES = """
+from peftrec.training.weighting import Weighting
+
+class Halves(Weighting):
+    needs = "nothing"
+
+    def forward(self, losses):
+        return self.lambdas / 2
+"""
+
 
 def test_own_things_are_found_by_name(shop):
     assert find_method("peftrec.model.adapters.side:SideAdapter") is SideAdapter
@@ -22,9 +32,9 @@ def test_own_things_are_found_by_name(shop):
 
 
 def test_an_own_weighting_weighs(shop, monkeypatch, tmp_path):
-    (tmp_path / "own_weighting.py").write_text("def halves(lambdas):\n    return lambda losses: lambdas / 2\n")
+    (tmp_path / "own_weighting.py").write_text(HALVES)
     monkeypatch.syspath_prepend(tmp_path)
-    recipe = shop_recipe(shop, weighting={"method": "own_weighting:halves"})
+    recipe = shop_recipe(shop, weighting={"method": "own_weighting:Halves"})
     weights = make_weighting(recipe.weighting, recipe)(torch.ones(3))
     assert weights.tolist() == pytest.approx([0.5, 0.25, 0.15])
 

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 
 from peftrec.errors import UserError
 from peftrec.machine.files import read_json, to_json, write_json, write_output, write_text
-from peftrec.runs.folder import export_adapter, new_run_folder, read_report, verify_run, write_run
+from peftrec.runs.folder import choose_run, export_adapter, read_report, verify_run, write_run
 
 
 def make_run(folder: Path) -> Path:
@@ -79,18 +79,15 @@ def test_what_is_no_run_is_refused(tmp_path):
 
 def test_default_names_count_up_past_what_is_taken(tmp_path):
     runs = tmp_path / "runs"
-    assert new_run_folder("demo", runs=runs) == runs / "demo-1"
+    assert choose_run("demo", runs=runs) == runs / "demo-1"
     assert not runs.exists()
     for taken in ("demo-1", "demo-10", ".demo-11.partial", "demo-x", "demo-99b", "other-50"):
         (runs / taken).mkdir(parents=True)
-    assert new_run_folder("demo", runs=runs) == runs / "demo-12"
-    assert new_run_folder("demo", tmp_path / "mine", runs=runs) == tmp_path / "mine"
+    assert choose_run("demo", runs=runs) == runs / "demo-12"
 
 
 def test_an_existing_folder_is_never_written_over(tmp_path):
     run = make_run(tmp_path / "one")
-    with pytest.raises(UserError, match="exists already"):
-        new_run_folder("demo", run)
     with pytest.raises(UserError, match="exists already"), write_run(run):
         pytest.fail("the block must not run")
     verify_run(run)

@@ -10,7 +10,7 @@ from tiny import make_tiny_shop, tiny_recipe
 
 from peftrec.errors import UserError
 from peftrec.evaluation.metrics import METRICS, RANKING
-from peftrec.evaluation.predictions import read_outcome
+from peftrec.evaluation.outcomes import read_outcome
 from peftrec.runs.compare import compare_runs
 from peftrec.runs.evaluate import evaluate_run
 from peftrec.training.loop import train

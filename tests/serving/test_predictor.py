@@ -183,12 +183,12 @@ def test_recommend_says_what_its_task_reads(predictor, task, given, message):
     assert "row" not in str(error.value)
 
 
-def test_fewer_items_than_asked_for_are_told(predictor, capsys):
+def test_fewer_items_than_asked_for_are_told(predictor, notes):
     assert len(predictor.recommend("interest", history=["i1", "i6"], k=28)) == 28
-    assert capsys.readouterr().err == ""
+    assert notes.readouterr().err == ""
     assert len(predictor.recommend("interest", history=["i1", "i6"], k=5_000)) == 28
     told = "28 items instead of 5,000: the catalogue has 30, of which 2 are in the history\n"
-    assert capsys.readouterr().err == told
+    assert notes.readouterr().err == told
 
 
 def test_rows_are_a_list(predictor):
@@ -265,11 +265,9 @@ def test_plain_peft_loads_every_tasks_adapter(shop, tmp_path, sharing):
     ids = torch.tensor([[101, 2023, 2003, 1037, 3185, 102]])
     hidden = {}
     for task in plain:
-        model.encoder.activate(task)
-        with torch.no_grad():
+        with torch.no_grad(), model.encoder.active(task):
             hidden[task] = model.encoder.backbone.run(ids, torch.ones_like(ids), torch.zeros_like(ids))
         torch.testing.assert_close(hidden[task], plain[task], atol=1e-5, rtol=0)
-    model.encoder.activate(None)
     with torch.no_grad():
         frozen = model.encoder.backbone.run(ids, torch.ones_like(ids), torch.zeros_like(ids))
     assert all(not torch.allclose(h, frozen, atol=1e-4) for h in hidden.values())

@@ -28,9 +28,10 @@ from peftrec.tasks.dataset import load_data
 from peftrec.tasks.heads import HeadShape
 from peftrec.tasks.kinds import resolve
 from peftrec.tasks.next_item import RetrievalHead
-from peftrec.training import loop as training
+from peftrec.training import step as training
 from peftrec.training.loop import train
 from peftrec.training.step import joint_backward
+from peftrec.training.weighting import Static
 
 LIKED = {"next": {"kind": "next-item", "column": "stars", "threshold": 4}}
 ITEMS = 30
@@ -172,7 +173,7 @@ def test_pieces_of_a_step_add_up_to_its_gradient(shop, monkeypatch, candidates):
         assert len(tasks["next"].candidates) == min(candidates, ITEMS) and tasks["interest"].candidates is None
         rows = {"next": np.arange(20), "interest": np.arange(31)}
         model.parts = parts
-        losses, _ = joint_backward(model, tasks, rows, lambda losses: torch.ones(2), Accelerator())
+        losses, _ = joint_backward(model, tasks, rows, Static(torch.ones(2)), Accelerator())
         found.append((losses, {name: p.grad.clone() for name, p in model.trainable().items()}))
     torch.testing.assert_close(found[0][0], found[1][0], atol=1e-5, rtol=1e-5)
     for name, gradient in found[0][1].items():

@@ -133,11 +133,11 @@ def test_another_method_for_the_new_task_leaves_the_others_alone(shop, run, tmp_
     assert predictions(third) == predictions(run)
 
 
-def test_what_is_said_before_training(shop, run, tmp_path, capsys):
+def test_what_is_said_before_training(shop, run, tmp_path, notes):
     train(
         tiny_recipe(shop, tasks={**FROZEN, "time": TIME}, init_from=str(run), train={"epochs": 1}), tmp_path / "added"
     )
-    said = capsys.readouterr().err
+    said = notes.readouterr().err
     assert f"from {run}: adapter parts shared, query, interest; heads query, interest\n" in said
     assert "frozen: query, interest, and every adapter part that they read\n" in said
     assert "time: its own part and its head are trained, over the frozen shared part\n" in said

@@ -14,9 +14,11 @@ from peftrec.model.co_learner import CoLearner, build_model
 from peftrec.tasks.dataset import load_data
 from peftrec.tasks.kinds import resolve
 from peftrec.training.fingerprint import describe_origin
-from peftrec.training.loop import fit, joint_backward, prepare
+from peftrec.training.loop import fit, prepare
 from peftrec.training.memory import bytes_per_token, plan_memory
 from peftrec.training.resume import Checkpoints
+from peftrec.training.step import joint_backward
+from peftrec.training.weighting import Static, Weighting
 
 
 def made(shop, method="lora", layers="top-2", **train):
@@ -61,7 +63,7 @@ def test_beyond_the_budget_the_gradient_is_the_same(shop):
         assert model.encoder.recompute is (budget == 1), line
         tasks = {n: d.train for n, d in dataset.tasks.items()}
         rows = {n: np.arange(60) for n in tasks}
-        joint_backward(model, tasks, rows, lambda losses: torch.ones(3), Accelerator())
+        joint_backward(model, tasks, rows, Static(torch.ones(3)), Accelerator())
         gradients.append({n: p.grad for n, p in model.trainable().items() if p.grad is not None})
     assert len(gradients[0]) > 10
     for name, gradient in gradients[0].items():
@@ -141,7 +143,7 @@ def test_heads_and_side_networks_beyond_the_budget_are_made_in_parts_with_the_sa
         assert ("heads" in line) is (budget == 1)
         assert (model.parts > 1) is (budget == 1)
         tasks, rows = {n: d.train for n, d in dataset.tasks.items()}, {n: np.arange(90) for n in some}
-        joint_backward(model, tasks, rows, lambda losses: torch.ones(3), Accelerator())
+        joint_backward(model, tasks, rows, Static(torch.ones(3)), Accelerator())
         gradients.append({n: p.grad for n, p in model.trainable().items() if p.grad is not None})
     for name, gradient in gradients[0].items():
         torch.testing.assert_close(gradients[1][name], gradient, atol=1e-6, rtol=1e-4)
@@ -178,15 +180,15 @@ def short_of_memory(monkeypatch, rows, error):
     ],
     ids=["cuda", "cpu", "python"],
 )
-def test_out_of_memory_halves_the_parts_until_they_fit_and_says_so_once(shop, monkeypatch, capsys, error):
+def test_out_of_memory_halves_the_parts_until_they_fit_and_says_so_once(shop, monkeypatch, notes, error):
     whole = trained(shop)
-    capsys.readouterr()
+    notes.readouterr()
     with monkeypatch.context() as patch:
         tried = short_of_memory(patch, 40, error)
         found = trained(shop)
     assert tried[0] > 80 and 40 < tried[1] < tried[0]
     assert len(tried) > 10 and max(tried[2:]) <= 40  # once a step is cut into four, it stays so
-    assert capsys.readouterr().err.count("out of memory: each step is now cut into 4 parts") == 1
+    assert notes.readouterr().err.count("out of memory: each step is now cut into 4 parts") == 1
     for name, tensor in whole.items():
         torch.testing.assert_close(found[name], tensor, atol=2e-5, rtol=1e-3)
 
@@ -204,16 +206,21 @@ def test_weights_that_depend_on_the_losses_see_each_step_once(shop, monkeypatch)
         _, dataset, model = made(shop, "side", "all", dropout=0.0)
         seen = []
 
-        def weigh(losses):
-            seen.append(losses)
-            return 1 / losses
+        class Inverse(Weighting):
+            needs = "losses"
+
+            def forward(self, losses):
+                seen.append(losses.clone())
+                return 1 / losses
+
+        weighting = Inverse(torch.ones(3))
 
         with monkeypatch.context() as patch:
             short_of_memory(patch, rows, torch.OutOfMemoryError("out of memory"))
             tasks = {n: d.train for n, d in dataset.tasks.items()}
             for first in (0, 30):
                 model.zero_grad()
-                joint_backward(model, tasks, {n: np.arange(first, first + 60) for n in tasks}, weigh, Accelerator())
+                joint_backward(model, tasks, {n: np.arange(first, first + 60) for n in tasks}, weighting, Accelerator())
         return seen, {n: p.grad for n, p in model.trainable().items() if p.grad is not None}, model.parts
 
     seen, gradients, parts = steps(1000)

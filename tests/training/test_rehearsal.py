@@ -1,14 +1,21 @@
 """What `check` says training will take, from a few steps of it."""
 
+import os
+
 import numpy as np
 import pytest
-from tiny import make_tiny_shop, tiny_recipe
+import torch
+from tiny import make_tiny_shop, tiny_recipe, trained_files
 
+from peftrec.errors import Diverged
 from peftrec.evaluation.evaluate import text_rows
 from peftrec.model.cache.folder import cache_root
+from peftrec.model.co_learner import CoLearner
 from peftrec.tasks.kinds import resolve
+from peftrec.training.loop import train
 from peftrec.training.preflight import check
 from peftrec.training.prepare import prepare
+from peftrec.training.rehearsal import rehearse
 
 
 @pytest.fixture(scope="module")
@@ -63,3 +70,40 @@ def test_states_that_are_made_up_take_the_room_of_those_that_are_computed(shop, 
         assert cache.in_memory(rows)
         assert cache.states(rows).shape == expected.shape
         assert cache.states(some).equal(real.caches[level].states(some))
+
+
+ADALORA = {"method": "adalora", "options": {"init_r": 4, "target_r": 2}}
+
+
+@pytest.mark.usefixtures("quick_intervals", "root")
+def test_a_training_after_it_is_the_one_without_it(shop, tmp_path, monkeypatch):
+    """What is random follows from train.seed and the step, whatever the process did before."""
+    monkeypatch.chdir(tmp_path)
+    recipe = tiny_recipe(shop, adapter=ADALORA)
+    alone = train(recipe, tmp_path / "alone")
+    check(recipe)
+    assert os.listdir(tmp_path) == ["alone"]
+    assert trained_files(train(recipe, tmp_path / "after")) == trained_files(alone)
+
+
+@pytest.mark.parametrize("adapter", [{"method": "side"}, ADALORA], ids=lambda adapter: adapter["method"])
+def test_its_steps_leave_no_gradient_and_no_graph_behind(shop, root, adapter):
+    setup = prepare(tiny_recipe(shop, adapter=adapter, train={"max_steps": 3}))
+    needed = text_rows(setup.dataset, setup.recipe.tasks, ["train", "valid"], ranking=False)
+    before = {name: p.detach().clone() for name, p in setup.model.trainable().items()}
+    rehearse(setup, needed)
+    after = setup.model.trainable()
+    assert any(not torch.equal(after[name], kept) for name, kept in before.items())  # real steps of the optimiser
+    assert [name for name, p in setup.model.named_parameters() if p.grad is not None] == []
+    assert [p for p in setup.model.encoder.backbone.model.parameters() if p.grad is not None] == []
+    assert all(square.grad_fn is None for square in setup.model.gradient_squares.values())
+
+
+def test_steps_that_are_not_finite_end_a_training_and_no_rehearsal(shop, root, tmp_path, monkeypatch, capsys):
+    kept = CoLearner.losses
+    monkeypatch.setattr(CoLearner, "losses", lambda self, batches: kept(self, batches) * float("nan"))
+    recipe = tiny_recipe(shop)
+    assert check(recipe)["training"]["seconds_per_step"] > 0
+    assert "finite" not in capsys.readouterr().err
+    with pytest.raises(Diverged, match=r"step 1: the loss of task query \(.*\) and .* is not a finite number"):
+        train(recipe, tmp_path / "run")

@@ -63,11 +63,13 @@ def steps(run):
     return [step_of(folder) for folder in checkpoint_folders(run)]
 
 
-class Smoothed(torch.nn.Module):
+class Smoothed(weighting.Weighting):
     """A weighting with state: inverse running means of the losses."""
 
+    needs = "losses"
+
     def __init__(self, lambdas):
-        super().__init__()
+        super().__init__(lambdas)
         self.register_buffer("mean", torch.ones(len(lambdas)))
 
     def forward(self, losses):
@@ -169,11 +171,11 @@ def test_every_damage_to_every_file_is_found_and_the_previous_one_serves(unfinis
     assert newest_checkpoint(unfinished) == (newest, [])
 
 
-def test_a_damaged_checkpoint_is_skipped_and_written_anew(shop, whole, unfinished, capsys):
+def test_a_damaged_checkpoint_is_skipped_and_written_anew(shop, whole, unfinished, notes):
     file = checkpoint_folders(unfinished)[-1] / "optimizer.safetensors"
     file.write_bytes(damaged(file.read_bytes(), "bit-flipped"))
     train(tiny_recipe(shop), unfinished, resume=True)
-    said = capsys.readouterr().err
+    said = notes.readouterr().err
     assert f"skipped the checkpoint of step 6: {file}: expected SHA-256" in said
     assert "continuing after step 3" in said
     assert trained_files(unfinished) == trained_files(whole)
@@ -187,17 +189,17 @@ def test_without_an_intact_checkpoint_nothing_is_begun(shop, unfinished):
     assert steps(unfinished) == [3, 6]
 
 
-def test_a_training_killed_before_its_first_checkpoint_starts_again(shop, whole, tmp_path, capsys):
+def test_a_training_killed_before_its_first_checkpoint_starts_again(shop, whole, tmp_path, notes):
     (tmp_path / ".run.partial" / "run").mkdir(parents=True)
     (tmp_path / ".run.partial" / "run" / "half").write_text("half")
     with pytest.raises(UserError, match="it has no checkpoint, so delete it"):
         train(tiny_recipe(shop), tmp_path / "run")
     train(tiny_recipe(shop), tmp_path / "run", resume=True)
-    assert "no checkpoint was written yet" in capsys.readouterr().err
+    assert "no checkpoint was written yet" in notes.readouterr().err
     assert trained_files(tmp_path / "run") == trained_files(whole)
 
 
-def test_what_changed_is_listed_and_refused(shop, unfinished, tmp_path, monkeypatch, capsys):
+def test_what_changed_is_listed_and_refused(shop, unfinished, tmp_path, monkeypatch, notes):
     folder = shutil.copytree(shop, tmp_path / "shop")
     lines = (folder / "queries.csv").read_text().splitlines()
     lines[1] = lines[1][:-1] + str(1 - int(lines[1][-1]))  # another label
@@ -220,7 +222,7 @@ def test_what_changed_is_listed_and_refused(shop, unfinished, tmp_path, monkeypa
     assert "--allow-changes" in str(error.value)
     assert steps(unfinished) == [3, 6]
     train(changed, unfinished, resume=True, allow_changes=True)
-    said = capsys.readouterr().err
+    said = notes.readouterr().err
     assert "changed: recipe.train.lr: 0.01, now 0.02" in said
     assert "machine.threads: 1, now 64: the last bits of the results may differ" in said  # said, never refused
     assert json.loads((unfinished / "metrics.jsonl").read_text().splitlines()[-1])["step"] == STEPS
@@ -469,11 +471,11 @@ class AnyKey:
 
 @pytest.mark.parametrize("adapter", [LORA, CASES["adalora"]["adapter"]])
 @pytest.mark.parametrize("what", ["loss", "gradient"])
-def test_such_steps_are_left_out_and_counted(shop, tmp_path, monkeypatch, interest_keys, what, adapter, capsys):
+def test_such_steps_are_left_out_and_counted(shop, tmp_path, monkeypatch, interest_keys, what, adapter, notes):
     poison(monkeypatch, "interest", {interest_keys[5]}, what)
     run = train(tiny_recipe(shop, adapter=adapter, train={"non_finite": "skip", "log_every": 4}), tmp_path / "run")
     assert json.loads((run / "report.json").read_text())["cost"]["skipped_steps"] == 3  # one in every epoch
-    assert capsys.readouterr().err.count(f"the {what} of task interest (its training rows 5)") == 3
+    assert notes.readouterr().err.count(f"the {what} of task interest (its training rows 5)") == 3
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert all(loss is not None for line in lines for loss in line["train_loss"].values())
     assert [line["skipped_steps"] for line in lines if "valid" in line] == [1, 2, 3]

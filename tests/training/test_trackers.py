@@ -187,7 +187,7 @@ def test_a_tracker_that_cannot_start_is_refused(shop, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["tensorboard"]
 
 
-def test_a_tracker_that_fails_is_left_out_and_the_training_goes_on(shop, tmp_path, monkeypatch, capsys):
+def test_a_tracker_that_fails_is_left_out_and_the_training_goes_on(shop, tmp_path, monkeypatch, notes):
     from accelerate.tracking import TensorBoardTracker
 
     kept = TensorBoardTracker.log
@@ -200,7 +200,7 @@ def test_a_tracker_that_fails_is_left_out_and_the_training_goes_on(shop, tmp_pat
     monkeypatch.setattr(TensorBoardTracker, "log", log)
     run = train(recipe(shop, "tensorboard"), tmp_path / "run")
     assert len(lines_of(run)) == STEPS
-    said = [line for line in capsys.readouterr().err.splitlines() if "tensorboard" in line]
+    said = [line for line in notes.readouterr().err.splitlines() if "tensorboard" in line]
     assert said == [
         "tensorboard failed, and is left out from here on (OSError: the disk is full); metrics.jsonl has all"
     ]

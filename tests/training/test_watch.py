@@ -8,6 +8,7 @@ from tiny import make_tiny_shop, tiny_recipe
 
 from peftrec.training.loop import fit, prepare
 from peftrec.training.step import gradient_norms, joint_backward
+from peftrec.training.weighting import Static
 
 STEPS = 12
 SIDE = {"method": "side", "options": {"rank": 4}}
@@ -108,7 +109,7 @@ def batch_of(setup):
 
 def step(model, data, rows, weights):
     torch.manual_seed(0)
-    joint_backward(model, data, rows, lambda losses: torch.tensor(weights), Accelerator())
+    joint_backward(model, data, rows, Static(torch.tensor(weights)), Accelerator())
     return gradient_norms(model, Accelerator())
 
 

@@ -1,6 +1,5 @@
 """Built-in data sets: a name, and the function that reads one into `Tables`."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +32,3 @@ def source_file(path: Path, *names: str) -> Path:
         if (path / name).is_file():
             return path / name
     raise UserError(f"data.path: the folder {path} holds no file {' or '.join(names)}")
-
-
-def read_json(file: Path) -> Any:
-    """The content of a JSON file. Raises UserError naming the place where it is not JSON."""
-    try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(f"{file}: not JSON: {error}") from None

@@ -9,9 +9,10 @@ from pathlib import Path
 import pyarrow as pa
 
 from peftrec.data.rows import Rows
-from peftrec.data.sources import read_json, source_file
+from peftrec.data.sources import source_file
 from peftrec.data.tables import Tables, make_texts
 from peftrec.errors import UserError
+from peftrec.machine.files import read_json
 from peftrec.recipe import TextsConfig
 
 _SPLITS = {

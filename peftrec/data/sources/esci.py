@@ -12,9 +12,10 @@ import pyarrow as pa
 
 from peftrec.data.files import read_rows
 from peftrec.data.rows import Rows
-from peftrec.data.sources import read_json, source_file
+from peftrec.data.sources import source_file
 from peftrec.data.tables import Tables, make_items, make_queries
 from peftrec.errors import UserError
+from peftrec.machine.files import read_json
 from peftrec.recipe import ItemsConfig, QueriesConfig
 
 # What tells products apart comes first: the tokenizer cuts the end of long texts.

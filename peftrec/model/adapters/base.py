@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from peftrec.errors import UserError, nearest
+from peftrec.machine.tensors import misfit, write_tensors
 from peftrec.model.backbone import Backbone
 from peftrec.recipe import AdapterConfig
 
@@ -50,8 +51,9 @@ class Adapter(nn.Module, ABC):
     @property
     def owners(self) -> list[str]:
         """Whose parameters there are: the shared part and/or each task, by the sharing mode."""
-        has_shared, has_private = "shared" in self.config.sharing, "private" in self.config.sharing
-        return [self.shared] * has_shared + self.tasks * has_private
+        shared = [self.shared] if "shared" in self.config.sharing else []
+        private = self.tasks if "private" in self.config.sharing else []
+        return shared + private
 
     def owners_of(self, task: str) -> list[str]:
         """The owners whose parameters take part in encoding for `task`."""
@@ -181,23 +183,21 @@ def read_tensors(folder: Path, expected: dict[str, Tensor] | None = None, file: 
     """The tensors of a folder that `save` wrote. Raises UserError where names or shapes differ from `expected`."""
     tensors = load_file(folder / file)
     if expected is not None:
-        for name in sorted(tensors.keys() ^ expected.keys()):
-            raise UserError(f"{folder}: its adapter does not fit: {name} is in only one of file and model")
-        for name, tensor in tensors.items():
-            if tensor.shape != expected[name].shape:
-                found, wanted = tuple(tensor.shape), tuple(expected[name].shape)
-                raise UserError(f"{folder}: its adapter does not fit: {name} is {found}, not {wanted}")
+        found, wanted = ({name: tuple(t.shape) for name, t in of.items()} for of in (tensors, expected))
+        if problem := misfit(found, wanted, "file"):
+            raise UserError(f"{folder}: its adapter does not fit: {problem}")
     return tensors
 
 
 def write_adapter(folder: Path, described: dict[str, Any], tensors: dict[str, Tensor]) -> None:
-    """Write adapter_config.json and adapter_model.safetensors into `folder`, made if need be.
+    """Write adapter_config.json (see `write_config`) and adapter_model.safetensors into `folder`, made if need be."""
+    write_config(folder, described)
+    write_tensors(folder / WEIGHTS, tensors)
 
-    Of what JSON lacks, `described` may hold sets and enumerations.
-    """
+
+def write_config(folder: Path, described: dict[str, Any]) -> None:
+    """Write adapter_config.json into `folder`, made if need be. `described` may hold sets and enumerations too."""
     folder.mkdir(parents=True, exist_ok=True)
-    held = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    save_file(held, folder / WEIGHTS, {"format": "pt"})
     text = json.dumps(described, indent=2, sort_keys=True, default=_plain)
     (folder / "adapter_config.json").write_text(text, encoding="utf-8")
 

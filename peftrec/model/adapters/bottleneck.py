@@ -14,6 +14,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.hooks import RemovableHandle
 
 from peftrec.errors import UserError
 from peftrec.model.adapters.base import (
@@ -95,34 +96,28 @@ class BottleneckAdapter(LayerAdapter):
         self.options = take_options("bottleneck", config.options, BottleneckOptions)
         layers = layers_inside(config, backbone)
         kinds = ("attention", "feedforward") if self.options.placement == "houlsby" else ("feedforward",)
-        found = [site for site in sublayers(backbone, layers) if site.name.endswith(kinds)]
+        self._sites = [site for site in sublayers(backbone, layers) if site.name.endswith(kinds)]
         size = self.options.size or max(1, backbone.hidden_size // self.options.reduction_factor)
         self.parts = nn.ModuleDict()
         for owner in self.owners:
-            self.parts[adapter_name(owner)] = nn.ModuleDict({site.name: self._bottleneck(size) for site in found})
+            self.parts[adapter_name(owner)] = nn.ModuleDict({s.name: self._bottleneck(size) for s in self._sites})
         self.lowest = layers[0] if backbone.layers is not None else 0
         self._active: list[str] = []
         self._inputs: dict[str, Tensor] = {}
-        for site in found:
-            if self.options.mode == "parallel":
-                site.first.register_forward_pre_hook(self._keep_input(site.name))
-            site.last.register_forward_hook(self._add_change(site.name))
+        self._hooks: list[RemovableHandle] = []
 
     def _bottleneck(self, size: int) -> Bottleneck:
         return Bottleneck(self.backbone.hidden_size, size, self.options.activation)
 
     def _keep_input(self, site: str) -> Any:
         def hook(_module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-            if self._active:
-                # The first call in the sublayer: DeBERTa's projections are called again, on relative positions.
-                self._inputs.setdefault(site, inputs[0])
+            # The first call in the sublayer: DeBERTa's projections are called again, on relative positions.
+            self._inputs.setdefault(site, inputs[0])
 
         return hook
 
     def _add_change(self, site: str) -> Any:
-        def hook(_module: nn.Module, _inputs: Any, output: Tensor) -> Tensor | None:
-            if not self._active:
-                return None
+        def hook(_module: nn.Module, _inputs: Any, output: Tensor) -> Tensor:
             source = self._inputs.pop(site) if self.options.mode == "parallel" else output
             change = sum(self._at(owner, site)(source) for owner in self._active)
             return output + (self.options.scale * change).to(output.dtype)
@@ -134,9 +129,18 @@ class BottleneckAdapter(LayerAdapter):
         return found[site]
 
     def activate(self, task: str | None) -> None:
-        """The hooks compute the task's owners' bottlenecks; None: nothing."""
-        self._active = [] if task is None else self.owners_of(task)
+        """Hooks that compute the task's owners' bottlenecks stand in the model; None: none do."""
+        for handle in self._hooks:
+            handle.remove()
+        self._hooks.clear()
         self._inputs.clear()  # recomputation stops in the middle of a layer
+        if task is None:
+            return
+        self._active = self.owners_of(task)
+        for site in self._sites:
+            if self.options.mode == "parallel":
+                self._hooks.append(site.first.register_forward_pre_hook(self._keep_input(site.name)))
+            self._hooks.append(site.last.register_forward_hook(self._add_change(site.name)))
 
     def parameters_of(self, owner: str) -> dict[str, nn.Parameter]:
         """Weights and biases by sublayer."""

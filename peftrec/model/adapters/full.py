@@ -1,13 +1,12 @@
 """`full`: all of the encoder is trained, the most there is."""
 
-import json
 from pathlib import Path
 
-from safetensors.torch import load_file, save_file
 from torch import nn
 
 from peftrec.errors import UserError
-from peftrec.model.adapters.base import SHARED, LayerAdapter
+from peftrec.machine.tensors import write_tensors
+from peftrec.model.adapters.base import SHARED, WEIGHTS, LayerAdapter, read_tensors, write_config
 from peftrec.model.backbone import Backbone
 from peftrec.recipe import AdapterConfig
 
@@ -46,22 +45,17 @@ class FullFineTuning(LayerAdapter):
 
     def save(self, task: str, folder: Path) -> None:
         """The whole model; every task's folder but the first links to the same file, so it is stored once."""
-        folder.mkdir(parents=True, exist_ok=True)
-        file = folder / "adapter_model.safetensors"
+        write_config(folder, {"peft_type": "PEFTREC_FULL", "base_model_name_or_path": self.backbone.config.name})
+        file = folder / WEIGHTS
         first = folder.parent / self.tasks[0] / file.name
         if task != self.tasks[0] and first.exists():
             file.hardlink_to(first)
         else:
             # Tensors that share storage (tied embeddings) are written once; loading ties them again.
-            state = {n: p.detach().cpu().contiguous() for n, p in self.backbone.model.named_parameters()}
-            save_file(state, file)
-        described = {"peft_type": "PEFTREC_FULL", "base_model_name_or_path": self.backbone.config.name}
-        (folder / "adapter_config.json").write_text(json.dumps(described, indent=2, sort_keys=True))
+            write_tensors(file, dict(self.backbone.model.named_parameters()))
 
     def load(self, owner: str, folder: Path) -> None:
         """Replace the backbone's weights."""
-        missing, unexpected = self.backbone.model.load_state_dict(
-            load_file(folder / "adapter_model.safetensors"), strict=False
-        )
+        missing, unexpected = self.backbone.model.load_state_dict(read_tensors(folder), strict=False)
         if unexpected or any(name in dict(self.backbone.model.named_parameters()) for name in missing):
             raise UserError(f"{folder}: the weights do not fit the backbone: {[*unexpected, *missing][:3]}")

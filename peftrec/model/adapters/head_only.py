@@ -1,12 +1,11 @@
 """`head_only`: nothing of the encoder is trained, the least there is."""
 
-import json
 from pathlib import Path
 
 from torch import Tensor, nn
 
 from peftrec.errors import UserError
-from peftrec.model.adapters.base import SHARED, PooledAdapter
+from peftrec.model.adapters.base import SHARED, PooledAdapter, write_config
 from peftrec.model.backbone import Backbone
 from peftrec.recipe import AdapterConfig
 
@@ -38,9 +37,7 @@ class HeadOnly(PooledAdapter):
 
     def save(self, task: str, folder: Path) -> None:
         """Only the description: there are no weights."""
-        folder.mkdir(parents=True, exist_ok=True)
-        described = {"peft_type": "PEFTREC_HEAD_ONLY", "base_model_name_or_path": self.backbone.config.name}
-        (folder / "adapter_config.json").write_text(json.dumps(described, indent=2, sort_keys=True))
+        write_config(folder, {"peft_type": "PEFTREC_HEAD_ONLY", "base_model_name_or_path": self.backbone.config.name})
 
     def load(self, owner: str, folder: Path) -> None:
         """Nothing to load."""

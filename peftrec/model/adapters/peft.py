@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from peftrec.errors import UserError
+from peftrec.errors import UserError, first_line
 from peftrec.model.adapters.base import SHARED, LayerAdapter, adapter_name, layers_inside, read_tensors, write_adapter
 from peftrec.model.adapters.compose import COMPOSE, Part, State
 from peftrec.model.adapters.lowrank import quicken
@@ -198,8 +198,7 @@ class PeftAdapter(LayerAdapter):
         except UserError:  # no room
             raise
         except Exception as error:  # whatever goes wrong inside PEFT, this method does not work on this backbone
-            first = str(error).split("\n")[0] or type(error).__name__
-            raise UserError(f"adapter: PEFT refuses {self.config.method} here: {first}") from error
+            raise UserError(f"adapter: PEFT refuses {self.config.method} here: {first_line(error)}") from error
 
     def _composable(self, kind: str) -> bool:
         layers = [layer for *_, layer in self.grafts[self.owners[0]].slots]

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from peftrec.errors import UserError, nearest
+from peftrec.errors import UserError, first_line, nearest
 from peftrec.model.adapters.base import SHARED, LayerAdapter, adapter_name, read_tensors, write_adapter
 from peftrec.model.backbone import Backbone
 from peftrec.recipe import AdapterConfig
@@ -154,8 +154,7 @@ def check_prefix(backbone: Backbone, described: Any) -> None:
         # Two of equal length, because positions shift by the length whether or not the rest is looked at.
         one, other = (run_prefixed(backbone, described, t, ids, torch.ones_like(ids)) for t in (tokens, -tokens))
     except Exception as error:  # whatever goes wrong inside the model, it cannot take a prefix
-        reason = str(error).strip().split("\n")[0]
-        raise UserError(f"adapter.method: prefix does not work on {_class(backbone)}: {reason}") from error
+        raise UserError(f"adapter.method: prefix does not work on {_class(backbone)}: {first_line(error)}") from error
     if torch.equal(one, other):
         raise _no_effect(backbone)
 

@@ -5,6 +5,7 @@ instead of token states, so that all the frozen backbone gives is a (V, L + 1, D
 """
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from pydantic import Field
@@ -101,8 +102,7 @@ class SideAdapter(PooledAdapter):
 
     def _parts(self, task: str) -> tuple[Ladder, nn.Parameter]:
         shared, private = adapter_name(self.shared), adapter_name(task)
-        ladder = self.ladders[shared if shared in self.ladders else private]
-        assert isinstance(ladder, Ladder)
+        ladder: Any = self.ladders[shared if shared in self.ladders else private]
         return ladder, self.gates[shared if shared in self.gates else private]
 
     def parameters_of(self, owner: str) -> dict[str, nn.Parameter]:

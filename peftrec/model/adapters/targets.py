@@ -73,8 +73,9 @@ def peft_config(
     `preset` are option values that the method's name stands for; `config.options` override them.
     """
     from peft import PEFT_TYPE_TO_CONFIG_MAPPING as CONFIGS
+    from peft import PeftType
 
-    cls: Any = CONFIGS[kind]  # type: ignore[index]  # a string enumeration
+    cls: Any = CONFIGS[PeftType(kind)]
     known = [f for f in cls.__dataclass_fields__ if f not in REFUSED]
     for name, value in config.options.items():
         if name in REFUSED and name in cls.__dataclass_fields__:
@@ -159,13 +160,14 @@ def _nothing(name: Any, possible: list[Place]) -> UserError:
 
 def _defaults(kind: str, backbone: Backbone) -> Any:
     """PEFT's own default modules of this method for this architecture, LoRA's where it has none, or None."""
+    from peft import PeftType
     from peft.mapping import PEFT_TYPE_TO_TUNER_MAPPING as TUNERS
     from peft.utils import constants
 
     family = backbone.model.config.model_type
     if kind == "IA3":
         return constants.TRANSFORMERS_MODELS_TO_IA3_TARGET_MODULES_MAPPING.get(family)
-    own = getattr(TUNERS[kind], "target_module_mapping", None) or {}  # type: ignore[index]
+    own = getattr(TUNERS[PeftType(kind)], "target_module_mapping", None) or {}
     if kind == "LN_TUNING":
         return own.get(family)
     return own.get(family) or constants.TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING.get(family)

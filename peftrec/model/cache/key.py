@@ -18,7 +18,9 @@ def describe_key(backbone: Backbone, level: str, layer: int, storage: torch.dtyp
     Of the packages' versions those that compute the states count, to the minor number: releases that only fix bugs
     keep the cache. The attention kernel and the number of threads change states by rounding only, and do not count.
     """
-    computing = ["torch", "transformers"] + ["bitsandbytes"] * (backbone.config.quantize is not None)
+    computing = ["torch", "transformers"]
+    if backbone.config.quantize is not None:
+        computing.append("bitsandbytes")
     return {
         "format": FORMAT,
         "weights": backbone.digest,  # with quantisation and requested dtype

@@ -40,8 +40,8 @@ class StateCache:
 
     States that were asked for lie in memory, in the order of rows, when half of what is free has room for them; else
     they are read from the disk's memory-mapped file; else they are computed whenever they are needed. With `disk` they
-    are looked for and written there, except those of rows added to the table after the cache was made: the texts of
-    requests.
+    are looked for and written there. Those of the table's guests, the texts of requests, are never written, and each
+    lies by itself in memory, so that `keep_guests` can forget it.
     """
 
     def __init__(self, backbone: Backbone, texts: TextTable, level: Literal["layer", "pooled"], layer: int) -> None:
@@ -52,9 +52,9 @@ class StateCache:
         self._unit = torch.empty((1, *width), dtype=dtype)
         self._memory = self._unit[:0]  # (capacity, *width), the first `_filled` in use
         self._filled = 0
-        self._place = np.zeros(0, np.int64)  # (V,) first unit in memory, or -1
+        self._guests: dict[int, Tensor] = {}  # row -> its units
+        self._place = np.zeros(0, np.int64)  # (V,) first unit in memory (a guest's: 0), or -1
         self._entry = np.zeros(0, np.int64)  # (V,) entry on disk, or -1
-        self._lasting = len(texts)
         self._disk: DiskStates | None = None
         self._opened = False
         self._no_room = False  # neither in memory nor on disk, which is said once
@@ -62,11 +62,7 @@ class StateCache:
 
     def units(self, rows: np.ndarray) -> np.ndarray:
         """Units of each row (N,): its tokens, or 1."""
-        return np.ones(len(rows), np.int64) if self.level == "pooled" else self._tokens(rows)
-
-    def _tokens(self, rows: np.ndarray) -> np.ndarray:
-        tokens: np.ndarray = self.texts.offsets[rows + 1] - self.texts.offsets[rows]
-        return tokens
+        return np.ones(len(rows), np.int64) if self.level == "pooled" else self.texts.tokens(rows)
 
     def bytes(self, rows: np.ndarray) -> int:
         """What the states of `rows` take, in memory as on disk."""
@@ -84,15 +80,15 @@ class StateCache:
         """About how long computing `rows` takes, from trying one of them, and if that is quick, a small batch."""
         if not len(rows):
             return 0.0
-        middle = rows[np.argsort(self._tokens(rows), kind="stable")]
+        middle = rows[np.argsort(self.texts.tokens(rows), kind="stable")]
         middle = middle[len(rows) // 2 :]  # of middle length, so that the batch is hardly padded
-        for count in (1, max(1, SAMPLE_TOKENS // int(self._tokens(middle[:1])[0]))):
+        for count in (1, max(1, SAMPLE_TOKENS // int(self.texts.tokens(middle[:1])[0]))):
             some, started = middle[:count], time.monotonic()
             self.compute(some)
             seconds = time.monotonic() - started
             if seconds > 0.5:
                 break
-        return seconds * self._tokens(rows).sum() / self._tokens(some).sum()
+        return seconds * self.texts.tokens(rows).sum() / self.texts.tokens(some).sum()
 
     def in_memory(self, rows: np.ndarray) -> bool:
         """Whether `states` can answer for all of `rows` without disk or backbone."""
@@ -141,7 +137,7 @@ class StateCache:
         done = np.zeros(len(new), bool) if self._open(make=False) is None else self._load(new, place)
         left = new[~done]
         if len(left) and place is not None:
-            some = self.compute(left[buckets(self._tokens(left), TOKEN_BUDGET)[0]])
+            some = self.compute(left[buckets(self.texts.tokens(left), TOKEN_BUDGET)[0]])
             times = -(-int(self.units(left).sum()) // len(some))
             self._keep(left, place[~done], some.repeat(times, *[1] * (some.ndim - 1))[: int(self.units(left).sum())])
 
@@ -149,7 +145,8 @@ class StateCache:
     @torch.no_grad()
     def states(self, rows: np.ndarray) -> Tensor:
         """States of `rows` in the compute dtype: (U, L + 1, D), or (U, T, D) padded on the right with copies."""
-        held, place = (self._memory, self._place[rows]) if self.in_memory(rows) else self._collect(rows)
+        together = self.in_memory(rows) and bool((rows < self.texts.own).all())
+        held, place = (self._memory, self._place[rows]) if together else self._collect(rows)
         if self.level == "layer":
             units = self.units(rows)
             steps = np.minimum(np.arange(units.max(initial=0))[None], units[:, None] - 1)
@@ -172,6 +169,14 @@ class StateCache:
             yield
         finally:
             self._lent = None
+
+    def keep_guests(self, rows: np.ndarray) -> None:
+        """Forget the states of all guests but `rows` (ascending). Called before the table does the same."""
+        self._follow_table()
+        own, guests = self.texts.own, enumerate(rows.tolist(), self.texts.own)
+        self._guests = {new: self._guests[row] for new, row in guests if row in self._guests}
+        self._place = np.append(self._place[:own], self._place[rows])
+        self._entry = np.append(self._entry[:own], self._entry[rows])
 
     def compute(self, rows: np.ndarray) -> Tensor:
         """The units of `rows` one after the other, from the backbone, in main memory and the storage dtype."""
@@ -213,10 +218,11 @@ class StateCache:
         return self._disk
 
     def _reserve(self, rows: np.ndarray) -> np.ndarray | None:
-        """First units in memory for the states of `rows` (N,); None where memory has no room for them."""
+        """First units in memory for the states of `rows` (N,), guests' 0; None where memory has no room for them."""
         if self.bytes(rows) > free_main_memory_mb() * 1e6 / 2 / processes.local_count():
             return None
-        ends = self._filled + np.cumsum(self.units(rows))
+        counts = np.where(rows < self.texts.own, self.units(rows), 0)
+        ends = self._filled + np.cumsum(counts)
         if ends[-1] > len(self._memory):
             # Half as much again, so that what is added little by little is not copied each time.
             capacity = max(int(ends[-1]), self._filled * 3 // 2)
@@ -224,10 +230,14 @@ class StateCache:
             grown[: self._filled] = self._memory[: self._filled]
             self._memory = grown
         self._filled = int(ends[-1])
-        return ends - self.units(rows)
+        return np.where(rows < self.texts.own, ends - counts, 0)
 
     def _keep(self, rows: np.ndarray, place: np.ndarray, units: Tensor) -> None:
-        self._memory[torch.from_numpy(ragged(place, self.units(rows)))] = units
+        own = rows < self.texts.own
+        self._memory[torch.from_numpy(ragged(place[own], self.units(rows[own])))] = self._of(units, rows, own)
+        if not own.all():
+            parts = torch.split(units, self.units(rows).tolist())
+            self._guests |= {row: parts[n].clone() for n, row in enumerate(rows.tolist()) if row >= self.texts.own}
         self._place[rows] = place
 
     def _load(self, rows: np.ndarray, place: np.ndarray | None) -> np.ndarray:
@@ -267,10 +277,10 @@ class StateCache:
         rows, place = rows[~done], None if place is None else place[~done]
         if not len(rows):
             return
-        disk, lasting = self._disk, rows < self._lasting
+        disk, own = self._disk, rows < self.texts.own
         if disk is not None:
-            disk.make_room(self.bytes(rows[lasting]))
-        groups = buckets(self._tokens(rows), TOKEN_BUDGET)[first::every]
+            disk.make_room(self.bytes(rows[own]))
+        groups = buckets(self.texts.tokens(rows), TOKEN_BUDGET)[first::every]
         total, what = sum(map(len, groups)), f"frozen part, {self.level} states"
         try:
             for group in groups if track is None else track(groups, total, what):
@@ -283,8 +293,7 @@ class StateCache:
                 if place is not None:
                     self._keep(rows[group], place[group], units)
                 if disk is not None:
-                    last = lasting[group]
-                    disk.add(rows[group][last], self._of(units, rows[group], last))
+                    disk.add(rows[group][own[group]], self._of(units, rows[group], own[group]))
         finally:  # interrupted, too: the next run goes on from here
             if disk is not None:
                 disk.flush()
@@ -302,8 +311,11 @@ class StateCache:
         def put(some: np.ndarray, found: Tensor) -> None:
             units[torch.from_numpy(ragged(starts[some], counts[some]))] = found
 
-        here = np.flatnonzero(self._place[rows] >= 0)
+        here = np.flatnonzero((self._place[rows] >= 0) & (rows < self.texts.own))
         put(here, self._memory[torch.from_numpy(ragged(self._place[rows[here]], counts[here]))])
+        guests = np.flatnonzero((self._place[rows] >= 0) & (rows >= self.texts.own))
+        if len(guests):
+            put(guests, torch.cat([self._guests[row] for row in rows[guests].tolist()]))
         there = np.flatnonzero((self._place[rows] < 0) & (self._entry[rows] >= 0))
         if len(there):
             assert self._disk is not None
@@ -320,7 +332,7 @@ class StateCache:
             lends = np.isin(rows[nowhere], held)
             some, nowhere = nowhere[lends], nowhere[~lends]
             put(some, lent[torch.from_numpy(ragged(begin[np.searchsorted(held, rows[some])], counts[some]))])
-        for group in buckets(self._tokens(rows[nowhere]), TOKEN_BUDGET):
+        for group in buckets(self.texts.tokens(rows[nowhere]), TOKEN_BUDGET):
             put(nowhere[group], self.compute(rows[nowhere[group]]))
         return units, starts
 

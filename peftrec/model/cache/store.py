@@ -13,14 +13,13 @@ overwritten. Every text is checked against its CRC when it is first read.
 
 import json
 import os
-import time
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
+from filelock import FileLock, Timeout
 
 ENTRY = np.dtype([("high", "<u8"), ("low", "<u8"), ("start", "<i8"), ("units", "<i4"), ("crc", "<u4")])
 LOCK_SECONDS = 60.0  # how long another process may take to append
@@ -36,7 +35,7 @@ class Store:
             draft = folder / f"key.{os.getpid()}"
             draft.write_text(json.dumps(description, indent=2), encoding="utf-8")
             draft.replace(folder / "key.json")
-        self._states, self._index, self._lock = (_open(folder / name) for name in ("states", "index", "lock"))
+        self._states, self._index = (_open(folder / name) for name in ("states", "index"))
         self._seen = -1
         self._units = np.zeros(0, f"V{unit_bytes}")
         self.entries = np.zeros(0, ENTRY)
@@ -121,23 +120,13 @@ class Store:
                 self.refresh()
         return self.find(digests, units)
 
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        import fcntl
-
-        until = time.monotonic() + LOCK_SECONDS
-        while True:
-            try:
-                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > until:
-                    raise TimeoutError(f"another process has held {self.folder / 'lock'} for a minute") from None
-                time.sleep(0.02)
+    def _locked(self) -> AbstractContextManager[object]:
+        """Hold the key for a block, in which no other process appends. Raises OSError."""
+        lock = self.folder / "lock"
         try:
-            yield
-        finally:
-            fcntl.flock(self._lock, fcntl.LOCK_UN)
+            return FileLock(lock).acquire(LOCK_SECONDS, 0.02)
+        except Timeout:
+            raise TimeoutError(f"another process has held {lock} for a minute") from None
 
 
 def ragged(starts: np.ndarray, counts: np.ndarray) -> np.ndarray:

@@ -1,10 +1,8 @@
 """The page: what a run's files hold, in the order in which people ask for it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from peftrec.errors import UserError
 from peftrec.machine.files import write_output, write_text
@@ -12,9 +10,10 @@ from peftrec.machine.jsonl import read_objects
 from peftrec.recipe import dump_recipe
 from peftrec.recipe.dotted import dotted
 from peftrec.runs.folder import read_report
+from peftrec.runs.metric_rows import LABELS, arrow, metric_rows, number
 from peftrec.runs.report.figures import Curve, Picture, draw
-from peftrec.runs.results import LABELS, arrow, metric_rows
 from peftrec.runs.saved import read_recipe
+from peftrec.runs.templates import templates
 from peftrec.tasks.kind import Task
 from peftrec.tasks.kinds import resolve
 from peftrec.tasks.losses import Loss
@@ -22,17 +21,17 @@ from peftrec.tasks.losses import Loss
 Line = dict[str, Any]  # of metrics.jsonl
 
 # The costs of report.json that the page shows first, in words; adapters' bytes follow, and whatever else there is.
-_COSTS: dict[str, tuple[str, Callable[[Any], str]]] = {
-    "train_seconds": ("training", lambda v: f"{v:,.1f} s"),
-    "total_seconds": ("with preparation and evaluation", lambda v: f"{v:,.1f} s"),
-    "examples_per_second": ("speed of training", lambda v: f"{v:,.0f} examples/s"),
-    "peak_memory_mb": ("peak memory", lambda v: f"{v:,.0f} MB"),
-    "trainable_parameters": ("trained parameters", lambda v: f"{v:,}"),
-    "total_parameters": ("parameters in all", lambda v: f"{v:,}"),
-    "backbone_mb": ("backbone in memory", lambda v: f"{v:,.1f} MB"),
-    "backbone_fp32_mb": ("backbone in fp32", lambda v: f"{v:,.1f} MB"),
-    "swap_milliseconds": ("switching tasks", lambda v: f"{v:.4f} ms"),
-    "skipped_steps": ("steps left out", lambda v: f"{v:,}"),
+_COSTS = {
+    "train_seconds": ("training", "{:,.1f} s"),
+    "total_seconds": ("with preparation and evaluation", "{:,.1f} s"),
+    "examples_per_second": ("speed of training", "{:,.0f} examples/s"),
+    "peak_memory_mb": ("peak memory", "{:,.0f} MB"),
+    "trainable_parameters": ("trained parameters", "{:,}"),
+    "total_parameters": ("parameters in all", "{:,}"),
+    "backbone_mb": ("backbone in memory", "{:,.1f} MB"),
+    "backbone_fp32_mb": ("backbone in fp32", "{:,.1f} MB"),
+    "swap_milliseconds": ("switching tasks", "{:.4f} ms"),
+    "skipped_steps": ("steps left out", "{:,}"),
 }
 
 
@@ -58,13 +57,7 @@ def render(run: Path) -> str:
     report, recipe = read_report(run), read_recipe(run)
     tasks = resolve(recipe)
     lines = list(read_objects(run / "metrics.jsonl").values())
-    made = Environment(
-        loader=PackageLoader("peftrec.runs.report", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    made = templates("peftrec.runs.report", escape=True)
     made.filters |= {"number": _number, "ends": _ends}
     methods = dict.fromkeys(f"{of.method} ({of.sharing})" for of in recipe.adapters.values())
     return made.get_template("page.html").render(
@@ -144,7 +137,7 @@ def _power(value: float | None, power: int) -> float | None:
 def _costs(cost: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for key, (words, form) in _COSTS.items():
         if key in cost:
-            yield words, form(cost[key])
+            yield words, form.format(cost[key])
     for task, size in cost.get("adapter_bytes", {}).items():
         yield f"adapter of {task}", f"{size / 1e6:,.2f} MB"
     for key, value in dotted({key: of for key, of in cost.items() if key not in (*_COSTS, "adapter_bytes")}):
@@ -152,7 +145,7 @@ def _costs(cost: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _number(value: float | None, sign: str = "") -> str:
-    return "-" if value is None else f"{value:{sign}.4f}".replace("-", "\N{MINUS SIGN}")
+    return "-" if value is None else number(value, sign).replace("-", "\N{MINUS SIGN}")
 
 
 def _ends(ends: list[float] | None, sign: str = "") -> str:

@@ -258,8 +258,7 @@ def test_plain_peft_in_a_process_without_peftrec_computes_the_same_on_minilm(tmp
             rows = [encoder.texts.add(text) for text in texts]
             encoder.update()
             ids, mask, types = encoder.texts.pad(torch.tensor(rows).numpy())
-            encoder.activate("query")
-            with torch.no_grad():
+            with torch.no_grad(), encoder.active("query"):
                 states = encoder.adapter_of("query").run("query", ids, mask, types, None, 0)
             expected[f"{name}/{method}"] = states * mask[..., None]
     script = PLAIN.format(texts=texts, methods=methods)
@@ -277,8 +276,8 @@ def test_a_16_bit_backbone_keeps_its_dtype_and_trains(method, quantize):
     backbone = load_backbone(BackboneConfig(name=MINILM, dtype="bf16", quantize=quantize))
     encoder = make_encoder(backbone, {"query": configured(method, "shared+private", layers="top-1")})
     perturb(encoder)
-    encoder.activate("query")
-    assert backbone.run(*encoder.texts.pad(ROWS)).dtype == torch.bfloat16
+    with encoder.active("query"):
+        assert backbone.run(*encoder.texts.pad(ROWS)).dtype == torch.bfloat16
     assert {parameter.dtype for parameter in parameters(encoder).values()} == {torch.float32}
     task_losses(encoder, ["query"])[0].backward()
     assert all(gradient.any() for gradient in gradients(encoder).values())

@@ -174,7 +174,7 @@ def test_texts_of_requests_are_read_from_disk_but_not_written(root):
 @pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("mapped", [False, True])
 @pytest.mark.parametrize("kind", ["states", "index", "cut states", "cut index", "nan"])
-def test_damage_is_found_said_and_repaired(level, mapped, kind, root, monkeypatch, capsys):
+def test_damage_is_found_said_and_repaired(level, mapped, kind, root, monkeypatch, notes):
     first = made(level, TEXTS[1:] if kind == "nan" else TEXTS)
     first.update(disk=True)
     path = key_folder(root) / kind.split()[-1].replace("nan", "states")
@@ -193,14 +193,14 @@ def test_damage_is_found_said_and_repaired(level, mapped, kind, root, monkeypatc
             file.write(bytes([byte ^ 16]))
     if mapped:
         monkeypatch.setattr(states, "free_main_memory_mb", lambda: 0.0)
-    capsys.readouterr()
+    notes.readouterr()
     second = made(level)
     second.update(disk=True)
     assert_right(second)
     assert 0 < sum(second.backbone.ran) < 60
     if kind in ("states", "nan"):
         assert sum(second.backbone.ran) == 1
-        assert "1 texts are damaged in the cache" in capsys.readouterr().err
+        assert "1 texts are damaged in the cache" in notes.readouterr().err
     third = made(level)
     third.update(disk=True)
     assert_right(third)
@@ -235,16 +235,16 @@ def test_texts_of_requests_join_a_mapped_cache_in_memory(root, monkeypatch):
 
 
 @pytest.mark.parametrize("level", LEVELS)
-def test_without_memory_and_disk_states_are_computed_whenever_needed(level, no_memory, capsys):
+def test_without_memory_and_disk_states_are_computed_whenever_needed(level, no_memory, notes):
     cache = made(level)
     cache.update()
     cache.update()
     assert sum(cache.backbone.ran) == 0
-    assert capsys.readouterr().err.count("neither memory nor disk has room") == 1
+    assert notes.readouterr().err.count("neither memory nor disk has room") == 1
     assert_right(cache, [1, 2])
 
 
-def test_a_full_disk_loses_nothing(root, capsys):
+def test_a_full_disk_loses_nothing(root, notes):
     import resource
 
     cache = made()
@@ -254,7 +254,7 @@ def test_a_full_disk_loses_nothing(root, capsys):
         cache.update(disk=True)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert "is not written to: [Errno 27] File too large" in capsys.readouterr().err
+    assert "is not written to: [Errno 27] File too large" in notes.readouterr().err
     assert_right(cache)
     assert sum(cache.backbone.ran) == 60
     after = made()
@@ -262,7 +262,7 @@ def test_a_full_disk_loses_nothing(root, capsys):
     assert_right(after)
 
 
-def test_a_disk_that_fills_up_while_memory_has_no_room(root, monkeypatch, no_memory, capsys):
+def test_a_disk_that_fills_up_while_memory_has_no_room(root, monkeypatch, no_memory, notes):
     monkeypatch.setattr(states, "TOKEN_BUDGET", 64)
     monkeypatch.setattr(disk, "APPEND_BYTES", 1)
     cache = made()
@@ -276,29 +276,29 @@ def test_a_disk_that_fills_up_while_memory_has_no_room(root, monkeypatch, no_mem
 
     monkeypatch.setattr(disk.Store, "append", full)
     cache.update(disk=True)
-    said = capsys.readouterr().err
+    said = notes.readouterr().err
     assert said.count("No space left on device") == 1
     assert said.count("neither memory nor disk") == 1
     assert 0 < sum(cache.backbone.ran) < 60
     assert_right(cache)
 
 
-def test_a_folder_that_cannot_be_written_is_done_without(root, capsys):
+def test_a_folder_that_cannot_be_written_is_done_without(root, notes):
     made().update(disk=True)
     key = key_folder(root)
     shutil.rmtree(key)
     key.write_text("a file where the folder should be")
     cache = made()
     cache.update(disk=True)
-    assert "no cache on disk: " in capsys.readouterr().err
+    assert "no cache on disk: " in notes.readouterr().err
     assert_right(cache)
 
 
-def test_without_room_under_the_limit_nothing_is_written(root, monkeypatch, capsys):
+def test_without_room_under_the_limit_nothing_is_written(root, monkeypatch, notes):
     monkeypatch.setenv("PEFTREC_CACHE_GB", "0.000001")
     cache = made()
     cache.update(disk=True)
-    assert "limit of 1e-06 GB" in capsys.readouterr().err
+    assert "limit of 1e-06 GB" in notes.readouterr().err
     assert (key_folder(root) / "states").stat().st_size == 0
     assert_right(cache)
 
@@ -416,11 +416,11 @@ def test_states_that_are_no_numbers_are_refused(root):
         fine.update()
 
 
-def test_a_line_says_what_there_is_to_do(root, capsys):
+def test_a_line_says_what_there_is_to_do(root, notes):
     made(texts=TEXTS[:50]).update(disk=True)
     cache = made()
     cache.update(track=lambda groups, total, what: groups, disk=True)
-    said = capsys.readouterr().err
+    said = notes.readouterr().err
     assert "frozen part, layer states of 60 texts: 0.1 MB in memory; 50 from the cache" in said
     assert "10 to compute" in said
 

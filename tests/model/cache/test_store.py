@@ -182,7 +182,7 @@ def test_a_process_that_hangs_while_appending_does_not_hang_others(root, monkeyp
 
     store = opened(root)
     monkeypatch.setattr(module, "LOCK_SECONDS", 0.1)
-    with (root / "key" / "lock").open() as other:
+    with (root / "key" / "lock").open("ab") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
         with pytest.raises(TimeoutError, match="held"):
             store.append(*texts([1]))

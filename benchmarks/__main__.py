@@ -1,0 +1,69 @@
+"""Measures what peftrec's methods cost and buy, and writes it down: `python -m benchmarks VERB`, from the checkout."""
+
+import argparse
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from benchmarks.matrix.plan import read_experiments
+from benchmarks.matrix.run import alone, run, tell_plan
+from benchmarks.places import RESULTS
+from benchmarks.report.pages import write_pages
+from benchmarks.studies import busy, effects, estimates, growth, reference_split, speed
+from peftrec.machine.files import write_json
+
+# Verb -> what it measures, and the option that says how often, if any.
+STUDIES: dict[str, tuple[Callable[..., Any], str | None]] = {
+    "busy": (busy.measure, "repeats"),
+    "speed": (speed.measure, "repeats"),
+    "growth": (growth.measure, None),
+    "effects": (effects.measure, "seeds"),
+    "reference-split": (reference_split.measure, "seeds"),
+}
+
+
+def main() -> None:
+    """Do what the verb says; all but `estimates` and `--plan` then write the pages anew."""
+    given = parse()
+    if given.verb == "estimates":
+        for line in estimates.measure():
+            print(line, flush=True)
+        return
+    if given.verb in ("quick", "full"):
+        until, out = time.monotonic() + 60 * given.minutes, given.out.resolve()
+        experiments = read_experiments(given.verb, given.only)
+        tell_plan(experiments, out, given.verb, given.jobs)
+        if given.plan:
+            return
+        with alone(out):
+            run(experiments, out, given.verb, given.jobs, until)
+    elif given.verb in STUDIES:
+        measure, option = STUDIES[given.verb]
+        times = () if option is None else (getattr(given, option),)
+        write_json(RESULTS / f"{given.verb}.json", measure(*times))
+    print("written: docs/results/", ", ".join(write_pages()), sep="")
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    for profile, said in {"quick": "the main cells, a quarter of an hour", "full": "every experiment, hours"}.items():
+        runs = verbs.add_parser(profile, help=f"run what is missing of {said}; write results and pages")
+        runs.add_argument("--only", nargs="+", metavar="NAME", help="these experiments")
+        runs.add_argument("--jobs", type=int, default=2, help="processes at a time, which share the cores (default: 2)")
+        runs.add_argument("--out", type=Path, default=Path("runs/bench"), help="where runs are kept")
+        runs.add_argument("--minutes", type=float, default=float("inf"), help="begin nothing after so many minutes")
+        runs.add_argument("--plan", action="store_true", help="say what would run and how long it takes, and stop")
+    verbs.add_parser("report", help="write the pages and figures from the results, and measure nothing")
+    for name, (measure, option) in STUDIES.items():
+        study = verbs.add_parser(name, help=measure.__doc__)
+        if option:
+            study.add_argument(f"--{option}", type=int, default=3)
+    verbs.add_parser("estimates", help=estimates.measure.__doc__)
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    main()

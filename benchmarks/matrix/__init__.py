@@ -1,0 +1,1 @@
+"""Runs experiments: their cells, what each measures in a process of its own, and the summary of what is finished."""

@@ -1,0 +1,138 @@
+"""One cell of an experiment, in a process of its own: its learning rate chosen on validation, then every seed measured.
+
+    python -m benchmarks.matrix.measure SPEC.json OUT
+
+SPEC.json: {"recipe": a whole recipe, "grid": learning rates, "steps" to choose after, "seeds"}. OUT, a folder, appears
+when all is done: result.json and, for every seed, seed-N/test/*.parquet. Nothing of the test split is read before the
+learning rate is chosen.
+"""
+
+import gc
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.children import deliver
+from peftrec.data.examples import Dataset, Examples
+from peftrec.evaluation.evaluate import evaluate, text_rows
+from peftrec.evaluation.metrics import METRICS
+from peftrec.evaluation.outcomes import Outcome, write_outcomes
+from peftrec.machine.memory import peak_memory_mb, return_free_memory
+from peftrec.recipe import make_recipe
+from peftrec.training.costs import costs
+from peftrec.training.loop import fit
+from peftrec.training.prepare import Setup, prepare
+from peftrec.training.stopping import score
+
+SLICED = {"auc", "log_loss", "ece", "mae"}
+COLD_ITEM, SHORT = 10, 10  # train events of an item, events in a history: fewer is cold, short
+
+
+def trained(raw: dict[str, Any], splits: list[str]) -> tuple[Setup, Any, float]:
+    """A model trained on the recipe, and the CPU seconds of training, which its neighbours on the machine do not
+    disturb; no text of the test split is encoded unless `splits` names it."""
+    gc.collect()  # the model before this one, whose memory then goes back to the system
+    return_free_memory()
+    setup = prepare(make_recipe(raw))
+    rows = text_rows(setup.dataset, setup.tasks, splits, "test" in splits)
+    setup.model.encoder.update(rows)
+    started = time.process_time()
+    progress = fit(setup)
+    return setup, progress, time.process_time() - started
+
+
+def tune(raw: dict[str, Any], grid: list[float], steps: int) -> dict[str, Any]:
+    """The weighted validation loss after `steps` with each learning rate; the best; and the process's peak memory once
+    the first is done, before what it leaves behind counts for the others."""
+
+    def loss(lr: float) -> float:
+        train = {**raw["train"], "lr": lr, "max_steps": steps}
+        setup, progress, _ = trained({**raw, "train": train}, ["train", "valid"])
+        return -score(progress.history[-1]["valid"], setup.tasks, None)
+
+    losses = {f"{grid[0]:g}": loss(grid[0])}
+    peak = peak_memory_mb()
+    losses |= {f"{lr:g}": loss(lr) for lr in grid[1:]}
+    return {"losses": losses, "lr": float(min(losses, key=lambda lr: losses[lr])), "peak_memory_mb": peak}
+
+
+def measure(raw: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Train, then predict the test split once."""
+    setup, progress, seconds = trained(raw, ["train", "valid", "test"])
+    outcomes: dict[str, Outcome] = {}
+    tasks = setup.tasks
+    report = evaluate(
+        setup.model, setup.dataset, tasks, "test", resamples=0, priors=False, ranking=True, outcomes=outcomes
+    )
+    write_outcomes(folder, outcomes)
+    sizes = []
+    for task in setup.model.tasks:
+        with tempfile.TemporaryDirectory() as weights:
+            setup.model.encoder.adapter_of(task).save(task, Path(weights))
+            sizes.append(sum(f.stat().st_size for f in Path(weights).iterdir()))
+    cost = costs(setup.model, progress) | {
+        "adapter_bytes_per_task": sum(sizes) / len(sizes),
+        "steps": progress.step,
+        "cpu_seconds": seconds,
+        "cpu_seconds_per_step": seconds / progress.step,
+        "examples_per_cpu_second": progress.examples / seconds,
+        "threads": torch.get_num_threads(),
+    }
+    return {
+        "metrics": {task: of["metrics"] for task, of in report["tasks"].items()},
+        "slices": {task: slices(setup.dataset, task, outcomes[task], of.metrics) for task, of in tasks.items()},
+        "cost": cost,
+        "valid": progress.history[-1]["valid"],
+    }
+
+
+def slices(dataset: Dataset, task: str, outcome: Outcome, metrics: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+    """{slice: {"n", metric: value}} of the test rows of a task with histories; nothing for others."""
+    data = dataset.tasks[task]
+    if data.test.log is None:
+        return {}
+    found = {}
+    for name, chosen in slice_rows(data.train, data.test, len(dataset.item_ids)).items():
+        rows = np.flatnonzero(chosen)
+        values = {
+            m: METRICS[m](outcome.prediction[rows], outcome.label[rows], data.test.group[rows])
+            for m in metrics
+            if m in SLICED and len(rows)
+        }
+        found[name] = {"n": len(rows), **{m: None if np.isnan(v) else v for m, v in values.items()}}
+    return found
+
+
+def slice_rows(train: Examples, test: Examples, items: int) -> dict[str, np.ndarray]:
+    """Which test rows belong to each slice, bool (N,)."""
+    assert test.start is not None and test.stop is not None
+    known = np.isin(test.group, train.group)
+    events = np.bincount(train.item, minlength=items)[test.item]
+    length = test.stop - test.start
+    return {
+        "users seen in training": known,
+        "users new": ~known,
+        f"items with {COLD_ITEM} or more training events": events >= COLD_ITEM,
+        "items with fewer": events < COLD_ITEM,
+        f"histories of {SHORT} or more": length >= SHORT,
+        "histories shorter": length < SHORT,
+    }
+
+
+def work(spec: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Choose the learning rate, then measure every seed with it."""
+    raw = spec["recipe"]
+    tuning = tune(raw, spec["grid"], spec["steps"])
+    seeds = []
+    for seed in range(spec["seeds"]):
+        (own := folder / f"seed-{seed}").mkdir()
+        seeds.append(measure({**raw, "train": {**raw["train"], "lr": tuning["lr"], "seed": seed}}, own))
+    return {"tuning": tuning, "seeds": seeds}
+
+
+if __name__ == "__main__":
+    deliver(work)

@@ -1,0 +1,1 @@
+"""Pages and figures of docs/results from results/*.json: nothing is measured here."""

@@ -1,0 +1,46 @@
+"""How the pages write titles, tables, numbers and gains."""
+
+from typing import Any
+
+NAMES = {"auc": "AUC", "gauc": "GAUC", "log_loss": "log-loss", "ece": "ECE", "hr@10": "HR@10", "mae": "MAE"}
+NAMES |= {"ndcg@10": "nDCG@10"}
+
+
+def has_cells(result: Any) -> bool:
+    """Whether results are those of an experiment with cells."""
+    return isinstance(result, dict) and "axes" in result.get("experiment", {})
+
+
+def page(title: str, *parts: str) -> str:
+    """A Markdown page of paragraphs, tables and headings."""
+    return "\n\n".join([f"# {title}", *(part.strip() for part in parts)]) + "\n"
+
+
+def table(heading: list[str], lines: list[list[str]]) -> str:
+    """A Markdown table."""
+    rows = [heading, ["---"] * len(heading), *lines]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def value(of: dict[str, Any] | None) -> str:
+    """A metric with its interval."""
+    return "-" if of is None else f"{plain(of['value'])}{ends(of.get('interval'))}"
+
+
+def difference(of: dict[str, Any] | None) -> str:
+    """A gain with its interval, and what it means where that is clear."""
+    if of is None:
+        return "-"
+    low, high = of["interval"]
+    verdict = " **better**" if low > 0 else " **worse**" if high < 0 else ""
+    return f"{of['by']:+z.4f} ({low:+z.4f} to {high:+z.4f}){verdict}"
+
+
+def plain(number: float | None) -> str:
+    """Four digits, or a dash."""
+    return "-" if number is None else f"{number:.4f}"
+
+
+def ends(interval: list[float] | None, digits: int = 3) -> str:
+    """' (low to high)', or nothing."""
+    return "" if interval is None else f" ({interval[0]:.{digits}f} to {interval[1]:.{digits}f})"

@@ -1,0 +1,58 @@
+"""The pages of docs/results and their figures from results/*.json: the same results give the same text."""
+
+from collections.abc import Callable
+from typing import Any
+
+from benchmarks.matrix.plan import read_experiments
+from benchmarks.places import PAGES, RESULTS
+from benchmarks.report.cells import cells_page
+from benchmarks.report.effects import effects_page
+from benchmarks.report.figures import draw_all
+from benchmarks.report.formats import has_cells
+from benchmarks.report.growth import growth_page
+from benchmarks.report.outside import (
+    equal_epochs_page,
+    plain_peft_page,
+    reference_split_page,
+    references_page,
+    tallrec_page,
+)
+from benchmarks.report.speed import speed_page
+from peftrec.machine.files import read_json
+
+STUDIES: dict[str, Callable[[Any], str]] = {
+    "plain-peft": plain_peft_page,
+    "equal-epochs": equal_epochs_page,
+    "tallrec": tallrec_page,
+    "speed": speed_page,
+    "growth": growth_page,
+    "effects": effects_page,
+    "reference-split": reference_split_page,
+}
+
+
+def read_results() -> dict[str, Any]:
+    """File name without its ending -> what it holds, of what was measured so far."""
+    return {path.stem: read_json(path) for path in sorted(RESULTS.glob("*.json"))}
+
+
+def write_pages() -> list[str]:
+    """Draw the figures and write the pages; the names of those written."""
+    results = read_results()
+    pages = build_pages(results, draw_all(results, PAGES / "figures"))
+    for name, text in pages.items():
+        (PAGES / f"{name}.md").write_text(text, encoding="utf-8")
+    return list(pages)
+
+
+def build_pages(results: dict[str, Any], figures: set[str]) -> dict[str, str]:
+    """Page -> text, of what was measured. `figures`: the names of those that there are."""
+    priors = results.get("priors", {}).get("experiments", {})
+    pages = {}
+    for name, experiment in read_experiments("full").items():
+        if name in results and has_cells(results[name]):
+            pages[name] = cells_page(name, experiment["asks"], results[name], figures, priors.get(name, {}))
+    if "references" in results:
+        own = results.get("next-item", {}).get("reports", [])
+        pages["references"] = references_page(results["references"], own)
+    return pages | {name: page(results[name]) for name, page in STUDIES.items() if name in results}

@@ -1,0 +1,56 @@
+"""What trivial predictions reach on the test rows of the experiments with cells: every neural row stands beside them.
+
+    python -m benchmarks.studies.priors SPEC.json OUT
+
+SPEC.json: {"options": {"experiments": [name]}}; the data are those of the experiment's cells with all tasks together.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from benchmarks.children import deliver
+from benchmarks.matrix.plan import cells, read_experiments
+from peftrec.data.examples import Dataset, Examples
+from peftrec.evaluation.evaluate import evaluate_task
+from peftrec.model.co_learner import Scorer
+from peftrec.recipe import Recipe, make_recipe
+from peftrec.tasks.dataset import load_data
+from peftrec.tasks.kinds import KINDS
+
+
+def priors_of(recipe: Recipe, data: Dataset) -> dict[str, Any]:
+    """task -> {"n", "ranked", "priors": {prior: {metric: value}}} on the test split."""
+    found = {}
+    for task, of in recipe.tasks.items():
+        kind = KINDS[of.kind]
+        report = evaluate_task(
+            _Even(data), data, task, "test", metrics=next(iter(kind.metrics.values())), priors=kind.priors, resamples=0,
+            ranking="users" if of.kind == "interest" else "none", ranking_priors=kind.ranking,
+        )  # fmt: skip
+        found[task] = {"n": report["n"], "ranked": report.get("ranked"), "priors": report["priors"]}
+    return found
+
+
+def measure(names: list[str]) -> dict[str, Any]:
+    """The priors of each experiment."""
+    found = {}
+    for name, experiment in read_experiments("full", names).items():
+        recipe = make_recipe(next(c["recipe"] for c in cells(experiment).values() if c["where"]["tasks"] == "together"))
+        found[name] = priors_of(recipe, load_data(recipe))
+    return {"experiments": found}
+
+
+class _Even(Scorer):
+    """Predicts nothing; only the priors beside it are read."""
+
+    def __init__(self, data: Dataset) -> None:
+        self.data = data
+
+    def predict(self, task: str, rows: Examples) -> np.ndarray:
+        classes = len(self.data.tasks[task].classes)
+        return np.full((len(rows), classes) if classes else len(rows), 1 / max(2, classes))
+
+
+if __name__ == "__main__":
+    deliver(lambda spec, folder: measure(spec["options"]["experiments"]))

@@ -1,0 +1,85 @@
+"""A task's report as rows for people: each metric beside its interval, its best trivial prior and the gain over it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from peftrec.evaluation.metrics import HIGHER
+
+LABELS = {
+    "accuracy": "accuracy",
+    "macro_f1": "macro-F1",
+    "auc": "AUC",
+    "gauc": "GAUC",
+    "log_loss": "log-loss",
+    "ece": "calibration error",
+    "ndcg@10": "nDCG@10",
+    "hr@10": "HR@10",
+    "mrr@10": "MRR@10",
+    "mae": "MAE",
+    "rmse": "RMSE",
+    "r2": "R²",
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One metric of a task on the test split; None where there is no value.
+
+    arrow     '↑' where more is better, '↓' where less is
+    interval  95 %, as `gain_interval`
+    prior     the best trivial prior, and its value
+    gain      by how much the model beats it: above 0 is better, whatever the metric's direction
+    verdict   better, worse or open (the interval holds 0), or none
+    """
+
+    metric: str
+    arrow: str
+    value: float | None
+    interval: list[float] | None
+    prior: str | None
+    prior_value: float | None
+    gain: float | None
+    gain_interval: list[float] | None
+    verdict: str | None
+
+    @property
+    def label(self) -> str:
+        """The metric's name as it is written in the field."""
+        return LABELS.get(self.metric, self.metric)
+
+
+def metric_rows(task: dict[str, Any]) -> list[Row]:
+    """The rows of one task of a `report.json`, in its order of metrics."""
+    rows = []
+    for metric, value in task["metrics"].items():
+        gain = task["gains"].get(metric, {})
+        prior, interval = gain.get("prior"), gain.get("interval")
+        rows.append(
+            Row(
+                metric,
+                arrow(metric),
+                value,
+                task["intervals"].get(metric),
+                prior,
+                None if prior is None else task["priors"][prior][metric],
+                gain.get("by"),
+                interval,
+                None if interval is None else verdict(interval),
+            )
+        )
+    return rows
+
+
+def verdict(interval: list[float]) -> str:
+    """What the interval of a gain says: better above 0, worse below, open where it holds 0."""
+    return "better" if interval[0] > 0 else "worse" if interval[1] < 0 else "open"
+
+
+def number(value: float | None, sign: str = "") -> str:
+    """A metric's value or gain as people read it, with four digits after the point; `sign` '+' gives gains theirs."""
+    return "-" if value is None else f"{value:{sign}.4f}"
+
+
+def arrow(metric: str) -> str:
+    """'↑' where more of the metric is better, '↓' where less is, '' where nobody says."""
+    return {True: "↑", False: "↓", None: ""}[HIGHER.get(metric)]

@@ -1,0 +1,122 @@
+"""What the documents show runs as it stands: python blocks page by page, the rows of one's own data, the notebook."""
+
+import json
+import logging
+import re
+from contextlib import redirect_stdout
+from io import StringIO
+from pathlib import Path
+
+import pyarrow.csv as pc
+import pyarrow.parquet as pq
+import pytest
+from pages import DOCS, PAGES, README, ROOT, SNIPPET, blocks, name, read
+
+from peftrec.data.tables import load_tables
+from peftrec.errors import UserError
+from peftrec.recipe import make_recipe, parse_yaml
+from peftrec.serving.predictor import Predictor
+from peftrec.tasks.kinds import KINDS
+
+WITH_CODE = [page for page in PAGES if page != README and blocks(page, "python")]
+
+
+def run(page: Path) -> list[str]:
+    """Execute the page's python blocks, in order and in one namespace; returns the lines that they print."""
+    names: dict = {}
+    with redirect_stdout(StringIO()) as printed:
+        for block in blocks(page, "python"):
+            if not SNIPPET.fullmatch(block):  # a file of docs/extend/examples, which test_examples.py runs
+                exec(compile(block, name(page), "exec"), names)
+    return printed.getvalue().splitlines()
+
+
+@pytest.fixture(scope="module")
+def printed(tmp_path_factory):
+    """What the README's program prints; it leaves runs/first in the working folder of this module's tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("work"))
+        yield run(README)
+
+
+def test_the_readme_s_program_runs(printed):
+    assert len(printed) == 2 + 3
+    assert all(0 < float(line) < 1 for line in printed[:2])
+    assert Path("runs/first/manifest.json").is_file()
+
+
+@pytest.fixture
+def _logging_as_before():
+    root, own = logging.getLogger(), logging.getLogger("peftrec")
+    handlers, level = root.handlers[:], own.level
+    yield
+    root.handlers[:], own.level = handlers, level
+
+
+@pytest.mark.usefixtures("_logging_as_before")
+@pytest.mark.parametrize("page", WITH_CODE, ids=name)
+def test_python_blocks_run(page, printed):
+    assert len(run(page)) == {"predicting.md": 3 + 1 + 3}.get(page.name, 0)
+
+
+def test_blocks_that_are_not_run_say_why():
+    marks = [mark for page in PAGES for mark in re.findall(r"<!-- not run: (.*) -->\n```python", read(page))]
+    assert marks and all(len(mark.split()) >= 4 for mark in marks)
+    assert len(WITH_CODE) >= 5
+
+
+def test_the_rows_of_ones_own_data_are_what_the_recipe_reads(tmp_path, monkeypatch):
+    page = DOCS / "guide/data.md"
+    recipe = parse_yaml(blocks(page, "yaml")[0], name(page))
+    assert recipe == parse_yaml(blocks(README, "yaml")[0], "README.md")
+    files: dict[str, list[str]] = {}
+    for file, row in (line.split("|", 1) for line in blocks(page, "text")[0].splitlines()):
+        files.setdefault(file.strip() or [*files][-1], []).append(row.strip() + "\n")
+    for file, rows in files.items():
+        (tmp_path / file).write_text("".join(rows))
+    pq.write_table(pc.read_csv(tmp_path / "items.parquet"), tmp_path / "items.parquet")
+    monkeypatch.chdir(tmp_path)
+    tables = load_tables(make_recipe(recipe).data)
+    assert tables.items.texts == ["Heat (1995). Action, Crime", "Up (2009). Animation"]
+    assert (tables.events.time % 86_400 // 3600).tolist() == [0, 20]
+    assert tables.queries.label.tolist() == [2, 0] and tables.queries.item.tolist() == [0, 1]
+
+
+def test_the_table_of_rows_names_the_keys_that_are_read_and_returned(shop_run):
+    predictor = Predictor.load(shop_run)
+    text = read(DOCS / "guide/predicting.md").split("| a row has |")[1].split("\n\n")[0]
+    lines = [re.sub(r"\(.*?\)", "", line) for line in text.splitlines()]
+    table = {cells[0]: cells[1:] for cells in [re.findall(r"`(.*?)`", line) for line in lines] if cells}
+    assert set(table) == set(KINDS)
+    rows = {
+        "match-query": {"query": "x", "item": "i1"},
+        "interest": {"history": [], "item_text": "x", "time": 0},
+        "next-gap": {"user": "u1", "item": "i1", "time": "2030-01-01"},
+    }
+    for task in predictor.tasks:
+        kind = predictor.run.recipe.tasks[task].kind
+        (returned,) = predictor.predict(task, [rows[kind]])
+        with pytest.raises(UserError, match="'no such key' is no key of task") as error:
+            predictor.predict(task, [{"no such key": 1}])
+        known = str(error.value).partition("known: ")[2].split(", ")
+        assert sorted(table[kind]) == sorted([*known, *returned])
+
+
+def test_the_kinds_are_listed():
+    shown = re.findall(r"^\| `([\w-]+)` \|", read(DOCS / "guide/tasks.md"), re.MULTILINE)
+    assert set(shown) == set(KINDS)
+
+
+def test_the_notebook_runs_from_nothing(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    notebook = json.loads((ROOT / "docs/tour.ipynb").read_text(encoding="utf-8"))
+    cells = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    assert len(cells) >= 5
+    assert all(not cell.get("outputs") for cell in notebook["cells"])  # they would grow old
+    names: dict = {}
+    for number, cell in enumerate(cells):
+        exec(compile(cell, f"tour.ipynb, cell {number}", "exec"), names)
+    text = capsys.readouterr().out
+    assert "side shared+private on sentence-transformers/all-MiniLM-L6-v2 nf4" in text
+    assert "tasks.query.wieght: unknown key; did you mean 'weight'?" in text
+    assert (tmp_path / "runs/tour-1/manifest.json").is_file()

@@ -1,0 +1,94 @@
+"""What every loss must say of itself: the table's entries, and one from outside."""
+
+import sys
+import types
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from made import made
+
+from peftrec.evaluation.metrics import CHOICE, METRICS
+from peftrec.tasks.kinds import KINDS
+from peftrec.tasks.losses import LOSSES, Loss
+
+HINGE = Loss(
+    "liked",
+    lambda output, label: (1 - output * (2 * label - 1)).clamp(min=0).mean(),
+    torch.sigmoid,
+    "own_losses:HINGE_METRIC",
+)
+ALL = {**LOSSES, "own_losses:HINGE": HINGE}
+seeds = st.integers(0, 2**32 - 1)
+
+
+def rows(labels: str, seed: int):
+    """Raw outputs and labels of 20 rows, as a head and a builder make them."""
+    random = np.random.default_rng(seed)
+    if labels == "class":
+        return random.normal(size=(20, 4)), random.integers(0, 4, 20)
+    if labels == "choice":
+        return random.normal(size=(20, 7)), np.ones(20)
+    return random.normal(size=20), random.integers(0, 2, 20) if labels == "liked" else random.normal(size=20)
+
+
+def test_the_table_is_whole():
+    assert set(LOSSES) == {"cross_entropy", "softmax", "bce", "mse", "mae"}
+    assert {loss.labels for loss in LOSSES.values()} == {"class", "choice", "liked", "number"}
+
+
+@pytest.mark.parametrize("name", LOSSES)
+@settings(deadline=None, max_examples=30)
+@given(seed=seeds)
+def test_its_metric_stands_for_it(name, seed):
+    loss = LOSSES[name]
+    output, label = rows(loss.labels, seed)
+    tensor = torch.from_numpy(output)
+    value = float(loss.value(tensor, torch.from_numpy(label).to(tensor.dtype)))
+    if loss.labels == "choice":  # measured by the log-probability of the own item
+        found = CHOICE[loss.metric](torch.log_softmax(tensor, -1)[:, 0].numpy(), label, np.arange(20))
+    else:
+        found = METRICS[loss.metric](loss.predict(tensor).numpy(), label, np.arange(20))
+    assert found**loss.power == pytest.approx(value, rel=1e-6)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+@settings(deadline=None, max_examples=20)
+@given(seed=seeds)
+def test_no_constant_is_better_than_its_start(name, seed):
+    loss = LOSSES[name]
+    _, label = rows(loss.labels, seed)
+    shift, scale = loss.start(label.astype(np.float64))
+    if loss.labels in ("class", "choice"):
+        assert (shift, scale) == (0, 1)  # heads of several outputs start by themselves
+        return
+    if len(set(label.tolist())) == 1:
+        return  # training refuses it
+    target = torch.from_numpy(label).double()
+    best = float(loss.value(torch.full((20,), shift, dtype=torch.float64), target))
+    for away in (-0.5, -0.01, 0.01, 0.5):
+        assert best <= float(loss.value(torch.full((20,), shift + away, dtype=torch.float64), target)) + 1e-12
+    assert scale == pytest.approx(1.0 if loss.labels == "liked" else label.std() + 1e-6)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_every_kind_with_such_labels_takes_it_and_no_other(name, monkeypatch):
+    module = types.ModuleType("own_losses")
+    module.HINGE = HINGE
+    monkeypatch.setitem(sys.modules, "own_losses", module)
+    taken = []
+    for kind, of in KINDS.items():
+        try:
+            task = made(kind=kind, loss=name)
+        except ValueError:
+            assert name not in of.losses
+            continue
+        assert task.loss is ALL[name] and task.config.loss == name
+        assert task.metrics == of.metrics[ALL[name].labels]
+        taken.append(kind)
+    if ":" in name:
+        assert taken == ["interest"]
+    else:
+        assert taken == [kind for kind, of in KINDS.items() if name in of.losses] != []
