@@ -20,6 +20,7 @@ from peftrec.tasks.dataset import load_data
 from peftrec.training.loop import train
 
 HISTORY = [{"item": "i0", "value": 5, "time": 1_600_000_000}, {"item": "i1", "value": 2, "time": "2020-09-14T10:00:00"}]
+SHARINGS = ["shared+private", "shared", "private"]
 
 
 @pytest.fixture(scope="module")
@@ -235,39 +236,53 @@ import sys, torch
 from peft import PeftModel
 from safetensors.torch import save_file
 from transformers import AutoModel
-backbone, run, out = sys.argv[1:]
+backbone, out, *runs = sys.argv[1:]
 states = {}
-for task in ("query", "interest", "time"):
-    model = PeftModel.from_pretrained(AutoModel.from_pretrained(backbone), f"{run}/adapters/{task}").eval()
-    ids = torch.tensor([[101, 2023, 2003, 1037, 3185, 102]])
-    with torch.no_grad():
-        states[task] = model(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state
+for run in runs:
+    for task in ("query", "interest", "time"):
+        model = PeftModel.from_pretrained(AutoModel.from_pretrained(backbone), f"{run}/adapters/{task}").eval()
+        ids = torch.tensor([[101, 2023, 2003, 1037, 3185, 102]])
+        with torch.no_grad():
+            states[f"{run}/{task}"] = model(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state
 assert "peftrec" not in sys.modules
 save_file(states, out)
 """
 
 
-@pytest.mark.parametrize("sharing", ["shared+private", "shared", "private"])
-def test_plain_peft_loads_every_tasks_adapter(shop, tmp_path, sharing):
-    import torch
+@pytest.fixture(scope="module")
+def plain(shop, tmp_path_factory):
+    """sharing -> the run, and task -> hidden states by plain PEFT, in one process of its own for all runs."""
     from safetensors.torch import load_file
 
-    recipe = shop_recipe(
-        shop,
-        adapter={"method": "lora", "sharing": sharing, "layers": "top-2", "options": {"r": 4, "lora_alpha": 8}},
-        train={"max_steps": 3, "lr": 5e-3},
-    )
-    run = train(recipe, tmp_path / "run")
+    runs, out = {}, tmp_path_factory.mktemp("plain") / "out"
+    for sharing in SHARINGS:
+        recipe = shop_recipe(
+            shop,
+            adapter={"method": "lora", "sharing": sharing, "layers": "top-2", "options": {"r": 4, "lora_alpha": 8}},
+            train={"max_steps": 3, "lr": 5e-3},
+        )
+        runs[sharing] = train(recipe, tmp_path_factory.mktemp("runs") / "run")
     folder, _ = locate(MINILM)
-    subprocess.run([sys.executable, "-c", PLAIN_PEFT, folder, str(run), str(tmp_path / "out")], check=True)
-    plain = load_file(tmp_path / "out")
+    subprocess.run([sys.executable, "-c", PLAIN_PEFT, folder, str(out), *map(str, runs.values())], check=True)
+    states = load_file(out)
+    return {
+        sharing: (run, {task: states[f"{run}/{task}"] for task in ("query", "interest", "time")})
+        for sharing, run in runs.items()
+    }
+
+
+@pytest.mark.parametrize("sharing", SHARINGS)
+def test_plain_peft_loads_every_tasks_adapter(plain, sharing):
+    import torch
+
+    run, theirs = plain[sharing]
     model = Predictor.load(run).model
     ids = torch.tensor([[101, 2023, 2003, 1037, 3185, 102]])
     hidden = {}
-    for task in plain:
+    for task in theirs:
         with torch.no_grad(), model.encoder.active(task):
             hidden[task] = model.encoder.backbone.run(ids, torch.ones_like(ids), torch.zeros_like(ids))
-        torch.testing.assert_close(hidden[task], plain[task], atol=1e-5, rtol=0)
+        torch.testing.assert_close(hidden[task], theirs[task], atol=1e-5, rtol=0)
     with torch.no_grad():
         frozen = model.encoder.backbone.run(ids, torch.ones_like(ids), torch.zeros_like(ids))
     assert all(not torch.allclose(h, frozen, atol=1e-4) for h in hidden.values())
