@@ -4,6 +4,7 @@ import json
 import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from shop import write_csv
@@ -57,6 +58,15 @@ def tiny_recipe(folder: Path, **changes: object) -> Recipe:
     for key, value in changes.items():
         raw[key] = {**raw[key], **value} if key == "train" else value
     return make_recipe(raw)
+
+
+def prepared(folder: Path, **changes: object) -> Any:
+    """What training the recipe begins with, all states computed."""
+    from peftrec.training.prepare import prepare
+
+    setup = prepare(tiny_recipe(folder, **changes))
+    setup.model.encoder.update()
+    return setup
 
 
 def train_tiny(folder: Path, run: Path) -> None:
