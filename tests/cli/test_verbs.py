@@ -4,12 +4,12 @@ import os
 import subprocess
 import sys
 import textwrap
+import tomllib
 import warnings
 from pathlib import Path
 
 import pytest
 from command import peftrec, put
-from shop import shop_recipe
 
 from peftrec.errors import UserError
 from peftrec.machine.files import write_json
@@ -57,7 +57,8 @@ def test_help_lists_every_verb_and_every_verb_has_help():
 
 
 def test_the_version_is_the_package_s():
-    assert peftrec("--version").stdout == "peftrec 0.1.0\n"
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert peftrec("--version").stdout == f"peftrec {project['version']}\n"
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["recipes"], ["train", "no-such-recipe"]])
@@ -108,40 +109,6 @@ def test_recipes_cp_goes_here_or_into_a_folder(tmp_path, monkeypatch):
     nowhere = peftrec("recipes", "cp", "movielens-100k", "nowhere/x.yaml")
     assert nowhere.stderr == "peftrec: nowhere/x.yaml: cannot be written: No such file or directory\n"
     assert (unknown.exit_code, nowhere.exit_code) == (2, 2)
-
-
-def test_check_tells_the_mistakes_of_the_recipe_and_of_what_it_names_together(shop, tmp_path):
-    path = tmp_path / "shop.yaml"
-    columns = {"user": "user", "item": "film", "time": "when", "columns": ["stars"]}
-    wrong = shop_recipe(shop).model_dump(mode="json", exclude_none=True)
-    wrong["data"]["items"] |= {"path": "nowhere.csv"}
-    wrong["data"]["events"] |= columns
-    wrong["data"]["queries"] |= {"label": "grade"}
-    wrong["tasks"]["interest"]["kind"] = "interests"
-    wrong["adapter"] = {"method": "loras"}
-    wrong["weighting"] = {"method": "statik"}
-    wrong["backbone"]["name"] = "no/such-model"
-    wrong["train"]["epoch"] = 3
-    write_json(path, wrong)
-    done = peftrec("check", path, "--json", "train.batch_size=0")
-    assert done.exit_code == 2
-    problems = json.loads(done.stdout)["problems"]
-    expected = [
-        f"{path}: train.batch_size: Input should be greater than or equal to 1; found 0",
-        f"{path}: train.epoch: unknown key; did you mean 'epochs'?",
-        "weighting.method: no method 'statik'; did you mean 'static'?",
-        "tasks.interest.kind: no kind 'interests'; did you mean 'interest'?",
-        "data.items.path: no such file: nowhere.csv",
-        f"{shop}/events.csv: no column 'film'; its columns are user, item, time, stars",
-        f"{shop}/events.csv: no column 'when'; its columns are user, item, time, stars",
-        f"{shop}/queries.csv: no column 'grade'; its columns are query, item, match",
-        "backbone.name: cannot load 'no/such-model'",
-        "adapter.method: no method 'loras'; did you mean 'lora'?",
-    ]
-    assert [p[: len(e)] for p, e in zip(problems, expected, strict=True)] == expected
-    shown = peftrec("check", path, "train.batch_size=0")
-    assert (shown.exit_code, shown.stdout) == (2, "")
-    assert shown.stderr.splitlines() == ["peftrec: " + problems[0], *problems[1:]]
 
 
 def test_check_goes_on_where_a_group_is_beyond_mending(recipe):

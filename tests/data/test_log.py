@@ -12,6 +12,6 @@ def test_differences_of_the_sums_are_sums_over_windows():
     assert np.diff(log.sums[log.user_start]).tolist() == [2, 1.5]  # a user each
 
 
-def test_sums_of_many_events_are_exact():
-    many = Log(*[np.zeros(0)] * 3, np.zeros(1, np.int64), np.full(20_000_000, 1, np.float32))
-    assert many.sums[-1] == 20_000_000  # which single precision cannot count to
+def test_sums_are_exact_beyond_what_single_precision_counts_to():
+    log = Log(*[np.zeros(0)] * 3, np.zeros(1, np.int64), np.array([2**24, 1, 1], np.float32))
+    assert log.sums[-1] == 2**24 + 2
