@@ -139,7 +139,7 @@ def walk(command: Any, name: str = "peftrec") -> Iterator[tuple[str, Any]]:
 
 
 def _verb(name: str, command: Any) -> str:
-    context = command.context_class(command, info_name=name, terminal_width=110, max_content_width=110)
+    context = command.context_class(command, info_name=name, terminal_width=104, max_content_width=104)
     return f"## {name}\n\n```text\n{command.get_help(context).strip()}\n```"
 
 
@@ -152,9 +152,12 @@ def public_names() -> str:
 
 def rooms() -> str:
     """The rooms in the order that they may import each other in: what each is, its files and lines."""
-    order = re.findall(r'^ORDER = "(.*)"', (PACKAGE.parent / "tests/test_architecture.py").read_text(), re.MULTILINE)
+    tree = ast.parse((PACKAGE.parent / "tests/test_architecture.py").read_text(encoding="utf-8"))
+    (order,) = (
+        node.value for node in tree.body if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "ORDER"
+    )
     rows = []
-    for name in re.findall(r"\w+", order[0]):
+    for name in re.findall(r"\w+", ast.literal_eval(order)["peftrec"]):
         folder = PACKAGE / name
         files = sorted(folder.rglob("*.py")) if folder.is_dir() else [PACKAGE / f"{name}.py"]
         lines = sum(len(file.read_text(encoding="utf-8").splitlines()) for file in files)

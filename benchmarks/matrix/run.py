@@ -5,7 +5,6 @@ on validation rows) and then measured once a seed on the test split. Its folder 
 finished is not run again, by whichever experiment.
 """
 
-import fcntl
 import os
 import shutil
 import sys
@@ -15,6 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from benchmarks.children import run_child
 from benchmarks.matrix.plan import Job, finished, jobs
@@ -47,11 +48,11 @@ def tell_plan(experiments: dict[str, dict[str, Any]], out: Path, profile: str, w
 def alone(out: Path) -> Iterator[None]:
     """No other benchmark works in `out` meanwhile: two would remove each other's folders. Raises SystemExit."""
     out.mkdir(parents=True, exist_ok=True)
-    with (out / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise SystemExit(f"{out}: another benchmark works there; wait for it, or give another --out") from None
+    try:
+        lock = FileLock(out / "lock").acquire(blocking=False)
+    except Timeout:
+        raise SystemExit(f"{out}: another benchmark works there; wait for it, or give another --out") from None
+    with lock:
         yield
 
 

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from benchmarks.report.formats import NAMES, difference, page, plain, table, value
+from benchmarks.report.formats import NAMES, difference, page, table, value
+from peftrec.runs.metric_rows import number
 
 READING = """
 Intervals are 95 %, over users (or queries) and seeds drawn together; differences are paired on the same test rows and
@@ -81,7 +82,7 @@ def _metrics(task: str, rows: dict[str, Any], priors: dict[str, Any]) -> str:
         for cell, row in rows.items()
         if task in row["tasks"]
     ]
-    lines += [[f"prior `{prior}`", *(plain(of.get(m)) for m in metrics)] for prior, of in priors.items()]
+    lines += [[f"prior `{prior}`", *(number(of.get(m)) for m in metrics)] for prior, of in priors.items()]
     return table(["cell", *(NAMES.get(m, m) for m in metrics)], lines)
 
 
@@ -161,7 +162,7 @@ def slices(rows: dict[str, Any]) -> list[str]:
         parts.append(f"## Slices of {task}")
         first = next(iter(cells.values()))
         for m in metrics:
-            lines = [[cell, *(plain(of[part].get(m)) for part in first)] for cell, of in cells.items()]
+            lines = [[cell, *(number(of[part].get(m)) for part in first)] for cell, of in cells.items()]
             heading = [f"{part} ({of['n']:,.0f} rows)" for part, of in first.items()]
             parts.append(table([NAMES[m], *heading], lines))
     return parts

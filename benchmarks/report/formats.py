@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from peftrec.runs.metric_rows import number, verdict
+
 NAMES = {"auc": "AUC", "gauc": "GAUC", "log_loss": "log-loss", "ece": "ECE", "hr@10": "HR@10", "mae": "MAE"}
 NAMES |= {"ndcg@10": "nDCG@10"}
 
@@ -24,21 +26,15 @@ def table(heading: list[str], lines: list[list[str]]) -> str:
 
 def value(of: dict[str, Any] | None) -> str:
     """A metric with its interval."""
-    return "-" if of is None else f"{plain(of['value'])}{ends(of.get('interval'))}"
+    return "-" if of is None else f"{number(of['value'])}{ends(of.get('interval'))}"
 
 
 def difference(of: dict[str, Any] | None) -> str:
     """A gain with its interval, and what it means where that is clear."""
     if of is None:
         return "-"
-    low, high = of["interval"]
-    verdict = " **better**" if low > 0 else " **worse**" if high < 0 else ""
-    return f"{of['by']:+z.4f} ({low:+z.4f} to {high:+z.4f}){verdict}"
-
-
-def plain(number: float | None) -> str:
-    """Four digits, or a dash."""
-    return "-" if number is None else f"{number:.4f}"
+    (low, high), said = of["interval"], verdict(of["interval"])
+    return f"{of['by']:+z.4f} ({low:+z.4f} to {high:+z.4f}){'' if said == 'open' else f' **{said}**'}"
 
 
 def ends(interval: list[float] | None, digits: int = 3) -> str:

@@ -4,7 +4,8 @@ from statistics import fmean
 from typing import Any
 
 from benchmarks.matrix.summary import over_reference
-from benchmarks.report.formats import NAMES, difference, ends, page, plain, table
+from benchmarks.report.formats import NAMES, difference, ends, page, table
+from peftrec.runs.metric_rows import number
 
 RANKED = ["auc", "gauc", "hr@10", "ndcg@10"]
 
@@ -13,12 +14,12 @@ def references_page(result: dict[str, Any], own: list[dict[str, Any]]) -> str:
     """Outside recommenders, priors and `own`, the reports of peftrec's next-item task, on the same rows."""
     lines = []
     for prior, values in result["priors"]["interest"]["priors"].items():
-        lines.append([f"prior `{prior}`", *(plain(values.get(m)) for m in RANKED), "-"])
+        lines.append([f"prior `{prior}`", *(number(values.get(m)) for m in RANKED), "-"])
     for name, report in result["reports"].items():
-        shown = [f"{plain(report['metrics'][m])}{ends(report['intervals'].get(m))}" for m in RANKED]
+        shown = [f"{number(report['metrics'][m])}{ends(report['intervals'].get(m))}" for m in RANKED]
         lines.append([name, *shown, f"{report['cpu_seconds']:.0f}"])
     for seed, report in enumerate(own):
-        shown = [f"{plain(report['metrics'].get(m))}{ends(report['intervals'].get(m))}" for m in RANKED]
+        shown = [f"{number(report['metrics'].get(m))}{ends(report['intervals'].get(m))}" for m in RANKED]
         lines.append([f"peftrec `movielens-100k-retrieval`, seed {seed}", *shown, f"{report['cpu_seconds']:.0f}"])
     chosen = "; ".join(f"{name}: {_chosen(report['chosen'])}" for name, report in result["reports"].items())
     first = next(iter(result["reports"].values()))
@@ -34,7 +35,7 @@ def references_page(result: dict[str, Any], own: list[dict[str, Any]]) -> str:
         " stood at each moment, which the others, fitted once, do not; SASRec was tuned in its epochs alone."
     )
     rest = [
-        [task, f"`{prior}`", *(plain(values.get(m)) for m in ("auc", "log_loss", "mae"))]
+        [task, f"`{prior}`", *(number(values.get(m)) for m in ("auc", "log_loss", "mae"))]
         for task in ("query", "time")
         for prior, values in result["priors"][task]["priors"].items()
     ]
@@ -70,8 +71,8 @@ def plain_peft_page(result: dict[str, Any]) -> str:
             f"{of['trained_rows']:,}",
             f"{of['cpu_seconds_per_step']:.2f}",
             f"{of['examples_per_cpu_second']:.1f}",
-            f"{NAMES[of['metric']]} {plain(of['value'])}{ends(of['interval'])}",
-            f"{plain(of['prior_value'])} `{of['prior']}`",
+            f"{NAMES[of['metric']]} {number(of['value'])}{ends(of['interval'])}",
+            f"{number(of['prior_value'])} `{of['prior']}`",
             f"{of['adapter_bytes'] / 1e6:.2f}",
         ]
         for task, of in result["tasks"].items()
@@ -103,13 +104,13 @@ def equal_epochs_page(result: dict[str, Any]) -> str:
     lines = [
         [
             name,
-            f"{plain(of['auc'])}{ends(of['interval'])}",
+            f"{number(of['auc'])}{ends(of['interval'])}",
             f"{of['cpu_seconds']:,.0f}",
             f"{usual / of['cpu_seconds']:.1f}",
         ]
         for name, of in result["rows"].items()
     ]
-    lines += [[f"prior `{name}`", plain(auc), "-", "-"] for name, auc in result["priors"].items()]
+    lines += [[f"prior `{name}`", number(auc), "-", "-"] for name, auc in result["priors"].items()]
     steps = next(iter(result["rows"].values()))["steps"]
     return page(
         "The same rows, the same epochs",
@@ -155,7 +156,7 @@ def reference_split_page(rows: list[dict[str, Any]]) -> str:
         groups.setdefault((row["order"], row["tasks"]), []).append(row)
     shown = ("auc", "gauc", "item_and_user", "rates_so_far")
     lines = [
-        [order, tasks, *(plain(fmean(row[key] for row in of)) for key in shown)]
+        [order, tasks, *(number(fmean(row[key] for row in of)) for key in shown)]
         for (order, tasks), of in groups.items()
     ]
     seeds = len({row["seed"] for row in rows})

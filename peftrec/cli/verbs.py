@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from peftrec.cli import cache, recipes
 from peftrec.cli.exits import Verbs
 from peftrec.cli.options import Json, NoCache, Overrides, RecipeName, Run, Task, at_least
 from peftrec.cli.printing import echo, print_json, print_rich, show, show_report, show_study
@@ -20,16 +21,14 @@ from peftrec.machine import processes
 from peftrec.machine.jsonl import read_objects
 from peftrec.machine.quiet import libraries_silenced
 from peftrec.machine.signals import SIGNALS, stop
-from peftrec.recipe import json_schema, mend_recipe
-from peftrec.recipe.shipped import copy_recipe, describe_recipe, find_recipe, load_recipe, recipe_files
+from peftrec.recipe import mend_recipe
+from peftrec.recipe.shipped import find_recipe, load_recipe
 
 app = typer.Typer(
     cls=Verbs, add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None
 )
-recipes_app = typer.Typer(invoke_without_command=True, rich_markup_mode=None)
-app.add_typer(recipes_app, name="recipes")
-cache_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="The frozen part's states on disk.")
-app.add_typer(cache_app, name="cache")
+app.add_typer(recipes.app, name="recipes")
+app.add_typer(cache.app, name="cache")
 
 
 def main() -> None:
@@ -306,46 +305,3 @@ def methods(
         echo(matrix_markdown(matrix), end="")
     else:
         print_rich(format_matrix(matrix), markup=False)
-
-
-@recipes_app.callback()
-def recipes(ctx: typer.Context, as_json: Json = False) -> None:
-    """List the recipes that come with the package."""
-    if ctx.invoked_subcommand is None:
-        show([{"name": name, "what": describe_recipe(path)} for name, path in recipe_files().items()], as_json)
-
-
-@recipes_app.command("cp")
-def recipes_cp(
-    name: Annotated[str, typer.Argument(metavar="NAME")],
-    target: Annotated[Path, typer.Argument(metavar="[FILE]", help="file or folder; default: here")] = Path("."),
-) -> None:
-    """Copy a shipped recipe, to change it."""
-    echo(copy_recipe(name, target))
-
-
-@recipes_app.command("schema")
-def recipes_schema() -> None:
-    """Print a recipe's JSON schema, by which editors complete keys and mark mistakes."""
-    print_json(json_schema())
-
-
-@cache_app.command("ls")
-def cache_ls(as_json: Json = False) -> None:
-    """What is cached, the most recently used first."""
-    from peftrec.model.cache.folder import cache_root, describe_keys
-
-    keys = describe_keys()
-    show(keys, as_json)
-    typer.echo(f"{len(keys)} keys, {sum(key['megabytes'] for key in keys):,.1f} MB in {cache_root()}", err=True)
-
-
-@cache_app.command("clear")
-def cache_clear(
-    key: Annotated[str | None, typer.Argument(metavar="[KEY]", help="the beginning of a key; default: all")] = None,
-) -> None:
-    """Remove what is cached; what a running process uses stays."""
-    from peftrec.model.cache.folder import clear_cache
-
-    gone = clear_cache(key)
-    echo(f"keys removed: {len(gone)} ({sum(of.bytes for of in gone) / 1e6:,.1f} MB)")

@@ -2,17 +2,14 @@
 
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
-from peftrec.data.files import read_rows
 from peftrec.data.remarks import empty_fields, first_alike, repeated_rows
 from peftrec.data.rows import Rows, plain_number, template_columns
-from peftrec.data.sources import load_source
-from peftrec.errors import Problems, UserError
-from peftrec.recipe import DataConfig, EventsConfig, ItemsConfig, QueriesConfig, TextsConfig
+from peftrec.errors import Problems
+from peftrec.recipe import EventsConfig, ItemsConfig, QueriesConfig, TextsConfig
 
 SPLITS = ("train", "valid", "test")
 
@@ -110,35 +107,6 @@ class Tables:
     queries: Queries | None = None
     texts: Texts | None = None
     notes: list[str] = field(default_factory=list)
-
-
-def load_tables(data: DataConfig) -> Tables:
-    """Read and check the tables of a recipe's `data`.
-
-    Raises UserErrors naming file, row (data rows from 1), column, rule and value found: a column's first mistake each.
-    """
-    if data.source is not None:
-        tables = load_source(data.source, None if data.path is None else Path(data.path))
-        if not isinstance(tables, Tables):
-            raise UserError(f"data.source: {data.source} must return Tables, found {type(tables).__name__}")
-        return tables
-    items = events = queries = texts = None
-    problems = Problems()
-    with problems.collect():
-        if data.items is not None:
-            items = make_items(read_rows(data.items.path, "data.items.path"), data.items)
-    with problems.collect():
-        if data.events is not None:
-            events = make_events(read_rows(data.events.path, "data.events.path"), data.events, items)
-    with problems.collect():
-        if data.queries is not None:
-            queries = make_queries(read_rows(data.queries.path, "data.queries.path"), data.queries, items)
-    with problems.collect():
-        if data.texts is not None:
-            texts = make_texts(read_rows(data.texts.path, "data.texts.path"), data.texts)
-    problems.stop()
-    notes = [note for table in (items, events, queries, texts) if table is not None for note in table.notes]
-    return Tables(items, events, queries, texts, notes)
 
 
 def make_items(rows: Rows, config: ItemsConfig) -> Items:

@@ -8,6 +8,7 @@ import importlib
 import importlib.util
 import re
 from collections.abc import Collection, Iterator, Mapping
+from inspect import isabstract
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -36,12 +37,16 @@ def find(table: Mapping[str, T], name: str, key: str, of: type) -> T:
     return own
 
 
-def find_class(table: Mapping[str, type[T]], name: str, key: str, of: type[T]) -> type[T]:
-    """As `find`, of a table of classes: one of one's own must be a subclass of `of`."""
-    found = find(table, name, key, type)
-    if not issubclass(found, of):
-        raise UserError(f"{key}: {name} must be a subclass of {of.__module__}.{of.__name__}; found {found!r}")
-    return found
+def find_class(table: Mapping[str, type[T]], name: str, key: str, of: type) -> type[T]:
+    """As `find`, of a table of classes: one of one's own must be a subclass of `of` with nothing abstract left."""
+    if ":" not in name:
+        return find(table, name, key, type)
+    own: type[T] = import_own(name, key)
+    if not (isinstance(own, type) and issubclass(own, of)) or isabstract(own):
+        abstract = [f"a `{method}`" for method in sorted(getattr(of, "__abstractmethods__", ()))]
+        has = f" with {', '.join(abstract)}" if abstract else ""
+        raise UserError(f"{key}: {name} must be a subclass of {of.__module__}.{of.__name__}{has}; found {own!r}")
+    return own
 
 
 def import_own(target: str, key: str) -> Any:

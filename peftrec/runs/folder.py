@@ -28,7 +28,7 @@ from peftrec.runs.checkpoints import checkpoint_folders, step_of
 def choose_run(name: str, resume: bool = False, runs: Path = Path("runs")) -> Path:
     """Where a training of `name` goes that was given no folder: the next free `runs/<name>-<number>`, numbers from 1.
 
-    With `resume` it is the unfinished one of the highest number. Raises UserError when there is none. Nothing is created.
+    With `resume` it is the unfinished one of the highest number, or UserError without one. Nothing is created.
     """
     if not resume:
         return runs / f"{name}-{1 + max(_numbers(name, runs), default=0)}"

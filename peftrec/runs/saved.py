@@ -30,7 +30,7 @@ from peftrec.machine.files import read_json, to_json, write_json
 from peftrec.machine.tensors import write_tensors
 from peftrec.model.adapters.base import WEIGHTS, as_saved
 from peftrec.model.adapters.full import FullFineTuning
-from peftrec.model.backbone import Backbone, load_backbone
+from peftrec.model.backbone import Backbone, load_backbone, share_backbone
 from peftrec.model.co_learner import CoLearner, assemble
 from peftrec.recipe import Recipe, dump_recipe, make_recipe, parse_yaml
 from peftrec.runs.folder import verify_run
@@ -140,27 +140,31 @@ def read_recipe(folder: Path) -> Recipe:
     return make_recipe(parse_yaml((folder / "run.yaml").read_text(encoding="utf-8"), str(folder / "run.yaml")))
 
 
-def load_run(folder: Path, backbone: str | None = None, texts: TextTable | None = None) -> LoadedRun:
+def load_run(folder: Path, backbone: str | Backbone | None = None, texts: TextTable | None = None) -> LoadedRun:
     """Verify a run and rebuild its model; nothing is trained and no data file of the recipe is read.
 
-    `backbone` names another place of the same weights; `texts` a table to use, to which the catalogue is added. Raises
-    UserError for a damaged run, or weights that differ from those the run was trained on.
+    `backbone` names another place of the same weights, or is a loaded one, which several runs may share; `texts` is a
+    table to use, to which the catalogue is added. Raises UserError for a damaged run, for weights that differ from
+    those the run was trained on, and for a run that cannot share its backbone.
     """
     recipe = read_recipe(folder)
-    if backbone is not None:
+    if isinstance(backbone, str):
         recipe = recipe.model_copy(update={"backbone": recipe.backbone.model_copy(update={"name": backbone})})
     described = read_json(folder / "model.json")
-    base = load_backbone(recipe.backbone)
+    base = backbone if isinstance(backbone, Backbone) else load_backbone(recipe.backbone)
     if base.digest != described["backbone_digest"]:
         raise UserError(
             f"{folder}: trained on a backbone with digest {described['backbone_digest'][:12]}, but {base.origin} has "
-            f"{base.digest[:12]}; name the original weights with --backbone"
+            f"{base.digest[:12]}; give the original weights as `backbone`"
         )
     texts = TextTable() if texts is None else texts
     catalogue = pq.read_table(folder / "catalogue.parquet")
     item_rows = np.array([texts.add(text) for text in catalogue["text"].to_pylist()], np.int32)
     tasks, of = resolve(recipe), described["tasks"]
-    model = _rebuild(folder, recipe, tasks, base, texts, of)
+    with base.lock:
+        if isinstance(backbone, Backbone):
+            base = share_backbone(backbone, recipe.backbone)
+        model = _rebuild(folder, recipe, tasks, base, texts, of)
     user_ids, logs = _load_logs(folder, item_rows)
     rates = {name: Rates(log, of[name]["base"]) for name, log in logs.items() if of[name]["base"] is not None}
     catalogues = {

@@ -1,6 +1,7 @@
 """Inference: a run in memory, its tasks' adapters swapped over the one backbone, rows in and predictions out."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from numbers import Integral
 from pathlib import Path
@@ -12,14 +13,21 @@ from peftrec.data.examples import Examples
 from peftrec.data.unknown import unknown_notes
 from peftrec.errors import RowError, UserError, nearest
 from peftrec.machine.progress import note
+from peftrec.model.backbone import Backbone
 from peftrec.runs.saved import LoadedRun, load_run
 from peftrec.serving.index import ItemIndex
 from peftrec.serving.reader import RowReader
 from peftrec.tasks.rows import Row
 
+GUESTS = 1024  # texts that are not the run's own, which are kept, with their states, from request to request
+
 
 class Predictor:
-    """A loaded run. Switching tasks moves no weights; the order of tasks, rows and batches changes no score."""
+    """A loaded run. Switching tasks moves no weights; the order of tasks, rows and batches changes no score.
+
+    Any number of threads may call it: one request at a time uses the backbone, also where several predictors share
+    one. It does not grow with what it is asked: of texts that are not the run's own, those last asked for stay.
+    """
 
     def __init__(self, run: LoadedRun) -> None:
         self.run = run
@@ -29,12 +37,18 @@ class Predictor:
         self._indexes: dict[str, ItemIndex] = {}
 
     @classmethod
-    def load(cls, run: str | Path, backbone: str | None = None, cache: bool = True) -> "Predictor":
-        """Load a run folder; `backbone` names another place of the same weights. Raises UserError.
+    def load(
+        cls, run: str | Path, backbone: "str | Backbone | Predictor | None" = None, cache: bool = True
+    ) -> "Predictor":
+        """Load a run folder. Raises UserError.
 
+        `backbone` names another place of the same weights; or it is a loaded one, or another predictor, whose backbone
+        the run then shares in memory: it scores as it does alone. A run of method `full` needs its own.
         `cache`: whether the frozen part's states of the catalogue are looked for, and kept, on disk; those of other
         texts stay in memory.
         """
+        if isinstance(backbone, Predictor):
+            backbone = backbone.model.encoder.backbone
         loaded = load_run(Path(run), backbone)
         loaded.model.encoder.disk = cache
         return cls(loaded)
@@ -57,14 +71,16 @@ class Predictor:
             raise UserError(f"rows must be a list of dicts, one a row; found a {type(rows).__name__}")
         if not rows:
             return []
-        before = len(self.texts)
-        examples = self._reader.examples(task, rows)
-        self.model.encoder.update({task: examples.text_rows()})
-        new = np.arange(before, len(self.texts))
-        for line in unknown_notes(self.texts, self.model.encoder.backbone.tokenizer, new):
-            note(line)
+        with self._request():
+            before = len(self.texts)
+            examples = self._reader.examples(task, rows)
+            self.model.encoder.update({task: examples.text_rows()})
+            new = np.arange(before, len(self.texts))
+            for line in unknown_notes(self.texts, self.model.encoder.backbone.tokenizer, new):
+                note(line)
+            predicted = self.model.predict(task, examples)
         of, classes = self.run.tasks[task], self.run.described[task]["classes"]
-        return [of.kind.answer(p, of, classes) for p in self.model.predict(task, examples)]
+        return [of.kind.answer(p, of, classes) for p in predicted]
 
     def recommend(
         self,
@@ -85,18 +101,19 @@ class Predictor:
         self._check_ranks(task)
         if not isinstance(k, Integral) or isinstance(k, bool) or k < 1:
             raise UserError(f"k must be a whole number, 1 or more; found {k!r}")
-        one = self._asker(task, {"user": user, "history": history, "query": query})
-        self.model.encoder.update({task: one.text_rows()})
-        seen = np.zeros(0, np.int64) if one.log is None else np.unique(one.log.items[one.log.items >= 0])
-        if approximate:
-            best, scores = self._search(task, one, min(k + len(seen), len(self.run.item_ids)))
-            kept = ~np.isin(best, seen)
-            best, scores = best[kept][:k], scores[kept][:k]
-        else:
-            every = self._ranker(task)(one)[0]
-            every[seen] = -np.inf
-            best = _best(every, k)
-            scores = every[best]
+        with self._request():
+            one = self._asker(task, {"user": user, "history": history, "query": query})
+            self.model.encoder.update({task: one.text_rows()})
+            seen = np.zeros(0, np.int64) if one.log is None else np.unique(one.log.items[one.log.items >= 0])
+            if approximate:
+                best, scores = self._search(task, one, min(k + len(seen), len(self.run.item_ids)))
+                kept = ~np.isin(best, seen)
+                best, scores = best[kept][:k], scores[kept][:k]
+            else:
+                every = self._ranker(task)(one)[0]
+                every[seen] = -np.inf
+                best = _best(every, k)
+                scores = every[best]
         if len(best) < k:
             why = f"the catalogue has {len(self.run.item_ids):,}, of which {len(seen):,} are in the history"
             note(f"{len(best):,} items instead of {k:,}: {why}{', and the index may miss some' * approximate}")
@@ -104,6 +121,15 @@ class Predictor:
             {"item": self.run.item_ids[n], "text": self.texts.texts[self.run.item_rows[n]], "score": score}
             for n, score in zip(best.tolist(), scores.tolist(), strict=True)
         ]
+
+    @contextmanager
+    def _request(self) -> Iterator[None]:
+        """Alone with the table of texts, the caches and the backbone; afterwards guests beyond the bound are gone."""
+        with self.model.encoder.backbone.lock:
+            try:
+                yield
+            finally:
+                self.model.encoder.forget_guests(GUESTS)
 
     def _check_ranks(self, task: str) -> None:
         """Raise UserError, naming the tasks that do, where a task ranks no items."""

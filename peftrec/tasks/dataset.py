@@ -5,7 +5,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from peftrec.data.examples import Dataset, TaskData
-from peftrec.data.tables import Tables, load_tables
+from peftrec.data.load import load_tables
+from peftrec.data.tables import Tables
 from peftrec.data.texts import TextTable
 from peftrec.errors import Problems
 from peftrec.recipe import DataConfig, Recipe

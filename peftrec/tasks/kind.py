@@ -71,8 +71,9 @@ class Task:
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """Names of its metrics; none where it is measured by ranks alone."""
-        return self.kind.metrics[self.loss.labels]
+        """Names of its metrics, that of its loss among them; none where it is measured by ranks alone."""
+        named = self.kind.metrics[self.loss.labels]
+        return tuple(dict.fromkeys((*named, self.loss.metric))) if named else ()
 
     def examples(self, tables: Tables, texts: TextTable, data: DataConfig, seed: int) -> TaskData:
         """Its examples from the tables; their texts are added to `texts`.

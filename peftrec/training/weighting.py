@@ -1,16 +1,15 @@
 """Weighting: the tasks' losses of a step -> their weights in the joint loss."""
 
 from abc import ABC, abstractmethod
-from inspect import isabstract
 from typing import ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
-from peftrec.errors import Diverged, UserError, nearest
+from peftrec.errors import Diverged, UserError
 from peftrec.machine import processes
 from peftrec.recipe import Recipe, WeightingConfig
-from peftrec.recipe.names import import_own
+from peftrec.recipe.names import find_class
 
 Needs = Literal["nothing", "losses"]
 
@@ -64,14 +63,7 @@ def make_weighting(config: WeightingConfig, recipe: Recipe) -> Weighting:
 
 
 def _find_weighting(method: str) -> type[Weighting]:
-    if ":" not in method:
-        if method not in WEIGHTINGS:
-            raise UserError(f"weighting.method: no method {method!r}; {nearest(method, list(WEIGHTINGS))}")
-        return WEIGHTINGS[method]
-    kind = import_own(method, "weighting.method")
-    if not (isinstance(kind, type) and issubclass(kind, Weighting)) or isabstract(kind):
-        base = f"{Weighting.__module__}.{Weighting.__name__}"
-        raise UserError(f"weighting.method: {method} must be a subclass of {base} with a `forward`; found {kind!r}")
+    kind = find_class(WEIGHTINGS, method, "weighting.method", Weighting)
     if (needs := getattr(kind, "needs", None)) not in get_args(Needs):
         known = " or ".join(map(repr, get_args(Needs)))
         raise UserError(f"weighting.method: {method}: its class attribute `needs` must be {known}; found {needs!r}")

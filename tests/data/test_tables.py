@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from peftrec.data.tables import Tables, load_tables, sort_events
+from peftrec.data.load import load_tables
+from peftrec.data.tables import Tables, sort_events
 from peftrec.errors import UserError
 from peftrec.recipe import DataConfig, make_recipe
 
@@ -191,13 +192,13 @@ def test_an_unknown_source_names_the_nearest():
 def test_a_source_of_ones_own_is_a_dotted_path(folder, monkeypatch):
     (folder / "mysource.py").write_text(
         "from peftrec.data.tables import Tables, Texts\n"
-        "def load(path): return Tables(texts=Texts([str(path)], ['a']))\n"
-        "def wrong(path): return 3\n"
+        "def load(path) -> Tables: return Tables(texts=Texts([str(path)], ['a']))\n"
+        "def wrong(path) -> int: return 3\n"
     )
     monkeypatch.syspath_prepend(folder)
     tables = load_tables(DataConfig(source="mysource:load", path="somewhere"))
     assert isinstance(tables, Tables) and tables.texts.text == ["somewhere"]
-    with pytest.raises(UserError, match="mysource:wrong must return Tables, found int"):
+    with pytest.raises(UserError, match=r"mysource:wrong must be a function \(path: Path \| None\) -> Tables"):
         load_tables(DataConfig(source="mysource:wrong"))
     for name in ("mysource:absent", "no.such:load", ":load"):
         with pytest.raises(UserError, match=f"data.source: cannot import '{name}'"):

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from pages import DOCS, PAGES, README, ROOT, SNIPPET, blocks, name, read
 
-from peftrec.data.tables import load_tables
+from peftrec.data.load import load_tables
 from peftrec.errors import UserError
 from peftrec.recipe import make_recipe, parse_yaml
 from peftrec.serving.predictor import Predictor
@@ -50,7 +50,8 @@ def _logging_as_before():
     root, own = logging.getLogger(), logging.getLogger("peftrec")
     handlers, level = root.handlers[:], own.level
     yield
-    root.handlers[:], own.level = handlers, level
+    root.handlers[:] = handlers
+    own.setLevel(level)
 
 
 @pytest.mark.usefixtures("_logging_as_before")

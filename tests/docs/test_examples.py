@@ -82,8 +82,10 @@ def test_the_loss_is_least_at_the_quantile_and_equals_its_metric(tiny_shop, tmp_
     assert PINBALL(guess[:2], np.array([80, 60]), np.arange(2), np.array([3, 1])) == pytest.approx((3 * 9 + 1) / 4)
 
     time = {"kind": "next-gap", "loss": "loss:NINE_OF_TEN"}
-    recipe = tiny_recipe(tiny_shop, tasks={"time": time}, train={"lr": 1e-4, "head_lr": 1e-4})
-    run = train(recipe, tmp_path / "run")
+    rates = {"lr": 1e-4, "head_lr": 1e-4, "early_stopping": {"patience": 3}}  # by the validation loss: by its metric
+    run = train(tiny_recipe(tiny_shop, tasks={"time": time}, train=rates), tmp_path / "run")
+    report = json.loads((run / "report.json").read_text())["tasks"]["time"]
+    assert list(report["metrics"]) == ["mae", "rmse", "r2", "loss:PINBALL"]
     found = pq.read_table(run / "test/time.parquet")
     below = (found["label"].to_numpy() <= found["prediction"].to_numpy()).mean()
     assert below > 0.75  # by the median it would be a half

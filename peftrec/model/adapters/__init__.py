@@ -15,7 +15,7 @@ from peftrec.model.adapters.prefix import PrefixAdapter
 from peftrec.model.adapters.side import SideAdapter
 from peftrec.model.backbone import Backbone
 from peftrec.recipe import AdapterConfig
-from peftrec.recipe.names import import_own
+from peftrec.recipe.names import find_class
 
 __all__ = ["METHODS", "Adapter", "LayerAdapter", "PooledAdapter", "attach", "find_method"]
 
@@ -36,7 +36,7 @@ METHODS: dict[str, Callable[..., Adapter]] = {
 def find_method(name: str) -> Callable[..., Adapter]:
     """The method called `name`, one of PEFT's by its PEFT name, or `package.module:name`. Raises UserError."""
     if ":" in name:
-        own: Callable[..., Adapter] = import_own(name, "adapter.method")
+        own: type[Adapter] = find_class({}, name, "adapter.method", Adapter)
         return own
     if name.lower() in METHODS:
         return METHODS[name.lower()]

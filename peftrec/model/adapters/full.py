@@ -27,6 +27,11 @@ class FullFineTuning(LayerAdapter):
             raise UserError(f"adapter.layers: full trains every layer: layers: all; found {config.layers}")
         if backbone.config.quantize is not None:
             raise UserError(f"adapter.method: full cannot train {backbone.config.quantize} weights; set quantize: null")
+        if backbone.shared:
+            raise UserError(
+                "adapter.method: full changes the backbone's weights, which other runs use, too: load the run with a "
+                "backbone of its own"
+            )
         backbone.model.requires_grad_(True)
         self.lowest = 0
 

@@ -5,7 +5,6 @@ and values, which shifts the positions of the text by the length of the prefix, 
 texts of a pair are told apart by the separator alone.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -72,8 +71,7 @@ class PrefixAdapter(LayerAdapter):
             "num_virtual_tokens": len(tokens),
             "prefix_projection": False,
         }
-        plain = json.loads(json.dumps(described, default=lambda value: getattr(value, "value", str(value))))
-        write_adapter(folder, plain, {"prompt_embeddings": tokens})
+        write_adapter(folder, described, {"prompt_embeddings": tokens})
 
     def load(self, owner: str, folder: Path) -> None:
         """Make the owner's part the file's virtual tokens, however many they are."""

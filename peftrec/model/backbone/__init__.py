@@ -1,6 +1,6 @@
 """The backbone: one pretrained encoder or decoder, loaded, quantised, frozen, and run from any layer to any layer."""
 
 from peftrec.model.backbone.frozen import Backbone
-from peftrec.model.backbone.load import PACKAGED, architecture, frozen_backbone, load_backbone, locate
+from peftrec.model.backbone.load import PACKAGED, architecture, frozen_backbone, load_backbone, locate, share_backbone
 
-__all__ = ["PACKAGED", "Backbone", "architecture", "frozen_backbone", "load_backbone", "locate"]
+__all__ = ["PACKAGED", "Backbone", "architecture", "frozen_backbone", "load_backbone", "locate", "share_backbone"]

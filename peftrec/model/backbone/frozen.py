@@ -5,9 +5,10 @@ layer, so that masks, positions and causality stay Transformers' own business.
 """
 
 import inspect
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -30,6 +31,8 @@ class Backbone:
     dtype      compute dtype; `dtype_reason` says why
     digest     SHA-256 over the configuration and weight files, and the quantisation: the key of caches and checkpoints
     origin     where the weights were found
+    shared     whether runs over other `Backbone`s use the same model (`share_backbone`)
+    lock       held while the model is run, or something is put into it, by whoever may not be the only one
     """
 
     model: Any
@@ -41,6 +44,8 @@ class Backbone:
     digest: str
     origin: str
     config: BackboneConfig
+    shared: bool = False
+    lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
     graft: Any = None  # the PEFT layers that stand in `model` now, if any
 
     @property

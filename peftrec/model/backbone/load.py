@@ -5,6 +5,7 @@ import importlib.util
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,24 @@ def load_backbone(config: BackboneConfig, device: torch.device | str = "cpu") ->
     if limit is not None and config.max_length > limit:
         raise UserError(f"backbone.max_length: {config.name} takes at most {limit} tokens; found {config.max_length}")
     return backbone
+
+
+def share_backbone(backbone: Backbone, config: BackboneConfig) -> Backbone:
+    """The same model, already loaded, for one more run, whose recipe says `config`; call it with the lock held.
+
+    Raises UserError where the run would compute something else than with a model of its own.
+    """
+    if any(parameter.requires_grad for parameter in backbone.model.parameters()):
+        raise UserError("backbone: its weights are no longer those that were loaded: method full has trained them")
+    lengths = (config.max_length, backbone.config.max_length)
+    if backbone.device.type == "cpu" and len({length <= SHORT for length in lengths}) == 2:
+        raise UserError(
+            f"backbone.max_length: runs share a backbone where all cut texts at {SHORT} tokens or fewer, or all at "
+            f"more, since attention is computed differently; found {lengths[0]}, and {lengths[1]} of the backbone"
+        )
+    folder = locate(backbone.origin)[0]
+    pooling = config.pooling if config.pooling != "auto" else _family_pooling(backbone.model, folder)
+    return replace(backbone, config=config, pooling=pooling, shared=True, graft=None)
 
 
 def frozen_backbone(model: Any, tokenizer: Any, config: BackboneConfig) -> Backbone:

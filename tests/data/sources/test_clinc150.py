@@ -3,7 +3,7 @@ import json
 import pytest
 from made import made
 
-from peftrec.data.tables import load_tables
+from peftrec.data.load import load_tables
 from peftrec.errors import UserError
 from peftrec.recipe import DataConfig
 from peftrec.tasks.dataset import build_dataset

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from made import made
 
+from peftrec.data.load import load_tables
 from peftrec.data.sources.movielens import compose_queries, load
-from peftrec.data.tables import Items, load_tables
+from peftrec.data.tables import Items
 from peftrec.errors import UserError
 from peftrec.recipe import DataConfig
 from peftrec.tasks.dataset import build_dataset

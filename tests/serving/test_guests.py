@@ -1,0 +1,128 @@
+"""Texts that only requests have: bounded, those asked for last stay, and no score depends on what was asked before."""
+
+import numpy as np
+import pytest
+from shop import shop_recipe
+
+from peftrec.errors import RowError
+from peftrec.model.cache.states import StateCache
+from peftrec.serving import predictor as serving
+from peftrec.serving.predictor import Predictor
+from peftrec.training.loop import train
+
+pytestmark = pytest.mark.usefixtures("quick_intervals")
+ADAPTERS = {
+    "side": {"method": "side"},
+    "lora": {"method": "lora", "layers": "top-2"},
+    "both": {"method": "lora", "layers": "all"},
+}
+
+
+@pytest.fixture(scope="module", params=ADAPTERS)
+def run(request, shop, tmp_path_factory):
+    """One of pooled states, one of token states, one of pooled states beside a task without any."""
+    adapter, short = ADAPTERS[request.param], {"max_steps": 2}
+    tasks = {
+        "query": {"kind": "match-query"},
+        "interest": {"kind": "interest", "column": "stars", "threshold": 4},
+    }
+    if request.param == "both":
+        tasks["interest"]["adapter"] = {"method": "side"}
+    return train(shop_recipe(shop, adapter=adapter, tasks=tasks, train=short), tmp_path_factory.mktemp("runs") / "run")
+
+
+@pytest.fixture
+def eight(monkeypatch):
+    """The bound, instead of a thousand."""
+    monkeypatch.setattr(serving, "GUESTS", 8)
+
+
+def new(*numbers):
+    return [{"history": ["i1", {"item_text": f"A film {n}"}], "item_text": f"The horror film no {n}"} for n in numbers]
+
+
+def held(predictor):
+    """Rows, tokens, guests' states and rows that a predictor keeps."""
+    texts, caches = predictor.texts, predictor.model.encoder.caches.values()
+    assert len(texts.texts) == len(texts.pairs) == len(texts._rows) == len(texts.offsets) - 1
+    assert len(texts.ids) == len(texts.types) == texts.offsets[-1]
+    for cache in caches:
+        assert len(cache._place) == len(cache._entry) == len(texts)
+        assert all(row >= texts.own for row in cache._guests)
+    return len(texts), len(texts.ids), [cache._filled for cache in caches], sum(len(c._guests) for c in caches)
+
+
+def test_what_is_kept_does_not_grow(run, eight):
+    predictor, most = Predictor.load(run), []
+    for number in range(60):
+        predictor.predict("interest", new(number))
+        predictor.predict("query", [{"query": f"query {number}", "item_text": f"item {number}"}])
+        predictor.recommend("query", query=f"another {number}")
+        most.append(held(predictor))
+    rows, _, own, guests = most[-1]
+    assert rows - predictor.texts.own == predictor.texts.guests <= 8
+    assert 0 < guests <= 8
+    assert all(filled == own for *_, filled, _ in most[1:])
+    assert max(rows for rows, *_ in most) <= predictor.texts.own + 8
+    assert max(tokens for _, tokens, *_ in most) <= most[0][1] + 8 * 10
+
+
+def test_a_request_with_more_new_texts_than_the_bound_works(run, monkeypatch):
+    rows = new(*range(30))
+    expected = Predictor.load(run).predict("interest", rows)
+    monkeypatch.setattr(serving, "GUESTS", 8)
+    predictor = Predictor.load(run)
+    assert predictor.predict("interest", rows) == expected
+    assert predictor.texts.guests == 4
+    assert predictor.predict("interest", rows) == [pytest.approx(row, abs=1e-6) for row in expected]
+
+
+def test_those_asked_for_last_stay_and_are_not_computed_again(run, eight, monkeypatch):
+    predictor, compute, computed = Predictor.load(run), StateCache.compute, []
+    monkeypatch.setattr(StateCache, "compute", lambda *given: (computed.append(given), compute(*given))[1])
+    kept = predictor.predict("interest", new(0))
+    for number in range(1, 20):
+        predictor.predict("interest", new(number))
+        assert computed
+        computed.clear()
+        assert predictor.predict("interest", new(0)) == kept
+        assert computed == []
+    assert "The horror film no 0" in predictor.texts.texts
+    assert "The horror film no 3" not in predictor.texts.texts
+
+
+def test_what_was_asked_before_changes_no_bit_of_a_score(run, eight):
+    fresh, busy = Predictor.load(run), Predictor.load(run)
+    for number in range(100, 130):
+        busy.predict("interest", new(number))
+        busy.recommend("query", query=f"query {number}")
+    for number in range(6):
+        rows, query = new(3 * number, 3 * number + 1, 3 * number + 2), f"a film {number}"
+        expected = fresh.predict("interest", rows), fresh.recommend("query", query=query)
+        assert (busy.predict("interest", rows), busy.recommend("query", query=query)) == expected
+        for other in range(200, 210):  # forgotten, then asked again
+            fresh.predict("interest", new(other))
+        assert (fresh.predict("interest", rows), fresh.recommend("query", query=query)) == expected
+
+
+def test_wrong_rows_leave_nothing_behind(run, eight):
+    predictor = Predictor.load(run)
+    expected = predictor.predict("interest", new(1))
+    for number in range(40):
+        with pytest.raises(RowError, match="no item 'i99'"):
+            predictor.predict("query", [{"query": f"right {number}", "item": "i1"}, {"query": "x", "item": "i99"}])
+    assert predictor.texts.guests <= 8
+    assert predictor.predict("interest", new(1)) == expected
+    held(predictor)
+
+
+def test_the_runs_own_texts_stay(run, eight):
+    predictor = Predictor.load(run)
+    own = list(predictor.texts.texts)
+    predictor.recommend("interest", history=[])
+    place = [cache._place[: len(own)].copy() for cache in predictor.model.encoder.caches.values()]
+    for number in range(30):
+        predictor.predict("interest", new(number))
+    assert predictor.texts.texts[: len(own)] == own
+    for cache, before in zip(predictor.model.encoder.caches.values(), place, strict=True):
+        assert np.array_equal(cache._place[: len(own)], before)
