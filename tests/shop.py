@@ -6,6 +6,7 @@ from pathlib import Path
 from peftrec.recipe import Recipe, make_recipe
 
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
+HISTORY = [{"item": "i0", "value": 5, "time": 1_600_000_000}, {"item": "i1", "value": 2, "time": "2020-09-14T10:00:00"}]
 
 
 def write_csv(path: Path, rows: list[dict]) -> Path:

@@ -26,6 +26,25 @@ FILES = [path for package in ORDER for path in sorted((ROOT / package).rglob("*.
 TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in FILES}
 
 
+TESTS = ROOT / "tests"
+# Modules without a test file of their name -> why, and what tests them.
+APART = {
+    "cli.cache": "model/cache/test_folder.py, over keys made by hand",
+    "model.adapters.base": "abstract: test_attach.py and every method's own",
+    "model.cache.disk": "a table's states on disk: test_states.py",
+    "tasks.building": "what kinds share while they build rows: every kind's own",
+    "tasks.classification": "test_labelled.py, with the other kind of labelled texts",
+    "tasks.history_head": "test_heads.py",
+    "tasks.interest": "test_events.py, with the other kinds of events",
+    "tasks.kind": "what a kind may be: test_harness.py, for every one and one from outside",
+    "tasks.kinds": "the table of kinds: test_harness.py",
+    "tasks.match_query": "test_labelled.py and test_harness.py",
+    "tasks.next_gap": "test_events.py",
+    "tasks.regression": "test_events.py and test_labelled.py",
+    "tasks.rows": "rows of requests: test_harness.py, and serving/test_reader.py",
+}
+
+
 def module_name(path):
     parts = path.relative_to(ROOT).with_suffix("").parts
     return ".".join(part for part in parts if part != "__init__")
@@ -72,6 +91,21 @@ def test_the_files_are_found():
     assert len(FILES) >= 30
     assert {"peftrec.cli", "peftrec.recipe", "peftrec.data.texts", "peftrec.model.adapters", "peftrec"} <= set(MODULES)
     assert {"benchmarks.matrix.plan", "benchmarks.report.pages", "benchmarks.studies.speed"} <= set(MODULES)
+
+
+def test_test_folders_mirror_the_folders_of_what_they_test():
+    folders = {path.parent.relative_to(TESTS) for path in TESTS.rglob("test_*.py")}
+    assert len(folders) >= 15
+    assert [
+        str(folder) for folder in folders if not ((ROOT / "peftrec" / folder).is_dir() or (ROOT / folder).is_dir())
+    ] == []
+
+
+def test_every_module_has_its_test_file_where_the_tests_mirror_it():
+    files = [path.relative_to(ROOT / "peftrec") for path in FILES if path.is_relative_to(ROOT / "peftrec")]
+    modules = [path for path in files if path.name != "__init__.py"]  # which gather what stands in other files
+    lacking = [path for path in modules if not (TESTS / path.parent / f"test_{path.stem.strip('_')}.py").is_file()]
+    assert {".".join(path.with_suffix("").parts) for path in lacking} == set(APART)
 
 
 def test_every_module_has_a_place_in_the_order():

@@ -1,8 +1,10 @@
 """How long OpenMP's threads wait awake for each other is settled before torch loads, and the user's say goes first."""
 
 import os
+import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -36,3 +38,26 @@ def test_the_threads_waiting_is_set_before_torch_loads_and_a_users_own_is_kept(g
     env = {name: value for name, value in os.environ.items() if name not in NAMES} | given
     done = subprocess.run([sys.executable, "-c", PROBE], capture_output=True, text=True, env=env, check=True)
     assert done.stdout.strip() == found
+
+
+@pytest.mark.parametrize("loading", ["typer", "yaml", "pydantic"])
+@pytest.mark.parametrize(("sent", "status", "told"), [("SIGINT", 130, "peftrec: interrupted\n"), ("SIGTERM", 143, "")])
+def test_a_signal_while_the_command_loads_is_obeyed_at_once(tmp_path, loading, sent, status, told):
+    # Stands in for a library that takes its time, and would take the interruption for a failed import.
+    (tmp_path / f"{loading}.py").write_text(
+        "import time\ntry:\n    print('loading', flush=True)\n    time.sleep(60)\nexcept BaseException:\n    pass\n"
+    )
+    path = os.pathsep.join([str(tmp_path), str(Path(__file__).parents[1])])
+    child = subprocess.Popen(
+        [sys.executable, "-m", "peftrec", "recipes"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": path},
+        # A shell's background jobs ignore SIGINT, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    assert child.stdout.readline() == "loading\n"
+    child.send_signal(getattr(signal, sent))
+    out, err = child.communicate(timeout=60)
+    assert (child.returncode, out, err) == (status, "", told)

@@ -4,6 +4,7 @@ import json
 import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from shop import write_csv
@@ -59,8 +60,17 @@ def tiny_recipe(folder: Path, **changes: object) -> Recipe:
     return make_recipe(raw)
 
 
+def prepared(folder: Path, **changes: object) -> Any:
+    """What training the recipe begins with, all states computed."""
+    from peftrec.training.prepare import prepare
+
+    setup = prepare(tiny_recipe(folder, **changes))
+    setup.model.encoder.update()
+    return setup
+
+
 def train_tiny(folder: Path, run: Path) -> None:
-    """Train for 96 steps with a checkpoint after each, continuing when there is something to continue."""
+    """Train for 20 steps with a checkpoint after each, continuing when there is something to continue."""
     import torch
     from tqdm import tqdm
 
@@ -68,7 +78,7 @@ def train_tiny(folder: Path, run: Path) -> None:
 
     torch.set_num_threads(1)
     tqdm.set_lock(threading.RLock())  # its own is a semaphore of the system, which a killed process leaves behind
-    recipe = tiny_recipe(folder, train={"epochs": 24, "checkpoint": {"every": "1 step"}})
+    recipe = tiny_recipe(folder, train={"epochs": 5, "checkpoint": {"every": "1 step"}})
     train(recipe, run, resume=(run.parent / f".{run.name}.partial").exists())
 
 

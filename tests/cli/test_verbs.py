@@ -1,24 +1,17 @@
 import fcntl
 import json
 import os
-import resource
-import signal
 import subprocess
 import sys
 import textwrap
-import time
-import types
 import warnings
 from pathlib import Path
 
 import pytest
-from command import peftrec
-from shop import shop_recipe
+from command import peftrec, put
 
 from peftrec.errors import UserError
 from peftrec.machine.files import write_json
-from peftrec.recipe import json_schema
-from peftrec.recipe.shipped import recipe_files
 from peftrec.runs.folder import write_run
 
 VERBS = [
@@ -44,26 +37,12 @@ REPORT = {
 }
 
 
-def put(monkeypatch, name, **functions):
-    """Stand-ins for the functions that a verb calls; the verbs themselves are under test here."""
-    module = types.ModuleType(f"peftrec.{name}")
-    module.__dict__.update(functions)
-    monkeypatch.setitem(sys.modules, f"peftrec.{name}", module)
-
-
 def make_run(folder, report=REPORT):
     with write_run(folder) as temporary:
         write_json(temporary / "report.json", report)
         (temporary / "adapters" / "interest").mkdir(parents=True)
         write_json(temporary / "adapters" / "interest" / "adapter_config.json", {"peft_type": "LORA"})
     return folder
-
-
-@pytest.fixture
-def recipe(tmp_path):
-    path = tmp_path / "mine.yaml"
-    path.write_text("backbone: {name: m}\ndata: {source: s}\ntasks: {interest: {kind: interest}}\n")
-    return path
 
 
 def test_help_lists_every_verb_and_every_verb_has_help():
@@ -93,125 +72,6 @@ def test_what_needs_no_torch_does_not_import_it(arguments):
     """)
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.stderr.endswith("heavy: []")
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ["train"],
-        ["trian"],
-        ["train", "x", "--nope"],
-        ["evaluate", "r", "--split", "all"],
-        ["compare"],
-    ],
-)
-def test_a_usage_mistake_is_status_2_on_stderr(arguments):
-    done = peftrec(*arguments)
-    assert done.exit_code == 2
-    assert done.stdout == ""
-    assert "Error: " in done.stderr
-
-
-def test_recipes_lists_what_the_package_carries():
-    listed = json.loads(peftrec("recipes", "--json").stdout)
-    assert [row["name"] for row in listed] == list(recipe_files())
-    assert all(row["what"] for row in listed)
-    shown = peftrec("recipes").stdout.splitlines()
-    assert len(shown) == len(listed) + 1
-    for row in listed:
-        assert any(line.startswith(row["name"]) and row["what"] in line for line in shown)
-
-
-def test_recipes_schema_tells_editors_every_key():
-    schema = json.loads(peftrec("recipes", "schema").stdout)
-    assert schema == json_schema()
-    assert list(schema["properties"]) == ["init_from", "backbone", "adapter", "data", "tasks", "weighting", "train"]
-    keys = schema["$defs"]["TrainConfig"]["properties"]
-    assert keys["lr"]["description"].startswith("learning rate of adapters") and keys["lr"]["exclusiveMinimum"] == 0
-    assert all(of.get("additionalProperties") is False for of in schema["$defs"].values())
-
-
-def test_recipes_cp_copies_once(tmp_path):
-    target = tmp_path / "mine.yaml"
-    done = peftrec("recipes", "cp", "movielens-100k", target)
-    assert (done.exit_code, done.stdout) == (0, f"{target}\n")
-    assert target.read_bytes() == recipe_files()["movielens-100k"].read_bytes()
-    target.write_text("changed")
-    again = peftrec("recipes", "cp", "movielens-100k", target)
-    assert (again.exit_code, again.stdout) == (2, "")
-    assert again.stderr == f"peftrec: {target}: exists already; name another file\n"
-    assert target.read_text() == "changed"
-
-
-def test_recipes_cp_goes_here_or_into_a_folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "folder").mkdir()
-    assert peftrec("recipes", "cp", "movielens-100k").stdout == "movielens-100k.yaml\n"
-    assert peftrec("recipes", "cp", "movielens-100k", "folder").stdout == "folder/movielens-100k.yaml\n"
-    unknown = peftrec("recipes", "cp", "movielens-10k")
-    assert unknown.stderr == "peftrec: movielens-10k: no shipped recipe; did you mean 'movielens-100k'?\n"
-    nowhere = peftrec("recipes", "cp", "movielens-100k", "nowhere/x.yaml")
-    assert nowhere.stderr == "peftrec: nowhere/x.yaml: cannot be written: No such file or directory\n"
-    assert (unknown.exit_code, nowhere.exit_code) == (2, 2)
-
-
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        ("movielens-10k", "neither a file nor a shipped recipe; did you mean 'movielens-100k'?"),
-        ("nowhere.yaml", "no such recipe file; `peftrec recipes` lists"),
-        ("folder/nowhere", "no such recipe file; `peftrec recipes` lists"),
-        (".", "a folder, not a recipe; name the .yaml file in it"),
-    ],
-)
-def test_an_unknown_recipe_is_refused(name, message):
-    done = peftrec("train", name)
-    assert (done.exit_code, done.stdout) == (2, "")
-    assert done.stderr.startswith(f"peftrec: {name}: {message}")
-    assert done.stderr.count("\n") == 1
-
-
-def test_a_mistake_in_the_recipe_or_an_override_is_status_2(recipe):
-    done = peftrec("train", recipe, "train.batch_size=0", "train.epoch=3")
-    assert (done.exit_code, done.stdout) == (2, "")
-    assert done.stderr == (
-        f"peftrec: {recipe}: train.batch_size: Input should be greater than or equal to 1; found 0\n"
-        f"{recipe}: train.epoch: unknown key; did you mean 'epochs'?\n"
-    )
-
-
-def test_check_tells_the_mistakes_of_the_recipe_and_of_what_it_names_together(shop, tmp_path):
-    path = tmp_path / "shop.yaml"
-    columns = {"user": "user", "item": "film", "time": "when", "columns": ["stars"]}
-    wrong = shop_recipe(shop).model_dump(mode="json", exclude_none=True)
-    wrong["data"]["items"] |= {"path": "nowhere.csv"}
-    wrong["data"]["events"] |= columns
-    wrong["data"]["queries"] |= {"label": "grade"}
-    wrong["tasks"]["interest"]["kind"] = "interests"
-    wrong["adapter"] = {"method": "loras"}
-    wrong["weighting"] = {"method": "statik"}
-    wrong["backbone"]["name"] = "no/such-model"
-    wrong["train"]["epoch"] = 3
-    write_json(path, wrong)
-    done = peftrec("check", path, "--json", "train.batch_size=0")
-    assert done.exit_code == 2
-    problems = json.loads(done.stdout)["problems"]
-    expected = [
-        f"{path}: train.batch_size: Input should be greater than or equal to 1; found 0",
-        f"{path}: train.epoch: unknown key; did you mean 'epochs'?",
-        "weighting.method: no method 'statik'; did you mean 'static'?",
-        "tasks.interest.kind: no kind 'interests'; did you mean 'interest'?",
-        "data.items.path: no such file: nowhere.csv",
-        f"{shop}/events.csv: no column 'film'; its columns are user, item, time, stars",
-        f"{shop}/events.csv: no column 'when'; its columns are user, item, time, stars",
-        f"{shop}/queries.csv: no column 'grade'; its columns are query, item, match",
-        "backbone.name: cannot load 'no/such-model'",
-        "adapter.method: no method 'loras'; did you mean 'lora'?",
-    ]
-    assert [p[: len(e)] for p, e in zip(problems, expected, strict=True)] == expected
-    shown = peftrec("check", path, "train.batch_size=0")
-    assert (shown.exit_code, shown.stdout) == (2, "")
-    assert shown.stderr.splitlines() == ["peftrec: " + problems[0], *problems[1:]]
 
 
 def test_check_goes_on_where_a_group_is_beyond_mending(recipe):
@@ -290,17 +150,6 @@ def test_tune_hands_on_what_is_searched_and_shows_the_trials(recipe, tmp_path, m
     assert calls[-1] == (["a=b"], tmp_path, "mine", 3, None, 4, True)
 
 
-def test_check_prints_a_table_or_json(recipe, monkeypatch):
-    put(
-        monkeypatch,
-        "training.preflight",
-        check=lambda recipe: {"parameters": {"trained": 10, "total": 1000}, "why": ["[a]", "b"]},
-    )
-    shown = [line.split() for line in peftrec("check", recipe).stdout.splitlines()]
-    assert shown == [["parameters.trained", "10"], ["parameters.total", "1000"], ["why", "[a]"], ["b"]]
-    assert json.loads(peftrec("check", recipe, "--json").stdout)["why"] == ["[a]", "b"]
-
-
 def test_evaluate_takes_the_split(tmp_path, monkeypatch):
     put(monkeypatch, "runs.evaluate", evaluate_run=lambda run, split, cache: {**REPORT, "split": split, "c": cache})
     assert json.loads(peftrec("evaluate", "r", "--json").stdout)["split"] == "test"
@@ -361,19 +210,6 @@ def test_predict_names_the_line_that_is_wrong(tmp_path, monkeypatch, text, messa
     assert message in done.stderr
     assert done.stderr.startswith(f"peftrec: {rows}")
     assert not out.exists()
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["recommend", "r", "--task", "t", "-k", "0"], "-k must be 1 or more; found 0"),
-        (["tune", "movielens-100k", "--trials", "-1"], "--trials must be 1 or more; found -1"),
-        (["tune", "movielens-100k", "--seed", "-1"], "--seed must be 0 or more; found -1"),
-    ],
-)
-def test_a_number_out_of_range_is_one_line_with_option_rule_and_value(arguments, message):
-    done = peftrec(*arguments)
-    assert (done.exit_code, done.stdout, done.stderr) == (2, "", f"peftrec: {message}\n")
 
 
 def test_recommend_is_for_a_user_a_history_or_a_query(tmp_path, monkeypatch):
@@ -456,92 +292,3 @@ def test_libraries_are_silenced_and_our_warnings_are_not(recipe, monkeypatch):
     assert "a library's notice" in done.stderr
     assert [str(w.message) for w in shown] == ["of ours"]
     assert all(os.environ.get(name) for name in switches)
-
-
-@pytest.mark.parametrize(("arguments", "room"), [(["recipes"], 0), (["recipes"], 100), (["recipes", "--json"], 100)])
-@pytest.mark.parametrize("unbuffered", ["", "1"])
-def test_a_full_stdout_is_one_line_and_status_1(tmp_path, unbuffered, arguments, room):
-    with (tmp_path / "out").open("wb") as out:
-        done = subprocess.run(
-            [sys.executable, "-m", "peftrec", *arguments],
-            stdout=out,
-            stderr=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": unbuffered},
-            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (room, room)),  # a disk that is full
-        )
-    assert (done.returncode, done.stderr) == (1, "peftrec: stdout: cannot be written: File too large\n")
-
-
-def test_a_bug_is_status_1_with_its_traceback(recipe, monkeypatch):
-    def check(recipe):
-        raise RuntimeError("a bug of ours")
-
-    put(monkeypatch, "training.preflight", check=check)
-    done = peftrec("check", recipe)
-    assert done.exit_code == 1
-    assert isinstance(done.exception, RuntimeError)
-
-
-@pytest.mark.parametrize("loading", ["typer", "yaml", "pydantic"])
-@pytest.mark.parametrize(("sent", "status", "told"), [("SIGINT", 130, "peftrec: interrupted\n"), ("SIGTERM", 143, "")])
-def test_a_signal_while_the_command_loads_is_obeyed_at_once(tmp_path, loading, sent, status, told):
-    # Stands in for a library that takes its time, and would take the interruption for a failed import.
-    (tmp_path / f"{loading}.py").write_text(
-        "import time\ntry:\n    print('loading', flush=True)\n    time.sleep(60)\nexcept BaseException:\n    pass\n"
-    )
-    path = os.pathsep.join([str(tmp_path), str(Path(__file__).parents[2])])
-    child = subprocess.Popen(
-        [sys.executable, "-m", "peftrec", "recipes"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": path},
-        # A shell's background jobs ignore SIGINT, and children inherit that.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-    assert child.stdout.readline() == "loading\n"
-    child.send_signal(getattr(signal, sent))
-    out, err = child.communicate(timeout=60)
-    assert (child.returncode, out, err) == (status, "", told)
-
-
-@pytest.mark.parametrize(("sent", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_an_interrupted_training_leaves_nothing(recipe, tmp_path, sent, status):
-    script = tmp_path / "interrupted.py"
-    script.write_text(
-        textwrap.dedent("""
-        import sys, time, types
-        from peftrec.runs.folder import write_run
-        from peftrec.cli.verbs import main
-
-        def train(recipe, run, **options):
-            with write_run(run) as folder:
-                (folder / "half").write_text("half")
-                print("writing", flush=True)
-                time.sleep(60)
-
-        sys.modules["peftrec.training.loop"] = types.ModuleType("peftrec.training.loop")
-        sys.modules["peftrec.training.loop"].train = train
-        main()
-    """)
-    )
-    runs = tmp_path / "runs"
-    child = subprocess.Popen(
-        [sys.executable, script, "train", recipe, "--run", runs / "one"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        # A shell's background jobs ignore SIGINT, and children inherit that.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-    deadline = time.monotonic() + 60
-    while (
-        not (runs / ".one.partial" / "run" / "half").exists() and child.poll() is None and time.monotonic() < deadline
-    ):
-        time.sleep(0.02)
-    child.send_signal(sent)
-    out, err = child.communicate(timeout=60)
-    assert (child.returncode, out) == (status, "")
-    assert "Traceback" not in err
-    assert os.listdir(runs) == []

@@ -3,9 +3,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from rich.console import Console
+from command import printed
 
-from peftrec.cli.tables import format_report
 from peftrec.errors import UserError
 from peftrec.evaluation import evaluate as evaluation
 from peftrec.evaluation.evaluate import evaluate, evaluate_task, last_liked, rank_catalogue
@@ -221,12 +220,6 @@ def test_ranking_goes_into_the_report_of_liked_or_not_only(recipe, dataset):
     assert not any("ranked" in task for task in report.values())
 
 
-def printed(report):
-    console = Console(width=80, color_system=None, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
-    console.print(format_report(report))
-    return console.export_text()
-
-
 def test_printed_report_fits_a_terminal_and_shows_losses(recipe, dataset):
     text = printed(evaluate(Constant(), dataset, resolve(recipe), "test", resamples=20, ranking=True))
     assert "…" not in text and "interest: 180 rows" in text and "users ranked" in text
@@ -236,26 +229,6 @@ def test_printed_report_fits_a_terminal_and_shows_losses(recipe, dataset):
         "*     the best trivial prior by that metric",
         "open  the gain's interval holds 0: neither better nor worse can be told",
     ]
-
-
-def test_printed_report_says_why_a_value_is_missing():
-    text = printed(
-        {
-            "tasks": {
-                "interest": {
-                    "n": 3,
-                    "metrics": {"auc": None, "ece": 0.25},
-                    "intervals": {"auc": None, "ece": [0.2, 0.3]},
-                    "priors": {"random": {"auc": None, "ece": 0.2}},
-                    "gains": {"ece": {"prior": "random", "by": -0.05, "interval": [-0.1, -0.01]}},
-                    "undefined": {"auc": "needs rows of at least two classes"},
-                }
-            }
-        }
-    )
-    assert "auc: no value, needs rows of at least two classes" in text
-    assert "0.2000*" in text and "-0.0500" in text and "worse" in text
-    assert text.splitlines()[-1].startswith("*  ") and "open" not in text
 
 
 def test_a_task_of_weight_0_is_reported_as_not_trained(recipe, dataset):

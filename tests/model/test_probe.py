@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from torch import nn
 
 import peftrec
-from peftrec.cli.tables import matrix_cells, matrix_markdown, matrix_reasons
+from peftrec.cli.tables import matrix_cells
 from peftrec.errors import UserError
 from peftrec.model.adapters import METHODS
 from peftrec.model.adapters.base import PooledAdapter, write_adapter
@@ -77,33 +77,6 @@ def test_the_matrix_in_the_guide_is_current(sample):
     for (method, family), cell in written.items():
         works = [quantize for quantize in QUANTIZATIONS if expected(method, family, quantize)]
         assert cell == {5: "yes", 0: "no", 1: "only unquantised"}[len(works)]
-
-
-def test_the_matrix_is_written_out():
-    rows = [
-        {"method": m, "family": f, "quantize": q, "ok": ok, "reason": reason}
-        for m, f, q, ok, reason in [
-            ("a", "X", None, True, ""),
-            ("a", "X", "nf4", False, "too small"),
-            ("a", "X", "int8", True, ""),
-            ("a", "Y", None, True, ""),
-            ("a", "Y", "nf4", True, ""),
-            ("a", "Y", "int8", True, ""),
-            ("b", "X", None, True, "alone"),
-            ("b", "X", "nf4", False, "too small"),
-            ("b", "X", "int8", False, "too small"),
-            ("b", "Y", None, False, "never"),
-            ("b", "Y", "nf4", False, "never"),
-            ("b", "Y", "int8", False, "never"),
-        ]
-    ]
-    assert matrix_cells(rows) == [["", "X", "Y"], ["a", "not nf4", "yes"], ["b", "only unquantised", "no"]]
-    assert matrix_reasons(rows) == [
-        "a, b on X on nf4, int8: too small",
-        "b on X on unquantised: alone",
-        "b on Y: never",
-    ]
-    assert matrix_markdown(rows).splitlines()[:2] == ["|  | X | Y |", "| --- | --- | --- |"]
 
 
 def test_one_backbone_is_probed_with_every_peft_method(tmp_path, monkeypatch):

@@ -1,16 +1,15 @@
 import copy
 import re
-from typing import get_args
 
 import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from minimal import MINIMAL
 
-from peftrec.errors import UserError, nearest
+from peftrec.errors import UserError
 from peftrec.recipe import (
     Recipe,
-    TrainConfig,
     apply_overrides,
     dump_recipe,
     json_schema,
@@ -20,159 +19,6 @@ from peftrec.recipe import (
     parse_yaml,
 )
 from peftrec.recipe.shipped import recipe_files
-
-MINIMAL = {
-    "backbone": {"name": "some/model"},
-    "data": {"source": "movielens-100k"},
-    "tasks": {"interest": {"kind": "interest"}},
-}
-
-
-def changed(key, value):
-    """MINIMAL with one dotted key set."""
-    raw = copy.deepcopy(MINIMAL)
-    node = raw
-    *path, last = key.split(".")
-    for part in path:
-        node = node.setdefault(part, {})
-    node[last] = value
-    return raw
-
-
-def complaint(raw):
-    with pytest.raises(UserError) as error:
-        make_recipe(raw, "r.yaml")
-    return str(error.value)
-
-
-@pytest.mark.parametrize(
-    ("key", "nearest"),
-    [
-        ("backbon", "backbone"),
-        ("backbone.quantise", "quantize"),
-        ("adapter.metod", "method"),
-        ("data.split.kin", "kind"),
-        ("tasks.interest.wieght", "weight"),
-        ("tasks.interest.adapter.option", "options"),
-        ("train.batchsize", "batch_size"),
-        ("train.early_stopping.patients", "patience"),
-        ("weighting.metho", "method"),
-    ],
-)
-def test_an_unknown_key_is_named_with_the_nearest_known(key, nearest):
-    assert complaint(changed(key, 1)) == f"r.yaml: {key}: unknown key; did you mean '{nearest}'?"
-
-
-def test_an_unknown_key_without_a_near_one_lists_what_is_known():
-    message = complaint(changed("weighting.zzz", 1))
-    assert message == "r.yaml: weighting.zzz: unknown key; known: method, options"
-
-
-@pytest.mark.parametrize(
-    ("key", "value", "parts"),
-    [
-        ("train.epochs", "three", ["valid integer", "'three'"]),
-        ("train.epochs", 0, ["greater than or equal to 1", "found 0"]),
-        ("train.batch_size", 0, ["greater than or equal to 1", "found 0"]),
-        ("train.lr", -1e-3, ["greater than 0", "-0.001"]),
-        ("train.lr", float("nan"), ["finite", "nan"]),
-        ("train.warmup", 1.0, ["less than 1", "found 1.0"]),
-        ("train.optimizer", "adam", ["'adamw', 'sgd' or 'adafactor'", "'adam'"]),
-        ("tasks.interest.weight", -0.1, ["greater than or equal to 0", "-0.1"]),
-        ("tasks.interest.weight", float("inf"), ["finite", "inf"]),
-        ("tasks", {}, ["at least 1"]),
-        ("tasks", [1], ["tasks: must be a group of keys; found [1]"]),
-        ("train", None, ["train: must be a group of keys; found None"]),
-        ("backbone.quantize", "int4", ["'nf4', 'fp4' or 'int8'", "'int4'"]),
-        ("backbone.double_quant", True, ["double_quant needs quantize: nf4 or fp4", "found quantize: None"]),
-        ("backbone.name", None, ["valid string", "None"]),
-        ("adapter.layers", "top-0", ["'top-K' with K >= 1", "'top-0'"]),
-        ("adapter.layers", [0, 0], ["distinct", "[0, 0]"]),
-        ("adapter.layers", [], ["at least one", "[]"]),
-        ("adapter.layers", [-1], ["numbers from 0", "[-1]"]),
-        ("adapter.layers", 2, ["or a list of distinct numbers", "found 2"]),
-        ("adapter.layers", ["top"], ["or a list of distinct numbers", "found ['top']"]),
-        ("adapter.layers", [True], ["or a list of distinct numbers", "found [True]"]),
-        ("tasks", {1: {"kind": "interest"}}, ["tasks.1: Input should be a valid string; found 1"]),
-        ("data.split", {"test": 0.6, "valid": 0.4}, ["test + valid must stay below 1", "0.6 + 0.4"]),
-        ("data.history", -1, ["greater than or equal to 0", "found -1"]),
-        ("data.items", {"path": "i.csv", "id": "id", "text": "{t}"}, ["either source or tables"]),
-        ("data", {}, ["give a source, or at least one of"]),
-        ("data", {"texts": {"path": "t", "text": "{t}", "label": "l"}, "path": "x"}, ["path belongs to a source"]),
-        ("data", {"events": {"path": "e", "user": "u", "item": "i", "time": "t"}}, ["give data.items too"]),
-    ],
-)
-def test_a_wrong_value_is_named_with_key_rule_and_value(key, value, parts):
-    message = complaint(changed(key, value))
-    assert message.startswith(f"r.yaml: {key.partition('.')[0]}")
-    assert "\n" not in message
-    for part in parts:
-        assert part in message
-
-
-NUMBERS = [
-    "backbone.max_length",
-    "data.history",
-    "data.split.test",
-    "tasks.interest.weight",
-    "tasks.interest.threshold",
-    "tasks.interest.share",
-    *(
-        f"train.{key}"
-        for key, of in TrainConfig.model_fields.items()
-        if {int, float} & {of.annotation, *get_args(of.annotation)}
-    ),
-]
-
-
-@pytest.mark.parametrize("value", [True, False])
-@pytest.mark.parametrize("key", NUMBERS)
-def test_true_and_false_are_no_numbers(key, value):
-    assert complaint(changed(key, value)) == f"r.yaml: {key}: must be a number; found {str(value).lower()}"
-
-
-def test_a_whole_number_may_be_written_with_a_point():
-    assert make_recipe(changed("train.epochs", 5.0)).train.epochs == 5
-    assert len(NUMBERS) == 19
-
-
-def test_every_problem_is_a_line_of_its_own():
-    raw = changed("train.epochs", 0)
-    raw["backbone"] = {}
-    assert complaint(raw).splitlines() == [
-        "r.yaml: backbone.name: Field required",
-        "r.yaml: train.epochs: Input should be greater than or equal to 1; found 0",
-    ]
-
-
-@pytest.mark.parametrize("raw", [None, [], "text", 3])
-def test_a_recipe_is_a_group_of_keys(raw):
-    assert "a recipe is a group of keys" in complaint(raw)
-
-
-@pytest.mark.parametrize("name", ["query", "q", "next-gap", "a_b", "interest2", "2nd", "vidéo", "x" * 64])
-def test_a_good_task_name_is_taken(name):
-    assert list(make_recipe(changed("tasks", {name: {"kind": "interest"}})).tasks) == [name]
-
-
-@pytest.mark.parametrize(
-    "name", ["", "_a", "a_", "-a", "a-", "a__b", "a.b", "a b", "a/b", "..", "shared", "x" * 65, "a\n"]
-)
-def test_a_bad_task_name_is_refused(name):
-    message = complaint(changed("tasks", {name: {"kind": "interest"}}))
-    assert "a task name is 1 to 64 letters" in message
-    assert repr(name) in message
-
-
-def test_task_names_differ_by_more_than_case_and_some_weight_is_positive():
-    kind = {"kind": "interest"}
-    assert "differ by more than case" in complaint(changed("tasks", {"Query": kind, "query": kind}))
-    assert "at least one task needs a weight above 0" in complaint(changed("tasks", {"a": {**kind, "weight": 0}}))
-
-
-def test_a_recipe_cannot_be_changed():
-    with pytest.raises(ValueError, match="frozen"):
-        make_recipe(MINIMAL).train.epochs = 5
 
 
 @pytest.mark.parametrize("text", ["5e-4", "5E-4", "+5e-4", "5.0e-4", "0.0005"])
@@ -268,22 +114,6 @@ def test_a_key_that_is_wrong_is_not_missing_too(tmp_path):
     ]
 
 
-@pytest.mark.parametrize(
-    ("name", "known", "hint"),
-    [
-        ("rank", ["r", "rank_pattern", "lora_alpha"], "did you mean 'r'?"),
-        ("r", ["rank", "depth"], "did you mean 'rank'?"),
-        ("alpha", ["alpha_pattern", "lora_alpha"], "did you mean 'lora_alpha'?"),
-        ("dropout", ["r", "lora_dropout"], "did you mean 'lora_dropout'?"),
-        ("rnak", ["rank", "r"], "did you mean 'rank'?"),
-        ("x", ["rank", "depth"], "known: depth, rank"),
-        ("", ["rank"], "known: rank"),
-    ],
-)
-def test_the_nearest_name_is_one_spelt_alike_or_abbreviated(name, known, hint):
-    assert nearest(name, known) == hint
-
-
 def test_a_file_is_loaded_with_its_overrides(tmp_path):
     file = tmp_path / "r.yaml"
     file.write_text(yaml.safe_dump(MINIMAL))
@@ -360,7 +190,7 @@ recipes = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(recipes, text, st.integers(0, 1000))
 def test_a_dumped_recipe_loads_as_an_equal_one(raw, source, history):
     recipe = make_recipe({**raw, "data": {"source": source, "history": history}})

@@ -1,6 +1,5 @@
 """Inference from a run folder: swapping, cold users, unseen texts, wrong rows, plain PEFT."""
 
-import json
 import re
 import subprocess
 import sys
@@ -8,23 +7,14 @@ import warnings
 
 import numpy as np
 import pytest
-from shop import MINILM, shop_recipe
-from typer.testing import CliRunner
+from shop import HISTORY, MINILM, shop_recipe
 
-from peftrec.cli.verbs import app
 from peftrec.errors import UserError
 from peftrec.model.backbone import locate
-from peftrec.runs.evaluate import evaluate_run
 from peftrec.serving.predictor import Predictor
-from peftrec.tasks.dataset import load_data
 from peftrec.training.loop import train
 
-HISTORY = [{"item": "i0", "value": 5, "time": 1_600_000_000}, {"item": "i1", "value": 2, "time": "2020-09-14T10:00:00"}]
-
-
-@pytest.fixture(scope="module")
-def predictor(shop_run):
-    return Predictor.load(shop_run)
+SHARINGS = ["shared+private", "shared", "private"]
 
 
 def rows_of(task):
@@ -61,39 +51,6 @@ def test_a_row_alone_and_in_a_batch_is_the_same(predictor, task):
             assert alone[key] == (pytest.approx(value, abs=1e-5, rel=1e-5) if isinstance(value, float) else alone[key])
 
 
-def test_the_run_predicts_what_training_measured(shop, shop_run):
-    report = json.loads((shop_run / "report.json").read_text())
-    again = evaluate_run(shop_run, "test")
-    for task, of in again["tasks"].items():
-        for name, value in of["metrics"].items():
-            expected = report["tasks"][task]["metrics"][name]
-            assert value == (None if expected is None else pytest.approx(expected, abs=1e-5)), (task, name)
-
-
-def test_a_stored_user_equals_the_same_history_given(shop, predictor):
-    dataset = load_data(shop_recipe(shop))
-    log = predictor.run.logs["interest"]
-    number = predictor.run.user_ids.index("u7")
-    part = slice(*log.user_start[number : number + 2])
-    history = [
-        {"item": predictor.run.item_ids[i], "value": 5 if liked else 2, "time": t}
-        for i, liked, t in zip(
-            log.items[part].tolist(), log.feedback[part].tolist(), log.times[part].tolist(), strict=True
-        )
-    ]
-    assert len(history) == 12
-    assert dataset.user_ids == predictor.run.user_ids
-    for task in ("interest", "time"):
-        known = predictor.predict(task, [{"user": "u7", "item": "i5", "time": 1_700_000_000}])
-        given = predictor.predict(task, [{"history": history, "item": "i5", "time": 1_700_000_000}])
-        assert list(given[0].values()) == pytest.approx(list(known[0].values()), abs=1e-5)
-
-
-def test_a_row_sees_only_what_lies_before_its_time(predictor):
-    early = predictor.predict("interest", [{"history": HISTORY, "item": "i3", "time": 1_600_000_000}])
-    assert early == predictor.predict("interest", [{"history": [], "item": "i3", "time": 1_600_000_000}])
-
-
 def test_recommend_ranks_the_catalogue_without_what_was_seen(predictor):
     best = predictor.recommend("interest", user="u3", k=30)
     log = predictor.run.logs["interest"]
@@ -113,44 +70,6 @@ def test_recommend_for_a_cold_user_and_by_query(predictor):
     assert len(predictor.recommend("query", query="horror", k=3)) == 3
 
 
-@pytest.mark.parametrize(
-    ("task", "row", "message"),
-    [
-        ("interst", {}, "no task 'interst' in this run; did you mean 'interest'"),
-        ("interest", {"user": "u1"}, "row 1: give one of 'item'"),
-        ("interest", {"user": "u1", "item": "i99"}, "row 1: no item 'i99' in the catalogue"),
-        ("interest", {"user": "nobody", "item": "i1"}, "row 1: no user 'nobody' in the run's log"),
-        ("interest", {"item": "i1"}, "row 1: give one of 'user'"),
-        ("interest", {"user": "u1", "history": [], "item": "i1"}, "row 1: give one of 'user'"),
-        ("interest", {"history": [{"item": "i1", "value": "five"}], "item": "i1"}, "'value' must be a number"),
-        ("interest", {"history": "i1", "item": "i1"}, "'history' is a list"),
-        ("interest", {"history": list(reversed(HISTORY)), "item": "i1"}, "oldest first"),
-        ("interest", {"user": "u1", "itm": "i1"}, "'itm' is no key of task 'interest'; did you mean 'item'"),
-        ("interest", {"user": "u1", "item": "i1", "time": "noon"}, "'time' must be seconds"),
-        ("time", {"user": "u1", "item": "i1"}, "'time' is missing"),
-        ("time", {"history": ["i1"], "item": "i1", "time": 1_700_000_000}, "needs its 'time'"),
-        ("interest", {"history": [{"item": "i1", "valeu": 5}], "item": "i1"}, "'valeu' is no key of an event"),
-        ("interest", {"history": [], "item": "i1", "time": 10**400}, "'time' must be seconds"),
-        ("query", {"query": " ", "item": "i1"}, "row 1: 'query' must be a text that is not empty; found ' '"),
-        ("query", {"query": "\ud800", "item": "i1"}, "row 1: 'query' must be valid Unicode"),
-        ("query", {"query": "x", "item_text": ""}, "row 1: 'item_text' must be a text that is not empty; found ''"),
-        ("interest", {"history": [{"item_text": "\n"}], "item": "i1"}, "'item_text' must be a text that is not empty"),
-        ("interest", ["i1"], "row 1: a row is a dict of keys and values; found \\['i1'\\]"),
-    ],
-)
-def test_a_wrong_row_is_one_message(predictor, task, row, message):
-    with pytest.raises(UserError, match=message):
-        predictor.predict(task, [row])
-
-
-def test_the_command_names_file_and_line_of_a_wrong_row(shop_run, tmp_path):
-    rows, good = tmp_path / "rows.jsonl", '{"user": "u1", "item": "i3"}'
-    rows.write_text(f'\n{good}\n\n{{"user": "u1", "item_text": ""}}\n')
-    done = CliRunner().invoke(app, ["predict", str(shop_run), "--task", "interest", "--input", str(rows)])
-    assert (done.exit_code, done.stdout) == (2, "")
-    assert done.stderr == f"peftrec: {rows}, line 4: 'item_text' must be a text that is not empty; found ''\n"
-
-
 def test_what_ranks_no_items_is_refused(predictor):
     with pytest.raises(UserError, match="is of kind next-gap, which ranks no items; tasks that do: query, interest"):
         predictor.recommend("time", user="u1")
@@ -162,39 +81,12 @@ def test_k_is_a_whole_number_from_1(predictor, k):
         predictor.recommend("interest", user="u1", k=k)
 
 
-@pytest.mark.parametrize(
-    ("task", "given", "message"),
-    [
-        (
-            "interest",
-            {"query": "x"},
-            "'interest' give user or history (an empty one for a new user); found query",
-        ),
-        ("interest", {}, "give user or history (an empty one for a new user); found none of them"),
-        ("interest", {"user": "u1", "history": []}, "give one of 'user'"),
-        ("interest", {"user": "u99"}, "no user 'u99' in the run's log"),
-        ("query", {"user": "u1"}, "by task 'query' give query; found user"),
-        ("query", {"query": " "}, "'query' must be a text that is not empty; found ' '"),
-    ],
-)
-def test_recommend_says_what_its_task_reads(predictor, task, given, message):
-    with pytest.raises(UserError, match=re.escape(message)) as error:
-        predictor.recommend(task, **given)
-    assert "row" not in str(error.value)
-
-
 def test_fewer_items_than_asked_for_are_told(predictor, notes):
     assert len(predictor.recommend("interest", history=["i1", "i6"], k=28)) == 28
     assert notes.readouterr().err == ""
     assert len(predictor.recommend("interest", history=["i1", "i6"], k=5_000)) == 28
     told = "28 items instead of 5,000: the catalogue has 30, of which 2 are in the history\n"
     assert notes.readouterr().err == told
-
-
-def test_rows_are_a_list(predictor):
-    for rows, found in (({"user": "u1", "item": "i1"}, "dict"), ("u1", "str")):
-        with pytest.raises(UserError, match=f"rows must be a list of dicts, one a row; found a {found}"):
-            predictor.predict("interest", rows)
 
 
 def test_no_rows_no_predictions_and_no_warnings(predictor):
@@ -235,39 +127,53 @@ import sys, torch
 from peft import PeftModel
 from safetensors.torch import save_file
 from transformers import AutoModel
-backbone, run, out = sys.argv[1:]
+backbone, out, *runs = sys.argv[1:]
 states = {}
-for task in ("query", "interest", "time"):
-    model = PeftModel.from_pretrained(AutoModel.from_pretrained(backbone), f"{run}/adapters/{task}").eval()
-    ids = torch.tensor([[101, 2023, 2003, 1037, 3185, 102]])
-    with torch.no_grad():
-        states[task] = model(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state
+for run in runs:
+    for task in ("query", "interest", "time"):
+        model = PeftModel.from_pretrained(AutoModel.from_pretrained(backbone), f"{run}/adapters/{task}").eval()
+        ids = torch.tensor([[101, 2023, 2003, 1037, 3185, 102]])
+        with torch.no_grad():
+            states[f"{run}/{task}"] = model(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state
 assert "peftrec" not in sys.modules
 save_file(states, out)
 """
 
 
-@pytest.mark.parametrize("sharing", ["shared+private", "shared", "private"])
-def test_plain_peft_loads_every_tasks_adapter(shop, tmp_path, sharing):
-    import torch
+@pytest.fixture(scope="module")
+def plain(shop, tmp_path_factory):
+    """sharing -> the run, and task -> hidden states by plain PEFT, in one process of its own for all runs."""
     from safetensors.torch import load_file
 
-    recipe = shop_recipe(
-        shop,
-        adapter={"method": "lora", "sharing": sharing, "layers": "top-2", "options": {"r": 4, "lora_alpha": 8}},
-        train={"max_steps": 3, "lr": 5e-3},
-    )
-    run = train(recipe, tmp_path / "run")
+    runs, out = {}, tmp_path_factory.mktemp("plain") / "out"
+    for sharing in SHARINGS:
+        recipe = shop_recipe(
+            shop,
+            adapter={"method": "lora", "sharing": sharing, "layers": "top-2", "options": {"r": 4, "lora_alpha": 8}},
+            train={"max_steps": 3, "lr": 5e-3},
+        )
+        runs[sharing] = train(recipe, tmp_path_factory.mktemp("runs") / "run")
     folder, _ = locate(MINILM)
-    subprocess.run([sys.executable, "-c", PLAIN_PEFT, folder, str(run), str(tmp_path / "out")], check=True)
-    plain = load_file(tmp_path / "out")
+    subprocess.run([sys.executable, "-c", PLAIN_PEFT, folder, str(out), *map(str, runs.values())], check=True)
+    states = load_file(out)
+    return {
+        sharing: (run, {task: states[f"{run}/{task}"] for task in ("query", "interest", "time")})
+        for sharing, run in runs.items()
+    }
+
+
+@pytest.mark.parametrize("sharing", SHARINGS)
+def test_plain_peft_loads_every_tasks_adapter(plain, sharing):
+    import torch
+
+    run, theirs = plain[sharing]
     model = Predictor.load(run).model
     ids = torch.tensor([[101, 2023, 2003, 1037, 3185, 102]])
     hidden = {}
-    for task in plain:
+    for task in theirs:
         with torch.no_grad(), model.encoder.active(task):
             hidden[task] = model.encoder.backbone.run(ids, torch.ones_like(ids), torch.zeros_like(ids))
-        torch.testing.assert_close(hidden[task], plain[task], atol=1e-5, rtol=0)
+        torch.testing.assert_close(hidden[task], theirs[task], atol=1e-5, rtol=0)
     with torch.no_grad():
         frozen = model.encoder.backbone.run(ids, torch.ones_like(ids), torch.zeros_like(ids))
     assert all(not torch.allclose(h, frozen, atol=1e-4) for h in hidden.values())

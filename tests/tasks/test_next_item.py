@@ -16,13 +16,11 @@ from shop import shop_recipe, write_csv
 import peftrec.data.catalogue as catalogues
 from peftrec.cli.tables import format_report
 from peftrec.data.batches import HeadInput, UniqueRows
-from peftrec.data.catalogue import Catalogue
 from peftrec.errors import UserError
 from peftrec.evaluation.evaluate import rank_catalogue
 from peftrec.model.backbone import load_backbone
 from peftrec.model.co_learner import build_model
 from peftrec.runs.compare import compare_runs
-from peftrec.serving.index import ItemIndex
 from peftrec.serving.predictor import Predictor
 from peftrec.tasks.dataset import load_data
 from peftrec.tasks.heads import HeadShape
@@ -180,15 +178,6 @@ def test_pieces_of_a_step_add_up_to_its_gradient(shop, monkeypatch, candidates):
         torch.testing.assert_close(gradient, found[1][1][name], atol=1e-6, rtol=1e-4)
 
 
-def test_a_large_catalogue_is_sampled_anew_every_step(monkeypatch):
-    monkeypatch.setattr(catalogues, "CANDIDATES", 50)
-    many = Catalogue(np.arange(1000, dtype=np.int32), np.zeros(0, np.int64), np.zeros(0))
-    drawn = [many.candidates(0, step) for step in range(400)]
-    assert all(len(set(items)) == 50 for items in drawn)
-    assert (many.candidates(0, 3) == drawn[3]).all() and (many.candidates(1, 3) != drawn[3]).any()
-    assert np.abs(np.bincount(np.concatenate(drawn), minlength=1000) - 20).max() < 25  # 20 each, uniformly
-
-
 def test_it_learns_tastes_beyond_popularity(run):
     report = json.loads((run / "report.json").read_text())["tasks"]["next"]
     assert list(report["metrics"]) == ["hr@10", "ndcg@10", "mrr@10", "log_loss"]
@@ -314,19 +303,6 @@ def test_approximate_search_finds_what_exact_search_does(run):
         assert [row["score"] for row in near] == pytest.approx([row["score"] for row in exact], abs=1e-4)
     with pytest.raises(UserError, match=r"approximate search needs a task of kind next-item; 'interest' is"):
         predictor.recommend("interest", user="u3", approximate=True)
-
-
-def test_an_index_finds_most_of_the_best_of_many():
-    random = np.random.default_rng(0)
-    centres = random.normal(size=(50, 16))
-    items = centres[random.integers(0, 50, 20_000)] + 0.5 * random.normal(size=(20_000, 16))
-    index, asks = ItemIndex(items), centres[:20] + 0.5 * random.normal(size=(20, 16))
-    recall = []
-    for asked in asks:
-        numbers, scores = index.search(asked, 10)
-        assert scores == pytest.approx(items[numbers] @ asked, rel=1e-4) and (np.diff(scores) <= 0).all()
-        recall.append(len(set(numbers) & set(np.argsort(-(items @ asked))[:10])) / 10)
-    assert np.mean(recall) > 0.8
 
 
 def test_without_faiss_it_says_what_to_install(run, monkeypatch):

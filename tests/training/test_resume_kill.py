@@ -3,18 +3,18 @@
 import multiprocessing
 import os
 import random
-import time
+import signal
+import sys
 
 import pytest
-from tiny import make_tiny_shop, train_tiny, trained_files
+from tiny import at_step, make_tiny_shop, train_tiny, trained_files
 
 from peftrec.runs.checkpoints import checkpoint_folders, step_of
 from peftrec.runs.folder import verify_run
 
 KILLS = 20
-# A checkpoint's files in the order in which they are written: to kill while the next one is.
-WRITTEN = ["adapters/shared.safetensors", "heads/query.safetensors", "optimizer.safetensors", "origin.json"]
-WRITTEN += ["manifest.json"]
+TOUCHES = {"open", "os.listdir", "os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.scandir", "shutil.rmtree"}
+TOUCHES_OF_A_STEP = 55  # about what a checkpoint takes
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def processes():
 
 
 def being_written(run):
-    """The checkpoint that is being written now or was when the process was killed, if any."""
+    """The checkpoint that was being written when the process was killed, if any."""
     return next((run.parent / f".{run.name}.partial" / "checkpoints").glob(".step-*"), None)
 
 
@@ -36,38 +36,28 @@ def newest(run):
     return step_of(checkpoint_folders(run)[-1]) if checkpoint_folders(run) else 0
 
 
-def wait_for(condition, process):
-    deadline = time.monotonic() + 120
-    while not condition():
-        assert process.is_alive(), "it came to its end before it was killed"
-        assert time.monotonic() < deadline
-        time.sleep(0.0003)
+def die(touches, where=""):
+    """Be killed before the files whose path holds `where` are touched once more, after so many times."""
+    left = touches
+
+    def hook(event, arguments):
+        nonlocal left
+        if event in TOUCHES and where in str(arguments[0]):
+            left -= 1
+            if left < 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(hook)
 
 
-def kill_at_a_moment(process, run, number, chance):
-    """Start the process and kill it: while it starts, after some steps, or while it writes a certain file."""
-    begin, left = newest(run), being_written(run)
-    inode = left and left.stat().st_ino
-    file, further = chance.choice(WRITTEN), chance.randint(1, 3)
-
-    def writes():
-        now = being_written(run)
-        try:
-            return now is not None and now.stat().st_ino != inode and (now / file).exists()
-        except FileNotFoundError:  # it was finished just now
-            return False
-
-    process.start()
-    if number % 5 == 4:
-        time.sleep(chance.uniform(0, 1))
-    elif number % 2:
-        wait_for(writes, process)
-    else:
-        wait_for(lambda: newest(run) >= begin + further, process)
-        time.sleep(chance.uniform(0, 0.03))
-    assert process.is_alive(), "it came to its end before it was killed"
-    process.kill()
-    process.join()
+def train_and_die(shop, run, step, touches):
+    """Train, and be killed: while it starts when `step` is None, else when that step, from 0, or a later one writes."""
+    if step is None:
+        die(touches)
+        train_tiny(shop, run)
+    with pytest.MonkeyPatch.context() as patch:
+        at_step(patch, step, lambda: die(touches, f".{run.name}.partial"))
+        train_tiny(shop, run)
 
 
 def test_killed_twenty_times_it_ends_in_the_same_bytes(processes, tmp_path):
@@ -77,7 +67,12 @@ def test_killed_twenty_times_it_ends_in_the_same_bytes(processes, tmp_path):
     reference.start()
     half_written, steps = 0, []
     for number in range(KILLS):
-        kill_at_a_moment(processes.Process(target=train_tiny, args=(shop, run)), run, number, chance)
+        step = None if number % 5 == 4 else newest(run) + chance.randint(0, 1)
+        touches = chance.randrange(TOUCHES_OF_A_STEP)
+        killed = processes.Process(target=train_and_die, args=(shop, run, step, touches))
+        killed.start()
+        killed.join()
+        assert killed.exitcode == -signal.SIGKILL
         half_written += being_written(run) is not None
         steps.append(newest(run))
     assert steps == sorted(steps)

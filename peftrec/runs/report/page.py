@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from peftrec.errors import UserError
-from peftrec.machine.files import write_output, write_text
+from peftrec.machine.files import refuse_output, write_output, write_text
 from peftrec.machine.jsonl import read_objects
 from peftrec.recipe import dump_recipe
 from peftrec.recipe.dotted import dotted
@@ -48,6 +48,7 @@ def write_report(run: Path, output: Path | None = None, trust_code: bool = False
         return beside
     if output.resolve().is_relative_to(run.resolve()):
         raise UserError(f"{output}: inside the run, whose manifest names every file in it; name a place outside of it")
+    refuse_output(output)  # before the page is drawn
     write_output(output, render(run, trust_code))
     return output
 

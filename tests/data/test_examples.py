@@ -1,0 +1,54 @@
+"""Columns of one task's rows: what rows are taken, which texts they refer to, histories as windows of the log."""
+
+import numpy as np
+
+from peftrec.data.examples import Examples, TaskData
+from peftrec.data.log import Log
+
+LOG = Log(np.array([7, 8, 9, 5], np.int32), np.arange(4), np.arange(4.0), np.array([0, 3, 4]), np.array([1, 0, 1, 1.0]))
+
+
+def made():
+    """Three rows: with two events before them, with none, and with one."""
+    rows = np.arange(3)
+    columns = {"group": np.array([0, 0, 1]), "item": rows, "time": rows.astype(float)}
+    return Examples(
+        {"item": np.array([1, 2, 1], np.int32)},
+        np.array([1.0, 0.0, 1.0]),
+        rows[:, None].astype(np.float32),
+        **columns,
+        log=LOG,
+        start=np.array([0, 0, 3]),
+        stop=np.array([2, 0, 4]),
+    )
+
+
+def test_rows_are_taken_in_every_column_and_the_log_is_shared():
+    taken = made().take(np.array([2, 0, 0]))
+    assert len(taken) == 3
+    assert taken.label.tolist() == [1, 1, 1] and taken.features.tolist() == [[2], [0], [0]]
+    assert taken.group.tolist() == [1, 0, 0] and taken.start.tolist() == [3, 0, 0] and taken.stop.tolist() == [4, 2, 2]
+    assert taken.log is LOG
+
+
+def test_histories_are_as_wide_as_the_longest_with_what_is_absent_on_the_left():
+    rows, feedback = made().history()
+    assert rows.tolist() == [[7, 8], [-1, -1], [-1, 5]]
+    assert feedback.tolist() == [[1, 0], [0, 0], [0, 1]]
+    assert made().take(np.array([1])).history()[0].shape == (1, 0)
+
+
+def test_the_texts_of_slots_and_windows_are_named_once():
+    assert made().text_rows().tolist() == [1, 2, 5, 7, 8]  # not 9, which is in no window
+    assert made().take(np.array([1])).text_rows().tolist() == [2]
+
+
+def test_without_a_catalogue_nothing_is_drawn_and_there_is_no_popularity():
+    some = made()
+    assert some.drawn(0, 3) is some
+    assert some.candidate_rows().tolist() == [] and some.popularity() is None
+
+
+def test_parts_are_had_by_name():
+    data = TaskData(*(made().take(np.arange(n)) for n in (3, 2, 1)))
+    assert [len(data.split(name)) for name in ("train", "valid", "test")] == [3, 2, 1]

@@ -1,0 +1,60 @@
+"""Files and folders that are written whole or not at all."""
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+
+from peftrec.errors import UserError
+from peftrec.machine.files import to_json, write_output, write_text
+
+
+def test_json_is_strict_and_takes_numpy():
+    value = {"a": float("nan"), "b": [np.float32(0.5), np.int64(3), -np.inf], "c": np.arange(2), 4: (True, None, "é")}
+    assert json.loads(to_json(value)) == {"a": None, "b": [0.5, 3, None], "c": [0, 1], "4": [True, None, "é"]}
+    assert to_json({"a": 1}, indent=None) == '{"a": 1}'
+
+
+def test_text_replaces_an_existing_file_whole(tmp_path):
+    file = tmp_path / "out.jsonl"
+    write_text(file, "old")
+    write_text(file, "new")
+    assert file.read_text() == "new"
+    assert os.listdir(tmp_path) == ["out.jsonl"]
+    with pytest.raises(UserError, match="cannot be written: No such file or directory"):
+        write_text(tmp_path / "nowhere" / "out.jsonl", "new")
+
+
+def test_a_named_output_is_new_or_a_pipe_and_links_stay(tmp_path):
+    file, link, pipe = tmp_path / "out.jsonl", tmp_path / "link", tmp_path / "pipe"
+    link.symlink_to("out.jsonl")
+    write_output(link, "new")
+    assert link.is_symlink() and file.read_text() == "new"
+    for taken, message in ((file, "exists already"), (link, "exists already"), (tmp_path, "a folder")):
+        with pytest.raises(UserError, match=message):
+            write_output(taken, "newer")
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    write_output(pipe, "through")
+    assert os.read(reader, 99) == b"through" and pipe.is_fifo()
+    os.close(reader)
+    assert sorted(os.listdir(tmp_path)) == ["link", "out.jsonl", "pipe"]
+
+
+def test_processes_that_write_one_text_at_once_do_not_meet(tmp_path):
+    code = """
+        import sys
+        from pathlib import Path
+        from peftrec.machine.files import write_text
+        for _ in range(300):
+            write_text(Path("text"), sys.argv[1] * 1000)
+    """
+    command = [sys.executable, "-c", textwrap.dedent(code)]
+    both = [subprocess.Popen([*command, letter], cwd=tmp_path) for letter in "ab"]
+    assert [process.wait() for process in both] == [0, 0]
+    assert (tmp_path / "text").read_text() in ("a" * 1000, "b" * 1000)
+    assert [path.name for path in tmp_path.iterdir()] == ["text"]

@@ -1,0 +1,33 @@
+"""Progress and notes: the first of several processes shows them, and what passes through is not changed."""
+
+import logging
+
+import numpy as np
+import pytest
+
+from peftrec.machine.progress import bar, note, track_rows
+
+
+def test_groups_of_rows_pass_through_and_are_counted(capsys):
+    groups = [np.array([1, 2]), np.array([5])]
+    assert list(track_rows(groups, 3, "layer states")) == groups
+    assert "layer states: 100%" in capsys.readouterr().err
+
+
+def test_what_an_earlier_session_did_counts(capsys):
+    with bar(10, "training", "examples", done=6) as shown:
+        assert shown.n == 6
+        shown.update(4)
+    assert "10/10" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("number", "said"), [("0", ["of all", "process 0: own"]), ("1", ["process 1: own"])])
+def test_of_several_processes_the_first_says_what_concerns_all(monkeypatch, caplog, capsys, number, said):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", number)
+    with caplog.at_level(logging.INFO, "peftrec"):
+        note("of all")
+        note("own", of_any=True)
+    assert caplog.messages == said
+    list(track_rows([np.arange(2)], 2, "states"))
+    assert bool(capsys.readouterr().err) is (number == "0")

@@ -1,0 +1,57 @@
+"""Learning rates over a training, and which parameters share one or are spared decay."""
+
+import pytest
+import torch
+from torch import nn
+
+from peftrec.recipe import TrainConfig
+from peftrec.training.optim import lr_factor, make_optimizer, set_learning_rates
+
+NAMES = {"shared/lora_A": 2, "query/norm.weight": 2, "query/down.bias": 2, "query/gates": 2, "head/query/w": 2}
+NAMES |= {"shared/scale": 1}
+
+
+def made(**config):
+    trainable = {name: nn.Parameter(torch.ones([2] * dimensions)) for name, dimensions in NAMES.items()}
+    return trainable, make_optimizer(TrainConfig(lr=1e-2, head_lr=1e-3, **config), trainable)
+
+
+def test_heads_have_a_rate_of_their_own_and_norms_biases_and_gates_do_not_decay():
+    trainable, optimizer = made(weight_decay=0.1)
+    known = {id(parameter): name for name, parameter in trainable.items()}
+    found = {known[id(p)]: (of["base_lr"], of["weight_decay"]) for of in optimizer.param_groups for p in of["params"]}
+    assert found == {
+        "shared/lora_A": (1e-2, 0.1),
+        "query/norm.weight": (1e-2, 0.0),
+        "query/down.bias": (1e-2, 0.0),
+        "query/gates": (1e-2, 0.0),
+        "shared/scale": (1e-2, 0.0),
+        "head/query/w": (1e-3, 0.1),
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("adamw", torch.optim.AdamW), ("sgd", torch.optim.SGD), ("adafactor", torch.optim.Adafactor)]
+)
+def test_the_recipe_names_the_optimiser(name, kind):
+    assert type(made(optimizer=name)[1]) is kind
+
+
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [
+        ("constant", [0.5, 1, 1, 1, 1, 1]),
+        ("linear", [0.5, 1, 1, 0.75, 0.5, 0.25]),
+        ("cosine", [0.5, 1, 1, 0.5 + 0.5**1.5, 0.5, 0.5 - 0.5**1.5]),
+    ],
+)
+def test_rates_warm_up_and_follow_the_schedule(schedule, expected):
+    config = TrainConfig(schedule=schedule, warmup=0.33)
+    assert [lr_factor(config, step, 6) for step in range(6)] == pytest.approx(expected)
+
+
+def test_every_groups_rate_follows_its_base():
+    _, optimizer = made()
+    set_learning_rates(optimizer, 0.5)
+    set_learning_rates(optimizer, 0.25)  # of the base, not of what it was
+    assert {group["lr"] for group in optimizer.param_groups} == {0.25e-2, 0.25e-3}

@@ -1,0 +1,42 @@
+"""Preflight: every problem of the recipe and of what it names, at once."""
+
+import json
+
+from command import peftrec
+from shop import shop_recipe
+
+from peftrec.machine.files import write_json
+
+
+def test_check_tells_the_mistakes_of_the_recipe_and_of_what_it_names_together(shop, tmp_path):
+    path = tmp_path / "shop.yaml"
+    columns = {"user": "user", "item": "film", "time": "when", "columns": ["stars"]}
+    wrong = shop_recipe(shop).model_dump(mode="json", exclude_none=True)
+    wrong["data"]["items"] |= {"path": "nowhere.csv"}
+    wrong["data"]["events"] |= columns
+    wrong["data"]["queries"] |= {"label": "grade"}
+    wrong["tasks"]["interest"]["kind"] = "interests"
+    wrong["adapter"] = {"method": "loras"}
+    wrong["weighting"] = {"method": "statik"}
+    wrong["backbone"]["name"] = "no/such-model"
+    wrong["train"]["epoch"] = 3
+    write_json(path, wrong)
+    done = peftrec("check", path, "--json", "train.batch_size=0")
+    assert done.exit_code == 2
+    problems = json.loads(done.stdout)["problems"]
+    expected = [
+        f"{path}: train.batch_size: Input should be greater than or equal to 1; found 0",
+        f"{path}: train.epoch: unknown key; did you mean 'epochs'?",
+        "weighting.method: no method 'statik'; did you mean 'static'?",
+        "tasks.interest.kind: no kind 'interests'; did you mean 'interest'?",
+        "data.items.path: no such file: nowhere.csv",
+        f"{shop}/events.csv: no column 'film'; its columns are user, item, time, stars",
+        f"{shop}/events.csv: no column 'when'; its columns are user, item, time, stars",
+        f"{shop}/queries.csv: no column 'grade'; its columns are query, item, match",
+        "backbone.name: cannot load 'no/such-model'",
+        "adapter.method: no method 'loras'; did you mean 'lora'?",
+    ]
+    assert [p[: len(e)] for p, e in zip(problems, expected, strict=True)] == expected
+    shown = peftrec("check", path, "train.batch_size=0")
+    assert (shown.exit_code, shown.stdout) == (2, "")
+    assert shown.stderr.splitlines() == ["peftrec: " + problems[0], *problems[1:]]

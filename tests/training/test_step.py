@@ -1,0 +1,69 @@
+"""A step's gradient: its norms an owner, and what a task of weight zero asks."""
+
+import numpy as np
+import pytest
+import torch
+from accelerate import Accelerator
+from tiny import make_tiny_shop, prepared
+
+from peftrec.training.step import gradient_norms, joint_backward
+from peftrec.training.weighting import Static
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory):
+    return make_tiny_shop(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.mark.parametrize("method", ["lora", "side"])
+@pytest.mark.parametrize("sharing", ["shared", "shared+private"])
+def test_the_norms_are_those_of_the_gradients(shop, method, sharing):
+    adapter = {"method": method, "sharing": sharing}
+    model, data, rows = batch_of(prepared(shop, adapter=adapter, train={"dropout": 0.0}))
+    norms = step(model, data, rows, [1.0, 0.5])
+    for owner, parameters in model.encoder.parameters_by_owner().items():
+        squares = sum(float(p.grad.square().sum()) for p in parameters.values() if p.grad is not None)
+        assert norms[f"gradient_norm/{owner}"] == pytest.approx(squares**0.5, rel=1e-5)
+        assert squares > 0
+    for task, weight in (("query", 1.0), ("interest", 0.5)):
+        assert norms[f"vector_gradient_norm/{task}"] == pytest.approx(
+            weight * vector_gradient(model, task, data[task].take(rows[task])), rel=1e-4
+        )
+
+
+def test_a_task_of_weight_zero_asks_nothing_of_the_encoder(shop):
+    model, data, rows = batch_of(prepared(shop, adapter={"method": "lora", "sharing": "shared"}))
+    norms = step(model, data, rows, [1.0, 0.0])
+    assert norms["vector_gradient_norm/interest"] == 0
+    assert norms["vector_gradient_norm/query"] > 0
+
+
+def batch_of(setup):
+    model = setup.model.train()
+    data = {task: of.train for task, of in setup.dataset.tasks.items()}
+    with torch.no_grad():  # away from the zero start, where gradients vanish
+        generator = torch.Generator().manual_seed(1)
+        for parameter in model.trainable().values():
+            parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.05)
+    return model, data, {task: np.arange(20) for task in data}
+
+
+def step(model, data, rows, weights):
+    torch.manual_seed(0)
+    joint_backward(model, data, rows, Static(torch.tensor(weights)), Accelerator())
+    return gradient_norms(model, Accelerator())
+
+
+def vector_gradient(model, task, examples):
+    """Norm of the gradient of one task's loss on the text vectors that its head reads."""
+    kept = []
+    encode = model.encoder.encode
+
+    def encoded(*arguments):
+        kept.append(encode(*arguments).detach().requires_grad_())
+        return kept[-1]
+
+    model.encoder.encode = encoded
+    loss = model.losses({task: examples})[0]
+    del model.encoder.encode
+    return float(torch.autograd.grad(loss, kept)[0].norm())
