@@ -12,6 +12,7 @@ from torch.utils.checkpoint import checkpoint
 from peftrec.data.batches import Work, buckets
 from peftrec.data.texts import TextTable
 from peftrec.machine import processes
+from peftrec.machine.memory import return_free_memory
 from peftrec.model.adapters.base import Adapter, LayerAdapter, PooledAdapter
 from peftrec.model.backbone import Backbone
 from peftrec.model.cache.states import TOKEN_BUDGET, Level, StateCache, Track
@@ -87,6 +88,7 @@ class AdaptedEncoder(nn.Module):
             for cache in self.caches.values():
                 cache.keep_guests(kept)
             self.texts.keep_guests(kept)
+            return_free_memory()
 
     def rows_of(self, level: Level, rows: Mapping[str, np.ndarray]) -> np.ndarray:
         """The rows, among each task's, whose states the cache of a level gives; ascending."""

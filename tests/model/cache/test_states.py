@@ -431,3 +431,58 @@ def test_the_time_to_build_is_estimated(root):
     assert 0 < cache.build_seconds(np.arange(60)) < 10
     assert len(cache.missing(np.arange(60))) == 60
     assert not root.exists()  # asking makes nothing
+
+
+def add(cache, *texts):
+    rows = [cache.texts.add(text) for text in texts]
+    cache.texts.tokenize(cache.backbone.tokenizer, 32, 0)
+    return np.array(rows)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_guests_that_are_kept_are_not_computed_again_and_the_others_are(level):
+    cache = made(level)
+    guests = add(cache, "w90 w1 w2", "w91", "w92 w3 w4 w5", "w93 w6")
+    cache.update(guests)
+    cache.update()  # the own ones after them
+    before, memory = cache.states(np.arange(60)), cache._memory
+    kept = [cache.states(guests[n : n + 1]) for n in (1, 2)]
+    cache.keep_guests(guests[1:3])
+    cache.texts.keep_guests(guests[1:3])
+    assert sum(cache.backbone.ran) == 64
+    assert [torch.equal(cache.states(np.array([60 + n])), states) for n, states in enumerate(kept)] == [True, True]
+    assert torch.equal(cache.states(np.arange(60)), before)
+    assert cache._memory is memory
+    assert_right(cache, [61, 5, 60])
+    assert sum(cache.backbone.ran) == 64
+    rows = add(cache, "w93 w6", "w91", "w90 w1 w2")
+    assert rows.tolist() == [62, 60, 63]
+    cache.update(rows)
+    assert sum(cache.backbone.ran) == 66
+    assert_right(cache, [60, 61, 62, 63, 59])
+    assert len(cache._guests) == 4
+
+
+def test_guests_that_the_disk_has_are_found_there_again_under_another_row(root, no_memory):
+    made(texts=[*TEXTS, "w77 w78", "w79"]).update(disk=True)
+    cache = made()
+    cache.update(disk=True)
+    guests = add(cache, "w77 w78", "w79")
+    cache.update(guests, disk=True)
+    cache.keep_guests(guests[1:])
+    cache.texts.keep_guests(guests[1:])
+    assert cache.texts.texts[60:] == ["w79"]
+    assert_right(cache, [60, 1])
+    assert sum(cache.backbone.ran) == 0
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_a_table_without_rows_of_its_own_has_guests_only(level):
+    cache = made(level, texts=[])
+    guests = add(cache, *TEXTS)
+    cache.update(guests)
+    assert_right(cache)
+    assert sum(cache.backbone.ran) == 60
+    cache.keep_guests(guests[:0])
+    cache.texts.keep_guests(guests[:0])
+    assert (len(cache.texts), len(cache.texts.ids), cache._guests) == (0, 0, {})
