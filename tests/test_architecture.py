@@ -33,15 +33,7 @@ APART = {
     "model.adapters.base": "abstract: test_attach.py and every method's own",
     "model.cache.disk": "a table's states on disk: test_states.py",
     "tasks.building": "what kinds share while they build rows: every kind's own",
-    "tasks.classification": "test_labelled.py, with the other kind of labelled texts",
-    "tasks.history_head": "test_heads.py",
-    "tasks.interest": "test_events.py, with the other kinds of events",
     "tasks.kind": "what a kind may be: test_harness.py, for every one and one from outside",
-    "tasks.kinds": "the table of kinds: test_harness.py",
-    "tasks.match_query": "test_labelled.py and test_harness.py",
-    "tasks.next_gap": "test_events.py",
-    "tasks.regression": "test_events.py and test_labelled.py",
-    "tasks.rows": "rows of requests: test_harness.py, and serving/test_reader.py",
 }
 
 

@@ -7,7 +7,8 @@ A name of one's own is code: it is imported for recipes that the user trains, ne
 import importlib
 import importlib.util
 import re
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Mapping
 from inspect import isabstract
 from pathlib import Path
 from typing import Any, TypeVar
@@ -67,20 +68,18 @@ def _refuse_run_folders(module: str) -> None:
 
     From the outermost package inward: finding a module imports what is above it, which by then has been looked at.
     """
+    if module in sys.modules:
+        return  # nothing of it is run any more
     names = module.split(".")
     for depth in range(1, len(names) + 1):
         spec = importlib.util.find_spec(".".join(names[:depth]))
         if spec is None:
             return  # importing says so
-        for place in filter(None, [spec.origin, *(spec.submodule_search_locations or ())]):
-            for folder in Path(place).absolute().parents if spec.origin == place else [*_from(Path(place).absolute())]:
+        origin = [spec.origin] if spec.origin and spec.has_location else []
+        for place in (Path(one).absolute() for one in [*origin, *(spec.submodule_search_locations or ())]):
+            for folder in (place, *place.parents):
                 if any((folder / file).is_file() for file in RUN_FILES):
                     raise ImportError(f"{folder} is a run: it is data, and no code in it is imported")
-
-
-def _from(folder: Path) -> Iterator[Path]:
-    yield folder
-    yield from folder.parents
 
 
 def foreign_names(recipe: Recipe) -> dict[str, str]:

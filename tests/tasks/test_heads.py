@@ -1,82 +1,24 @@
-"""The history head's fast form against the plain one."""
-
-import numpy as np
 import pytest
 import torch
+from torch.nn import functional as F
 
-import peftrec.tasks.history_head
 from peftrec.data.batches import HeadInput
-from peftrec.tasks.heads import HeadShape
-from peftrec.tasks.history_head import HistoryHead
-from peftrec.tasks.losses import LOSSES
+from peftrec.tasks.heads import HeadShape, TextHead, input_norm
 
 
-def batch(n=40, u=25, h=6, d=16, f=3, seed=0):
-    g = torch.Generator().manual_seed(seed)
-    history = torch.randint(0, u, (n, h), generator=g)
-    lengths = torch.randint(0, h + 1, (n, 1), generator=g)
-    history[torch.arange(h)[None] < h - lengths] = -1
-    feedback = torch.rand(n, h, generator=g) * (history >= 0)
-    return HeadInput(
-        torch.randn(u, d, generator=g),
-        {"item": torch.randint(0, u, (n,), generator=g)},
-        history,
-        feedback,
-        torch.randn(n, f, generator=g),
-    )
+def test_the_norm_brings_vectors_of_any_size_to_one():
+    vectors = torch.randn(5, 16, generator=torch.Generator().manual_seed(0))
+    norm = input_norm(16)
+    assert norm(vectors).std(-1, unbiased=False).tolist() == pytest.approx([0.3] * 5, rel=1e-3)
+    assert torch.allclose(norm(vectors), norm(1000 * vectors), atol=1e-4)
 
 
-def plain(head: HistoryHead, b: HeadInput) -> torch.Tensor:
-    """The same formula with (N, H, q) vectors gathered."""
-    vectors = head.norm(b.vectors)
-    x = head.project(vectors)
-    present = b.history >= 0
-    past, candidate = x[b.history.clamp(min=0)], x[b.slots["item"]]
-    score = (head.attend(candidate)[:, None] * past).sum(-1) / x.shape[1] ** 0.5
-    weight = score.masked_fill(~present, -1e4).softmax(-1) * present
-    voice = head.feedback[0] + b.feedback[..., None] * head.feedback[1]
-    user = (weight[..., None] * (past + voice)).sum(1)
-    count = present.sum(1)
-    z = [user, candidate, user * candidate, (b.feedback.sum(1) / count.clamp(min=1))[:, None]]
-    z += [(weight * b.feedback).sum(1)[:, None], torch.log1p(count)[:, None], (b.features - head.centre) / head.spread]
-    raw = head.mlp(torch.cat(z, -1))[:, 0] + head.item_bias(vectors)[b.slots["item"], 0]
-    return raw * head.scale + head.shift
-
-
-@pytest.mark.parametrize("all_pairs", [1 << 24, 0])
-def test_scalars_gathered_give_the_same_as_vectors_gathered(monkeypatch, all_pairs):
-    monkeypatch.setattr(peftrec.tasks.history_head, "ALL_PAIRS", all_pairs)
-    torch.manual_seed(0)
-    head = HistoryHead(HeadShape(16, 0, 3, 0.0)).double()
-    b = batch()
-    b = HeadInput(b.vectors.double().requires_grad_(), b.slots, b.history, b.feedback.double(), b.features.double())
-    torch.testing.assert_close(head(b), plain(head, b), atol=1e-9, rtol=1e-9)
-    parameters = [b.vectors, *head.parameters()]
-    fast = torch.autograd.grad(head(b).square().sum(), parameters)
-    slow = torch.autograd.grad(plain(head, b).square().sum(), parameters)
-    for one, two in zip(fast, slow, strict=True):
-        torch.testing.assert_close(one, two, atol=1e-9, rtol=1e-7)
-
-
-@pytest.mark.parametrize("all_pairs", [1 << 24, 0])
-def test_users_without_any_history(monkeypatch, all_pairs):
-    monkeypatch.setattr(peftrec.tasks.history_head, "ALL_PAIRS", all_pairs)
-    head = HistoryHead(HeadShape(16, 0, 0, 0.0))
-    b = batch(f=0)
-    empty = HeadInput(b.vectors, b.slots, b.history[:, :0], b.feedback[:, :0], b.features)
-    padded = HeadInput(b.vectors, b.slots, torch.full_like(b.history, -1), torch.zeros_like(b.feedback), b.features)
-    torch.testing.assert_close(head(empty), head(padded))
-    assert torch.isfinite(head(empty)).all()
-
-
-def test_the_first_prediction_is_the_labels_own_level():
-    from peftrec.data.examples import Examples
-
-    label = np.array([0, 1, 1, 1], np.float32)
-    none = np.zeros(4)
-    examples = Examples({}, label, np.ones((4, 0), np.float32), none, none, none)
-    head = HistoryHead(HeadShape(16, 0, 0, 0.0))
-    head.calibrate(examples, LOSSES["bce"])
-    assert torch.sigmoid(head.shift).item() == pytest.approx(0.75)
-    head.calibrate(examples, LOSSES["mae"])
-    assert head.shift.item() == 1.0
+@pytest.mark.parametrize("slot", ["text", "pair"])
+def test_a_text_s_logits_are_its_own_wherever_it_stands(slot):
+    vectors = torch.randn(4, 16, generator=torch.Generator().manual_seed(0))
+    head = TextHead(HeadShape(16, 3, 0, 0.5)).eval()
+    batch = HeadInput(vectors, {slot: torch.tensor([2, 0, 2])}, None, None, torch.zeros(3, 0))
+    logits = head(batch)
+    by_hand = F.layer_norm(vectors, (16,)) @ head.out.weight.T + head.out.bias
+    assert torch.allclose(logits, by_hand[[2, 0, 2]], atol=1e-6)
+    assert torch.equal(logits[0], logits[2])

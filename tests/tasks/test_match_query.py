@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from made import made
 
-from peftrec.data.tables import Items, Queries, Tables, Texts, sort_events
+from peftrec.data.tables import Items, Queries, Tables, sort_events
 from peftrec.data.texts import TextTable
 from peftrec.errors import UserError
 from peftrec.recipe import DataConfig
@@ -16,6 +16,10 @@ def build(kind, tables, split=None, seed=0, **task):
     texts = TextTable()
     data = DataConfig(source="x", split=split or {"kind": "by-group", "test": 0.3, "valid": 0.2})
     return texts, made(kind=kind, **task).examples(tables, texts, data, seed)
+
+
+def together(data):
+    return [(data.train), (data.valid), (data.test)]
 
 
 def graded(queries=10, times=False) -> Tables:
@@ -30,10 +34,6 @@ def graded(queries=10, times=False) -> Tables:
             np.arange(len(rows), dtype=float) if times else None,
         ),
     )
-
-
-def together(data):
-    return [(data.train), (data.valid), (data.test)]
 
 
 def test_grades_become_classes_in_ascending_order():
@@ -136,77 +136,7 @@ def test_one_grade_only_is_refused():
         build("match-query", Tables(ITEMS, queries=same))
 
 
-def utterances(split=None) -> Tables:
-    return Tables(texts=Texts([f"text {n % 15}" for n in range(20)], [f"class {n % 3}" for n in range(20)], split))
-
-
-def test_classes_are_sorted_names():
-    texts, data = build("classification", utterances())
-    assert data.classes == ["class 0", "class 1", "class 2"]
-    assert [len(examples) for examples in together(data)] == [10, 4, 6]
-    for examples in together(data):
-        assert [texts.texts[row] for row in examples.slots["text"]] == [f"text {n % 15}" for n in examples.group]
-        assert examples.label.tolist() == [n % 3 for n in examples.group]
-    assert (data.train.item == -1).all() and data.train.log is None
-
-
-@pytest.mark.parametrize("kind", ["given", "global-time", "leave-last-out"])
-def test_a_given_split_is_kept(kind):
-    given_split = ["train"] * 12 + ["valid"] * 3 + ["test"] * 5
-    _, data = build("classification", utterances(given_split), {"kind": kind})
-    assert data.test.group.tolist() == [15, 16, 17, 18, 19] and data.notes == []
-    _, data = build("classification", utterances(["train"] * 12 + ["test"] * 8), {"kind": kind})
-    assert len(data.valid) == 0
-
-
-def test_another_split_than_the_given_one_or_than_the_asked_one_is_told():
-    _, data = build("classification", utterances(["train"] * 20))
-    assert data.notes == ["split at random: by-group leaves the split that the texts come with unused"]
-    _, data = build("classification", utterances(), {"kind": "global-time"})
-    assert data.notes == ["split at random, not global-time: texts have no time"]
-
-
-def one_class() -> Tables:
-    return Tables(texts=Texts(list("abcdefghij"), ["same"] * 10))
-
-
 REFUSED = [
-    (
-        "classification",
-        utterances(),
-        {"threshold": 1},
-        "threshold: kind classification does not read it; found 1.0; leave it out",
-    ),
-    (
-        "classification",
-        utterances(),
-        {"column": "x"},
-        "column: kind classification does not read it; found 'x'; leave it out",
-    ),
-    (
-        "classification",
-        utterances(),
-        {"input": "joint"},
-        "input: kind classification does not read it; found 'joint'; leave it out",
-    ),
-    (
-        "classification",
-        Tables(ITEMS),
-        {},
-        "kind: classification needs the table 'texts', which the data lack; give data.texts or a source",
-    ),
-    (
-        "classification",
-        utterances(),
-        {"split": {"kind": "given"}},
-        "data.split.kind: 'given' needs a split column: data.texts.split",
-    ),
-    (
-        "classification",
-        one_class(),
-        {},
-        "texts: the classes must differ; the train split holds one class only (5 rows)",
-    ),
     (
         "match-query",
         graded(),

@@ -1,0 +1,56 @@
+"""Events that tests make, and the examples of tasks on them."""
+
+import numpy as np
+from hypothesis import strategies as st
+from made import made
+
+from peftrec.data.tables import Events, Items, Tables, sort_events
+from peftrec.data.texts import TextTable
+from peftrec.errors import UserError
+from peftrec.recipe import DataConfig
+
+ITEMS = Items([f"i{n}" for n in range(6)], ["a", "b", "c", "d", "a", "e"])  # items 0 and 4 share a text
+
+
+def make(rows, users=4) -> Events:
+    """Events from (user, item, time, rating) rows."""
+    user, item, time, rating = (np.asarray([row[n] for row in rows], float) for n in range(4))
+    names = [f"u{n}" for n in range(users)]
+    return sort_events(user.astype(np.int32), item.astype(np.int32), time, {"rating": rating}, names)
+
+
+def build(kind, events, split=None, history=3, items=ITEMS, **task):
+    texts = TextTable()
+    data = DataConfig(source="x", split=split or {"test": 0.3, "valid": 0.2}, history=history)
+    return made(kind=kind, **task).examples(Tables(items, events), texts, data, 0)
+
+
+def parts(data):
+    return {"train": data.train, "valid": data.valid, "test": data.test}
+
+
+# 30 or more events over few moments: many ties, and every split has rows.
+event_rows = st.lists(
+    st.tuples(st.integers(0, 3), st.integers(0, 5), st.integers(0, 12), st.integers(1, 5)), min_size=30, max_size=80
+)
+
+
+BUILDERS = {
+    "interest": ("interest", {"threshold": 3}),
+    "interest as a number": ("interest", {"loss": "mse"}),
+    "regression": ("regression", {"column": "rating"}),
+    "next-gap": ("next-gap", {}),
+}
+
+
+def build_or_none(builder, events, **options):
+    try:
+        return build(builder, events, **options)
+    except UserError as error:
+        if any(reason in str(error) for reason in ("empty", "one class", "one value", "one gap")):  # of the drawn data
+            return None
+        raise
+
+
+def timeline(count=10, user=0, start=0):
+    return [(user, n % 6, start + 100 * n, 1 + n % 5) for n in range(count)]

@@ -1,0 +1,25 @@
+import numpy as np
+from eventful import build, make, timeline
+
+
+def test_interest_labels_slots_and_feedback():
+    data = build("interest", make(timeline()), threshold=3)
+    assert data.train.label.tolist() == [0, 0, 1, 1, 1] and data.train.label.dtype == np.float32
+    assert data.train.slots["item"].tolist() == [0, 1, 2, 3, 0]  # items with equal texts share a row
+    assert data.train.item.tolist() == [0, 1, 2, 3, 4]
+    assert data.train.features.shape == (5, 0)
+    assert data.train.log.feedback.tolist() == [0, 0, 1, 1, 1] * 2
+    assert data.train.slots["item"].dtype == np.int32 == data.train.log.rows.dtype
+    assert data.notes == []
+
+
+def test_interest_as_a_number_standardises_feedback_by_train():
+    data = build("interest", make(timeline(20)), loss="mse")
+    assert data.train.label.tolist() == [1, 2, 3, 4, 5] * 2
+    known = data.train.log.feedback[: len(data.train)]
+    assert abs(known.mean()) < 1e-6 and abs(known.std() - 1) < 1e-6
+
+
+def test_a_column_of_zeros_and_ones_needs_no_threshold():
+    rows = [(u, i, t, r % 2) for u, i, t, r in timeline()]
+    assert build("interest", make(rows)).train.label.tolist() == [1, 0, 1, 0, 1]
