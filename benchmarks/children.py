@@ -54,7 +54,8 @@ def commit() -> str:
         done = subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=False)
         return done.stdout.strip()
 
-    return ask("rev-parse", "--short", "HEAD") + "+" * bool(ask("status", "--porcelain", "--", "peftrec", "*.py"))
+    differs = ask("status", "--porcelain", "--", "peftrec", "*.py")
+    return ask("rev-parse", "--short", "HEAD") + ("+" if differs else "")
 
 
 def _start(module: str, *arguments: str, threads: int | None = None) -> subprocess.CompletedProcess[str]:

@@ -42,7 +42,8 @@ def references_page(result: dict[str, Any], own: list[dict[str, Any]]) -> str:
     largest = [
         n for n, r in result["reports"].items() if r["chosen"]["constant"] == max(map(int, r["chosen"]["valid"]))
     ]
-    said += f" {', '.join(largest)} took the largest constant tried: a larger one may suit better." * bool(largest)
+    if largest:
+        said += f" {', '.join(largest)} took the largest constant tried: a larger one may suit better."
     over = [
         [name, *(difference(over_reference(m, [o["ranks"] for o in own], of["ranks"])) for m in ("hr@10", "ndcg@10"))]
         for name, of in result["reports"].items()

@@ -63,6 +63,7 @@ class CoLearner(nn.Module, Scorer):
         self.parts = parts
         self.encoder = encoder
         self.heads = nn.ModuleDict({adapter_name(task): head for task, head in heads.items()})
+        self._head_of = dict(heads)
         self.loss_of = losses
         self.tasks = list(heads)
         # Of the gradient that each task sends into the encoder, the squared norm, summed until somebody clears it.
@@ -75,9 +76,7 @@ class CoLearner(nn.Module, Scorer):
 
     def head(self, task: str) -> Head:
         """The task's head."""
-        head = self.heads[adapter_name(task)]
-        assert isinstance(head, Head)
-        return head
+        return self._head_of[task]
 
     def outputs(self, batches: dict[str, Examples]) -> dict[str, Tensor]:
         """Raw head outputs of every task's examples. Tasks with equal vectors have their texts encoded together."""

@@ -35,14 +35,14 @@ class AdaptedEncoder(nn.Module):
         self.__dict__["backbone"] = backbone
         self.texts, self.recompute, self.disk, self.sharded = texts, recompute, False, False
         self.adapters = nn.ModuleList(dict.fromkeys(adapters.values()))
-        self._number = {task: list(dict.fromkeys(adapters.values())).index(a) for task, a in adapters.items()}
+        self._adapter_of = dict(adapters)
         self.token_budget = TOKEN_BUDGET
         self.work = Work()
         texts.tokenize(backbone.tokenizer, backbone.config.max_length, backbone.pad_id)
-        layered = [a for a in self.adapters if isinstance(a, LayerAdapter)]
+        layered = [a for a in self.methods if isinstance(a, LayerAdapter)]
         self.trunk = min((a.lowest for a in layered), default=backbone.num_layers)
         self.caches: dict[Level, StateCache] = {}
-        if any(isinstance(a, PooledAdapter) for a in self.adapters):
+        if any(isinstance(a, PooledAdapter) for a in self.methods):
             self.caches["pooled"] = StateCache(backbone, texts, "pooled", backbone.num_layers)
         if layered and self.trunk > 0:
             self.caches["layer"] = StateCache(backbone, texts, "layer", self.trunk)
@@ -51,9 +51,12 @@ class AdaptedEncoder(nn.Module):
 
     def adapter_of(self, task: str) -> Adapter:
         """The task's method."""
-        adapter = self.adapters[self._number[task]]
-        assert isinstance(adapter, Adapter)
-        return adapter
+        return self._adapter_of[task]
+
+    @property
+    def methods(self) -> list[Adapter]:
+        """Every method that tasks are adapted by, once each."""
+        return list(dict.fromkeys(self._adapter_of.values()))
 
     def level(self, task: str) -> tuple[Level, str]:
         """The cache level that serves the task, and why."""
@@ -173,14 +176,13 @@ class AdaptedEncoder(nn.Module):
 
     def after_step(self, step: int, total: int) -> None:
         """Let every method do what it does between optimiser steps (AdaLoRA prunes)."""
-        for adapter in self.adapters:
-            assert isinstance(adapter, Adapter)
+        for adapter in self.methods:
             adapter.after_step(step, total)
 
     @property
     def settled(self) -> bool:
         """Whether every method's weights may be chosen as a run's best."""
-        return all(adapter.settled for adapter in self.adapters)
+        return all(adapter.settled for adapter in self.methods)
 
     def load(self, folders: Mapping[str, Path]) -> None:
         """Fill every owner's part from the folder of the first task that has it, into `as_saved` configurations."""
@@ -196,8 +198,7 @@ class AdaptedEncoder(nn.Module):
         """Owner (a shared part, or a task) -> the adapter parameters it owns."""
         return {
             owner: parameters
-            for adapter in self.adapters
-            if isinstance(adapter, Adapter)
+            for adapter in self.methods
             for owner in adapter.owners
             if (parameters := adapter.parameters_of(owner))
         }

@@ -152,7 +152,7 @@ class Predictor:
         row: Row = {name: value for name, value in asked.items() if value is not None}
         reads = [name for name in asked if name in self._reader.keys(task)]
         if not row or not row.keys() <= set(reads):
-            new = " (an empty one for a new user)" * ("history" in reads)
+            new = " (an empty one for a new user)" if "history" in reads else ""
             found = " and ".join(row) or "none of them"
             raise UserError(f"to recommend by task {task!r} give {' or '.join(reads)}{new}; found {found}")
         row["item"] = self.run.item_ids[0]

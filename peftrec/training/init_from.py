@@ -87,8 +87,7 @@ class Start:
     def _fill_parts(self, recipe: Recipe, model: CoLearner) -> list[str]:
         """Copy the run's parts into the model's; returns the names of those taken."""
         theirs, taken = self.recipe.adapters, []
-        for adapter in model.encoder.adapters:
-            assert isinstance(adapter, Adapter)
+        for adapter in model.encoder.methods:
             of_the_method = [name for name, config in theirs.items() if config == adapter.config]
             for owner in adapter.owners:
                 source = owner if owner in self.tasks else None

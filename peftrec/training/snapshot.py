@@ -9,7 +9,6 @@ from torch import Tensor
 from peftrec.data.batches import Work
 from peftrec.errors import UserError
 from peftrec.machine.tensors import misfit
-from peftrec.model.adapters import Adapter
 from peftrec.model.co_learner import CoLearner
 from peftrec.runs.checkpoints import Tensors
 from peftrec.training.sharding import share
@@ -73,7 +72,7 @@ class TrainingState:
         }
         files["allocators"] = {
             f"{number}/{name}": tensor
-            for number, adapter in enumerate(self._adapters())
+            for number, adapter in enumerate(self.model.encoder.methods)
             for name, tensor in adapter.extra_state().items()
         }
         files["weighting"] = dict(self.weighting.state_dict())
@@ -105,7 +104,7 @@ class TrainingState:
         for file in sorted({f for f in tensors.keys() | own.keys() if f.startswith(("adapters/", "heads/", "weight"))}):
             _fill(file, own.get(file, {}), tensors.get(file, {}))
         self._load_optimizer(tensors.get("optimizer", {}))
-        for number, adapter in enumerate(self._adapters()):
+        for number, adapter in enumerate(self.model.encoder.methods):
             extra = {
                 k.split("/", 1)[1]: t for k, t in tensors.get("allocators", {}).items() if k.startswith(f"{number}/")
             }
@@ -123,9 +122,6 @@ class TrainingState:
             memory = values["memory"]
             encoder.recompute, encoder.token_budget = memory["recompute"], memory["token_budget"]
             self.model.parts = memory["parts"]
-
-    def _adapters(self) -> list[Adapter]:
-        return [adapter for adapter in self.model.encoder.adapters if isinstance(adapter, Adapter)]
 
     def _names(self) -> list[str]:
         """The parameters' names in the order in which the optimiser numbers them."""
