@@ -1,0 +1,13 @@
+"""A measurement in a process of its own: what it answers, and what is said where it fails."""
+
+import pytest
+
+from benchmarks.children import measured, run_child
+
+
+def test_a_child_that_fails_says_so_in_its_last_words(tmp_path):
+    with pytest.raises(SystemExit, match=r"studies\.no_such .*No module named benchmarks\.studies\.no_such"):
+        measured("studies.no_such", {"a": 1})
+    said = run_child("studies.no_such", tmp_path / "spec.json", tmp_path / "out", 1)
+    assert said.startswith("failed; to repeat it: ") and "-m benchmarks.studies.no_such" in said
+    assert not (tmp_path / "out").exists()

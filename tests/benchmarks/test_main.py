@@ -1,0 +1,41 @@
+"""The command line: what a verb measures goes to its results file, and the pages follow."""
+
+import json
+
+import pytest
+
+from benchmarks import __main__ as main
+from benchmarks.places import RESULTS
+from benchmarks.report.pages import STUDIES
+
+
+def test_a_study_s_verb_writes_the_results_that_its_page_reads(tmp_path, monkeypatch, capsys):
+    assert set(main.STUDIES) <= set(STUDIES) and all((RESULTS / f"{verb}.json").is_file() for verb in main.STUDIES)
+    monkeypatch.setattr(main, "RESULTS", tmp_path)
+    monkeypatch.setattr(main, "write_pages", lambda: ["effects"])
+    monkeypatch.setitem(main.STUDIES, "effects", (lambda seeds: {"seeds": seeds}, "seeds"))
+    monkeypatch.setattr("sys.argv", ["benchmarks", "effects", "--seeds", "2"])
+    main.main()
+    assert json.loads((tmp_path / "effects.json").read_text()) == {"seeds": 2}
+    assert capsys.readouterr().out == "written: docs/results/effects\n"
+
+
+def test_a_plan_runs_and_writes_nothing(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(main, "run", lambda *_: pytest.fail("ran"))
+    monkeypatch.setattr(main, "write_pages", lambda: pytest.fail("wrote"))
+    monkeypatch.setattr(
+        "sys.argv", ["benchmarks", "full", "--only", "tallrec", "esci", "--plan", "--out", str(tmp_path / "out")]
+    )
+    main.main()
+    said = capsys.readouterr().err.splitlines()
+    assert said[0] == "tallrec: 1 processes to run, about 1.0 minutes of a thread"
+    assert said[1].startswith("esci: 7 processes to run") and said[2].startswith("in all about")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_verb_is_asked_for(capsys):
+    with pytest.raises(SystemExit):
+        main.parse([])
+    assert "quick,full,report" in capsys.readouterr().err
+    given = main.parse(["speed"])
+    assert (given.verb, given.repeats) == ("speed", 3)
