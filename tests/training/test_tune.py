@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from tiny import make_tiny_shop, tiny_recipe
 
-import peftrec.training.loop
 import peftrec.training.prepare
+import peftrec.training.step
 from peftrec.errors import UserError
 from peftrec.machine.signals import Interrupted
 from peftrec.recipe import dump_recipe, load_recipe
@@ -82,7 +82,7 @@ def test_a_study_goes_on_where_it_was(recipe, study, tmp_path):
 
 
 def test_an_interrupted_trial_is_done_again(recipe, study, tmp_path, monkeypatch):
-    kept, steps = peftrec.training.loop.lr_factor, []
+    kept, steps = peftrec.training.step.lr_factor, []
 
     def interrupts(config, step, total):
         steps.append(step)
@@ -91,7 +91,7 @@ def test_an_interrupted_trial_is_done_again(recipe, study, tmp_path, monkeypatch
         return kept(config, step, total)
 
     with monkeypatch.context() as patch:
-        patch.setattr(peftrec.training.loop, "lr_factor", interrupts)
+        patch.setattr(peftrec.training.step, "lr_factor", interrupts)
         with pytest.raises(Interrupted):
             tune(recipe, SEARCH, tmp_path / "study", trials=3)
     rows = tune(recipe, SEARCH, tmp_path / "study", trials=3)["trials"]
