@@ -26,7 +26,7 @@ from peftrec.errors import UserError, looked_in
 def choose_run(name: str, resume: bool = False, runs: Path = Path("runs")) -> Path:
     """Where a training of `name` goes that was given no folder: the next free `runs/<name>-<number>`, numbers from 1.
 
-    With `resume` it is the unfinished one of the highest number. Raises UserError when there is none. Nothing is created.
+    With `resume` it is the unfinished one of the highest number; raises UserError when there is none. Creates nothing.
     """
     if not resume:
         return runs / f"{name}-{1 + max(_numbers(name, runs), default=0)}"
