@@ -7,9 +7,8 @@ import shutil
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tiny import LORA, make_tiny_shop, tiny_recipe
+from tiny import LORA, at_step, fail, make_tiny_shop, tiny_recipe
 
-import peftrec.training.step
 from peftrec.errors import UserError
 from peftrec.recipe import make_recipe
 from peftrec.runs.checkpoints import checkpoint_folders
@@ -331,15 +330,8 @@ def test_such_a_training_resumes_to_the_same_bytes(shop, run, tmp_path, monkeypa
         shop, tasks={**FROZEN, "time": TIME}, init_from=str(start), train={"early_stopping": {"patience": 2}}
     )
     whole = train(recipe, tmp_path / "whole")
-    kept = peftrec.training.step.lr_factor
-
-    def dies(config, step, total):
-        if step == 4:
-            raise RuntimeError("power cut")
-        return kept(config, step, total)
-
     with monkeypatch.context() as patch:
-        patch.setattr(peftrec.training.step, "lr_factor", dies)
+        at_step(patch, 4, fail)
         with pytest.raises(RuntimeError, match="power cut"):
             train(recipe, tmp_path / "run")
     assert len(checkpoint_folders(tmp_path / "run")) == 1
