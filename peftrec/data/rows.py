@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from peftrec.errors import Problems, UserError
+from peftrec.errors import Problems, UserError, shown
 
 _NUMERIC = r"^\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*$"
 
@@ -27,13 +27,13 @@ class Rows:
 
     def fail(self, row: int, column: str, rule: str, value: object) -> NoReturn:
         """Raise UserError about the value in data row `row` (from 0)."""
-        raise UserError(f"{self.file}: row {row + 1}, column {column!r}: {rule}; found {value!r}")
+        raise UserError(f"{self.file}: row {row + 1}, column {shown(column)}: {rule}; found {shown(value)}")
 
     def column(self, name: str) -> pa.Array:
         """The raw column."""
         names = self.table.column_names
         if name not in names:
-            raise UserError(f"{self.file}: no column {name!r}; its columns are {', '.join(names)}")
+            raise UserError(f"{self.file}: no column {shown(name)}; its columns are {', '.join(names)}")
         return self.table[name].combine_chunks()
 
     def strings(self, name: str) -> pa.Array:
@@ -168,14 +168,14 @@ def parse_template(template: str, key: str) -> list[tuple[str, str | None]]:
     try:
         parsed = list(string.Formatter().parse(template))
     except ValueError as error:
-        raise UserError(f"{key}: not a template: {error}; found {template!r}") from None
+        raise UserError(f"{key}: not a template: {error}; found {shown(template)}") from None
     parts = []
     for literal, column, spec, conversion in parsed:
         if column == "" or spec or conversion:
-            raise UserError(f"{key}: a template holds plain column names such as '{{title}}'; found {template!r}")
+            raise UserError(f"{key}: a template holds plain column names such as '{{title}}'; found {shown(template)}")
         parts.append((literal, column))
     if all(column is None for _, column in parts):
-        raise UserError(f"{key}: a template names at least one column, such as '{{title}}'; found {template!r}")
+        raise UserError(f"{key}: a template names at least one column, such as '{{title}}'; found {shown(template)}")
     return parts
 
 

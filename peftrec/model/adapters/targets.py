@@ -7,7 +7,7 @@ from typing import Any, get_type_hints
 from pydantic import PydanticUserError, TypeAdapter, ValidationError
 from torch import nn
 
-from peftrec.errors import UserError, nearest
+from peftrec.errors import UserError, nearest, shown
 from peftrec.model.backbone import Backbone
 from peftrec.recipe import AdapterConfig
 
@@ -110,7 +110,7 @@ def _check_value(name: str, value: Any, annotation: Any) -> None:
     except ValidationError as error:
         wanted = {problem["msg"].removeprefix("Input should be ") for problem in error.errors()}
         kinds = " or ".join(sorted(wanted)).replace("a valid integer", "an integer").replace("valid ", "")
-        raise UserError(f"{place}: must be {kinds}; found {value!r}") from None
+        raise UserError(f"{place}: must be {kinds}; found {shown(value)}") from None
     except PydanticUserError:
         return  # a type of PEFT's own, which its class judges
     if name.endswith("dropout") and not 0 <= value < 1:
@@ -123,7 +123,7 @@ def _check_value(name: str, value: Any, annotation: Any) -> None:
         try:
             re.compile(pattern)
         except (re.error, TypeError) as error:
-            raise UserError(f"{place}: not a regular expression ({error}); found {pattern!r}") from None
+            raise UserError(f"{place}: not a regular expression ({error}); found {shown(pattern)}") from None
 
 
 def _targets(kind: str, made: Any, backbone: Backbone, inside: list[Place]) -> list[Place]:
@@ -155,7 +155,7 @@ def _matching(made: Any, names: Any, possible: list[Place]) -> list[Place]:
 def _nothing(name: Any, possible: list[Place]) -> UserError:
     known = sorted({place.path.rsplit(".", 1)[-1] for place in possible})
     hint = nearest(name, known) if isinstance(name, str) else f"known: {', '.join(known)}"
-    return UserError(f"adapter.options.target_modules: {name!r} matches nothing in the chosen layers; {hint}")
+    return UserError(f"adapter.options.target_modules: {shown(name)} matches nothing in the chosen layers; {hint}")
 
 
 def _defaults(kind: str, backbone: Backbone) -> Any:
@@ -201,7 +201,7 @@ def _feedforward(made: Any, backbone: Backbone, inside: list[Place], targets: li
     if isinstance(given, str):
         chosen = {path for path in paths if re.fullmatch(given, path)}
         if not chosen:
-            raise UserError(f"adapter.options.feedforward_modules: {given!r} matches none of the adapted modules")
+            raise UserError(f"adapter.options.feedforward_modules: {shown(given)} matches none of the adapted modules")
         return chosen
     names = FEEDFORWARD.get(backbone.model.config.model_type) if given is None else sorted(given)
     if names is None:
@@ -209,7 +209,7 @@ def _feedforward(made: Any, backbone: Backbone, inside: list[Place], targets: li
     chosen = {path for path in paths if any(path == name or path.endswith(f".{name}") for name in names)}
     for name in names if given is not None else []:
         if not any(path == name or path.endswith(f".{name}") for path in paths):
-            raise UserError(f"adapter.options.feedforward_modules: {name!r} matches none of the adapted modules")
+            raise UserError(f"adapter.options.feedforward_modules: {shown(name)} matches none of the adapted modules")
     return chosen
 
 
@@ -218,4 +218,4 @@ def _check_patterns(made: Any) -> None:
     for option in ("rank_pattern", "alpha_pattern"):
         for pattern in getattr(made, option, None) or {}:
             if not any(re.match(rf"(.*\.)?({pattern})$", path) for path in made.target_modules):
-                raise UserError(f"adapter.options.{option}: {pattern!r} matches none of the adapted modules")
+                raise UserError(f"adapter.options.{option}: {shown(pattern)} matches none of the adapted modules")
