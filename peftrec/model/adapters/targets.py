@@ -8,6 +8,7 @@ from pydantic import PydanticUserError, TypeAdapter, ValidationError
 from torch import nn
 
 from peftrec.errors import UserError, nearest, shown
+from peftrec.model.adapters.patterns import check_patterns, patterns_of
 from peftrec.model.backbone import Backbone
 from peftrec.recipe import AdapterConfig
 
@@ -76,6 +77,7 @@ def peft_config(
     from peft import PeftType
 
     cls: Any = CONFIGS[PeftType(kind)]
+    paths = [path for path, _ in backbone.model.named_modules()]
     known = [f for f in cls.__dataclass_fields__ if f not in REFUSED]
     for name, value in config.options.items():
         if name in REFUSED and name in cls.__dataclass_fields__:
@@ -83,6 +85,7 @@ def peft_config(
         if name not in known:
             raise UserError(f"adapter.options.{name}: PEFT's {cls.__name__} has none; {nearest(name, known)}")
         _check_value(name, value, get_type_hints(cls)[name])
+        check_patterns(f"adapter.options.{name}", patterns_of(name, value), paths)
     try:
         made = cls(**{**preset, **config.options})
     except (ValueError, TypeError, ImportError) as error:
@@ -99,7 +102,7 @@ def peft_config(
 
 
 def _check_value(name: str, value: Any, annotation: Any) -> None:
-    """Refuse a value that is not of the type PEFT states (PEFT does not look), and patterns that are none."""
+    """Refuse a value that is not of the type PEFT states (PEFT does not look)."""
     place = f"adapter.options.{name}"
     if name == "init_lora_weights" and isinstance(value, str):
         if value in _INITS:
@@ -115,15 +118,6 @@ def _check_value(name: str, value: Any, annotation: Any) -> None:
         return  # a type of PEFT's own, which its class judges
     if name.endswith("dropout") and not 0 <= value < 1:
         raise UserError(f"{place}: must be from 0 to below 1; found {value}")
-    if name in ("rank_pattern", "alpha_pattern"):
-        patterns = list(value or [])
-    else:
-        patterns = [value] if name.endswith("_modules") and isinstance(value, str) else []
-    for pattern in patterns:
-        try:
-            re.compile(pattern)
-        except (re.error, TypeError) as error:
-            raise UserError(f"{place}: not a regular expression ({error}); found {shown(pattern)}") from None
 
 
 def _targets(kind: str, made: Any, backbone: Backbone, inside: list[Place]) -> list[Place]:
