@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from peftrec.errors import Problems, UserError, shown
 
+MOST = 1e18  # of a number in a table: labels are squared in 32 bits, which end at 3e38
 _NUMERIC = r"^\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*$"
 
 
@@ -85,7 +86,10 @@ class Rows:
         return found.to_numpy().astype(np.int32)
 
     def numbers(self, name: str) -> np.ndarray:
-        """A numeric column as float64. Raises UserError where a value is missing, not a number, NaN or infinite."""
+        """A numeric column as float64.
+
+        Raises UserError where a value is missing, not a number, NaN, infinite, or beyond `MOST`.
+        """
         column = self.column(name)
         if pa.types.is_boolean(column.type):
             column = column.cast(pa.int8())
@@ -101,6 +105,10 @@ class Rows:
         bad = np.flatnonzero(~np.isfinite(numbers))
         if len(bad):
             self.fail(int(bad[0]), name, "must be a finite number", column[int(bad[0])].as_py())
+        large = np.flatnonzero(np.abs(numbers) > MOST)
+        if len(large):
+            rule = f"must be at most {MOST:g} in size, so that 32-bit numbers hold its square"
+            self.fail(int(large[0]), name, rule, column[int(large[0])].as_py())
         return numbers
 
     def times(self, name: str) -> np.ndarray:

@@ -29,7 +29,10 @@ def cache_root() -> Path:
             raise UserError(
                 f"PEFTREC_CACHE must name a folder; found {shown(given)}, the home of an unknown user"
             ) from None
-        file = next((part for part in (root, *root.parents) if part.is_file()), None)
+        try:
+            file = next((part for part in (root, *root.parents) if part.is_file()), None)
+        except OSError as error:
+            raise UserError(f"PEFTREC_CACHE must name a folder; found {shown(given)}: {error.strerror}") from None
         if file is not None:
             raise UserError(f"PEFTREC_CACHE must name a folder; found {shown(given)}, but {file} is a file")
         return root
