@@ -77,9 +77,9 @@ def check_texts(name: str, given: Any) -> None:
         raise UserError(f"{name} must be a list of texts; found {shown(given)}")
 
 
-def cut(text: str) -> str:
+def cut(text: str, most: int = MOST_SHOWN) -> str:
     """A user's text for a message: whole, or what it begins with and how long it is."""
-    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}... ({len(text):,} letters)"
+    return text if len(text) <= most else f"{text[:most]}... ({len(text):,} letters)"
 
 
 def shown(value: Any) -> str:
@@ -104,7 +104,7 @@ def nearest(name: str, known: list[str]) -> str:
 
 def first_line(error: Exception) -> str:
     """The first line of what another library raised, or what kind of error it is where it says nothing."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    return cut((str(error).strip() or type(error).__name__).splitlines()[0], 5 * MOST_SHOWN)
 
 
 def looked_in(path: str | Path) -> str:

@@ -73,6 +73,7 @@ def test_a_text_alone_is_no_list_of_texts():
 def test_the_first_line_of_an_error_or_its_kind():
     assert first_line(ValueError("one\ntwo")) == "one"
     assert first_line(KeyError()) == "KeyError"
+    assert first_line(ValueError("x" * 20_000)) == "x" * 1000 + "... (20,000 letters)"
 
 
 def test_where_a_relative_path_was_looked_for(tmp_path, monkeypatch):
