@@ -1,10 +1,13 @@
 """A user's mistake, several of them at once, and the nearest known name to what was written."""
 
 import difflib
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+MOST_SHOWN = 200  # letters of a value that a message repeats
 
 
 class UserError(ValueError):
@@ -71,7 +74,22 @@ class Problems:
 def check_texts(name: str, given: Any) -> None:
     """Raise UserError where the parameter `name` is no list of texts; of a text alone the letters would be taken."""
     if not isinstance(given, list) or not all(isinstance(text, str) for text in given):
-        raise UserError(f"{name} must be a list of texts; found {given!r}")
+        raise UserError(f"{name} must be a list of texts; found {shown(given)}")
+
+
+def cut(text: str, most: int = MOST_SHOWN) -> str:
+    """A user's text for a message: whole, or what it begins with and how long it is."""
+    return text if len(text) <= most else f"{text[:most]}... ({len(text):,} letters)"
+
+
+def shown(value: Any) -> str:
+    """A value found, for a message: its `repr`, cut where it is long."""
+    if isinstance(value, str):
+        return repr(value) if len(value) <= MOST_SHOWN else f"{value[:MOST_SHOWN]!r}... ({len(value):,} letters)"
+    try:
+        return cut(repr(value))
+    except ValueError:  # Python's own limit, by which it does not write out a whole number for minutes
+        return f"a whole number of more than {sys.get_int_max_str_digits():,} digits"
 
 
 def nearest(name: str, known: list[str]) -> str:
@@ -86,7 +104,7 @@ def nearest(name: str, known: list[str]) -> str:
 
 def first_line(error: Exception) -> str:
     """The first line of what another library raised, or what kind of error it is where it says nothing."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    return cut((str(error).strip() or type(error).__name__).splitlines()[0], 5 * MOST_SHOWN)
 
 
 def looked_in(path: str | Path) -> str:

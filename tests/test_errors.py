@@ -8,9 +8,11 @@ from peftrec.errors import (
     UserError,
     UserErrors,
     check_texts,
+    cut,
     first_line,
     looked_in,
     nearest,
+    shown,
 )
 
 
@@ -71,9 +73,35 @@ def test_a_text_alone_is_no_list_of_texts():
 def test_the_first_line_of_an_error_or_its_kind():
     assert first_line(ValueError("one\ntwo")) == "one"
     assert first_line(KeyError()) == "KeyError"
+    assert first_line(ValueError("x" * 20_000)) == "x" * 1000 + "... (20,000 letters)"
 
 
 def test_where_a_relative_path_was_looked_for(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert looked_in("items.csv") == f" (looked in {tmp_path})"
     assert looked_in(tmp_path / "items.csv") == ""
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (5, "5"),
+        ("it's", '"it\'s"'),
+        ("x" * 200, repr("x" * 200)),
+        ("x" * 20_000, f"'{'x' * 200}'... (20,000 letters)"),
+        ("\x1b[31m", r"'\x1b[31m'"),
+        ([1] * 1000, f"[{'1, ' * 66}1... (3,000 letters)"),
+        ({"a": None}, "{'a': None}"),
+    ],
+)
+def test_a_value_is_shown_whole_or_cut(value, said):
+    assert shown(value) == said
+
+
+def test_a_number_that_python_does_not_write_out_is_described():
+    assert shown(10**5000) == "a whole number of more than 4,300 digits"
+
+
+def test_a_text_is_cut_where_it_is_long():
+    assert cut("x" * 200) == "x" * 200
+    assert cut("x" * 201) == "x" * 200 + "... (201 letters)"

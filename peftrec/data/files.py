@@ -17,7 +17,7 @@ from typing import Any
 import pyarrow as pa
 
 from peftrec.data.rows import Rows
-from peftrec.errors import UserError, first_line, looked_in
+from peftrec.errors import UserError, first_line, looked_in, shown
 
 _FORMATS = {"csv": "csv", "tsv": "csv", "json": "json", "jsonl": "json", "ndjson": "json", "parquet": "parquet"}
 _HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
@@ -100,7 +100,8 @@ def _read_hub(path: str, key: str) -> Rows:
         return _rows(path, list(data.with_format("arrow").iter(batch_size=_CHUNK)))
     except Exception as error:  # no such id, no network, several configurations, no train split: the message says
         raise UserError(
-            f"{key}: {path!r} is no file{looked_in(path)}, and as a hub id it cannot be loaded: {first_line(error)}"
+            f"{key}: {shown(path)} is no file{looked_in(path)}, and as a hub id it cannot be loaded: "
+            f"{first_line(error)}"
         ) from None
 
 

@@ -8,7 +8,7 @@ from typing import get_type_hints
 from peftrec.data.files import read_rows
 from peftrec.data.sources import SOURCES
 from peftrec.data.tables import Tables, make_events, make_items, make_queries, make_texts
-from peftrec.errors import Problems, UserError, nearest
+from peftrec.errors import Problems, UserError, nearest, shown
 from peftrec.recipe import DataConfig
 from peftrec.recipe.names import import_own
 
@@ -50,7 +50,7 @@ def find_source(name: str) -> Source:
     """
     if ":" not in name and name not in SOURCES:
         raise UserError(
-            f"data.source: no source {name!r} ({nearest(name, list(SOURCES))}); your own: package.module:name"
+            f"data.source: no source {shown(name)} ({nearest(name, list(SOURCES))}); your own: package.module:name"
         )
     source: Source = import_own(SOURCES.get(name, name), "data.source")
     if not isinstance(source, FunctionType) or _returned(source) is not Tables:

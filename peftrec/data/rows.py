@@ -10,8 +10,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from peftrec.errors import Problems, UserError
+from peftrec.errors import Problems, UserError, shown
 
+MOST = 1e18  # of a number in a table: labels are squared in 32 bits, which end at 3e38
 _NUMERIC = r"^\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*$"
 
 
@@ -27,13 +28,13 @@ class Rows:
 
     def fail(self, row: int, column: str, rule: str, value: object) -> NoReturn:
         """Raise UserError about the value in data row `row` (from 0)."""
-        raise UserError(f"{self.file}: row {row + 1}, column {column!r}: {rule}; found {value!r}")
+        raise UserError(f"{self.file}: row {row + 1}, column {shown(column)}: {rule}; found {shown(value)}")
 
     def column(self, name: str) -> pa.Array:
         """The raw column."""
         names = self.table.column_names
         if name not in names:
-            raise UserError(f"{self.file}: no column {name!r}; its columns are {', '.join(names)}")
+            raise UserError(f"{self.file}: no column {shown(name)}; its columns are {', '.join(names)}")
         return self.table[name].combine_chunks()
 
     def strings(self, name: str) -> pa.Array:
@@ -85,7 +86,10 @@ class Rows:
         return found.to_numpy().astype(np.int32)
 
     def numbers(self, name: str) -> np.ndarray:
-        """A numeric column as float64. Raises UserError where a value is missing, not a number, NaN or infinite."""
+        """A numeric column as float64.
+
+        Raises UserError where a value is missing, not a number, NaN, infinite, or beyond `MOST`.
+        """
         column = self.column(name)
         if pa.types.is_boolean(column.type):
             column = column.cast(pa.int8())
@@ -101,6 +105,10 @@ class Rows:
         bad = np.flatnonzero(~np.isfinite(numbers))
         if len(bad):
             self.fail(int(bad[0]), name, "must be a finite number", column[int(bad[0])].as_py())
+        large = np.flatnonzero(np.abs(numbers) > MOST)
+        if len(large):
+            rule = f"must be at most {MOST:g} in size, so that 32-bit numbers hold its square"
+            self.fail(int(large[0]), name, rule, column[int(large[0])].as_py())
         return numbers
 
     def times(self, name: str) -> np.ndarray:
@@ -168,14 +176,14 @@ def parse_template(template: str, key: str) -> list[tuple[str, str | None]]:
     try:
         parsed = list(string.Formatter().parse(template))
     except ValueError as error:
-        raise UserError(f"{key}: not a template: {error}; found {template!r}") from None
+        raise UserError(f"{key}: not a template: {error}; found {shown(template)}") from None
     parts = []
     for literal, column, spec, conversion in parsed:
         if column == "" or spec or conversion:
-            raise UserError(f"{key}: a template holds plain column names such as '{{title}}'; found {template!r}")
+            raise UserError(f"{key}: a template holds plain column names such as '{{title}}'; found {shown(template)}")
         parts.append((literal, column))
     if all(column is None for _, column in parts):
-        raise UserError(f"{key}: a template names at least one column, such as '{{title}}'; found {template!r}")
+        raise UserError(f"{key}: a template names at least one column, such as '{{title}}'; found {shown(template)}")
     return parts
 
 

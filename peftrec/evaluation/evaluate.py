@@ -24,6 +24,7 @@ from peftrec.errors import Diverged, Problems, UserError
 from peftrec.evaluation.intervals import bootstrap, paired
 from peftrec.evaluation.metrics import CHOICE, RANKING, Metric, find_metric
 from peftrec.evaluation.outcomes import Outcome, make_outcome
+from peftrec.machine.progress import track_tasks
 from peftrec.model.co_learner import Scorer
 from peftrec.tasks.kind import Task
 from peftrec.tasks.priors import PRIORS, RANKING_PRIORS, find_prior
@@ -53,8 +54,8 @@ def evaluate(
     task's rows with their predictions. Raises UserError for an empty split or for predictions that are not finite.
     """
     reports = {}
-    for name, task in tasks.items():
-        kind = task.kind
+    for name in track_tasks(tasks, f"evaluating {split}"):
+        task, kind = tasks[name], tasks[name].kind
         reports[name] = evaluate_task(
             scorer,
             dataset,

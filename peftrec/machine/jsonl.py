@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from peftrec.errors import UserError
+from peftrec.errors import UserError, shown
 
 
 def read_objects(path: Path) -> dict[int, dict[str, Any]]:
@@ -37,6 +37,6 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     made: dict[str, Any] = {}
     for key, value in pairs:
         if key in made:
-            raise UserError(f"the key {key!r} is given twice")
+            raise UserError(f"the key {shown(key)} is given twice")
         made[key] = value
     return made

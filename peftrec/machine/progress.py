@@ -5,13 +5,14 @@ Notes are records of the logger `peftrec` at level INFO: the command shows them,
 
 import logging
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 import numpy as np
 from tqdm import tqdm
 
 from peftrec.machine.processes import count, is_first, number
 
+MANY_TASKS = 10
 _log = logging.getLogger("peftrec")
 
 
@@ -38,6 +39,17 @@ def track_rows(groups: Iterable[np.ndarray], total: int, what: str) -> Iterator[
         for group in groups:
             yield group
             shown.update(len(group))
+
+
+def track_tasks(tasks: Collection[str], what: str) -> Iterator[str]:
+    """Pass task names through, counting tasks where they are so many that one waits for them."""
+    if len(tasks) < MANY_TASKS:
+        yield from tasks
+        return
+    with bar(len(tasks), what, "tasks") as shown:
+        for task in tasks:
+            yield task
+            shown.update()
 
 
 def note(line: str, of_any: bool = False) -> None:

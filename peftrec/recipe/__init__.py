@@ -10,7 +10,6 @@ from peftrec.recipe.load import (
     load_recipe,
     make_recipe,
     mend_recipe,
-    parse_yaml,
 )
 from peftrec.recipe.models import (
     AdapterConfig,
@@ -29,6 +28,7 @@ from peftrec.recipe.models import (
     TrainConfig,
     WeightingConfig,
 )
+from peftrec.recipe.syntax import parse_yaml, read_yaml
 
 __all__ = [
     "AdapterConfig",
@@ -53,4 +53,5 @@ __all__ = [
     "make_recipe",
     "mend_recipe",
     "parse_yaml",
+    "read_yaml",
 ]

@@ -1,30 +1,29 @@
-"""Reading a recipe: YAML with unique keys, dotted overrides, and validation errors as one line each."""
+"""Reading a recipe: its file, dotted overrides, and validation errors as one line each."""
 
 import copy
-import re
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from peftrec.errors import UserError, UserErrors, check_texts, nearest
+from peftrec.errors import UserError, UserErrors, check_texts, cut, nearest, shown
 from peftrec.recipe.models import Recipe
+from peftrec.recipe.syntax import MOST_DEPTH, dump_yaml, parse_yaml, read_yaml
 
 
 def _explain(problems: list[ErrorDetails], where: str) -> list[str]:
     lines = []
     for problem in problems:
         # pydantic's own mark of a key that is wrong itself says nothing to the user.
-        place = ".".join(str(part) for part in problem["loc"] if part != "[key]") or "recipe"
+        place = ".".join(cut(str(part)) for part in problem["loc"] if part != "[key]") or "recipe"
         message = problem["msg"].removeprefix("Value error, ")
         if problem["type"] == "extra_forbidden":
             message = f"unknown key; {nearest(str(problem['loc'][-1]), _keys_beside(problem['loc']))}"
         elif problem["type"] in ("model_type", "dict_type"):
-            message = f"must be a group of keys; found {problem['input']!r}"
+            message = f"must be a group of keys; found {shown(problem['input'])}"
         elif problem["type"] != "value_error" and problem["type"] != "missing":
-            message = f"{message}; found {problem['input']!r}"
+            message = f"{message}; found {shown(problem['input'])}"
         lines.append(f"{where}: {place}: {message}")
     return lines
 
@@ -40,39 +39,6 @@ def _keys_beside(location: tuple[int | str, ...]) -> list[str]:
     return list(node.get("properties", {}))
 
 
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """YAML where a repeated key is an error (plain YAML keeps the last and drops the first in silence)."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[Any] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True) if isinstance(key_node, yaml.ScalarNode) else None
-            if key is None or key in seen:
-                problem = "a key must be plain text" if key is None else f"the key {key!r} is given twice"
-                raise yaml.constructor.ConstructorError(None, None, problem, key_node.start_mark)
-            seen.add(key)
-        return super().construct_mapping(node, deep)
-
-
-class _Dumper(yaml.SafeDumper):
-    """Quotes what the loader above would read as a number."""
-
-
-# YAML 1.1 reads 5e-4 as a string; recipes write learning rates this way.
-for _side in (_UniqueKeyLoader, _Dumper):
-    _side.add_implicit_resolver(
-        "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(?:\.\d*)?[eE][-+]?\d+\Z"), list("-+0123456789")
-    )
-
-
-def parse_yaml(text: str, where: str) -> Any:
-    """YAML -> plain values; repeated keys are refused and 5e-4 is a number. Raises UserError naming line and column."""
-    try:
-        return yaml.load(text, Loader=_UniqueKeyLoader)  # noqa: S506  a subclass of SafeLoader
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: an impossible date, such as 2024-13-01
-        raise UserError(f"{where}: not valid YAML: {' '.join(str(error).split())}") from None
-
-
 def apply_overrides(raw: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
     """A copy of `raw` with dotted `key=value` overrides applied, such as `train.lr=1e-4`; values are YAML."""
     check_texts("overrides", overrides)
@@ -81,12 +47,14 @@ def apply_overrides(raw: dict[str, Any], overrides: list[str]) -> dict[str, Any]
         key, equals, value = override.partition("=")
         if not equals or not all(key.split(".")):
             raise UserError(
-                f"override {override!r}: what follows the recipe changes it: write key=value with a dotted key, such "
-                "as train.lr=1e-4"
+                f"override {shown(override)}: what follows the recipe changes it: write key=value with a dotted "
+                "key, such as train.lr=1e-4"
             )
+        if key.count(".") >= MOST_DEPTH:
+            raise UserError(f"override {shown(override)}: a dotted key has at most {MOST_DEPTH} parts")
         for earlier, given in before.items():
             if (earlier == key and given != override) or earlier.startswith(f"{key}."):
-                raise UserError(f"override {override!r} would undo {given!r}: give one of them")
+                raise UserError(f"override {shown(override)} would undo {shown(given)}: give one of them")
         before[key] = override
         node = result
         *path, last = key.split(".")
@@ -95,8 +63,8 @@ def apply_overrides(raw: dict[str, Any], overrides: list[str]) -> dict[str, Any]
                 node[part] = {}
             node = node[part]
             if not isinstance(node, dict):
-                raise UserError(f"override {override!r}: {part!r} is a value, not a group of keys")
-        node[last] = parse_yaml(value, f"override {override!r}")
+                raise UserError(f"override {shown(override)}: {shown(part)} is a value, not a group of keys")
+        node[last] = parse_yaml(value, f"override {shown(override)}")
     return result
 
 
@@ -155,11 +123,7 @@ def _read_raw(path: Path, overrides: list[str]) -> Any:
         raise UserError(f"{path}: a folder, not a recipe; name the .yaml file in it (of a run: run.yaml)")
     if not path.is_file():
         raise UserError(f"{path}: no such recipe file; `peftrec recipes` lists those that come with the package")
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not UTF-8 text ({error}); save it as UTF-8") from None
-    raw = parse_yaml(text, str(path))
+    raw = read_yaml(path)
     if raw is None:
         raise UserError(f"{path}: the file is empty; `peftrec recipes` lists recipes to start from")
     return apply_overrides(raw, overrides) if isinstance(raw, dict) else raw
@@ -167,7 +131,7 @@ def _read_raw(path: Path, overrides: list[str]) -> Any:
 
 def dump_recipe(recipe: Recipe) -> str:
     """The recipe as YAML with every default written out; `make_recipe(parse_yaml(...))` gives an equal recipe."""
-    return yaml.dump(recipe.model_dump(mode="json"), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+    return dump_yaml(recipe.model_dump(mode="json"))
 
 
 def json_schema() -> dict[str, Any]:

@@ -1,37 +1,23 @@
 """The models of a recipe: strict, typed, one a concept."""
 
 import re
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     ValidationError,
-    ValidationInfo,
     ValidatorFunctionWrapHandler,
     field_validator,
     model_validator,
 )
 
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _true_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
-        # To Python, and so to pydantic, true is 1.
-        kind = cls.model_fields[info.field_name or ""].annotation
-        if isinstance(value, bool) and not {int, float}.isdisjoint(get_args(kind) or (kind,)):
-            raise ValueError(f"must be a number; found {str(value).lower()}")
-        return value
-
+from peftrec.errors import shown
+from peftrec.recipe.strict import Factor, Strict
 
 Sharing = Literal["shared", "private", "shared+private"]
 
 
-class BackboneConfig(_Strict):
+class BackboneConfig(Strict):
     """The pretrained model: a hub id, a folder, or a folder or package holding a GGUF file."""
 
     name: str = Field(description="hub id (a packaged copy serves when the hub is out of reach), folder, or .gguf file")
@@ -53,7 +39,7 @@ class BackboneConfig(_Strict):
         return self
 
 
-class AdapterConfig(_Strict):
+class AdapterConfig(Strict):
     """How the backbone is adapted. `options` go unchanged to the method (for PEFT methods: to PEFT's config class)."""
 
     method: str = Field("lora", description="a name that `peftrec methods` lists, or package.module:name of one's own")
@@ -69,19 +55,19 @@ class AdapterConfig(_Strict):
         except ValidationError:
             layers = []
         if isinstance(layers, str):
-            good = layers == "all" or re.fullmatch(r"top-[1-9]\d*", layers) is not None
+            good = layers == "all" or re.fullmatch(r"top-[1-9]\d{0,8}", layers) is not None
         else:
             good = bool(layers) and min(layers) >= 0 and len(set(layers)) == len(layers)
             good = good and not any(isinstance(number, bool) for number in value)
         if not good:
             raise ValueError(
                 "layers must be 'all', 'top-K' with K >= 1, or a list of distinct numbers from 0, at least one; found "
-                f"{value!r}"
+                f"{shown(value)}"
             )
         return layers
 
 
-class ItemsConfig(_Strict):
+class ItemsConfig(Strict):
     """The catalogue: a file with one row an item."""
 
     path: str = Field(description="csv, tsv, jsonl or parquet, also compressed, or a hub id")
@@ -89,7 +75,7 @@ class ItemsConfig(_Strict):
     text: str = Field(description="template over columns, such as '{title} ({year}). {genres}'")
 
 
-class EventsConfig(_Strict):
+class EventsConfig(Strict):
     """What users did: a file with one row an event."""
 
     path: str = Field(description="csv, tsv, jsonl or parquet, also compressed, or a hub id")
@@ -99,7 +85,7 @@ class EventsConfig(_Strict):
     columns: list[str] = Field(default_factory=list, description="numeric columns that tasks use, such as rating")
 
 
-class QueriesConfig(_Strict):
+class QueriesConfig(Strict):
     """Queries with the item they refer to. Without `label` every row is a match and non-matches are sampled 1:1."""
 
     path: str = Field(description="csv, tsv, jsonl or parquet, also compressed, or a hub id")
@@ -109,7 +95,7 @@ class QueriesConfig(_Strict):
     time: str | None = Field(None, description="column of the time; needed for a global-time split of queries")
 
 
-class TextsConfig(_Strict):
+class TextsConfig(Strict):
     """Single labelled texts, for classification."""
 
     path: str = Field(description="csv, tsv, jsonl or parquet, also compressed, or a hub id")
@@ -118,7 +104,7 @@ class TextsConfig(_Strict):
     split: str | None = Field(None, description="column holding train, valid or test, for split kind 'given'")
 
 
-class SplitConfig(_Strict):
+class SplitConfig(Strict):
     """How examples are divided. Shares are of the rows (of the groups for by-group)."""
 
     kind: Literal["global-time", "leave-last-out", "by-group", "given"] = Field(
@@ -135,7 +121,7 @@ class SplitConfig(_Strict):
         return self
 
 
-class DataConfig(_Strict):
+class DataConfig(Strict):
     """Where the tables come from: a built-in `source`, or one's own files."""
 
     source: str | None = Field(None, description="a built-in data set, or package.module:function of one's own")
@@ -163,19 +149,19 @@ class DataConfig(_Strict):
         return self
 
 
-class TaskConfig(_Strict):
+class TaskConfig(Strict):
     """One signal. Which keys a kind reads is listed in `peftrec.tasks.kinds.KINDS`; others are refused there."""
 
     kind: str = Field(description="what sort of task it is, or package.module:name of one's own")
     loss: str | None = Field(None, description="default: the kind's first loss")
-    weight: float = Field(1.0, ge=0, allow_inf_nan=False, description="the task's lambda in the joint loss")
+    weight: Factor = Field(1.0, ge=0, allow_inf_nan=False, description="the task's lambda in the joint loss")
     input: Literal["towers", "joint"] = Field(
         "towers", description="match-query: encode query and item apart, or as a pair"
     )
     column: str | None = Field(None, description="interest, regression: the numeric event column to predict")
     threshold: float | None = Field(None, description="interest with bce: liked means column >= threshold")
     share: float | None = Field(
-        None, gt=0, description="rows an epoch as a multiple of the task's training rows; default 1"
+        None, gt=0, le=1e6, description="rows an epoch as a multiple of the task's training rows; default 1"
     )
     adapter: AdapterConfig | None = Field(None, description="a method of this task's own instead of the recipe's")
     frozen: bool = Field(
@@ -189,14 +175,14 @@ class TaskConfig(_Strict):
         return self.weight == 0 and not self.frozen
 
 
-class WeightingConfig(_Strict):
+class WeightingConfig(Strict):
     """How task losses become weights each step; `static` keeps each task's `weight`."""
 
     method: str = Field("static", description="a name, or package.module:name of one's own")
     options: dict[str, Any] = Field(default_factory=dict, description="what the method takes")
 
 
-class EarlyStopping(_Strict):
+class EarlyStopping(Strict):
     """Stop when the validation score has not improved for `patience` epochs; the best weights are restored."""
 
     patience: int = Field(2, ge=1, description="epochs without a better score before training stops")
@@ -205,7 +191,7 @@ class EarlyStopping(_Strict):
     )
 
 
-class CheckpointConfig(_Strict):
+class CheckpointConfig(Strict):
     """When an unfinished training is written to disk, so that it can be continued; always also at the loop's end."""
 
     every: str = Field("10 minutes", description="'N steps' or 'M minutes'; short runs need none")
@@ -214,12 +200,12 @@ class CheckpointConfig(_Strict):
     @field_validator("every")
     @classmethod
     def _every_form(cls, value: str) -> str:
-        if not re.fullmatch(r"[1-9]\d* steps?|(?=.*[1-9])\d+(\.\d+)? minutes?", value):
-            raise ValueError(f"write 'N steps' or 'M minutes', such as '500 steps'; found {value!r}")
+        if not re.fullmatch(r"[1-9]\d{0,8} steps?|(?=.*[1-9])\d{1,9}(\.\d{1,9})? minutes?", value):
+            raise ValueError(f"write 'N steps' or 'M minutes', such as '500 steps'; found {shown(value)}")
         return value
 
 
-class TrainConfig(_Strict):
+class TrainConfig(Strict):
     """The loop: optimiser, schedule, batches, precision, seeds."""
 
     epochs: int = Field(3, ge=1, description="times that every task's training rows are gone through")
@@ -227,10 +213,10 @@ class TrainConfig(_Strict):
     batch_size: int = Field(1024, ge=1, description="rows of all tasks together in one optimiser step")
     accumulate: int = Field(1, ge=1, description="parts each optimiser step is cut into; the gradient is the same")
     optimizer: Literal["adamw", "sgd", "adafactor"] = Field("adamw", description="what steps on the gradients")
-    lr: float = Field(
+    lr: Factor = Field(
         5e-4, gt=0, allow_inf_nan=False, description="learning rate of adapters (of the backbone for method full)"
     )
-    head_lr: float = Field(2e-3, gt=0, allow_inf_nan=False, description="learning rate of the heads")
+    head_lr: Factor = Field(2e-3, gt=0, allow_inf_nan=False, description="learning rate of the heads")
     schedule: Literal["linear", "cosine", "constant"] = Field(
         "linear", description="how the learning rates fall, to 0 at the last step or not at all"
     )
@@ -261,11 +247,21 @@ class TrainConfig(_Strict):
     )
     seed: int = Field(0, ge=0, description="of weights, order, dropout and whatever is drawn")
 
+    @model_validator(mode="after")
+    def _parts_have_rows(self) -> "TrainConfig":
+        if self.accumulate > self.batch_size:
+            raise ValueError(
+                f"accumulate cuts a step's batch_size rows into parts: at most {self.batch_size}; found "
+                f"{self.accumulate}"
+            )
+        return self
 
+
+_NAME_BYTES = 200  # of the 255 that a file's name may have
 _TASK_NAME = re.compile(r"[^\W_](?:[\w-]*[^\W_])?")
 
 
-class Recipe(_Strict):
+class Recipe(Strict):
     """A complete run. Load with `load_recipe`."""
 
     init_from: str | None = Field(None, description="folder of the run whose adapters and heads training starts from")
@@ -281,13 +277,16 @@ class Recipe(_Strict):
     def _task_names(cls, tasks: dict[str, TaskConfig]) -> dict[str, TaskConfig]:
         for name in tasks:
             # Names become folder names and parts of module paths, and '__' separates the parts of an adapter's name.
-            if not _TASK_NAME.fullmatch(name) or "__" in name or name == "shared" or len(name) > 64:
+            long = len(name) > 64 or len(name.encode("utf-8", "replace")) > _NAME_BYTES
+            if long or not _TASK_NAME.fullmatch(name) or "__" in name or name == "shared":
                 raise ValueError(
                     "a task name is 1 to 64 letters, digits, '-' or single '_', starting and ending with a letter or "
-                    f"digit, and not 'shared'; found {name!r}"
+                    f"digit, at most {_NAME_BYTES} bytes as UTF-8, and not 'shared'; found {shown(name)}"
                 )
         if len({name.casefold() for name in tasks}) < len(tasks):
-            raise ValueError(f"task names must differ by more than case (they become folders); found {list(tasks)}")
+            raise ValueError(
+                f"task names must differ by more than case (they become folders); found {shown(list(tasks))}"
+            )
         if not any(task.weight > 0 and not task.frozen for task in tasks.values()):
             raise ValueError("at least one task needs a weight above 0, and not to be frozen")
         return tasks

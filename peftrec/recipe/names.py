@@ -13,7 +13,7 @@ from inspect import isabstract
 from pathlib import Path
 from typing import Any, TypeVar
 
-from peftrec.errors import UserError, nearest
+from peftrec.errors import UserError, nearest, shown
 from peftrec.recipe.models import Recipe
 
 T = TypeVar("T")
@@ -30,7 +30,7 @@ def find(table: Mapping[str, T], name: str, key: str, of: type) -> T:
     """
     if ":" not in name:
         if name not in table:
-            raise UserError(f"{key}: no {key.rpartition('.')[2]} {name!r}; {nearest(name, list(table))}")
+            raise UserError(f"{key}: no {key.rpartition('.')[2]} {shown(name)}; {nearest(name, list(table))}")
         return table[name]
     own: T = import_own(name, key)
     if not isinstance(own, of):
@@ -53,14 +53,14 @@ def find_class(table: Mapping[str, type[T]], name: str, key: str, of: type) -> t
 def import_own(target: str, key: str) -> Any:
     """What `package.module:name` names. Raises UserError beginning with the recipe key when it cannot be imported."""
     if not _OWN.fullmatch(target):
-        raise UserError(f"{key}: cannot import {target!r}: write package.module:name")
+        raise UserError(f"{key}: cannot import {shown(target)}: write package.module:name")
     module, _, name = target.partition(":")
     try:
         _refuse_run_folders(module)
         return getattr(importlib.import_module(module), name)
     except Exception as error:  # the module is the user's own: whatever is wrong in it is said in one line
         said = f"{type(error).__name__}: {error}" if not isinstance(error, ImportError | AttributeError) else error
-        raise UserError(f"{key}: cannot import {target!r}: {said}") from None
+        raise UserError(f"{key}: cannot import {shown(target)}: {said}") from None
 
 
 def _refuse_run_folders(module: str) -> None:

@@ -32,7 +32,7 @@ from peftrec.model.adapters.base import WEIGHTS, as_saved
 from peftrec.model.adapters.full import FullFineTuning
 from peftrec.model.backbone import Backbone, load_backbone, share_backbone
 from peftrec.model.co_learner import CoLearner, assemble
-from peftrec.recipe import Recipe, dump_recipe, make_recipe, parse_yaml
+from peftrec.recipe import Recipe, dump_recipe, make_recipe, read_yaml
 from peftrec.recipe.names import refuse_foreign
 from peftrec.runs.folder import verify_run
 from peftrec.tasks.heads import HeadShape
@@ -143,7 +143,7 @@ def read_recipe(folder: Path, trust_code: bool = False) -> Recipe:
     """
     verify_run(folder)
     place = folder / "run.yaml"
-    recipe = make_recipe(parse_yaml(place.read_text(encoding="utf-8"), str(place)))
+    recipe = make_recipe(read_yaml(place), str(place))
     if not trust_code:
         refuse_foreign(recipe, str(place))
     return recipe

@@ -11,7 +11,7 @@ import numpy as np
 
 from peftrec.data.examples import Examples
 from peftrec.data.unknown import unknown_notes
-from peftrec.errors import RowError, UserError, nearest
+from peftrec.errors import RowError, UserError, nearest, shown
 from peftrec.machine.progress import note
 from peftrec.model.backbone import Backbone
 from peftrec.runs.saved import LoadedRun, load_run
@@ -105,7 +105,7 @@ class Predictor:
         """
         self._check_ranks(task)
         if not isinstance(k, Integral) or isinstance(k, bool) or k < 1:
-            raise UserError(f"k must be a whole number, 1 or more; found {k!r}")
+            raise UserError(f"k must be a whole number, 1 or more; found {shown(k)}")
         with self._request():
             one = self._asker(task, {"user": user, "history": history, "query": query})
             self.model.encoder.update({task: one.text_rows()})
@@ -182,7 +182,7 @@ class Predictor:
 
     def _known(self, task: str) -> None:
         if task not in self.run.tasks:
-            raise UserError(f"no task {task!r} in this run; {nearest(task, self.tasks)}")
+            raise UserError(f"no task {shown(task)} in this run; {nearest(task, self.tasks)}")
 
 
 def _best(scores: np.ndarray, k: int) -> np.ndarray:

@@ -10,7 +10,7 @@ import numpy as np
 from peftrec.data.examples import Examples
 from peftrec.data.log import Log
 from peftrec.data.rows import from_iso
-from peftrec.errors import RowError, UserError, nearest
+from peftrec.errors import RowError, UserError, nearest, shown
 from peftrec.runs.saved import LoadedRun
 from peftrec.tasks.kind import Kind
 from peftrec.tasks.rows import Event, Row, text_of
@@ -89,7 +89,7 @@ class RowReader:
             return text_of(row, "item_text")
         number = self._item.get(str(row["item"]))
         if number is None:
-            raise UserError(f"no item {str(row['item'])!r} in the catalogue; for a new item give its 'item_text'")
+            raise UserError(f"no item {shown(str(row['item']))} in the catalogue; for a new item give its 'item_text'")
         return self.texts.texts[self.run.item_rows[number]]
 
     def _past(self, task: str, row: Row, time: float) -> _Past:
@@ -98,7 +98,9 @@ class RowReader:
         if "user" in row:
             number = self._user.get(str(row["user"]))
             if number is None:
-                raise UserError(f"no user {str(row['user'])!r} in the run's log; for a new user give 'history': []")
+                raise UserError(
+                    f"no user {shown(str(row['user']))} in the run's log; for a new user give 'history': []"
+                )
             log = self.run.logs[task]
             part = slice(*log.user_start[number : number + 2])
             past = _Past(log.rows[part], log.items[part], log.feedback[part], log.times[part])
@@ -108,7 +110,7 @@ class RowReader:
 
     def _given_past(self, task: str, history: Any) -> _Past:
         if not isinstance(history, list):
-            raise UserError(f"'history' is a list of item ids or events, oldest first; found {history!r}")
+            raise UserError(f"'history' is a list of item ids or events, oldest first; found {shown(history)}")
         events = [event if isinstance(event, dict) else {"item": event} for event in history]
         for event in events:
             _check_keys(event, ["item", "item_text", "value", "time"], "an event of 'history'")
@@ -151,16 +153,16 @@ class RowReader:
 
 def _check_keys(given: Any, allowed: list[str], of: str) -> None:
     if not isinstance(given, dict):
-        raise UserError(f"a row is a dict of keys and values; found {given!r}")
+        raise UserError(f"a row is a dict of keys and values; found {shown(given)}")
     for key in given:
         if key not in allowed:
-            raise UserError(f"{key!r} is no key of {of}; {nearest(str(key), allowed)}")
+            raise UserError(f"{shown(key)} is no key of {of}; {nearest(str(key), allowed)}")
 
 
 def _value(event: Row) -> float | None:
     value = event.get("value")
     if "value" in event and not _is_number(value):
-        raise UserError(f"'value' must be a number; found {value!r}")
+        raise UserError(f"'value' must be a number; found {shown(value)}")
     return value
 
 
@@ -176,4 +178,4 @@ def _time(value: Any) -> float:
     try:
         return from_iso(value)
     except (TypeError, ValueError):
-        raise UserError(f"'time' must be seconds since 1970 or an ISO date; found {value!r}") from None
+        raise UserError(f"'time' must be seconds since 1970 or an ISO date; found {shown(value)}") from None

@@ -9,7 +9,7 @@ import numpy as np
 from peftrec.data.examples import TaskData
 from peftrec.data.tables import Tables
 from peftrec.data.texts import TextTable
-from peftrec.errors import UserError
+from peftrec.errors import UserError, shown
 from peftrec.recipe import AdapterConfig, DataConfig, TaskConfig
 from peftrec.tasks.heads import Head, HeadShape
 from peftrec.tasks.losses import Labels, Loss
@@ -86,7 +86,7 @@ class Task:
         for key in OWN_KEYS:
             found = getattr(config, key)
             if is_set.get(key, found is not None) and key not in self.kind.reads:
-                raise UserError(f"{key}: kind {config.kind} does not read it; found {found!r}; leave it out")
+                raise UserError(f"{key}: kind {config.kind} does not read it; found {shown(found)}; leave it out")
         built = self.kind.build(tables, texts, self, data, seed)
         for slot in built.train.slots:
             if slot not in self.kind.fields:

@@ -1,6 +1,6 @@
 """The kinds of task. `KINDS` is where to add one: a file beside this one, and a line here."""
 
-from peftrec.errors import Problems, UserError, nearest
+from peftrec.errors import Problems, UserError, nearest, shown
 from peftrec.recipe import AdapterConfig, Recipe, TaskConfig
 from peftrec.recipe.names import find
 from peftrec.tasks.classification import CLASSIFICATION
@@ -45,7 +45,7 @@ def make_task(name: str, config: TaskConfig, adapter: AdapterConfig) -> Task:
 def _find_loss(name: str, kind: Kind, kind_name: str) -> Loss:
     """The loss, which the kind must take. Raises UserError."""
     if name not in kind.losses and ":" not in name:
-        raise UserError(f"loss: kind {kind_name} has no loss {name!r}; {nearest(name, list(kind.losses))}")
+        raise UserError(f"loss: kind {kind_name} has no loss {shown(name)}; {nearest(name, list(kind.losses))}")
     loss = find(LOSSES, name, "loss", Loss)
     if loss.labels not in kind.metrics:
         takes = ", ".join(kind.metrics)

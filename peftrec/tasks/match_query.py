@@ -11,7 +11,7 @@ from peftrec.data.rows import plain_number
 from peftrec.data.split import by_group, by_time, time_boundaries
 from peftrec.data.tables import Queries, Tables
 from peftrec.data.texts import TextTable
-from peftrec.errors import UserError
+from peftrec.errors import UserError, shown
 from peftrec.recipe import DataConfig, TaskConfig
 from peftrec.tasks.building import check_varied, cut, item_rows, needed
 from peftrec.tasks.heads import Head, HeadShape, TextHead, input_norm
@@ -84,9 +84,10 @@ def _with_non_matches(queries: Queries, group: np.ndarray, items: int, seed: int
     matches = np.unique(group * items + queries.item)
     full = np.flatnonzero(np.bincount(matches // items) >= items)
     if len(full):
+        query = queries.text[int(np.argmax(group == full[0]))]
         raise UserError(
-            f"queries: the query {queries.text[int(np.argmax(group == full[0]))]!r} matches every item: no non-match "
-            "can be drawn; give data.queries.label, or more items"
+            f"queries: the query {shown(query)} matches every item: no non-match can be drawn; give "
+            "data.queries.label, or more items"
         )
     random = np.random.default_rng(seed)
     drawn = np.full(len(group), -1, np.int32)

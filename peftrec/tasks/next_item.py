@@ -79,7 +79,7 @@ class RetrievalHead(CatalogueHead):
         assert batch.history is not None and batch.feedback is not None
         present, past = batch.history >= 0, batch.history.clamp(min=0)  # (N, H), newest last
         vectors = self.norm(batch.vectors)
-        x, content = self.past(vectors), self.attend(vectors)  # (U, q), (U, R)
+        x, content = self.past(vectors).float(), self.attend(vectors)  # (U, q) as 32 bits for embedding_bag, (U, R)
         back = torch.arange(past.shape[1], 0, -1, device=past.device, dtype=x.dtype).log()  # places back, (H,)
         read = []
         for reading in range(len(self.fade)):

@@ -19,9 +19,11 @@ from peftrec.recipe.names import find
 
 if TYPE_CHECKING:  # scikit-learn takes 90 MB and a second, which training does not need
     from sklearn.linear_model import LinearRegression, LogisticRegression
+    from sklearn.naive_bayes import MultinomialNB
 
 Prior = Callable[[Dataset, str, Examples], np.ndarray]  # dataset, task name, rows to predict -> as a model's prediction
 
+MANY_CLASSES = 1000
 _TOKEN = r"\w+|[^\w\s]"  # words and single signs, so that no text is without a token
 
 
@@ -133,17 +135,23 @@ def lexical(dataset: Dataset, task: str, examples: Examples) -> np.ndarray:
 
 
 def tfidf(dataset: Dataset, task: str, examples: Examples) -> np.ndarray:
-    """Class probabilities (N, C): logistic regression on TF-IDF of the text's words.
+    """Class probabilities (N, C): logistic regression on TF-IDF of the text's words, naive Bayes for many classes.
 
-    On CLINC150 pairs of words made it slower and worse; the saga solver is three times as fast as the default one.
+    On CLINC150 pairs of words made it slower and worse; the saga solver is three times as fast as the default one. It
+    takes a step of C numbers a row, half a minute for 9,000 rows of 3,000 classes, where naive Bayes counts once.
     """
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
+    from sklearn.naive_bayes import MultinomialNB
 
     data, texts = dataset.tasks[task], dataset.texts.texts
     vectorizer = TfidfVectorizer(sublinear_tf=True, token_pattern=_TOKEN)
     known = vectorizer.fit_transform([texts[row] for row in data.train.slots["text"]])
-    model = LogisticRegression(C=10, solver="saga", tol=1e-2, random_state=0).fit(known, data.train.label)
+    if len(data.classes) > MANY_CLASSES:
+        model = MultinomialNB(alpha=1e-3)
+    else:
+        model = LogisticRegression(C=10, solver="saga", tol=1e-2, random_state=0)
+    model.fit(known, data.train.label)
     found = vectorizer.transform([texts[row] for row in examples.slots["text"]])
     return _spread(model, model.predict_proba(found), data)
 
@@ -233,7 +241,7 @@ def _regression(binary: bool) -> "LogisticRegression | LinearRegression":
     return LogisticRegression() if binary else LinearRegression()
 
 
-def _spread(model: "LogisticRegression", probability: np.ndarray, data: TaskData) -> np.ndarray:
+def _spread(model: "LogisticRegression | MultinomialNB", probability: np.ndarray, data: TaskData) -> np.ndarray:
     """Probabilities of the classes seen in training, spread over all classes (N, C)."""
     full = np.zeros((len(probability), len(data.classes)))
     full[:, model.classes_] = probability

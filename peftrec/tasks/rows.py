@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from peftrec.errors import UserError
+from peftrec.errors import UserError, shown
 
 Row = dict[str, Any]
 
@@ -64,9 +64,9 @@ def text_of(row: Row, key: str) -> str:
     """The text under a key. Raises UserError."""
     value = row.get(key)
     if not isinstance(value, str) or not value.strip():
-        raise UserError(f"{key!r} must be a text that is not empty; found {value!r}")
+        raise UserError(f"{key!r} must be a text that is not empty; found {shown(value)}")
     if any("\ud800" <= character <= "\udfff" for character in value):
-        raise UserError(f"{key!r} must be valid Unicode, without halves of surrogate pairs; found {value!r}")
+        raise UserError(f"{key!r} must be valid Unicode, without halves of surrogate pairs; found {shown(value)}")
     return value
 
 

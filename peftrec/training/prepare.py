@@ -21,6 +21,7 @@ from peftrec.tasks.dataset import load_data
 from peftrec.tasks.kind import Task, trained
 from peftrec.tasks.kinds import resolve
 from peftrec.training.init_from import read_start
+from peftrec.training.order import make_streams
 from peftrec.training.sharding import check_sharding
 from peftrec.training.stopping import BestEpoch, Scores
 from peftrec.training.trackers import check_trackers
@@ -74,6 +75,7 @@ def prepare(recipe: Recipe) -> Setup:
         check_trackers(recipe.train.track)
     with problems.collect():
         dataset = load_data(recipe)
+        _check_parts(recipe, dataset)
     with problems.collect(), processes.sharding_is_ours():
         backbone = load_backbone(recipe.backbone, accelerator.device)
     methods = recipe.adapters
@@ -97,3 +99,14 @@ def prepare(recipe: Recipe) -> Setup:
 def _check_precision(recipe: Recipe) -> None:
     if recipe.train.mixed_precision == "fp16" and not torch.cuda.is_available():  # Accelerate would ignore it
         raise UserError("train.mixed_precision: fp16 needs a GPU, and there is none; use bf16 or no")
+
+
+def _check_parts(recipe: Recipe, dataset: Dataset) -> None:
+    """Raise UserError where a step would be cut into more parts than it has rows."""
+    streams, _, _ = make_streams(recipe, dataset)
+    rows = sum(stream.rows_until(1) for stream in streams.values())
+    if recipe.train.accumulate > max(1, rows):
+        raise UserError(
+            f"train.accumulate: cuts each step into parts, and the first step of these data has {rows:,} rows; found "
+            f"{recipe.train.accumulate:,}"
+        )

@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from peftrec.errors import Problems, UserError, check_texts
+from peftrec.errors import Problems, UserError, check_texts, shown
 from peftrec.recipe import Recipe, apply_overrides, make_recipe, parse_yaml
 
 _RANGE = re.compile(r"(?P<low>\S+?)\.\.(?P<high>\S+)(?:\s+(?P<log>log)|\s+step\s+(?P<step>\S+))?")
@@ -73,7 +73,7 @@ def parse_space(texts: list[str], recipe: Recipe) -> list[Dimension]:
     check_texts("search", texts)
     problems, space = Problems(), []
     for text in texts:
-        with problems.collect(f"--search {text!r}: "):
+        with problems.collect(f"--search {shown(text)}: "):
             space.append(_parse(text, recipe))
     keys = [dimension.key for dimension in space]
     with problems.collect("--search: "):
@@ -134,5 +134,5 @@ def _number(text: str | None) -> Any:
         return None
     value = parse_yaml(text, "the number")
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise UserError(f"{text!r} is no number; {_FORM}")
+        raise UserError(f"{shown(text)} is no number; {_FORM}")
     return value

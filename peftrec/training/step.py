@@ -151,9 +151,9 @@ def joint_backward(
 def pieces(model: CoLearner, tasks: dict[str, Examples], rows: Rows) -> Iterator[Piece]:
     """This process's share of a step's rows, in `model.parts` pieces of which none is empty."""
     own = {task: np.array_split(of, processes.count())[processes.number()] for task, of in rows.items()}
-    names = list(rows)
+    names, cuts = list(rows), {task: np.array_split(of, model.parts) for task, of in own.items()}
     for part in range(model.parts):
-        cut = {task: np.array_split(of, model.parts)[part] for task, of in own.items()}
+        cut = {task: of[part] for task, of in cuts.items()}
         some = {task: of for task, of in cut.items() if len(of)}
         if not some and model.encoder.sharded:  # the others need this process: rows that count for nothing
             some = {task: of[:1] for task, of in rows.items() if len(of)}

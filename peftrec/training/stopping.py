@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from peftrec.errors import UserError, nearest
+from peftrec.errors import UserError, nearest, shown
 from peftrec.evaluation.metrics import CHOICE, RANKING, is_higher
 from peftrec.recipe import Recipe
 from peftrec.tasks.kind import Task, trained
@@ -67,7 +67,7 @@ def check_metric(metric: str | None, tasks: Mapping[str, Task], place: str) -> N
     """Raise UserError, naming `place`, for a metric that no trained task has; None stands for the validation loss."""
     known = [f"{name}.{m}" for name, task in trained(tasks).items() for m in _measured(task)]
     if metric is not None and metric not in known:
-        raise UserError(f"{place}: {metric!r} is no task.metric; {nearest(metric, known)}")
+        raise UserError(f"{place}: {shown(metric)} is no task.metric; {nearest(metric, known)}")
 
 
 def is_higher_better(metric: str | None) -> bool:

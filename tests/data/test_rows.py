@@ -115,6 +115,22 @@ def test_a_value_that_is_no_number_is_named(values, row, found):
     assert str(error.value) == f"f.csv: row {row}, column 'rating': must be a finite number; found {found}"
 
 
+@pytest.mark.parametrize(("values", "found"), [([1.0, 1e300], "1e+300"), (["1", "-1e300"], "'-1e300'")])
+def test_a_number_whose_square_32_bits_cannot_hold_is_named(values, found):
+    assert rows(rating=[1e18, -1e18]).numbers("rating").tolist() == [1e18, -1e18]
+    with pytest.raises(UserError) as error:
+        rows(rating=values).numbers("rating")
+    rule = "must be at most 1e+18 in size, so that 32-bit numbers hold its square"
+    assert str(error.value) == f"f.csv: row 2, column 'rating': {rule}; found {found}"
+
+
+def test_a_long_value_is_cut():
+    with pytest.raises(UserError) as error:
+        rows(rating=["x" * 20_000]).numbers("rating")
+    cut = f"{'x' * 200!r}... (20,000 letters)"
+    assert str(error.value) == f"f.csv: row 1, column 'rating': must be a finite number; found {cut}"
+
+
 MOMENT = dt.datetime(2024, 5, 31, 18, tzinfo=dt.UTC)
 
 

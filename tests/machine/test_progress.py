@@ -5,7 +5,7 @@ import logging
 import numpy as np
 import pytest
 
-from peftrec.machine.progress import bar, note, track_rows
+from peftrec.machine.progress import bar, note, track_rows, track_tasks
 
 
 def test_groups_of_rows_pass_through_and_are_counted(capsys):
@@ -19,6 +19,15 @@ def test_what_an_earlier_session_did_counts(capsys):
         assert shown.n == 6
         shown.update(4)
     assert "10/10" in capsys.readouterr().err
+
+
+def test_many_tasks_are_counted_and_a_few_in_silence(capsys):
+    few, many = [f"t{n}" for n in range(9)], [f"t{n}" for n in range(200)]
+    assert list(track_tasks(few, "evaluating test")) == few
+    assert capsys.readouterr().err == ""
+    assert list(track_tasks(dict.fromkeys(many), "evaluating test")) == many
+    said = capsys.readouterr().err
+    assert "evaluating test: 100%" in said and "200/200" in said
 
 
 @pytest.mark.parametrize(("number", "said"), [("0", ["of all", "process 0: own"]), ("1", ["process 1: own"])])

@@ -9,6 +9,7 @@ from pathlib import Path
 from textwrap import dedent
 
 import pytest
+import torch
 from command import peftrec
 from made import made
 from shop import write_csv
@@ -19,6 +20,7 @@ from peftrec.recipe import dump_recipe
 from peftrec.tasks.kinds import KINDS
 from peftrec.tasks.losses import LOSSES
 from peftrec.training.prepare import prepare
+from peftrec.training.step import one_step, plan_steps
 
 OWN = "own_friends:FRIENDS"
 # An own kind as somebody outside would write it: slots `user` and `friend`, a head, a loss, a metric and a prior.
@@ -163,6 +165,19 @@ def test_every_kind_is_here():
     assert set(KEYS) - {OWN} == set(KINDS)
     assert len(KINDS) == 6
     assert set(ROWS) == set(KEYS)
+
+
+@pytest.mark.parametrize("precision", ["no", "bf16"])
+@pytest.mark.parametrize("kind", KEYS)
+def test_it_trains_in_each_precision_that_a_cpu_has(shop, kind, precision):
+    steps = plan_steps(prepare(recipe_of(shop, kind, train={"mixed_precision": precision, "epochs": 1})))
+    steps.setup.model.encoder.update()
+    before = {name: tensor.detach().clone() for name, tensor in steps.trainable.items()}
+    for number in range(2):
+        step = one_step(steps, number)
+        assert step.made and step.problem is None
+        assert torch.isfinite(step.losses).all() and step.losses.dtype == torch.float32
+    assert any(not torch.equal(tensor, before[name]) for name, tensor in steps.trainable.items())
 
 
 def trusting(kind: str) -> list[str]:

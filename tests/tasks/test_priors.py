@@ -9,6 +9,7 @@ from peftrec.data.examples import Dataset, Examples, TaskData
 from peftrec.data.log import Log
 from peftrec.data.rates import Rates
 from peftrec.data.texts import TextTable
+from peftrec.tasks import priors
 from peftrec.tasks.priors import PRIORS, RANKING_PRIORS
 
 ON_LABELS = ["random", "majority", "item_rate", "user_rate", "item_and_user", "median", "user_median"]
@@ -214,7 +215,9 @@ def texts_of_classes():
     return Dataset(texts, [], np.zeros(0, np.int32), [], {"task": data})
 
 
-def test_tfidf_prior_learns_words():
+@pytest.mark.parametrize("many", [1000, 3])
+def test_tfidf_prior_learns_words(many, monkeypatch):
+    monkeypatch.setattr(priors, "MANY_CLASSES", many)
     prediction = predict("tfidf", texts_of_classes())
     assert prediction.shape == (4, 4) and prediction.sum(1) == pytest.approx(1)
     assert prediction.argmax(1)[:3].tolist() == [0, 1, 3]

@@ -23,6 +23,11 @@ from peftrec.training.loop import train
         ({"weighting": {"method": "static", "options": {"t": 1}}}, "does not take"),
         ({"train": {"early_stopping": {"metric": "interest.auk"}}}, "did you mean 'interest.auc'"),
         ({"train": {"mixed_precision": "fp16"}}, "fp16 needs a GPU"),
+        (
+            {"train": {"accumulate": 1_000_000, "batch_size": 2_000_000}},
+            r"train.accumulate: cuts each step into parts, and the first step of .* has [1-9][\d,]* rows; found "
+            r"1,000,000",
+        ),
         ({"backbone": {"name": "no/such-model"}}, "cannot load 'no/such-model'"),
         ({"backbone": {"max_length": 100_000}}, "takes at most 512 tokens"),
     ],

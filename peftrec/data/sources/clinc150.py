@@ -11,7 +11,7 @@ import pyarrow as pa
 from peftrec.data.rows import Rows
 from peftrec.data.sources import source_file
 from peftrec.data.tables import Tables, make_texts
-from peftrec.errors import UserError
+from peftrec.errors import UserError, shown
 from peftrec.machine.files import read_json
 from peftrec.recipe import TextsConfig
 
@@ -39,7 +39,7 @@ def load(path: Path | None) -> Tables:
     for name, pairs in content.items():
         for row, pair in enumerate(pairs):
             if not (isinstance(pair, list) and len(pair) == 2 and all(isinstance(part, str) for part in pair)):
-                raise UserError(f"{file}: {name}, row {row + 1}: must be [text, class]; found {pair!r}")
+                raise UserError(f"{file}: {name}, row {row + 1}: must be [text, class]; found {shown(pair)}")
             columns["text"].append(pair[0])
             columns["label"].append(pair[1])
             columns["split"].append(_SPLITS[name])

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 
-from peftrec.errors import Problems, UserError, nearest
+from peftrec.errors import Problems, UserError, nearest, shown
 from peftrec.model.adapters.adalora import AdaLoraAdapter
 from peftrec.model.adapters.allocation import Room
 from peftrec.model.adapters.base import SHARED, Adapter, LayerAdapter, PooledAdapter
@@ -46,7 +46,7 @@ def find_method(name: str) -> Callable[..., Adapter]:
     hint = nearest(name, [*METHODS, *others])
     if is_peft_type(name):
         raise UserError(f"adapter.method: PEFT's {name} needs more than modules inside the layers; {hint}")
-    raise UserError(f"adapter.method: no method {name!r}; {hint}")
+    raise UserError(f"adapter.method: no method {shown(name)}; {hint}")
 
 
 def attach(backbone: Backbone, configs: dict[str, AdapterConfig]) -> dict[str, Adapter]:

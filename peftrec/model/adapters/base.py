@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from peftrec.errors import UserError, nearest
+from peftrec.errors import UserError, nearest, shown
 from peftrec.machine.tensors import misfit, write_tensors
 from peftrec.model.backbone import Backbone
 from peftrec.recipe import AdapterConfig
@@ -176,7 +176,7 @@ def take_options(method: str, given: dict[str, Any], known: type[T]) -> T:
             hint = nearest(str(problem["loc"][0]), list(known.model_fields))
             raise UserError(f"{place}: {method} has no such option; {hint}") from None
         message = problem["msg"].removeprefix("Value error, ")
-        raise UserError(f"{place}: {message}; found {problem['input']!r}") from None
+        raise UserError(f"{place}: {message}; found {shown(problem['input'])}") from None
 
 
 def read_tensors(folder: Path, expected: dict[str, Tensor] | None = None, file: str = WEIGHTS) -> dict[str, Tensor]:

@@ -19,6 +19,7 @@ from peftrec.errors import UserError, first_line
 from peftrec.model.adapters.base import SHARED, LayerAdapter, adapter_name, layers_inside, read_tensors, write_adapter
 from peftrec.model.adapters.compose import COMPOSE, Part, State
 from peftrec.model.adapters.lowrank import quicken
+from peftrec.model.adapters.patterns import check_patterns, patterns_of
 from peftrec.model.adapters.targets import peft_config
 from peftrec.model.backbone import Backbone
 from peftrec.recipe import AdapterConfig
@@ -256,9 +257,13 @@ class PeftAdapter(LayerAdapter):
     def load(self, owner: str, folder: Path) -> None:
         """Rebuild the owner's adapter from its own folder, whatever type and rank exporting gave it."""
         from peft import PeftConfig, set_peft_model_state_dict
+        from peft.utils import CONFIG_NAME
 
         config = PeftConfig.from_pretrained(str(folder))
         config.inference_mode = False
+        paths = [path for path, _ in self.backbone.model.named_modules()]
+        for option, value in config.to_dict().items():
+            check_patterns(f"{folder / CONFIG_NAME}: {option}", patterns_of(option, value), paths)
         name = adapter_name(owner)
         graft = self._graft({name: config})
         state = read_tensors(folder, graft.state(name))

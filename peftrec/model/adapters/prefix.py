@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from peftrec.errors import UserError, first_line, nearest
+from peftrec.errors import UserError, first_line, nearest, shown
 from peftrec.model.adapters.base import SHARED, LayerAdapter, adapter_name, read_tensors, write_adapter
 from peftrec.model.backbone import Backbone
 from peftrec.recipe import AdapterConfig
@@ -106,7 +106,9 @@ def prefix_config(config: AdapterConfig, backbone: Backbone) -> Any:
     options = {"num_virtual_tokens": 10, **config.options}
     count = options["num_virtual_tokens"]
     if type(count) is not int or count < 1:  # true would be 1
-        raise UserError(f"adapter.options.num_virtual_tokens: must be a whole number of at least 1; found {count!r}")
+        raise UserError(
+            f"adapter.options.num_virtual_tokens: must be a whole number of at least 1; found {shown(count)}"
+        )
     # A PeftModel without a task type would not use the prefix at all.
     shapes = {
         "num_layers": backbone.num_layers,

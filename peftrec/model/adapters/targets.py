@@ -7,7 +7,8 @@ from typing import Any, get_type_hints
 from pydantic import PydanticUserError, TypeAdapter, ValidationError
 from torch import nn
 
-from peftrec.errors import UserError, nearest
+from peftrec.errors import UserError, nearest, shown
+from peftrec.model.adapters.patterns import check_patterns, patterns_of
 from peftrec.model.backbone import Backbone
 from peftrec.recipe import AdapterConfig
 
@@ -76,6 +77,7 @@ def peft_config(
     from peft import PeftType
 
     cls: Any = CONFIGS[PeftType(kind)]
+    paths = [path for path, _ in backbone.model.named_modules()]
     known = [f for f in cls.__dataclass_fields__ if f not in REFUSED]
     for name, value in config.options.items():
         if name in REFUSED and name in cls.__dataclass_fields__:
@@ -83,6 +85,7 @@ def peft_config(
         if name not in known:
             raise UserError(f"adapter.options.{name}: PEFT's {cls.__name__} has none; {nearest(name, known)}")
         _check_value(name, value, get_type_hints(cls)[name])
+        check_patterns(f"adapter.options.{name}", patterns_of(name, value), paths)
     try:
         made = cls(**{**preset, **config.options})
     except (ValueError, TypeError, ImportError) as error:
@@ -99,7 +102,7 @@ def peft_config(
 
 
 def _check_value(name: str, value: Any, annotation: Any) -> None:
-    """Refuse a value that is not of the type PEFT states (PEFT does not look), and patterns that are none."""
+    """Refuse a value that is not of the type PEFT states (PEFT does not look)."""
     place = f"adapter.options.{name}"
     if name == "init_lora_weights" and isinstance(value, str):
         if value in _INITS:
@@ -110,20 +113,11 @@ def _check_value(name: str, value: Any, annotation: Any) -> None:
     except ValidationError as error:
         wanted = {problem["msg"].removeprefix("Input should be ") for problem in error.errors()}
         kinds = " or ".join(sorted(wanted)).replace("a valid integer", "an integer").replace("valid ", "")
-        raise UserError(f"{place}: must be {kinds}; found {value!r}") from None
+        raise UserError(f"{place}: must be {kinds}; found {shown(value)}") from None
     except PydanticUserError:
         return  # a type of PEFT's own, which its class judges
     if name.endswith("dropout") and not 0 <= value < 1:
         raise UserError(f"{place}: must be from 0 to below 1; found {value}")
-    if name in ("rank_pattern", "alpha_pattern"):
-        patterns = list(value or [])
-    else:
-        patterns = [value] if name.endswith("_modules") and isinstance(value, str) else []
-    for pattern in patterns:
-        try:
-            re.compile(pattern)
-        except (re.error, TypeError) as error:
-            raise UserError(f"{place}: not a regular expression ({error}); found {pattern!r}") from None
 
 
 def _targets(kind: str, made: Any, backbone: Backbone, inside: list[Place]) -> list[Place]:
@@ -155,7 +149,7 @@ def _matching(made: Any, names: Any, possible: list[Place]) -> list[Place]:
 def _nothing(name: Any, possible: list[Place]) -> UserError:
     known = sorted({place.path.rsplit(".", 1)[-1] for place in possible})
     hint = nearest(name, known) if isinstance(name, str) else f"known: {', '.join(known)}"
-    return UserError(f"adapter.options.target_modules: {name!r} matches nothing in the chosen layers; {hint}")
+    return UserError(f"adapter.options.target_modules: {shown(name)} matches nothing in the chosen layers; {hint}")
 
 
 def _defaults(kind: str, backbone: Backbone) -> Any:
@@ -201,7 +195,7 @@ def _feedforward(made: Any, backbone: Backbone, inside: list[Place], targets: li
     if isinstance(given, str):
         chosen = {path for path in paths if re.fullmatch(given, path)}
         if not chosen:
-            raise UserError(f"adapter.options.feedforward_modules: {given!r} matches none of the adapted modules")
+            raise UserError(f"adapter.options.feedforward_modules: {shown(given)} matches none of the adapted modules")
         return chosen
     names = FEEDFORWARD.get(backbone.model.config.model_type) if given is None else sorted(given)
     if names is None:
@@ -209,7 +203,7 @@ def _feedforward(made: Any, backbone: Backbone, inside: list[Place], targets: li
     chosen = {path for path in paths if any(path == name or path.endswith(f".{name}") for name in names)}
     for name in names if given is not None else []:
         if not any(path == name or path.endswith(f".{name}") for path in paths):
-            raise UserError(f"adapter.options.feedforward_modules: {name!r} matches none of the adapted modules")
+            raise UserError(f"adapter.options.feedforward_modules: {shown(name)} matches none of the adapted modules")
     return chosen
 
 
@@ -218,4 +212,4 @@ def _check_patterns(made: Any) -> None:
     for option in ("rank_pattern", "alpha_pattern"):
         for pattern in getattr(made, option, None) or {}:
             if not any(re.match(rf"(.*\.)?({pattern})$", path) for path in made.target_modules):
-                raise UserError(f"adapter.options.{option}: {pattern!r} matches none of the adapted modules")
+                raise UserError(f"adapter.options.{option}: {shown(pattern)} matches none of the adapted modules")

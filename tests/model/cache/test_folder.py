@@ -56,6 +56,17 @@ def test_a_folder_that_can_be_none_is_one_message_naming_the_variable(monkeypatc
     assert file.read_text() == "mine"
 
 
+@pytest.mark.parametrize("given", ["/tmp/" + "x" * 5000, "/tmp/" + "x/" * 2500])
+def test_a_path_longer_than_paths_may_be_is_one_message(monkeypatch, given):
+    monkeypatch.setenv("PEFTREC_CACHE", given)
+    for verb in ("ls", "clear"):
+        done = CliRunner().invoke(app, ["cache", verb])
+        assert (done.exit_code, done.stdout) == (2, "")
+        assert done.stderr == (
+            f"peftrec: PEFTREC_CACHE must name a folder; found {given[:200]!r}... (5,005 letters): File name too long\n"
+        )
+
+
 def test_the_limit_is_a_number_of_gigabytes(monkeypatch):
     assert limit_bytes() == 20e9
     monkeypatch.setenv("PEFTREC_CACHE_GB", "0.5")

@@ -32,6 +32,13 @@ def test_words_stand_for_the_curves_and_the_bytes_repeat():
     assert ElementTree.fromstring(svg(first)).tag.endswith("svg")
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("name", ["查询", "استعلام", "möbel", "クエリ", "a<b & c"])
+def test_names_of_any_script_stay_text_and_nothing_is_warned_of(name):
+    drawn = ElementTree.fromstring(svg(draw("loss", [Curve(name, [1, 2], [1, 2]), Curve("other", [1, 2], [2, 1])])))
+    assert name in [text.text for text in drawn.iter("{http://www.w3.org/2000/svg}text")]
+
+
 @pytest.mark.parametrize("values", [[1.0, 100.0], [0.0, 100.0]])  # no logarithm of 0
 def test_an_axis_is_logarithmic_only_where_all_is_above_zero(values):
     curves = [Curve("norm", [1, 2], values)]

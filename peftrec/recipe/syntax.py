@@ -1,0 +1,115 @@
+"""The YAML of recipes: plain values only, every key once, and no more than a reader can see.
+
+Left out of YAML, because a recipe is data of whoever wrote it: aliases and merge keys (a few lines of them stand for
+billions of values), tags (they ask for other constructors), depth and size without end.
+"""
+
+import re
+from collections.abc import Hashable
+from pathlib import Path
+from typing import Any
+
+import yaml
+from yaml.composer import ComposerError
+from yaml.constructor import ConstructorError
+from yaml.events import AliasEvent, CollectionStartEvent, Event, ScalarEvent
+from yaml.nodes import MappingNode, Node, ScalarNode
+
+from peftrec.errors import UserError, cut, shown
+
+MOST_BYTES = 1_000_000
+MOST_VALUES = 50_000  # keys and values; a thousand tasks with all that a task may hold are fewer
+MOST_DEPTH = 32
+MOST_DIGITS = 100  # letters of a number or a date: Python's whole numbers have no end
+_TEXT, _MERGE = "tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML where a repeated key is an error (plain YAML keeps the last and drops the first in silence)."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.depth = self.values = 0
+
+    def compose_node(self, parent: Node | None, index: Any) -> Node | None:
+        event = self.peek_event()
+        self.depth, self.values = self.depth + 1, self.values + 1
+        if problem := self._problem(event):
+            raise ComposerError(None, None, problem, event.start_mark)
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
+
+    def _problem(self, event: Event) -> str:
+        """Why what begins here is not read; '' where it is."""
+        if isinstance(event, AliasEvent):
+            return f"aliases are not read; write out what *{cut(str(event.anchor))} stands for"
+        if isinstance(event, ScalarEvent | CollectionStartEvent) and event.tag is not None:
+            return f"tags are not read; leave out {cut(event.tag.replace('tag:yaml.org,2002:', '!!'))}"
+        if self.depth > MOST_DEPTH:
+            return f"more than {MOST_DEPTH} groups and lists inside each other"
+        return f"more than {MOST_VALUES:,} keys and values" if self.values > MOST_VALUES else ""
+
+    def construct_object(self, node: Node, deep: bool = False) -> Any:
+        if isinstance(node, ScalarNode) and node.tag != _TEXT and len(node.value) > MOST_DIGITS:
+            problem = f"a number or date of {len(node.value):,} letters; quote it where it is text"
+            raise ConstructorError(None, None, problem, node.start_mark)
+        try:
+            return super().construct_object(node, deep)
+        except ValueError as error:  # what looks like a number or date and is none, such as 2024-13-01
+            raise ConstructorError(None, None, str(error), node.start_mark) from None
+
+    def construct_mapping(self, node: MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            if key_node.tag == _MERGE:
+                raise ConstructorError(None, None, "merge keys (<<) are not read; write the keys", key_node.start_mark)
+            key = self.construct_object(key_node, deep=True) if isinstance(key_node, ScalarNode) else None
+            if key is None or key in seen:
+                problem = "a key must be plain text" if key is None else f"the key {shown(key)} is given twice"
+                raise ConstructorError(None, None, problem, key_node.start_mark)
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes what the loader above would read as a number, and writes out what stands in several places."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+# YAML 1.1 reads 5e-4 as a string; recipes write learning rates this way.
+for _side in (_Loader, _Dumper):
+    _side.add_implicit_resolver(
+        "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(?:\.\d*)?[eE][-+]?\d+\Z"), list("-+0123456789")
+    )
+
+
+def parse_yaml(text: str, where: str) -> Any:
+    """YAML -> plain values; repeated keys are refused and 5e-4 is a number. Raises UserError naming line and column."""
+    _check_size(len(text.encode("utf-8", "replace")), where)
+    try:
+        return yaml.load(text, Loader=_Loader)  # noqa: S506  a subclass of SafeLoader
+    except yaml.YAMLError as error:
+        raise UserError(f"{where}: not valid YAML: {' '.join(str(error).split())}") from None
+
+
+def read_yaml(path: Path) -> Any:
+    """The values of a file that exists. Raises UserError, also for one too large, before it is read, or not UTF-8."""
+    _check_size(path.stat().st_size, str(path))
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not UTF-8 text ({error}); save it as UTF-8") from None
+    return parse_yaml(text, str(path))
+
+
+def dump_yaml(values: Any) -> str:
+    """Plain values as YAML that `parse_yaml` reads as the same."""
+    return yaml.dump(values, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+
+
+def _check_size(found: int, where: str) -> None:
+    if found > MOST_BYTES:
+        raise UserError(f"{where}: at most {MOST_BYTES:,} bytes are read; found {found:,}")
