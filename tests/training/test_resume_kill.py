@@ -50,14 +50,14 @@ def die(touches, where=""):
     sys.addaudithook(hook)
 
 
-def train_and_die(shop, run, step, touches):
+def train_and_die(shop, run, step, touches, threads=1):
     """Train, and be killed: while it starts when `step` is None, else when that step, from 0, or a later one writes."""
     if step is None:
         die(touches)
         train_tiny(shop, run)
     with pytest.MonkeyPatch.context() as patch:
         at_step(patch, step, lambda: die(touches, f".{run.name}.partial"))
-        train_tiny(shop, run)
+        train_tiny(shop, run, threads)
 
 
 def test_killed_twenty_times_it_ends_in_the_same_bytes(processes, tmp_path):
