@@ -72,8 +72,8 @@ def prepared(folder: Path, **changes: object) -> Any:
     return setup
 
 
-def train_tiny(folder: Path, run: Path, threads: int = 1) -> None:
-    """Train for 20 steps with a checkpoint after each, continuing when there is something to continue."""
+def train_tiny(folder: Path, run: Path, threads: int = 1, batch_size: int = 32) -> None:
+    """Train for five epochs, 20 steps, with a checkpoint after each, continuing when there is something to continue."""
     import torch
     from tqdm import tqdm
 
@@ -81,7 +81,7 @@ def train_tiny(folder: Path, run: Path, threads: int = 1) -> None:
 
     torch.set_num_threads(threads)
     tqdm.set_lock(threading.RLock())  # its own is a semaphore of the system, which a killed process leaves behind
-    recipe = tiny_recipe(folder, train={"epochs": 5, "checkpoint": {"every": "1 step"}})
+    recipe = tiny_recipe(folder, train={"epochs": 5, "batch_size": batch_size, "checkpoint": {"every": "1 step"}})
     train(recipe, run, resume=(run.parent / f".{run.name}.partial").exists())
 
 

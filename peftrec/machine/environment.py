@@ -14,7 +14,7 @@ PACKAGES = ("peftrec", "torch", "transformers", "peft", "accelerate", "bitsandby
 
 
 def environment() -> dict[str, Any]:
-    """Python, platform, CPU, torch's threads, memory (MB), device and package versions, as plain values for `report.json`."""
+    """Python, platform, CPU, torch's threads, memory (MB), device and packages, as plain values for `report.json`."""
     cpu = cpu_info().get("model name") or platform.processor() or platform.machine()
     return {
         "python": platform.python_version(),

@@ -144,6 +144,12 @@ def test_several_threads_resume_to_the_same_bytes(tmp_path, threads):
     assert json.loads((tmp_path / "run" / "report.json").read_text())["environment"]["threads"] == threads
 
 
+def test_another_number_of_threads_is_said(shop, unfinished, notes):
+    torch.set_num_threads(2)
+    train(tiny_recipe(shop), unfinished, resume=True)
+    assert "machine.threads: 1, now 2: the last bits of the results may differ" in notes.readouterr().err
+
+
 def test_what_a_checkpoint_holds(unfinished):
     tensors, values = read_checkpoint(checkpoint_folders(unfinished)[-1])
     assert sorted(tensors) == [
