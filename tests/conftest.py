@@ -5,11 +5,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # nothing here may depend on the network
+os.environ.setdefault("GOMP_SPINCOUNT", "3000")  # as the command has it, before torch is loaded
 
 import numpy as np
 import pytest
 import torch
 from shop import shop_recipe, write_csv
+
+torch.set_num_threads(1)
 
 GENRES = ["romance", "space adventure", "horror", "cooking", "football"]
 
@@ -76,6 +79,7 @@ def notes(capsys: pytest.CaptureFixture[str]) -> Iterator[pytest.CaptureFixture[
 
 
 @pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    """Two test processes share two cores."""
+def _one_thread() -> Iterator[None]:
+    """Two test processes share two cores. A test that asks for more leaves none to the next module's fixtures."""
+    yield
     torch.set_num_threads(1)

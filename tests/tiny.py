@@ -15,15 +15,18 @@ from peftrec.recipe import Recipe, make_recipe
 LORA = {"method": "lora", "options": {"r": 2, "lora_dropout": 0.1}}
 
 
-def make_tiny_shop(folder: Path) -> Path:
-    """model/, items.csv, events.csv and queries.csv in `folder`, returned; texts are words of the tiny tokenizer."""
+def make_tiny_shop(folder: Path, users: int = 16) -> Path:
+    """model/, items.csv, events.csv and queries.csv in `folder`, returned; texts are words of the tiny tokenizer.
+
+    Each of the users has eight events. Only with hundreds of users do several threads share a step's sums.
+    """
     config = tiny_config("BERT")
     tiny_model(config).save_pretrained(folder / "model")
     tiny_tokenizer(config.pad_token_id).save_pretrained(folder / "model")
     random = np.random.default_rng(0)
     items = [{"id": f"i{n}", "title": " ".join(f"w{w}" for w in random.integers(0, 120, 3))} for n in range(20)]
     events, queries = [], []
-    for user in range(16):
+    for user in range(users):
         times = 1_600_000_000 + np.cumsum(random.integers(60, 90_000, 8))
         for time, n in zip(times, random.permutation(20)[:8], strict=True):
             events.append({"user": f"u{user}", "item": f"i{n}", "time": int(time), "stars": int(random.integers(1, 6))})
@@ -69,16 +72,16 @@ def prepared(folder: Path, **changes: object) -> Any:
     return setup
 
 
-def train_tiny(folder: Path, run: Path) -> None:
-    """Train for 20 steps with a checkpoint after each, continuing when there is something to continue."""
+def train_tiny(folder: Path, run: Path, threads: int = 1, batch_size: int = 32) -> None:
+    """Train for five epochs, 20 steps, with a checkpoint after each, continuing when there is something to continue."""
     import torch
     from tqdm import tqdm
 
     from peftrec.training.loop import train
 
-    torch.set_num_threads(1)
+    torch.set_num_threads(threads)
     tqdm.set_lock(threading.RLock())  # its own is a semaphore of the system, which a killed process leaves behind
-    recipe = tiny_recipe(folder, train={"epochs": 5, "checkpoint": {"every": "1 step"}})
+    recipe = tiny_recipe(folder, train={"epochs": 5, "batch_size": batch_size, "checkpoint": {"every": "1 step"}})
     train(recipe, run, resume=(run.parent / f".{run.name}.partial").exists())
 
 

@@ -14,13 +14,14 @@ PACKAGES = ("peftrec", "torch", "transformers", "peft", "accelerate", "bitsandby
 
 
 def environment() -> dict[str, Any]:
-    """Python, platform, CPU, memory (MB), device and package versions, as plain values for `report.json`."""
+    """Python, platform, CPU, torch's threads, memory (MB), device and packages, as plain values for `report.json`."""
     cpu = cpu_info().get("model name") or platform.processor() or platform.machine()
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
         "cpu": cpu,
         "cpu_cores": _usable_cores(),
+        "threads": torch.get_num_threads(),
         "memory_mb": round(psutil.virtual_memory().total / 1e6),
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
         "packages": {name: _version(name) for name in PACKAGES},

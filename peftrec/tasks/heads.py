@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from peftrec.data.batches import HeadInput
 from peftrec.data.examples import Examples
+from peftrec.tasks.gather import gather
 from peftrec.tasks.losses import Loss
 
 
@@ -66,4 +67,4 @@ class TextHead(Head):
         """Logits (N, C)."""
         rows = batch.slots["text" if "text" in batch.slots else "pair"]
         # Over the unique texts first: a text that many rows share is scored once.
-        return self.out(self.dropout(self.norm(batch.vectors)))[rows]
+        return gather(self.out(self.dropout(self.norm(batch.vectors))), rows)

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from peftrec.data.batches import HeadInput
 from peftrec.data.examples import Examples
 from peftrec.recipe import TaskConfig
+from peftrec.tasks.gather import gather
 from peftrec.tasks.heads import Head, HeadShape, input_norm
 from peftrec.tasks.losses import Loss
 
@@ -68,7 +69,7 @@ class HistoryHead(Head):
         past = history.clamp(min=0)
         scores = self._scores(x, item, past).masked_fill(~present, -1e4)
         weight = scores.softmax(-1) * present  # all zero without a history
-        candidate = x[item]  # (N, q)
+        candidate = gather(x, item)  # (N, q)
         user = F.embedding_bag(past, x, per_sample_weights=weight, mode="sum") if past.shape[1] else candidate * 0
         attended = (weight * feedback).sum(1)  # (N,)
         user = user + weight.sum(1)[:, None] * self.feedback[0] + attended[:, None] * self.feedback[1]
@@ -76,7 +77,7 @@ class HistoryHead(Head):
         rate = feedback.sum(1) / count.clamp(min=1)
         z = [user, candidate, user * candidate, rate[:, None], attended[:, None], torch.log1p(count)[:, None]]
         z.append((batch.features - self.centre) / self.spread)
-        raw = self.mlp(torch.cat(z, -1))[:, 0] + self.item_bias(vectors)[item, 0]
+        raw = self.mlp(torch.cat(z, -1))[:, 0] + gather(self.item_bias(vectors)[:, 0], item)
         return raw * self.scale + self.shift
 
     def _scores(self, x: Tensor, item: Tensor, past: Tensor) -> Tensor:
@@ -84,8 +85,8 @@ class HistoryHead(Head):
         asked = self.attend(x) / math.sqrt(x.shape[1])
         if len(x) ** 2 <= ALL_PAIRS:
             table = asked @ x.T  # (U, U)
-            return table.flatten()[item[:, None] * len(x) + past]
-        columns = [(asked[item] * x[past[:, h]]).sum(-1) for h in range(past.shape[1])]
+            return gather(table.flatten(), item[:, None] * len(x) + past)
+        columns = [(gather(asked, item) * gather(x, past[:, h])).sum(-1) for h in range(past.shape[1])]
         return torch.stack(columns, 1) if columns else x.new_zeros(past.shape)
 
 

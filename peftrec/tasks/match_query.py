@@ -14,6 +14,7 @@ from peftrec.data.texts import TextTable
 from peftrec.errors import UserError, shown
 from peftrec.recipe import DataConfig, TaskConfig
 from peftrec.tasks.building import check_varied, cut, item_rows, needed
+from peftrec.tasks.gather import gather
 from peftrec.tasks.heads import Head, HeadShape, TextHead, input_norm
 from peftrec.tasks.kind import Kind, Task, class_answer
 from peftrec.tasks.rows import ITEM, Row, pair_field, text_field
@@ -130,8 +131,8 @@ class TowerHead(Head):
         """Logits (N, C)."""
         projected, unit = self.project(self.norm(batch.vectors)), F.normalize(batch.vectors, dim=-1)
         q, v = batch.slots["query"], batch.slots["item"]
-        a, b = projected[q], projected[v]  # (N, hidden)
-        cosine = (unit[q] * unit[v]).sum(-1, keepdim=True)
+        a, b = gather(projected, q), gather(projected, v)  # (N, hidden)
+        cosine = (gather(unit, q) * gather(unit, v)).sum(-1, keepdim=True)
         return self.mlp(torch.cat([a, b, (a - b).abs(), a * b, cosine], -1))
 
 

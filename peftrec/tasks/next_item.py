@@ -17,6 +17,7 @@ from peftrec.errors import UserError
 from peftrec.recipe import DataConfig, TaskConfig
 from peftrec.tasks.building import cut, item_rows, needed
 from peftrec.tasks.events import event_column, event_examples, split_events
+from peftrec.tasks.gather import gather
 from peftrec.tasks.heads import CatalogueHead, HeadShape, input_norm
 from peftrec.tasks.kind import Kind, Task, number_answer
 from peftrec.tasks.rows import ITEM, Event, liked_or_not
@@ -83,7 +84,7 @@ class RetrievalHead(CatalogueHead):
         back = torch.arange(past.shape[1], 0, -1, device=past.device, dtype=x.dtype).log()  # places back, (H,)
         read = []
         for reading in range(len(self.fade)):
-            score = content[:, reading][past] + self.liked[reading] * batch.feedback - self.fade[reading] * back
+            score = gather(content[:, reading], past) + self.liked[reading] * batch.feedback - self.fade[reading] * back
             weight = score.masked_fill(~present, -1e4).softmax(-1) * present  # all zero without a history
             summed = F.embedding_bag(past, x, per_sample_weights=weight, mode="sum") if past.shape[1] else None
             if summed is None:
@@ -102,9 +103,9 @@ class RetrievalHead(CatalogueHead):
         assert batch.popularity is not None
         users, own = self.users(batch), batch.slots["item"]
         offered, bias = self.items(batch.vectors)
-        scores = ((users * offered[own]).sum(-1) + bias[own])[:, None]
+        scores = ((users * gather(offered, own)).sum(-1) + gather(bias, own))[:, None]
         if batch.candidates is not None:
-            others = users @ offered[batch.candidates].T + bias[batch.candidates]
+            others = users @ gather(offered, batch.candidates).T + gather(bias, batch.candidates)
             scores = torch.cat([scores, others.masked_fill(self._known(batch), float("-inf"))], 1)
         return scores + self.popularity * batch.popularity
 

@@ -3,8 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from peftrec.data.digest import digest_dataset
 from peftrec.data.examples import Dataset
 from peftrec.machine.environment import environment
@@ -29,7 +27,7 @@ def describe_origin(recipe: Recipe, dataset: Dataset, model: CoLearner, processe
         "init_from": None if recipe.init_from is None else digest_run(Path(recipe.init_from)),
         "versions": {name: here["packages"][name] for name in PACKAGES},
         "processes": processes,
-        "machine": {"cpu": here["cpu"], "device": here["device"], "threads": torch.get_num_threads()},
+        "machine": {"cpu": here["cpu"], "device": here["device"], "threads": here["threads"]},
     }
 
 

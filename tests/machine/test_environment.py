@@ -12,4 +12,5 @@ def test_the_environment_is_plain_values_and_names_the_packages():
     assert found["packages"]["torch"] == torch.__version__
     assert found["python"] == sys.version.split()[0]
     assert found["cpu_cores"] >= 1
+    assert found["threads"] == 1  # as conftest has it
     assert found["memory_mb"] > 500

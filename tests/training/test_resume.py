@@ -130,6 +130,26 @@ def test_a_resumed_run_is_byte_equal_and_leaves_only_the_run(shop, whole, unfini
     assert os.listdir(unfinished.parent) == ["run"]
 
 
+@pytest.mark.parametrize("threads", [2, 4])
+def test_several_threads_resume_to_the_same_bytes(tmp_path, threads):
+    torch.set_num_threads(threads)
+    recipe = tiny_recipe(make_tiny_shop(tmp_path, users=400), train={"batch_size": 1024})  # enough that they share sums
+    expected = trained_files(train(recipe, tmp_path / "whole"))
+    with pytest.MonkeyPatch.context() as patch:
+        at_step(patch, 4, fail)
+        with pytest.raises(RuntimeError, match="power cut"):
+            train(recipe, tmp_path / "run")
+    found = trained_files(train(recipe, tmp_path / "run", resume=True))
+    assert [name for name in expected if expected[name] != found.get(name)] == []
+    assert json.loads((tmp_path / "run" / "report.json").read_text())["environment"]["threads"] == threads
+
+
+def test_another_number_of_threads_is_said(shop, unfinished, notes):
+    torch.set_num_threads(2)
+    train(tiny_recipe(shop), unfinished, resume=True)
+    assert "machine.threads: 1, now 2: the last bits of the results may differ" in notes.readouterr().err
+
+
 def test_what_a_checkpoint_holds(unfinished):
     tensors, values = read_checkpoint(checkpoint_folders(unfinished)[-1])
     assert sorted(tensors) == [

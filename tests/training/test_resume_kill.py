@@ -50,14 +50,14 @@ def die(touches, where=""):
     sys.addaudithook(hook)
 
 
-def train_and_die(shop, run, step, touches):
+def train_and_die(shop, run, step, touches, **how):
     """Train, and be killed: while it starts when `step` is None, else when that step, from 0, or a later one writes."""
     if step is None:
         die(touches)
         train_tiny(shop, run)
     with pytest.MonkeyPatch.context() as patch:
         at_step(patch, step, lambda: die(touches, f".{run.name}.partial"))
-        train_tiny(shop, run)
+        train_tiny(shop, run, **how)
 
 
 def test_killed_twenty_times_it_ends_in_the_same_bytes(processes, tmp_path):
@@ -89,4 +89,22 @@ def test_killed_twenty_times_it_ends_in_the_same_bytes(processes, tmp_path):
     )
     expected, found = trained_files(whole), trained_files(run)
     assert sum(name.endswith(".safetensors") for name in expected) == 2 * 3 + 1  # a task: adapter, head, part; shared
+    assert [name for name in expected if expected[name] != found.get(name)] == []
+
+
+@pytest.mark.parametrize("threads", [2, 4])
+def test_killed_with_several_threads_it_ends_in_the_same_bytes(processes, tmp_path, threads):
+    how, shop = {"threads": threads, "batch_size": 1024}, make_tiny_shop(tmp_path, users=400)
+    ends = []
+    for target, arguments in [
+        (train_tiny, (shop, tmp_path / "whole")),
+        (train_and_die, (shop, tmp_path / "run", 3, TOUCHES_OF_A_STEP // 2)),
+        (train_tiny, (shop, tmp_path / "run")),
+    ]:
+        process = processes.Process(target=target, args=arguments, kwargs=how)
+        process.start()
+        process.join()
+        ends.append(process.exitcode)
+    assert ends == [0, -signal.SIGKILL, 0]
+    expected, found = trained_files(tmp_path / "whole"), trained_files(tmp_path / "run")
     assert [name for name in expected if expected[name] != found.get(name)] == []

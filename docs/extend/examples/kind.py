@@ -16,6 +16,7 @@ from peftrec.errors import UserError
 from peftrec.recipe import DataConfig, TaskConfig
 from peftrec.tasks.building import cut, item_rows, needed
 from peftrec.tasks.events import event_column, listed
+from peftrec.tasks.gather import gather
 from peftrec.tasks.heads import Head, HeadShape, input_norm
 from peftrec.tasks.kind import Kind, Task, number_answer
 from peftrec.tasks.losses import Loss
@@ -57,7 +58,7 @@ class Appeal(Head):
     def forward(self, batch: HeadInput) -> Tensor:
         """Predictions (N,): each unique text is scored once, and its rows gather the score."""
         shift, scale = self.level
-        return shift + scale * self.out(self.norm(batch.vectors))[batch.slots["item"], 0]
+        return shift + scale * gather(self.out(self.norm(batch.vectors))[:, 0], batch.slots["item"])
 
 
 def head(shape: HeadShape, config: TaskConfig) -> Head:
