@@ -163,7 +163,7 @@ def load_run(
         recipe = recipe.model_copy(update={"backbone": recipe.backbone.model_copy(update={"name": backbone})})
     described = read_json(folder / "model.json")
     base = backbone if isinstance(backbone, Backbone) else load_backbone(recipe.backbone)
-    if base.digest != described["backbone_digest"]:
+    if not base.is_the_one(described["backbone_digest"]):
         raise UserError(
             f"{folder}: trained on a backbone with digest {described['backbone_digest'][:12]}, but {base.origin} has "
             f"{base.digest[:12]}; give the original weights as `backbone`"

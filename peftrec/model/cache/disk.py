@@ -37,7 +37,10 @@ class DiskStates:
 
     def refresh(self) -> None:
         """See what other processes have written."""
-        self._store.refresh()
+        try:
+            self._store.refresh()
+        except (OSError, ValueError) as error:
+            self._without(str(error))
 
     def read(self, entries: np.ndarray) -> tuple[Tensor, np.ndarray]:
         """The units of some entries one after the other, and which entries are intact (N,)."""
@@ -54,7 +57,10 @@ class DiskStates:
     def make_room(self, needed: int) -> None:
         """Let older keys go for so many bytes; where that is not enough, nothing is written."""
         if self.writes and needed:
-            problem = make_room(needed, self.folder)
+            try:
+                problem = make_room(needed, self.folder)
+            except OSError as error:
+                problem = str(error)
             if problem is not None:
                 self._without(problem)
 
@@ -79,12 +85,13 @@ class DiskStates:
         raw = states.view(len(states), -1).view(torch.uint8).numpy()
         try:
             self._store.append(self._texts.digests(rows), self._units(rows), raw)
-        except OSError as error:
+        except (OSError, ValueError) as error:  # ValueError: shorter, when it is mapped, than it was just before
             self._without(str(error))
 
     def _without(self, problem: str) -> None:
+        if self.writes:
+            note(f"the cache {self.folder} is not written to: {problem}")
         self.writes = False
-        note(f"the cache {self.folder} is not written to: {problem}")
 
 
 def open_disk(
@@ -97,7 +104,7 @@ def open_disk(
     """The states that the disk has in a key's folder; None, and a line that says why, where it cannot be used."""
     try:
         return DiskStates(Store(folder, like.nbytes // max(1, len(like)), described), texts, units, like)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         note(f"no cache on disk: {error}")
         return None
 

@@ -4,16 +4,19 @@ PEFTREC_CACHE      the folder; default: $XDG_CACHE_HOME/peftrec, or ~/.cache/pef
 PEFTREC_CACHE_GB   the most it may hold, in GB (1e9 bytes); default: 20
 """
 
-import json
 import os
 import shutil
-from contextlib import suppress
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from peftrec.errors import UserError, shown
+from peftrec.model.cache.described import read_description
+from peftrec.model.cache.owned import open_own, own_folder, own_root
 from peftrec.model.cache.store import ENTRY
 
 DEFAULT_GB = 20.0
@@ -64,22 +67,33 @@ class Key:
 
 
 def list_keys() -> list[Key]:
-    """Every key, the most recently used first."""
-    found = []
-    for file in cache_root().glob("*/key.json"):
-        folder = file.parent
-        if folder.name.startswith("."):
-            continue
-        with suppress(OSError, ValueError):  # another process removes it just now; or it is damaged, and unused then
-            what = json.loads(file.read_text(encoding="utf-8"))
-            texts = (folder / "index").stat().st_size // ENTRY.itemsize
-            size = sum(f.stat().st_size for f in folder.iterdir())
-            found.append(Key(folder, what, texts, size, (folder / "use").stat().st_mtime))
+    """Every key of this user, the most recently used first. Raises OSError where the folder cannot be used."""
+    root, found = cache_root(), []
+    if not os.path.lexists(root):
+        return []
+    with own_root(root) as opened:
+        names = [name for name in os.listdir(opened) if not name.startswith(".")]
+    for name in names:
+        with suppress(OSError):  # another process removes it just now; or it is no key, and then left alone
+            if (key := _read_key(root / name)) is not None:
+                found.append(key)
     return sorted(found, key=lambda key: -key.used)
 
 
+def _read_key(folder: Path) -> Key | None:
+    with own_folder(folder) as opened:
+        what = read_description(folder, opened)
+        files = {name: os.stat(name, dir_fd=opened, follow_symlinks=False) for name in os.listdir(opened)}
+    if what is None or not all(name in files and stat.S_ISREG(files[name].st_mode) for name in ("index", "use")):
+        return None
+    size = sum(file.st_size for file in files.values())
+    return Key(folder, what, files["index"].st_size // ENTRY.itemsize, size, files["use"].st_mtime)
+
+
 def describe_keys() -> list[dict[str, Any]]:
-    """The keys as plain values, for the command line."""
+    """The keys as plain values, for the command line. Raises UserError where the folder cannot be used."""
+    with _refused():
+        keys = list_keys()
     return [
         {
             "key": key.folder.name,
@@ -89,14 +103,14 @@ def describe_keys() -> list[dict[str, Any]]:
             "megabytes": key.bytes / 1e6,
             "last_used": datetime.fromtimestamp(key.used, UTC).isoformat(timespec="seconds"),
         }
-        for key in list_keys()
+        for key in keys
     ]
 
 
 def make_room(needed: int, keep: Path) -> str | None:
     """Remove keys, the least recently used first, until `needed` bytes more stay within the limit.
 
-    Keys in use, and `keep`, stay. Returns None, or why there is no room.
+    Keys in use, and `keep`, stay. Returns None, or why there is no room. Raises OSError.
     """
     limit, keys = limit_bytes(), list_keys()
     _sweep()
@@ -117,7 +131,8 @@ def make_room(needed: int, keep: Path) -> str | None:
 
 def clear_cache(name: str | None = None) -> list[Key]:
     """Remove the key whose name begins with `name`, or all; returns them. Raises UserError where one is in use."""
-    keys = [key for key in list_keys() if key.folder.name.startswith(name or "")]
+    with _refused():
+        keys = [key for key in list_keys() if key.folder.name.startswith(name or "")]
     if name is not None and len(keys) != 1:
         found = "several keys begin" if keys else "no key begins"
         raise UserError(f"{found} with {shown(name)} in {cache_root()}; `peftrec cache ls` lists them")
@@ -133,7 +148,10 @@ def _remove(folder: Path) -> bool:
     import fcntl
 
     try:
-        with open(folder / "use", "ab") as use:
+        with (
+            own_folder(folder) as opened,
+            open_own(folder / "use", opened, os.O_RDWR) as use,
+        ):
             fcntl.flock(use, fcntl.LOCK_EX | fcntl.LOCK_NB)
             # At once out of everybody's sight, so that a new process begins anew instead of opening half of it.
             gone = folder.with_name(f"{_REMOVED}{folder.name}-{os.getpid()}")
@@ -148,3 +166,11 @@ def _sweep() -> None:
     """Remove what a process that was killed while removing has left."""
     for left in cache_root().glob(f"{_REMOVED}*"):
         shutil.rmtree(left, ignore_errors=True)
+
+
+@contextmanager
+def _refused() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"the cache cannot be used: {error}") from None

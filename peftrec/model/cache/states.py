@@ -1,6 +1,7 @@
 """The frozen part's output for the rows of a text table that were asked for, computed once: token states after the
 trunk, or one pooled vector per layer and text."""
 
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -211,7 +212,7 @@ class StateCache:
         if not self._opened:
             key = describe_key(self.backbone, self.level, self.layer, self._unit.dtype)
             folder = cache_root() / key_name(key)
-            if make or folder.exists():
+            if make or os.path.lexists(folder):
                 self._opened = True
                 described = {"name": self.backbone.config.name, **key}
                 self._disk = open_disk(folder, described, self.texts, self.units, self._unit)

@@ -8,21 +8,25 @@
 
 Nothing written is ever changed: the states of a text found damaged are appended again, and its last entry counts. A
 process may be killed at any moment: states are synced before the index names them, and what no entry names is
-overwritten. Every text is checked against its CRC when it is first read.
+overwritten. Every text is checked against its CRC when it is first read, which finds accidents; against those who
+would write other states with the right CRC, only this user's own files are used (`owned`).
 """
 
-import json
 import os
+import time
 import zlib
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-from filelock import FileLock, Timeout
+
+from peftrec.model.cache import owned
+from peftrec.model.cache.described import read_description, write_description
+from peftrec.model.cache.owned import make_folder, open_own, own_folder, own_root, shut, wait_for
 
 ENTRY = np.dtype([("high", "<u8"), ("low", "<u8"), ("start", "<i8"), ("units", "<i4"), ("crc", "<u4")])
-LOCK_SECONDS = 60.0  # how long another process may take to append
 
 
 class Store:
@@ -31,11 +35,12 @@ class Store:
     def __init__(self, folder: Path, unit_bytes: int, description: dict[str, Any]) -> None:
         self.folder, self.unit_bytes = folder, unit_bytes
         self._use = _hold(folder)
-        if not (folder / "key.json").exists():
-            draft = folder / f"key.{os.getpid()}"
-            draft.write_text(json.dumps(description, indent=2), encoding="utf-8")
-            draft.replace(folder / "key.json")
-        self._states, self._index = (_open(folder / name) for name in ("states", "index"))
+        with own_folder(folder) as opened:
+            if read_description(folder, opened) is None:
+                write_description(folder, opened, description)
+            self._states, self._index, self._lock = (
+                open_own(folder / name, opened, os.O_RDWR | os.O_CREAT) for name in ("states", "index", "lock")
+            )
         self._seen = -1
         self._units = np.zeros(0, f"V{unit_bytes}")
         self.entries = np.zeros(0, ENTRY)
@@ -48,6 +53,8 @@ class Store:
         size = os.fstat(self._index.fileno()).st_size
         if size == self._seen:
             return
+        if size < self.entries.nbytes:
+            raise OSError(f"{self.folder / 'index'} has been cut off")
         self._seen = size
         self._index.seek(0)
         self.entries = np.fromfile(self._index, ENTRY, size // ENTRY.itemsize)
@@ -58,9 +65,10 @@ class Store:
         if units:
             self._units = np.asarray(np.memmap(self._states, f"V{self.unit_bytes}", "r", shape=(units,)))
         of = self.entries
-        inside = (of["start"] >= 0) & (of["units"] > 0) & (of["start"] + of["units"] <= len(self._units))
-        self.end = int((of["start"] + of["units"])[inside].max(initial=0))
+        # Not the sum of both, which a damaged entry makes overflow.
+        inside = (of["start"] >= 0) & (of["units"] > 0) & (of["start"] <= len(self._units) - of["units"])
         usable = np.flatnonzero(inside)
+        self.end = int((of["start"][usable] + of["units"][usable]).max(initial=0))
         self._order = usable[np.argsort(of["high"][usable], kind="stable")]
         self._high = of["high"][self._order]
 
@@ -120,13 +128,16 @@ class Store:
                 self.refresh()
         return self.find(digests, units)
 
-    def _locked(self) -> AbstractContextManager[object]:
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
         """Hold the key for a block, in which no other process appends. Raises OSError."""
-        lock = self.folder / "lock"
+        import fcntl
+
+        wait_for(self._lock, fcntl.LOCK_EX, self.folder / "lock")
         try:
-            return FileLock(lock).acquire(LOCK_SECONDS, 0.02)
-        except Timeout:
-            raise TimeoutError(f"another process has held {lock} for a minute") from None
+            yield
+        finally:
+            fcntl.flock(self._lock, fcntl.LOCK_UN)
 
 
 def ragged(starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
@@ -142,21 +153,22 @@ def _hold(folder: Path) -> IO[bytes]:
         import fcntl
     except ImportError:
         raise OSError("this system has no file locks") from None
+    make_folder(folder.parent)
+    with own_root(folder.parent):
+        pass
+    until = time.monotonic() + owned.LOCK_SECONDS
     while True:
-        folder.mkdir(parents=True, exist_ok=True)
-        with suppress(FileNotFoundError):  # removed between the two lines
-            use = _open(folder / "use")
-            fcntl.flock(use, fcntl.LOCK_SH)
-            with suppress(FileNotFoundError):  # removed before it was locked
-                if (folder / "use").stat().st_ino == os.fstat(use.fileno()).st_ino:
-                    os.utime(folder / "use")
-                    return use
-            use.close()
-
-
-def _open(path: Path) -> IO[bytes]:
-    """Open for reading and writing anywhere, made if need be."""
-    return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+b", buffering=0)
+        make_folder(folder)
+        with suppress(FileNotFoundError):  # removed between the two lines, or before it was locked
+            with own_folder(folder) as opened:
+                shut(opened)
+                use = open_own(folder / "use", opened, os.O_RDWR | os.O_CREAT)
+            wait_for(use, fcntl.LOCK_SH, folder / "use")
+            if os.lstat(folder / "use").st_ino == os.fstat(use.fileno()).st_ino:
+                os.utime(use.fileno())
+                return use
+        if time.monotonic() > until:
+            raise TimeoutError(f"{folder} was removed again and again")
 
 
 def _write(file: IO[bytes], data: memoryview, offset: int) -> None:

@@ -294,6 +294,70 @@ def test_a_folder_that_cannot_be_written_is_done_without(root, notes):
     assert_right(cache)
 
 
+def someone_elses(root, monkeypatch):
+    monkeypatch.setattr("os.geteuid", lambda: root.stat().st_uid + 1)
+
+
+def linked(name):
+    def link(root, monkeypatch):
+        file = key_folder(root) / name
+        file.unlink()
+        file.symlink_to(root.parent / "victim")
+
+    return link
+
+
+def held(root, monkeypatch):
+    import fcntl
+    import gc
+
+    gc.collect()  # the cache that wrote lets go
+    monkeypatch.setattr("peftrec.model.cache.owned.LOCK_SECONDS", 0.0)
+    use = (key_folder(root) / "use").open("rb")
+    fcntl.flock(use, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    monkeypatch.setattr("peftrec.model.cache.owned.held", use, raising=False)  # open until the test ends
+
+
+REFUSED = {
+    "someone else's": (someone_elses, "belongs to user"),
+    "linked states": (linked("states"), "states is a link"),
+    "linked index": (linked("index"), "index is a link"),
+    "linked use": (linked("use"), "use is a link"),
+    "held": (held, "another process has held"),
+    "unreadable": (lambda root, monkeypatch: monkeypatch.setattr("os.open", fail), "no luck"),
+}
+
+
+def fail(*_given, **_named):
+    raise PermissionError(13, "no luck")
+
+
+@pytest.mark.parametrize(("happens", "said"), REFUSED.values(), ids=REFUSED)
+def test_a_cache_that_is_refused_is_said_once_and_done_without(root, monkeypatch, notes, happens, said):
+    made(texts=TEXTS[:5]).update(disk=True)
+    (root.parent / "victim").write_text("mine")
+    happens(root, monkeypatch)
+    cache = made()
+    assert len(cache.missing(np.arange(60))) == 60
+    cache.update(np.arange(30), disk=True)
+    cache.update(disk=True)
+    lines = [line for line in notes.readouterr().err.splitlines() if "cache" in line]
+    assert len(lines) == 1 and "no cache on disk: " in lines[0] and said in lines[0]
+    assert_right(cache)
+    assert (root.parent / "victim").read_text() == "mine"
+
+
+def test_an_index_that_is_cut_off_meanwhile_is_said_once_and_nothing_lost(root, notes):
+    cache = made()
+    cache.update(np.arange(20), disk=True)
+    os.truncate(key_folder(root) / "index", 0)
+    cache.update(np.arange(40), disk=True)
+    cache.update(disk=True)
+    cache._disk.refresh()
+    assert notes.readouterr().err.count("index has been cut off") == 1
+    assert_right(cache)
+
+
 def test_without_room_under_the_limit_nothing_is_written(root, monkeypatch, notes):
     monkeypatch.setenv("PEFTREC_CACHE_GB", "0.000001")
     cache = made()

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from peftrec.model.cache import owned
 from peftrec.model.cache import store as module
 from peftrec.model.cache.store import ENTRY, Store, ragged
 
@@ -181,7 +182,7 @@ def test_a_process_that_hangs_while_appending_does_not_hang_others(root, monkeyp
     import fcntl
 
     store = opened(root)
-    monkeypatch.setattr(module, "LOCK_SECONDS", 0.1)
+    monkeypatch.setattr(owned, "LOCK_SECONDS", 0.1)
     with (root / "key" / "lock").open("ab") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
         with pytest.raises(TimeoutError, match="held"):
