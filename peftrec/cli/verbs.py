@@ -243,6 +243,22 @@ def recommend(
 
 
 @app.command()
+def verify(
+    run: Run,
+    expect: Annotated[str | None, typer.Option("--expect", metavar="DIGEST", help="the digest it must have")] = None,
+    as_json: Json = False,
+) -> None:
+    """Hold every file of a run against its manifest, and print the run's digest."""
+    from peftrec.runs.folder import describe_run
+
+    described = describe_run(run, expect)
+    if as_json:
+        print_json(described)
+    else:
+        echo(described["digest"])
+
+
+@app.command()
 def compare(
     runs: Annotated[
         list[Path],
