@@ -276,7 +276,7 @@ def compare(
         return
     from peftrec.cli.tables import format_comparison
 
-    print_rich(format_comparison(result), markup=True)
+    print_rich(format_comparison(result))
 
 
 @app.command()
@@ -325,4 +325,4 @@ def methods(
     elif markdown:
         echo(matrix_markdown(matrix), end="")
     else:
-        print_rich(format_matrix(matrix), markup=False)
+        print_rich(format_matrix(matrix))
