@@ -134,12 +134,14 @@ def sha256(path: Path) -> str:
 def reading(place: Path) -> Iterator[None]:
     """Whatever goes wrong inside is one UserError that names `place`, a file or folder whoever made it.
 
-    A message of ours stays as it is.
+    A message of ours that names it, or something in it, stays as it is.
     """
     try:
         yield
-    except UserError:
-        raise
+    except UserError as error:
+        if str(place) in str(error):
+            raise
+        raise UserError(f"{place}: {error}") from None
     except Exception as error:
         raise UserError(f"{place}: cannot be read: {type(error).__name__}: {first_line(error)[:300]}") from error
 

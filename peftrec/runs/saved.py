@@ -151,7 +151,7 @@ def read_recipe(folder: Path, trust_code: bool = False) -> Recipe:
     verify_run(folder, NEEDED)
     place = folder / "run.yaml"
     with reading(place):
-        recipe = make_recipe(parse_yaml(place.read_text(encoding="utf-8"), str(place)))
+        recipe = make_recipe(parse_yaml(place.read_text(encoding="utf-8"), str(place)), str(place))
     if not trust_code:
         refuse_foreign(recipe, str(place))
     return recipe
@@ -242,7 +242,8 @@ def _rebuild(
     configs = {name: as_saved(task.adapter) for name, task in tasks.items()}
     shapes = {n: HeadShape(base.hidden_size, len(t["classes"]), len(t["features"]), 0.0) for n, t in described.items()}
     model = assemble(recipe, tasks, base, texts, configs, shapes)
-    model.encoder.load({name: folder / "adapters" / name for name in model.tasks})
+    with reading(folder / "adapters"):
+        model.encoder.load({name: folder / "adapters" / name for name in model.tasks})
     for name in model.tasks:
         head, file = model.head(name), folder / "heads" / f"{name}.safetensors"
         with reading(file):
