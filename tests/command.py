@@ -18,7 +18,7 @@ def peftrec(*arguments: object) -> Any:
 
 def printed(report: dict) -> str:
     """The tables of a report, as a terminal of 80 columns shows them."""
-    console = Console(width=80, color_system=None, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    console = Console(width=80, markup=False, color_system=None, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
     console.print(format_report(report))
     return console.export_text()
 

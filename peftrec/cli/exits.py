@@ -10,6 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from peftrec.cli.notes import notes_shown
+from peftrec.cli.visible import visible
 from peftrec.errors import UserError
 from peftrec.machine import processes
 from peftrec.machine.processes import ProcessLost
@@ -63,7 +64,7 @@ def _say(message: str, error: BaseException) -> None:
         if not isinstance(error, UserError | ProcessLost):
             return
         message = f"process {processes.number()}: {message}"
-    typer.echo("\n".join([f"peftrec: {message}", *getattr(error, "__notes__", [])]), err=True)
+    typer.echo(visible("\n".join([f"peftrec: {message}", *getattr(error, "__notes__", [])])), err=True)
 
 
 def _let_first_speak() -> None:

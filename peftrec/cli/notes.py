@@ -5,6 +5,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from peftrec.cli.visible import visible
+
 
 class _AboveBars(logging.Handler):
     """A line a record on what stderr is at that moment, above any progress bar."""
@@ -12,7 +14,7 @@ class _AboveBars(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         from tqdm import tqdm
 
-        tqdm.write(self.format(record), file=sys.stderr)
+        tqdm.write(visible(self.format(record)), file=sys.stderr)
 
 
 @contextmanager

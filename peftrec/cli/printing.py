@@ -11,6 +11,7 @@ from typing import Any
 import typer
 
 from peftrec.cli.exits import StdoutFailed
+from peftrec.cli.visible import visible
 from peftrec.recipe.dotted import dotted
 
 
@@ -26,7 +27,7 @@ def show(result: Any, as_json: bool) -> None:
     table = Table(*headings, box=None, pad_edge=False, show_header=any(name.strip() for name in headings))
     for row in rows:
         table.add_row(*(_cell(row.get(name)) for name in headings))
-    print_rich(table, markup=False)  # brackets in a user's text are no markup
+    print_rich(table)
 
 
 def show_report(report: dict[str, Any], as_json: bool) -> None:
@@ -36,7 +37,7 @@ def show_report(report: dict[str, Any], as_json: bool) -> None:
         return
     from peftrec.cli.tables import format_report
 
-    print_rich(format_report(report), markup=True)
+    print_rich(format_report(report))
     show({key: value for key, value in report.items() if key not in ("tasks", "environment")}, as_json)
 
 
@@ -59,18 +60,27 @@ def print_json(value: Any) -> None:
 
 
 def echo(text: object, end: str = "\n") -> None:
-    """Print a text on stdout."""
+    """Print a text on stdout; control characters in it are written out."""
     with _writing():
-        typer.echo(f"{text}{end}", nl=False)
+        typer.echo(f"{visible(text)}{end}", nl=False)
 
 
-def print_rich(renderable: Any, markup: bool) -> None:
-    """Print one of rich's renderables on stdout; whole lines, not 80 columns, for a pipe or a file."""
-    from rich.console import Console
+def print_rich(renderable: Any) -> None:
+    """Print one of rich's renderables on stdout; whole lines, not 80 columns, for a pipe or a file.
+
+    Brackets in a text are no markup, and control characters in it are written out.
+    """
+    from rich.console import Console, ConsoleOptions
+    from rich.segment import Segment
+
+    class Visible:
+        def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Segment]:
+            for segment in console.render(renderable, options):
+                yield Segment(visible(segment.text), segment.style)
 
     width = None if sys.stdout.isatty() else 1000
     with _writing():
-        Console(width=width, markup=markup, emoji=False, highlight=False).print(renderable)
+        Console(width=width, markup=False, emoji=False, highlight=False).print(Visible())
         sys.stdout.flush()
 
 

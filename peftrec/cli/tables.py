@@ -3,8 +3,8 @@
 from typing import Any
 
 from rich.console import Group
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from peftrec.runs.metric_rows import number, verdict
 
@@ -60,16 +60,16 @@ def format_comparison(runs: dict[str, Any]) -> Group:
         rows = next(iter(of.values()))["n"]
         table = _table(f"{task}: {rows:,} rows", metrics)
         for run, report in of.items():
-            table.add_row(escape(run), *(_value(report["metrics"].get(m)) for m in metrics), style="bold")
+            table.add_row(run, *(_value(report["metrics"].get(m)) for m in metrics), style="bold")
             if report["differences"]:
                 _add_differences(table, [report["differences"].get(m) for m in metrics])
         parts.append(table)
     costs = list(dict.fromkeys(name for run in runs.values() for name in run["cost"]))
     table = _table("cost", [name.replace("_", "\n") for name in costs])  # fits 80 columns
     for run, report in runs.items():
-        table.add_row(escape(run), *(_cost(report["cost"].get(name)) for name in costs))
+        table.add_row(run, *(_cost(report["cost"].get(name)) for name in costs))
     drawn = "a 95 % interval over users (or queries) drawn for both runs alike"
-    note = f"better, worse: than {escape(first)}, by {drawn}; open: it holds 0"
+    note = f"better, worse: than {first}, by {drawn}; open: it holds 0"
     return Group(*parts, table, "", note)
 
 
@@ -101,10 +101,9 @@ def _ends(ends: list[float] | None, sign: str) -> str:
     return "- " if ends is None else "\n".join(f"{number(end, sign)} " for end in ends)
 
 
-def _verdict(ends: list[float] | None) -> str:
-    if ends is None:
-        return "- "
-    return {"better": "[green]better[/] ", "worse": "[red]worse[/] "}.get(verdict(ends), "open ")
+def _verdict(ends: list[float] | None) -> Text:
+    said = "-" if ends is None else verdict(ends)
+    return Text.assemble((said, {"better": "green", "worse": "red"}.get(said, "")), " ")
 
 
 def format_matrix(rows: list[dict[str, Any]]) -> Group:

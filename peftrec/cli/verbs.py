@@ -243,6 +243,22 @@ def recommend(
 
 
 @app.command()
+def verify(
+    run: Run,
+    expect: Annotated[str | None, typer.Option("--expect", metavar="DIGEST", help="the digest it must have")] = None,
+    as_json: Json = False,
+) -> None:
+    """Hold every file of a run against its manifest, and print the run's digest."""
+    from peftrec.runs.folder import describe_run
+
+    described = describe_run(run, expect)
+    if as_json:
+        print_json(described)
+    else:
+        echo(described["digest"])
+
+
+@app.command()
 def compare(
     runs: Annotated[
         list[Path],
@@ -260,7 +276,7 @@ def compare(
         return
     from peftrec.cli.tables import format_comparison
 
-    print_rich(format_comparison(result), markup=True)
+    print_rich(format_comparison(result))
 
 
 @app.command()
@@ -309,4 +325,4 @@ def methods(
     elif markdown:
         echo(matrix_markdown(matrix), end="")
     else:
-        print_rich(format_matrix(matrix), markup=False)
+        print_rich(format_matrix(matrix))

@@ -9,10 +9,21 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from peftrec.data.examples import Dataset, Examples
 from peftrec.errors import UserError
+from peftrec.machine.files import reading
+from peftrec.machine.parquet import read_columns
+
+_COLUMNS = {
+    "group": "texts",
+    "item": "texts",
+    "time": "numbers",
+    "label": "numbers",
+    "prediction": "numbers or lists of them",
+}
 
 
 @dataclass(frozen=True)
@@ -71,16 +82,35 @@ def read_outcome(run: Path, task: str) -> Outcome:
     file, ranks = (run / "test" / f"{task}{end}" for end in (".parquet", ".ranks.parquet"))
     if not file.is_file():
         raise UserError(f"{file}: missing: the run was trained before runs kept their test predictions; train it again")
-    table = pq.read_table(file)
-    predictions = table["prediction"].combine_chunks()
-    nested = pa.types.is_list(predictions.type)
-    flat = (predictions.flatten() if nested else predictions).to_numpy(zero_copy_only=False)
-    columns = {name: table[name].to_numpy() for name in ("group", "item", "time", "label")}
-    outcome = Outcome(**columns, prediction=flat.reshape(len(predictions), -1) if nested else flat)
+    table = read_columns(file, _COLUMNS)
+    with reading(file):
+        predictions = table["prediction"].combine_chunks()
+        nested = pa.types.is_list(predictions.type)
+        if nested and len(pc.unique(pc.list_value_length(predictions))) > 1:
+            raise UserError(f"{file}: column 'prediction' has lists of several lengths")
+        flat = (predictions.flatten() if nested else predictions).to_numpy(zero_copy_only=False)
+        prediction = flat.reshape(len(predictions), -1) if nested and len(predictions) else flat
+        texts = {name: _plain(table[name]) for name in ("group", "item")}
+        numbers = {name: table[name].to_numpy() for name in ("time", "label")}
+        outcome = Outcome(**texts, **numbers, prediction=prediction)
+    _check_finite(file, prediction=prediction, label=outcome.label)
     if not ranks.is_file():
         return outcome
-    ranked = pq.read_table(ranks)
-    return replace(outcome, ranked=ranked["group"].to_numpy(), rank=ranked["rank"].to_numpy())
+    ranked = read_columns(ranks, {"group": "texts", "rank": "numbers"})
+    rank = ranked["rank"].to_numpy()
+    _check_finite(ranks, rank=rank)
+    return replace(outcome, ranked=_plain(ranked["group"]), rank=rank)
+
+
+def _plain(column: pa.ChunkedArray) -> np.ndarray:
+    found: np.ndarray = column.cast(pa.string()).to_numpy()
+    return found
+
+
+def _check_finite(file: Path, **columns: np.ndarray) -> None:
+    for name, values in columns.items():
+        if not np.isfinite(values).all():
+            raise UserError(f"{file}: column {name!r} has numbers that are not finite")
 
 
 def _texts(column: np.ndarray) -> pa.Array:

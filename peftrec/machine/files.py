@@ -5,6 +5,7 @@ import json
 import math
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -12,10 +13,14 @@ from typing import Any
 
 from safetensors import SafetensorError
 
-from peftrec.errors import UserError
+from peftrec.errors import UserError, first_line
 from peftrec.machine.limits import no_room
 
 MANIFEST = "manifest.json"
+MOST_JSON = 1 << 28  # bytes of a JSON file; what it unpacks to is some ten times as large
+DEEPEST = 64  # lists and objects inside each other in a JSON file
+DEEPEST_FOLDER = 8  # parts of a listed name
+READ = {".json", ".jsonl", ".parquet", ".safetensors", ".yaml"}  # endings of the files that we read
 
 
 def partial(path: Path) -> Path:
@@ -46,36 +51,99 @@ def write_manifest(folder: Path) -> None:
         sync(directory)
 
 
-def find_damage(folder: Path) -> str | None:
-    """The first thing in `folder` that is not as its manifest says, as a sentence; None: all is as it was written."""
+def read_manifest(folder: Path) -> dict[str, tuple[int, str]]:
+    """File -> size and SHA-256, as `folder`'s manifest lists them. Raises UserError where it is not as written."""
     manifest = folder / MANIFEST
     try:
-        text = manifest.read_text(encoding="utf-8")
-        listed = json.loads(text)
-        expected = {name: (entry["bytes"], entry["sha256"]) for name, entry in listed["files"].items()}
-    except FileNotFoundError:
-        return f"{manifest}: missing"
-    except ValueError as error:  # not UTF-8, or not JSON
-        return f"{manifest}: not valid JSON: {error}"
+        listed = read_json(manifest)
+        found = {name: (entry["bytes"], entry["sha256"]) for name, entry in listed["files"].items()}
     except (AttributeError, KeyError, TypeError):
-        return f"{manifest}: damaged: expected files, each with bytes and sha256"
-    if text != _json_text(listed):
-        return f"{manifest}: damaged: not as it was written"
-    for name, (size, digest) in expected.items():
-        path = folder / name
-        if not path.is_file():
-            return f"{path}: missing, but {MANIFEST} lists it"
-        if (found := path.stat().st_size) != size:
-            return f"{path}: expected {size} bytes, found {found}"
-        if (other := sha256(path)) != digest:
-            return f"{path}: expected SHA-256 {digest}, found {other}"
+        raise UserError(f"{manifest}: damaged: expected files, each with bytes and sha256") from None
+    except UserError as error:
+        raise UserError(f"{manifest}: damaged: {str(error).removeprefix(f'{manifest}: ')}") from None
+    if manifest.read_text(encoding="utf-8") != _json_text(listed):
+        raise UserError(f"{manifest}: damaged: not as it was written")
+    for name, (size, digest) in found.items():
+        if problem := _name_problem(name):
+            raise UserError(f"{manifest}: damaged: it lists {name[:80]!r}: {problem}")
+        if type(size) is not int or not isinstance(digest, str):
+            raise UserError(f"{manifest}: damaged: {name}: bytes is a whole number, and sha256 a text")
+    return found
+
+
+def _name_problem(name: str) -> str | None:
+    """Why a listed name is none of a file inside the folder; None: it is one."""
+    parts = name.split("/")
+    if {"", ".", ".."} & set(parts):
+        return "a name leads from the folder down to a file"
+    if not name.isprintable():
+        return "a name holds letters that can be printed"
+    if len(parts) > DEEPEST_FOLDER or max(len(os.fsencode(part)) for part in parts) > 255:
+        return f"a name has at most {DEEPEST_FOLDER} parts, each of at most 255 bytes"
     return None
+
+
+def find_damage(folder: Path) -> str | None:
+    """The first thing in `folder` that is not as its manifest says, as a sentence; None: all is as it was written.
+
+    Links, pipes and devices are refused and not opened. Nothing of the kinds that we read may be there unlisted, so
+    whatever is read afterwards was held against the manifest; other files are no matter of ours.
+    """
+    if not os.path.lexists(folder / MANIFEST):
+        return f"{folder / MANIFEST}: missing"
+    try:
+        found = dict(_entries(folder, ""))
+        for name, status in found.items():
+            if not stat.S_ISREG(status.st_mode):
+                return f"{folder / name}: neither file nor folder but a link, a pipe or a device, which is not opened"
+        expected = read_manifest(folder)
+        for name in sorted(found.keys() - expected.keys() - {MANIFEST}):
+            if Path(name).suffix in READ:
+                return f"{folder / name}: {MANIFEST} does not list it"
+        for name, (size, digest) in expected.items():
+            path = folder / name
+            if name not in found:
+                return f"{path}: missing, but {MANIFEST} lists it"
+            if found[name].st_size != size:
+                return f"{path}: expected {size} bytes, found {found[name].st_size}"
+            if (other := sha256(path)) != digest:
+                return f"{path}: expected SHA-256 {digest}, found {other}"
+    except UserError as error:
+        return str(error)
+    except OSError as error:
+        return f"{error.filename or folder}: cannot be read: {error.strerror}"
+    return None
+
+
+def _entries(folder: Path, under: str) -> Iterator[tuple[str, os.stat_result]]:
+    """Name and status of what is in a folder and its folders but the folders themselves; no link is followed."""
+    for entry in os.scandir(folder):
+        if not entry.is_dir(follow_symlinks=False):
+            yield f"{under}{entry.name}", entry.stat(follow_symlinks=False)
+        elif under.count("/") < DEEPEST_FOLDER:
+            yield from _entries(Path(entry.path), f"{under}{entry.name}/")
 
 
 def sha256(path: Path) -> str:
     """SHA-256 of a file's content, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def reading(place: Path) -> Iterator[None]:
+    """Whatever goes wrong inside is one UserError that names `place`, a file or folder whoever made it.
+
+    A message of ours that names it, or something in it, stays as it is.
+    """
+    try:
+        yield
+    except UserError as error:
+        if str(place) in str(error):
+            raise
+        raise UserError(f"{place}: {error}") from None
+    except Exception as error:
+        raise UserError(f"{place}: cannot be read: {type(error).__name__}: {first_line(error)[:300]}") from error
 
 
 @contextmanager
@@ -184,10 +252,33 @@ def _json_text(value: Any) -> str:
 
 
 def read_json(path: Path) -> Any:
-    """Read one JSON file. Raises UserError naming it when it is missing or not JSON."""
+    """Read one JSON file. Raises UserError naming it when it is missing, no file, too large or deep, or not JSON."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
+        if not path.is_file():
+            raise UserError(f"{path}: {'no file' if os.path.lexists(path) else 'no such file'}")
+        if (size := path.stat().st_size) > MOST_JSON:
+            raise UserError(f"{path}: {size:,} bytes are too many for JSON; at most {MOST_JSON:,}")
+        value = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_number)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+    except RecursionError:
+        raise UserError(f"{path}: not JSON: nested more than {DEEPEST} deep") from None
+    except UserError:
+        raise
     except ValueError as error:  # not UTF-8, or not JSON
         raise UserError(f"{path}: not JSON: {error}") from None
+    if _is_deep(value):
+        raise UserError(f"{path}: not JSON: nested more than {DEEPEST} deep")
+    return value
+
+
+def _is_deep(value: Any) -> bool:
+    level = [value]
+    for _ in range(DEEPEST):
+        lists = [of.values() if isinstance(of, dict) else of for of in level if isinstance(of, dict | list)]
+        level = [one for of in lists for one in of]
+    return bool(level)
+
+
+def _no_number(name: str) -> Any:
+    raise ValueError(f"{name} is no number of JSON's")

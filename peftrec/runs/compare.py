@@ -4,12 +4,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
+import pyarrow as pa
 
 from peftrec.errors import UserError
 from peftrec.evaluation.intervals import interval, p_value, paired_values
 from peftrec.evaluation.metrics import CHOICE, METRICS, RANKING, Metric
 from peftrec.evaluation.outcomes import Outcome, read_outcome
+from peftrec.machine.files import reading
+from peftrec.machine.parquet import read_columns
 from peftrec.recipe import SplitConfig
 from peftrec.runs.folder import read_report
 from peftrec.runs.saved import read_recipe
@@ -49,23 +51,23 @@ def compare_runs(runs: list[Path], resamples: int = 500, trust_code: bool = Fals
             raise UserError(f"{run} cannot be compared with {first}: no task in common: {' against '.join(names)}")
     tasks = {run: resolve(recipe) for run, recipe in recipes.items()}
     base = {task: read_outcome(first, task) for task in reports[first]["tasks"]}
-    return {
-        str(run): {
-            "tasks": {
-                task: {
-                    "n": of["n"],
-                    "metrics": of["metrics"],
-                    "differences": {}
-                    if run == first or task not in base
-                    else _differences(run, first, tasks[run][task], base[task], list(of["metrics"]), resamples),
-                }
-                for task, of in report["tasks"].items()
-            },
-            "cost": {name: report["cost"][name] for name in COSTS}
-            | {"adapter_bytes": sum(report["cost"]["adapter_bytes"].values())},
-        }
-        for run, report in reports.items()
-    }
+    found: dict[str, Any] = {}
+    for run, report in reports.items():
+        found[str(run)] = {"tasks": {}, "cost": _cost(run, report["cost"])}
+        for task, of in report["tasks"].items():
+            differences = {}
+            if run != first and task in base:
+                with reading(run):
+                    metrics = list(of["metrics"])
+                    differences = _differences(run, first, tasks[run][task], base[task], metrics, resamples)
+            of_task = {"n": of["n"], "metrics": of["metrics"], "differences": differences}
+            found[str(run)]["tasks"][task] = of_task
+    return found
+
+
+def _cost(run: Path, cost: dict[str, Any]) -> dict[str, Any]:
+    with reading(run / "report.json"):
+        return {name: cost[name] + 0 for name in COSTS} | {"adapter_bytes": sum(cost["adapter_bytes"].values())}
 
 
 def _differences(
@@ -93,7 +95,8 @@ def _differences(
 
 
 def _catalogue(run: Path) -> list[str]:
-    names: list[str] = pq.read_table(run / "catalogue.parquet", columns=["id"])["id"].to_pylist()
+    table = read_columns(run / "catalogue.parquet", {"id": "texts"})
+    names: list[str] = table["id"].cast(pa.string()).to_pylist()
     return names
 
 

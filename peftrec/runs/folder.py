@@ -13,7 +13,7 @@ then the workshop goes. A training that fails before its first checkpoint leaves
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,20 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from peftrec.errors import UserError, looked_in
-from peftrec.machine.files import MANIFEST, find_damage, new_folder, partial, read_json, sha256, write_manifest
+from peftrec.machine.files import (
+    MANIFEST,
+    find_damage,
+    new_folder,
+    partial,
+    read_json,
+    read_manifest,
+    sha256,
+    write_manifest,
+)
 from peftrec.runs.checkpoints import checkpoint_folders, step_of
+from peftrec.runs.schemas import Report, checked
+
+NEEDED = ("run.yaml", "model.json", "report.json", "metrics.jsonl", "catalogue.parquet")  # files of every run
 
 
 def choose_run(name: str, resume: bool = False, runs: Path = Path("runs")) -> Path:
@@ -134,32 +146,62 @@ def _refuse_nothing_to_continue(run: Path, workshop: Path) -> None:
         raise UserError(f"{run}: no interrupted training of this run; leave --resume out to start it")
 
 
-def verify_run(folder: Path) -> None:
-    """Check every file of a run against its manifest. Raises UserError naming the file, expected and found."""
+def verify_run(folder: Path, needed: Collection[str] = ()) -> dict[str, tuple[int, str]]:
+    """Check every file of a run against its manifest; returns what it lists: file -> size and SHA-256.
+
+    Raises UserError naming the file, expected and found; also where it lists nothing, or not what is `needed`.
+    """
     if not folder.is_dir():
         raise UserError(
             f"{folder}: no such run folder{looked_in(folder)}; `peftrec train` makes one, and says its name"
         )
-    if not (folder / MANIFEST).is_file():
+    if not os.path.lexists(folder / MANIFEST):
         raise UserError(f"{folder}: not a finished run: {MANIFEST} is missing")
     if damage := find_damage(folder):
         raise UserError(f"{damage}; the run is damaged; restore the file from a copy, or train again")
+    listed = read_manifest(folder)
+    lacking = [name for name in needed if name not in listed]
+    if lacking or not listed:
+        raise UserError(f"{folder / MANIFEST}: lists no {', '.join(lacking) or 'file'}: it is no run's")
+    return listed
+
+
+def describe_run(run: Path, expected: str | None = None) -> dict[str, Any]:
+    """{"run", "digest", "files", "bytes"} of a whole run. Raises UserError, also for another digest."""
+    listed, digest = verify_run(run, NEEDED), digest_run(run)
+    if expected is not None and expected.lower() != digest:
+        raise UserError(f"{run}: its digest is {digest}; expected {expected}: it is another run")
+    return {"run": str(run), "digest": digest, "files": len(listed), "bytes": sum(size for size, _ in listed.values())}
 
 
 def digest_run(run: Path) -> str:
-    """SHA-256 of a run's manifest, which lists that of every file."""
+    """SHA-256 of a run's manifest, which lists that of every file: two runs of one digest are the same to the byte."""
     return sha256(run / MANIFEST)
 
 
 def read_report(run: Path) -> dict[str, Any]:
     """The `report.json` of a verified run: tasks, cost, environment."""
     verify_run(run)
-    return dict(read_json(run / "report.json"))
+    file = run / "report.json"
+    report: dict[str, Any] = checked(Report, read_json(file), file)
+    for name, task in report["tasks"].items():
+        for metric, gain in task["gains"].items():
+            if metric not in task["metrics"] or metric not in task["priors"].get(gain["prior"], {}):
+                raise UserError(f"{file}: damaged: tasks.{name}.gains.{metric}: a gain is over a prior that is there")
+        for part in ("metrics", "gains"):
+            if task["intervals"] and not task[part].keys() <= task["intervals"].keys():
+                raise UserError(f"{file}: damaged: tasks.{name}.intervals: not those of its {part}")
+    return report
 
 
 def is_plain_peft(adapter: Path) -> bool:
     """Whether plain PEFT can load an adapter's folder; those of our own methods say PEFTREC_..., which it refuses."""
-    return not read_json(adapter / "adapter_config.json").get("peft_type", "PEFTREC").startswith("PEFTREC")
+    file = adapter / "adapter_config.json"
+    config = read_json(file)
+    kind = config.get("peft_type", "PEFTREC") if isinstance(config, dict) else None
+    if not isinstance(kind, str):
+        raise UserError(f"{file}: damaged: expected an object whose peft_type is a text")
+    return not kind.startswith("PEFTREC")
 
 
 def export_adapter(run: Path, task: str, output: Path) -> Path:
@@ -167,15 +209,18 @@ def export_adapter(run: Path, task: str, output: Path) -> Path:
 
     Raises UserError when the run has no such task, its method is none of PEFT's, or `output` exists.
     """
-    verify_run(run)
-    adapters = run / "adapters"
-    source = adapters / task
-    if "/" in task or not (source / "adapter_config.json").is_file():
-        known = sorted(path.parent.name for path in adapters.glob("*/adapter_config.json"))
+    listed = verify_run(run)
+    source = f"adapters/{task}/"
+    if f"{source}adapter_config.json" not in listed:
+        known = [name.split("/")[1] for name in listed if re.fullmatch("adapters/[^/]+/adapter_config.json", name)]
         raise UserError(f"{run}: no adapter of a task {task!r}; tasks with one: {', '.join(known) or 'none'}")
-    if not is_plain_peft(source):
-        raise UserError(f"{source}: its method is none of PEFT's, so PEFT cannot load it; use peftrec.Predictor")
+    if not is_plain_peft(run / source):
+        raise UserError(f"{run / source}: its method is none of PEFT's, so PEFT cannot load it; use peftrec.Predictor")
     _refuse_existing(output)
     with new_folder(output, partial(output)) as temporary:
-        shutil.copytree(source, temporary, dirs_exist_ok=True)
+        for name in listed:
+            if name.startswith(source):
+                target = temporary / name.removeprefix(source)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(run / name, target, follow_symlinks=False)
     return output

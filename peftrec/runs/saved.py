@@ -18,7 +18,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import torch
 from safetensors.torch import load_file
+from torch import Tensor
 
 from peftrec.data.catalogue import Catalogue
 from peftrec.data.examples import Dataset, TaskData
@@ -26,18 +28,23 @@ from peftrec.data.log import Log
 from peftrec.data.rates import Rates
 from peftrec.data.texts import TextTable
 from peftrec.errors import UserError
-from peftrec.machine.files import read_json, to_json, write_json
-from peftrec.machine.tensors import write_tensors
+from peftrec.machine.files import read_json, reading, to_json, write_json
+from peftrec.machine.parquet import read_columns
+from peftrec.machine.tensors import misfit, write_tensors
 from peftrec.model.adapters.base import WEIGHTS, as_saved
 from peftrec.model.adapters.full import FullFineTuning
 from peftrec.model.backbone import Backbone, load_backbone, share_backbone
 from peftrec.model.co_learner import CoLearner, assemble
 from peftrec.recipe import Recipe, dump_recipe, make_recipe, read_yaml
 from peftrec.recipe.names import refuse_foreign
-from peftrec.runs.folder import verify_run
+from peftrec.runs.folder import NEEDED, verify_run
+from peftrec.runs.schemas import Described, checked
 from peftrec.tasks.heads import HeadShape
 from peftrec.tasks.kind import Task
 from peftrec.tasks.kinds import resolve
+
+# Options of methods that say how many numbers an adapter has.
+_SIZES = ("r", "init_r", "target_r", "rank", "size", "expansion", "num_virtual_tokens")
 
 
 @dataclass(frozen=True)
@@ -141,9 +148,10 @@ def read_recipe(folder: Path, trust_code: bool = False) -> Recipe:
     Raises UserError, before anything of it is imported, where the recipe names code from outside peftrec, unless
     `trust_code`: the run may be a stranger's.
     """
-    verify_run(folder)
+    verify_run(folder, NEEDED)
     place = folder / "run.yaml"
-    recipe = make_recipe(read_yaml(place), str(place))
+    with reading(place):
+        recipe = make_recipe(read_yaml(place), str(place))
     if not trust_code:
         refuse_foreign(recipe, str(place))
     return recipe
@@ -161,7 +169,7 @@ def load_run(
     recipe = read_recipe(folder, trust_code)
     if isinstance(backbone, str):
         recipe = recipe.model_copy(update={"backbone": recipe.backbone.model_copy(update={"name": backbone})})
-    described = read_json(folder / "model.json")
+    described = read_described(folder, recipe)
     base = backbone if isinstance(backbone, Backbone) else load_backbone(recipe.backbone)
     if not base.is_the_one(described["backbone_digest"]):
         raise UserError(
@@ -169,22 +177,58 @@ def load_run(
             f"{base.digest[:12]}; give the original weights as `backbone`"
         )
     texts = TextTable() if texts is None else texts
-    catalogue = pq.read_table(folder / "catalogue.parquet")
-    item_rows = np.array([texts.add(text) for text in catalogue["text"].to_pylist()], np.int32)
+    ids, item_texts = _load_catalogue(folder)
+    item_rows = np.array([texts.add(text) for text in item_texts], np.int32)
     tasks, of = resolve(recipe), described["tasks"]
-    with base.lock:
+    with base.lock, reading(folder):
+        _check_sizes(folder, tasks, of)
         if isinstance(backbone, Backbone):
             base = share_backbone(backbone, recipe.backbone)
         model = _rebuild(folder, recipe, tasks, base, texts, of)
-    user_ids, logs = _load_logs(folder, item_rows)
+    user_ids, logs = _load_logs(folder, item_rows, [name for name, task in of.items() if task["history"]])
     rates = {name: Rates(log, of[name]["base"]) for name, log in logs.items() if of[name]["base"] is not None}
     catalogues = {
         name: Catalogue(item_rows, log.items[log.feedback > 0], log.times[log.feedback > 0])
         for name, log in logs.items()
         if of[name].get("catalogue")
     }
-    ids = catalogue["id"].to_pylist()
     return LoadedRun(recipe, model, tasks, of, ids, item_rows, user_ids, logs, rates, catalogues)
+
+
+def read_described(folder: Path, recipe: Recipe) -> dict[str, Any]:
+    """The `model.json` of a verified run: what it says of the recipe's tasks. Raises UserError."""
+    file = folder / "model.json"
+    described: dict[str, Any] = checked(Described, read_json(file), file)
+    if described["tasks"].keys() != recipe.tasks.keys():
+        found, wanted = (", ".join(names)[:200] for names in (described["tasks"], recipe.tasks))
+        raise UserError(f"{file}: damaged: tasks: {found or 'none'}; run.yaml has {wanted}")
+    return described
+
+
+def _check_sizes(folder: Path, tasks: Mapping[str, Task], described: dict[str, dict[str, Any]]) -> None:
+    """Nothing is made that is far larger than the files that fill it: a rank, a class has its numbers there."""
+    for name, task in tasks.items():
+        head, adapter = folder / "heads" / f"{name}.safetensors", folder / "adapters" / name
+        for key in ("classes", "features"):
+            if (found := len(described[name][key])) * 4 > head.stat().st_size:
+                raise UserError(
+                    f"{folder / 'model.json'}: damaged: tasks.{name}.{key}: {found:,} are more than {head} has"
+                )
+        config = read_json(adapter / "adapter_config.json")
+        if not isinstance(config, dict):
+            raise UserError(
+                f"{adapter / 'adapter_config.json'}: damaged: expected an object; found {repr(config)[:60]}"
+            )
+        if config.get("megatron_config") is not None:
+            raise UserError(
+                f"{adapter / 'adapter_config.json'}: megatron_config: names code to import; a run names none"
+            )
+        most = sum(file.stat().st_size for file in adapter.iterdir())
+        for file, options in ((folder / "run.yaml", task.adapter.options), (adapter / "adapter_config.json", config)):
+            ranks = {key: options.get(key) for key in _SIZES} | dict(options.get("rank_pattern") or {})
+            for key, rank in ranks.items():
+                if isinstance(rank, int) and rank > most:
+                    raise UserError(f"{file}: damaged: {key}: {rank:,} is more than {adapter} has")
 
 
 def _rebuild(
@@ -198,25 +242,63 @@ def _rebuild(
     configs = {name: as_saved(task.adapter) for name, task in tasks.items()}
     shapes = {n: HeadShape(base.hidden_size, len(t["classes"]), len(t["features"]), 0.0) for n, t in described.items()}
     model = assemble(recipe, tasks, base, texts, configs, shapes)
-    model.encoder.load({name: folder / "adapters" / name for name in model.tasks})
+    with reading(folder / "adapters"):
+        model.encoder.load({name: folder / "adapters" / name for name in model.tasks})
     for name in model.tasks:
-        model.head(name).load_state_dict(load_file(folder / "heads" / f"{name}.safetensors"))
+        head, file = model.head(name), folder / "heads" / f"{name}.safetensors"
+        with reading(file):
+            stored = load_file(file)
+        found, wanted = ({n: tuple(t.shape) for n, t in of.items()} for of in (stored, head.state_dict()))
+        if problem := misfit(found, wanted, "file"):
+            raise UserError(f"{file}: does not fit: {problem}")
+        head.load_state_dict(stored)
+        _check_finite(file, head.state_dict())
+    for parameters in model.encoder.parameters_by_owner().values():
+        _check_finite(folder / "adapters", parameters)
     return model.eval()
 
 
-def _load_logs(folder: Path, item_rows: np.ndarray) -> tuple[list[str], dict[str, Log]]:
-    if not (folder / "log.parquet").exists():
+def _check_finite(place: Path, tensors: Mapping[str, Tensor]) -> None:
+    for name, tensor in tensors.items():
+        if not torch.isfinite(tensor).all():
+            raise UserError(f"{place}: {name} holds numbers that are not finite")
+
+
+def _load_catalogue(folder: Path) -> tuple[list[str], list[str]]:
+    """Ids and texts of the items."""
+    file = folder / "catalogue.parquet"
+    table = read_columns(file, {"id": "texts", "text": "texts"})
+    ids, texts = (table[name].cast(pa.string()).to_pylist() for name in ("id", "text"))
+    if len(set(ids)) < len(ids):
+        raise UserError(f"{file}: damaged: an item stands in it twice")
+    return ids, texts
+
+
+def _load_logs(folder: Path, item_rows: np.ndarray, tasks: list[str]) -> tuple[list[str], dict[str, Log]]:
+    """The users of the log, and the log of each of the `tasks`: those with histories."""
+    if not tasks:
         return [], {}
-    table = pq.read_table(folder / "log.parquet")
-    users = table["user"].combine_chunks()
-    if isinstance(users, pa.ChunkedArray):
-        users = users.chunk(0)
-    codes = users.indices.to_numpy()
-    start = np.append(np.flatnonzero(np.diff(codes, prepend=-1)), len(codes)).astype(np.int64)
-    items = table["item"].to_numpy()
-    names = [name.removeprefix("feedback ") for name in table.column_names if name.startswith("feedback ")]
-    logs = {
-        name: Log(item_rows[items], items, table["time"].to_numpy(), start, table[f"feedback {name}"].to_numpy())
-        for name in names
-    }
-    return users.dictionary.to_pylist(), logs
+    file = folder / "log.parquet"
+    feedback = {name: f"feedback {name}" for name in tasks}
+    kinds = {"user": "texts", "item": "whole numbers", "time": "numbers", **dict.fromkeys(feedback.values(), "numbers")}
+    table = read_columns(file, kinds)
+    with reading(file):
+        users = table["user"].combine_chunks()
+        if isinstance(users, pa.ChunkedArray):
+            users = users.chunk(0)
+        codes, names = users.indices.to_numpy(), users.dictionary.to_pylist()
+        start = np.append(np.flatnonzero(np.diff(codes, prepend=-1)), len(codes)).astype(np.int64)
+        if not np.array_equal(codes[start[:-1]], np.arange(len(names))) or len(set(names)) < len(names):
+            raise UserError(f"{file}: damaged: the rows of a user do not stand together")
+        items, times = table["item"].to_numpy(), table["time"].to_numpy()
+        if len(items) and not 0 <= items.min() <= items.max() < len(item_rows):
+            raise UserError(f"{file}: damaged: item: the catalogue has the numbers 0 to {len(item_rows) - 1}")
+        if not np.isfinite(times).all() or (np.diff(times) < 0)[np.diff(codes) == 0].any():
+            raise UserError(f"{file}: damaged: time: each user's are finite and in order")
+        logs = {}
+        for name, column in feedback.items():
+            said = table[column].to_numpy()
+            if not np.isfinite(said).all():
+                raise UserError(f"{file}: damaged: {column}: holds numbers that are not finite")
+            logs[name] = Log(item_rows[items], items, times, start, said)
+    return names, logs

@@ -16,13 +16,13 @@ from safetensors.torch import load_file
 
 from peftrec.data.examples import Dataset
 from peftrec.errors import Problems, UserError
-from peftrec.machine.files import read_json
+from peftrec.machine.files import reading
 from peftrec.model.adapters.base import WEIGHTS, Adapter, read_tensors
 from peftrec.model.adapters.peft import PeftAdapter
 from peftrec.model.co_learner import CoLearner
 from peftrec.recipe import Recipe
 from peftrec.recipe.names import foreign_names
-from peftrec.runs.saved import describe_task, read_recipe
+from peftrec.runs.saved import describe_task, read_described, read_recipe
 from peftrec.tasks.kind import Task
 from peftrec.tasks.kinds import resolve
 from peftrec.training.fingerprint import differences
@@ -53,8 +53,9 @@ class Start:
                 f"init_from: {self.folder} does not fit this recipe:\n{listed}\n"
                 "change the recipe back, or start from another run"
             )
-        parts = self._fill_parts(recipe, model)
-        heads, notes = self._fill_heads(tasks, theirs, model)
+        with reading(self.folder):
+            parts = self._fill_parts(recipe, model)
+            heads, notes = self._fill_heads(tasks, theirs, model)
         if not parts and not heads:
             raise UserError(f"init_from: {self.folder} has neither a task nor a method of this recipe; leave it out")
         frozen = [name for name in recipe.tasks if name not in recipe.trained]
@@ -149,7 +150,7 @@ def read_start(recipe: Recipe) -> Start | None:
             if key.startswith("tasks.") and name not in known:
                 raise UserError(f"{folder}: {key} is {name}, code that this recipe does not name; write the same here")
     problems.stop()
-    described = read_json(folder / "model.json")
+    described = read_described(folder, theirs)
     if not all("parts" in of for of in described["tasks"].values()):
         raise UserError(
             f"init_from: {folder} was written by an earlier peftrec, which kept no shared and private parts apart; "

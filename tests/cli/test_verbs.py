@@ -27,6 +27,7 @@ VERBS = [
     "report",
     "train",
     "tune",
+    "verify",
 ]
 REPORT = {
     "tasks": {
@@ -151,7 +152,11 @@ def test_tune_hands_on_what_is_searched_and_shows_the_trials(recipe, tmp_path, m
 
 
 def test_evaluate_takes_the_split(tmp_path, monkeypatch):
-    put(monkeypatch, "runs.evaluate", evaluate_run=lambda run, split, cache: {**REPORT, "split": split, "c": cache})
+    put(
+        monkeypatch,
+        "runs.evaluate",
+        evaluate_run=lambda run, split, cache, trust_code: {**REPORT, "split": split, "c": cache},
+    )
     assert json.loads(peftrec("evaluate", "r", "--json").stdout)["split"] == "test"
     assert json.loads(peftrec("evaluate", "r", "--json", "--split", "valid").stdout)["split"] == "valid"
     assert "0.75" in peftrec("evaluate", "r").stdout
@@ -163,7 +168,7 @@ class Predictor:
     """Stands in for the trained one: answers with what it was asked."""
 
     @classmethod
-    def load(cls, run, cache):
+    def load(cls, run, cache, trust_code):
         if not Path(run).exists():
             raise UserError(f"{run}: no such run folder")
         made = cls()

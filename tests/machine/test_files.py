@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from peftrec.errors import UserError
-from peftrec.machine.files import to_json, write_output, write_text
+from peftrec.machine.files import read_json, reading, to_json, write_output, write_text
 
 
 def test_json_is_strict_and_takes_numpy():
@@ -58,3 +59,49 @@ def test_processes_that_write_one_text_at_once_do_not_meet(tmp_path):
     assert [process.wait() for process in both] == [0, 0]
     assert (tmp_path / "text").read_text() in ("a" * 1000, "b" * 1000)
     assert [path.name for path in tmp_path.iterdir()] == ["text"]
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"{", "not JSON: Expecting property name"),
+        (b"\xff", "not JSON: 'utf-8' codec"),
+        (b"[NaN]", "not JSON: NaN is no number of JSON's"),
+        (b"[" * 65 + b"]" * 65, "not JSON: nested more than 64 deep"),
+        (b'{"a":' * 65 + b"1" + b"}" * 65, "not JSON: nested more than 64 deep"),
+        (b"[" * 100_000, "not JSON: nested more than 64 deep"),
+        (b"1" * 5000, "not JSON: Exceeds the limit"),
+    ],
+)
+def test_json_that_is_none_or_too_deep_is_refused(tmp_path, content, told):
+    file = tmp_path / "x.json"
+    file.write_bytes(content)
+    with pytest.raises(UserError) as error:
+        read_json(file)
+    assert str(error.value).startswith(f"{file}: {told}")
+
+
+def test_json_is_read_from_files_that_fit(tmp_path, monkeypatch):
+    file = tmp_path / "x.json"
+    file.write_bytes(b"[" * 64 + b"]" * 64)
+    assert read_json(file) == json.loads(file.read_text())
+    monkeypatch.setattr("peftrec.machine.files.MOST_JSON", 100)
+    with pytest.raises(UserError, match="128 bytes are too many for JSON; at most 100"):
+        read_json(file)
+    os.mkfifo(tmp_path / "pipe.json")
+    for name, told in (("pipe.json", "no file"), ("nowhere.json", "no such file")):
+        with pytest.raises(UserError, match=f"{name}: {told}$"):
+            read_json(tmp_path / name)
+
+
+def test_whatever_goes_wrong_in_reading_is_one_message_that_names_the_place(tmp_path):
+    for error, told in (
+        (KeyError("a"), f"{tmp_path}: cannot be read: KeyError: 'a'"),
+        (RecursionError("deep\nand more"), f"{tmp_path}: cannot be read: RecursionError: deep"),
+        (UserError("lower r"), f"{tmp_path}: lower r"),
+        (UserError(f"{tmp_path / 'a'}: lower r"), f"{tmp_path / 'a'}: lower r"),
+    ):
+        with pytest.raises(UserError, match=f"^{re.escape(told)}$"), reading(tmp_path):
+            raise error
+    with pytest.raises(KeyboardInterrupt), reading(tmp_path):
+        raise KeyboardInterrupt

@@ -1,18 +1,20 @@
 """The page: what a run's files hold, in the order in which people ask for it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from peftrec.errors import UserError
-from peftrec.machine.files import refuse_output, write_output, write_text
+from peftrec.machine.files import MOST_JSON, reading, refuse_output, write_output, write_text
 from peftrec.machine.jsonl import read_objects
-from peftrec.recipe import dump_recipe
+from peftrec.recipe import Recipe, dump_recipe
 from peftrec.recipe.dotted import dotted
 from peftrec.runs.folder import read_report
 from peftrec.runs.metric_rows import LABELS, arrow, metric_rows, number
 from peftrec.runs.report.figures import Curve, Picture, draw
 from peftrec.runs.saved import read_recipe
+from peftrec.runs.schemas import Line as LineOf
+from peftrec.runs.schemas import checked
 from peftrec.runs.templates import templates
 from peftrec.tasks.kind import Task
 from peftrec.tasks.kinds import resolve
@@ -57,7 +59,22 @@ def render(run: Path, trust_code: bool = False) -> str:
     """The page of a run, as text."""
     report, recipe = read_report(run), read_recipe(run, trust_code)
     tasks = resolve(recipe)
-    lines = list(read_objects(run / "metrics.jsonl").values())
+    lines = _lines(run / "metrics.jsonl")
+    with reading(run):
+        return _page(run, recipe, tasks, report, lines)
+
+
+def _lines(file: Path) -> list[Line]:
+    with reading(file):
+        if (size := file.stat().st_size) > MOST_JSON:
+            raise UserError(f"{file}: {size:,} bytes are too many; at most {MOST_JSON:,}")
+        lines = [checked(LineOf, line, f"{file}, line {number}") for number, line in read_objects(file).items()]
+    if not lines:
+        raise UserError(f"{file}: damaged: it has no line")
+    return lines
+
+
+def _page(run: Path, recipe: Recipe, tasks: Mapping[str, Task], report: dict[str, Any], lines: list[Line]) -> str:
     made = templates("peftrec.runs.report", escape=True)
     made.filters |= {"number": _number, "ends": _ends}
     methods = dict.fromkeys(f"{of.method} ({of.sharing})" for of in recipe.adapters.values())

@@ -1,0 +1,98 @@
+"""What the JSON files of a run hold, as types: whoever reads one gets values of these types, or an error."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
+
+from peftrec.errors import UserError
+
+Number = FiniteFloat | None  # None: a value that is not defined
+Ends = Annotated[list[FiniteFloat], Field(min_length=2, max_length=2)] | None
+Count = Annotated[int, Field(ge=0, lt=1 << 53)]
+Name = Annotated[str, Field(max_length=1000)]
+Numbers = dict[Name, Number]
+_ABSENT: Any = None  # of a key that may be missing; where it is there, null is no value of it
+
+
+class _Strict(BaseModel):
+    """No text for a number and no number for a truth; keys that we do not know are left alone."""
+
+    model_config = ConfigDict(strict=True)
+
+
+class DescribedTask(_Strict):
+    """One task of model.json: what of its data its predictions depend on; see `saved.describe_task`."""
+
+    slots: list[Name]
+    history: bool
+    classes: list[str]
+    features: list[Name]
+    scale: Annotated[list[FiniteFloat], Field(min_length=2, max_length=2)]
+    base: Number
+    catalogue: bool = _ABSENT
+    parts: list[Name] = _ABSENT
+
+
+class Described(_Strict):
+    """model.json."""
+
+    backbone_digest: Name
+    tasks: dict[Name, DescribedTask]
+
+
+class Gain(_Strict):
+    """What the model gains over the best prior."""
+
+    prior: Name
+    by: FiniteFloat
+    interval: Ends = _ABSENT
+
+
+class TaskReport(_Strict):
+    """One task of report.json; see `evaluation.evaluate`."""
+
+    n: Count
+    metrics: Numbers
+    intervals: dict[Name, Ends]
+    priors: dict[Name, Numbers]
+    gains: dict[Name, Gain]
+    undefined: dict[Name, str]
+    ranked: Count = _ABSENT
+    not_trained: str = _ABSENT
+    untrained: Numbers = _ABSENT
+
+
+class Report(_Strict):
+    """report.json."""
+
+    tasks: dict[Name, TaskReport]
+    cost: dict[Name, FiniteFloat | str | dict[Name, FiniteFloat] | None]
+    environment: dict[Name, Any] = _ABSENT
+
+
+class Line(_Strict):
+    """A line of metrics.jsonl."""
+
+    step: Count
+    epoch: Annotated[FiniteFloat, Field(ge=0)]
+    train_loss: Numbers
+    valid: dict[Name, Numbers] = _ABSENT
+    weight: Numbers = _ABSENT
+    gradient_norm: Numbers = _ABSENT
+    vector_gradient_norm: Numbers = _ABSENT
+    learning_rate: Numbers = _ABSENT
+    memory_mb: Numbers = _ABSENT
+    examples_per_second: Number = _ABSENT
+    padding: Number = _ABSENT
+
+
+def checked(schema: type[BaseModel], value: Any, place: str | Path) -> Any:
+    """The value as it is. Raises UserError naming `place`, the key, the rule and what was found where it is another."""
+    try:
+        schema.model_validate(value)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        key, found = ".".join(str(part) for part in problem["loc"])[:200], repr(problem["input"])[:60]
+        raise UserError(f"{place}: damaged: {key or 'the whole'}: {problem['msg']}; found {found}") from None
+    return value
