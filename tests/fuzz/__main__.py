@@ -44,7 +44,7 @@ def main() -> int:
             for line in lines:
                 sort = re.sub(r"\d+", "N", line)
                 found[sort] += 1
-                if (given.names or found[sort] == 1) and KNOWN.get(name) not in lines:
+                if (given.names or found[sort] == 1) and not any(part in line for part in KNOWN.get(name, ())):
                     print(f"{name}: {line}", flush=True)
         os.chdir("/")
         seconds = time.monotonic() - began

@@ -60,7 +60,7 @@ def _changed(key: Path, world: World, random: Random) -> str:
 def _json(file: Path) -> object:
     try:
         return json.loads(file.read_bytes())
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
 
 

@@ -18,7 +18,7 @@ METHODS = {
     "head_only": {},
     "full": {},
     "vera": {"r": [1, 4]},
-    "boft": {},
+    "vblora": {},  # but no boft: PEFT compiles it when it is first used
 }
 SCALES = [1e-30, 1e-5, 1e-2, 1, 1e5, 1e30, 1e300]
 TRAIN = {
