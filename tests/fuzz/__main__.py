@@ -1,7 +1,7 @@
 """`python -m fuzz`: more cases than the suite tries, for as long as asked, or a few by name.
 
-    python -m fuzz --seconds 600 --first 1000 [--kind run]     cases 1000, 1001, ... of every kind
-    python -m fuzz recipe:17 run:3                             these, with what they change and what they find
+python -m fuzz --seconds 600 --first 1000 [--kind run]     cases 1000, 1001, ... of every kind
+python -m fuzz recipe:17 run:3                             these, with what they change and what they find
 """
 
 import argparse
@@ -48,7 +48,9 @@ def main() -> int:
                     print(f"{name}: {line}", flush=True)
         os.chdir("/")
         seconds = time.monotonic() - began
-    print(f"{sum(tried.values())} cases in {seconds:.0f} s ({sum(tried.values()) / seconds:.1f} a second): {dict(tried)}")
+    print(
+        f"{sum(tried.values())} cases in {seconds:.0f} s ({sum(tried.values()) / seconds:.1f} a second): {dict(tried)}"
+    )
     print(f"{sum(found.values())} findings, {len(found)} different", flush=True)
     return 1 if found else 0
 

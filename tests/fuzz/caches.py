@@ -49,7 +49,10 @@ def _changed(key: Path, world: World, random: Random) -> str:
     elif way == "more":
         file = key.parent / random.choice([f"{key.name}x", ".removed-x", "[x]", "\x1b[31mx"])
         file.mkdir(exist_ok=True)
-        put(file / "key.json", random.choice([b"{}", b"[]", b'{"name": "\\u001b[31m[x]", "level": "layer", "layer": 1}']))
+        put(
+            file / "key.json",
+            random.choice([b"{}", b"[]", b'{"name": "\\u001b[31m[x]", "level": "layer", "layer": 1}']),
+        )
         for name in ("index", "use"):
             put(file / name, b"")
     else:

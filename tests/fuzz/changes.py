@@ -1,4 +1,4 @@
-"""How a case changes what it is given: plain values, texts, bytes, files of a folder. Everything draws from `random`."""
+"""How a case changes what it is given: plain values, texts, bytes, files. All draws are from `random`."""
 
 import copy
 import json
@@ -9,11 +9,54 @@ from random import Random
 from typing import Any
 
 TEXTS = (
-    *("", " ", "\n", "\0", "null", "nan", "1e400", "-1", "0x10", "true", "..", "../outside/secret.txt", "/etc/hostname"),
+    *(
+        "",
+        " ",
+        "\n",
+        "\0",
+        "null",
+        "nan",
+        "1e400",
+        "-1",
+        "0x10",
+        "true",
+        "..",
+        "../outside/secret.txt",
+        "/etc/hostname",
+    ),
     *("[/x]", "[bold]", "\x1b[31mred\x1b[0m", "\u202e\u2028", "\ud83d\ude00", "a" * 5000, "{title}", "{0.__class__}"),
-    *("evil:load", "os:system", "w1 w2 w3", "i3", "u1", "2024-13-01", "2020-09-14T10:00:00+25:00", "%s%n", "*", "shared"),
+    *(
+        "evil:load",
+        "os:system",
+        "w1 w2 w3",
+        "i3",
+        "u1",
+        "2024-13-01",
+        "2020-09-14T10:00:00+25:00",
+        "%s%n",
+        "*",
+        "shared",
+    ),
 )
-NUMBERS = (0, 1, -1, 2, 7, 10**9, 2**31, 2**63, -(2**63), 10**400, 0.5, -0.0, 1e-320, 1e38, 1e300, float("nan"), float("inf"))
+NUMBERS = (
+    0,
+    1,
+    -1,
+    2,
+    7,
+    10**9,
+    2**31,
+    2**63,
+    -(2**63),
+    10**400,
+    0.5,
+    -0.0,
+    1e-320,
+    1e38,
+    1e300,
+    float("nan"),
+    float("inf"),
+)
 
 
 def deep(levels: int = 3000) -> str:
@@ -43,7 +86,7 @@ def places(whole: Any, path: tuple = ()) -> Iterator[tuple]:
 
 
 def changed(whole: Any, random: Random) -> Any:
-    """A copy of a plain value with one thing in it replaced, near to what it was or far from it, lost, or given twice."""
+    """A copy of a plain value with one thing in it replaced by something near or far, lost, or doubled."""
     whole = copy.deepcopy(whole)
     found = list(places(whole))
     if not found or random.random() < 0.02:
@@ -104,13 +147,20 @@ def as_json(whole: Any) -> bytes:
 def replaced(file: Path, outside: Path, random: Random) -> str:
     """Put something in a file's place that is no such file; says what."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    what = random.choice(["link to a secret", "link to nothing", "link to a folder", "link to /dev/zero", "fifo", "folder"])
+    what = random.choice(
+        ["link to a secret", "link to nothing", "link to a folder", "link to /dev/zero", "fifo", "folder"]
+    )
     file.unlink(missing_ok=True)
     if what == "fifo":
         os.mkfifo(file)
     elif what == "folder":
         file.mkdir()
     else:
-        to = {"secret": outside / "secret.txt", "nothing": outside / "nothing", "folder": outside, "/dev/zero": "/dev/zero"}
+        to = {
+            "secret": outside / "secret.txt",
+            "nothing": outside / "nothing",
+            "folder": outside,
+            "/dev/zero": "/dev/zero",
+        }
         file.symlink_to(to[what.split()[-1]])
     return what

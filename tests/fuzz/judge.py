@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from command import peftrec
 from fuzz.world import SECRET, World
@@ -52,7 +52,7 @@ def judge(case: Case, world: World) -> list[str]:
 def _judge(arguments: list[str], targets: list[str], world: World) -> list[str]:
     os.environ["PEFTREC_CACHE"] = str(world.cache)
     before = _files(world)
-    found: list[str] = []
+    found: ClassVar[list[str]] = []
     with _watched(world, targets, found):
         try:
             done = peftrec(*arguments)
@@ -121,14 +121,15 @@ class _Guard:
     """What the interpreter reports of files opened for writing and of programs started, while a case runs."""
 
     world: World | None = None
-    found: list[str] = []
+    found: ClassVar[list[str]] = []
 
     @classmethod
     def hook(cls, event: str, arguments: tuple) -> None:
         if cls.world is None:
             return
         if event in ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn"):
-            cls.found.append(f"starts a program: {str(arguments[0])[-60:]}")
+            if arguments[0] != sys.executable:  # a process of its own, for what it must be able to stop
+                cls.found.append(f"starts a program: {str(arguments[0])[-60:]}")
         if event == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
             place = os.path.realpath(os.fsdecode(arguments[0])) if isinstance(arguments[0], str | bytes) else ""
             if place and not place.startswith((str(cls.world.case.resolve()), "/dev/null", "/dev/shm/", "/proc/self/")):

@@ -12,7 +12,11 @@ METHODS = {
     "dora": {"r": [1, 2], "target_modules": [["query"], "all-linear", "query|value", "nothing"]},
     "adalora": {"init_r": [2, 4], "target_r": [1, 2, 4], "tinit": [0, 1], "tfinal": [0, 1]},
     "ia3": {"feedforward_modules": [["dense"], []], "target_modules": [["key", "dense"]]},
-    "bottleneck": {"placement": ["houlsby", "pfeiffer"], "mode": ["parallel", "sequential"], "reduction_factor": [1, 9]},
+    "bottleneck": {
+        "placement": ["houlsby", "pfeiffer"],
+        "mode": ["parallel", "sequential"],
+        "reduction_factor": [1, 9],
+    },
     "prefix": {"num_virtual_tokens": [1, 3, 100], "prefix_projection": [True, False]},
     "side": {"rank": [1, 4], "depth": [1, 2], "expansion": [1, 2]},
     "head_only": {},
@@ -37,7 +41,12 @@ TRAIN = {
     "gradient_checkpointing": [True],
     "memory_mb": [1, 10**9],
     "locality": ["none", "user"],
-    "early_stopping": [{"patience": 1}, {"patience": 9, "metric": "interest.auc"}, {"metric": "time.mae"}, {"metric": "x.y"}],
+    "early_stopping": [
+        {"patience": 1},
+        {"patience": 9, "metric": "interest.auc"},
+        {"metric": "time.mae"},
+        {"metric": "x.y"},
+    ],
     "checkpoint": [{"every": "1 step", "keep": 1}, {"every": "0.001 minutes"}, {"every": "9" * 400 + " steps"}],
     "non_finite": ["stop", "skip"],
     "log_every": [1, 10**9],
@@ -46,7 +55,11 @@ TRAIN = {
 DATA = {
     "history": [0, 1, 1000],
     "split": [
-        *({"kind": kind, "test": test} for kind in ("global-time", "leave-last-out", "by-group") for test in (0.001, 0.5)),
+        *(
+            {"kind": kind, "test": test}
+            for kind in ("global-time", "leave-last-out", "by-group")
+            for test in (0.001, 0.5)
+        ),
         *({"kind": "global-time", "test": 0.2, "valid": 0}, {"kind": "given"}, {"kind": "by-group", "test": 0.999}),
     ],
 }
@@ -81,7 +94,9 @@ def recipe_case(random: Random, world: World) -> Case:
     elif kind == 2:
         change, text = "bytes", damaged((world.case / "recipe.yaml").read_bytes(), random)
     elif kind == 3:
-        hostile = random.choice([deep(), _bomb(), "!!python/object/apply:os.system [id]", "&a [*a]", "? [a]\n: b", "{a: &x {b: *x}}"])
+        hostile = random.choice(
+            [deep(), _bomb(), "!!python/object/apply:os.system [id]", "&a [*a]", "? [a]\n: b", "{a: &x {b: *x}}"]
+        )
         key = random.choice(["backbone.name", "adapter.layers", "adapter.options.r", "tasks.query.column", "train.lr"])
         return Case(f"{key}: {hostile[:30]}", [["check", "recipe.yaml", f"{key}={hostile}"]])
     put(world.case / "recipe.yaml", text)

@@ -11,7 +11,10 @@ HISTORY = [{"item": "i3", "value": 4, "time": 1_600_000_000}, {"item": "i4", "va
 ROWS: dict[str, list[dict[str, Any]]] = {
     "query": [{"query": "w1 w2", "item": "i3"}, {"query": "w7", "item_text": "w8 w9"}],
     "interest": [{"user": "u1", "item": "i3"}, {"history": HISTORY, "item": "i5", "time": 1_700_000_000}],
-    "time": [{"user": "u2", "item": "i1", "time": 1_700_000_000}, {"history": HISTORY, "item": "i5", "time": 1_700_000_000}],
+    "time": [
+        {"user": "u2", "item": "i1", "time": 1_700_000_000},
+        {"history": HISTORY, "item": "i5", "time": 1_700_000_000},
+    ],
     "next": [{"user": "u1", "item": "i3"}, {"history": ["i1", "i2"], "item": "i9"}, {"history": [], "item": "i9"}],
 }
 
@@ -36,14 +39,22 @@ def row_case(random: Random, world: World) -> Case:
     if "fifo" in what or "zero" in what:  # it waits for the writer that the user promised, or reads all he named
         put(file, lines)
     command = ["predict", "run", "--task", task, "--input", "rows.jsonl"]
-    to = [[], ["--output", "answers.jsonl"], ["--output", "run"], ["--output", "no/where"]][random.choice([0, 1, 1, 2, 3])]
+    to = [[], ["--output", "answers.jsonl"], ["--output", "run"], ["--output", "no/where"]][
+        random.choice([0, 1, 1, 2, 3])
+    ]
     return Case(f"{task} {what}: {lines[:500]!r}", [command + to], ["answers.jsonl"])
 
 
 def _recommend(task: str, random: Random) -> Case:
     way = random.choice(["--user", "--history", "--query"])
-    known = {"--user": ["u1", "u15"], "--history": ["i1,i2", "", "i1,,i2", "i3," * 3000], "--query": ["w1 w2", "w1 " * 9999]}
+    known = {
+        "--user": ["u1", "u15"],
+        "--history": ["i1,i2", "", "i1,,i2", "i3," * 3000],
+        "--query": ["w1 w2", "w1 " * 9999],
+    }
     given = random.choice(known[way] if random.random() < 0.5 else [*TEXTS, *map(str, NUMBERS)])
     k = random.choice(["1", "3", "20", "21", str(10**9), str(10**400), "0", "-1", "x"])
     json = ["--json"] * (random.random() < 0.5)
-    return Case(f"{way} {given[:100]!r} -k {k[:20]}", [["recommend", "run", "--task", task, f"{way}={given}", "-k", k, *json]])
+    return Case(
+        f"{way} {given[:100]!r} -k {k[:20]}", [["recommend", "run", "--task", task, f"{way}={given}", "-k", k, *json]]
+    )

@@ -155,7 +155,9 @@ def _columns(run: Path, world: World, random: Random) -> str:
     elif way == 3:
         cells = column.to_pylist()
         for _ in range(random.choice([1, 1, 5])):
-            cells[random.randrange(len(cells))] = random.choice([None, -1, 2**31, 10**6, -(2**63), float("nan"), 0.5, *TEXTS])
+            cells[random.randrange(len(cells))] = random.choice(
+                [None, -1, 2**31, 10**6, -(2**63), float("nan"), 0.5, *TEXTS]
+            )
         table = table.set_column(at, name, _array(cells, column.type, random))
     elif way == 4:
         types = [pa.string(), pa.int8(), pa.float64(), pa.bool_(), pa.binary(), pa.null(), pa.large_string()]
@@ -194,7 +196,9 @@ def _names(run: Path, world: World, random: Random) -> str:
         file.rename(run / to)
         return f"{name} renamed to {to}"
     if way == 2:
-        more = random.choice(["evil.py", "adapters/x\x1b[31m.json", "a" * 250, "adapters/query/pytorch_model.bin", "heads/[x]"])
+        more = random.choice(
+            ["evil.py", "adapters/x\x1b[31m.json", "a" * 250, "adapters/query/pytorch_model.bin", "heads/[x]"]
+        )
         put(run / more, b"import os\nos.system('id')\n")
         return f"{more[:40]!r} put in"
     if way == 3:
@@ -215,7 +219,18 @@ def _manifest(run: Path, world: World, random: Random) -> str:
         data = random.choice([deep(100_000), to_json({"files": {}}) + "\n", to_json(value(random)) + "\n", "{}"])
         put(file, data.encode("utf-8", "replace"))
         return f"manifest: {data[:40]}"
-    names = ["../outside/secret.txt", "/etc/hostname", "..", ".", "", "a" * 5000, "x\0y", "run.yaml/..", "\x1b[31mx", "adapters"]
+    names = [
+        "../outside/secret.txt",
+        "/etc/hostname",
+        "..",
+        ".",
+        "",
+        "a" * 5000,
+        "x\0y",
+        "run.yaml/..",
+        "\x1b[31mx",
+        "adapters",
+    ]
     name = random.choice([*names, str(world.outside / "secret.txt"), "/dev/zero", os.devnull])
     _list(run, {name: {"bytes": random.choice([32, 0, -1, "x"]), "sha256": "0" * 64}})
     return f"manifest also lists {name[:40]!r}"

@@ -18,7 +18,10 @@ KEYS = {"items": ["id", "text"], "events": ["user", "item", "time"], "queries": 
 
 def table_case(random: Random, world: World) -> Case:
     """One of the tables in one of the forms, changed; then `check`, or a training of a step."""
-    name, form = random.choice(list(KEYS)), random.choice(["csv", "csv", "tsv", "jsonl", "jsonl.gz", "parquet", "parquet"])
+    name, form = (
+        random.choice(list(KEYS)),
+        random.choice(["csv", "csv", "tsv", "jsonl", "jsonl.gz", "parquet", "parquet"]),
+    )
     with (world.case / f"{name}.csv").open(newline="") as file:
         rows: list[dict[str, Any]] = [dict(row) for row in csv.DictReader(file)]
     kind = random.choice(["cells", "cells", "rows", "columns", "bytes", "file"])
@@ -96,7 +99,15 @@ def _parquet(rows: list[dict[str, Any]], random: Random) -> bytes:
         except (pa.ArrowException, OverflowError, UnicodeError):
             array = pa.array([None if one is None else ascii(one) for one in cells])
         if random.random() < 0.15:
-            rare = [pa.large_string(), pa.binary(), pa.float16(), pa.uint64(), pa.timestamp("ns"), pa.date32(), pa.bool_()]
+            rare = [
+                pa.large_string(),
+                pa.binary(),
+                pa.float16(),
+                pa.uint64(),
+                pa.timestamp("ns"),
+                pa.date32(),
+                pa.bool_(),
+            ]
             try:
                 array = array.cast(random.choice(rare))
             except pa.ArrowException:

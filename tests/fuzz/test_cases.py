@@ -1,8 +1,8 @@
 """No input makes the command fail otherwise than with a message: cases drawn from fixed seeds, each by its name.
 
-One alone, with what it changes: `make fuzz CASE=run:17`. More than these: `make fuzz SECONDS=600`. Kept promises: exit
-status 0, 1 or 2, no traceback, no hang, below 2 GB, nothing written but what was asked for, nothing left after a failure,
-no program started, no file of somebody else told, no control character printed.
+One alone, with what it changes: `make fuzz CASE=run:17`. More than these: `make fuzz SECONDS=600`. Kept promises:
+exit status 0, 1 or 2, no traceback, no hang, below 2 GB, nothing written but what was asked for, nothing left after a
+failure, no program started, no file of somebody else told, no control character printed.
 """
 
 import os

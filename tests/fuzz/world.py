@@ -1,4 +1,4 @@
-"""What the cases are made from: the tiny shop, a trained run, a filled cache, in folders that are copied for each case."""
+"""What the cases are made from: the tiny shop, a trained run, a filled cache; copied for each case."""
 
 import os
 import shutil
