@@ -127,9 +127,9 @@ class _Guard:
     def hook(cls, event: str, arguments: tuple) -> None:
         if cls.world is None:
             return
-        if event in ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn"):
-            if arguments[0] != sys.executable:  # a process of its own, for what it must be able to stop
-                cls.found.append(f"starts a program: {str(arguments[0])[-60:]}")
+        # Python itself may be started, for what must be able to be stopped.
+        if event in ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn") and arguments[0] != sys.executable:
+            cls.found.append(f"starts a program: {str(arguments[0])[-60:]}")
         if event == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
             place = os.path.realpath(os.fsdecode(arguments[0])) if isinstance(arguments[0], str | bytes) else ""
             if place and not place.startswith((str(cls.world.case.resolve()), "/dev/null", "/dev/shm/", "/proc/self/")):
