@@ -2,10 +2,14 @@
 #   PYTHON   the interpreter that .venv is made with (3.11 or newer)
 #   WORKERS  test processes
 #   RECIPE   what `make demo` trains
+#   SECONDS  how long `make fuzz` looks, from case number FIRST of every kind; CASE=run:17 tries that one alone
 
 PYTHON  ?= python3
 WORKERS ?= 2
 RECIPE  ?= movielens-100k
+SECONDS ?= 60
+FIRST   ?= 1000
+CASE    ?=
 
 VENV := .venv
 BIN  := $(VENV)/bin
@@ -15,7 +19,7 @@ DONE := $(VENV)/.set-up
 # pip's own output goes to a log: on failure the last lines of it and one line of advice are shown.
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --no-input
 
-.PHONY: setup demo test bench bench-full bench-speed lint format docs clean
+.PHONY: setup demo test fuzz bench bench-full bench-speed lint format docs audit sbom clean
 
 setup: $(DONE)
 
@@ -57,6 +61,10 @@ bench-speed: $(DONE)
 test: $(DONE)
 	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
+# More cases of tests/fuzz than the suite tries; what is found is printed by the name of its case.
+fuzz: $(DONE)
+	PYTHONPATH=tests OMP_NUM_THREADS=1 $(BIN)/python -m fuzz --seconds $(SECONDS) --first $(FIRST) $(CASE)
+
 lint: $(DONE)
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
@@ -72,6 +80,20 @@ docs: $(VENV)/.docs
 
 $(VENV)/.docs: $(DONE)
 	@$(INSTALL) -c constraints.txt -e '.[docs]' >>$(LOG) 2>&1 || { tail -n 5 $(LOG) >&2; exit 2; }
+	@touch $@
+
+# Known vulnerabilities of every pinned package. What the service does not know, or cannot be asked, fails too: silence is no answer.
+audit: $(VENV)/.audit
+	@$(BIN)/python -m pip_audit --strict --no-deps --disable-pip --progress-spinner off -r constraints.txt || { \
+	  echo "make audit: either the packages above have known vulnerabilities; or, where it says that the service cannot be reached or does not know a package, nothing is known: it needs PyPI's own vulnerability service, which mirrors lack" >&2; exit 2; }
+
+# What is installed in .venv, as CycloneDX; needs no network.
+sbom: $(VENV)/.audit
+	@mkdir -p dist
+	$(BIN)/python -m cyclonedx_py environment --pyproject pyproject.toml --output-reproducible -o dist/peftrec.cdx.json
+
+$(VENV)/.audit: $(DONE)
+	@$(INSTALL) -c constraints.txt -e '.[audit]' >>$(LOG) 2>&1 || { tail -n 5 $(LOG) >&2; exit 2; }
 	@touch $@
 
 # Runs stay: they are results.
