@@ -25,7 +25,7 @@ from torch import Tensor
 from peftrec.data.catalogue import Catalogue
 from peftrec.data.examples import Dataset, TaskData
 from peftrec.data.log import Log
-from peftrec.data.rates import Rates
+from peftrec.data.rates import RATE_FEATURES, Rates
 from peftrec.data.texts import TextTable
 from peftrec.errors import UserError
 from peftrec.machine.files import read_json, reading, to_json, write_json
@@ -41,8 +41,9 @@ from peftrec.runs.folder import NEEDED, verify_run
 from peftrec.runs.schemas import Described, checked
 from peftrec.tasks.heads import HeadShape
 from peftrec.tasks.kind import Task
-from peftrec.tasks.kinds import resolve
+from peftrec.tasks.kinds import KINDS, resolve
 
+LATEST = 1e11  # seconds since 1970: beyond are milliseconds, or nothing
 # Options of methods that say how many numbers an adapter has.
 _SIZES = ("r", "init_r", "target_r", "rank", "size", "expansion", "num_virtual_tokens")
 
@@ -181,6 +182,7 @@ def load_run(
     item_rows = np.array([texts.add(text) for text in item_texts], np.int32)
     tasks, of = resolve(recipe), described["tasks"]
     with base.lock, reading(folder):
+        _check_rows(folder / "model.json", tasks, of)
         _check_sizes(folder, tasks, of)
         if isinstance(backbone, Backbone):
             base = share_backbone(backbone, recipe.backbone)
@@ -203,6 +205,29 @@ def read_described(folder: Path, recipe: Recipe) -> dict[str, Any]:
         found, wanted = (", ".join(names)[:200] for names in (described["tasks"], recipe.tasks))
         raise UserError(f"{file}: damaged: tasks: {found or 'none'}; run.yaml has {wanted}")
     return described
+
+
+def _check_rows(file: Path, tasks: Mapping[str, Task], described: dict[str, dict[str, Any]]) -> None:
+    """What is said of a task's rows is what its kind makes of them; of kinds of one's own the fields are known."""
+    for name, task in tasks.items():
+        of, kind = described[name], task.kind
+        joint = task.config.input == "joint"
+        wanted = [slot for slot in kind.fields if (slot == "pair") == joint]
+        if not of["slots"] or not set(of["slots"]) <= set(kind.fields):
+            raise UserError(f"{file}: damaged: tasks.{name}.slots: found {of['slots'][:9]}; a row has {wanted}")
+        if task.config.kind not in KINDS:
+            continue
+        if sorted(of["slots"]) != sorted(wanted):
+            raise UserError(f"{file}: damaged: tasks.{name}.slots: found {of['slots'][:9]}; a row has {wanted}")
+        for key, found, right in (
+            ("history", of["history"], kind.feedback is not None),
+            ("base", of["base"] is not None, of["features"] == RATE_FEATURES),
+            ("catalogue", bool(of.get("catalogue")), "choice" in kind.metrics),
+        ):
+            if found != right:
+                raise UserError(
+                    f"{file}: damaged: tasks.{name}.{key}: found {of.get(key)}, which is not so of {task.config.kind}"
+                )
 
 
 def _check_sizes(folder: Path, tasks: Mapping[str, Task], described: dict[str, dict[str, Any]]) -> None:
@@ -293,6 +318,8 @@ def _load_logs(folder: Path, item_rows: np.ndarray, tasks: list[str]) -> tuple[l
         items, times = table["item"].to_numpy(), table["time"].to_numpy()
         if len(items) and not 0 <= items.min() <= items.max() < len(item_rows):
             raise UserError(f"{file}: damaged: item: the catalogue has the numbers 0 to {len(item_rows) - 1}")
+        if len(times) and not times.max() < LATEST:
+            raise UserError(f"{file}: damaged: time: {times.max():g} is no time in seconds since 1970")
         if not np.isfinite(times).all() or (np.diff(times) < 0)[np.diff(codes) == 0].any():
             raise UserError(f"{file}: damaged: time: each user's are finite and in order")
         logs = {}
