@@ -80,13 +80,15 @@ class RetrievalHead(CatalogueHead):
         assert batch.history is not None and batch.feedback is not None
         present, past = batch.history >= 0, batch.history.clamp(min=0)  # (N, H), newest last
         vectors = self.norm(batch.vectors)
-        x, content = self.past(vectors).float(), self.attend(vectors)  # (U, q) as 32 bits for embedding_bag, (U, R)
+        x, content = self.past(vectors), self.attend(vectors)  # (U, q), (U, R)
         back = torch.arange(past.shape[1], 0, -1, device=past.device, dtype=x.dtype).log()  # places back, (H,)
         read = []
         for reading in range(len(self.fade)):
             score = gather(content[:, reading], past) + self.liked[reading] * batch.feedback - self.fade[reading] * back
             weight = score.masked_fill(~present, -1e4).softmax(-1) * present  # all zero without a history
-            summed = F.embedding_bag(past, x, per_sample_weights=weight, mode="sum") if past.shape[1] else None
+            summed = (
+                F.embedding_bag(past, x.to(weight), per_sample_weights=weight, mode="sum") if past.shape[1] else None
+            )
             if summed is None:
                 summed = x.new_zeros(len(past), x.shape[1])
             read.append(summed + (weight * batch.feedback).sum(1, keepdim=True) * self.feedback[reading])
