@@ -28,6 +28,8 @@ REFUSED = {
     "lora_ga_config": _DATA,
     "loftq_config": "it replaces the backbone's weights, which all tasks share; use backbone.quantize",
     "fan_in_fan_out": "it follows from the modules",
+    "megatron_config": "PEFT would import the module that megatron_core names",
+    "megatron_core": "PEFT would import the module that it names",
 }
 for _name in ("peft_type", "task_type", "peft_version", "auto_mapping", "base_model_name_or_path", "revision"):
     REFUSED[_name] = "peftrec sets it"

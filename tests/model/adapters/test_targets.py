@@ -44,6 +44,11 @@ from peftrec.model.backbone.families import FAMILIES, tiny_backbone
         ("lora", {"init_lora_weights": [1]}, "adapter.options.init_lora_weights: must be 'gaussian', "),
         ("lora", {"fan_in_fan_out": True}, "adapter.options.fan_in_fan_out: it follows from the modules"),
         ("lora", {"bias": "all"}, "PEFT refuses lora here: it would train the backbone's embeddings.LayerNorm.bias"),
+        (
+            "lora",
+            {"megatron_core": "evil"},
+            "adapter.options.megatron_core: PEFT would import the module that it names",
+        ),
         ("ia3", {"feedforward_modules": ["dense2"], "target_modules": ["key"]}, "refuses them: `feedforward_modules`"),
         ("vera", {"r": -1}, "PEFT refuses vera here: "),
         ("vera", {"rank": 4}, "adapter.options.rank: PEFT's VeraConfig has none"),
