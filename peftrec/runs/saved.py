@@ -130,9 +130,8 @@ def _save_parts(folder: Path, model: CoLearner) -> None:
 
 def _save_catalogue(folder: Path, dataset: Dataset) -> None:
     texts = [dataset.texts.texts[row] for row in dataset.item_rows]
-    pq.write_table(
-        pa.table({"id": pa.array(dataset.item_ids, pa.string()), "text": texts}), folder / "catalogue.parquet"
-    )
+    columns = {"id": pa.array(dataset.item_ids, pa.string()), "text": pa.array(texts, pa.string())}
+    pq.write_table(pa.table(columns), folder / "catalogue.parquet")
     logs = {name: data.train.log for name, data in dataset.tasks.items() if data.train.log is not None}
     if logs:
         first = next(iter(logs.values()))

@@ -87,3 +87,9 @@ def test_a_small_file_that_is_large_in_memory_is_refused_before_it_is_unpacked(t
         read_columns(file, kinds)
     assert str(file) in str(error.value)
     assert pa.total_allocated_bytes() - before < LEAST
+
+
+def test_a_table_without_rows_needs_no_type(tmp_path):
+    pq.write_table(pa.table({"id": pa.array([], pa.string()), "text": []}), tmp_path / "empty.parquet")
+    table = read_columns(tmp_path / "empty.parquet", {"id": "texts", "text": "texts"})
+    assert (table["id"].to_pylist(), table["text"].to_pylist()) == ([], [])
