@@ -89,7 +89,7 @@ def test_a_training_after_it_is_the_one_without_it(shop, tmp_path, monkeypatch):
 @pytest.mark.parametrize("adapter", [{"method": "side"}, ADALORA], ids=lambda adapter: adapter["method"])
 def test_its_steps_leave_no_gradient_and_no_graph_behind(shop, root, adapter):
     setup = prepare(tiny_recipe(shop, adapter=adapter, train={"max_steps": 3}))
-    needed = text_rows(setup.dataset, setup.recipe.tasks, ["train", "valid"], ranking=False)
+    needed = text_rows(setup.dataset, setup.tasks, ["train", "valid"], ranking=False)
     before = {name: p.detach().clone() for name, p in setup.model.trainable().items()}
     rehearse(setup, needed)
     after = setup.model.trainable()
