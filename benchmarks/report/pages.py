@@ -5,6 +5,7 @@ from typing import Any
 
 from benchmarks.matrix.plan import read_experiments
 from benchmarks.places import PAGES, RESULTS
+from benchmarks.report.busy import busy_page
 from benchmarks.report.cells import cells_page
 from benchmarks.report.effects import effects_page
 from benchmarks.report.figures import draw_all
@@ -25,6 +26,7 @@ STUDIES: dict[str, Callable[[Any], str]] = {
     "equal-epochs": equal_epochs_page,
     "tallrec": tallrec_page,
     "speed": speed_page,
+    "busy": busy_page,
     "growth": growth_page,
     "effects": effects_page,
     "reference-split": reference_split_page,

@@ -182,6 +182,19 @@ def test_export_copies_a_complete_adapter_once(tmp_path):
     assert not (tmp_path / "other").exists()
 
 
+def test_an_export_that_the_disk_has_no_room_for_leaves_nothing(tmp_path, monkeypatch):
+    run = make_run(tmp_path / "one")
+
+    def full(source, target, **_):
+        Path(target).write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device", str(target))
+
+    monkeypatch.setattr("shutil.copyfile", full)
+    with pytest.raises(UserError, match="or name a folder on another disk"):
+        export_adapter(run, "query", tmp_path / "out")
+    assert os.listdir(tmp_path) == ["one"]
+
+
 @pytest.mark.parametrize("config", ['{"peft_type": "PEFTREC_SIDE"}', '{"method": "side"}'])
 def test_export_refuses_a_method_that_peft_lacks(tmp_path, config):
     with write_run(tmp_path / "one") as temporary:
