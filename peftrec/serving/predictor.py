@@ -121,7 +121,8 @@ class Predictor:
                 scores = every[best]
         if len(best) < k:
             why = f"the catalogue has {len(self.run.item_ids):,}, of which {len(seen):,} are in the history"
-            note(f"{len(best):,} items instead of {k:,}: {why}{', and the index may miss some' * approximate}")
+            missed = ", and the index may miss some" if approximate else ""
+            note(f"{len(best):,} items instead of {k:,}: {why}{missed}")
         return [
             {"item": self.run.item_ids[n], "text": self.texts.texts[self.run.item_rows[n]], "score": score}
             for n, score in zip(best.tolist(), scores.tolist(), strict=True)

@@ -1,22 +1,10 @@
 import pytest
-from made import made
+from made import build, together
 
 from peftrec.data.tables import Items, Tables, Texts
-from peftrec.data.texts import TextTable
 from peftrec.errors import UserError
-from peftrec.recipe import DataConfig
 
 ITEMS = Items([f"i{n}" for n in range(8)], [f"item {n}" for n in range(8)])
-
-
-def build(kind, tables, split=None, seed=0, **task):
-    texts = TextTable()
-    data = DataConfig(source="x", split=split or {"kind": "by-group", "test": 0.3, "valid": 0.2})
-    return texts, made(kind=kind, **task).examples(tables, texts, data, seed)
-
-
-def together(data):
-    return [(data.train), (data.valid), (data.test)]
 
 
 def utterances(split=None) -> Tables:
