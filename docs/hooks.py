@@ -93,7 +93,7 @@ def _row(path: str, node: dict[str, Any], required: bool) -> list[str]:
 
 def _meaning(path: str, node: dict[str, Any]) -> str:
     if "description" not in node:
-        raise ValueError(f"recipe key {path} has no description: give it one in peftrec/recipe/models.py")
+        raise ValueError(f"recipe key {path} has no description: give it one beside its type in peftrec/recipe")
     return str(node["description"])
 
 

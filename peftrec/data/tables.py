@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from peftrec.data.remarks import empty_fields, first_alike, repeated_rows
 from peftrec.data.rows import Rows, plain_number, template_columns
-from peftrec.errors import Problems
+from peftrec.errors import Problems, UserError
 from peftrec.recipe import EventsConfig, ItemsConfig, QueriesConfig, TextsConfig
 
 SPLITS = ("train", "valid", "test")
@@ -133,13 +133,15 @@ def make_events(rows: Rows, config: EventsConfig, items: Items | None) -> Events
     with problems.collect():
         item = _items_of(rows, config.item, items)
     with problems.collect():
+        if config.time is None:
+            raise UserError("data.events.time: name the column of the time")
         time = rows.times(config.time)
     for name in config.columns:
         with problems.collect():
             columns[name] = rows.numbers(name)
     problems.stop()
     user = users.indices.to_numpy().astype(np.int32)
-    names = [config.user, config.item, config.time, *config.columns]
+    names = [config.user, config.item, config.time or "", *config.columns]
     notes = repeated_rows("data.events", first_alike(user, item, time, *columns.values()), names)
     return replace(sort_events(user, item, time, columns, users.dictionary.to_pylist()), notes=notes)
 
@@ -192,13 +194,16 @@ def make_texts(rows: Rows, config: TextsConfig) -> Texts:
     """Labelled texts from a file's rows. Raises UserErrors."""
     problems = Problems()
     with problems.collect():
-        split = None if config.split is None else rows.strings(config.split).to_pylist()
+        column = None if config.split is None else config.split.column
+        split = None if column is None else rows.strings(column).to_pylist()
         for row, name in enumerate(split or []):
             if name not in SPLITS:
-                rows.fail(row, config.split or "", f"a split is one of {', '.join(SPLITS)}", name)
+                rows.fail(row, column or "", f"a split is one of {', '.join(SPLITS)}", name)
     with problems.collect():
         text = rows.texts(config.text, "data.texts.text")
     with problems.collect():
+        if config.label is None:
+            raise UserError("data.texts.label: name the column of the class")
         label = rows.ids(config.label).to_pylist()
     problems.stop()
     return Texts(text, label, split, empty_fields(rows, config.text, "data.texts.text"))

@@ -15,20 +15,24 @@ from peftrec.recipe.models import (
     AdapterConfig,
     BackboneConfig,
     CheckpointConfig,
-    DataConfig,
     EarlyStopping,
-    EventsConfig,
-    ItemsConfig,
-    QueriesConfig,
     Recipe,
     Sharing,
-    SplitConfig,
     TaskConfig,
-    TextsConfig,
     TrainConfig,
     WeightingConfig,
 )
 from peftrec.recipe.syntax import parse_yaml, read_yaml
+from peftrec.recipe.tables import (
+    DataConfig,
+    EventsConfig,
+    FileConfig,
+    ItemsConfig,
+    QueriesConfig,
+    SplitConfig,
+    TextsConfig,
+    UsersConfig,
+)
 
 __all__ = [
     "AdapterConfig",
@@ -37,6 +41,7 @@ __all__ = [
     "DataConfig",
     "EarlyStopping",
     "EventsConfig",
+    "FileConfig",
     "ItemsConfig",
     "QueriesConfig",
     "Recipe",
@@ -45,6 +50,7 @@ __all__ = [
     "TaskConfig",
     "TextsConfig",
     "TrainConfig",
+    "UsersConfig",
     "WeightingConfig",
     "apply_overrides",
     "dump_recipe",

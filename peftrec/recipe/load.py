@@ -16,16 +16,21 @@ def _explain(problems: list[ErrorDetails], where: str) -> list[str]:
     lines = []
     for problem in problems:
         # pydantic's own mark of a key that is wrong itself says nothing to the user.
-        place = ".".join(cut(str(part)) for part in problem["loc"] if part != "[key]") or "recipe"
+        place = ".".join(cut(str(part)) for part in _as_written(problem["loc"]) if part != "[key]") or "recipe"
         message = problem["msg"].removeprefix("Value error, ")
         if problem["type"] == "extra_forbidden":
             message = f"unknown key; {nearest(str(problem['loc'][-1]), _keys_beside(problem['loc']))}"
         elif problem["type"] in ("model_type", "dict_type"):
             message = f"must be a group of keys; found {shown(problem['input'])}"
-        elif problem["type"] != "value_error" and problem["type"] != "missing":
+        elif problem["type"] not in ("value_error", "missing"):
             message = f"{message}; found {shown(problem['input'])}"
         lines.append(f"{where}: {place}: {message}")
     return lines
+
+
+def _as_written(location: tuple[int | str, ...]) -> tuple[int | str, ...]:
+    """A location without the sort that pydantic puts behind a table's name."""
+    return location[:3] + location[4:] if location[:2] == ("data", "tables") else location
 
 
 def _keys_beside(location: tuple[int | str, ...]) -> list[str]:
@@ -34,6 +39,13 @@ def _keys_beside(location: tuple[int | str, ...]) -> list[str]:
     definitions, node = schema["$defs"], schema
     for part in location[:-1]:
         following = node.get("properties", {}).get(part) or node.get("additionalProperties", {})
+        if following.get("oneOf"):  # the sorts of tables, of which the next part names one
+            node = {
+                "properties": {
+                    of["$ref"].split("/")[-1].removesuffix("Config").lower(): of for of in following["oneOf"]
+                }
+            }
+            continue
         options = following.get("anyOf", [following])
         node = next((definitions[o["$ref"].split("/")[-1]] if "$ref" in o else o for o in options), {})
     return list(node.get("properties", {}))
@@ -104,7 +116,7 @@ def mend_recipe(path: str | Path, overrides: list[str] | None = None) -> tuple[R
             found = [problem for problem in error.errors() if problem["loc"] not in removed]
             problems += [line for line in _explain(found, str(path)) if line not in problems]
             # What is missing cannot be mended, nor can a group whose keys contradict each other.
-            if not all(_remove(raw, problem["loc"]) for problem in error.errors()):
+            if not all(_remove(raw, _as_written(problem["loc"])) for problem in error.errors()):
                 return None, problems
             removed |= {problem["loc"] for problem in found}
     return make_recipe(raw, str(path)), problems

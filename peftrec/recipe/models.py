@@ -13,6 +13,7 @@ from pydantic import (
 
 from peftrec.errors import shown
 from peftrec.recipe.strict import Factor, Strict
+from peftrec.recipe.tables import DataConfig
 
 Sharing = Literal["shared", "private", "shared+private"]
 
@@ -65,88 +66,6 @@ class AdapterConfig(Strict):
                 f"{shown(value)}"
             )
         return layers
-
-
-class ItemsConfig(Strict):
-    """The catalogue: a file with one row an item."""
-
-    path: str = Field(description="csv, tsv, jsonl or parquet, also compressed, or a hub id")
-    id: str = Field(description="column of the unique item id")
-    text: str = Field(description="template over columns, such as '{title} ({year}). {genres}'")
-
-
-class EventsConfig(Strict):
-    """What users did: a file with one row an event."""
-
-    path: str = Field(description="csv, tsv, jsonl or parquet, also compressed, or a hub id")
-    user: str = Field(description="column of the user's id")
-    item: str = Field(description="column of the item's id, which data.items has")
-    time: str = Field(description="column of seconds since 1970 or ISO dates")
-    columns: list[str] = Field(default_factory=list, description="numeric columns that tasks use, such as rating")
-
-
-class QueriesConfig(Strict):
-    """Queries with the item they refer to. Without `label` every row is a match and non-matches are sampled 1:1."""
-
-    path: str = Field(description="csv, tsv, jsonl or parquet, also compressed, or a hub id")
-    text: str = Field(description="template over columns, such as '{query}'")
-    item: str = Field(description="column of the item's id, which data.items has")
-    label: str | None = Field(None, description="column of the grade; two or more distinct numbers, higher is better")
-    time: str | None = Field(None, description="column of the time; needed for a global-time split of queries")
-
-
-class TextsConfig(Strict):
-    """Single labelled texts, for classification."""
-
-    path: str = Field(description="csv, tsv, jsonl or parquet, also compressed, or a hub id")
-    text: str = Field(description="template over columns")
-    label: str = Field(description="column of the class name")
-    split: str | None = Field(None, description="column holding train, valid or test, for split kind 'given'")
-
-
-class SplitConfig(Strict):
-    """How examples are divided. Shares are of the rows (of the groups for by-group)."""
-
-    kind: Literal["global-time", "leave-last-out", "by-group", "given"] = Field(
-        "global-time",
-        description="the latest rows are tested; each user's last; groups (users, queries) whole; or as the data say",
-    )
-    test: float = Field(0.2, gt=0, lt=1, description="share of the test split")
-    valid: float = Field(0.1, ge=0, lt=1, description="share of the validation split")
-
-    @model_validator(mode="after")
-    def _something_to_train(self) -> "SplitConfig":
-        if self.test + self.valid >= 1:
-            raise ValueError(f"test + valid must stay below 1, found {self.test} + {self.valid}")
-        return self
-
-
-class DataConfig(Strict):
-    """Where the tables come from: a built-in `source`, or one's own files."""
-
-    source: str | None = Field(None, description="a built-in data set, or package.module:function of one's own")
-    path: str | None = Field(None, description="folder of the source's files; default: the installed package")
-    items: ItemsConfig | None = None
-    events: EventsConfig | None = None
-    queries: QueriesConfig | None = None
-    texts: TextsConfig | None = None
-    split: SplitConfig = SplitConfig()
-    history: int = Field(20, ge=0, le=1000, description="most recent events kept as an example's history")
-
-    @model_validator(mode="after")
-    def _one_origin(self) -> "DataConfig":
-        own = [name for name in ("items", "events", "queries", "texts") if getattr(self, name) is not None]
-        if self.source is not None and own:
-            raise ValueError(
-                f"give either source or tables of your own, found source: {self.source} and {', '.join(own)}"
-            )
-        if self.source is None and not own:
-            raise ValueError("give a source, or at least one of items, events, queries, texts")
-        if self.source is None and self.path is not None:
-            raise ValueError("path belongs to a source; tables of your own each have their own path")
-        if (self.events or self.queries) and not self.items:
-            raise ValueError("events and queries refer to items: give data.items too")
-        return self
 
 
 class TaskConfig(Strict):

@@ -1,0 +1,182 @@
+"""Where a run's tables come from: files of one's own under names, or a source; and how they are divided."""
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
+
+from peftrec.errors import nearest, shown
+from peftrec.recipe.strict import Strict
+
+
+class SplitConfig(Strict):
+    """How examples are divided. Shares are of the rows (of the groups for by-group)."""
+
+    kind: Literal["global-time", "leave-last-out", "by-group", "given"] = Field(
+        "global-time",
+        description="the latest rows are tested; each user's last; groups (users, queries) whole; or as the data say",
+    )
+    test: float = Field(0.2, gt=0, lt=1, description="share of the test split")
+    valid: float = Field(0.1, ge=0, lt=1, description="share of the validation split")
+    column: str | None = Field(None, description="given: the table's column that holds train, valid or test")
+
+    @model_validator(mode="after")
+    def _something_to_train(self) -> "SplitConfig":
+        if self.test + self.valid >= 1:
+            raise ValueError(f"test + valid must stay below 1, found {self.test} + {self.valid}")
+        return self
+
+
+class FileConfig(Strict):
+    """A file of rows, and how it is read."""
+
+    path: str = Field(description="csv, tsv, jsonl or parquet, also compressed, or a hub id")
+
+    @field_validator("split", mode="before", check_fields=False)
+    @classmethod
+    def _by_column(cls, value: object) -> object:
+        """A split that is a text is short for the column of a given one."""
+        return {"kind": "given", "column": value} if isinstance(value, str) else value
+
+
+class ItemsConfig(FileConfig):
+    """A catalogue: a file with one row an item."""
+
+    kind: Literal["items"] = Field("items", description="which sort of table it is")
+    id: str = Field(description="column of the unique item id")
+    text: str = Field(description="template over columns, such as '{title} ({year}). {genres}'")
+
+
+class UsersConfig(FileConfig):
+    """Users: a file with one row a user. With a text they are a catalogue too, so that people can be recommended."""
+
+    kind: Literal["users"] = Field("users", description="which sort of table it is")
+    id: str = Field(description="column of the unique user id")
+    text: str | None = Field(None, description="template over columns, where users are recommended")
+
+
+class EventsConfig(FileConfig):
+    """What users did: a file with one row an event."""
+
+    kind: Literal["events"] = Field("events", description="which sort of table it is")
+    user: str = Field(description="column of the user's id")
+    item: str = Field(description="column of the item's id, which the catalogue has")
+    time: str | None = Field(None, description="column of seconds since 1970 or ISO dates; without: no order is known")
+    items: str | None = Field(None, description="the catalogue that its items are of; default: the only one")
+    columns: list[str] = Field(default_factory=list, description="numeric columns that tasks use, such as rating")
+    split: SplitConfig | None = Field(None, description="how this table is divided, instead of data.split")
+
+
+class QueriesConfig(FileConfig):
+    """Queries with the item they refer to. Without `label` every row is a match and non-matches are sampled 1:1."""
+
+    kind: Literal["queries"] = Field("queries", description="which sort of table it is")
+    text: str = Field(description="template over columns, such as '{query}'")
+    item: str = Field(description="column of the item's id, which the catalogue has")
+    items: str | None = Field(None, description="the catalogue that its items are of; default: the only one")
+    label: str | None = Field(None, description="column of the grade; two or more distinct numbers, higher is better")
+    user: str | None = Field(None, description="column of the id of the user who asked")
+    time: str | None = Field(None, description="column of the time; needed for a global-time split of queries")
+    split: SplitConfig | None = Field(None, description="how this table is divided, instead of data.split")
+
+
+class TextsConfig(FileConfig):
+    """Single texts, with columns that tasks take labels from."""
+
+    kind: Literal["texts"] = Field("texts", description="which sort of table it is")
+    text: str = Field(description="template over columns")
+    label: str | None = Field(None, description="column of the labels of tasks that name none")
+    time: str | None = Field(None, description="column of the time; needed for a global-time split of texts")
+    split: SplitConfig | None = Field(None, description="how this table is divided, instead of data.split")
+
+
+SHORT = ("items", "users", "events", "queries", "texts")  # one table of a sort needs no name: its sort is its name
+
+
+def _sort(value: object) -> str | None:
+    """Which sort of table is meant; None where none is."""
+    said = value.get("kind") if isinstance(value, dict) else getattr(value, "kind", None)
+    return said if said in SHORT else None
+
+
+TableConfig = Annotated[
+    Annotated[ItemsConfig, Tag("items")]
+    | Annotated[UsersConfig, Tag("users")]
+    | Annotated[EventsConfig, Tag("events")]
+    | Annotated[QueriesConfig, Tag("queries")]
+    | Annotated[TextsConfig, Tag("texts")],
+    Discriminator(
+        _sort,
+        custom_error_type="sort_of_table",
+        custom_error_message=f"a table is a group of keys with kind: one of {', '.join(SHORT)}",
+    ),
+]
+
+
+class DataConfig(Strict):
+    """Where the tables come from: a built-in `source`, or one's own files."""
+
+    source: str | None = Field(None, description="a built-in data set, or package.module:function of one's own")
+    path: str | None = Field(None, description="folder of the source's files; default: the installed package")
+    tables: dict[str, TableConfig] = Field(
+        default_factory=dict, description="files of one's own under names, any number of each kind"
+    )
+    items: ItemsConfig | None = Field(None, description="short for tables: {items: {kind: items, ...}}")
+    users: UsersConfig | None = Field(None, description="short for tables: {users: {kind: users, ...}}")
+    events: EventsConfig | None = Field(None, description="short for tables: {events: {kind: events, ...}}")
+    queries: QueriesConfig | None = Field(None, description="short for tables: {queries: {kind: queries, ...}}")
+    texts: TextsConfig | None = Field(None, description="short for tables: {texts: {kind: texts, ...}}")
+    split: SplitConfig = SplitConfig()
+    history: int = Field(20, ge=0, le=1000, description="most recent events kept as an example's history")
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> "DataConfig":
+        own = list(self.named)
+        if self.source is not None and own:
+            raise ValueError(
+                f"give either source or tables of your own, found source: {self.source} and {', '.join(own)}"
+            )
+        if self.source is None and not own:
+            raise ValueError("give a source, or at least one of tables, items, users, events, queries, texts")
+        if self.source is None and self.path is not None:
+            raise ValueError("path belongs to a source; tables of your own each have their own path")
+        both = [name for name in SHORT if getattr(self, name) is not None and name in self.tables]
+        if both:
+            raise ValueError(f"{both[0]} stands here and in tables: keep one of the two, or name it otherwise")
+        return self
+
+    @model_validator(mode="after")
+    def _catalogues_are_there(self) -> "DataConfig":
+        for name, table in self.named.items():
+            if isinstance(table, EventsConfig | QueriesConfig):
+                self.catalogue_of(name)
+        return self
+
+    @property
+    def named(self) -> Mapping[str, ItemsConfig | UsersConfig | EventsConfig | QueriesConfig | TextsConfig]:
+        """All tables by name, the short forms among them."""
+        short = {name: getattr(self, name) for name in SHORT if getattr(self, name) is not None}
+        return short | self.tables
+
+    def key_of(self, name: str) -> str:
+        """The key under which a table stands, for messages."""
+        return f"data.tables.{name}" if name in self.tables else f"data.{name}"
+
+    def catalogue_of(self, name: str) -> str:
+        """The name of the catalogue that an event or query table's items are of. Raises ValueError where none is."""
+        table, key = self.named[name], self.key_of(name).removeprefix("data.")
+        assert isinstance(table, EventsConfig | QueriesConfig)
+        items = [other for other, of in self.named.items() if isinstance(of, ItemsConfig)]
+        people = [other for other, of in self.named.items() if isinstance(of, UsersConfig) and of.text is not None]
+        if table.items is not None:
+            if table.items not in [*items, *people]:
+                raise ValueError(
+                    f"{key}.items: no table {shown(table.items)} of kind items, or of kind users with a text; "
+                    f"{nearest(table.items, [*items, *people])}"
+                )
+            return table.items
+        if not items:
+            raise ValueError(f"{key}: events and queries refer to items: give data.items too")
+        if len(items) > 1:
+            raise ValueError(f"{key}.items: name the catalogue that its items are of: {', '.join(items)}")
+        return items[0]
