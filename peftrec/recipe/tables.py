@@ -99,7 +99,8 @@ def _sort(value: object) -> str | None:
     return said if said in SHORT else None
 
 
-TableConfig = Annotated[
+TableConfig = ItemsConfig | UsersConfig | EventsConfig | QueriesConfig | TextsConfig
+_Tagged = Annotated[
     Annotated[ItemsConfig, Tag("items")]
     | Annotated[UsersConfig, Tag("users")]
     | Annotated[EventsConfig, Tag("events")]
@@ -118,7 +119,7 @@ class DataConfig(Strict):
 
     source: str | None = Field(None, description="a built-in data set, or package.module:function of one's own")
     path: str | None = Field(None, description="folder of the source's files; default: the installed package")
-    tables: dict[str, TableConfig] = Field(
+    tables: dict[str, _Tagged] = Field(
         default_factory=dict, description="files of one's own under names, any number of each kind"
     )
     items: ItemsConfig | None = Field(None, description="short for tables: {items: {kind: items, ...}}")
@@ -153,7 +154,7 @@ class DataConfig(Strict):
         return self
 
     @property
-    def named(self) -> Mapping[str, ItemsConfig | UsersConfig | EventsConfig | QueriesConfig | TextsConfig]:
+    def named(self) -> Mapping[str, TableConfig]:
         """All tables by name, the short forms among them."""
         short = {name: getattr(self, name) for name in SHORT if getattr(self, name) is not None}
         return short | self.tables
@@ -161,6 +162,11 @@ class DataConfig(Strict):
     def key_of(self, name: str) -> str:
         """The key under which a table stands, for messages."""
         return f"data.tables.{name}" if name in self.tables else f"data.{name}"
+
+    def split_of(self, name: str) -> SplitConfig:
+        """How a table is divided: as it says itself, or as all are."""
+        table = self.named.get(name)
+        return getattr(table, "split", None) or self.split
 
     def catalogue_of(self, name: str) -> str:
         """The name of the catalogue that an event or query table's items are of. Raises ValueError where none is."""
