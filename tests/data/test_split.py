@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import ValidationError
 
 from peftrec.data.split import (
     TEST,
@@ -19,8 +18,7 @@ from peftrec.data.split import (
     time_boundaries,
 )
 from peftrec.errors import UserError
-from peftrec.recipe import SplitConfig, TextsConfig
-from peftrec.recipe.tables import SPLIT_KINDS
+from peftrec.recipe import SplitConfig
 
 shares = st.tuples(st.floats(0.05, 0.6), st.floats(0, 0.35)).map(lambda s: SplitConfig(test=s[0], valid=s[1]))
 counted = st.lists(st.integers(1, 40), min_size=1, max_size=30)
@@ -313,30 +311,6 @@ def test_a_table_s_own_split_is_done_or_refused(rows, keys, message):
 def test_given_without_parts_is_refused_also_when_the_run_asks_for_it(rows):
     with pytest.raises(UserError, match=r"data\.split\.kind: 'given' needs a split column: data.here.split"):
         divide(rows, SplitConfig(kind="given"), 0, "data.here")
-
-
-def test_a_text_alone_is_a_kind_or_a_column():
-    assert SplitConfig.model_validate("by-text") == SplitConfig(kind="by-text")
-    assert SplitConfig.model_validate("part") == SplitConfig(kind="given", column="part")
-    assert TextsConfig(path="a.csv", text="{a}", split="part").split == SplitConfig(kind="given", column="part")
-    assert len(SPLIT_KINDS) == 7
-    for kind in SPLIT_KINDS:
-        assert TextsConfig(path="a.csv", text="{a}", split=kind).split == SplitConfig(kind=kind)
-
-
-@pytest.mark.parametrize(
-    ("keys", "message"),
-    [
-        ({"kind": "by-item"}, "Input should be 'global-time', 'leave-last-out', 'random', 'stratified'"),
-        ({"kind": "by-group", "by": "text"}, "Input should be 'user', 'item' or 'query'"),
-        ({"kind": "random", "by": "item"}, "by belongs to kind: by-group, found kind: random"),
-        ({"kind": "random", "column": "part"}, "column belongs to kind: given, found kind: random"),
-        ({"test": 0.7, "valid": 0.4}, "test \\+ valid must stay below 1, found 0.7 \\+ 0.4"),
-    ],
-)
-def test_keys_that_do_not_fit_together_are_refused(keys, message):
-    with pytest.raises(ValidationError, match=message):
-        SplitConfig(**keys)
 
 
 @pytest.mark.parametrize(
