@@ -227,13 +227,17 @@ def _seats(counts: np.ndarray, split: SplitConfig) -> np.ndarray:
     return seats
 
 
-def check_parts(parts: np.ndarray, split: SplitConfig) -> None:
-    """Raise UserError when a split that the recipe asks for got no rows."""
+def check_parts(parts: np.ndarray, split: SplitConfig, key: str = "data.split") -> None:
+    """Raise UserError when a part that the split asks for got no rows. `key` is where the recipe has the split."""
     counts = np.bincount(parts, minlength=3)
-    needed = {"train": TRAIN, "test": TEST, **({"valid": VALID} if split.valid and split.kind != "given" else {})}
+    given = split.kind == "given"  # which may do without valid
+    needed = {"train": TRAIN, "test": TEST, **({"valid": VALID} if split.valid and not given else {})}
+    remedy = (
+        "name rows of it in the split column" if given else "give more data, other shares, or another kind of split"
+    )
     for name, part in needed.items():
         if not counts[part]:
             raise UserError(
                 f"the {name} split is empty ({counts[TRAIN]} train, {counts[VALID]} valid, {counts[TEST]} test rows "
-                f"with data.split {split.kind}); give more data, other shares, or another kind of split"
+                f"with {key} {split.kind}); {remedy}"
             )

@@ -321,6 +321,13 @@ def test_an_empty_split_is_refused(parts, name):
         check_parts(np.asarray(parts), SplitConfig())
 
 
+def test_an_empty_part_of_a_given_split_is_to_be_named_in_its_column():
+    with pytest.raises(
+        UserError, match=r"0 test rows with data\.texts\.split given\); name rows of it in the split col"
+    ):
+        check_parts(np.asarray([TRAIN, TRAIN]), SplitConfig(kind="given"), "data.texts.split")
+
+
 def test_valid_may_be_empty_when_it_is_not_asked_for():
     check_parts(np.asarray([TRAIN, TEST]), SplitConfig(valid=0))
     check_parts(np.asarray([TRAIN, TEST]), SplitConfig(kind="given"))
