@@ -25,7 +25,7 @@ class Divisible:
     groups      name ("user", "item", "query", "text") -> int64 (N,): rows with equal numbers belong together
     user_start  int64 (users + 1,): user u's rows are [user_start[u]:user_start[u + 1]], in order of time
     given       the part that each row comes with, as `PARTS` names it
-    label       (N,): each row's class; numbers that are no whole ones, float, are none
+    label       (N,): each row's class
     boundaries  the last moments of train and valid that another table sets; None: by these rows' own times
     """
 
@@ -83,7 +83,7 @@ def _lack(rows: Divisible, split: SplitConfig) -> str | None:
             return "time"
         case "leave-last-out" if rows.user_start is None:
             return "order within a user"
-        case "stratified" if rows.label is None or rows.label.dtype.kind == "f":
+        case "stratified" if rows.label is None:
             return "classes"
         case "by-group" if (name := _kept_whole(rows, split)) is not None and name not in rows.groups:
             return name

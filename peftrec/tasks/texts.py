@@ -29,7 +29,8 @@ def split_texts(
 ) -> tuple[np.ndarray, SplitConfig, list[str]]:
     """The part int8 (N,) of every text, how they were divided, and what the user should know of it.
 
-    `label` (N,); `known` bool (N,): which have one; the others are left out. Raises UserError.
+    `label` (N,), whole numbers where they are classes; `known` bool (N,): which have one; the others are left out.
+    Raises UserError.
     """
     text = pa.array(table.text, pa.string()).dictionary_encode().indices.to_numpy()
     rows = Divisible(
@@ -38,7 +39,7 @@ def split_texts(
         time=table.time,
         groups={"text": text},
         given=table.given,
-        label=np.where(known, label, -1),
+        label=np.where(known, label, -1) if label.dtype.kind == "i" else None,
     )
     parts, split, notes = divided(rows, name, data, seed)
     if not known.all():
