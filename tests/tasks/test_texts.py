@@ -1,32 +1,69 @@
-import numpy as np
-import pytest
-from made import labelled as table_of
-from made import made
+"""What the kinds on single texts share: whose labels, which rows count, how they split."""
 
+import numpy as np
+import pyarrow as pa
+import pytest
+from made import build, together
+from made import labelled as table_of
+
+from peftrec.data.rows import Rows
 from peftrec.data.split import LEFT_OUT, TEST, TRAIN, VALID
-from peftrec.data.tables import Tables
+from peftrec.data.tables import Tables, Texts
 from peftrec.errors import UserError
 from peftrec.recipe import DataConfig
-from peftrec.tasks.texts import labelled, split_texts
+from peftrec.tasks.texts import split_texts
 
 TEXTS = [f"text {n % 45}" for n in range(60)]  # 15 stand twice
 CLASSES = np.repeat([0, 1, 2], 20)
 STRATIFIED = DataConfig(source="x", split="stratified")
 OWN = DataConfig(texts={"path": "texts.csv", "text": "{text}", "split": "stratified"})
+LABELS = ["good", "bad", "", "good", "bad", "bad", "good", "", "good", "bad"] * 2
 
 
-def table() -> Tables:
-    return table_of(TEXTS, ["x"] * 60)
+def news(label="mood", time=None) -> Tables:
+    texts = [f"text {n}" for n in range(20)]
+    columns = {"mood": LABELS, "topic": ["a", "b"] * 10, "price": ["1.5", "", "3", "4"] * 5}
+    return Tables({"news": Texts(texts, Rows("news.csv", pa.table(columns)), label, time)})
+
+
+def test_a_task_takes_its_own_label_or_the_table_s():
+    _, data = build("classification", news())
+    assert data.classes == ["bad", "good"]
+    _, data = build("classification", news(), label="topic")
+    assert data.classes == ["a", "b"] and sum(len(part) for part in together(data)) == 20
+    with pytest.raises(UserError, match="label: name the column of news to predict: mood, topic, price"):
+        build("classification", news(label=None))
+
+
+def test_rows_without_a_label_are_left_out_and_counted():
+    _, data = build("classification", news())
+    for part in together(data):
+        assert [data.classes[label] for label in part.label] == [LABELS[n] for n in part.group]
+    assert sum(len(part) for part in together(data)) == 16
+    assert "4 of 20 texts have no label, and do not count for this task" in data.notes
+
+
+def test_numbers_keep_their_unit():
+    _, data = build("regression", news(), label="price")
+    for part in together(data):
+        assert part.label.tolist() == [{0: 1.5, 2: 3, 3: 4}[n % 4] for n in part.group]
+    assert sum(len(part) for part in together(data)) == 15 and data.classes == [] and data.train.log is None
+
+
+def test_texts_with_times_split_by_time():
+    _, data = build("classification", news(time=np.arange(20.0)[::-1]), {"kind": "global-time"}, label="topic")
+    assert data.test.time.min() > data.valid.time.max() > data.train.time.max()
 
 
 def split(label, data, known=None):
-    return split_texts("texts", table().named["texts"], label, np.ones(60, bool) if known is None else known, data, 0)
-
-
-def test_labels_are_the_task_s_column_or_the_table_s():
-    assert labelled(table(), made(kind="classification"))[2] == "label"
-    name, found, column = labelled(table(), made(kind="classification", label="text"))
-    assert (name, len(found), column) == ("texts", 60, "text")
+    return split_texts(
+        "texts",
+        table_of(TEXTS, ["x"] * 60).named["texts"],
+        label,
+        np.ones(60, bool) if known is None else known,
+        data,
+        0,
+    )
 
 
 def test_texts_without_a_label_are_left_out_and_are_no_class():
