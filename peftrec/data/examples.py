@@ -26,6 +26,7 @@ class Examples:
     places    int32 (N,): where each row's item and time come among what `rates` is of
     catalogue   what the task ranks, for kinds that tell the item from all others
     candidates  int64 (C,): item numbers that a training step tells the rows' own from; see `drawn`
+    weight    float32 (N,): how much each row counts in the loss, 1 in the mean of the train rows; None: all alike
     """
 
     slots: dict[str, np.ndarray]
@@ -41,6 +42,7 @@ class Examples:
     places: np.ndarray | None = None
     catalogue: Catalogue | None = None
     candidates: np.ndarray | None = None
+    weight: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.label)
@@ -54,6 +56,7 @@ class Examples:
             start=None if self.start is None else self.start[index],
             stop=None if self.stop is None else self.stop[index],
             places=None if self.places is None else self.places[index],
+            weight=None if self.weight is None else self.weight[index],
         )
 
     def with_rates(self, rates: Rates) -> "Examples":

@@ -168,7 +168,8 @@ class Predictor:
         """What scores the whole catalogue for the task; what it needs of every item is computed at the first call."""
         if task not in self._rankers:
             self.model.encoder.update({task: self.run.item_rows.astype(np.int64)})
-            self._rankers[task] = self.model.ranker(task, self.run.item_rows)
+            grades = self.run.tasks[task].grades(self.run.described[task]["classes"])
+            self._rankers[task] = self.model.ranker(task, self.run.item_rows, grades)
         return self._rankers[task]
 
     def _search(self, task: str, one: Examples, k: int) -> tuple[np.ndarray, np.ndarray]:

@@ -65,5 +65,6 @@ CLASSIFICATION = Kind(
     losses=("cross_entropy",),
     metrics={"class": ("accuracy", "macro_f1", "log_loss")},
     answer=answer,
+    reads=("class_weight", "row_weight"),
     priors=("majority", "tfidf"),
 )

@@ -14,6 +14,8 @@ from peftrec.tasks.history_head import history_head
 from peftrec.tasks.kind import Kind, Task, number_answer
 from peftrec.tasks.rows import ITEM, Event, liked_or_not, standardised
 
+ONLY_LIKED = "where every event is one that was liked, kind next-item learns which item is chosen"
+
 
 def build(tables: Tables, texts: TextTable, task: Task, data: DataConfig, seed: int) -> TaskData:
     """Will the user like the item: label 1 where `column` (rating) >= `threshold`; with loss mse the number itself.
@@ -33,7 +35,11 @@ def build(tables: Tables, texts: TextTable, task: Task, data: DataConfig, seed: 
                 f"threshold: loss {config.loss} predicts the number itself; found {config.threshold}; leave it out"
             )
         label = feedback = (values >= config.threshold).astype(np.float32)
-        check_varied(label, parts, f"threshold: {column} >= {config.threshold} must hold for some rows")
+        check_varied(
+            label,
+            parts,
+            f"threshold: {column} >= {config.threshold} must hold for some rows and not for others: {ONLY_LIKED}",
+        )
     elif task.loss.labels == "liked":
         other = values[(values != 0) & (values != 1)]
         if len(other):
@@ -42,7 +48,7 @@ def build(tables: Tables, texts: TextTable, task: Task, data: DataConfig, seed: 
                 f"{other[0]:g}"
             )
         label = feedback = values.astype(np.float32)
-        check_varied(label, parts, f"column: {column} must hold 0 and 1")
+        check_varied(label, parts, f"column: {column} must hold 0 and 1: {ONLY_LIKED}")
     else:
         check_varied(values, parts, f"column: {column} must differ between events", "value")
         scale = train_scale(values, parts)
@@ -66,7 +72,7 @@ INTEREST = Kind(
     losses=("bce", "mse"),
     metrics={"liked": ("auc", "gauc", "log_loss", "ece"), "number": ("mae", "rmse", "r2")},
     answer=number_answer,
-    reads=("column", "threshold"),
+    reads=("column", "threshold", "class_weight", "row_weight"),
     priors=("random", "majority", "item_rate", "user_rate", "item_and_user", "rates_so_far"),
     ranking=("random", "popularity"),
     ranks=True,

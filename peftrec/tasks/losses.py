@@ -23,11 +23,12 @@ class Loss:
 
     labels   what its labels are: `class` (numbers from 0), `liked` (1 or 0), `number`, or `choice`: the row's own item
              against the others of its catalogue, so that no label is read
-    value    (raw output, label) -> mean loss, a scalar. Outputs: (N, C) for classes; (N, 1 + C) for a choice, the row's
-             own item before the candidates; (N,) otherwise
+    value    (raw output, label) -> each row's loss (N,). Outputs: (N, C) for classes; (N, 1 + C) for a choice, the
+             row's own item before the candidates; (N,) otherwise
     predict  raw output -> prediction: class probabilities (N, C), a probability (N,), the number itself (N,), or the
              own item's score (N,)
-    metric   the metric that stands for it: on the same rows, raised to `power`, it equals the loss
+    metric   the metric that stands for it: on the same rows, raised to `power`, it equals the mean of the rows' losses,
+             also where rows have weights
     start    labels float64 (N,) -> (shift, scale) of the raw output at which a head that has learnt nothing begins
     """
 
@@ -45,7 +46,7 @@ class Loss:
 
 
 def _cross_entropy(output: Tensor, label: Tensor) -> Tensor:
-    return F.cross_entropy(output, label.long())
+    return F.cross_entropy(output, label.long(), reduction="none")
 
 
 def _probabilities(output: Tensor) -> Tensor:
@@ -53,7 +54,19 @@ def _probabilities(output: Tensor) -> Tensor:
 
 
 def _softmax(output: Tensor, label: Tensor) -> Tensor:
-    return (output.logsumexp(-1) - output[:, 0]).mean()
+    return output.logsumexp(-1) - output[:, 0]
+
+
+def _binary(output: Tensor, label: Tensor) -> Tensor:
+    return F.binary_cross_entropy_with_logits(output, label, reduction="none")
+
+
+def _squared(output: Tensor, label: Tensor) -> Tensor:
+    return F.mse_loss(output, label, reduction="none")
+
+
+def _absolute(output: Tensor, label: Tensor) -> Tensor:
+    return F.l1_loss(output, label, reduction="none")
 
 
 def _own_score(output: Tensor) -> Tensor:
@@ -80,7 +93,7 @@ def _unchanged(output: Tensor) -> Tensor:
 LOSSES: dict[str, Loss] = {
     "cross_entropy": Loss("class", _cross_entropy, _probabilities, "log_loss"),
     "softmax": Loss("choice", _softmax, _own_score, "log_loss"),
-    "bce": Loss("liked", F.binary_cross_entropy_with_logits, torch.sigmoid, "log_loss", start=_log_odds),
-    "mse": Loss("number", F.mse_loss, _unchanged, "rmse", power=2, start=_mean_and_spread),
-    "mae": Loss("number", F.l1_loss, _unchanged, "mae", start=_median_and_spread),
+    "bce": Loss("liked", _binary, torch.sigmoid, "log_loss", start=_log_odds),
+    "mse": Loss("number", _squared, _unchanged, "rmse", power=2, start=_mean_and_spread),
+    "mae": Loss("number", _absolute, _unchanged, "mae", start=_median_and_spread),
 }

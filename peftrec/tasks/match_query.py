@@ -144,7 +144,9 @@ def head(shape: HeadShape, config: TaskConfig) -> Head:
 def answer(prediction: np.ndarray, task: Task, classes: list[str]) -> Row:
     """{"score", "grade", "probabilities"}, the score being the expected grade number."""
     grade, chances = class_answer(prediction, classes)
-    return {"score": float(prediction @ np.arange(len(classes))), "grade": grade, "probabilities": chances}
+    grades = task.grades(classes)
+    assert grades is not None
+    return {"score": float(grades.score(prediction)), "grade": grade, "probabilities": chances}
 
 
 MATCH_QUERY = Kind(
@@ -156,7 +158,8 @@ MATCH_QUERY = Kind(
     losses=("cross_entropy",),
     metrics={"class": ("accuracy", "macro_f1", "auc", "ndcg@10", "log_loss")},
     answer=answer,
-    reads=("input",),
+    reads=("input", "gain", "class_weight", "row_weight"),
+    graded=True,
     priors=("random", "majority", "lexical"),
     ranks=True,
 )

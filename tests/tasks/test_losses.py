@@ -16,7 +16,7 @@ from peftrec.tasks.losses import LOSSES, Loss
 
 HINGE = Loss(
     "liked",
-    lambda output, label: (1 - output * (2 * label - 1)).clamp(min=0).mean(),
+    lambda output, label: (1 - output * (2 * label - 1)).clamp(min=0),
     torch.sigmoid,
     "own_losses:HINGE_METRIC",
 )
@@ -46,7 +46,9 @@ def test_its_metric_stands_for_it(name, seed):
     loss = LOSSES[name]
     output, label = rows(loss.labels, seed)
     tensor = torch.from_numpy(output)
-    value = float(loss.value(tensor, torch.from_numpy(label).to(tensor.dtype)))
+    each = loss.value(tensor, torch.from_numpy(label).to(tensor.dtype))
+    assert each.shape == (20,)
+    value = float(each.mean())
     if loss.labels == "choice":  # measured by the log-probability of the own item
         found = CHOICE[loss.metric](torch.log_softmax(tensor, -1)[:, 0].numpy(), label, np.arange(20))
     else:
@@ -67,9 +69,9 @@ def test_no_constant_is_better_than_its_start(name, seed):
     if len(set(label.tolist())) == 1:
         return  # training refuses it
     target = torch.from_numpy(label).double()
-    best = float(loss.value(torch.full((20,), shift, dtype=torch.float64), target))
+    best = float(loss.value(torch.full((20,), shift, dtype=torch.float64), target).mean())
     for away in (-0.5, -0.01, 0.01, 0.5):
-        assert best <= float(loss.value(torch.full((20,), shift + away, dtype=torch.float64), target)) + 1e-12
+        assert best <= float(loss.value(torch.full((20,), shift + away, dtype=torch.float64), target).mean()) + 1e-12
     assert scale == pytest.approx(1.0 if loss.labels == "liked" else label.std() + 1e-6)
 
 
