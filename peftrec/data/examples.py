@@ -16,7 +16,8 @@ class Examples:
 
     slots     name -> int32 (N,) rows of the text table: query, item, text or pair
     features  float32 (N, F)
-    label     float32 or int64 (N,): class or grade number for cross-entropy, else the target itself
+    label     float32 or int64 (N,): class or grade number for cross-entropy, else the target itself; float32 (N, C), 1
+              or 0 for each class, where a row may have several
     group     int64 (N,): the cluster of the row for GAUC and bootstrap: user, query, or the row's own number
     item      int64 (N,): item number in the catalogue, -1 without one
     time      float64 (N,): seconds since 1970, NaN without one

@@ -3,9 +3,10 @@
 A weight of 2 counts a row twice, so a bootstrap is a list of weightings of the same rows (`evaluation.intervals`).
 
 Predictions of N rows: float (N, C) class probabilities, float (N,) the probability of label 1, or float (N,) numbers
-in the label's unit. Where a metric has no value (AUC of a single class, nDCG without a relevant candidate, R² of a
-constant label, anything of no rows) it is NaN, and `Metric.undefined` says what it would need; GAUC and nDCG leave out
-the groups that have no value, and are NaN when no group has one.
+in the label's unit. Labels are (N,), or 1 and 0 (N, C) where a row has several (`evaluation.tags`). Where a metric has
+no value (AUC of a single class, nDCG without a relevant candidate, R² of a constant label, anything of no rows) it is
+NaN, and `Metric.undefined` says what it would need; GAUC and nDCG leave out the groups that have no value, and are NaN
+when no group has one.
 """
 
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from peftrec.evaluation import tags
 from peftrec.evaluation.metric import Metric, Statistic, mean_of, ratio
 from peftrec.recipe.names import find
 from peftrec.tasks.grades import Grades
@@ -28,7 +30,12 @@ def accuracy(prediction: np.ndarray, label: np.ndarray, group: np.ndarray) -> St
 
 
 def macro_f1(prediction: np.ndarray, label: np.ndarray, group: np.ndarray) -> Statistic:
-    """Unweighted mean of the classes' F1, over classes that occur among labels or choices; never chosen: 0."""
+    """Unweighted mean of the classes' F1, over classes that occur among labels or choices; never chosen: 0.
+
+    Of rows with several labels, (N, C), each class counts by itself, chosen from a probability of 0.5 on.
+    """
+    if label.ndim == 2:
+        return tags.macro_f1(prediction, label, group)
     chosen, truth = _chosen(prediction), _classes(prediction, label)
     classes, right = int(max(chosen.max(), truth.max())) + 1, chosen == truth
 
@@ -74,7 +81,12 @@ def gauc(prediction: np.ndarray, label: np.ndarray, group: np.ndarray) -> Statis
 
 
 def log_loss(prediction: np.ndarray, label: np.ndarray, group: np.ndarray) -> Statistic:
-    """Mean of -log(probability of the label), in nats; probabilities are kept 1e-7 away from 0 and 1."""
+    """Mean of -log(probability of the label), in nats; probabilities are kept 1e-7 away from 0 and 1.
+
+    Of rows with several labels, (N, C), the mean over the classes too.
+    """
+    if label.ndim == 2:
+        return tags.log_loss(prediction.clip(_CLIP, 1 - _CLIP), label, group)
     truth = _classes(prediction, label)
     if prediction.ndim == 1:
         prediction = np.stack([1 - prediction, prediction], 1)
@@ -161,6 +173,8 @@ _BOTH = "needs rows of at least two classes"
 METRICS = {
     "accuracy": Metric(accuracy, higher=True),
     "macro_f1": Metric(macro_f1, higher=True),
+    "micro_f1": Metric(tags.micro_f1, higher=True, undefined="needs a row that has or is given a label"),
+    "map": Metric(tags.mean_average_precision, higher=True, undefined="needs a row that has a label"),
     "auc": Metric(auc, higher=True, undefined=_BOTH),
     "gauc": Metric(gauc, higher=True, undefined="needs a group with rows of both classes", grouped=True),
     "log_loss": Metric(log_loss, higher=False),
@@ -221,13 +235,14 @@ def metric(name: str, **options: Any) -> Any:
             if chosen.grouped:
                 columns["groups"] = datasets.Value("int64")
             number = datasets.Value("float64")
+            several = datasets.Sequence(number)
+            forms = [{"predictions": form, **columns} for form in (number, several)]
+            forms.append({"predictions": several, **columns, "references": several})
             return evaluate.MetricInfo(
                 description=str(chosen.prepare.__doc__),
                 citation="",
-                inputs_description="predictions: probabilities (N, C), or numbers (N,); references: labels (N,)",
-                features=[
-                    datasets.Features({"predictions": form, **columns}) for form in (number, datasets.Sequence(number))
-                ],
+                inputs_description="predictions: probabilities (N, C), or numbers (N,); references: as many labels",
+                features=[datasets.Features(form) for form in forms],
             )
 
         def _compute(

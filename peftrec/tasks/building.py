@@ -9,11 +9,12 @@ from peftrec.data.examples import Examples, TaskData
 from peftrec.data.split import TEST, TRAIN, VALID, check_parts
 from peftrec.data.tables import Items
 from peftrec.data.texts import TextTable
-from peftrec.errors import UserError
+from peftrec.errors import UserError, shown
 from peftrec.recipe import SplitConfig
 from peftrec.tasks.kind import Task
 
 T = TypeVar("T")
+FEW, NAMED = 3, 3  # train rows that a class needs at least, and how many rare classes are named
 
 
 def needed(table: T | None, name: str, task: Task) -> T:
@@ -43,6 +44,28 @@ def cut(
     check_parts(parts, split)
     train, valid, test = (examples.take(np.flatnonzero(parts == part)) for part in (TRAIN, VALID, TEST))
     return TaskData(train, valid, test, list(classes), list(feature_names), list(notes), scale)
+
+
+def rare_notes(label: np.ndarray, parts: np.ndarray, classes: Sequence[str]) -> list[str]:
+    """A note on classes that have hardly a row to learn from or none to be measured by; none where all have.
+
+    `label` (N,) are class numbers, or (N, C) 1 or 0 for each class.
+    """
+    train, test = (_counts(label[parts == part], len(classes)) for part in (TRAIN, TEST))
+    rare = np.flatnonzero((train < FEW) | (test == 0))
+    if not len(rare):
+        return []
+    said = [f"{shown(classes[c])} ({train[c]:,} in train, {test[c]:,} in test)" for c in rare[:NAMED].tolist()]
+    more = f" and {len(rare) - NAMED:,} more" if len(rare) > NAMED else ""
+    return [
+        f"{len(rare):,} of {len(classes):,} classes have fewer than {FEW} train rows or no test row: hardly "
+        f"learnt, or not measured: {', '.join(said)}{more}; split: {{kind: stratified}} gives each split its share"
+    ]
+
+
+def _counts(label: np.ndarray, classes: int) -> np.ndarray:
+    counts: np.ndarray = label.sum(0).astype(int) if label.ndim == 2 else np.bincount(label, minlength=classes)
+    return counts
 
 
 def check_varied(labels: np.ndarray, parts: np.ndarray, rule: str, kind: str = "class") -> None:

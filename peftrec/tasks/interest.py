@@ -14,8 +14,6 @@ from peftrec.tasks.history_head import history_head
 from peftrec.tasks.kind import Kind, Task, number_answer
 from peftrec.tasks.rows import ITEM, Event, liked_or_not, standardised
 
-ONLY_LIKED = "where every event is one that was liked, kind next-item learns which item is chosen"
-
 
 def build(tables: Tables, texts: TextTable, task: Task, data: DataConfig, seed: int) -> TaskData:
     """Will the user like the item: label 1 where `column` (rating) >= `threshold`; with loss mse the number itself.
@@ -35,11 +33,7 @@ def build(tables: Tables, texts: TextTable, task: Task, data: DataConfig, seed: 
                 f"threshold: loss {config.loss} predicts the number itself; found {config.threshold}; leave it out"
             )
         label = feedback = (values >= config.threshold).astype(np.float32)
-        check_varied(
-            label,
-            parts,
-            f"threshold: {column} >= {config.threshold} must hold for some rows and not for others: {ONLY_LIKED}",
-        )
+        _check_likes(label, parts, f"threshold: {column} >= {config.threshold} must hold for some rows")
     elif task.loss.labels == "liked":
         other = values[(values != 0) & (values != 1)]
         if len(other):
@@ -48,13 +42,22 @@ def build(tables: Tables, texts: TextTable, task: Task, data: DataConfig, seed: 
                 f"{other[0]:g}"
             )
         label = feedback = values.astype(np.float32)
-        check_varied(label, parts, f"column: {column} must hold 0 and 1: {ONLY_LIKED}")
+        _check_likes(label, parts, f"column: {column} must hold 0 and 1")
     else:
         check_varied(values, parts, f"column: {column} must differ between events", "value")
         scale = train_scale(values, parts)
         label, feedback = values.astype(np.float32), standardise(values, scale)
     examples = with_rates(event_examples(events, items, texts, data, label, feedback), parts)
     return cut(examples, parts, data.split, notes=notes, feature_names=RATE_FEATURES, scale=scale)
+
+
+def _check_likes(label: np.ndarray, parts: np.ndarray, rule: str) -> None:
+    """Raise UserError when the train rows are all liked or all not; of all liked, name the kind that learns of them."""
+    try:
+        check_varied(label, parts, rule)
+    except UserError as error:
+        liked = "; where all that happened was liked, kind next-item learns which item is chosen" if label.any() else ""
+        raise UserError(f"{error}{liked}") from None
 
 
 def feedback(events: list[Event], task: Task, scale: tuple[float, float]) -> np.ndarray:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from peftrec.data.split import TRAIN
+from peftrec.data.split import LEFT_OUT, TRAIN
 from peftrec.errors import UserError, nearest, shown
 from peftrec.recipe import TaskConfig
 
@@ -19,6 +19,7 @@ def row_weights(
     """The weight of every row, float32 (N,), 1 in the mean of the train rows; None where all count alike.
 
     label    (N,): class numbers, positions in `classes`
+    parts    int8 (N,): rows that are left out count for nothing, whatever their column holds
     classes  the classes' names, '0' and '1' for liked or not; none where labels are numbers or several a row
     column   float64 (N,): what `row_weight` names; None without
 
@@ -31,8 +32,8 @@ def row_weights(
     if config.class_weight is not None:
         weight *= _of_classes(label, parts, classes, config)[label.astype(np.int64)]
     if column is not None:
-        _check_column(column, config)
-        weight *= column
+        _check_column(column[parts != LEFT_OUT], config)
+        weight *= np.where(parts == LEFT_OUT, 0, column)
     total = weight[parts == TRAIN].sum()
     if not total > 0:
         keys = " times ".join(key for key in ("class_weight", "row_weight") if getattr(config, key) is not None)

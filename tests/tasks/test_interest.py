@@ -1,5 +1,8 @@
 import numpy as np
+import pytest
 from eventful import build, make, timeline
+
+from peftrec.errors import UserError
 
 
 def test_interest_labels_slots_and_feedback():
@@ -23,3 +26,14 @@ def test_interest_as_a_number_standardises_feedback_by_train():
 def test_a_column_of_zeros_and_ones_needs_no_threshold():
     rows = [(u, i, t, r % 2) for u, i, t, r in timeline()]
     assert build("interest", make(rows)).train.label.tolist() == [1, 0, 1, 0, 1]
+
+
+@pytest.mark.parametrize(("column", "threshold"), [("rating", 0), ("ones", None)])
+def test_of_likes_alone_another_kind_learns(column, threshold):
+    tables = make([(u, i, t, max(r, 1)) for u, i, t, r in timeline()])
+    tables.events.columns["ones"] = np.ones(len(tables.events))
+    with pytest.raises(UserError, match=r"the train split holds one class only .*kind next-item learns which item is"):
+        build("interest", tables, column=column, threshold=threshold)
+    tables.events.columns["none"] = np.zeros(len(tables.events))
+    with pytest.raises(UserError, match=r"one class only \(\d+ rows\)$"):
+        build("interest", tables, column="none")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
 
-from peftrec.data.split import TEST, TRAIN, VALID
+from peftrec.data.split import LEFT_OUT, TEST, TRAIN, VALID
 from peftrec.errors import UserError
 from peftrec.recipe import TaskConfig
 from peftrec.tasks.weights import row_weights
@@ -41,6 +41,12 @@ def test_a_map_times_a_column_has_mean_one_in_train():
     found = weighed(label, parts, class_weight={"pos": 5, "neg": 0}, row_weight="w", column=column)
     expected = compute_sample_weight({0: 0, 1: 1, 2: 5}, label) * column
     assert found == pytest.approx(expected / expected[parts == TRAIN].mean(), rel=1e-6)
+
+
+def test_rows_that_are_left_out_count_for_nothing_whatever_they_hold():
+    column = np.array([1.0, 3, np.nan])
+    found = weighed([0, 1, 2], [TRAIN, TRAIN, LEFT_OUT], class_weight={"pos": 1e6}, row_weight="w", column=column)
+    assert found.tolist() == [0.5, 1.5, 0]
 
 
 def test_likes_are_named_0_and_1():
