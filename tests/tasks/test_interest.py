@@ -30,10 +30,10 @@ def test_a_column_of_zeros_and_ones_needs_no_threshold():
 
 @pytest.mark.parametrize(("column", "threshold"), [("rating", 0), ("ones", None)])
 def test_of_likes_alone_another_kind_learns(column, threshold):
-    tables = make([(u, i, t, max(r, 1)) for u, i, t, r in timeline()])
-    tables.events.columns["ones"] = np.ones(len(tables.events))
+    events = make([(u, i, t, max(r, 1)) for u, i, t, r in timeline()])
+    events.columns["ones"] = np.ones(len(events))
     with pytest.raises(UserError, match=r"the train split holds one class only .*kind next-item learns which item is"):
-        build("interest", tables, column=column, threshold=threshold)
-    tables.events.columns["none"] = np.zeros(len(tables.events))
+        build("interest", events, column=column, threshold=threshold)
+    events.columns["none"] = np.zeros(len(events))
     with pytest.raises(UserError, match=r"one class only \(\d+ rows\)$"):
-        build("interest", tables, column="none")
+        build("interest", events, column="none")
