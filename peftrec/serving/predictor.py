@@ -68,8 +68,8 @@ class Predictor:
 
         interest: {"score"} (a probability for bce); next-item: {"score"}, which only orders items; match-query:
         {"score", "grade", "probabilities"}, score being the expected grade number; classification: {"label",
-        "probabilities"}; next-gap: {"value", "seconds"}; regression: {"value"}. Raises UserError naming the row (from
-        1), the key and the rule.
+        "probabilities"}, or {"labels", "probabilities"} where a text may have several; next-gap: {"value", "seconds"};
+        regression: {"value"}. Raises UserError naming the row (from 1), the key and the rule.
         """
         self._known(task)
         if not isinstance(rows, list):

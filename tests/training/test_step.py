@@ -8,6 +8,7 @@ import torch
 from accelerate import Accelerator
 from tiny import make_tiny_shop, prepared
 
+from peftrec.errors import UserError
 from peftrec.machine import processes
 from peftrec.training.step import _Joint, gradient_norms, joint_backward
 from peftrec.training.weighting import Static
@@ -67,6 +68,14 @@ def test_rows_count_by_their_weight_however_a_step_is_cut_or_shared_out(shop, mo
     assert total[1].item() == pytest.approx(expected.item(), rel=1e-5)
     for one, other in zip(found, gradients, strict=True):
         torch.testing.assert_close(one, torch.zeros_like(one) if other is None else other, rtol=1e-4, atol=1e-6)
+
+
+def test_a_loss_that_gives_the_mean_is_refused(shop):
+    setup = prepared(shop, adapter={"method": "side"})
+    loss = setup.model.loss_of["query"]
+    setup.model.loss_of["query"] = replace(loss, value=lambda output, label: loss.value(output, label).mean())
+    with pytest.raises(UserError, match=r"tasks\.query\.loss: its `value` must give each row's loss, .* \(7,\), not"):
+        setup.model.losses({"query": setup.dataset.tasks["query"].train.take(np.arange(7))})
 
 
 def batch_of(setup):
