@@ -3,8 +3,7 @@
 import numpy as np
 
 from peftrec.evaluation.metric import Statistic, mean_of, ratio
-
-SURE = 0.5  # a class is chosen from this probability on
+from peftrec.tasks.classification import SURE
 
 
 def micro_f1(prediction: np.ndarray, label: np.ndarray, group: np.ndarray) -> Statistic:

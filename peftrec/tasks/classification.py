@@ -1,48 +1,61 @@
 """Kind `classification`: which class is the text of."""
 
+from dataclasses import replace
+
 import numpy as np
 
-from peftrec.data.examples import Examples, TaskData
-from peftrec.data.split import by_group
-from peftrec.data.tables import SPLITS, Tables
+from peftrec.data.examples import TaskData
+from peftrec.data.tables import Tables
 from peftrec.data.texts import TextTable
-from peftrec.errors import UserError
-from peftrec.recipe import DataConfig, TaskConfig
-from peftrec.tasks.building import check_varied, cut, needed
+from peftrec.recipe import DataConfig, LabelConfig, TaskConfig
+from peftrec.tasks.building import check_varied, cut, rare_notes
 from peftrec.tasks.heads import Head, HeadShape, TextHead
 from peftrec.tasks.kind import Kind, Task, class_answer
 from peftrec.tasks.rows import Row, text_field
+from peftrec.tasks.texts import labelled, split_texts, text_examples
+from peftrec.tasks.weights import file_weights, row_weights
+
+SURE = 0.5  # a text is given the classes of this probability and more
 
 
 def build(tables: Tables, texts: TextTable, task: Task, data: DataConfig, seed: int) -> TaskData:
     """Which class is the text of: label = position among the sorted class names. Slot `text`; group = row number.
 
-    Texts that come with their own split keep it, unless the recipe says by-group; otherwise rows are drawn by `seed`.
+    Texts without a label are left out.
     """
-    table = needed(tables.texts, "texts", task)
-    classes, label = np.unique(np.asarray(table.label, dtype=object).astype(str), return_inverse=True)
-    split, notes = data.split, []
-    if table.split is not None and split.kind != "by-group":
-        split = split.model_copy(update={"kind": "given"})
-        parts = np.fromiter((SPLITS.index(name) for name in table.split), np.int8, len(table))
-    elif split.kind == "given":
-        raise UserError("data.split.kind: 'given' needs a split column: data.texts.split")
-    else:
-        if split.kind != "by-group":
-            notes.append(f"split at random, not {split.kind}: texts have no time")
-        elif table.split is not None:
-            notes.append("split at random: by-group leaves the split that the texts come with unused")
-        parts = by_group(np.arange(len(table)), split, seed)
+    name, table, column = labelled(tables, task)
+    names = table.rows.strings(column).to_numpy(zero_copy_only=False).astype(object)
+    known = np.array([bool(of.strip()) for of in names], bool)
+    classes, found = np.unique(names[known].astype(str), return_inverse=True)
+    label = np.zeros(len(table), np.int64)
+    label[known] = found
+    parts, split, notes = split_texts(name, table, known, data, seed)
     check_varied(label, parts, "texts: the classes must differ")
-    examples = Examples(
-        slots={"text": np.fromiter((texts.add(text) for text in table.text), np.int32, len(table))},
-        label=label.astype(np.int64),
-        features=np.zeros((len(table), 0), np.float32),
-        group=np.arange(len(table)),
-        item=np.full(len(table), -1, np.int64),
-        time=np.full(len(table), np.nan),
-    )
+    weight = row_weights(label, parts, classes.tolist(), task.config, file_weights(table.rows, task.config))
+    notes += rare_notes(label, parts, classes.tolist())
+    examples = replace(text_examples(table, texts, label), weight=weight)
     return cut(examples, parts, split, classes=classes.tolist(), notes=notes)
+
+
+def build_tags(tables: Tables, texts: TextTable, task: Task, data: DataConfig, seed: int) -> TaskData:
+    """Which classes are the text of: label float32 (N, C), 1 or 0 for each of the sorted class names.
+
+    Texts without any class are left out.
+    """
+    name, table, column = labelled(tables, task)
+    assert isinstance(task.config.label, LabelConfig)
+    separator = task.config.label.separator
+    tags = [{tag.strip() for tag in of.split(separator)} - {""} for of in table.rows.strings(column).to_pylist()]
+    classes = sorted(set().union(*tags))
+    number = {tag: n for n, tag in enumerate(classes)}
+    label = np.zeros((len(table), len(classes)), np.float32)
+    for row, of in enumerate(tags):
+        label[row, [number[tag] for tag in of]] = 1
+    parts, split, notes = split_texts(name, table, label.sum(1) > 0, data, seed)
+    check_varied(label, parts, "label: the texts must differ in their classes", "set of classes")
+    weight = row_weights(label, parts, [], task.config, file_weights(table.rows, task.config))
+    notes += rare_notes(label, parts, classes)
+    return cut(replace(text_examples(table, texts, label), weight=weight), parts, split, classes=classes, notes=notes)
 
 
 def head(shape: HeadShape, config: TaskConfig) -> Head:
@@ -56,6 +69,12 @@ def answer(prediction: np.ndarray, task: Task, classes: list[str]) -> Row:
     return {"label": label, "probabilities": chances}
 
 
+def tags_answer(prediction: np.ndarray, task: Task, classes: list[str]) -> Row:
+    """{"labels", "probabilities"}, the labels being those of a probability of 0.5 and more."""
+    chances = {name: float(p) for name, p in zip(classes, prediction, strict=True)}
+    return {"labels": [name for name, p in chances.items() if p >= SURE], "probabilities": chances}
+
+
 CLASSIFICATION = Kind(
     question="which class does the text belong to",
     hub_type="text-classification",
@@ -65,6 +84,17 @@ CLASSIFICATION = Kind(
     losses=("cross_entropy",),
     metrics={"class": ("accuracy", "macro_f1", "log_loss")},
     answer=answer,
-    reads=("class_weight", "row_weight"),
+    reads=("label", "class_weight", "row_weight"),
     priors=("majority", "tfidf"),
+    variant=lambda config: SEVERAL if isinstance(config.label, LabelConfig) else None,
+)
+
+SEVERAL: Kind = replace(
+    CLASSIFICATION,
+    question="which classes does the text belong to",
+    build=build_tags,
+    losses=("bce",),
+    metrics={"tags": ("micro_f1", "macro_f1", "map", "log_loss")},
+    answer=tags_answer,
+    priors=("majority",),
 )

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from peftrec.data.rows import Rows
 from peftrec.data.split import LEFT_OUT, TRAIN
 from peftrec.errors import UserError, nearest, shown
 from peftrec.recipe import TaskConfig
@@ -40,6 +41,15 @@ def row_weights(
         raise UserError(f"{keys}: every row of the train split weighs 0, so nothing would be learnt; give some more")
     scaled: np.ndarray = weight * ((parts == TRAIN).sum() / total)
     return scaled.astype(np.float32)
+
+
+def file_weights(rows: Rows | None, config: TaskConfig) -> np.ndarray | None:
+    """What `row_weight` names of a file's rows, NaN where it says nothing; None without. Raises UserError."""
+    if config.row_weight is None:
+        return None
+    if rows is None:
+        raise UserError(f"row_weight: these rows come from no file that has columns; found {shown(config.row_weight)}")
+    return rows.numbers(config.row_weight, missing=True)
 
 
 def _of_classes(label: np.ndarray, parts: np.ndarray, classes: Sequence[str], config: TaskConfig) -> np.ndarray:

@@ -91,7 +91,7 @@ def data_of(**rows):
     for name, count in rows.items():
         plain = {key: np.zeros(count) for key in ("label", "features", "group", "item", "time")}
         tasks[name] = TaskData(*(Examples(slots={}, **plain) for _ in range(3)))
-    return Dataset(TextTable(), [], np.zeros(0, np.int32), [], tasks)
+    return Dataset(TextTable(), {}, [], tasks)
 
 
 def test_rows_with_weights_are_watched_by_their_weighted_loss():
