@@ -15,7 +15,7 @@ from peftrec.tasks.rows import Row, text_field
 from peftrec.tasks.texts import labelled, split_texts, text_examples
 from peftrec.tasks.weights import file_weights, row_weights
 
-SURE = 0.5  # a text is given the classes of this probability and more
+SURE = 0.5  # a text is given the classes of this probability and more, as `evaluation.tags` counts them
 
 
 def build(tables: Tables, texts: TextTable, task: Task, data: DataConfig, seed: int) -> TaskData:

@@ -75,7 +75,7 @@ def check_watched(metric: str | None, tasks: Mapping[str, Task], dataset: Datase
     lacking = [name for name in watched if not len(dataset.tasks[name].valid)]
     if lacking:
         raise UserError(
-            f"{place}: needs validation rows, of which {', '.join(lacking)} found none; give them a share "
+            f"{place}: needs validation rows, of which there are none for {', '.join(lacking)}; give them a share "
             "(data.split.valid above 0) or, where the split is given, mark some rows 'valid'"
         )
 

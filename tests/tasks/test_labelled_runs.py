@@ -108,7 +108,8 @@ def test_early_stopping_without_validation_rows_is_refused(shop, tmp_path, verb)
     done = peftrec(verb, file, *(["--run", tmp_path / "run"] if verb == "train" else []))
     assert (done.exit_code, done.stdout) == (2, "")
     assert (
-        "train.early_stopping: needs validation rows, of which tags, tone found none; give them a share" in done.stderr
+        "train.early_stopping: needs validation rows, of which there are none for tags, tone; give them a share"
+        in done.stderr
     )
     assert [path.name for path in tmp_path.iterdir()] == ["never.yaml"]
 
@@ -121,5 +122,7 @@ def test_a_watched_metric_needs_the_rows_of_its_task_alone(shop, tmp_path):
     both = tiny_recipe(shop, data=data, tasks=tasks, adapter={"method": "side"}, train=stops)
     assert (train(both, tmp_path / "run") / "report.json").is_file()
     stops["early_stopping"] = {}
-    with pytest.raises(UserError, match=r"train\.early_stopping: needs validation rows, of which tone found none"):
+    with pytest.raises(
+        UserError, match=r"train\.early_stopping: needs validation rows, of which there are none for tone"
+    ):
         train(tiny_recipe(shop, data=data, tasks=tasks, train=stops), tmp_path / "other")

@@ -78,10 +78,10 @@ def test_without_validation_rows_there_is_nothing_to_watch():
     check_watched(None, {**TASKS, "time": made("time", kind="next-gap", weight=0)}, dataset, "here")
     for metric in (None, "time.mae"):
         with pytest.raises(
-            UserError, match=r"here: needs validation rows, of which time found none; give them a share"
+            UserError, match=r"here: needs validation rows, of which there are none for time; give them a share"
         ):
             check_watched(metric, TASKS, dataset, "here")
-    with pytest.raises(UserError, match="of which query, time found none"):
+    with pytest.raises(UserError, match="of which there are none for query, time"):
         check_watched(None, TASKS, data_of(query=0, time=0), "here")
 
 
