@@ -29,7 +29,7 @@ def build(tables: Tables, texts: TextTable, task: Task, data: DataConfig, seed: 
     classes, found = np.unique(names[known].astype(str), return_inverse=True)
     label = np.zeros(len(table), np.int64)
     label[known] = found
-    parts, split, notes = split_texts(name, table, known, data, seed)
+    parts, split, notes = split_texts(name, table, label, known, data, seed)
     check_varied(label, parts, "texts: the classes must differ")
     weight = row_weights(label, parts, classes.tolist(), task.config, file_weights(table.rows, task.config))
     notes += rare_notes(label, parts, classes.tolist())
@@ -51,7 +51,8 @@ def build_tags(tables: Tables, texts: TextTable, task: Task, data: DataConfig, s
     label = np.zeros((len(table), len(classes)), np.float32)
     for row, of in enumerate(tags):
         label[row, [number[tag] for tag in of]] = 1
-    parts, split, notes = split_texts(name, table, label.sum(1) > 0, data, seed)
+    _, sets = np.unique(label, axis=0, return_inverse=True)
+    parts, split, notes = split_texts(name, table, sets, label.sum(1) > 0, data, seed)
     check_varied(label, parts, "label: the texts must differ in their classes", "set of classes")
     weight = row_weights(label, parts, [], task.config, file_weights(table.rows, task.config))
     notes += rare_notes(label, parts, classes)
