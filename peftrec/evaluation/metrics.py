@@ -174,7 +174,7 @@ METRICS = {
     "accuracy": Metric(accuracy, higher=True),
     "macro_f1": Metric(macro_f1, higher=True),
     "micro_f1": Metric(tags.micro_f1, higher=True, undefined="needs a row that has or is given a label"),
-    "map": Metric(tags.mean_average_precision, higher=True, undefined="needs a row that has a label"),
+    "mean_ap": Metric(tags.mean_average_precision, higher=True, undefined="needs a row that has a label"),
     "auc": Metric(auc, higher=True, undefined=_BOTH),
     "gauc": Metric(gauc, higher=True, undefined="needs a group with rows of both classes", grouped=True),
     "log_loss": Metric(log_loss, higher=False),

@@ -9,7 +9,7 @@ LABELS = {
     "accuracy": "accuracy",
     "macro_f1": "macro-F1",
     "micro_f1": "micro-F1",
-    "map": "mAP",
+    "mean_ap": "mAP",
     "auc": "AUC",
     "gauc": "GAUC",
     "log_loss": "log-loss",

@@ -95,7 +95,7 @@ SEVERAL: Kind = replace(
     question="which classes does the text belong to",
     build=build_tags,
     losses=("bce",),
-    metrics={"tags": ("micro_f1", "macro_f1", "map", "log_loss")},
+    metrics={"tags": ("micro_f1", "macro_f1", "mean_ap", "log_loss")},
     answer=tags_answer,
     priors=("majority",),
 )

@@ -8,7 +8,10 @@ from peftrec.evaluation.metrics import METRICS, RANKING, metric
 
 BINARY = ["accuracy", "macro_f1", "auc", "gauc", "log_loss", "ece", "ndcg@10"]
 NUMBERS = ["mae", "rmse", "r2"]
-TAGS = ["micro_f1", "map"]  # of rows with several labels alone: test_tags.py, with macro-F1 and log-loss of such rows
+TAGS = [
+    "micro_f1",
+    "mean_ap",
+]  # of rows with several labels alone: test_tags.py, with macro-F1 and log-loss of such rows
 
 
 def make(name, seed, rows=60, classes=2, groups=6):

@@ -8,7 +8,7 @@ from sklearn import metrics as reference
 
 from peftrec.evaluation.metrics import METRICS
 
-NAMES = ["micro_f1", "macro_f1", "map", "log_loss"]
+NAMES = ["micro_f1", "macro_f1", "mean_ap", "log_loss"]
 
 
 def make(seed, rows=50, classes=4):
@@ -30,7 +30,7 @@ def test_they_agree_with_scikit_learn_with_and_without_weights(seed):
         expected = {
             "micro_f1": reference.f1_score(label, chosen, average="micro", **options),
             "macro_f1": reference.f1_score(label, chosen, average="macro", **options),
-            "map": reference.average_precision_score(label, prediction, average="macro", **options),
+            "mean_ap": reference.average_precision_score(label, prediction, average="macro", **options),
             "log_loss": np.mean(each),
         }
         found = {name: METRICS[name](prediction, label, group, weight) for name in NAMES}
@@ -41,13 +41,13 @@ def test_a_class_that_no_row_has_is_left_out():
     prediction, label, group = make(0)
     label[:, 0] = 0
     expected = reference.average_precision_score(label[:, 1:], prediction[:, 1:], average="macro")
-    assert METRICS["map"](prediction, label, group) == pytest.approx(expected)
+    assert METRICS["mean_ap"](prediction, label, group) == pytest.approx(expected)
     prediction[:, 0] = 0.1
     expected = reference.f1_score(label[:, 1:], prediction[:, 1:] >= 0.5, average="macro")
     assert METRICS["macro_f1"](prediction, label, group) == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("name", ["micro_f1", "macro_f1", "map"])
+@pytest.mark.parametrize("name", ["micro_f1", "macro_f1", "mean_ap"])
 def test_without_any_label_there_is_no_value(name):
     assert np.isnan(METRICS[name](np.full((3, 2), 0.1), np.zeros((3, 2)), np.arange(3)))
     assert METRICS["micro_f1"].undefined == "needs a row that has or is given a label"
@@ -63,7 +63,7 @@ def test_weight_two_is_the_row_twice(seed, name):
     assert METRICS[name](prediction, label, group, weight) == pytest.approx(expected, abs=1e-9, nan_ok=True)
 
 
-@pytest.mark.parametrize("name", ["micro_f1", "map"])
+@pytest.mark.parametrize("name", ["micro_f1", "mean_ap"])
 def test_labels_that_are_no_such_ones_are_refused(name):
     with pytest.raises(ValueError, match=r"needs labels \(N, C\), as many as predictions; found \(2,\) and \(2, 2\)"):
         METRICS[name](np.full((2, 2), 0.5), np.array([0, 1]), np.arange(2))

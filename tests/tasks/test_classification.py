@@ -138,7 +138,7 @@ def test_texts_that_all_have_the_same_classes_teach_nothing():
 
 def test_an_answer_holds_the_labels_of_a_half_and_more():
     task = made(kind="classification", **SEVERAL)
-    assert task.loss.labels == "tags" and task.metrics == ("micro_f1", "macro_f1", "map", "log_loss")
+    assert task.loss.labels == "tags" and task.metrics == ("micro_f1", "macro_f1", "mean_ap", "log_loss")
     answer = task.kind.answer(np.array([0.5, 0.25, 0.75]), task, ["a", "b", "c"])
     assert answer == {"labels": ["a", "c"], "probabilities": {"a": 0.5, "b": 0.25, "c": 0.75}}
 

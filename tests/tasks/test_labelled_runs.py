@@ -56,7 +56,7 @@ def test_several_labels_are_measured_as_scikit_learn_does_and_start_at_their_rat
         {
             "micro_f1": reference.f1_score(found.label, chosen, average="micro"),
             "macro_f1": reference.f1_score(found.label, chosen, average="macro"),
-            "map": reference.average_precision_score(found.label, found.prediction, average="macro"),
+            "mean_ap": reference.average_precision_score(found.label, found.prediction, average="macro"),
             "log_loss": reference.log_loss(found.label.ravel(), found.prediction.ravel().astype(float)),
         },
         abs=1e-6,
@@ -98,7 +98,7 @@ def test_runs_with_several_labels_compare(shop, run):
     other = train(recipe(shop, {"tags": TAGS}, train={"epochs": 1}), shop / "other")
     done = peftrec("compare", run, other, "--json")
     differences = json.loads(done.stdout)[str(other)]["tasks"]["tags"]["differences"]
-    assert set(differences) == {"micro_f1", "macro_f1", "map", "log_loss"} and differences["map"]["interval"]
+    assert set(differences) == {"micro_f1", "macro_f1", "mean_ap", "log_loss"} and differences["mean_ap"]["interval"]
 
 
 @pytest.mark.parametrize("verb", ["check", "train"])
