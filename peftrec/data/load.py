@@ -27,16 +27,16 @@ def load_tables(data: DataConfig) -> Tables:
     problems = Problems()
     with problems.collect():
         if data.items is not None:
-            items = make_items(read_rows(data.items.path, "data.items.path"), data.items)
+            items = make_items(read_rows(data.items, "data.items"), data.items)
     with problems.collect():
         if data.events is not None:
-            events = make_events(read_rows(data.events.path, "data.events.path"), data.events, items)
+            events = make_events(read_rows(data.events, "data.events"), data.events, items)
     with problems.collect():
         if data.queries is not None:
-            queries = make_queries(read_rows(data.queries.path, "data.queries.path"), data.queries, items)
+            queries = make_queries(read_rows(data.queries, "data.queries"), data.queries, items)
     with problems.collect():
         if data.texts is not None:
-            texts = make_texts(read_rows(data.texts.path, "data.texts.path"), data.texts)
+            texts = make_texts(read_rows(data.texts, "data.texts"), data.texts)
     problems.stop()
     notes = [note for table in (items, events, queries, texts) if table is not None for note in table.notes]
     return Tables(items, events, queries, texts, notes)

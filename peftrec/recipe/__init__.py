@@ -31,6 +31,7 @@ from peftrec.recipe.tables import (
     QueriesConfig,
     SplitConfig,
     TextsConfig,
+    TimedConfig,
     UsersConfig,
 )
 
@@ -49,6 +50,7 @@ __all__ = [
     "SplitConfig",
     "TaskConfig",
     "TextsConfig",
+    "TimedConfig",
     "TrainConfig",
     "UsersConfig",
     "WeightingConfig",
