@@ -116,7 +116,8 @@ def as_texts(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """
     kind = column.type
     if pa.types.is_dictionary(kind):
-        return pa.chunked_array([_of_dictionary(chunk) for chunk in column.chunks], _DICTIONARY)
+        indices, texts = _dictionary(column)
+        return pa.chunked_array([pa.DictionaryArray.from_arrays(of, texts) for of in indices], _DICTIONARY)
     if pa.types.is_floating(kind):
         name = np.float16 if pa.types.is_float16(kind) else np.float32 if pa.types.is_float32(kind) else np.float64
         chunks = []
@@ -143,13 +144,17 @@ def as_texts(column: pa.ChunkedArray) -> pa.ChunkedArray:
 _DICTIONARY = pa.dictionary(pa.int32(), pa.string())
 
 
-def _of_dictionary(chunk: pa.DictionaryArray) -> pa.DictionaryArray:
-    texts = decoded(as_texts(pa.chunked_array([chunk.dictionary])))
-    indices = chunk.indices.cast(pa.int32())
-    if indices.null_count:  # a null of the indices becomes a text of its own
-        indices = pc.fill_null(indices, pa.scalar(len(texts), pa.int32()))
-        texts = pa.concat_arrays([texts, pa.array([""])])
-    return pa.DictionaryArray.from_arrays(indices, texts)
+def _dictionary(column: pa.ChunkedArray) -> tuple[list[pa.Array], pa.Array]:
+    """The indices of an encoded column, chunk by chunk, and the one dictionary of texts that they count in."""
+    chunks = column.unify_dictionaries().chunks
+    if not chunks:
+        return [], pa.array([], pa.string())
+    texts = decoded(as_texts(pa.chunked_array([chunks[0].dictionary])))
+    indices = [chunk.indices.cast(pa.int32()) for chunk in chunks]
+    if any(of.null_count for of in indices):  # a null of the indices becomes a text of its own
+        indices = [pc.fill_null(of, pa.scalar(len(texts), pa.int32())) for of in indices]
+        texts = pa.concat_arrays([texts, pa.array([""], texts.type)])
+    return indices, texts
 
 
 def decoded(texts: pa.ChunkedArray) -> pa.Array:
@@ -170,16 +175,12 @@ def coded(column: pa.ChunkedArray) -> tuple[np.ndarray, pa.Array]:
     kind = column.type
     if not (pa.types.is_dictionary(kind) or pa.types.is_integer(kind)):
         column = as_texts(column)
-    column = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
-    column = as_texts(column).unify_dictionaries()
-    if not column.num_chunks:
-        return np.zeros(0, np.int32), pa.array([], pa.string())
-    codes = np.concatenate([chunk.indices.to_numpy() for chunk in column.chunks])
-    texts = column.chunk(0).dictionary
+    indices, texts = _dictionary(column if pa.types.is_dictionary(column.type) else column.dictionary_encode())
+    codes = np.concatenate([of.to_numpy() for of in indices]) if indices else np.zeros(0, np.int32)
     seen = np.maximum.accumulate(codes) if len(codes) else codes
-    if not len(codes) or codes[0] or (codes[1:] > seen[:-1] + 1).any() or seen[-1] + 1 < len(texts):
+    if len(codes) and (codes[0] or (codes[1:] > seen[:-1] + 1).any() or seen[-1] + 1 < len(texts)):
         # A dictionary that others made: in another order, or with values that no row has.
-        fresh = decoded(column).dictionary_encode()
+        fresh = texts.take(pa.array(codes)).dictionary_encode()
         return fresh.indices.to_numpy(), fresh.dictionary
     return codes, texts
 
@@ -187,8 +188,9 @@ def coded(column: pa.ChunkedArray) -> tuple[np.ndarray, pa.Array]:
 def text_numbers(texts: pa.ChunkedArray, decimal: str) -> np.ndarray:
     """float64 (N,) of numbers written as texts; NaN where one is none. A column of True and False is of 1 and 0."""
     if pa.types.is_dictionary(texts.type):
-        parts = [text_numbers(pa.chunked_array([chunk.dictionary]), decimal)[chunk.indices] for chunk in texts.chunks]
-        return np.concatenate(parts) if parts else np.zeros(0)
+        indices, values = _dictionary(texts)
+        numbers = text_numbers(pa.chunked_array([values]), decimal)
+        return np.concatenate([numbers[of.to_numpy()] for of in indices]) if indices else np.zeros(0)
     if decimal == ",":
         texts = pc.replace_substring(pc.replace_substring(texts, ".", "?"), ",", ".")
     try:
