@@ -18,6 +18,7 @@ from peftrec.recipe import FileConfig, TimedConfig
 
 __all__ = ["Rows", "from_iso", "parse_template", "plain_number", "template_columns"]
 
+_NONE = pa.array(["", "na", "n/a", "nan", "null", "none"])
 MOST = 1e18  # of a number in a table: labels are squared in 32 bits, which end at 3e38
 
 
@@ -71,21 +72,31 @@ class Rows:
             raise UserError(f"{self.file}: column {name!r}: {error}") from None
 
     def ids(self, name: str) -> pa.DictionaryArray:
-        """A column of ids or labels as text, numbered in the order of their first appearance.
+        """A column of ids as text, numbered in the order of their first appearance.
 
         They are tidied as `strip` says, with a note. Raises UserError where one is empty.
         """
-        codes, texts = self._coded(name)
+        codes, texts = self._tidied(name)
         empty = pc.equal(pc.utf8_trim_whitespace(texts), "").to_numpy(zero_copy_only=False)
         if empty.any():
             row = int(np.argmax(empty[codes]))
-            self.fail(row, name, "must not be empty", texts[int(codes[row])].as_py())
+            self.fail(row, name, "must not be empty", self.column(name)[row].as_py() or "")
+        return pa.DictionaryArray.from_arrays(codes, texts)
+
+    def labels(self, name: str) -> pa.Array:
+        """A column of labels as texts, tidied as ids are; '' where there is none."""
+        codes, texts = self._tidied(name)
+        return texts.take(pa.array(codes))
+
+    def _tidied(self, name: str) -> tuple[np.ndarray, pa.Array]:
+        """Codes (N,) of a column's values and the distinct ones as texts, tidied; what that did is noted."""
+        codes, texts = self._coded(name)
         tidied = _tidied(texts) if self.config.strip else texts
         if tidied is texts:
-            return pa.DictionaryArray.from_arrays(codes, texts)
+            return codes, texts
         fresh = tidied.dictionary_encode()
         self._note_tidied(name, codes, texts, fresh)
-        return pa.DictionaryArray.from_arrays(fresh.indices.to_numpy()[codes], fresh.dictionary)
+        return fresh.indices.to_numpy()[codes], fresh.dictionary
 
     def _coded(self, name: str) -> tuple[np.ndarray, pa.Array]:
         try:
@@ -133,18 +144,18 @@ class Rows:
             self.fail(row, name, f"must be an id of {meaning}", ids[row].as_py())
         return found.to_numpy()[codes]
 
-    def numbers(self, name: str) -> np.ndarray:
-        """A numeric column as float64.
+    def numbers(self, name: str, missing: bool = False) -> np.ndarray:
+        """A numeric column as float64. `missing`: values may be (null, NaN, '', 'NA' and the like), and are NaN then.
 
         Raises UserError where a value is missing, not a number, NaN, infinite, or beyond `MOST`.
         """
         column = self.column(name)
         numbers = self._numbers(name)
-        bad = np.flatnonzero(~np.isfinite(numbers))
+        bad = np.flatnonzero(~np.isfinite(numbers) & ~(self._missing(name) if missing else False))
         if len(bad):
             value = column[int(bad[0])].as_py()
-            comma = isinstance(value, str) and columns.text_numbers(pa.chunked_array([[value]]), ",")[0]
-            hint = " (with a decimal comma? write decimal: ',')" if comma and np.isfinite(comma) else ""
+            comma = isinstance(value, str) and columns.is_number(value.replace(",", "."))
+            hint = " (with a decimal comma? write decimal: ',')" if comma else ""
             self.fail(int(bad[0]), name, f"must be a finite number{hint}", value)
         large = np.flatnonzero(np.abs(numbers) > MOST)
         if len(large):
@@ -161,6 +172,13 @@ class Rows:
         if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
             return columns.shortest(column).to_numpy()
         return columns.text_numbers(self._texts(name), self.config.decimal)
+
+    def _missing(self, name: str) -> np.ndarray:
+        """Which values (N,) of a column say that there is none."""
+        codes, texts = self._coded(name)
+        return pc.is_in(pc.utf8_lower(pc.utf8_trim_whitespace(texts)), value_set=_NONE.cast(texts.type)).to_numpy(
+            False
+        )[codes]
 
     def times(self, name: str) -> np.ndarray:
         """A column of times as float64 seconds since 1970: numbers, ISO 8601 texts (UTC by default), or timestamps.

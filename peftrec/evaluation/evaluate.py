@@ -95,7 +95,7 @@ def text_rows(
     for name, task in tasks.items():
         parts = [dataset.tasks[name].split(split).text_rows() for split in splits]
         if _ranking(task, ranking) != "none":
-            parts.append(dataset.item_rows.astype(np.int64))
+            parts.append(dataset.items_of(name).rows.astype(np.int64))
         rows[name] = np.unique(np.concatenate(parts))
     return rows
 
@@ -132,9 +132,9 @@ def evaluate_task(
         columns = {name: find_metric(name) for name in metrics}
         _merge(report, _measure(columns, prediction, trivial, examples.label, examples.group, resamples))
         if outcomes is not None:
-            outcomes[task] = make_outcome(dataset, examples, prediction)
+            outcomes[task] = make_outcome(dataset, task, examples, prediction)
     if ranking != "none" and examples.label.any():
-        most = MOST_PAIRS // len(dataset.item_rows)
+        most = MOST_PAIRS // len(dataset.items_of(task))
         targets = last_liked(examples) if ranking == "users" else thinned(examples, most)
         found = rank_catalogue(scorer, dataset, task, targets, ranking_priors)
         report["ranked"] = len(targets)
@@ -146,7 +146,7 @@ def evaluate_task(
             own = known.pop("model")
             _merge(report, _measure(measures, own, known, targets.label, targets.group, resamples))
         if outcomes is not None:
-            own_rows = outcomes[task] if metrics else make_outcome(dataset, targets, log_probability)
+            own_rows = outcomes[task] if metrics else make_outcome(dataset, task, targets, log_probability)
             outcomes[task] = own_rows.with_ranks(dataset, targets, rank)
     return report
 
@@ -154,8 +154,8 @@ def evaluate_task(
 def last_liked(examples: Examples) -> Examples:
     """Each user's last example with label 1."""
     liked = np.flatnonzero(examples.label == 1)
-    liked = liked[np.lexsort((examples.time[liked], examples.group[liked]))]
-    last = np.append(examples.group[liked][1:] != examples.group[liked][:-1], True)
+    liked = liked[np.lexsort((examples.time[liked], examples.users[liked]))]
+    last = np.append(examples.users[liked][1:] != examples.users[liked][:-1], True)
     return examples.take(liked[last])
 
 
@@ -173,15 +173,16 @@ def rank_catalogue(
     Returns {"model" and each prior: float64 (N, 2)}: the rank, from 1, ties counting half, and the log-probability that
     the softmax of the scores gives the item.
     """
-    score = scorer.ranker(task, dataset.item_rows)
+    items = dataset.items_of(task).rows
+    score = scorer.ranker(task, items)
     predict: dict[str, Callable[[Examples], np.ndarray]] = {"model": lambda rows: _finite(score(rows), task)}
     for name in priors:
         predict[name] = partial(find_prior(RANKING_PRIORS, name), dataset, task)
     found: dict[str, list[np.ndarray]] = {name: [] for name in predict}
-    at_once = max(1, RANKED_PAIRS // len(dataset.item_rows))
+    at_once = max(1, RANKED_PAIRS // len(items))
     for first in range(0, len(targets), at_once):
         some = targets.take(np.arange(first, min(first + at_once, len(targets))))
-        candidates = _candidates(some, len(dataset.item_rows))
+        candidates = _candidates(some, len(items))
         for name, scores in predict.items():
             found[name].append(_standing(scores(some), some.item, candidates))
     return {name: np.concatenate(parts) for name, parts in found.items()}
@@ -192,7 +193,7 @@ def _candidates(targets: Examples, items: int) -> np.ndarray:
     log, stop = targets.log, targets.stop
     assert log is not None and stop is not None
     allowed = np.ones((len(targets), items), bool)
-    for row, (user, end) in enumerate(zip(targets.group, stop, strict=True)):
+    for row, (user, end) in enumerate(zip(targets.users, stop, strict=True)):
         allowed[row, log.items[log.user_start[user] : end]] = False
     allowed[np.arange(len(targets)), targets.item] = True
     return allowed

@@ -100,7 +100,7 @@ WRONG = {
     "wide.csv": ("a,b\n1,2,3\n", "line 2: has 3 fields, the first line has 2; quote fields that hold the separator"),
     "quote.csv": (
         'a,b\n1,"2,3\n',
-        "cannot be read with the separator ',': line 2: a quoted field does not end, and read without quotes line 2: has",
+        "cannot be read with the separator ',': line 2: a quoted field does not end, and read without quotes line",
     ),
     "latin.csv": (b"a,b\n1,\xff\n", "{path}: line 2 is not UTF-8; write encoding: latin-1, if"),
     "far.csv": (b"a,b\n" + b"1,2\n" * 250_000 + b"1,\xff\n", "{path}: line 250002 is not UTF-8; write encoding: "),
