@@ -3,6 +3,7 @@
 import io
 import re
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,7 +12,7 @@ import pyarrow.csv as pc
 from peftrec.data.advice import SEPARATORS, no_header, other_separator
 from peftrec.data.columns import Compact, is_number
 from peftrec.data.files.part import Part
-from peftrec.data.files.quotes import Reading, scan
+from peftrec.data.files.quotes import Reading, scan, told_by_numbers
 from peftrec.data.files.text import Text
 from peftrec.errors import first_line, shown
 from peftrec.recipe import FileConfig
@@ -19,6 +20,7 @@ from peftrec.recipe import FileConfig
 ATOMIC = ("inter", "item", "user", "kg", "link", "net")
 SUFFIXES = {"csv": ",", "tsv": "\t", "tab": "\t", **dict.fromkeys(ATOMIC, "\t")}
 _TYPED = re.compile(r"(.+):(token|float)(_seq)?")
+_LINES = 20_000
 _BLOCK = 1 << 24  # bytes that are parsed at once, at least a row
 
 
@@ -35,7 +37,10 @@ def read_delimited(file: Path, key: str, config: FileConfig, suffix: str, wanted
     try:
         table = _table(text, quote, reading.fields, kept)
     except pa.ArrowInvalid as error:
-        raise text.fail(f"cannot be read as {suffix}: {first_line(error)}") from None
+        reason = first_line(error)
+        if "straddl" in reason:
+            reason = f"a row is longer than {_BLOCK >> 20} MiB"
+        raise text.fail(f"cannot be read as {suffix}: {reason}") from None
     if table.num_rows != reading.rows - config.header:
         raise text.fail(
             f"{reading.rows - config.header:,} rows were counted and {table.num_rows:,} read: its quotes are odd; "
@@ -73,11 +78,10 @@ def _judged(text: Text) -> tuple[Reading, str | None, list[str]]:
     if config.quote is None and plain.wrong is None and quoted.wrong is None and not head.startswith(b'"'):
         if quoted.letters or (plain.rows != quoted.rows and text.separator not in ",;"):
             quoted.wrong = "its quotes are letters"
-        elif plain.rows != quoted.rows:
+        elif plain.rows != quoted.rows and not told_by_numbers(_first_lines(text), text.inner, quoted):
             raise text.fail(
-                f"may be {plain.rows - config.header:,} rows, or {quoted.rows - config.header:,} if a field in quotes, "
-                f"in row {quoted.first + 1 - config.header}, holds line breaks and separators; write quote: none or "
-                "quote: '\"'"
+                f"may be {plain.rows - config.header:,} rows, or {quoted.rows - config.header:,} if fields in quotes, "
+                f"the first in line {quoted.within[0]}, hold line breaks; write quote: none or quote: '\"'"
             )
     if config.quote != "none" and quoted.wrong is None:
         notes = [f"{text.file}: {_many(quoted, 'field')} line breaks and separators, {_where(quoted, config)}"]
@@ -92,6 +96,15 @@ def _judged(text: Text) -> tuple[Reading, str | None, list[str]]:
     raise text.fail(_refusal(text, [of for of in dict.fromkeys(problems) if of], head, plain.marks > 0))
 
 
+def _first_lines(text: Text) -> Iterator[bytes]:
+    """Some thousand lines of a file; the line of names is empty."""
+    lines = (line for block in text.blocks() for line in block.splitlines())
+    if text.config.header:
+        next(lines, b"")
+        yield b""
+    yield from islice(lines, _LINES)
+
+
 def _many(reading: Reading, of: str) -> str:
     return f"{reading.marks:,} {of}s hold" if reading.marks > 1 else f"a {of} holds"
 
@@ -102,7 +115,8 @@ def _where(reading: Reading, config: FileConfig) -> str:
 
 
 def _refusal(text: Text, problems: list[str], head: bytes, has_quotes: bool) -> str:
-    advice = other_separator(head.decode(errors="replace"), text.inner)
+    comment = re.match(r"[#%]+|//", head.decode(errors="replace"))
+    advice = f"write comment: '{comment[0]}'" if comment else other_separator(head.decode(errors="replace"), text.inner)
     if advice is None and has_quotes and text.config.quote is None:
         advice = "double the quotes within quoted fields, or write quote: none where they are letters"
     reason = ", and read without quotes ".join(problems)

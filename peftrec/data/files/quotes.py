@@ -8,12 +8,15 @@ both separators and line breaks, and what is right depends on the file's custom.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
+from peftrec.data.columns import is_number
+
 _LONGEST = 1 << 24  # bytes of a quoted field
 _BREAK = ord("\n")
+_DOUBTED = 100  # lines that are looked at, to tell quoted from plain
 
 
 @dataclass
@@ -24,6 +27,7 @@ class Reading:
     marks         plain: quotes at an end of a field; quoted: fields that hold both separators and line breaks
     first         the first row (from 0) with such a mark
     letters       quoted: quotes in fields without quotes around them
+    within        quoted: lines (from 0) that begin within a field in quotes, the first of them
     """
 
     rows: int = 0
@@ -32,6 +36,7 @@ class Reading:
     marks: int = 0
     first: int = 0
     letters: int = 0
+    within: list[int] = field(default_factory=list)
     wrong: str | None = None
 
 
@@ -61,6 +66,22 @@ def scan(blocks: Iterable[bytes], separator: str, quote: str) -> tuple[Reading, 
         at = rest.find(quote.encode())
         quoted.wrong = f"line {_line(quoted, rest, at)}: a quoted field does not end"
     return plain, quoted, head
+
+
+def told_by_numbers(lines: Iterable[bytes], separator: str, quoted: Reading) -> bool:
+    """Whether every line that begins within a field in quotes would have words where all other rows have numbers.
+
+    Then it is no row: the file, which could be plain too, is quoted. `lines` are the first ones, the names aside.
+    """
+    within = set(quoted.within)
+    doubted: list[list[bool]] = []
+    rows: list[list[bool]] = []
+    for number, line in enumerate(lines):
+        if line.strip():
+            fields = line.decode(errors="replace").rstrip("\r\n").split(separator)
+            (doubted if number in within else rows).append([is_number(of) for of in fields])
+    numeric = [len(rows) > 1 and all(column) for column in zip(*rows, strict=False)]
+    return bool(doubted) and all(any(n and not of for n, of in zip(numeric, row, strict=False)) for row in doubted)
 
 
 @dataclass
@@ -94,7 +115,10 @@ def _add(reading: Reading, block: bytes, separator: str, quoted: _Fields, quote:
     breaks, between = np.flatnonzero(letters == _BREAK), np.flatnonzero(letters == ord(separator))
     ends, seps = breaks, between
     if len(quoted.opens):
-        ends, seps = ends[~_inside(quoted, ends)], seps[~_inside(quoted, seps)]
+        inside = _inside(quoted, breaks)
+        if len(reading.within) < _DOUBTED:
+            reading.within += (np.flatnonzero(inside)[:_DOUBTED] + reading.lines + 1).tolist()
+        ends, seps = ends[~inside], seps[~_inside(quoted, seps)]
     fields = np.diff(np.searchsorted(seps, ends), prepend=0) + 1
     there = np.diff(ends, prepend=-1) > 1  # blank lines are no rows
     if not reading.fields and there.any():
@@ -104,7 +128,8 @@ def _add(reading: Reading, block: bytes, separator: str, quoted: _Fields, quote:
         row = int(wrong[0])
         more = "; quote fields that hold the separator" if fields[row] > reading.fields else ""
         line = reading.lines + int(np.searchsorted(breaks, ends[row])) + 1
-        reading.wrong = f"line {line}: has {fields[row]} fields, the first line has {reading.fields}{more}"
+        found = f"{fields[row]} field{'s' if fields[row] > 1 else ''}"
+        reading.wrong = f"line {line}: has {found}, the first line has {reading.fields}{more}"
     marks = _edges(letters, separator, quote) if quote else _both(quoted, breaks, between)
     if len(marks) and not reading.marks:
         row = int(np.searchsorted(ends, marks[0]))

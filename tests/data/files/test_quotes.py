@@ -112,7 +112,7 @@ def test_two_lone_quotes_that_could_be_a_field_of_many_lines_are_letters_of_a_ts
     with pytest.raises(UserError) as error:
         read_rows(FileConfig(path=str(file)), "k")
     assert str(error.value) == (
-        f"k.path: {file}: may be 3 rows, or 1 if a field in quotes, in row 1, holds line breaks and separators; "
+        f"k.path: {file}: may be 3 rows, or 1 if fields in quotes, the first in line 2, hold line breaks; "
         "write quote: none or quote: '\"'"
     )
     assert len(read_rows(FileConfig(path=str(file), quote='"'), "k")) == 1
@@ -124,6 +124,19 @@ def test_a_field_with_a_separator_and_a_line_break_is_read_and_noted(folder):
     assert read(folder, text) == [["1", "plain"], ["2", "a, b\nc, d, e"], ["3", "x\ny"]]
     notes = read_rows(FileConfig(path=str(folder / "a.csv")), "k").notes
     assert notes == [f"{folder}/a.csv: a field holds line breaks and separators, the first in row 2"]
+
+
+def test_lines_that_would_have_words_for_numbers_are_no_rows_but_parts_of_a_field_in_quotes(folder):
+    text = 'id,text\r\n1,"line one\r\nline, two ""q"""\r\n2,b\r\n'
+    assert read(folder, text) == [["1", 'line one\r\nline, two "q"'], ["2", "b"]]
+    assert read(folder, text.replace("\nline, two", "\n3, two")) is None
+
+
+def test_one_column_with_a_line_break_is_refused_with_the_key(folder):
+    file = folder / "a.csv"
+    file.write_text('text\n"a\nb"\nc\n')
+    with pytest.raises(UserError, match="may be 3 rows, or 2 if fields in quotes, the first in line 2, hold line"):
+        read_rows(FileConfig(path=str(file)), "k")
 
 
 def test_a_file_whose_names_are_in_quotes_is_quoted(folder):
