@@ -108,5 +108,5 @@ def test_what_is_no_parquet_is_refused(tmp_path):
     with pytest.raises(UserError, match="cannot be read as parquet: it holds no rows"):
         read(tmp_path / "a.parquet")
     pq.write_table(pa.table({"a": pa.array([b"\xff"]).view(pa.string())}), tmp_path / "a.parquet")
-    with pytest.raises(UserError, match="cannot be read as parquet: .*Invalid UTF8"):
+    with pytest.raises(UserError, match=r"cannot be read as parquet: .*Invalid UTF8"):
         read(tmp_path / "a.parquet")
