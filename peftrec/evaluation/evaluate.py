@@ -8,6 +8,7 @@ A task's report is plain data without NaN, ready for JSON:
     undefined   {metric: what it needs}
     intervals   {metric: [low, high]}: 95 %, clustered by user or query; null without one
     priors      {prior: {metric: value}}
+    left_out    {prior: why}, only where one could not be had
     gains       {metric: {"prior", "by", "interval"}}: the best prior, and by how much the model beats it; `by` above 0
                 means better whatever the metric's direction, and `interval` holds that difference under paired draws
 """
@@ -27,7 +28,7 @@ from peftrec.evaluation.outcomes import Outcome, make_outcome
 from peftrec.machine.progress import track_tasks
 from peftrec.model.co_learner import Scorer
 from peftrec.tasks.kind import Task
-from peftrec.tasks.priors import PRIORS, RANKING_PRIORS, find_prior
+from peftrec.tasks.priors import PRIORS, RANKING_PRIORS, find_prior, reads_vectors
 
 Report = dict[str, Any]
 PARTS = ("metrics", "intervals", "priors", "gains", "undefined")
@@ -128,7 +129,9 @@ def evaluate_task(
     report: Report = {"n": len(examples), **{part: {} for part in PARTS}}
     if metrics:
         prediction = _finite(scorer.predict(task, examples), task)
-        trivial = {name: find_prior(PRIORS, name)(dataset, task, examples) for name in priors}
+        trivial, left_out = _trivial(scorer, dataset, task, examples, priors)
+        if left_out:
+            report["left_out"] = left_out
         columns = {name: find_metric(name) for name in metrics}
         _merge(report, _measure(columns, prediction, trivial, examples.label, examples.group, resamples))
         if outcomes is not None:
@@ -149,6 +152,22 @@ def evaluate_task(
             own_rows = outcomes[task] if metrics else make_outcome(dataset, task, targets, log_probability)
             outcomes[task] = own_rows.with_ranks(dataset, targets, rank)
     return report
+
+
+def _trivial(
+    scorer: Scorer, dataset: Dataset, task: str, examples: Examples, names: Sequence[str]
+) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """The predictions of priors, and why others are left out: vectors of a backbone that is frozen no more."""
+    found, left_out = {}, {}
+    for name in names:
+        prior = find_prior(PRIORS, name)
+        if not reads_vectors(prior):
+            found[name] = prior(dataset, task, examples)
+        elif scorer.frozen_vectors is not None:
+            found[name] = prior(dataset, task, examples, vectors=scorer.frozen_vectors)
+        elif scorer.no_vectors:
+            left_out[name] = scorer.no_vectors
+    return found, left_out
 
 
 def last_liked(examples: Examples) -> Examples:

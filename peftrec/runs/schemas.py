@@ -64,6 +64,7 @@ class TaskReport(_Strict):
     ranked: Count = _ABSENT
     not_trained: str = _ABSENT
     untrained: Numbers = _ABSENT
+    left_out: dict[Name, str] = _ABSENT
 
 
 class Report(_Strict):

@@ -50,5 +50,5 @@ CLASSIFICATION = Kind(
     metrics={"class": ("accuracy", "macro_f1", "log_loss")},
     answer=answer,
     reads=("label",),
-    priors=("majority", "tfidf"),
+    priors=("majority", "tfidf", "frozen_lr"),
 )

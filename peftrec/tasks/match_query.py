@@ -173,7 +173,7 @@ MATCH_QUERY = Kind(
     metrics={"class": ("accuracy", "macro_f1", "auc", "ndcg@10", "log_loss")},
     answer=answer,
     reads=("input",),
-    priors=("random", "majority", "lexical"),
+    priors=("random", "majority", "lexical", "frozen_lr"),
     ranks=True,
     variant=lambda config: JOINT if config.input == "joint" else None,
 )

@@ -99,7 +99,7 @@ OF_TEXTS: Kind = replace(
     fields={"text": text_field("text")},
     head=text_head,
     reads=("label",),
-    priors=("median",),
+    priors=("median", "tfidf", "frozen_lr"),
     ranks=False,
     feedback=None,
 )
