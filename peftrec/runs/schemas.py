@@ -63,7 +63,11 @@ class TaskReport(_Strict):
     undefined: dict[Name, str]
     ranked: Count = _ABSENT
     not_trained: str = _ABSENT
+    gain: str = _ABSENT
+    grades: dict[Name, FiniteFloat] = _ABSENT
+    weighted_loss: Number = _ABSENT
     untrained: Numbers = _ABSENT
+    left_out: dict[Name, str] = _ABSENT
 
 
 class Report(_Strict):
