@@ -56,6 +56,11 @@ class Examples:
             places=None if self.places is None else self.places[index],
         )
 
+    def thinned(self, most: int) -> "Examples":
+        """The examples, or where there are more than `most` every so many of them: what is fitted to a few numbers
+        needs no more."""
+        return self if len(self) <= most else self.take(np.arange(most) * len(self) // most)
+
     def with_rates(self, rates: Rates) -> "Examples":
         """The examples with inputs from how their items and users were received before."""
         return replace(self, rates=rates, places=rates.places(self.item, self.time))

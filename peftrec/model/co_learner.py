@@ -146,7 +146,7 @@ class CoLearner(nn.Module, Scorer):
         @torch.inference_mode()
         def scores(examples: Examples) -> np.ndarray:
             assert examples.catalogue is not None
-            found = torch.addmm(bias, self.asked(task, examples), offered.T).float().cpu()
+            found = (offered @ self.asked(task, examples).T).T.add(bias).float().cpu().contiguous()
             popularity = torch.from_numpy(examples.catalogue.popularity(examples.time))
             return found.add_(popularity, alpha=float(head.popularity.detach())).numpy()
 
@@ -156,8 +156,11 @@ class CoLearner(nn.Module, Scorer):
     def offered(self, task: str, item_rows: np.ndarray) -> tuple[Tensor, Tensor]:
         """A catalogue-ranking task's vectors (I, q) and biases (I,) of items, by their text rows (I,)."""
         rows, place = np.unique(item_rows, return_inverse=True)
-        with self._evaluating():
-            vectors, bias = self._catalogue_head(task).items(self.encoder.encode(rows, task))
+        head, blocks = self._catalogue_head(task), np.split(rows, range(PREDICT_ROWS, len(rows), PREDICT_ROWS))
+        with self._evaluating():  # in blocks: what is offered of an item is a few numbers, its text vector many
+            vectors, bias = map(
+                torch.cat, zip(*[head.items(self.encoder.encode(b, task)) for b in blocks], strict=True)
+            )
         index = torch.from_numpy(place).to(vectors.device)
         return vectors[index], bias[index]
 
