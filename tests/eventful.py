@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import strategies as st
 from made import made
 
-from peftrec.data.tables import Events, Items, Tables, sort_events
+from peftrec.data.tables import Events, Items, Tables
 from peftrec.data.texts import TextTable
 from peftrec.errors import UserError
 from peftrec.recipe import DataConfig
@@ -16,13 +16,13 @@ def make(rows, users=4) -> Events:
     """Events from (user, item, time, rating) rows."""
     user, item, time, rating = (np.asarray([row[n] for row in rows], float) for n in range(4))
     names = [f"u{n}" for n in range(users)]
-    return sort_events(user.astype(np.int32), item.astype(np.int32), time, {"rating": rating}, names)
+    return Events(user.astype(np.int32), item.astype(np.int32), time, {"rating": rating}, names).ordered()
 
 
 def build(kind, events, split=None, history=3, items=ITEMS, **task):
     texts = TextTable()
     data = DataConfig(source="x", split=split or {"test": 0.3, "valid": 0.2}, history=history)
-    return made(kind=kind, **task).examples(Tables(items, events), texts, data, 0)
+    return made(kind=kind, **task).examples(Tables({"items": items, "events": events}), texts, data, 0)
 
 
 def parts(data):

@@ -1,7 +1,10 @@
 """Tasks without a recipe around them."""
 
+import pyarrow as pa
+
 from peftrec.data.examples import Examples, TaskData
-from peftrec.data.tables import Tables
+from peftrec.data.rows import Rows
+from peftrec.data.tables import Tables, Texts
 from peftrec.data.texts import TextTable
 from peftrec.recipe import AdapterConfig, DataConfig, TaskConfig
 from peftrec.tasks.kind import Task
@@ -11,6 +14,12 @@ from peftrec.tasks.kinds import make_task
 def made(name: str = "task", **keys: object) -> Task:
     """A task with these keys."""
     return make_task(name, TaskConfig(**keys), AdapterConfig())
+
+
+def labelled(texts: list[str], labels: list[str], split: list[str] | None = None) -> Tables:
+    """A table of texts with the column `label`."""
+    rows = Rows("texts.csv", pa.table({"text": texts, "label": labels}))
+    return Tables({"texts": Texts(texts, rows, "label", given=split)})
 
 
 def build(

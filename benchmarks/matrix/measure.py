@@ -96,7 +96,7 @@ def slices(dataset: Dataset, task: str, outcome: Outcome, metrics: tuple[str, ..
     if data.test.log is None:
         return {}
     found = {}
-    for name, chosen in slice_rows(data.train, data.test, len(dataset.item_ids)).items():
+    for name, chosen in slice_rows(data.train, data.test, len(dataset.items_of(task))).items():
         rows = np.flatnonzero(chosen)
         values = {
             m: METRICS[m](outcome.prediction[rows], outcome.label[rows], data.test.group[rows])

@@ -23,7 +23,7 @@ from transformers import AutoTokenizer, BertConfig, BertModel
 
 from benchmarks.children import answer, measured
 from peftrec.data.sources.movielens import load
-from peftrec.data.tables import Events, Items, Tables
+from peftrec.data.tables import Events, Items, Table, Tables
 from peftrec.machine.environment import environment
 from peftrec.machine.memory import peak_memory_mb
 from peftrec.model.backbone import load_backbone, locate
@@ -58,27 +58,29 @@ MILLION, KINDS, EVENTS = 1_000_000, 997, 40_000
 def grown(events: int, items: int) -> Tables:
     """MovieLens-100k's tables with so many times the events, drawn anew, and so many copies of every film."""
     real = load(None)
-    assert real.events is not None and real.items is not None
+    items_of, events_of = real.one(Items), real.one(Events)
+    assert events_of.time is not None
     random = np.random.default_rng(0)
-    picked = np.sort(random.integers(0, len(real.events), len(real.events) * events))  # by user, as they were
+    picked = np.sort(random.integers(0, len(events_of), len(events_of) * events))  # by user, as they were
     copy = random.integers(0, items, len(picked))
-    users = len(real.events.user_ids) * events
+    users = len(events_of.user_ids) * events
     # As many more users, so that a history is as long as it was: the copies of a user follow each other.
-    user = real.events.user[picked].astype(np.int64) * events + random.integers(0, events, len(picked))
-    order = np.lexsort((time_of := real.events.time[picked] + random.random(len(picked)), user))
-    return Tables(
-        items=Items(
-            [f"{name}-{n}" for n in range(items) for name in real.items.ids],
-            [f"{text} {n}" if n else text for n in range(items) for text in real.items.texts],
+    user = events_of.user[picked].astype(np.int64) * events + random.integers(0, events, len(picked))
+    order = np.lexsort((time_of := events_of.time[picked] + random.random(len(picked)), user))
+    named: dict[str, Table] = {
+        "items": Items(
+            [f"{name}-{n}" for n in range(items) for name in items_of.ids],
+            [f"{text} {n}" if n else text for n in range(items) for text in items_of.texts],
         ),
-        events=Events(
+        "events": Events(
             user[order].astype(np.int32),
-            (real.events.item[picked] + copy * len(real.items)).astype(np.int32)[order],
+            (events_of.item[picked] + copy * len(items_of)).astype(np.int32)[order],
             time_of[order],
-            {"rating": real.events.columns["rating"][picked][order]},
+            {"rating": events_of.columns["rating"][picked][order]},
             [str(n) for n in range(users)],
         ),
-    )
+    }
+    return Tables(named)
 
 
 def growth(events: int, items: int, locality: str, steps: int = 4) -> dict[str, Any]:
@@ -115,7 +117,7 @@ def growth(events: int, items: int, locality: str, steps: int = 4) -> dict[str, 
     return {
         "locality": locality,
         "events": len(dataset.tasks["interest"].train),
-        "items": len(dataset.item_rows),
+        "items": len(dataset.items["items"]),
         "unique_texts_an_example": model.work.encoded / ((steps + 1) * BATCH),
         "microseconds_an_example": 1e6 * statistics.median(seconds[1:]),
         "data_mb": before,

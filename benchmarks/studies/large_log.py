@@ -1,4 +1,4 @@
-"""A made log of any size, and its catalogue, as the files of a shop: parquet or csv, written in pieces of little memory.
+"""A made log of any size and its catalogue, as the files of a shop: parquet or csv, written in pieces.
 
     python -m benchmarks.studies.large_log FOLDER --events 50_000_000 --items 1_000_000 --format parquet
 
@@ -7,6 +7,7 @@ two years, and likes what is of two kinds of items. A fiftieth as many users as 
 """
 
 import argparse
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -58,7 +59,7 @@ def _ids(letter: str, numbers: np.ndarray) -> pa.Array:
     return pa.array([f"{letter}{n}" for n in known.tolist()]).take(pa.array(place))
 
 
-def _write(file: Path, tables) -> None:  # type: ignore[no-untyped-def]
+def _write(file: Path, tables: Iterable[pa.Table]) -> None:
     writer = None
     for table in tables:
         if writer is None:

@@ -40,7 +40,7 @@ def tokens(data: Dataset, rows: Examples) -> dict[str, torch.Tensor]:
     if "query" in rows.slots:
         left = [texts[row] for row in rows.slots["query"]]
     else:
-        left = ["; ".join(texts[row] for row in past[past >= 0][-20:]) for past in rows.history()[0]]
+        left = ["; ".join(texts[row] for row in past[past >= 0][-20:]) for past in rows.history().rows]
     right = [texts[row] for row in rows.slots["item"]]
     return dict(TOKENIZER(left, right, padding="max_length", max_length=128, truncation=True, return_tensors="pt"))
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from peftrec.data.sources.movielens import load
-from peftrec.data.tables import Tables
+from peftrec.data.tables import Events, Tables
 from peftrec.evaluation.evaluate import evaluate_task
 from peftrec.recipe import Recipe, make_recipe
 from peftrec.recipe.shipped import load_recipe
@@ -27,12 +27,12 @@ from peftrec.training.prepare import prepare
 def file_order(path: Path | None) -> Tables:
     """MovieLens-100k with a millisecond between a user's events of one second, in the file's order."""
     tables = load(path)
-    assert tables.events is not None
-    events = tables.events
+    events = tables.one(Events)
+    assert events.time is not None
     place = np.arange(len(events.time))
     new = np.append(True, (np.diff(events.time) != 0) | (np.diff(events.user) != 0))
     since = place - np.maximum.accumulate(np.where(new, place, 0))
-    return replace(tables, events=replace(events, time=events.time + since * 1e-3))
+    return replace(tables, named={**tables.named, "events": replace(events, time=events.time + since * 1e-3)})
 
 
 def recipe(tasks: list[str], order: str, seed: int) -> Recipe:

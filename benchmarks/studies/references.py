@@ -60,7 +60,7 @@ class Surprise(Reference):
         fitted = SVD(n_factors=factors, random_state=0).fit(
             ratings := Ratings.load_from_df(frame, Reader(rating_scale=(0, 1))).build_full_trainset()
         )
-        users, items = 1 + int(max(s.group.max() for s in _splits(data))), len(data.item_ids)
+        users, items = 1 + int(max(s.group.max() for s in _splits(data))), len(data.items_of(TASK))
         self.user, self.item = np.zeros((users, factors)), np.zeros((items, factors))
         self.user_bias, self.item_bias, self.mean = np.zeros(users), np.zeros(items), ratings.global_mean
         inner_user = [ratings.to_raw_uid(n) for n in ratings.all_users()]
@@ -78,7 +78,7 @@ class FromHistory(Reference):
     """Scores of items from the whole history before a row; how, subclasses say."""
 
     def __init__(self, data: Dataset) -> None:
-        self.items = len(data.item_ids)
+        self.items = len(data.items_of(TASK))
 
     def scores(self, histories: list[np.ndarray]) -> np.ndarray:
         """float (histories, items)."""
@@ -221,7 +221,7 @@ def _matrix(data: Dataset) -> csr_matrix:
     """Users x items of the train rows, 1 for every event: what a user chose, liked or not."""
     train = data.tasks[TASK].train
     ones = np.ones(len(train), np.float32)
-    return csr_matrix((ones, (train.group, train.item)), shape=(1 + int(train.group.max()), len(data.item_ids)))
+    return csr_matrix((ones, (train.group, train.item)), shape=(1 + int(train.group.max()), len(data.items_of(TASK))))
 
 
 def measure() -> dict[str, Any]:

@@ -96,7 +96,7 @@ def baseline(padding: str, batch: int = 32, steps: int = 5) -> dict[str, Any]:
     for _ in range(steps + 1):  # the first step warms up
         started = time.perf_counter()
         some = train.take(np.array(picks.sample(full, batch)))
-        past, _ = some.history()
+        past = some.history().rows
         left = ["; ".join(texts[row] for row in rows[-20:]) for rows in past]
         right = [texts[row] for row in some.slots["item"]]
         inputs = tokenizer(left, right, padding=padding, max_length=128, truncation=True, return_tensors="pt")

@@ -19,6 +19,7 @@ from scipy.special import expit, logit
 
 from benchmarks.children import deliver
 from peftrec.data.sources.movielens import load
+from peftrec.data.tables import Events, Items
 from peftrec.evaluation.intervals import LEVEL
 from peftrec.evaluation.intervals import draws as resamples
 from peftrec.evaluation.metrics import METRICS
@@ -60,8 +61,7 @@ class Prompts:
 def prompts() -> tuple[dict[str, Prompts], list[str]]:
     """The rows of train, valid and test, and the films' texts."""
     tables = load(None)
-    events, items = tables.events, tables.items
-    assert events is not None and items is not None
+    events, items = tables.one(Events), tables.one(Items)
     like = events.columns["rating"] > 3
     rows = []
     for user in range(len(events.user_ids)):  # numbered as they appear in the file; events are ordered by time

@@ -17,6 +17,7 @@ class HeadInput:
     slots     name -> int64 (N,): positions in `vectors`
     history   int64 (N, H): positions, -1 where absent; None for tasks without histories
     feedback  float32 (N, H): what the user said about each; 0 where absent
+    marks     int64 (N, H): which of the task's history tables each is of; None where there is one
     features  float32 (N, F)
     candidates  int64 (C,): positions of the items to tell each example's own from; None outside such training
     popularity  float32 (N, 1 + C): log1p of earlier choices of the example's own item and of every candidate; None for
@@ -28,6 +29,7 @@ class HeadInput:
     history: Tensor | None
     feedback: Tensor | None
     features: Tensor
+    marks: Tensor | None = None
     candidates: Tensor | None = None
     popularity: Tensor | None = None
 
@@ -38,7 +40,7 @@ class UniqueRows:
     def __init__(self, batches: dict[str, Examples], texts: int) -> None:
         self._histories = {task: b.history() for task, b in batches.items() if b.log is not None}
         referenced = [rows for batch in batches.values() for rows in batch.slots.values()]
-        referenced += [rows[rows >= 0] for rows, _ in self._histories.values()]
+        referenced += [past.rows[past.rows >= 0] for past in self._histories.values()]
         referenced += [batch.candidate_rows() for batch in batches.values()]
         used = np.zeros(texts, bool)
         for rows in referenced:
@@ -51,14 +53,16 @@ class UniqueRows:
     def head_input(self, task: str, batch: Examples, vectors: Tensor) -> HeadInput:
         """The batch of one task over `vectors` (U, D), which are in the order of `rows`."""
         device = vectors.device
-        history, feedback = self._histories.get(task, (None, None))
+        past = self._histories.get(task)
+        marks = None if past is None else past.marks
         popularity = batch.popularity()
         candidates = None if batch.candidates is None else self._position[batch.candidate_rows()]
         return HeadInput(
             vectors=vectors,
             slots={name: torch.from_numpy(self._position[rows]).to(device) for name, rows in batch.slots.items()},
-            history=None if history is None else torch.from_numpy(self._position[history]).to(device),
-            feedback=None if feedback is None else torch.from_numpy(feedback).to(device),
+            history=None if past is None else torch.from_numpy(self._position[past.rows]).to(device),
+            feedback=None if past is None else torch.from_numpy(past.feedback).to(device),
+            marks=None if marks is None else torch.from_numpy(marks).to(device),
             features=torch.from_numpy(batch.inputs()).to(device),
             candidates=None if candidates is None else torch.from_numpy(candidates).to(device),
             popularity=None if popularity is None else torch.from_numpy(popularity).to(device),

@@ -1,6 +1,7 @@
 """Examples: the columns of one task's rows, with causal histories as windows of the log."""
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -8,6 +9,8 @@ from peftrec.data.catalogue import Catalogue
 from peftrec.data.log import Log
 from peftrec.data.rates import Rates
 from peftrec.data.texts import TextTable
+
+_COLUMNS = ("label", "features", "group", "user", "item", "time", "start", "stop", "own", "rated", "places", "seen")
 
 
 @dataclass(frozen=True)
@@ -18,12 +21,17 @@ class Examples:
     features  float32 (N, F)
     label     float32 or int64 (N,): class or grade number for cross-entropy, else the target itself
     group     int64 (N,): the cluster of the row for GAUC and bootstrap: user, query, or the row's own number
+    user      int64 (N,): user number, where it is not the group; see `users`
     item      int64 (N,): item number in the catalogue, -1 without one
     time      float64 (N,): seconds since 1970, NaN without one
     start, stop  int64 (N,): the example's history is log[start:stop], oldest first, at most `history` long;
               None without histories. Windows instead of an (N, H) matrix keep memory flat: 28 bytes an event.
+    own       int64 (N,): the event in that window that the row itself is, and that is no part of its history, -1 where
+              it is none; None where histories end before their row, as in all data with times
     rates     how items and users were received before; adds RATE_FEATURES to the inputs. See `with_rates`
+    rated     int64 (N,): the event of the log that `rates` is of which the row itself is; as `own`
     places    int32 (N,): where each row's item and time come among what `rates` is of
+    seen      int64 (N,): where the user's events before the row end in the log that `rates` is of
     catalogue   what the task ranks, for kinds that tell the item from all others
     candidates  int64 (C,): item numbers that a training step tells the rows' own from; see `drawn`
     """
@@ -34,36 +42,44 @@ class Examples:
     group: np.ndarray
     item: np.ndarray
     time: np.ndarray
+    user: np.ndarray | None = None
     log: Log | None = None
     start: np.ndarray | None = None
     stop: np.ndarray | None = None
+    own: np.ndarray | None = None
+    rated: np.ndarray | None = None
     rates: Rates | None = None
     places: np.ndarray | None = None
+    seen: np.ndarray | None = None
     catalogue: Catalogue | None = None
     candidates: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.label)
 
+    @property
+    def users(self) -> np.ndarray:
+        """User numbers int64 (N,), for rows of users."""
+        return self.group if self.user is None else self.user
+
     def take(self, index: np.ndarray) -> "Examples":
         """The examples at `index`, in that order; the log is shared."""
-        return replace(
-            self,
-            slots={name: rows[index] for name, rows in self.slots.items()},
-            **{name: getattr(self, name)[index] for name in ("label", "features", "group", "item", "time")},
-            start=None if self.start is None else self.start[index],
-            stop=None if self.stop is None else self.stop[index],
-            places=None if self.places is None else self.places[index],
-        )
+        columns = {name: getattr(self, name) for name in _COLUMNS}
+        taken: dict[str, Any] = {name: None if of is None else of[index] for name, of in columns.items()}
+        return replace(self, slots={name: rows[index] for name, rows in self.slots.items()}, **taken)
 
     def thinned(self, most: int) -> "Examples":
         """The examples, or where there are more than `most` every so many of them: what is fitted to a few numbers
         needs no more."""
         return self if len(self) <= most else self.take(np.arange(most) * len(self) // most)
 
-    def with_rates(self, rates: Rates) -> "Examples":
-        """The examples with inputs from how their items and users were received before."""
-        return replace(self, rates=rates, places=rates.places(self.item, self.time))
+    def with_rates(self, rates: Rates, seen: np.ndarray | None = None) -> "Examples":
+        """The examples with inputs from how their items and users were received before.
+
+        `seen` (N,): where each user's events before the row end in the log of `rates`; default: where histories do.
+        """
+        seen = self.stop if seen is None else seen
+        return replace(self, rates=rates, places=rates.places(self.item, self.time), seen=seen)
 
     def drawn(self, seed: int, step: int) -> "Examples":
         """The examples with the candidates of a training step, for a task that ranks a catalogue; else themselves.
@@ -84,6 +100,8 @@ class Examples:
             return None
         known = self.item[:, None] >= 0  # an item that the catalogue lacks was never chosen
         own = self.catalogue.popularity(self.time, self.item[:, None]) * known
+        if self.rated is not None:  # without times the row's own choice is among all that are counted
+            own = np.log1p(np.expm1(own) - (self.rated >= 0)[:, None]).astype(np.float32)
         others = [] if self.candidates is None else [self.catalogue.popularity(self.time, self.candidates)]
         return np.concatenate([own, *others], 1)
 
@@ -91,9 +109,9 @@ class Examples:
         """What heads read beside texts, float32 (N, F): the features, and rates as they stood at each row's time."""
         if self.rates is None:
             return self.features
-        assert self.log is not None and self.stop is not None and self.places is not None
-        of_users = self.rates.of_users(self.log, self.group, self.stop)
-        return np.concatenate([self.features, self.rates.of_items(self.item, self.places), of_users], 1)
+        assert self.places is not None and self.seen is not None
+        of_items = self.rates.of_items(self.item, self.places, self.rated)
+        return np.concatenate([self.features, of_items, self.rates.of_users(self.users, self.seen, self.rated)], 1)
 
     def text_rows(self) -> np.ndarray:
         """The text rows that any slot or history of these examples refers to, ascending, int64 (U,)."""
@@ -104,19 +122,35 @@ class Examples:
             parts.append(self.log.rows[np.cumsum(begun - ended)[:-1] > 0])
         return np.unique(np.concatenate(parts)).astype(np.int64)
 
-    def history(self) -> tuple[np.ndarray, np.ndarray]:
-        """Histories as (N, H): text rows int32 with -1 where absent (on the left), and feedback float32 with 0 there.
-
-        H is the longest history of these rows.
-        """
+    def history(self) -> "History":
+        """Histories as (N, H), absent places on the left. H is the longest history of these rows."""
         assert self.log is not None and self.start is not None and self.stop is not None
         width = int((self.stop - self.start).max(initial=0))
         index = self.stop[:, None] - np.arange(width, 0, -1)[None]  # (N, H)
         present = index >= self.start[:, None]
+        if self.own is not None:
+            present &= index != self.own[:, None]
         index = np.where(present, index, 0)
-        return np.where(present, self.log.rows[index], -1).astype(np.int32), np.where(
-            present, self.log.feedback[index], 0
-        ).astype(np.float32)
+        marks = self.log.marks
+        return History(
+            rows=np.where(present, self.log.rows[index], -1).astype(np.int32),
+            feedback=np.where(present, self.log.feedback[index], 0).astype(np.float32),
+            marks=None if marks is None else np.where(present, marks[index], 0).astype(np.int64),
+        )
+
+
+@dataclass(frozen=True)
+class History:
+    """What the users of some rows did before, oldest first.
+
+    rows      int32 (N, H): text rows, -1 where absent
+    feedback  float32 (N, H): what the user said about each; 0 where absent
+    marks     int64 (N, H): which of the task's history tables each is of; None: there is one
+    """
+
+    rows: np.ndarray
+    feedback: np.ndarray
+    marks: np.ndarray | None
 
 
 @dataclass(frozen=True)
@@ -127,6 +161,8 @@ class TaskData:
     feature_names  the F columns of `inputs()`
     notes          what the user should know: rows left out and why, warnings of the split
     scale          (centre, spread) by which the log's feedback was standardised; (0, 1) where it is liked or not
+    items          name of the table that its items are of; '' without items
+    history        names of the tables that its histories are of, in the order of the log's marks
     """
 
     train: Examples
@@ -136,6 +172,8 @@ class TaskData:
     feature_names: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     scale: tuple[float, float] = (0.0, 1.0)
+    items: str = ""
+    history: list[str] = field(default_factory=list)
 
     def split(self, name: str) -> Examples:
         """`train`, `valid` or `test` by name."""
@@ -143,19 +181,36 @@ class TaskData:
 
 
 @dataclass(frozen=True)
-class Dataset:
-    """Everything a run reads: the unique texts, the catalogue, and every task's examples.
+class ItemTexts:
+    """A catalogue among a run's texts.
 
-    item_ids   the catalogue's ids, in item-number order; empty for data without items
-    item_rows  int32 (I,): text row of each item
+    ids   in item-number order
+    rows  int32 (I,): text row of each item
+    """
+
+    ids: list[str]
+    rows: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Everything a run reads: the unique texts, the catalogues, and every task's examples.
+
+    items      the catalogues by the names of their tables
     user_ids   users' ids, in user-number order
     tasks      name -> TaskData, in recipe order
     notes      what the user should know about the data: the source's remarks, then each task's ('task: ...')
     """
 
     texts: TextTable
-    item_ids: list[str]
-    item_rows: np.ndarray
+    items: dict[str, ItemTexts]
     user_ids: list[str]
     tasks: dict[str, TaskData]
     notes: list[str] = field(default_factory=list)
+
+    def items_of(self, task: str) -> ItemTexts:
+        """The catalogue that a task's items are of."""
+        return self.items[self.tasks[task].items]

@@ -1,15 +1,24 @@
 """From a recipe's `data` to tables: a built-in or own source, or files of one's own."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import FunctionType
 from typing import get_type_hints
 
+from peftrec.data.entry import make_events, make_items, make_queries, make_texts, make_users
 from peftrec.data.files import read_rows
 from peftrec.data.sources import SOURCES
-from peftrec.data.tables import Tables, make_events, make_items, make_queries, make_texts
+from peftrec.data.tables import Items, Table, Tables
 from peftrec.errors import Problems, UserError, nearest, shown
-from peftrec.recipe import DataConfig
+from peftrec.recipe import (
+    DataConfig,
+    EventsConfig,
+    ItemsConfig,
+    QueriesConfig,
+    TableConfig,
+    TextsConfig,
+    UsersConfig,
+)
 from peftrec.recipe.names import import_own
 
 # A source's function; the path is the folder that the user names, None the installed package's.
@@ -23,23 +32,33 @@ def load_tables(data: DataConfig) -> Tables:
     """
     if data.source is not None:
         return find_source(data.source)(None if data.path is None else Path(data.path))
-    items = events = queries = texts = None
-    problems = Problems()
-    with problems.collect():
-        if data.items is not None:
-            items = make_items(read_rows(data.items.path, "data.items.path"), data.items)
-    with problems.collect():
-        if data.events is not None:
-            events = make_events(read_rows(data.events.path, "data.events.path"), data.events, items)
-    with problems.collect():
-        if data.queries is not None:
-            queries = make_queries(read_rows(data.queries.path, "data.queries.path"), data.queries, items)
-    with problems.collect():
-        if data.texts is not None:
-            texts = make_texts(read_rows(data.texts.path, "data.texts.path"), data.texts)
+    problems, made = Problems(), dict[str, Table]()
+    # Catalogues first: events and queries refer to them.
+    for name, config in sorted(
+        data.named.items(), key=lambda entry: isinstance(entry[1], EventsConfig | QueriesConfig)
+    ):
+        with problems.collect():
+            made[name] = _make(data, name, config, made)
     problems.stop()
-    notes = [note for table in (items, events, queries, texts) if table is not None for note in table.notes]
-    return Tables(items, events, queries, texts, notes)
+    return Tables({name: made[name] for name in data.named}, [note for name in data.named for note in made[name].notes])
+
+
+def _make(data: DataConfig, name: str, config: TableConfig, made: Mapping[str, Table]) -> Table:
+    """One table read and checked. A catalogue that is not in `made` was wrong."""
+    key = data.key_of(name)
+    rows = read_rows(config.path, f"{key}.path")
+    if isinstance(config, ItemsConfig):
+        return make_items(rows, config, key)
+    if isinstance(config, UsersConfig):
+        return make_users(rows, config, key)
+    if isinstance(config, TextsConfig):
+        return make_texts(rows, config, key)
+    catalogue = data.catalogue_of(name)
+    items = made.get(catalogue)
+    assert items is None or isinstance(items, Items)
+    if isinstance(config, EventsConfig):
+        return make_events(rows, config, items, key, catalogue)
+    return make_queries(rows, config, items, key, catalogue)
 
 
 def find_source(name: str) -> Source:

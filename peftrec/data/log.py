@@ -1,5 +1,6 @@
-"""The event log: what every user did, in order."""
+"""The event log: what every user did, in order, in one table or several."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -8,14 +9,15 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Log:
-    """Every event, grouped by user and ordered by time inside each user; histories are windows of it.
+    """Events, grouped by user and ordered by time inside each user; histories are windows of it.
 
     rows        int32 (E,): text row of the event's item
     items       int32 (E,): item number in the catalogue
-    times       float64 (E,): seconds since 1970
+    times       float64 (E,): seconds since 1970; 0 where no order is known
     user_start  int64 (users + 1,): user u's events are [user_start[u]:user_start[u + 1]]
     feedback    float32 (E,): what the user said, as the task counts it: 1 liked, 0 not; a standardised number for
                 regression-like tasks. The one field that differs between tasks; the others are shared.
+    marks       int8 (E,): which of the task's history tables the event is of; None: there is one
     """
 
     rows: np.ndarray
@@ -23,8 +25,54 @@ class Log:
     times: np.ndarray
     user_start: np.ndarray
     feedback: np.ndarray
+    marks: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.rows)
 
     @cached_property
     def sums(self) -> np.ndarray:
         """Feedback of all events before each place, float64 (E + 1,): differences are sums over windows."""
         return np.append(0, np.cumsum(self.feedback, dtype=np.float64))
+
+    def only(self, mark: int) -> "Log":
+        """The events of one of the history tables."""
+        assert self.marks is not None
+        chosen = self.marks == mark
+        start = np.append(0, np.cumsum(chosen))[self.user_start]
+        columns = (self.rows, self.items, self.times)
+        rows, items, times = (column[chosen] for column in columns)
+        return Log(rows, items, times, start, self.feedback[chosen])
+
+    @property
+    def users(self) -> np.ndarray:
+        """The user number of every event, int64 (E,)."""
+        return np.repeat(np.arange(len(self.user_start) - 1), np.diff(self.user_start))
+
+    def before(self, users: np.ndarray, times: np.ndarray) -> np.ndarray:
+        """Where each user's events strictly before a time end, int64 (N,); NaN comes after every event."""
+        moments = np.unique(self.times)
+        keys = self.users * (len(moments) + 1) + np.searchsorted(moments, self.times)
+        return np.searchsorted(keys, users * (len(moments) + 1) + np.searchsorted(moments, times))
+
+
+def merged(logs: Sequence[Log]) -> Log:
+    """One log of several tables' logs over the same users and catalogue, each marked by its place among them."""
+    if len(logs) == 1:
+        return logs[0]
+    user, time = (np.concatenate(parts) for parts in ([log.users for log in logs], [log.times for log in logs]))
+    order = np.lexsort((time, user))  # stable: at one time the tables keep their order
+    count = np.bincount(user, minlength=len(logs[0].user_start) - 1)
+
+    def joined(name: str) -> np.ndarray:
+        found: np.ndarray = np.concatenate([getattr(log, name) for log in logs])[order]
+        return found
+
+    return Log(
+        rows=joined("rows"),
+        items=joined("items"),
+        times=time[order],
+        user_start=np.append(0, np.cumsum(count)),
+        feedback=joined("feedback"),
+        marks=np.repeat(np.arange(len(logs), dtype=np.int8), [len(log) for log in logs])[order],
+    )

@@ -1,5 +1,7 @@
 """How items and users were received so far: mean feedback and counts strictly before a moment."""
 
+from copy import copy
+
 import numpy as np
 
 from peftrec.data.log import Log
@@ -11,11 +13,12 @@ PSEUDO = 5  # events with the base feedback that every mean starts from, also th
 class Rates:
     """Means of a log's feedback by item and by user, as they stood at any moment.
 
+    log   the events of one table
     base  the feedback that an item or user without events is taken to have; the train rows' mean
     """
 
     def __init__(self, log: Log, base: float) -> None:
-        self.base = base
+        self.log, self.base = log, base
         self._moments = np.unique(log.times)
         keys = self._keys(log.items, log.times)
         order = np.argsort(keys, kind="stable")
@@ -23,6 +26,12 @@ class Rates:
         # Where each item's events begin, from item -1, which has none, to one beyond the last.
         self._begin = np.searchsorted(self._ordered, self._keys(np.arange(-1, log.items.max(initial=-1) + 2), -np.inf))
         self._sums = np.append(0, np.cumsum(log.feedback[order], dtype=np.float64))
+
+    def of_users_in(self, log: Log) -> "Rates":
+        """The same of the items, and of the users of another log."""
+        other = copy(self)
+        other.log = log
+        return other
 
     def _keys(self, items: np.ndarray, times: np.ndarray | float) -> np.ndarray:
         """Numbers that order like (item, time); a time that is NaN comes after every event."""
@@ -39,16 +48,24 @@ class Rates:
         places[order] = np.searchsorted(self._ordered, keys[order])
         return places
 
-    def of_items(self, items: np.ndarray, places: np.ndarray) -> np.ndarray:
-        """Smoothed mean feedback and log1p of the count of events strictly before, float32 (N, 2)."""
+    def of_items(self, items: np.ndarray, places: np.ndarray, own: np.ndarray | None = None) -> np.ndarray:
+        """Smoothed mean feedback and log1p of the count of events strictly before, float32 (N, 2).
+
+        `own` int (N,): the event of the log that the row itself is and that does not count; -1 where it is none.
+        """
         begin = self._begin[np.minimum(items + 1, len(self._begin) - 1)]
-        return self._columns(self._sums[places] - self._sums[begin], places - begin)
+        if own is not None and len(self.log):
+            own = np.where(self.log.items[own] == items, own, -1)  # another item than the row's own is asked about
+        return self._columns(self._sums[places] - self._sums[begin], places - begin, own)
 
-    def of_users(self, log: Log, users: np.ndarray, stop: np.ndarray) -> np.ndarray:
+    def of_users(self, users: np.ndarray, stop: np.ndarray, own: np.ndarray | None = None) -> np.ndarray:
         """The same of each user's own events log[user_start[user]:stop], float32 (N, 2)."""
-        begin = log.user_start[users]
-        return self._columns(log.sums[stop] - log.sums[begin], stop - begin)
+        begin = self.log.user_start[users]
+        return self._columns(self.log.sums[stop] - self.log.sums[begin], stop - begin, own)
 
-    def _columns(self, total: np.ndarray, count: np.ndarray) -> np.ndarray:
+    def _columns(self, total: np.ndarray, count: np.ndarray, own: np.ndarray | None) -> np.ndarray:
+        if own is not None and len(self.log):
+            total = total - np.where(own >= 0, self.log.feedback[own], 0)
+            count = count - (own >= 0)
         mean = (total + PSEUDO * self.base) / (count + PSEUDO)
         return np.stack([mean, np.log1p(count)], 1).astype(np.float32)

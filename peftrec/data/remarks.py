@@ -1,9 +1,10 @@
-"""What the user should know of a file that is not wrong: rows given again, fields left empty."""
+"""What the user should know of a file that is not wrong: rows given again, fields left empty, texts repeated."""
 
 import numpy as np
 import pyarrow.compute as pc
 
 from peftrec.data.rows import Rows, template_columns
+from peftrec.data.split import LEFT_OUT, TEST, TRAIN
 
 
 def first_alike(*columns: np.ndarray) -> np.ndarray:
@@ -32,4 +33,27 @@ def empty_fields(rows: Rows, template: str, key: str) -> list[str]:
         empty = pc.equal(pc.utf8_trim_whitespace(rows.strings(name)), "").true_count
         if empty:
             lines.append(f"{key}: {empty:,} of {len(rows):,} rows have no {name}")
+    return lines
+
+
+def repeated_texts(text: np.ndarray, label: np.ndarray, parts: np.ndarray) -> list[str]:
+    """Lines on equal texts: rows of test whose text is in train too, and texts that stand with several labels.
+
+    text   int (N,): equal numbers are equal texts
+    label  (N,)
+    parts  int8 (N,): the split; rows that it leaves out do not count
+    """
+    lines, used = [], parts != LEFT_OUT
+    seen = int(np.isin(text[parts == TEST], text[parts == TRAIN]).sum())
+    if seen:
+        lines.append(
+            f"{seen:,} of {int((parts == TEST).sum()):,} test rows have a text that train rows have too; "
+            "split: by-text keeps equal texts together"
+        )
+    pairs = np.unique(np.stack([text[used], np.unique(label[used], return_inverse=True)[1]]), axis=1)
+    names, labels = np.unique(pairs[0], return_counts=True)
+    unsure = names[labels > 1]
+    if len(unsure):
+        rows = int(np.isin(text[used], unsure).sum())
+        lines.append(f"{len(unsure):,} texts stand with different labels ({rows:,} rows): no answer is right for all")
     return lines

@@ -85,11 +85,16 @@ class Rows:
             self.fail(unknown, name, f"must be an id of {meaning}", ids[unknown].as_py())
         return found.to_numpy().astype(np.int32)
 
-    def numbers(self, name: str) -> np.ndarray:
-        """A numeric column as float64.
+    def numbers(self, name: str, missing: bool = False) -> np.ndarray:
+        """A numeric column as float64. `missing`: values may be, and are NaN then.
 
         Raises UserError where a value is missing, not a number, NaN, infinite, or beyond `MOST`.
         """
+        if missing:
+            there = np.flatnonzero(pc.not_equal(pc.utf8_trim_whitespace(self.strings(name)), "").to_numpy(False))
+            numbers = np.full(len(self), np.nan)
+            numbers[there] = Rows(self.file, self.table.take(there)).numbers(name)
+            return numbers
         column = self.column(name)
         if pa.types.is_boolean(column.type):
             column = column.cast(pa.int8())

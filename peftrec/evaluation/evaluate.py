@@ -33,8 +33,8 @@ PARTS = ("metrics", "intervals", "priors", "gains", "undefined")
 Ranking = Literal["none", "users", "rows"]  # for whom the catalogue is ranked
 
 RANKED_PAIRS = 1 << 22  # (row, item) pairs scored in one call: large, because each call may encode the catalogue again
-# And in all, by whom it is for: beyond it, every so many rows are ranked. Where rows are all that a task is measured by,
-# its head scores a catalogue by one matrix product; others score pair by pair, which takes a hundred times as long.
+# And in all, by whom it is for: beyond it, every so many rows are ranked. Heads of tasks measured by ranks alone score a
+# catalogue by one matrix product; the others do it pair by pair, which takes a hundred times as long.
 MOST_PAIRS: dict[Ranking, int] = {"rows": 1 << 32, "users": 1 << 27}
 
 
@@ -96,7 +96,7 @@ def text_rows(
     for name, task in tasks.items():
         parts = [dataset.tasks[name].split(split).text_rows() for split in splits]
         if _ranking(task, ranking) != "none":
-            parts.append(dataset.item_rows.astype(np.int64))
+            parts.append(dataset.items_of(name).rows.astype(np.int64))
         rows[name] = np.unique(np.concatenate(parts))
     return rows
 
@@ -133,9 +133,9 @@ def evaluate_task(
         columns = {name: find_metric(name) for name in metrics}
         _merge(report, _measure(columns, prediction, trivial, examples.label, examples.group, resamples))
         if outcomes is not None:
-            outcomes[task] = make_outcome(dataset, examples, prediction)
+            outcomes[task] = make_outcome(dataset, task, examples, prediction)
     if ranking != "none" and examples.label.any():
-        most = max(1, MOST_PAIRS[ranking] // len(dataset.item_rows))
+        most = max(1, MOST_PAIRS[ranking] // len(dataset.items_of(task)))
         targets = (last_liked(examples) if ranking == "users" else examples).thinned(most)
         found = rank_catalogue(scorer, dataset, task, targets, ranking_priors)
         report["ranked"] = len(targets)
@@ -147,7 +147,7 @@ def evaluate_task(
             own = known.pop("model")
             _merge(report, _measure(measures, own, known, targets.label, targets.group, resamples))
         if outcomes is not None:
-            own_rows = outcomes[task] if metrics else make_outcome(dataset, targets, log_probability)
+            own_rows = outcomes[task] if metrics else make_outcome(dataset, task, targets, log_probability)
             outcomes[task] = own_rows.with_ranks(dataset, targets, rank)
     return report
 
@@ -155,8 +155,8 @@ def evaluate_task(
 def last_liked(examples: Examples) -> Examples:
     """Each user's last example with label 1."""
     liked = np.flatnonzero(examples.label == 1)
-    liked = liked[np.lexsort((examples.time[liked], examples.group[liked]))]
-    last = np.append(examples.group[liked][1:] != examples.group[liked][:-1], True)
+    liked = liked[np.lexsort((examples.time[liked], examples.users[liked]))]
+    last = np.append(examples.users[liked][1:] != examples.users[liked][:-1], True)
     return examples.take(liked[last])
 
 
@@ -169,12 +169,13 @@ def rank_catalogue(
     Returns {"model" and each prior: float64 (N, 2)}: the rank, from 1, ties counting half, and the log-probability that
     the softmax of the scores gives the item.
     """
-    score = scorer.ranker(task, dataset.item_rows)
+    items = dataset.items_of(task).rows
+    score = scorer.ranker(task, items)
     predict: dict[str, Callable[[Examples], np.ndarray]] = {"model": lambda rows: _finite(score(rows), task)}
     for name in priors:
         predict[name] = partial(find_prior(RANKING_PRIORS, name), dataset, task)
     found: dict[str, list[np.ndarray]] = {name: [] for name in predict}
-    at_once = max(1, RANKED_PAIRS // len(dataset.item_rows))
+    at_once = max(1, RANKED_PAIRS // len(items))
     for first in range(0, len(targets), at_once):
         some = targets.take(np.arange(first, min(first + at_once, len(targets))))
         met = _met(some)
@@ -187,7 +188,7 @@ def _met(targets: Examples) -> tuple[np.ndarray, np.ndarray]:
     """What the users had met before their rows: the row (M,) and the item (M,) of each of their earlier events."""
     log, stop = targets.log, targets.stop
     assert log is not None and stop is not None
-    begin = log.user_start[targets.group]
+    begin = log.user_start[targets.users]
     items = [log.items[a:b] for a, b in zip(begin, stop, strict=True)]
     return np.repeat(np.arange(len(targets)), stop - begin), np.concatenate(items)
 

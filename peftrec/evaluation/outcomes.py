@@ -54,14 +54,15 @@ class Outcome:
 
     def with_ranks(self, dataset: Dataset, targets: Examples, rank: np.ndarray) -> "Outcome":
         """The same with the targets' users and their ranks (U,), from `evaluation.rank_catalogue`."""
-        return replace(self, ranked=np.array(dataset.user_ids, dtype=object)[targets.group], rank=rank)
+        return replace(self, ranked=np.array(dataset.user_ids, dtype=object)[targets.users], rank=rank)
 
 
-def make_outcome(dataset: Dataset, examples: Examples, prediction: np.ndarray) -> Outcome:
+def make_outcome(dataset: Dataset, task: str, examples: Examples, prediction: np.ndarray) -> Outcome:
     """The examples' rows by their ids, with predictions."""
-    items = np.array([*dataset.item_ids, ""], dtype=object)  # item -1 is the last
+    known = dataset.items_of(task).ids if dataset.tasks[task].items else []
+    items = np.array([*known, ""], dtype=object)  # item -1 is the last
     names = np.array(dataset.user_ids, dtype=object)
-    group = names[examples.group] if examples.log is not None else examples.group.astype(str).astype(object)
+    group = names[examples.users] if examples.log is not None else examples.group.astype(str).astype(object)
     return Outcome(group, items[examples.item], examples.time, examples.label, prediction)
 
 

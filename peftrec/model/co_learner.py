@@ -28,7 +28,7 @@ def with_every_item(examples: Examples, item_rows: np.ndarray) -> Examples:
     item = np.tile(np.arange(len(item_rows)), len(examples))
     pairs = examples.take(np.repeat(np.arange(len(examples)), len(item_rows)))
     pairs = replace(pairs, item=item, slots={**pairs.slots, "item": item_rows[item]})
-    return pairs if pairs.rates is None else pairs.with_rates(pairs.rates)
+    return pairs if pairs.rates is None else pairs.with_rates(pairs.rates, pairs.seen)
 
 
 class Scorer:

@@ -68,6 +68,13 @@ class AdapterConfig(Strict):
         return layers
 
 
+class LabelConfig(Strict):
+    """A column whose values are several classes at once."""
+
+    column: str = Field(description="column of a text table")
+    separator: str = Field("|", min_length=1, description="what stands between two classes of one text")
+
+
 class TaskConfig(Strict):
     """One signal. Which keys a kind reads is listed in `peftrec.tasks.kinds.KINDS`; others are refused there."""
 
@@ -76,6 +83,14 @@ class TaskConfig(Strict):
     weight: Factor = Field(1.0, ge=0, allow_inf_nan=False, description="the task's lambda in the joint loss")
     input: Literal["towers", "joint"] = Field(
         "towers", description="match-query: encode query and item apart, or as a pair"
+    )
+    table: str | None = Field(None, description="the table that its rows are of; default: the only one of its sort")
+    history: list[str] = Field(
+        default_factory=list,
+        description="the event tables that histories are of, the task's own among them; default: its own alone",
+    )
+    label: str | LabelConfig | None = Field(
+        None, description="classification, regression: the column of a text table to predict; default: the table's"
     )
     column: str | None = Field(None, description="interest, regression: the numeric event column to predict")
     threshold: float | None = Field(None, description="interest with bce: liked means column >= threshold")

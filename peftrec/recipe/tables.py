@@ -1,42 +1,53 @@
 """Where a run's tables come from: files of one's own under names, or a source; and how they are divided."""
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
-from pydantic import Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from peftrec.errors import nearest, shown
 from peftrec.recipe.strict import Strict
 
 
 class SplitConfig(Strict):
-    """How examples are divided. Shares are of the rows (of the groups for by-group)."""
+    """How rows are divided. A text alone is short for a kind, or for the column of a given split."""
 
-    kind: Literal["global-time", "leave-last-out", "by-group", "given"] = Field(
+    kind: Literal["global-time", "leave-last-out", "random", "stratified", "by-group", "by-text", "given"] = Field(
         "global-time",
-        description="the latest rows are tested; each user's last; groups (users, queries) whole; or as the data say",
+        description="the latest rows are tested; each user's last; rows at random; at random with each class in its "
+        "share; groups whole (`by`); equal texts together; or as a column of the data says",
     )
-    test: float = Field(0.2, gt=0, lt=1, description="share of the test split")
+    test: float = Field(0.2, gt=0, lt=1, description="share of the test split: of the rows, or of the groups")
     valid: float = Field(0.1, ge=0, lt=1, description="share of the validation split")
-    column: str | None = Field(None, description="given: the table's column that holds train, valid or test")
+    column: str | None = Field(None, description="given: the column that holds train, valid (or validation) or test")
+    by: Literal["user", "item", "query"] | None = Field(
+        None, description="by-group: what stays whole; default: the user of events, the query of queries"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        return {"kind": value} if value in SPLIT_KINDS else {"kind": "given", "column": value}
 
     @model_validator(mode="after")
-    def _something_to_train(self) -> "SplitConfig":
+    def _fits_together(self) -> "SplitConfig":
         if self.test + self.valid >= 1:
             raise ValueError(f"test + valid must stay below 1, found {self.test} + {self.valid}")
+        for key, kind in (("column", "given"), ("by", "by-group")):
+            if getattr(self, key) is not None and self.kind != kind:
+                raise ValueError(f"{key} belongs to kind: {kind}, found kind: {self.kind}")
         return self
+
+
+SPLIT_KINDS: tuple[str, ...] = get_args(SplitConfig.model_fields["kind"].annotation)
 
 
 class FileConfig(Strict):
     """A file of rows, and how it is read."""
 
     path: str = Field(description="csv, tsv, jsonl or parquet, also compressed, or a hub id")
-
-    @field_validator("split", mode="before", check_fields=False)
-    @classmethod
-    def _by_column(cls, value: object) -> object:
-        """A split that is a text is short for the column of a given one."""
-        return {"kind": "given", "column": value} if isinstance(value, str) else value
 
 
 class ItemsConfig(FileConfig):
@@ -99,7 +110,8 @@ def _sort(value: object) -> str | None:
     return said if said in SHORT else None
 
 
-TableConfig = Annotated[
+TableConfig = ItemsConfig | UsersConfig | EventsConfig | QueriesConfig | TextsConfig
+_Tagged = Annotated[
     Annotated[ItemsConfig, Tag("items")]
     | Annotated[UsersConfig, Tag("users")]
     | Annotated[EventsConfig, Tag("events")]
@@ -118,7 +130,7 @@ class DataConfig(Strict):
 
     source: str | None = Field(None, description="a built-in data set, or package.module:function of one's own")
     path: str | None = Field(None, description="folder of the source's files; default: the installed package")
-    tables: dict[str, TableConfig] = Field(
+    tables: dict[str, _Tagged] = Field(
         default_factory=dict, description="files of one's own under names, any number of each kind"
     )
     items: ItemsConfig | None = Field(None, description="short for tables: {items: {kind: items, ...}}")
@@ -153,7 +165,7 @@ class DataConfig(Strict):
         return self
 
     @property
-    def named(self) -> Mapping[str, ItemsConfig | UsersConfig | EventsConfig | QueriesConfig | TextsConfig]:
+    def named(self) -> Mapping[str, TableConfig]:
         """All tables by name, the short forms among them."""
         short = {name: getattr(self, name) for name in SHORT if getattr(self, name) is not None}
         return short | self.tables
@@ -161,6 +173,11 @@ class DataConfig(Strict):
     def key_of(self, name: str) -> str:
         """The key under which a table stands, for messages."""
         return f"data.tables.{name}" if name in self.tables else f"data.{name}"
+
+    def split_of(self, name: str) -> SplitConfig:
+        """How a table is divided: as it says itself, or as all are."""
+        table = self.named.get(name)
+        return getattr(table, "split", None) or self.split
 
     def catalogue_of(self, name: str) -> str:
         """The name of the catalogue that an event or query table's items are of. Raises ValueError where none is."""

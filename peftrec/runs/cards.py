@@ -102,6 +102,7 @@ def _render(template: str, run: _Run, front: ModelCardData, about: list[str], **
         name=front.model_name,
         recipe=recipe,
         dataset=run.dataset,
+        items=sum(len(of) for of in run.dataset.items.values()),
         backbone=run.model.encoder.backbone,
         over=_backbone(recipe, run.model.encoder.backbone),
         plain=run.plain,
@@ -185,7 +186,8 @@ def _backbone(recipe: Recipe, backbone: Backbone) -> str:
 def _example(task: Task, dataset: Dataset) -> str:
     """A row that the task predicts for, as Python source: of a new user, where there are users."""
     train = dataset.tasks[task.name].train
-    item = dataset.item_ids[0] if dataset.item_ids else ""
+    items = dataset.items.get(dataset.tasks[task.name].items)
+    item = items.ids[0] if items else ""
     kind = task.kind
     row = example_row(kind.fields, list(train.slots), item, train.log is not None, kind.moment is not None)
     inner = ", ".join(f'"{key}": {_literal(value)}' for key, value in row.items())

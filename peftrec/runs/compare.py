@@ -101,7 +101,7 @@ def _catalogue(run: Path) -> list[str]:
 
 
 def _keys(split: SplitConfig) -> str:
-    return ", ".join(f"{name}: {value}" for name, value in split.model_dump().items())
+    return ", ".join(f"{name}: {value}" for name, value in split.model_dump(exclude_none=True).items())
 
 
 def difference(

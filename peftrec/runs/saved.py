@@ -5,7 +5,7 @@ model.json            backbone digest; each task's slots, classes, features, and
 adapters/<task>/      adapter_config.json, adapter_model.safetensors: shared and private composed
 parts/<part>.safetensors   the same apart, as they were trained: what another run may start from (`init_from`)
 heads/<task>.safetensors
-catalogue.parquet     item ids and texts, and log.parquet, who did what when: for recommending by user
+catalogue.parquet     item ids and texts, and log.parquet, who did what when (`peftrec.runs.tables`)
 report.json  metrics.jsonl  README.md  manifest.json        README.md (`peftrec.runs.cards`) also in adapters/<task>/
 """
 
@@ -15,21 +15,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
 from peftrec.data.catalogue import Catalogue
-from peftrec.data.examples import Dataset, TaskData
+from peftrec.data.examples import Dataset, ItemTexts, TaskData
 from peftrec.data.log import Log
 from peftrec.data.rates import RATE_FEATURES, Rates
 from peftrec.data.texts import TextTable
-from peftrec.errors import UserError
+from peftrec.errors import UserError, shown
 from peftrec.machine.files import read_json, reading, to_json, write_json
-from peftrec.machine.parquet import read_columns
 from peftrec.machine.tensors import misfit, write_tensors
 from peftrec.model.adapters.base import WEIGHTS, as_saved
 from peftrec.model.adapters.full import FullFineTuning
@@ -39,11 +35,11 @@ from peftrec.recipe import Recipe, dump_recipe, make_recipe, read_yaml
 from peftrec.recipe.names import refuse_foreign
 from peftrec.runs.folder import NEEDED, verify_run
 from peftrec.runs.schemas import Described, checked
+from peftrec.runs.tables import UserLog, load_catalogues, load_logs, log_numbers, save_catalogues, save_logs
 from peftrec.tasks.heads import HeadShape
 from peftrec.tasks.kind import Task
 from peftrec.tasks.kinds import KINDS, resolve
 
-LATEST = 1e11  # seconds since 1970: beyond are milliseconds, or nothing
 # Options of methods that say how many numbers an adapter has.
 _SIZES = ("r", "init_r", "target_r", "rank", "size", "expansion", "num_virtual_tokens")
 
@@ -53,10 +49,9 @@ class LoadedRun:
     """A trained model and what it was trained on.
 
     tasks      name -> its kind, loss and method
-    described  name -> {"slots", "history", "classes", "features", "scale", "base", "catalogue"}
-    item_ids   the catalogue; item i is row item_rows[i] of the model's text table
-    user_ids   users of the log, in user-number order
-    logs       task -> its Log, for tasks with histories
+    described  name -> its entry in model.json, see `schemas.DescribedTask`
+    items      the catalogues by name
+    logs       task -> its log and whose it is, for tasks with histories
     rates      task -> how items were received, for tasks that read it
     catalogues task -> which items were chosen when, for tasks that rank them
     """
@@ -65,12 +60,14 @@ class LoadedRun:
     model: CoLearner
     tasks: dict[str, Task]
     described: dict[str, dict[str, Any]]
-    item_ids: list[str]
-    item_rows: np.ndarray
-    user_ids: list[str]
-    logs: dict[str, Log]
+    items: dict[str, ItemTexts]
+    logs: dict[str, UserLog]
     rates: dict[str, Rates]
     catalogues: dict[str, Catalogue]
+
+    def items_of(self, task: str) -> ItemTexts:
+        """The catalogue that a task's items are of."""
+        return self.items[self.described[task]["items"]]
 
 
 def save_run(
@@ -83,8 +80,9 @@ def save_run(
 ) -> None:
     """Write everything but the manifest into `folder`; `report["cost"]` gains the bytes of the adapters."""
     (folder / "run.yaml").write_text(dump_recipe(recipe), encoding="utf-8")
+    logs = log_numbers(dataset)
     described = {
-        name: {**describe_task(data), "parts": model.encoder.adapter_of(name).owners_of(name)}
+        name: {**describe_task(data), "log": logs.get(name), "parts": model.encoder.adapter_of(name).owners_of(name)}
         for name, data in dataset.tasks.items()
     }
     write_json(folder / "model.json", {"backbone_digest": model.encoder.backbone.digest, "tasks": described})
@@ -96,7 +94,8 @@ def save_run(
         sizes = report["cost"].setdefault("adapter_bytes", {})
         sizes[task] = sum(f.stat().st_size for f in adapter.iterdir())
     _save_parts(folder, model)
-    _save_catalogue(folder, dataset)
+    save_catalogues(folder, dataset)
+    save_logs(folder, dataset)
     write_json(folder / "report.json", report)
     (folder / "metrics.jsonl").write_text("".join(to_json(line, indent=None) + "\n" for line in history))
 
@@ -111,6 +110,8 @@ def describe_task(data: TaskData) -> dict[str, Any]:
         "scale": data.scale,
         "base": None if data.train.rates is None else data.train.rates.base,
         "catalogue": data.train.catalogue is not None,
+        "items": data.items,
+        "tables": data.history,
     }
     plain: dict[str, Any] = json.loads(to_json(described))
     return plain
@@ -126,20 +127,6 @@ def _save_parts(folder: Path, model: CoLearner) -> None:
             file.hardlink_to(folder / "adapters" / task / WEIGHTS)
         else:
             write_tensors(file, adapters[task].part(owner))
-
-
-def _save_catalogue(folder: Path, dataset: Dataset) -> None:
-    texts = [dataset.texts.texts[row] for row in dataset.item_rows]
-    columns = {"id": pa.array(dataset.item_ids, pa.string()), "text": pa.array(texts, pa.string())}
-    pq.write_table(pa.table(columns), folder / "catalogue.parquet")
-    logs = {name: data.train.log for name, data in dataset.tasks.items() if data.train.log is not None}
-    if logs:
-        first = next(iter(logs.values()))
-        user = np.repeat(np.arange(len(dataset.user_ids)), np.diff(first.user_start))
-        columns = {"user": pa.array(dataset.user_ids, pa.string()).take(pa.array(user)).dictionary_encode()}
-        columns |= {"item": pa.array(first.items), "time": pa.array(first.times)}
-        columns |= {f"feedback {name}": pa.array(log.feedback) for name, log in logs.items()}
-        pq.write_table(pa.table(columns), folder / "log.parquet")
 
 
 def read_recipe(folder: Path, trust_code: bool = False) -> Recipe:
@@ -177,23 +164,28 @@ def load_run(
             f"{base.digest[:12]}; give the original weights as `backbone`"
         )
     texts = TextTable() if texts is None else texts
-    ids, item_texts = _load_catalogue(folder)
-    item_rows = np.array([texts.add(text) for text in item_texts], np.int32)
+    items = load_catalogues(folder, texts)
     tasks, of = resolve(recipe), described["tasks"]
     with base.lock, reading(folder):
-        _check_rows(folder / "model.json", tasks, of)
+        _check_rows(folder / "model.json", tasks, of, items)
         _check_sizes(folder, tasks, of)
         if isinstance(backbone, Backbone):
             base = share_backbone(backbone, recipe.backbone)
         model = _rebuild(folder, recipe, tasks, base, texts, of)
-    user_ids, logs = _load_logs(folder, item_rows, [name for name, task in of.items() if task["history"]])
-    rates = {name: Rates(log, of[name]["base"]) for name, log in logs.items() if of[name]["base"] is not None}
+    logs = load_logs(folder, items, of)
+    own = {name: _own_log(of[name], found.log, tasks[name]) for name, found in logs.items()}
+    rates = {name: Rates(log, of[name]["base"]) for name, log in own.items() if of[name]["base"] is not None}
     catalogues = {
-        name: Catalogue(item_rows, log.items[log.feedback > 0], log.times[log.feedback > 0])
-        for name, log in logs.items()
+        name: Catalogue(items[of[name]["items"]].rows, log.items[log.feedback > 0], log.times[log.feedback > 0])
+        for name, log in own.items()
         if of[name].get("catalogue")
     }
-    return LoadedRun(recipe, model, tasks, of, ids, item_rows, user_ids, logs, rates, catalogues)
+    return LoadedRun(recipe, model, tasks, of, items, logs, rates, catalogues)
+
+
+def _own_log(described: Mapping[str, Any], log: Log, task: Task) -> Log:
+    """The events of the task's own table, which it names where there are several."""
+    return log if log.marks is None else log.only(described["tables"].index(task.config.table))
 
 
 def read_described(folder: Path, recipe: Recipe) -> dict[str, Any]:
@@ -206,22 +198,27 @@ def read_described(folder: Path, recipe: Recipe) -> dict[str, Any]:
     return described
 
 
-def _check_rows(file: Path, tasks: Mapping[str, Task], described: dict[str, dict[str, Any]]) -> None:
+def _check_rows(
+    file: Path, tasks: Mapping[str, Task], described: dict[str, dict[str, Any]], items: Mapping[str, ItemTexts]
+) -> None:
     """What is said of a task's rows is what its kind makes of them; of kinds of one's own the fields are known."""
     for name, task in tasks.items():
         of, kind = described[name], task.kind
-        joint = task.config.input == "joint"
-        wanted = [slot for slot in kind.fields if (slot == "pair") == joint]
-        if not of["slots"] or not set(of["slots"]) <= set(kind.fields):
+        wanted = sorted(kind.fields)
+        if not of["slots"] or not set(of["slots"]) <= set(wanted):
             raise UserError(f"{file}: damaged: tasks.{name}.slots: found {of['slots'][:9]}; a row has {wanted}")
+        if of["items"] and of["items"] not in items:
+            raise UserError(f"{file}: damaged: tasks.{name}.items: no catalogue {shown(of['items'])} in the run")
         if task.config.kind not in KINDS:
             continue
-        if sorted(of["slots"]) != sorted(wanted):
+        if sorted(of["slots"]) != wanted:
             raise UserError(f"{file}: damaged: tasks.{name}.slots: found {of['slots'][:9]}; a row has {wanted}")
         for key, found, right in (
             ("history", of["history"], kind.feedback is not None),
             ("base", of["base"] is not None, of["features"] == RATE_FEATURES),
             ("catalogue", bool(of.get("catalogue")), "choice" in kind.metrics),
+            ("tables", bool(of["tables"]), kind.feedback is not None),
+            ("tables", of["tables"], task.config.history or of["tables"][:1]),
         ):
             if found != right:
                 raise UserError(
@@ -264,7 +261,10 @@ def _rebuild(
     described: dict[str, dict[str, Any]],
 ) -> CoLearner:
     configs = {name: as_saved(task.adapter) for name, task in tasks.items()}
-    shapes = {n: HeadShape(base.hidden_size, len(t["classes"]), len(t["features"]), 0.0) for n, t in described.items()}
+    shapes = {
+        name: HeadShape(base.hidden_size, len(of["classes"]), len(of["features"]), 0.0, max(1, len(of["tables"])))
+        for name, of in described.items()
+    }
     model = assemble(recipe, tasks, base, texts, configs, shapes)
     with reading(folder / "adapters"):
         model.encoder.load({name: folder / "adapters" / name for name in model.tasks})
@@ -286,45 +286,3 @@ def _check_finite(place: Path, tensors: Mapping[str, Tensor]) -> None:
     for name, tensor in tensors.items():
         if not torch.isfinite(tensor).all():
             raise UserError(f"{place}: {name} holds numbers that are not finite")
-
-
-def _load_catalogue(folder: Path) -> tuple[list[str], list[str]]:
-    """Ids and texts of the items."""
-    file = folder / "catalogue.parquet"
-    table = read_columns(file, {"id": "texts", "text": "texts"})
-    ids, texts = (table[name].cast(pa.string()).to_pylist() for name in ("id", "text"))
-    if len(set(ids)) < len(ids):
-        raise UserError(f"{file}: damaged: an item stands in it twice")
-    return ids, texts
-
-
-def _load_logs(folder: Path, item_rows: np.ndarray, tasks: list[str]) -> tuple[list[str], dict[str, Log]]:
-    """The users of the log, and the log of each of the `tasks`: those with histories."""
-    if not tasks:
-        return [], {}
-    file = folder / "log.parquet"
-    feedback = {name: f"feedback {name}" for name in tasks}
-    kinds = {"user": "texts", "item": "whole numbers", "time": "numbers", **dict.fromkeys(feedback.values(), "numbers")}
-    table = read_columns(file, kinds)
-    with reading(file):
-        users = table["user"].combine_chunks()
-        if isinstance(users, pa.ChunkedArray):
-            users = users.chunk(0)
-        codes, names = users.indices.to_numpy(), users.dictionary.to_pylist()
-        start = np.append(np.flatnonzero(np.diff(codes, prepend=-1)), len(codes)).astype(np.int64)
-        if not np.array_equal(codes[start[:-1]], np.arange(len(names))) or len(set(names)) < len(names):
-            raise UserError(f"{file}: damaged: the rows of a user do not stand together")
-        items, times = table["item"].to_numpy(), table["time"].to_numpy()
-        if len(items) and not 0 <= items.min() <= items.max() < len(item_rows):
-            raise UserError(f"{file}: damaged: item: the catalogue has the numbers 0 to {len(item_rows) - 1}")
-        if len(times) and not times.max() < LATEST:
-            raise UserError(f"{file}: damaged: time: {times.max():g} is no time in seconds since 1970")
-        if not np.isfinite(times).all() or (np.diff(times) < 0)[np.diff(codes) == 0].any():
-            raise UserError(f"{file}: damaged: time: each user's are finite and in order")
-        logs = {}
-        for name, column in feedback.items():
-            said = table[column].to_numpy()
-            if not np.isfinite(said).all():
-                raise UserError(f"{file}: damaged: {column}: holds numbers that are not finite")
-            logs[name] = Log(item_rows[items], items, times, start, said)
-    return names, logs

@@ -30,6 +30,9 @@ class DescribedTask(_Strict):
     features: list[Name]
     scale: Annotated[list[FiniteFloat], Field(min_length=2, max_length=2)]
     base: Number
+    items: Name
+    tables: list[Name]
+    log: Count | None
     catalogue: bool = _ABSENT
     parts: list[Name] = _ABSENT
 

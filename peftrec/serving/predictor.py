@@ -106,12 +106,13 @@ class Predictor:
         self._check_ranks(task)
         if not isinstance(k, Integral) or isinstance(k, bool) or k < 1:
             raise UserError(f"k must be a whole number, 1 or more; found {shown(k)}")
+        items = self.run.items_of(task)
         with self._request():
             one = self._asker(task, {"user": user, "history": history, "query": query})
             self.model.encoder.update({task: one.text_rows()})
             seen = np.zeros(0, np.int64) if one.log is None else np.unique(one.log.items[one.log.items >= 0])
             if approximate:
-                best, scores = self._search(task, one, min(k + len(seen), len(self.run.item_ids)))
+                best, scores = self._search(task, one, min(k + len(seen), len(items)))
                 kept = ~np.isin(best, seen)
                 best, scores = best[kept][:k], scores[kept][:k]
             else:
@@ -120,11 +121,11 @@ class Predictor:
                 best = _best(every, k)
                 scores = every[best]
         if len(best) < k:
-            why = f"the catalogue has {len(self.run.item_ids):,}, of which {len(seen):,} are in the history"
+            why = f"the catalogue has {len(items):,}, of which {len(seen):,} are in the history"
             missed = ", and the index may miss some" if approximate else ""
             note(f"{len(best):,} items instead of {k:,}: {why}{missed}")
         return [
-            {"item": self.run.item_ids[n], "text": self.texts.texts[self.run.item_rows[n]], "score": score}
+            {"item": items.ids[n], "text": self.texts.texts[items.rows[n]], "score": score}
             for n, score in zip(best.tolist(), scores.tolist(), strict=True)
         ]
 
@@ -156,7 +157,7 @@ class Predictor:
             new = " (an empty one for a new user)" if "history" in reads else ""
             found = " and ".join(row) or "none of them"
             raise UserError(f"to recommend by task {task!r} give {' or '.join(reads)}{new}; found {found}")
-        row["item"] = self.run.item_ids[0]
+        row["item"] = self.run.items_of(task).ids[0]
         if self.run.tasks[task].kind.moment is not None:
             row["time"] = datetime.now(UTC).timestamp()
         try:
@@ -167,8 +168,8 @@ class Predictor:
     def _ranker(self, task: str) -> Callable[[Examples], np.ndarray]:
         """What scores the whole catalogue for the task; what it needs of every item is computed at the first call."""
         if task not in self._rankers:
-            self.model.encoder.update({task: self.run.item_rows.astype(np.int64)})
-            self._rankers[task] = self.model.ranker(task, self.run.item_rows)
+            self.model.encoder.update({task: self.run.items_of(task).rows.astype(np.int64)})
+            self._rankers[task] = self.model.ranker(task, self.run.items_of(task).rows)
         return self._rankers[task]
 
     def _search(self, task: str, one: Examples, k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -176,9 +177,9 @@ class Predictor:
         if task not in self.run.catalogues:
             raise UserError(f"approximate search needs a task of kind next-item; {task!r} is of another kind")
         if task not in self._indexes:
-            self.model.encoder.update({task: self.run.item_rows.astype(np.int64)})
+            self.model.encoder.update({task: self.run.items_of(task).rows.astype(np.int64)})
             popularity = self.run.catalogues[task].popularity(np.array([np.nan]))[0]
-            self._indexes[task] = ItemIndex(self.model.offered_now(task, self.run.item_rows, popularity))
+            self._indexes[task] = ItemIndex(self.model.offered_now(task, self.run.items_of(task).rows, popularity))
         return self._indexes[task].search(np.append(self.model.asked(task, one).cpu().numpy()[0], 1), k)
 
     def _known(self, task: str) -> None:

@@ -1,45 +1,76 @@
 """How a predictor reads rows (`peftrec.tasks.rows` says what they hold): plain dicts in, a task's examples out."""
 
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 
-from peftrec.data.examples import Examples
+from peftrec.data.examples import Examples, ItemTexts
 from peftrec.data.log import Log
 from peftrec.data.rows import from_iso
+from peftrec.data.texts import TextTable
 from peftrec.errors import RowError, UserError, nearest, shown
 from peftrec.runs.saved import LoadedRun
-from peftrec.tasks.kind import Kind
 from peftrec.tasks.rows import Event, Row, text_of
 
 
 @dataclass(frozen=True)
 class _Past:
-    """What a user did, oldest first: text rows, item numbers (-1: not in the catalogue), feedback, times."""
+    """What a user did, oldest first: text rows, item numbers (-1: not in the catalogue), feedback, times, marks."""
 
     rows: np.ndarray
     items: np.ndarray
     feedback: np.ndarray
     times: np.ndarray
+    marks: np.ndarray
 
     def until(self, stop: int) -> "_Past":
-        return _Past(self.rows[:stop], self.items[:stop], self.feedback[:stop], self.times[:stop])
+        return _Past(*(getattr(self, of.name)[:stop] for of in fields(self)))
+
+
+@dataclass(frozen=True)
+class _Shelf:
+    """Where a task's fields find text rows: the run's table of texts and the task's catalogue."""
+
+    texts: TextTable
+    items: ItemTexts
+    numbers: Mapping[str, int]
+
+    def add(self, text: str, pair: str | None = None) -> int:
+        """The text row of a text or a pair of texts, new ones added."""
+        return self.texts.add(text, pair)
+
+    def item_text(self, row: Row) -> str:
+        """The text of the item that a row names by `item` or brings as `item_text`. Raises UserError."""
+        if ("item" in row) == ("item_text" in row):
+            raise UserError("give one of 'item' (an id of the catalogue) and 'item_text'")
+        if "item_text" in row:
+            return text_of(row, "item_text")
+        number = self.numbers.get(str(row["item"]))
+        if number is None:
+            raise UserError(f"no item {shown(str(row['item']))} in the catalogue; for a new item give its 'item_text'")
+        return self.texts.texts[self.items.rows[number]]
 
 
 class RowReader:
     """Reads the rows given to a loaded run; texts that it does not have are added to its table."""
 
     def __init__(self, run: LoadedRun) -> None:
-        self.run, self.texts = run, run.model.encoder.texts
-        self._item = {name: number for number, name in enumerate(run.item_ids)}
-        self._user = {name: number for number, name in enumerate(run.user_ids)}
+        self.run, texts = run, run.model.encoder.texts
+        none = ItemTexts([], np.zeros(0, np.int32))
+        numbers = {name: {item: number for number, item in enumerate(of.ids)} for name, of in run.items.items()}
+        of_task = {name: of["items"] for name, of in run.described.items()}
+        self._shelves = {
+            task: _Shelf(texts, run.items.get(name, none), numbers.get(name, {})) for task, name in of_task.items()
+        }
+        users = {id(of.user_ids): {name: n for n, name in enumerate(of.user_ids)} for of in run.logs.values()}
+        self._users = {task: users[id(of.user_ids)] for task, of in run.logs.items()}
 
     def examples(self, task: str, rows: Sequence[Row]) -> Examples:
         """The rows as examples of the task; labels are zero. Raises RowError for the first row that is wrong."""
-        kind, described = self.run.tasks[task].kind, self.run.described[task]
+        kind, described, shelf = self.run.tasks[task].kind, self.run.described[task], self._shelves[task]
         allowed = self.keys(task)
         slots: dict[str, list[int]] = {name: [] for name in described["slots"]}
         pasts: list[_Past] = []
@@ -49,8 +80,8 @@ class RowReader:
             try:
                 _check_keys(row, allowed, f"task {task!r}")
                 for name, column in slots.items():
-                    column.append(kind.fields[name].read(row, self))
-                items.append(self._item.get(str(row.get("item")), -1))
+                    column.append(kind.fields[name].read(row, shelf))
+                items.append(shelf.numbers.get(str(row.get("item")), -1))
                 times.append(_time(row["time"]) if "time" in row else np.nan)
                 if kind.moment is not None and "time" not in row:
                     raise UserError("'time' is missing: the moment to predict from")
@@ -67,9 +98,7 @@ class RowReader:
             time=np.array(times),
         )
         examples = replace(examples, catalogue=self.run.catalogues.get(task))
-        if task in self.run.rates:
-            examples = examples.with_rates(self.run.rates[task])
-        return self._with_history(examples, pasts, kind) if described["history"] else examples
+        return self._with_history(task, examples, pasts) if described["history"] else examples
 
     def keys(self, task: str) -> list[str]:
         """The keys that a row of the task may have."""
@@ -77,33 +106,19 @@ class RowReader:
         found = list(dict.fromkeys(key for slot in described["slots"] for key in fields[slot].keys))
         return found + (["user", "history", "time"] if described["history"] else [])
 
-    def add(self, text: str, pair: str | None = None) -> int:
-        """The text row of a text or a pair of texts, new ones added."""
-        return self.texts.add(text, pair)
-
-    def item_text(self, row: Row) -> str:
-        """The text of the item that a row names by `item` or brings as `item_text`. Raises UserError."""
-        if ("item" in row) == ("item_text" in row):
-            raise UserError("give one of 'item' (an id of the catalogue) and 'item_text'")
-        if "item_text" in row:
-            return text_of(row, "item_text")
-        number = self._item.get(str(row["item"]))
-        if number is None:
-            raise UserError(f"no item {shown(str(row['item']))} in the catalogue; for a new item give its 'item_text'")
-        return self.texts.texts[self.run.item_rows[number]]
-
     def _past(self, task: str, row: Row, time: float) -> _Past:
         if ("user" in row) == ("history" in row):
             raise UserError("give one of 'user' (a user of the run's log) and 'history' ([] for a new user)")
         if "user" in row:
-            number = self._user.get(str(row["user"]))
+            number = self._users[task].get(str(row["user"]))
             if number is None:
                 raise UserError(
                     f"no user {shown(str(row['user']))} in the run's log; for a new user give 'history': []"
                 )
-            log = self.run.logs[task]
+            log = self.run.logs[task].log
             part = slice(*log.user_start[number : number + 2])
-            past = _Past(log.rows[part], log.items[part], log.feedback[part], log.times[part])
+            marks = np.zeros(len(log), np.int8) if log.marks is None else log.marks
+            past = _Past(log.rows[part], log.items[part], log.feedback[part], log.times[part], marks[part])
         else:
             past = self._given_past(task, row["history"])
         return past if np.isnan(time) else past.until(int(np.searchsorted(past.times, time)))
@@ -111,22 +126,39 @@ class RowReader:
     def _given_past(self, task: str, history: Any) -> _Past:
         if not isinstance(history, list):
             raise UserError(f"'history' is a list of item ids or events, oldest first; found {shown(history)}")
+        shelf, tables, own = self._shelves[task], self.run.described[task]["tables"], self._own(task)
         events = [event if isinstance(event, dict) else {"item": event} for event in history]
+        keys = ["item", "item_text", "value", "time", *(["table"] if len(tables) > 1 else [])]
         for event in events:
-            _check_keys(event, ["item", "item_text", "value", "time"], "an event of 'history'")
-        rows = [self.add(self.item_text({k: v for k, v in of.items() if k in ("item", "item_text")})) for of in events]
-        items = [self._item.get(str(event.get("item")), -1) for event in events]
+            _check_keys(event, keys, "an event of 'history'")
+            if event.get("table", tables[own]) not in tables:
+                raise UserError(f"'table' is one of {', '.join(tables)}; found {shown(event['table'])}")
+        rows = [
+            shelf.add(shelf.item_text({k: v for k, v in of.items() if k in ("item", "item_text")})) for of in events
+        ]
+        items = [shelf.numbers.get(str(event.get("item")), -1) for event in events]
         times = np.array([_time(event["time"]) if "time" in event else -np.inf for event in events])
         if (times[1:] < times[:-1]).any():
             raise UserError("the events of 'history' must be in order of time, oldest first")
         past = [Event(_value(event), time) for event, time in zip(events, times.tolist(), strict=True)]
+        marks = np.array([tables.index(event.get("table", tables[own])) for event in events], np.int8)
         of = self.run.tasks[task]
         assert of.kind.feedback is not None  # the task has histories
-        feedback = of.kind.feedback(past, of, self.run.described[task]["scale"])
-        return _Past(np.array(rows, np.int32), np.array(items, np.int32), feedback.astype(np.float32), times)
+        feedback = np.zeros(len(events), np.float32)
+        for mark in np.unique(marks):  # what an event says may depend on the one before in its table
+            chosen = np.flatnonzero(marks == mark)
+            scale = self.run.described[task]["scale"]
+            feedback[chosen] = of.kind.feedback([past[place] for place in chosen], of, scale)
+        return _Past(np.array(rows, np.int32), np.array(items, np.int32), feedback, times, marks)
 
-    def _with_history(self, examples: Examples, pasts: list[_Past], kind: Kind) -> Examples:
+    def _own(self, task: str) -> int:
+        """The place of the task's own table among those of its histories."""
+        tables, own = self.run.described[task]["tables"], self.run.tasks[task].config.table
+        return tables.index(own) if len(tables) > 1 else 0
+
+    def _with_history(self, task: str, examples: Examples, pasts: list[_Past]) -> Examples:
         """Each row's past and then the row itself, as one log; the window ends before the row."""
+        kind, own = self.run.tasks[task].kind, self._own(task)
         ends = np.cumsum([len(p.rows) + 1 for p in pasts])
         start = np.append(0, ends[:-1])
 
@@ -134,21 +166,26 @@ class RowReader:
             parts = [part for p, one in zip(pasts, own, strict=True) for part in (getattr(p, name), [one])]
             return np.concatenate(parts).astype(dtype)
 
-        none = np.full(len(pasts), -1)
-        times = joined("times", examples.time, np.float64)
+        each = np.ones(len(pasts))
         log = Log(
             rows=joined("rows", examples.slots["item"], np.int32),
-            items=joined("items", none, np.int32),
-            times=times,
+            items=joined("items", -each, np.int32),
+            times=joined("times", examples.time, np.float64),
             user_start=np.append(0, ends),
-            feedback=joined("feedback", np.zeros(len(pasts)), np.float32),
+            feedback=joined("feedback", 0 * each, np.float32),
+            marks=joined("marks", own * each, np.int8) if len(self.run.described[task]["tables"]) > 1 else None,
         )
+        of_own = log if log.marks is None else log.only(own)
+        last = of_own.user_start[1:] - 1  # the rows themselves, which end the pasts
         stop = ends - 1
         features = examples.features
         if kind.moment is not None:
-            features = kind.moment(times, log.user_start)[stop]
+            features = kind.moment(of_own.times, of_own.user_start)[last]
         first = np.maximum(start, stop - self.run.recipe.data.history)
-        return replace(examples, log=log, start=first, stop=stop, features=features)
+        examples = replace(examples, log=log, start=first, stop=stop, features=features)
+        if (rates := self.run.rates.get(task)) is None:
+            return examples
+        return examples.with_rates(rates.of_users_in(of_own), last)
 
 
 def _check_keys(given: Any, allowed: list[str], of: str) -> None:

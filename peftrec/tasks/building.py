@@ -1,28 +1,46 @@
 """What the builders share: refusals, catalogue rows of the text table, cutting examples into splits."""
 
 from collections.abc import Sequence
-from typing import TypeVar
 
 import numpy as np
 
 from peftrec.data.examples import Examples, TaskData
 from peftrec.data.split import TEST, TRAIN, VALID, check_parts
-from peftrec.data.tables import Items
+from peftrec.data.tables import Events, Items, Queries, T, Tables
 from peftrec.data.texts import TextTable
-from peftrec.errors import UserError
+from peftrec.errors import UserError, nearest, shown
 from peftrec.recipe import SplitConfig
 from peftrec.tasks.kind import Task
 
-T = TypeVar("T")
 
-
-def needed(table: T | None, name: str, task: Task) -> T:
-    """The table, or UserError when the data lack it."""
-    if table is None:
+def table_of(tables: Tables, sort: type[T], task: Task) -> tuple[str, T]:
+    """The table of a sort that the task is about, and its name: the one it names, or the only one. Raises UserError."""
+    found, wanted = tables.of(sort), sort.__name__.lower()
+    name = task.config.table
+    if name is not None and name not in found:
         raise UserError(
-            f"kind: {task.config.kind} needs the table {name!r}, which the data lack; give data.{name} or a source"
+            f"table: kind {task.config.kind} reads a table of kind {wanted}, and none is called {shown(name)}; "
+            f"{nearest(name, list(found))}"
         )
-    return table
+    if not found:
+        raise UserError(
+            f"kind: {task.config.kind} needs the table {wanted!r}, which the data lack; give data.{wanted} or a source"
+        )
+    if name is None and len(found) > 1:
+        raise UserError(f"table: name the one that the task is about: {', '.join(found)}")
+    name = name or next(iter(found))
+    return name, found[name]
+
+
+def catalogue_of(tables: Tables, table: Events | Queries, task: Task) -> Items:
+    """The catalogue that a table's items are of. Raises UserError."""
+    found = tables.of(Items)
+    if table.catalogue not in found:
+        raise UserError(
+            f"kind: {task.config.kind} needs the table {table.catalogue!r}, which the data lack; give data.items or a "
+            "source"
+        )
+    return found[table.catalogue]
 
 
 def item_rows(items: Items, texts: TextTable) -> np.ndarray:
@@ -38,11 +56,13 @@ def cut(
     feature_names: Sequence[str] = (),
     notes: Sequence[str] = (),
     scale: tuple[float, float] = (0.0, 1.0),
+    items: str = "",
+    history: Sequence[str] = (),
 ) -> TaskData:
-    """The examples cut by `parts` int8 (N,). Raises UserError for an empty split."""
+    """The examples cut by `parts` int8 (N,); see TaskData for the others. Raises UserError for an empty split."""
     check_parts(parts, split)
     train, valid, test = (examples.take(np.flatnonzero(parts == part)) for part in (TRAIN, VALID, TEST))
-    return TaskData(train, valid, test, list(classes), list(feature_names), list(notes), scale)
+    return TaskData(train, valid, test, list(classes), list(feature_names), list(notes), scale, items, list(history))
 
 
 def check_varied(labels: np.ndarray, parts: np.ndarray, rule: str, kind: str = "class") -> None:

@@ -2,11 +2,9 @@
 
 from collections.abc import Mapping
 
-import numpy as np
-
-from peftrec.data.examples import Dataset, TaskData
+from peftrec.data.examples import Dataset, ItemTexts, TaskData
 from peftrec.data.load import load_tables
-from peftrec.data.tables import Tables
+from peftrec.data.tables import Items, Tables
 from peftrec.data.texts import TextTable
 from peftrec.errors import Problems
 from peftrec.recipe import DataConfig, Recipe
@@ -31,8 +29,8 @@ def build_dataset(tables: Tables, tasks: Mapping[str, Task], data: DataConfig, s
 
     Raises UserErrors naming the task for a key that its kind does not read, a table it lacks, or an empty split.
     """
-    texts = TextTable()
-    rows = np.zeros(0, np.int32) if tables.items is None else item_rows(tables.items, texts)
+    texts, tables = TextTable(), tables.with_one_set_of_users()
+    items = {name: ItemTexts(of.ids, item_rows(of, texts)) for name, of in tables.of(Items).items()}
     built: dict[str, TaskData] = {}
     notes = list(tables.notes)
     problems = Problems()
@@ -43,11 +41,4 @@ def build_dataset(tables: Tables, tasks: Mapping[str, Task], data: DataConfig, s
             if task.config.only_measured:
                 notes.append(f"{name}: weight 0: it is measured, but not trained")
     problems.stop()
-    return Dataset(
-        texts=texts,
-        item_ids=[] if tables.items is None else tables.items.ids,
-        item_rows=rows,
-        user_ids=[] if tables.events is None else tables.events.user_ids,
-        tasks=built,
-        notes=notes,
-    )
+    return Dataset(texts, items, tables.user_ids, built, notes)

@@ -1,47 +1,178 @@
-"""What the kinds on events share: an example is an event and its past, split by time, with standardised feedback."""
+"""What the kinds on events share: an example is an event and its past, split by time, with standardised feedback.
+
+Without times an event's past is what else its user did among the training rows.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from peftrec.data.examples import Examples
-from peftrec.data.log import Log
+from peftrec.data.examples import Examples, TaskData
+from peftrec.data.log import Log, merged
 from peftrec.data.rates import Rates
 from peftrec.data.split import TRAIN, by_group, by_time, leave_last_out, time_boundaries
-from peftrec.data.tables import Events, Items
+from peftrec.data.tables import Events, Items, Tables
 from peftrec.data.texts import TextTable
-from peftrec.errors import UserError
-from peftrec.recipe import DataConfig, SplitConfig
-from peftrec.tasks.building import item_rows
+from peftrec.errors import UserError, nearest, shown
+from peftrec.recipe import DataConfig
+from peftrec.tasks.building import catalogue_of, cut, item_rows, table_of
+from peftrec.tasks.kind import Task
+
+Counted = Callable[[Events], np.ndarray]  # a table's events -> their feedback (E,), as a task counts them
 
 
-def with_rates(examples: Examples, parts: np.ndarray) -> Examples:
-    """The examples with how their items and users were received before; the base is the train rows' mean feedback."""
-    assert examples.log is not None
-    train = examples.log.feedback[parts == TRAIN]
-    return examples.with_rates(Rates(examples.log, float(train.mean()) if len(train) else 0.0))
+@dataclass(frozen=True)
+class Past:
+    """What a task on events reads.
+
+    name     the name of its own table
+    events   its own events
+    items    the catalogue that they are of
+    parts    int8 (E,): the split of each
+    history  name -> the events that histories are of, its own among them
+    of_others  name -> the splits of the other tables without times
+    """
+
+    name: str
+    events: Events
+    items: Items
+    parts: np.ndarray
+    history: Mapping[str, Events]
+    of_others: Mapping[str, np.ndarray]
+
+    @property
+    def own(self) -> int:
+        """The place of its own table among those of histories."""
+        return list(self.history).index(self.name)
+
+
+def read_past(tables: Tables, task: Task, data: DataConfig, seed: int) -> tuple[Past, list[str]]:
+    """The tables that a task names, its own split, and what the user should know of that. Raises UserError."""
+    name, events = table_of(tables, Events, task)
+    found, names = tables.of(Events), task.config.history or [name]
+    for other in names:
+        if other not in found:
+            raise UserError(f"history: no event table {shown(other)}; {nearest(other, list(found))}")
+        if found[other].catalogue != events.catalogue:
+            raise UserError(
+                f"history: its tables are of one catalogue: {name} is of {events.catalogue}, {other} of "
+                f"{found[other].catalogue}"
+            )
+        if (found[other].time is None) != (events.time is None):
+            timeless = other if found[other].time is None else name
+            raise UserError(f"history: its tables all have times, or none has; {timeless} has none")
+    if len(set(names)) < len(names) or name not in names:
+        raise UserError(f"history: names each table once, the task's own, {name}, among them; found {shown(names)}")
+    parts, notes = split_events(name, events, data, seed)
+    others = {
+        other: split_events(other, found[other], data, seed)[0]
+        for other in names
+        if other != name and events.time is None
+    }
+    return Past(
+        name, events, catalogue_of(tables, events, task), parts, {other: found[other] for other in names}, others
+    ), notes
 
 
 def event_examples(
-    events: Events,
-    items: Items,
+    past: Past,
     texts: TextTable,
     data: DataConfig,
     label: np.ndarray,
-    feedback: np.ndarray,
+    counted: Counted,
+    seed: int,
     features: np.ndarray | None = None,
+    rates: bool = False,
 ) -> Examples:
-    """Every event as an example, its history before it. `label`, `feedback` (E,), `features` (E, F)."""
-    rows = item_rows(items, texts)[events.item]
-    start, stop = causal_windows(events.time, events.user_start, data.history)
-    return Examples(
-        slots={"item": rows},
+    """Every event as an example with its history. `label` (E,), `features` (E, F).
+
+    `rates`: with how items and users were received before.
+    """
+    events, rows = past.events, item_rows(past.items, texts)
+    examples = Examples(
+        slots={"item": rows[events.item]},
         label=label,
         features=np.zeros((len(events), 0), np.float32) if features is None else features,
         group=events.user.astype(np.int64),
         item=events.item.astype(np.int64),
-        time=events.time,
-        log=Log(rows, events.item, events.time, events.user_start, feedback),
-        start=start,
-        stop=stop,
+        time=np.full(len(events), np.nan) if events.time is None else events.time,
+    )
+    if events.time is None:
+        examples, own, seen = _among_the_others(examples, past, rows, data.history, counted, seed)
+        train = own.feedback
+    else:
+        examples, own, seen = _before_the_row(examples, past, rows, data.history, counted)
+        train = own.feedback[past.parts == TRAIN]
+    base = float(train.mean()) if len(train) else 0.0
+    return examples.with_rates(Rates(own, base), seen) if rates else examples
+
+
+def _before_the_row(
+    examples: Examples, past: Past, rows: np.ndarray, most: int, counted: Counted
+) -> tuple[Examples, Log, np.ndarray]:
+    """With histories that hold what is strictly before each row; the task's own log, and where in it (E,) they end."""
+    logs = {name: _log(events, events.time, rows, counted) for name, events in past.history.items()}
+    own, log = logs[past.name], merged(list(logs.values()))
+    start, stop = causal_windows(own.times, own.user_start, most)
+    seen = stop
+    if log is not own:
+        stop = log.before(examples.users, examples.time)
+        start = np.maximum(log.user_start[examples.users], stop - most)
+    return replace(examples, log=log, start=start, stop=stop), own, seen
+
+
+def _among_the_others(
+    examples: Examples, past: Past, rows: np.ndarray, most: int, counted: Counted, seed: int
+) -> tuple[Examples, Log, np.ndarray]:
+    """With histories that hold the user's other training events, at most so many, in an order that is drawn."""
+    random, logs = np.random.default_rng(seed), dict[str, Log]()
+    place = np.full(len(examples), -1)  # of the train rows in their own log
+    for name, events in past.history.items():
+        parts = past.parts if name == past.name else past.of_others[name]
+        drawn = random.random(len(events))
+        chosen = np.flatnonzero(parts == TRAIN)
+        chosen = chosen[np.lexsort((drawn[chosen], events.user[chosen]))]
+        logs[name] = _log(events.take(chosen), drawn[chosen], rows, counted)
+        if name == past.name:
+            place[chosen] = np.arange(len(chosen))
+    log, own = merged(list(logs.values())), logs[past.name]
+    among = np.arange(len(log)) if log.marks is None else np.flatnonzero(log.marks == past.own)
+    inside = np.where(place < 0, -1, np.append(among, -1)[place])
+    log, own = (replace(of, times=np.zeros(len(of))) for of in (log, own))
+    begin, end = log.user_start[examples.users], log.user_start[examples.users + 1]
+    # A train row stands in the middle of its window, which it is then left out of; where the log ends it moves over.
+    width = most + (inside >= 0)
+    start = np.where(inside >= 0, np.clip(inside - most // 2, begin, np.maximum(begin, end - width)), end - width)
+    start = np.maximum(begin, start)
+    stop = np.minimum(end, start + width)
+    examples = replace(examples, log=log, start=start, stop=stop, own=inside, rated=place)
+    return examples, own, own.user_start[examples.users + 1]
+
+
+def _log(events: Events, times: np.ndarray | None, rows: np.ndarray, counted: Counted) -> Log:
+    assert times is not None
+    return Log(rows[events.item], events.item, times, events.user_start, counted(events).astype(np.float32))
+
+
+def cut_events(
+    examples: Examples,
+    past: Past,
+    data: DataConfig,
+    notes: Sequence[str] = (),
+    feature_names: Sequence[str] = (),
+    scale: tuple[float, float] = (0.0, 1.0),
+) -> TaskData:
+    """The examples cut by the splits of their events. Raises UserError for an empty split."""
+    return cut(
+        examples,
+        past.parts,
+        data.split_of(past.name),
+        feature_names=feature_names,
+        notes=notes,
+        scale=scale,
+        items=past.events.catalogue,
+        history=list(past.history),
     )
 
 
@@ -54,9 +185,11 @@ def causal_windows(time: np.ndarray, user_start: np.ndarray, history: int) -> tu
     return np.maximum(begin, stop - history), stop
 
 
-def split_events(events: Events, split: SplitConfig, seed: int) -> tuple[np.ndarray, list[str]]:
+def split_events(name: str, events: Events, data: DataConfig, seed: int) -> tuple[np.ndarray, list[str]]:
     """The part int8 (E,) of every event, and what the user should know of it. Raises UserError."""
+    split = data.split_of(name)
     if split.kind == "global-time":
+        assert events.time is not None
         return by_time(events.time, time_boundaries(events.time, split)), []
     if split.kind == "leave-last-out":
         note = "leave-last-out leaks: training sees other users' events from after a held-out event; prefer global-time"

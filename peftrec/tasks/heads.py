@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+import torch
 from torch import Tensor, nn
 
 from peftrec.data.batches import HeadInput
@@ -12,12 +14,14 @@ from peftrec.tasks.losses import Loss
 
 @dataclass(frozen=True)
 class HeadShape:
-    """What a head's weights depend on: the encoder's width D, the classes C (0 without), the features F, dropout."""
+    """What a head's weights depend on: the encoder's width D, the classes C (0 without), the features F, dropout, and
+    how many tables histories are of."""
 
     width: int
     classes: int
     features: int
     dropout: float
+    tables: int = 1
 
 
 class Head(nn.Module):
@@ -52,6 +56,32 @@ class CatalogueHead(Head):
     def items(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
         """What each text offers (U, q), and its bias (U,)."""
         raise NotImplementedError
+
+
+class NumberHead(Head):
+    """One encoded text -> one number (N,)."""
+
+    shift: Tensor
+    scale: Tensor
+
+    def __init__(self, shape: HeadShape) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(shape.width)
+        self.dropout = nn.Dropout(shape.dropout)
+        self.out = nn.Linear(shape.width, 1)
+        self.register_buffer("shift", torch.tensor(0.0))
+        self.register_buffer("scale", torch.tensor(1.0))
+
+    def calibrate(self, train: Examples, loss: Loss) -> None:
+        """Start at the best constant prediction and the labels' own scale."""
+        shift, scale = loss.start(train.label.astype(np.float64))
+        self.shift.fill_(shift)
+        self.scale.fill_(scale)
+
+    def forward(self, batch: HeadInput) -> Tensor:
+        """One number an example (N,), in label units."""
+        numbers = self.out(self.dropout(self.norm(batch.vectors)))[:, 0]
+        return gather(numbers, batch.slots["text"]) * self.scale + self.shift
 
 
 class TextHead(Head):

@@ -32,6 +32,10 @@ class HistoryHead(Head):
         self.project = nn.Linear(shape.width, hidden)
         self.attend = nn.Linear(hidden, hidden)
         self.feedback = nn.Parameter(torch.zeros(2, hidden))  # of any past item, and of one liked by 1
+        others = shape.tables - 1
+        # Of an event of the second table, the third and so on, and how much more it is looked at.
+        self.tables = nn.Parameter(torch.zeros(others, hidden)) if others else None
+        self.heed = nn.Parameter(torch.zeros(others)) if others else None
         self.item_bias = nn.Linear(shape.width, 1, bias=False)
         self.mlp = nn.Sequential(
             nn.Linear(3 * hidden + 3 + shape.features, 2 * hidden),
@@ -67,12 +71,18 @@ class HistoryHead(Head):
         x = self.project(vectors)  # (U, q)
         present = history >= 0  # (N, H)
         past = history.clamp(min=0)
-        scores = self._scores(x, item, past).masked_fill(~present, -1e4)
+        scores = self._scores(x, item, past)
+        if self.heed is not None and batch.marks is not None:
+            scores = scores + gather(F.pad(self.heed, (1, 0)), batch.marks)
+        scores = scores.masked_fill(~present, -1e4)
         weight = scores.softmax(-1) * present  # all zero without a history
         candidate = gather(x, item)  # (N, q)
         user = F.embedding_bag(past, x, per_sample_weights=weight, mode="sum") if past.shape[1] else candidate * 0
         attended = (weight * feedback).sum(1)  # (N,)
         user = user + weight.sum(1)[:, None] * self.feedback[0] + attended[:, None] * self.feedback[1]
+        if self.tables is not None and batch.marks is not None:
+            for number, of in enumerate(self.tables, 1):
+                user = user + (weight * (batch.marks == number)).sum(1)[:, None] * of
         count = present.sum(1)
         rate = feedback.sum(1) / count.clamp(min=1)
         z = [user, candidate, user * candidate, rate[:, None], attended[:, None], torch.log1p(count)[:, None]]

@@ -1,15 +1,17 @@
 """Kind `interest`: will the user like the item."""
 
+from functools import partial
+
 import numpy as np
 
 from peftrec.data.examples import TaskData
 from peftrec.data.rates import RATE_FEATURES
-from peftrec.data.tables import Tables
+from peftrec.data.tables import Events, Tables
 from peftrec.data.texts import TextTable
 from peftrec.errors import UserError
 from peftrec.recipe import DataConfig
-from peftrec.tasks.building import check_varied, cut, needed
-from peftrec.tasks.events import event_column, event_examples, split_events, standardise, train_scale, with_rates
+from peftrec.tasks.building import check_varied
+from peftrec.tasks.events import cut_events, event_column, event_examples, read_past, standardise, train_scale
 from peftrec.tasks.history_head import history_head
 from peftrec.tasks.kind import Kind, Task, number_answer
 from peftrec.tasks.rows import ITEM, Event, liked_or_not, standardised
@@ -21,18 +23,16 @@ def build(tables: Tables, texts: TextTable, task: Task, data: DataConfig, seed: 
     The history is what the user did strictly before, with the same feedback: liked or not; for mse the number
     standardised by the train split's mean and deviation. Slot `item`; group = user.
     """
-    config = task.config
-    events, items = needed(tables.events, "events", task), needed(tables.items, "items", task)
+    config, (past, notes) = task.config, read_past(tables, task, data, seed)
     column = config.column or "rating"
-    values = event_column(events, column)
-    parts, notes = split_events(events, data.split, seed)
+    values, parts = event_column(past.events, column), past.parts
     scale = (0.0, 1.0)
     if config.threshold is not None:
         if task.loss.labels == "number":
             raise UserError(
                 f"threshold: loss {config.loss} predicts the number itself; found {config.threshold}; leave it out"
             )
-        label = feedback = (values >= config.threshold).astype(np.float32)
+        label = (values >= config.threshold).astype(np.float32)
         check_varied(label, parts, f"threshold: {column} >= {config.threshold} must hold for some rows")
     elif task.loss.labels == "liked":
         other = values[(values != 0) & (values != 1)]
@@ -41,14 +41,25 @@ def build(tables: Tables, texts: TextTable, task: Task, data: DataConfig, seed: 
                 f"threshold: loss {config.loss} needs it unless column {column!r} holds 0 and 1 only; found "
                 f"{other[0]:g}"
             )
-        label = feedback = values.astype(np.float32)
+        label = values.astype(np.float32)
         check_varied(label, parts, f"column: {column} must hold 0 and 1")
     else:
         check_varied(values, parts, f"column: {column} must differ between events", "value")
         scale = train_scale(values, parts)
-        label, feedback = values.astype(np.float32), standardise(values, scale)
-    examples = with_rates(event_examples(events, items, texts, data, label, feedback), parts)
-    return cut(examples, parts, data.split, notes=notes, feature_names=RATE_FEATURES, scale=scale)
+        label = values.astype(np.float32)
+    counted = partial(_counted, column=column, task=task, scale=scale)
+    examples = event_examples(past, texts, data, label, counted, seed, rates=True)
+    return cut_events(examples, past, data, notes=notes, feature_names=RATE_FEATURES, scale=scale)
+
+
+def _counted(events: Events, column: str, task: Task, scale: tuple[float, float]) -> np.ndarray:
+    """The feedback (E,) of a table's events; those without the column count as liked, or as average."""
+    values = events.columns.get(column)
+    if not task.loss.of_likes:
+        return np.zeros(len(events)) if values is None else standardise(values, scale)
+    if values is None:
+        return np.ones(len(events))
+    return values >= (1 if task.config.threshold is None else task.config.threshold)
 
 
 def feedback(events: list[Event], task: Task, scale: tuple[float, float]) -> np.ndarray:
@@ -66,7 +77,7 @@ INTEREST = Kind(
     losses=("bce", "mse"),
     metrics={"liked": ("auc", "gauc", "log_loss", "ece"), "number": ("mae", "rmse", "r2")},
     answer=number_answer,
-    reads=("column", "threshold"),
+    reads=("history", "column", "threshold"),
     priors=("random", "majority", "item_rate", "user_rate", "item_and_user", "rates_so_far"),
     ranking=("random", "popularity"),
     ranks=True,

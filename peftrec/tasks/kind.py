@@ -15,7 +15,7 @@ from peftrec.tasks.heads import Head, HeadShape
 from peftrec.tasks.losses import Labels, Loss
 from peftrec.tasks.rows import Event, Field, Row
 
-OWN_KEYS = ("input", "column", "threshold")  # keys of a task that some kinds read and others refuse
+OWN_KEYS = ("input", "history", "label", "column", "threshold")  # keys of a task that some kinds read and others refuse
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,7 @@ class Kind:
     ranks     whether its predictions order the items of a catalogue (by the slot `item`), so that it can recommend
     feedback  (events, task, scale) -> float (H,), as training counted them, of past events that a row brings along;
               None for kinds without histories. `scale`: see TaskData
+    variant   (config) -> the kind to take instead, for keys that ask for another form of the task; None: this one
     moment    (times, user_start) -> features float32 (E, F) of events ordered by (user, time), for kinds that predict
               from a moment: their rows need a `time`
     """
@@ -56,6 +57,7 @@ class Kind:
     ranking: tuple[str, ...] = ()
     ranks: bool = False
     feedback: Callable[[list[Event], "Task", tuple[float, float]], np.ndarray] | None = None
+    variant: Callable[[TaskConfig], "Kind | None"] = lambda config: None
     moment: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
 
 
@@ -82,7 +84,7 @@ class Task:
         kind does not say how `predict` fills it.
         """
         config = self.config
-        is_set = {"input": config.input != "towers"}
+        is_set = {"input": config.input != "towers", "history": bool(config.history)}
         for key in OWN_KEYS:
             found = getattr(config, key)
             if is_set.get(key, found is not None) and key not in self.kind.reads:

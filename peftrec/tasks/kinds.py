@@ -38,6 +38,7 @@ def resolve(recipe: Recipe) -> dict[str, Task]:
 def make_task(name: str, config: TaskConfig, adapter: AdapterConfig) -> Task:
     """One task looked up. Raises UserError."""
     kind = find(KINDS, config.kind, "kind", Kind)
+    kind = kind.variant(config) or kind
     named = config.loss or kind.losses[0]
     return Task(name, config.model_copy(update={"loss": named}), kind, _find_loss(named, kind, config.kind), adapter)
 

@@ -1,5 +1,7 @@
 """Kind `match-query`: does the item match the query, as towers or as a joint pair."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -9,11 +11,11 @@ from peftrec.data.batches import HeadInput
 from peftrec.data.examples import Examples, TaskData
 from peftrec.data.rows import plain_number
 from peftrec.data.split import by_group, by_time, time_boundaries
-from peftrec.data.tables import Queries, Tables
+from peftrec.data.tables import Events, Queries, Tables
 from peftrec.data.texts import TextTable
 from peftrec.errors import UserError, shown
 from peftrec.recipe import DataConfig, TaskConfig
-from peftrec.tasks.building import check_varied, cut, item_rows, needed
+from peftrec.tasks.building import catalogue_of, check_varied, cut, item_rows, table_of
 from peftrec.tasks.gather import gather
 from peftrec.tasks.heads import Head, HeadShape, TextHead, input_norm
 from peftrec.tasks.kind import Kind, Task, class_answer
@@ -30,7 +32,8 @@ def build(tables: Tables, texts: TextTable, task: Task, data: DataConfig, seed: 
     paired with that query. Split by time when the queries have times and the recipe says global-time, on the events'
     boundaries when there are events; otherwise whole queries are held out.
     """
-    queries, items = needed(tables.queries, "queries", task), needed(tables.items, "items", task)
+    name, queries = table_of(tables, Queries, task)
+    items = catalogue_of(tables, queries, task)
     notes = []
     names, group = _numbered(queries.text)
     if queries.label is None:
@@ -38,15 +41,8 @@ def build(tables: Tables, texts: TextTable, task: Task, data: DataConfig, seed: 
         notes.append("queries carry no grades: each row is a match, and one non-match is drawn for it at random")
     assert queries.label is not None
     grades, label = np.unique(queries.label, return_inverse=True)
-    if data.split.kind == "given":
-        raise UserError("data.split.kind: 'given' is for labelled texts with a split column; queries take by-group")
-    if data.split.kind == "global-time" and queries.time is not None:
-        boundaries = time_boundaries(queries.time if tables.events is None else tables.events.time, data.split)
-        parts = by_time(queries.time, boundaries)
-    else:
-        if data.split.kind != "by-group":
-            notes.append(f"split by query, not {data.split.kind}: whole queries are held out")
-        parts = by_group(group, data.split, seed)
+    parts, of_split = _split_queries(tables, name, queries, group, data, seed)
+    notes += of_split
     check_varied(label, parts, "queries: the grades must differ")
     if task.config.input == "joint":
         slots = {"pair": _pair_rows(names, group, items.texts, queries.item, texts)}
@@ -61,7 +57,22 @@ def build(tables: Tables, texts: TextTable, task: Task, data: DataConfig, seed: 
         item=queries.item.astype(np.int64),
         time=np.full(len(label), np.nan) if queries.time is None else queries.time,
     )
-    return cut(examples, parts, data.split, classes=[plain_number(grade) for grade in grades], notes=notes)
+    classes = [plain_number(grade) for grade in grades]
+    return cut(examples, parts, data.split_of(name), classes=classes, notes=notes, items=queries.catalogue)
+
+
+def _split_queries(
+    tables: Tables, name: str, queries: Queries, group: np.ndarray, data: DataConfig, seed: int
+) -> tuple[np.ndarray, list[str]]:
+    """The part int8 (Q,) of every row, and what the user should know of it. `group` (Q,): query numbers."""
+    split = data.split_of(name)
+    if split.kind == "given":
+        raise UserError("data.split.kind: 'given' is for labelled texts with a split column; queries take by-group")
+    if split.kind == "global-time" and queries.time is not None:
+        beside = [e.time for e in tables.of(Events).values() if e.catalogue == queries.catalogue and e.time is not None]
+        return by_time(queries.time, time_boundaries(beside[0] if beside else queries.time, split)), []
+    notes = [] if split.kind == "by-group" else [f"split by query, not {split.kind}: whole queries are held out"]
+    return by_group(group, split, seed), notes
 
 
 def _numbered(texts: list[str]) -> tuple[list[str], np.ndarray]:
@@ -104,15 +115,15 @@ def _with_non_matches(queries: Queries, group: np.ndarray, items: int, seed: int
         drawn[rows] = random.choice(
             np.setdiff1d(np.arange(items), matches[matches // items == query] % items), len(rows)
         )
-    return (
-        Queries(
-            text=queries.text * 2,
-            item=np.concatenate([queries.item, drawn]),
-            label=np.repeat([1.0, 0.0], len(group)),
-            time=None if queries.time is None else np.tile(queries.time, 2),
-        ),
-        np.tile(group, 2),
+    both = replace(
+        queries,
+        text=queries.text * 2,
+        item=np.concatenate([queries.item, drawn]),
+        label=np.repeat([1.0, 0.0], len(group)),
+        time=None if queries.time is None else np.tile(queries.time, 2),
+        given=None if queries.given is None else queries.given * 2,
     )
+    return both, np.tile(group, 2)
 
 
 class TowerHead(Head):
@@ -137,8 +148,13 @@ class TowerHead(Head):
 
 
 def head(shape: HeadShape, config: TaskConfig) -> Head:
-    """Towers, or one vector of the pair."""
-    return TextHead(shape) if config.input == "joint" else TowerHead(shape)
+    """Query and item apart."""
+    return TowerHead(shape)
+
+
+def joint_head(shape: HeadShape, config: TaskConfig) -> Head:
+    """One vector of the pair."""
+    return TextHead(shape)
 
 
 def answer(prediction: np.ndarray, task: Task, classes: list[str]) -> Row:
@@ -151,7 +167,7 @@ MATCH_QUERY = Kind(
     question="does the item match the query",
     hub_type="text-ranking",
     build=build,
-    fields={"query": text_field("query"), "item": ITEM, "pair": pair_field("query")},
+    fields={"query": text_field("query"), "item": ITEM},
     head=head,
     losses=("cross_entropy",),
     metrics={"class": ("accuracy", "macro_f1", "auc", "ndcg@10", "log_loss")},
@@ -159,4 +175,7 @@ MATCH_QUERY = Kind(
     reads=("input",),
     priors=("random", "majority", "lexical"),
     ranks=True,
+    variant=lambda config: JOINT if config.input == "joint" else None,
 )
+
+JOINT: Kind = replace(MATCH_QUERY, fields={"pair": pair_field("query")}, head=joint_head, ranks=False)

@@ -1,15 +1,17 @@
 """Kind `next-gap`: when will the user come back."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from peftrec.data.examples import TaskData
 from peftrec.data.split import LEFT_OUT
-from peftrec.data.tables import Tables
+from peftrec.data.tables import Events, Tables
 from peftrec.data.texts import TextTable
 from peftrec.errors import UserError
 from peftrec.recipe import DataConfig, SplitConfig
-from peftrec.tasks.building import check_varied, cut, needed
-from peftrec.tasks.events import event_examples, split_events, standardise, train_scale
+from peftrec.tasks.building import check_varied
+from peftrec.tasks.events import cut_events, event_examples, read_past, standardise, train_scale
 from peftrec.tasks.history_head import history_head
 from peftrec.tasks.kind import Kind, Task, number_answer
 from peftrec.tasks.rows import ITEM, Event, Row, all_timed
@@ -26,29 +28,33 @@ def build(tables: Tables, texts: TextTable, task: Task, data: DataConfig, seed: 
     split: its label was not known then. The feedback of the history is log1p of the gap that each event ended,
     standardised. Features: `next_gap_features`.
     """
-    events, items = needed(tables.events, "events", task), needed(tables.items, "items", task)
-    gaps = np.diff(events.time, append=events.time[-1:])
+    past, notes = read_past(tables, task, data, seed)
+    events, time = past.events, past.events.time
+    if time is None:
+        raise UserError(f"table: kind next-gap asks when, and {past.name} has no times: name its column of times")
+    gaps = np.diff(time, append=time[-1:])
     has_next = np.ones(len(events), bool)
     has_next[events.user_start[1:] - 1] = False
     label = np.log1p(np.where(has_next, gaps, 0)).astype(np.float32)
-    parts, notes = split_events(events, data.split, seed)
-    parts, left_out = known_in_time(parts, has_next, data.split)
+    parts, left_out = known_in_time(past.parts, has_next, data.split_of(past.name))
     check_varied(label, parts, "data.events: the times from one event of a user to the next must differ", "gap")
     notes.append(f"{int((~has_next).sum())} events left out: a user's last event has no next one")
     if left_out:
         notes.append(f"{left_out} train and valid events left out: the next event comes after their split has ended")
-    ended = past_gaps(events.time, events.user_start, 1)[:, 0]
-    scale = train_scale(ended, parts)
-    examples = event_examples(
-        events,
-        items,
-        texts,
-        data,
-        label,
-        standardise(ended, scale),
-        next_gap_features(events.time, events.user_start),
-    )
-    return cut(examples, parts, data.split, notes=notes, feature_names=GAP_FEATURES, scale=scale)
+    scale = train_scale(_ended(events), parts)
+    features = next_gap_features(time, events.user_start)
+
+    def counted(of: Events) -> np.ndarray:
+        return standardise(_ended(of), scale)
+
+    examples = event_examples(past, texts, data, label, counted, seed, features)
+    return cut_events(examples, replace(past, parts=parts), data, notes, GAP_FEATURES, scale)
+
+
+def _ended(events: Events) -> np.ndarray:
+    """log1p of the gap that each event ended, float64 (E,); 0 for a user's first in the table."""
+    assert events.time is not None
+    return past_gaps(events.time, events.user_start, 1)[:, 0]
 
 
 def next_gap_features(time: np.ndarray, user_start: np.ndarray) -> np.ndarray:
@@ -110,6 +116,7 @@ NEXT_GAP = Kind(
     losses=("mae", "mse"),
     metrics={"number": ("mae", "rmse", "r2")},
     answer=answer,
+    reads=("history",),
     priors=("median", "user_median"),
     feedback=feedback,
     moment=next_gap_features,

@@ -1,6 +1,7 @@
 """Kind `next-item`: which item of the whole catalogue comes next."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -10,13 +11,13 @@ from torch.nn import functional as F
 from peftrec.data.batches import HeadInput
 from peftrec.data.catalogue import Catalogue
 from peftrec.data.examples import TaskData
-from peftrec.data.split import LEFT_OUT
-from peftrec.data.tables import Tables
+from peftrec.data.split import LEFT_OUT, TRAIN
+from peftrec.data.tables import Events, Tables
 from peftrec.data.texts import TextTable
 from peftrec.errors import UserError
 from peftrec.recipe import DataConfig, TaskConfig
-from peftrec.tasks.building import cut, item_rows, needed
-from peftrec.tasks.events import event_column, event_examples, split_events
+from peftrec.tasks.building import item_rows
+from peftrec.tasks.events import cut_events, event_column, event_examples, read_past
 from peftrec.tasks.gather import gather
 from peftrec.tasks.heads import CatalogueHead, HeadShape, input_norm
 from peftrec.tasks.kind import Kind, Task, number_answer
@@ -29,23 +30,32 @@ def build(tables: Tables, texts: TextTable, task: Task, data: DataConfig, seed: 
     With `threshold` only events with `column` (rating) >= `threshold` are, and the history's feedback says which of its
     events were such. Without it all feedback is 1.
     """
-    config = task.config
-    events, items = needed(tables.events, "events", task), needed(tables.items, "items", task)
+    config, (past, notes) = task.config, read_past(tables, task, data, seed)
     if config.column is not None and config.threshold is None:
         raise UserError(f"column: kind next-item reads it only with a threshold; found {config.column!r}")
-    chosen = np.ones(len(events), bool)
+    events, column = past.events, config.column or "rating"
     if config.threshold is not None:
-        column = config.column or "rating"
-        chosen = event_column(events, column) >= config.threshold
-        if not chosen.any():
-            raise UserError(f"threshold: no event has {column} >= {config.threshold:g}")
-    parts, notes = split_events(events, data.split, seed)
-    parts = np.where(chosen, parts, LEFT_OUT)
+        event_column(events, column)
+    counted = partial(_counted, column=column, threshold=config.threshold)
+    chosen = counted(events)
+    if not chosen.any():
+        raise UserError(f"threshold: no event has {column} >= {config.threshold:g}")
     if not chosen.all():
         notes.append(f"{int((~chosen).sum()):,} events are below the threshold: in histories, but not to be found")
-    examples = event_examples(events, items, texts, data, np.ones(len(events), np.float32), chosen.astype(np.float32))
-    catalogue = Catalogue(item_rows(items, texts), events.item[chosen], events.time[chosen])
-    return cut(replace(examples, catalogue=catalogue), parts, data.split, notes=notes)
+    examples = event_examples(past, texts, data, np.ones(len(events), np.float32), counted, seed)
+    # Without times no choice is before another: those of the training rows are what is known.
+    known = chosen & (past.parts == TRAIN) if events.time is None else chosen
+    times = np.zeros(known.sum()) if events.time is None else events.time[known]
+    catalogue = Catalogue(item_rows(past.items, texts), events.item[known], times)
+    past = replace(past, parts=np.where(chosen, past.parts, LEFT_OUT))
+    return cut_events(replace(examples, catalogue=catalogue), past, data, notes=notes)
+
+
+def _counted(events: Events, column: str, threshold: float | None) -> np.ndarray:
+    """Which of a table's events were chosen, bool (E,): all where it lacks the column or nothing sets a bound."""
+    if threshold is None or column not in events.columns:
+        return np.ones(len(events), bool)
+    return events.columns[column] >= threshold
 
 
 class RetrievalHead(CatalogueHead):
@@ -65,6 +75,10 @@ class RetrievalHead(CatalogueHead):
         self.liked = nn.Parameter(torch.zeros(readings))
         self.fade = nn.Parameter(torch.linspace(0, 1.5, readings))  # from the whole past alike to mostly the newest
         self.feedback = nn.Parameter(torch.zeros(readings, hidden))  # of a past all liked
+        others = shape.tables - 1
+        # Of a past all of the second table, the third and so on, and how much more such an event is looked at.
+        self.tables = nn.Parameter(torch.zeros(readings, others, hidden)) if others else None
+        self.heed = nn.Parameter(torch.zeros(readings, others)) if others else None
         self.user = nn.Sequential(
             nn.Linear(readings * hidden + 1, 2 * hidden),
             nn.GELU(),
@@ -85,13 +99,19 @@ class RetrievalHead(CatalogueHead):
         read = []
         for reading in range(len(self.fade)):
             score = gather(content[:, reading], past) + self.liked[reading] * batch.feedback - self.fade[reading] * back
+            if self.heed is not None and batch.marks is not None:
+                score = score + gather(F.pad(self.heed[reading], (1, 0)), batch.marks)
             weight = score.masked_fill(~present, -1e4).softmax(-1) * present  # all zero without a history
             summed = (
                 F.embedding_bag(past, x.to(weight), per_sample_weights=weight, mode="sum") if past.shape[1] else None
             )
             if summed is None:
                 summed = x.new_zeros(len(past), x.shape[1])
-            read.append(summed + (weight * batch.feedback).sum(1, keepdim=True) * self.feedback[reading])
+            summed = summed + (weight * batch.feedback).sum(1, keepdim=True) * self.feedback[reading]
+            if self.tables is not None and batch.marks is not None:
+                for number, of in enumerate(self.tables[reading], 1):
+                    summed = summed + (weight * (batch.marks == number)).sum(1, keepdim=True) * of
+            read.append(summed)
         return self.user(torch.cat([*read, present.sum(1, keepdim=True).to(x.dtype).log1p()], -1))
 
     def items(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
@@ -144,7 +164,7 @@ NEXT_ITEM = Kind(
     losses=("softmax",),
     metrics={"choice": ()},
     answer=number_answer,
-    reads=("column", "threshold"),
+    reads=("history", "column", "threshold"),
     ranking=("random", "popularity", "popularity_so_far"),
     ranks=True,
     feedback=feedback,

@@ -158,7 +158,7 @@ def tfidf(dataset: Dataset, task: str, examples: Examples) -> np.ndarray:
 
 def popularity(dataset: Dataset, task: str, examples: Examples) -> np.ndarray:
     """log1p of every item's train rows: scores (N, I) for ranking the catalogue."""
-    count = np.bincount(dataset.tasks[task].train.item, minlength=len(dataset.item_ids))
+    count = np.bincount(dataset.tasks[task].train.item, minlength=len(dataset.items_of(task)))
     return np.tile(np.log1p(count), (len(examples), 1))
 
 
@@ -170,8 +170,8 @@ def popularity_so_far(dataset: Dataset, task: str, examples: Examples) -> np.nda
 
 def shuffled(dataset: Dataset, task: str, examples: Examples) -> np.ndarray:
     """Random scores (N, I) for ranking the catalogue: a hash of user and item, so that no batching changes them."""
-    items = np.arange(len(dataset.item_ids), dtype=np.uint64)
-    mixed = examples.group.astype(np.uint64)[:, None] << np.uint64(32) ^ items
+    items = np.arange(len(dataset.items_of(task)), dtype=np.uint64)
+    mixed = examples.users.astype(np.uint64)[:, None] << np.uint64(32) ^ items
     for factor in (0xBF58476D1CE4E5B9, 0x94D049BB133111EB):  # the finaliser of SplitMix64 (Steele et al. 2014)
         mixed = (mixed ^ mixed >> np.uint64(30)) * np.uint64(factor)
     return (mixed >> np.uint64(11)) / 2.0**53
@@ -215,13 +215,13 @@ def _item_rate(data: TaskData, rows: Examples, seen: bool) -> np.ndarray:
 def _own_past(data: TaskData, rows: Examples) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """All labels ordered by (user, time), and for each row the window [begin, end) of its user's before its time."""
     parts = (data.train, data.valid, data.test)
-    group, time, label = (np.concatenate([getattr(p, name) for p in parts]) for name in ("group", "time", "label"))
+    group, time, label = (np.concatenate([getattr(p, name) for p in parts]) for name in ("users", "time", "label"))
     order = np.lexsort((time, group))
     group, time, label = group[order], time[order], label[order]
     moments = np.unique(time)
     key = group * (len(moments) + 1) + np.searchsorted(moments, time)  # orders like (group, time)
-    begin = np.searchsorted(group, rows.group)
-    end = np.searchsorted(key, rows.group * (len(moments) + 1) + np.searchsorted(moments, rows.time))
+    begin = np.searchsorted(group, rows.users)
+    end = np.searchsorted(key, rows.users * (len(moments) + 1) + np.searchsorted(moments, rows.time))
     return label, begin, end
 
 

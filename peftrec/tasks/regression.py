@@ -1,26 +1,31 @@
 """Kind `regression`: any number of an event, such as the seconds watched."""
 
+from dataclasses import replace
+from functools import partial
+
 import numpy as np
 
 from peftrec.data.examples import TaskData
 from peftrec.data.rates import RATE_FEATURES
-from peftrec.data.tables import Tables
+from peftrec.data.tables import Events, Tables
 from peftrec.data.texts import TextTable
 from peftrec.errors import UserError
-from peftrec.recipe import DataConfig
-from peftrec.tasks.building import check_varied, cut, needed
+from peftrec.recipe import DataConfig, TaskConfig
+from peftrec.tasks.building import check_varied, cut
 from peftrec.tasks.events import (
+    cut_events,
     event_column,
     event_examples,
     listed,
-    split_events,
+    read_past,
     standardise,
     train_scale,
-    with_rates,
 )
+from peftrec.tasks.heads import Head, HeadShape, NumberHead
 from peftrec.tasks.history_head import history_head
 from peftrec.tasks.kind import Kind, Task, number_answer
-from peftrec.tasks.rows import ITEM, Event, standardised
+from peftrec.tasks.rows import ITEM, Event, standardised, text_field
+from peftrec.tasks.texts import labelled, split_texts, text_examples
 
 
 def build(tables: Tables, texts: TextTable, task: Task, data: DataConfig, seed: int) -> TaskData:
@@ -28,17 +33,35 @@ def build(tables: Tables, texts: TextTable, task: Task, data: DataConfig, seed: 
 
     The feedback of the history is the same column, standardised by the train split's mean and deviation.
     """
-    config = task.config
-    events, items = needed(tables.events, "events", task), needed(tables.items, "items", task)
+    config, (past, notes) = task.config, read_past(tables, task, data, seed)
     if config.column is None:
-        raise UserError(f"column: kind regression needs it; the numeric columns are {listed(events)}")
-    values = event_column(events, config.column)
-    parts, notes = split_events(events, data.split, seed)
+        raise UserError(f"column: kind regression needs it; the numeric columns are {listed(past.events)}")
+    values, parts = event_column(past.events, config.column), past.parts
     check_varied(values, parts, f"column: {config.column} must differ between events", "value")
     scale = train_scale(values, parts)
-    examples = event_examples(events, items, texts, data, values.astype(np.float32), standardise(values, scale))
-    examples = with_rates(examples, parts)
-    return cut(examples, parts, data.split, notes=notes, feature_names=RATE_FEATURES, scale=scale)
+    counted = partial(_counted, column=config.column, scale=scale)
+    examples = event_examples(past, texts, data, values.astype(np.float32), counted, seed, rates=True)
+    return cut_events(examples, past, data, notes=notes, feature_names=RATE_FEATURES, scale=scale)
+
+
+def _counted(events: Events, column: str, scale: tuple[float, float]) -> np.ndarray:
+    """The feedback (E,) of a table's events; those without the column count as average."""
+    values = events.columns.get(column)
+    return np.zeros(len(events)) if values is None else standardise(values, scale)
+
+
+def build_texts(tables: Tables, texts: TextTable, task: Task, data: DataConfig, seed: int) -> TaskData:
+    """A number of a text, such as its price: the label is the column as it is. Slot `text`; group = row number.
+
+    Texts without a number are left out.
+    """
+    name, table, column = labelled(tables, task)
+    values = table.rows.numbers(column, missing=True)
+    known = ~np.isnan(values)
+    parts, split, notes = split_texts(name, table, known, data, seed)
+    check_varied(values, parts, f"label: {column} must differ between texts", "value")
+    label = np.where(known, values, 0).astype(np.float32)
+    return cut(text_examples(table, texts, label), parts, split, notes=notes)
 
 
 def feedback(events: list[Event], task: Task, scale: tuple[float, float]) -> np.ndarray:
@@ -55,8 +78,28 @@ REGRESSION = Kind(
     losses=("mae", "mse"),
     metrics={"number": ("mae", "rmse", "r2")},
     answer=number_answer,
-    reads=("column",),
+    reads=("history", "column"),
     priors=("median", "user_median", "item_rate", "rates_so_far"),
     ranks=True,
     feedback=feedback,
+    variant=lambda config: None if config.label is None else OF_TEXTS,
+)
+
+
+def text_head(shape: HeadShape, config: TaskConfig) -> Head:
+    """One linear layer over the text's vector."""
+    return NumberHead(shape)
+
+
+OF_TEXTS: Kind = replace(
+    REGRESSION,
+    question="which number does the text have",
+    hub_type="text-regression",
+    build=build_texts,
+    fields={"text": text_field("text")},
+    head=text_head,
+    reads=("label",),
+    priors=("median",),
+    ranks=False,
+    feedback=None,
 )

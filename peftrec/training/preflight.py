@@ -30,7 +30,7 @@ def check(recipe: Recipe) -> dict[str, Any]:
     lengths = dataset.texts.lengths
     return {
         "data": {
-            "items": len(dataset.item_ids),
+            "items": sum(len(of) for of in dataset.items.values()),
             "users": len(dataset.user_ids),
             "unique_texts": len(dataset.texts),
             "tokens": int(lengths.sum()),

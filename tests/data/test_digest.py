@@ -23,7 +23,7 @@ def dataset(texts=("w1", "w2", "w3"), **train):
         table.add(text)
     table.tokenize(tiny_tokenizer(0), 8, 0)
     none = examples().take(np.zeros(0, np.int64))
-    return Dataset(table, [], np.zeros(0, np.int32), [], {"query": TaskData(examples(**train), none, none)})
+    return Dataset(table, {}, [], {"query": TaskData(examples(**train), none, none)})
 
 
 def test_equal_content_has_equal_digests():

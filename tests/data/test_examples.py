@@ -32,10 +32,10 @@ def test_rows_are_taken_in_every_column_and_the_log_is_shared():
 
 
 def test_histories_are_as_wide_as_the_longest_with_what_is_absent_on_the_left():
-    rows, feedback = made().history()
-    assert rows.tolist() == [[7, 8], [-1, -1], [-1, 5]]
-    assert feedback.tolist() == [[1, 0], [0, 0], [0, 1]]
-    assert made().take(np.array([1])).history()[0].shape == (1, 0)
+    past = made().history()
+    assert past.rows.tolist() == [[7, 8], [-1, -1], [-1, 5]]
+    assert past.feedback.tolist() == [[1, 0], [0, 0], [0, 1]]
+    assert made().take(np.array([1])).history().rows.shape == (1, 0)
 
 
 def test_the_texts_of_slots_and_windows_are_named_once():

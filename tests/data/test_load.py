@@ -19,7 +19,7 @@ OWN = """
     CALLED = []
 
     def load(path: Path | None) -> Tables:
-        return Tables(Items(["a"], [f"text from {path}"]))
+        return Tables({"items": Items(["a"], [f"text from {path}"])})
 
     def silent(path):
         CALLED.append(path)
@@ -49,7 +49,7 @@ def test_every_source_of_the_table_reads_tables_or_says_what_it_needs(name):
     assert len(SOURCES) == 3
     if name == "movielens-100k":  # comes as a package
         tables = load_tables(DataConfig(source=name))
-        assert isinstance(tables, Tables) and len(tables.items) > 1000
+        assert isinstance(tables, Tables) and len(tables.named["items"]) > 1000
     else:
         with pytest.raises(UserError, match=f"^data.path: {name} needs the folder of "):
             load_tables(DataConfig(source=name))
@@ -57,7 +57,7 @@ def test_every_source_of_the_table_reads_tables_or_says_what_it_needs(name):
 
 def test_a_source_of_one_s_own_is_called_with_the_path(own):
     tables = load_tables(DataConfig(source="own_source:load", path="here"))
-    assert tables.items.texts == ["text from here"]
+    assert tables.named["items"].texts == ["text from here"]
 
 
 @pytest.mark.parametrize("name", ["silent", "text", "unknown", "Loader", "CALLED"])

@@ -39,7 +39,7 @@ def test_user_means_end_where_the_window_ends(rows, user):
     begin, end = log.user_start[user : user + 2]
     for stop in range(begin, end + 1):
         past = [liked for *_, liked in rows[begin:stop]]
-        mean, count = Rates(log, 0.3).of_users(log, np.array([user]), np.array([stop]))[0]
+        mean, count = Rates(log, 0.3).of_users(np.array([user]), np.array([stop]))[0]
         np.testing.assert_allclose(mean, (sum(past) + PSEUDO * 0.3) / (len(past) + PSEUDO), rtol=1e-6)
         np.testing.assert_allclose(count, np.log1p(len(past)), rtol=1e-6)
 

@@ -3,8 +3,10 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from peftrec.data.remarks import empty_fields, first_alike, repeated_rows
+from peftrec.data.remarks import empty_fields, first_alike, repeated_rows, repeated_texts
 from peftrec.data.rows import Rows
+from peftrec.data.split import LEFT_OUT, TEST, TRAIN, VALID, Divisible, divide
+from peftrec.recipe import SplitConfig
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 2), st.sampled_from([0.0, 0.5])), max_size=40))
@@ -24,3 +26,24 @@ def test_empty_fields_are_counted_by_column(rows):
     counts = {name: sum(not (row[n] or "").strip() for row in rows) for n, name in enumerate("ab")}
     said = [f"data.items.text: {count} of {len(rows)} rows have no {name}" for name, count in counts.items() if count]
     assert lines == said
+
+
+def test_texts_in_train_and_test_and_texts_of_several_labels_are_counted():
+    parts = np.array([TRAIN, TEST, TEST, TRAIN, TEST, VALID, LEFT_OUT, TRAIN])
+    text = np.array([0, 0, 1, 2, 2, 3, 1, 3])
+    label = np.array(["a", "b", "a", "c", "c", "a", "b", "a"])
+    assert repeated_texts(text, label, parts) == [
+        "2 of 3 test rows have a text that train rows have too; split: by-text keeps equal texts together",
+        "1 texts stand with different labels (2 rows): no answer is right for all",
+    ]
+    assert repeated_texts(np.arange(8), label, parts) == []
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 2)), min_size=3, max_size=60), st.integers(0, 9))
+def test_equal_texts_kept_together_are_not_told_but_their_labels_are(rows, seed):
+    text, label = np.array(rows).T
+    split = SplitConfig(kind="by-text", test=0.3, valid=0)
+    parts, _, _ = divide(Divisible("texts", len(rows), groups={"text": text}), split, seed, "data.texts", own=True)
+    several = sum(len({own for name, own in rows if name == of}) > 1 for of in set(text.tolist()))
+    told = repeated_texts(text, label, parts)
+    assert len(told) == bool(several) and all(line.startswith(f"{several} texts stand") for line in told)

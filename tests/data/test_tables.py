@@ -1,244 +1,36 @@
-from pathlib import Path
+"""Tables under names: of one sort, the only one, and users numbered alike in all of them."""
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from peftrec.data.load import load_tables
-from peftrec.data.tables import Tables, sort_events
-from peftrec.errors import UserError
-from peftrec.recipe import DataConfig, make_recipe
-
-ITEMS = "id,title,year\ni1,Heat,1995\ni2,Up,2009\ni3,Big,\n"
-EVENTS = "user,item,time,rating\nb,i1,30,4\na,i2,20,5\nb,i3,10,1\na,i1,20,2\n"
-QUERIES = """{"q": "crime", "item": "i1", "grade": 2, "when": "1970-01-01"}
-{"q": "balloon", "item": "i2", "grade": 0, "when": "1970-01-02"}
-"""
-TEXTS = "text\tintent\tpart\nhello\tgreet\ttrain\nbye\tleave\ttest\n"
+from peftrec.data.tables import Events, Items, Tables, Users
 
 
-def config(folder: Path, **changed):
-    data = {
-        "items": {"path": f"{folder}/items.csv", "id": "id", "text": "{title} ({year})"},
-        "events": {
-            "path": f"{folder}/events.csv",
-            "user": "user",
-            "item": "item",
-            "time": "time",
-            "columns": ["rating"],
-        },
-        "queries": {"path": f"{folder}/queries.jsonl", "text": "{q}", "item": "item", "label": "grade", "time": "when"},
-        "texts": {"path": f"{folder}/texts.tsv", "text": "{text}", "label": "intent", "split": "part"},
-    }
-    for key, value in changed.items():
-        table, _, column = key.partition("__")
-        data[table][column] = value
-    return DataConfig.model_validate(data)
+def events(users, names, catalogue="items") -> Events:
+    user = np.array(users, np.int32)
+    return Events(user, np.arange(len(user), dtype=np.int32), None, {}, names, catalogue=catalogue).ordered()
 
 
-@pytest.fixture
-def folder(tmp_path):
-    (tmp_path / "items.csv").write_text(ITEMS)
-    (tmp_path / "events.csv").write_text(EVENTS)
-    (tmp_path / "queries.jsonl").write_text(QUERIES)
-    (tmp_path / "texts.tsv").write_text(TEXTS)
-    return tmp_path
+def test_tables_are_found_by_sort_and_users_without_texts_are_no_catalogue():
+    named = {"goods": Items(["a"], ["A"]), "people": Users(["u"], []), "clicks": events([0], ["u"])}
+    tables = Tables(named)
+    assert list(tables.of(Items)) == ["goods"] and list(tables.of(Events)) == ["clicks"]
+    assert tables.one(Items).ids == ["a"]
+    with pytest.raises(ValueError, match="not enough"):
+        Tables({}).one(Items)
+    assert list(Tables({**named, "people": Users(["u"], ["a person"])}).of(Items)) == ["goods", "people"]
 
 
-def test_four_tables_of_ones_own(folder):
-    tables = load_tables(config(folder))
-    assert tables.items.ids == ["i1", "i2", "i3"]
-    assert tables.items.texts == ["Heat (1995)", "Up (2009)", "Big ()"]
-    assert tables.items.columns == {"title": ["Heat", "Up", "Big"], "year": ["1995", "2009", ""]}
-    events = tables.events  # ordered by user (as they first appear) and time; equal times as in the file
-    assert events.user_ids == ["b", "a"]
-    assert events.user.tolist() == [0, 0, 1, 1]
-    assert events.item.tolist() == [2, 0, 1, 0]
-    assert events.time.tolist() == [10, 30, 20, 20]
-    assert events.columns["rating"].tolist() == [1, 4, 5, 2]
-    assert events.user_start.tolist() == [0, 2, 4]
-    assert tables.queries.text == ["crime", "balloon"]
-    assert tables.queries.item.tolist() == [0, 1]
-    assert tables.queries.label.tolist() == [2, 0]
-    assert tables.queries.time.tolist() == [0, 86_400]
-    assert (tables.texts.text, tables.texts.label, tables.texts.split) == (
-        ["hello", "bye"],
-        ["greet", "leave"],
-        ["train", "test"],
-    )
+def test_users_are_one_set_by_id_over_all_tables():
+    clicks, orders = events([0, 1, 1], ["x", "y"]), events([0, 0, 1], ["z", "y"])
+    tables = Tables({"people": Users(["y"], []), "clicks": clicks, "orders": orders}).with_one_set_of_users()
+    assert tables.user_ids == ["y", "x", "z"]
+    clicks, orders = tables.named["clicks"], tables.named["orders"]
+    assert (clicks.user.tolist(), clicks.item.tolist()) == ([0, 0, 1], [1, 2, 0])  # y's two, then x's
+    assert (orders.user.tolist(), orders.item.tolist()) == ([0, 2, 2], [2, 0, 1])
+    assert clicks.user_start.tolist() == [0, 2, 3, 3] and orders.user_start.tolist() == [0, 1, 1, 3]
 
 
-def test_ids_match_between_file_types(folder):
-    pq.write_table(pa.table({"id": [1, 2], "title": ["Heat", "Up"], "year": [1995.0, None]}), folder / "items.parquet")
-    (folder / "events.csv").write_text("user,item,time,rating\n7,2,20,5\n7,1,10,4\n")
-    data = config(folder, items__path=f"{folder}/items.parquet").model_copy(update={"queries": None, "texts": None})
-    tables = load_tables(data)
-    assert tables.items.texts == ["Heat (1995)", "Up ()"]
-    assert tables.events.item.tolist() == [0, 1]
-
-
-# What is wrong: (file, text in it, text instead, the message after the file's path)
-WRONG = {
-    "duplicate item": (
-        "items.csv",
-        "i2,",
-        "i1,",
-        "row 2, column 'id': must be unique, and row 1 has it already; found 'i1'",
-    ),
-    "empty item id": ("items.csv", "i2,", ",", "row 2, column 'id': must not be empty; found ''"),
-    "empty item text": ("items.csv", "Big", "", "row 3, column 'title, year': the text must not be empty; found ''"),
-    "template column": ("items.csv", "year", "jahr", "no column 'year'; its columns are id, title, jahr"),
-    "event item": ("events.csv", "i3", "i9", "row 3, column 'item': must be an id of data.items; found 'i9'"),
-    "event user": ("events.csv", "b,i3", ",i3", "row 3, column 'user': must not be empty; found ''"),
-    "event column": ("events.csv", "rating", "stars", "no column 'rating'; its columns are user, item, time, stars"),
-    "rating text": ("events.csv", "10,1", "10,one", "row 3, column 'rating': must be a finite number; found 'one'"),
-    "rating nan": ("events.csv", "10,1", "10,NaN", "row 3, column 'rating': must be a finite number; found 'NaN'"),
-    "rating missing": ("events.csv", "10,1", "10,", "row 3, column 'rating': must be a finite number; found ''"),
-    "time text": (
-        "events.csv",
-        "i3,10",
-        "i3,soon",
-        "row 3, column 'time': must be seconds since 1970 or an ISO date such as 2024-05-31T18:00:00; found 'soon'",
-    ),
-    "time future": (
-        "events.csv",
-        "i3,10",
-        "i3,2999-01-01",
-        "row 3, column 'time': a time must not lie in the future; found '2999-01-01'",
-    ),
-    "query item": ("queries.jsonl", "i2", "i9", "row 2, column 'item': must be an id of data.items; found 'i9'"),
-    "query text": ("queries.jsonl", "balloon", " ", "row 2, column 'q': the text must not be empty; found ''"),
-    "query grade": (
-        "queries.jsonl",
-        '"grade": 0',
-        '"grade": null',
-        "row 2, column 'grade': must be a finite number; found None",
-    ),
-    "query graded twice": (
-        "queries.jsonl",
-        '"balloon", "item": "i2", "grade": 0, "when": "1970-01-02"',
-        '"crime", "item": "i1", "grade": 0, "when": "1970-01-01"',
-        "row 2, column 'grade': row 1 has the same query, item, time with grade 2; keep one of the two; found '0'",
-    ),
-    "query time": (
-        "queries.jsonl",
-        "1970-01-02",
-        "2999-01-02",
-        "row 2, column 'when': a time must not lie in the future; found ",
-    ),
-    "text": ("texts.tsv", "bye", "", "row 2, column 'text': the text must not be empty; found ''"),
-    "class": ("texts.tsv", "leave", "", "row 2, column 'intent': must not be empty; found ''"),
-    "split": ("texts.tsv", "test", "dev", "row 2, column 'part': a split is one of train, valid, test; found 'dev'"),
-}
-
-
-@pytest.mark.parametrize("case", WRONG)
-def test_wrong_input_names_file_row_column_rule_and_value(folder, case):
-    name, old, new, message = WRONG[case]
-    text = (folder / name).read_text()
-    assert old in text
-    (folder / name).write_text(text.replace(old, new, 1))
-    with pytest.raises(UserError) as error:
-        load_tables(config(folder))
-    assert str(error.value).startswith(f"{folder}/{name}: {message}")
-    assert "\n" not in str(error.value)
-
-
-def test_wrong_inputs_are_all_tried():
-    assert len(WRONG) == 20
-
-
-def test_the_recipe_key_is_named_when_a_file_or_template_is_wrong(folder):
-    with pytest.raises(UserError, match=r"data\.queries\.path: no such file: .*/none\.csv"):
-        load_tables(config(folder, queries__path=f"{folder}/none.csv"))
-    with pytest.raises(UserError, match=r"data\.items\.text: a template names at least one column"):
-        load_tables(config(folder, items__text="title"))
-
-
-def test_a_query_and_an_item_have_one_grade_where_no_times_are_known(folder):
-    (folder / "queries.jsonl").write_text(QUERIES + '{"q": "crime", "item": "i1", "grade": 1, "when": "1970-01-09"}\n')
-    assert len(load_tables(config(folder)).queries) == 3
-    with pytest.raises(UserError) as error:
-        load_tables(config(folder, queries__time=None))
-    assert str(error.value) == (
-        f"{folder}/queries.jsonl: row 3, column 'grade': row 1 has the same query, item with grade 2; keep one of the "
-        "two; found '1'"
-    )
-
-
-def test_what_is_given_again_or_left_empty_is_kept_and_said(folder):
-    before = load_tables(config(folder))
-    assert before.notes == ["data.items.text: 1 of 3 rows have no year"]
-    (folder / "events.csv").write_text(EVENTS + "b,i1,30,5\nb,i1,30,4\nb,i1,30,4\n")
-    (folder / "queries.jsonl").write_text(QUERIES * 2)
-    tables = load_tables(config(folder, queries__text="{q}"))
-    assert tables.notes == [
-        "data.items.text: 1 of 3 rows have no year",
-        "data.events: 2 rows repeat an earlier one (same user, item, time, rating); each counts",
-        "data.queries: 2 rows repeat an earlier one (same query, item, time, grade); each counts",
-    ]
-    assert (len(tables.events), len(tables.queries)) == (7, 4)
-    assert load_tables(config(folder, queries__label=None)).notes == tables.notes[:2]  # matches, each asked for again
-
-
-def test_an_unknown_source_names_the_nearest():
-    with pytest.raises(UserError, match=r"data\.source: no source 'movilens-100k' \(did you mean 'movielens-100k'\?\)"):
-        load_tables(DataConfig(source="movilens-100k"))
-
-
-def test_a_source_of_ones_own_is_a_dotted_path(folder, monkeypatch):
-    (folder / "mysource.py").write_text(
-        "from peftrec.data.tables import Tables, Texts\n"
-        "def load(path) -> Tables: return Tables(texts=Texts([str(path)], ['a']))\n"
-        "def wrong(path) -> int: return 3\n"
-    )
-    monkeypatch.syspath_prepend(folder)
-    tables = load_tables(DataConfig(source="mysource:load", path="somewhere"))
-    assert isinstance(tables, Tables) and tables.texts.text == ["somewhere"]
-    with pytest.raises(UserError, match=r"mysource:wrong must be a function \(path: Path \| None\) -> Tables"):
-        load_tables(DataConfig(source="mysource:wrong"))
-    for name in ("mysource:absent", "no.such:load", ":load"):
-        with pytest.raises(UserError, match=f"data.source: cannot import '{name}'"):
-            load_tables(DataConfig(source=name))
-
-
-def test_events_without_items_are_refused_by_the_recipe(folder):
-    raw = {
-        "backbone": {"name": "x"},
-        "data": {"events": {"path": "e.csv", "user": "u", "item": "i", "time": "t"}},
-        "tasks": {"a": {"kind": "next-gap"}},
-    }
-    with pytest.raises(UserError, match=r"data: events and queries refer to items: give data\.items too"):
-        make_recipe(raw)
-
-
-@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 9)), max_size=60))
-def test_events_are_ordered_by_user_and_time_and_ties_keep_their_order(pairs):
-    user, moment = (np.asarray([p[n] for p in pairs], np.int32) for n in (0, 1))
-    position = np.arange(len(pairs))
-    events = sort_events(user, position, moment.astype(float), {"n": position.astype(float)}, list("abcde"))
-    expected = sorted(range(len(pairs)), key=lambda i: (pairs[i], i))
-    assert events.item.tolist() == expected == events.columns["n"].tolist()
-    assert events.user.tolist() == [pairs[i][0] for i in expected]
-    assert [np.diff(events.user_start).tolist()[u] for u in range(5)] == [
-        sum(p[0] == u for p in pairs) for u in range(5)
-    ]
-
-
-def test_a_hundred_thousand_rows_load(tmp_path):
-    random = np.random.default_rng(0)
-    (tmp_path / "items.csv").write_text("id,title\n" + "".join(f"{n},item {n}\n" for n in range(1000)))
-    columns = zip(random.integers(0, 999, 100_000), random.integers(0, 1000, 100_000), strict=True)
-    (tmp_path / "events.csv").write_text("user,item,time\n" + "".join(f"{u},{i},{u * i}\n" for u, i in columns))
-    tables = load_tables(
-        DataConfig.model_validate(
-            {
-                "items": {"path": f"{tmp_path}/items.csv", "id": "id", "text": "{title}"},
-                "events": {"path": f"{tmp_path}/events.csv", "user": "user", "item": "item", "time": "time"},
-            }
-        )
-    )
-    assert len(tables.events) == 100_000
+def test_one_table_s_users_stay_as_they_are():
+    tables = Tables({"clicks": events([1, 0], ["x", "y"])})
+    assert tables.with_one_set_of_users() is tables

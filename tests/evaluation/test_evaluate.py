@@ -202,7 +202,7 @@ def test_catalogue_rows_carry_the_item_and_the_users_own_history(dataset):
     targets = last_liked(test)
     rank_catalogue(Spy(), dataset, "interest", targets)
     (rows,) = seen
-    assert (rows.slots["item"] == dataset.item_rows[rows.item]).all()
+    assert (rows.slots["item"] == dataset.items["items"].rows[rows.item]).all()
     assert rows.item.tolist() == list(range(ITEMS)) * len(targets)
     for name in ("group", "stop", "time"):
         assert (getattr(rows, name) == np.repeat(getattr(targets, name), ITEMS)).all()

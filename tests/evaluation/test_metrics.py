@@ -124,7 +124,7 @@ def test_ranks_from_one_and_ten_still_counts():
 
 
 @given(seed=st.integers(0, 10_000), name=st.sampled_from(BINARY + NUMBERS))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_weight_two_is_the_row_twice(seed, name):
     prediction, label, group = make(name, seed)
     weight = np.random.default_rng(seed).integers(0, 3, size=len(label))
@@ -138,7 +138,7 @@ def test_weight_two_is_the_row_twice(seed, name):
 
 
 @given(seed=st.integers(0, 10_000), name=st.sampled_from(BINARY + NUMBERS))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_order_of_rows_and_names_of_groups_do_not_matter(seed, name):
     prediction, label, group = make(name, seed)
     shuffled = np.random.default_rng(seed).permutation(len(label))
@@ -147,7 +147,7 @@ def test_order_of_rows_and_names_of_groups_do_not_matter(seed, name):
 
 
 @given(seed=st.integers(0, 10_000), name=st.sampled_from(["auc", "gauc", "ndcg@10"]))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_only_the_order_of_scores_matters_to_ranking(seed, name):
     prediction, label, group = make(name, 2 * seed + 1)
     assert METRICS[name](prediction**3 / 2, label, group) == pytest.approx(
@@ -156,7 +156,7 @@ def test_only_the_order_of_scores_matters_to_ranking(seed, name):
 
 
 @given(seed=st.integers(0, 10_000))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_reversed_scores_reverse_auc(seed):
     prediction, label, group = make("auc", 2 * seed + 1)
     for name in ("auc", "gauc"):

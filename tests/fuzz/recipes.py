@@ -57,10 +57,11 @@ DATA = {
     "split": [
         *(
             {"kind": kind, "test": test}
-            for kind in ("global-time", "leave-last-out", "by-group")
+            for kind in ("global-time", "leave-last-out", "random", "stratified", "by-group", "by-text")
             for test in (0.001, 0.5)
         ),
         *({"kind": "global-time", "test": 0.2, "valid": 0}, {"kind": "given"}, {"kind": "by-group", "test": 0.999}),
+        *({"kind": "by-group", "by": "item"}, {"kind": "random", "by": "item"}, "by-text", "stars"),
     ],
 }
 BACKBONE = {

@@ -12,7 +12,7 @@ from peftrec.machine.jsonl import read_objects
 OBJECTS = st.dictionaries(st.text(), st.text() | st.integers() | st.lists(st.booleans()), max_size=3)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(OBJECTS, st.integers(0, 2))), st.sampled_from(["\n", "\r\n"]), st.booleans(), st.booleans())
 def test_every_object_is_found_on_its_line(tmp_path_factory, rows, end, mark, ascii_only):
     lines, expected = [], {}

@@ -87,7 +87,7 @@ def test_each_unique_text_of_a_batch_is_encoded_once(shop, monkeypatch):
         for rows in batch.slots.values():
             wanted |= set(rows.tolist())
         if batch.log is not None:
-            wanted |= set(batch.history()[0].ravel().tolist()) - {-1}
+            wanted |= set(batch.history().rows.ravel().tolist()) - {-1}
     encoded = []
     run = model.encoder.backbone.run
     monkeypatch.setattr(

@@ -190,7 +190,7 @@ recipes = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(recipes, text, st.integers(0, 1000))
 def test_a_dumped_recipe_loads_as_an_equal_one(raw, source, history):
     recipe = make_recipe({**raw, "data": {"source": source, "history": history}})

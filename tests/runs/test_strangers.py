@@ -520,7 +520,7 @@ def test_a_training_that_starts_from_it_says_the_same(run, shop, file, content):
 
 
 def test_the_whole_run_is_read_by_all(whole, tmp_path):
-    assert load_run(whole).user_ids[:2] == ["u0", "u1"]
+    assert load_run(whole).logs["interest"].user_ids[:2] == ["u0", "u1"]
     assert write_report(whole, tmp_path / "page.html").exists()
     assert peftrec("recommend", whole, "--task", "next", "--user", "u1", "--json").exit_code == 0
 

@@ -14,16 +14,16 @@ from peftrec.tasks.dataset import load_data
 def test_a_stored_user_equals_the_same_history_given(shop, predictor):
     dataset = load_data(shop_recipe(shop))
     log = predictor.run.logs["interest"]
-    number = predictor.run.user_ids.index("u7")
+    number = predictor.run.logs["interest"].user_ids.index("u7")
     part = slice(*log.user_start[number : number + 2])
     history = [
-        {"item": predictor.run.item_ids[i], "value": 5 if liked else 2, "time": t}
+        {"item": predictor.run.items["items"].ids[i], "value": 5 if liked else 2, "time": t}
         for i, liked, t in zip(
             log.items[part].tolist(), log.feedback[part].tolist(), log.times[part].tolist(), strict=True
         )
     ]
     assert len(history) == 12
-    assert dataset.user_ids == predictor.run.user_ids
+    assert dataset.user_ids == predictor.run.logs["interest"].user_ids
     for task in ("interest", "time"):
         known = predictor.predict(task, [{"user": "u7", "item": "i5", "time": 1_700_000_000}])
         given = predictor.predict(task, [{"history": history, "item": "i5", "time": 1_700_000_000}])

@@ -2,6 +2,7 @@
 
 import random
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 
 import pytest
 from shop import shop_recipe
@@ -68,18 +69,25 @@ def in_threads(predictors, numbers=range(10), threads=8):
     return list(zip(jobs, done, strict=True))
 
 
+@pytest.fixture(scope="module")
+def alone(runs):
+    """(name, number) -> what a run answers to a number, loaded by itself and asked from one thread; asked once."""
+    load = cache(lambda name: Predictor.load(runs[name]))
+    return cache(lambda name, number: answers(load(name), number))
+
+
 @pytest.mark.parametrize("name", ["lora", "side"])
-def test_eight_threads_get_what_single_calls_get(runs, name):
-    alone, predictor = Predictor.load(runs[name]), Predictor.load(runs[name])
-    expected = [answers(alone, number) for number in range(10)]
+def test_eight_threads_get_what_single_calls_get(runs, alone, name):
+    predictor = Predictor.load(runs[name])
+    expected = [alone(name, number) for number in range(10)]
     assert len({str(answer) for answer in expected}) == 10
     for (_, number), found in in_threads({name: predictor}):
         assert found == expected[number]
     assert [answers(predictor, number) for number in range(10)] == expected  # and it is whole afterwards
 
 
-def test_runs_that_share_a_backbone_score_as_each_does_alone_in_any_order_and_thread(runs):
-    expected = {name: [answers(Predictor.load(run), n) for n in range(4)] for name, run in runs.items()}
+def test_runs_that_share_a_backbone_score_as_each_does_alone_in_any_order_and_thread(runs, alone):
+    expected = {name: [alone(name, number) for number in range(4)] for name in runs}
     assert len({str(answer) for answer in expected.values()}) == 4
     predictors = {"side": Predictor.load(runs["side"])}
     for name in ("lora", "lora again", "each"):
@@ -94,12 +102,12 @@ def test_runs_that_share_a_backbone_score_as_each_does_alone_in_any_order_and_th
         assert found == expected[name][number], name
 
 
-def test_a_loaded_backbone_serves_runs_whose_weights_it_has(runs):
+def test_a_loaded_backbone_serves_runs_whose_weights_it_has(runs, alone):
     backbone = load_backbone(BackboneConfig(name="sentence-transformers/all-MiniLM-L6-v2", dtype="fp32"))
     one = Predictor.load(runs["lora"], backbone=backbone)
     assert isinstance(backbone, Backbone)
     assert one.model.encoder.backbone.model is backbone.model
-    assert answers(one, 1) == answers(Predictor.load(runs["lora"]), 1)
+    assert answers(one, 1) == alone("lora", 1)
     with pytest.raises(UserError, match=r"trained on a backbone with digest .* but memory has"):
         Predictor.load(runs["lora"], backbone=tiny_backbone("BERT"))
 
@@ -118,9 +126,9 @@ def test_full_is_served_alone(shop, runs, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["lora", "side"])
-def test_threads_whose_new_texts_are_forgotten_meanwhile(runs, name, monkeypatch):
+def test_threads_whose_new_texts_are_forgotten_meanwhile(runs, alone, name, monkeypatch):
     """Scores then differ by rounding, as a text that comes back is computed beside others."""
-    expected = [answers(Predictor.load(runs[name]), number) for number in range(8)]
+    expected = [alone(name, number) for number in range(8)]
     monkeypatch.setattr(serving, "GUESTS", 3)
     predictor = Predictor.load(runs[name])
     for (_, number), found in in_threads({name: predictor}, range(8)):

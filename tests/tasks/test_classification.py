@@ -1,14 +1,14 @@
 import pytest
-from made import build, together
+from made import build, labelled, together
 
-from peftrec.data.tables import Items, Tables, Texts
+from peftrec.data.tables import Items, Tables
 from peftrec.errors import UserError
 
 ITEMS = Items([f"i{n}" for n in range(8)], [f"item {n}" for n in range(8)])
 
 
 def utterances(split=None) -> Tables:
-    return Tables(texts=Texts([f"text {n % 15}" for n in range(20)], [f"class {n % 3}" for n in range(20)], split))
+    return labelled([f"text {n % 15}" for n in range(20)], [f"class {n % 3}" for n in range(20)], split)
 
 
 def test_classes_are_sorted_names():
@@ -38,7 +38,7 @@ def test_another_split_than_the_given_one_or_than_the_asked_one_is_told():
 
 
 def one_class() -> Tables:
-    return Tables(texts=Texts(list("abcdefghij"), ["same"] * 10))
+    return labelled(list("abcdefghij"), ["same"] * 10)
 
 
 REFUSED = [
@@ -62,7 +62,7 @@ REFUSED = [
     ),
     (
         "classification",
-        Tables(ITEMS),
+        Tables({"items": ITEMS}),
         {},
         "kind: classification needs the table 'texts', which the data lack; give data.texts or a source",
     ),

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
-from made import made
+from made import labelled, made
 
-from peftrec.data.tables import Items, Queries, Tables, Texts, sort_events
+from peftrec.data.tables import Events, Items, Queries, Tables
 from peftrec.errors import UserError
 from peftrec.recipe import DataConfig
 from peftrec.tasks.dataset import build_dataset
@@ -12,12 +12,12 @@ DATA = DataConfig(source="x", split={"test": 0.3, "valid": 0.2})
 
 def tables() -> Tables:
     item = np.arange(40, dtype=np.int32) % 5
-    return Tables(
-        Items([f"i{n}" for n in range(5)], ["a", "b", "c", "a", "d"]),
-        sort_events(item % 2, item, np.arange(40.0), {"rating": item.astype(float)}, ["u", "v"]),
-        Queries(["q", "r", "s", "t"] * 5, item[:20], np.arange(20) // 4 % 2.0),
-        notes=["the source's remark"],
-    )
+    named = {
+        "items": Items([f"i{n}" for n in range(5)], ["a", "b", "c", "a", "d"]),
+        "events": Events(item % 2, item, np.arange(40.0), {"rating": item.astype(float)}, ["u", "v"]).ordered(),
+        "queries": Queries(["q", "r", "s", "t"] * 5, item[:20], np.arange(20) // 4 % 2.0),
+    }
+    return Tables(named, ["the source's remark"])
 
 
 def tasks(**options):
@@ -33,12 +33,13 @@ def test_tasks_share_one_text_table():
     data = build_dataset(tables(), tasks(), DATA, 0)
     assert list(data.tasks) == ["query", "like", "time"]
     assert data.texts.texts == ["a", "b", "c", "d", "q", "r", "s", "t"]  # each unique text once
-    assert data.item_rows.tolist() == [0, 1, 2, 0, 3] and data.item_rows.dtype == np.int32
-    assert data.item_ids == ["i0", "i1", "i2", "i3", "i4"] and data.user_ids == ["u", "v"]
+    items = data.items["items"]
+    assert items.rows.tolist() == [0, 1, 2, 0, 3] and items.rows.dtype == np.int32
+    assert items.ids == ["i0", "i1", "i2", "i3", "i4"] and data.user_ids == ["u", "v"]
     for task in data.tasks.values():
         for name in ("train", "valid", "test"):
             examples = task.split(name)
-            assert (examples.slots["item"] == data.item_rows[examples.item]).all()
+            assert (examples.slots["item"] == items.rows[examples.item]).all()
     like, time = data.tasks["like"].train.log, data.tasks["time"].train.log
     assert like.times is time.times and like.items is time.items and like.user_start is time.user_start
 
@@ -59,9 +60,9 @@ def test_notes_say_what_no_loss_trains():
 
 
 def test_texts_alone_need_no_catalogue():
-    texts = Tables(texts=Texts([f"t{n}" for n in range(10)], ["x", "y"] * 5))
+    texts = labelled([f"t{n}" for n in range(10)], ["x", "y"] * 5)
     data = build_dataset(texts, {"intent": made("intent", kind="classification")}, DATA, 0)
-    assert data.item_ids == [] and data.user_ids == [] and len(data.item_rows) == 0
+    assert data.items == {} and data.user_ids == []
 
 
 def test_errors_name_the_task():

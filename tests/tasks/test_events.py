@@ -15,7 +15,8 @@ def test_a_history_is_the_last_events_strictly_before(kind, rows, history):
     events = make(rows)
     data = build_or_none(builder, events, history=history, **options)
     for examples in parts(data).values() if data else ():
-        texts, feedback = examples.history()
+        past = examples.history()
+        texts, feedback = past.rows, past.feedback
         for n in range(len(examples)):
             own = examples.group[n] == events.user
             past = np.flatnonzero(own & (events.time < examples.time[n]))

@@ -42,9 +42,9 @@ OWN_PACKAGE = '''
 
 
     def build(tables, texts, task, data, seed):
-        queries = tables.queries
+        queries, items = tables.named["queries"], tables.named["items"]
         user = np.array([texts.add(text) for text in queries.text], np.int32)
-        friend = np.array([texts.add(tables.items.texts[item]) for item in queries.item], np.int32)
+        friend = np.array([texts.add(items.texts[item]) for item in queries.item], np.int32)
         names = {text: n for n, text in enumerate(dict.fromkeys(queries.text))}
         group = np.array([names[text] for text in queries.text])
         rows = Examples(

@@ -4,23 +4,26 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from made import build, together
 
-from peftrec.data.tables import Items, Queries, Tables, sort_events
+from peftrec.data.tables import Events, Items, Queries, Tables
 from peftrec.errors import UserError
 
 ITEMS = Items([f"i{n}" for n in range(8)], [f"item {n}" for n in range(8)])
 
 
+def asked(queries) -> Tables:
+    return Tables({"items": ITEMS, "queries": queries})
+
+
 def graded(queries=10, times=False) -> Tables:
     """Each query with items of the grades 100, 10 and 0."""
     rows = [(f"query {q}", (q + n) % 8, grade) for q in range(queries) for n, grade in enumerate((100, 10, 0))]
-    return Tables(
-        ITEMS,
-        queries=Queries(
+    return asked(
+        Queries(
             [row[0] for row in rows],
             np.asarray([row[1] for row in rows], np.int32),
             np.asarray([row[2] for row in rows], float),
             np.arange(len(rows), dtype=float) if times else None,
-        ),
+        )
     )
 
 
@@ -68,8 +71,8 @@ def test_with_times_global_time_cuts_by_time():
 def test_queries_are_cut_at_the_moments_of_the_events():
     tables = graded(times=True)
     user, item = np.zeros(10, np.int32), np.zeros(10, np.int32)
-    events = sort_events(user, item, np.arange(10.0), {}, ["u"])
-    _, data = build("match-query", Tables(ITEMS, events, tables.queries), {"test": 0.2, "valid": 0.1})
+    events = Events(user, item, np.arange(10.0), {}, ["u"]).ordered()
+    _, data = build("match-query", Tables({**tables.named, "events": events}), {"test": 0.2, "valid": 0.1})
     assert data.train.time.max() == 6 and data.valid.time.tolist() == [7] and data.test.time.min() == 8
 
 
@@ -80,7 +83,7 @@ matches = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 6)), min_size=20,
 @given(matches, st.integers(0, 5))
 def test_each_match_without_grade_gets_one_non_match_never_paired_with_the_query(pairs, seed):
     pairs = pairs + [(query, query) for query in range(6)]
-    tables = Tables(ITEMS, queries=Queries([f"q{q}" for q, _ in pairs], np.asarray([i for _, i in pairs], np.int32)))
+    tables = asked(Queries([f"q{q}" for q, _ in pairs], np.asarray([i for _, i in pairs], np.int32)))
     _, data = build("match-query", tables, seed=seed)
     names = list(dict.fromkeys(f"q{q}" for q, _ in pairs))
     seen = {(names.index(f"q{q}"), i) for q, i in pairs}
@@ -95,7 +98,7 @@ def test_each_match_without_grade_gets_one_non_match_never_paired_with_the_query
 
 def test_non_matches_take_the_time_of_their_match_and_the_user_is_told():
     queries = Queries([f"q{n % 4}" for n in range(20)], np.arange(20, dtype=np.int32) % 4, time=np.arange(20.0))
-    _, data = build("match-query", Tables(ITEMS, queries=queries), {"test": 0.2, "valid": 0.1})
+    _, data = build("match-query", asked(queries), {"test": 0.2, "valid": 0.1})
     assert sorted(data.test.time.tolist()) == [16, 16, 17, 17, 18, 18, 19, 19]
     assert data.classes == ["0", "1"]
     assert data.notes == ["queries carry no grades: each row is a match, and one non-match is drawn for it at random"]
@@ -105,7 +108,9 @@ def test_a_query_that_nearly_all_items_match_gets_the_others():
     items = Items([str(n) for n in range(3000)], [f"t{n}" for n in range(3000)])
     matched = np.arange(2999, dtype=np.int32)
     queries = Queries(["all"] * 2999 + ["one", "two", "three"], np.concatenate([matched, [0, 1, 2]]).astype(np.int32))
-    _, data = build("match-query", Tables(items, queries=queries), {"kind": "by-group", "test": 0.25, "valid": 0})
+    _, data = build(
+        "match-query", Tables({"items": items, "queries": queries}), {"kind": "by-group", "test": 0.25, "valid": 0}
+    )
     for examples in together(data):
         drawn = examples.item[(examples.group == 0) & (examples.label == 0)]
         assert (drawn == 2999).all()
@@ -114,14 +119,14 @@ def test_a_query_that_nearly_all_items_match_gets_the_others():
 def test_a_query_that_every_item_matches_is_refused():
     queries = Queries(["few", *["all"] * 8], np.asarray([0, *range(8)], np.int32))
     with pytest.raises(UserError, match="queries: the query 'all' matches every item: no non-match can be drawn"):
-        build("match-query", Tables(ITEMS, queries=queries))
+        build("match-query", asked(queries))
 
 
 def test_one_grade_only_is_refused():
-    tables = graded()
-    same = Queries(tables.queries.text, tables.queries.item, np.ones(30))
+    queries = graded().one(Queries)
+    same = Queries(queries.text, queries.item, np.ones(30))
     with pytest.raises(UserError, match="queries: the grades must differ; the train split holds one class only"):
-        build("match-query", Tables(ITEMS, queries=same))
+        build("match-query", asked(same))
 
 
 REFUSED = [
@@ -134,7 +139,7 @@ REFUSED = [
     ("match-query", graded(), {"column": "x"}, "column: kind match-query does not read it; found 'x'; leave it out"),
     (
         "match-query",
-        Tables(ITEMS),
+        Tables({"items": ITEMS}),
         {},
         "kind: match-query needs the table 'queries', which the data lack; give data.queries or a source",
     ),

@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from peftrec.data.catalogue import Catalogue
-from peftrec.data.examples import Dataset, Examples, TaskData
+from peftrec.data.examples import Dataset, Examples, ItemTexts, TaskData
 from peftrec.data.log import Log
 from peftrec.data.rates import Rates
 from peftrec.data.texts import TextTable
@@ -42,9 +42,9 @@ def events(seed=0, binary=True, count=600):
     label = (value > 0 if binary else value.round(1)).astype(np.float32)
     everything = rows(label, user, item, time)
     parts = np.searchsorted([50, 60], time, side="right")
-    task = TaskData(*(everything.take(np.flatnonzero(parts == part)) for part in range(3)))
+    task = TaskData(*(everything.take(np.flatnonzero(parts == part)) for part in range(3)), items="items")
     names = [str(number) for number in range(30)]
-    return Dataset(TextTable(), names, np.arange(30, dtype=np.int32), [], {"task": task})
+    return Dataset(TextTable(), {"items": ItemTexts(names, np.arange(30, dtype=np.int32))}, [], {"task": task})
 
 
 def predict(name, dataset, examples=None):
@@ -109,7 +109,7 @@ def test_users_and_items_never_seen_get_the_train_mean():
 def test_item_rate_by_hand():
     train = rows(np.array([1, 1, 0, 0], np.float32), [0, 1, 2, 3], [0, 0, 0, 1], [1, 2, 3, 4])
     test = rows(np.array([1], np.float32), [0], [0], [9])
-    dataset = Dataset(TextTable(), ["a", "b"], np.zeros(2, np.int32), [], {"task": TaskData(train, test, test)})
+    dataset = Dataset(TextTable(), {}, [], {"task": TaskData(train, test, test)})
     assert predict("item_rate", dataset) == pytest.approx([(2 + 5 * 0.5) / (3 + 5)])
 
 
@@ -130,7 +130,7 @@ def test_rates_so_far_beat_a_constant_and_know_nothing_of_the_future():
         return replace(rows, log=log, stop=place[first : first + len(rows)]).with_rates(rates)
 
     train, test = with_rates(data.train, 0), with_rates(data.test, len(data.train))
-    dataset = Dataset(TextTable(), [], np.zeros(0, np.int32), [], {"task": TaskData(train, test.take([]), test)})
+    dataset = Dataset(TextTable(), {}, [], {"task": TaskData(train, test.take([]), test)})
     assert roc_auc_score(test.label, predict("rates_so_far", dataset)) > 0.6
 
 
@@ -160,7 +160,7 @@ def test_user_median_of_100000_rows():
     count = 100_000
     everything = rows(rng.random(count).astype(np.float32), rng.integers(900, size=count), None, np.arange(count))
     train, test = everything.take(np.arange(80_000)), everything.take(np.arange(80_000, count))
-    dataset = Dataset(TextTable(), [], np.zeros(0, np.int32), [], {"task": TaskData(train, test.take([]), test)})
+    dataset = Dataset(TextTable(), {}, [], {"task": TaskData(train, test.take([]), test)})
     found = predict("user_median", dataset)
     row = 19_999  # by hand for the last row: all of its user's labels before it
     past = everything.label[:-1][everything.group[:-1] == everything.group[-1]]
@@ -186,7 +186,7 @@ def queries(joint, count=300):
     everything = rows(label.astype(np.int64), np.arange(count), None, None, slots)
     train, test = everything.take(np.arange(200)), everything.take(np.arange(200, count))
     data = TaskData(train, test.take(np.arange(0)), test, classes=["0", "1", "2"])
-    return Dataset(texts, [], np.zeros(0, np.int32), [], {"task": data})
+    return Dataset(texts, {}, [], {"task": data})
 
 
 @pytest.mark.parametrize("joint", [False, True])
@@ -212,7 +212,7 @@ def texts_of_classes():
         for part, label in ((train, np.repeat([0, 1, 3], 10)), (test, [0, 1, 3, 0]))
     ]
     data = TaskData(columns[0], columns[1].take(np.arange(0)), columns[1], classes=["pay", "fly", "spare", "sleep"])
-    return Dataset(texts, [], np.zeros(0, np.int32), [], {"task": data})
+    return Dataset(texts, {}, [], {"task": data})
 
 
 @pytest.mark.parametrize("many", [1000, 3])
@@ -244,7 +244,7 @@ def test_popularity_so_far_counts_what_was_chosen_before():
     item, time = (
         np.concatenate([getattr(p, n) for p in (data.train, data.valid, data.test)]) for n in ("item", "time")
     )
-    test = replace(data.test, catalogue=Catalogue(dataset.item_rows, item, time))
+    test = replace(data.test, catalogue=Catalogue(dataset.items["items"].rows, item, time))
     score = RANKING_PRIORS["popularity_so_far"](dataset, "task", test)
     for row, moment in enumerate(data.test.time):  # 80 moments, so that every one has its snapshot
         assert score[row] == pytest.approx(np.log1p(np.bincount(item[time < moment], minlength=30)))

@@ -192,7 +192,7 @@ def test_dropout_leaves_frozen_parts_alone(shop, tmp_path):
         first = train(tiny_recipe(shop, **same), tmp_path / sharing)
         setup = prepare(tiny_recipe(shop, tasks={**FROZEN, "time": TIME}, init_from=str(first), **same))
         model = setup.model.train()
-        rows = setup.dataset.item_rows
+        rows = setup.dataset.items["items"].rows
         with torch.no_grad():
             for tensor in model.encoder.parameters_by_owner().get("time", {}).values():
                 tensor.add_(0.1)

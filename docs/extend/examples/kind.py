@@ -10,11 +10,11 @@ from torch import Tensor, nn
 from peftrec.data.batches import HeadInput
 from peftrec.data.examples import Dataset, Examples, TaskData
 from peftrec.data.split import by_group
-from peftrec.data.tables import Tables
+from peftrec.data.tables import Events, Tables
 from peftrec.data.texts import TextTable
 from peftrec.errors import UserError
 from peftrec.recipe import DataConfig, TaskConfig
-from peftrec.tasks.building import cut, item_rows, needed
+from peftrec.tasks.building import catalogue_of, cut, item_rows, table_of
 from peftrec.tasks.events import event_column, listed
 from peftrec.tasks.gather import gather
 from peftrec.tasks.heads import Head, HeadShape, input_norm
@@ -25,7 +25,8 @@ from peftrec.tasks.rows import ITEM
 
 def build(tables: Tables, texts: TextTable, task: Task, data: DataConfig, seed: int) -> TaskData:
     """One row an item that has events. Slot `item`; group = item. Raises UserError."""
-    events, items = needed(tables.events, "events", task), needed(tables.items, "items", task)
+    name, events = table_of(tables, Events, task)
+    items, split = catalogue_of(tables, events, task), data.split_of(name)
     if task.config.column is None:
         raise UserError(f"column: kind {task.config.kind} needs it; the numeric columns are {listed(events)}")
     total = np.bincount(events.item, event_column(events, task.config.column), len(items))
@@ -39,7 +40,8 @@ def build(tables: Tables, texts: TextTable, task: Task, data: DataConfig, seed: 
         item=item,
         time=np.full(len(item), np.nan),
     )
-    return cut(examples, by_group(item, data.split, seed), data.split, notes=["items are held out whole, at random"])
+    notes = ["items are held out whole, at random"]
+    return cut(examples, by_group(item, split, seed), split, notes=notes, items=events.catalogue)
 
 
 class Appeal(Head):

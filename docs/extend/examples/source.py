@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from peftrec.data.entry import make_events, make_items
 from peftrec.data.rows import Rows
-from peftrec.data.tables import Tables, make_events, make_items
+from peftrec.data.tables import Tables
 from peftrec.errors import UserError
 from peftrec.machine.jsonl import read_objects
 from peftrec.recipe import EventsConfig, ItemsConfig
@@ -31,4 +32,5 @@ def load(path: Path | None) -> Tables:
         EventsConfig(path=str(file), user="reader", item="book", time="date", columns=["stars"]),
         items,
     )
-    return Tables(items, events, notes=["books: a review counts as read on the day it was written"])
+    notes = ["books: a review counts as read on the day it was written"]
+    return Tables({"items": items, "events": events}, notes)

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from peftrec.data.entry import make_texts
 from peftrec.data.rows import Rows
 from peftrec.data.sources import source_file
-from peftrec.data.tables import Tables, make_texts
+from peftrec.data.tables import Tables
 from peftrec.errors import UserError, shown
 from peftrec.machine.files import read_json
-from peftrec.recipe import TextsConfig
+from peftrec.recipe import SplitConfig, TextsConfig
 
 _SPLITS = {
     "train": "train",
@@ -23,6 +24,8 @@ _SPLITS = {
     "test": "test",
     "oos_test": "test",
 }
+
+_CONFIG = TextsConfig(path="", text="{text}", label="label", split=SplitConfig(kind="given", column="split"))
 
 
 def load(path: Path | None) -> Tables:
@@ -44,4 +47,4 @@ def load(path: Path | None) -> Tables:
             columns["label"].append(pair[1])
             columns["split"].append(_SPLITS[name])
     rows = Rows(str(file), pa.table(columns))
-    return Tables(texts=make_texts(rows, TextsConfig(path=str(file), text="{text}", label="label", split="split")))
+    return Tables({"texts": make_texts(rows, _CONFIG)})

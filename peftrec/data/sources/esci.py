@@ -10,10 +10,11 @@ from typing import Any
 
 import pyarrow as pa
 
+from peftrec.data.entry import make_items, make_queries
 from peftrec.data.files import read_rows
 from peftrec.data.rows import Rows
 from peftrec.data.sources import source_file
-from peftrec.data.tables import Tables, make_items, make_queries
+from peftrec.data.tables import Tables
 from peftrec.errors import UserError
 from peftrec.machine.files import read_json
 from peftrec.recipe import ItemsConfig, QueriesConfig
@@ -40,7 +41,7 @@ def load(path: Path | None) -> Tables:
     items = make_items(described, ItemsConfig(path=products.file, id="asin", text="{text}"))
     pairs = _pairs(judged, read_json(judged))
     config = QueriesConfig(path=str(judged), text="{query}", item="docId", label="rating")
-    return Tables(items, queries=make_queries(Rows(str(judged), pairs), config, items))
+    return Tables({"items": items, "queries": make_queries(Rows(str(judged), pairs), config, items)})
 
 
 def _pairs(file: Path, content: Any) -> pa.Table:

@@ -19,9 +19,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pc
 
+from peftrec.data.entry import make_events, make_items
 from peftrec.data.rows import Rows
 from peftrec.data.sources import source_file
-from peftrec.data.tables import Items, Queries, Tables, make_events, make_items
+from peftrec.data.tables import Items, Queries, Tables
 from peftrec.errors import UserError
 from peftrec.recipe import EventsConfig, ItemsConfig
 
@@ -46,7 +47,7 @@ def load(path: Path | None) -> Tables:
         EventsConfig(path="", user="user_id", item="item_id", time="timestamp", columns=["rating"]),
         items,
     )
-    return Tables(items, events, compose_queries(items), notes=[_NOTE])
+    return Tables({"items": items, "events": events, "queries": compose_queries(items)}, [_NOTE])
 
 
 def _package_folder() -> Path:

@@ -35,7 +35,7 @@ def write(folder, queries=10, products=4, **changed):
 def test_pairs_with_four_grades_split_by_query(tmp_path):
     data = write(tmp_path)
     tables = load_tables(data)
-    assert tables.items.texts[0] == "Lamp 0. red. a\nb"
+    assert tables.named["items"].texts[0] == "Lamp 0. red. a\nb"
     task = made("relevance", kind="match-query", input="joint")
     built = build_dataset(tables, {"relevance": task}, data, 0)
     examples = built.tasks["relevance"]

@@ -8,7 +8,7 @@ from made import made
 
 from peftrec.data.load import load_tables
 from peftrec.data.sources.movielens import compose_queries, load
-from peftrec.data.tables import Items
+from peftrec.data.tables import Events, Items
 from peftrec.errors import UserError
 from peftrec.recipe import DataConfig
 from peftrec.tasks.dataset import build_dataset
@@ -27,15 +27,25 @@ def facets(items: Items, number: int) -> set[str]:
 
 
 def test_counts(tables):
-    assert (len(tables.events), len(tables.items), len(tables.events.user_ids)) == (100_000, 1_682, 943)
-    assert Counter(tables.events.columns["rating"].tolist()) == {1: 6110, 2: 11370, 3: 27145, 4: 34174, 5: 21201}
-    assert tables.items.texts[0] == "Toy Story (1995). Animation, Children's, Comedy"
-    assert all(text.strip() for text in tables.items.texts)
+    assert (len(tables.named["events"]), len(tables.named["items"]), len(tables.named["events"].user_ids)) == (
+        100_000,
+        1_682,
+        943,
+    )
+    assert Counter(tables.named["events"].columns["rating"].tolist()) == {
+        1: 6110,
+        2: 11370,
+        3: 27145,
+        4: 34174,
+        5: 21201,
+    }
+    assert tables.named["items"].texts[0] == "Toy Story (1995). Animation, Children's, Comedy"
+    assert all(text.strip() for text in tables.named["items"].texts)
     assert "recbole" not in sys.modules
 
 
 def test_queries_are_many_balanced_and_distinct(tables):
-    queries = tables.queries
+    queries = tables.named["queries"]
     assert 5_000 <= len(queries) <= 20_000
     assert queries.label.mean() == 0.5
     assert len(set(zip(queries.text, queries.item.tolist(), strict=True))) == len(queries)
@@ -44,7 +54,7 @@ def test_queries_are_many_balanced_and_distinct(tables):
 
 
 def test_matches_have_all_facets_and_the_others_do_not(tables):
-    items, queries = tables.items, tables.queries
+    items, queries = tables.named["items"], tables.named["queries"]
     hard = easy = 0
     for text in sorted(set(queries.text))[::20]:
         rows = [n for n, other in enumerate(queries.text) if other == text]
@@ -64,8 +74,8 @@ def test_matches_have_all_facets_and_the_others_do_not(tables):
 
 
 def test_queries_do_not_depend_on_chance(tables):
-    again = compose_queries(tables.items)
-    assert again.text == tables.queries.text and (again.item == tables.queries.item).all()
+    again = compose_queries(tables.named["items"])
+    assert again.text == tables.named["queries"].text and (again.item == tables.named["queries"].item).all()
 
 
 def test_three_tasks_load_and_split_by_time():
@@ -79,7 +89,8 @@ def test_three_tasks_load_and_split_by_time():
     assert (len(task.train) + len(task.valid), len(task.test)) == (80_003, 19_997)
     assert task.train.time.max() < task.valid.time.min() <= task.valid.time.max() < task.test.time.min()
     assert round(float(task.test.label.mean()), 3) == 0.565
-    rows, feedback = task.test.history()
+    past = task.test.history()
+    rows, feedback = past.rows, past.feedback
     assert rows.shape == feedback.shape == (19_997, 20)
     query = data.tasks["query"]
     texts = [
@@ -102,9 +113,13 @@ def write(folder, items, events):
 def test_a_folder_of_ones_own(tmp_path):
     write(tmp_path, '1\tThe "Best\t1995\tWar Drama\n2\tOther\tV\tunknown\n', "7\t2\t3\t881250949\n7\t1\t4\t881250940\n")
     tables = load(tmp_path)
-    assert tables.items.texts == ['The "Best (1995). War, Drama', "Other. unknown"]
-    assert tables.events.item.tolist() == [0, 1] and tables.events.columns["rating"].tolist() == [4, 3]
-    assert len(tables.queries) == 0
+    assert tables.named["items"].texts == ['The "Best (1995). War, Drama', "Other. unknown"]
+    events = tables.one(Events)
+    assert events.item.tolist() == [0, 1] and events.columns["rating"].tolist() == [
+        4,
+        3,
+    ]
+    assert len(tables.named["queries"]) == 0
 
 
 def test_a_wrong_folder_or_file_is_named(tmp_path):

@@ -40,13 +40,13 @@ def ran(monkeypatch):
 def used_texts(recipe):
     """By brute force: the texts that examples refer to, and the catalogue, which the interest task ranks."""
     dataset = load_data(recipe)
-    rows = set(dataset.item_rows.tolist()) if "interest" in recipe.tasks else set()
+    rows = set(dataset.items["items"].rows.tolist()) if "interest" in recipe.tasks else set()
     for data in dataset.tasks.values():
         for part in (data.train, data.valid, data.test):
             for slot in part.slots.values():
                 rows |= set(slot.tolist())
             if part.log is not None:
-                rows |= set(part.history()[0].ravel().tolist()) - {-1}
+                rows |= set(part.history().rows.ravel().tolist()) - {-1}
     return rows, len(dataset.texts)
 
 
@@ -129,5 +129,5 @@ def test_the_rows_of_examples_are_those_of_their_slots_and_windows(shop):
         ):
             rows = set(np.concatenate(list(part.slots.values())).tolist())
             if part.log is not None:
-                rows |= set(part.history()[0].ravel().tolist()) - {-1}
+                rows |= set(part.history().rows.ravel().tolist()) - {-1}
             assert part.text_rows().tolist() == sorted(rows)

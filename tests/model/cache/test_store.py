@@ -48,7 +48,7 @@ def damage(path, offset, by=1):
         file.write(bytes([byte ^ by]))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.lists(st.integers(0, 30), unique=True), max_size=5))
 def test_what_is_appended_is_found_and_nothing_else(tmp_path_factory, parts):
     root = tmp_path_factory.mktemp("store")

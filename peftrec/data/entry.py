@@ -1,0 +1,129 @@
+"""A file's rows made into tables, checked on entry: ids, references, times, numbers, texts."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from peftrec.data.remarks import empty_fields, first_alike, repeated_rows
+from peftrec.data.rows import Rows, plain_number, template_columns
+from peftrec.data.tables import Events, Items, Queries, Texts, Users
+from peftrec.errors import Problems
+from peftrec.recipe import EventsConfig, ItemsConfig, QueriesConfig, SplitConfig, TextsConfig, UsersConfig
+from peftrec.recipe.tables import SHORT
+
+SPLITS = {"train": "train", "valid": "valid", "validation": "valid", "test": "test"}
+
+
+def make_items(rows: Rows, config: ItemsConfig, key: str = "data.items") -> Items:
+    """A catalogue from a file's rows; ids unique and texts not empty, else UserErrors. `key` is the table's."""
+    problems = Problems()
+    with problems.collect():
+        ids = rows.unique_ids(config.id).to_pylist()
+    with problems.collect():
+        texts = rows.texts(config.text, f"{key}.text")
+    problems.stop()
+    names = template_columns(config.text, f"{key}.text")
+    columns = {name: rows.strings(name).to_pylist() for name in names}
+    return Items(ids, texts, columns, empty_fields(rows, config.text, f"{key}.text"))
+
+
+def make_users(rows: Rows, config: UsersConfig, key: str = "data.users") -> Users:
+    """Users from a file's rows; ids unique, texts, where there is a template, not empty. Raises UserErrors."""
+    if config.text is None:
+        return Users(rows.unique_ids(config.id).to_pylist(), [])
+    of = make_items(rows, ItemsConfig(path=config.path, id=config.id, text=config.text), key)
+    return Users(of.ids, of.texts, of.columns, of.notes)
+
+
+def make_events(
+    rows: Rows, config: EventsConfig, items: Items | None, key: str = "data.events", catalogue: str = "items"
+) -> Events:
+    """Events from a file's rows, sorted; users are numbered as they first appear. Raises UserErrors.
+
+    `items` is the table `catalogue`; without, because it was wrong, only this table's own mistakes are looked for.
+    """
+    problems, columns = Problems(), {}
+    with problems.collect():
+        users = rows.ids(config.user).dictionary_encode()
+    with problems.collect():
+        item = _items_of(rows, config.item, items, catalogue)
+    with problems.collect():
+        time = None if config.time is None else rows.times(config.time)
+    for name in config.columns:
+        with problems.collect():
+            columns[name] = rows.numbers(name)
+    with problems.collect():
+        given = _given(rows, config.split)
+    problems.stop()
+    user = users.indices.to_numpy().astype(np.int32)
+    known = {config.user: user, config.item: item, **({} if time is None else {config.time or "": time}), **columns}
+    notes = repeated_rows(key, first_alike(*known.values()), list(known))
+    return Events(user, item, time, columns, users.dictionary.to_pylist(), notes, catalogue, given).ordered()
+
+
+def make_queries(
+    rows: Rows, config: QueriesConfig, items: Items | None, key: str = "data.queries", catalogue: str = "items"
+) -> Queries:
+    """Queries from a file's rows. Raises UserErrors; without `items` as `make_events`.
+
+    A query and an item, at one time where times are known, have one grade.
+    """
+    problems = Problems()
+    with problems.collect():
+        text = rows.texts(config.text, f"{key}.text")
+    with problems.collect():
+        item = _items_of(rows, config.item, items, catalogue)
+    with problems.collect():
+        label = None if config.label is None else rows.numbers(config.label)
+    with problems.collect():
+        time = None if config.time is None else rows.times(config.time)
+    with problems.collect():
+        given = _given(rows, config.split)
+    problems.stop()
+    notes = empty_fields(rows, config.text, f"{key}.text")
+    if label is not None:
+        query = pa.array(text).dictionary_encode().indices.to_numpy()
+        asked = {"query": query, "item": item, **({} if time is None else {"time": time})}
+        first = first_alike(*asked.values())
+        others = np.flatnonzero(label != label[first])
+        if len(others):
+            row = int(others[0])
+            grade, found = plain_number(label[first[row]]), plain_number(label[row])
+            rule = f"row {first[row] + 1} has the same {', '.join(asked)} with grade {grade}; keep one of the two"
+            rows.fail(row, config.label or "", rule, found)
+        notes += repeated_rows(key, first, [*asked, "grade"])
+    return Queries(text, item, label, time, notes, catalogue, given)
+
+
+def make_texts(rows: Rows, config: TextsConfig, key: str = "data.texts") -> Texts:
+    """Texts from a file's rows; their labels are read by the tasks. Raises UserErrors."""
+    problems = Problems()
+    with problems.collect():
+        given = _given(rows, config.split)
+    with problems.collect():
+        text = rows.texts(config.text, f"{key}.text")
+    with problems.collect():
+        time = None if config.time is None else rows.times(config.time)
+    with problems.collect():
+        if config.label is not None:
+            rows.column(config.label)
+    problems.stop()
+    return Texts(text, rows, config.label, time, given, empty_fields(rows, config.text, f"{key}.text"))
+
+
+def _items_of(rows: Rows, column: str, items: Items | None, catalogue: str) -> np.ndarray:
+    """Item numbers int32 of a column of item ids; where the items were wrong, only that the ids are there."""
+    known = rows.ids(column) if items is None else pa.array(items.ids, pa.string())
+    return rows.lookup(column, known, f"data.{'' if catalogue in SHORT else 'tables.'}{catalogue}")
+
+
+def _given(rows: Rows, split: SplitConfig | None) -> list[str] | None:
+    """The split that each row comes with; None without such a column. Raises UserError."""
+    if split is None or split.column is None:
+        return None
+    given: Sequence[str] = rows.strings(split.column).to_pylist()
+    for row, name in enumerate(given):
+        if name not in SPLITS:
+            rows.fail(row, split.column, f"a split is one of {', '.join(SPLITS)}", name)
+    return [SPLITS[name] for name in given]

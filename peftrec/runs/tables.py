@@ -1,0 +1,153 @@
+"""What a run keeps of its tables, so that it predicts and recommends without the data files.
+
+catalogue.parquet     table, id, text: the items of every catalogue
+log.parquet           user, item (number), time, mark (which of the history tables), and what each task counts them as:
+                      `feedback <task>`; log-1.parquet and so on where tasks remember other tables
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from peftrec.data.examples import Dataset, ItemTexts
+from peftrec.data.log import Log
+from peftrec.data.texts import TextTable
+from peftrec.errors import UserError
+from peftrec.machine.files import reading
+from peftrec.machine.parquet import read_columns
+
+LATEST = 1e11  # seconds since 1970: beyond are milliseconds, or nothing
+
+
+@dataclass(frozen=True)
+class UserLog:
+    """A log and the ids of its users, in user-number order: those who have events in it."""
+
+    log: Log
+    user_ids: list[str]
+
+
+def save_catalogues(folder: Path, dataset: Dataset) -> None:
+    """Write catalogue.parquet."""
+    texts = [dataset.texts.texts[row] for of in dataset.items.values() for row in of.rows]
+    columns = {
+        "table": pa.array([name for name, of in dataset.items.items() for _ in range(len(of))], pa.string()),
+        "id": pa.array([name for of in dataset.items.values() for name in of.ids], pa.string()),
+        "text": pa.array(texts, pa.string()),
+    }
+    pq.write_table(pa.table(columns), folder / "catalogue.parquet")
+
+
+def load_catalogues(folder: Path, texts: TextTable) -> dict[str, ItemTexts]:
+    """The catalogues by name; their texts are added to `texts`. Raises UserError for a damaged file."""
+    file = folder / "catalogue.parquet"
+    table = read_columns(file, {"table": "texts", "id": "texts", "text": "texts"})
+    names, ids, said = (table[name].cast(pa.string()).to_pylist() for name in ("table", "id", "text"))
+    found: dict[str, dict[str, str]] = {}
+    for name, item, text in zip(names, ids, said, strict=True):
+        catalogue = found.setdefault(name, {})
+        if item in catalogue:
+            raise UserError(f"{file}: damaged: an item stands in it twice")
+        catalogue[item] = text
+    return {
+        name: ItemTexts(list(of), np.array([texts.add(text) for text in of.values()], np.int32))
+        for name, of in found.items()
+    }
+
+
+def log_numbers(dataset: Dataset) -> dict[str, int]:
+    """The number of the file that holds each task's log; tasks whose logs are of the same events share one."""
+    files: list[Log] = []
+    numbers: dict[str, int] = {}
+    for name, data in dataset.tasks.items():
+        if (log := data.train.log) is not None:
+            alike = (n for n, other in enumerate(files) if _same_events(log, other))
+            numbers[name] = next(alike, len(files))
+            if numbers[name] == len(files):
+                files.append(log)
+    return numbers
+
+
+def save_logs(folder: Path, dataset: Dataset) -> None:
+    """Write the logs of all tasks with histories."""
+    tasks: dict[int, list[str]] = {}
+    for name, number in log_numbers(dataset).items():
+        tasks.setdefault(number, []).append(name)
+    for number, names in tasks.items():
+        logs = {name: log for name in names if (log := dataset.tasks[name].train.log) is not None}
+        first = logs[names[0]]
+        active = np.flatnonzero(np.diff(first.user_start))
+        user = np.repeat(np.arange(len(active)), np.diff(first.user_start)[active])
+        ids = pa.array([dataset.user_ids[number] for number in active], pa.string())
+        columns = {"user": ids.take(pa.array(user)).dictionary_encode()}
+        columns |= {"item": pa.array(first.items), "time": pa.array(first.times)}
+        columns |= {} if first.marks is None else {"mark": pa.array(first.marks)}
+        columns |= {f"feedback {name}": pa.array(log.feedback) for name, log in logs.items()}
+        pq.write_table(pa.table(columns), _file(folder, number))
+
+
+def load_logs(folder: Path, items: Mapping[str, ItemTexts], described: Mapping[str, Any]) -> dict[str, UserLog]:
+    """The log of every task with histories. `described`: tasks of model.json. Raises UserError for damaged files."""
+    tasks: dict[int, list[str]] = {}
+    for name, of in described.items():
+        if of["history"]:
+            tasks.setdefault(of["log"] or 0, []).append(name)
+    logs: dict[str, UserLog] = {}
+    for number, names in tasks.items():
+        logs |= _load_log(_file(folder, number), {name: described[name] for name in names}, items)
+    return logs
+
+
+def _load_log(file: Path, tasks: Mapping[str, Any], items: Mapping[str, ItemTexts]) -> dict[str, UserLog]:
+    feedback = {name: f"feedback {name}" for name in tasks}
+    of = next(iter(tasks.values()))
+    alike = all((other["items"], other["tables"]) == (of["items"], of["tables"]) for other in tasks.values())
+    if not alike or of["items"] not in items:
+        raise UserError(f"{file}: damaged: the tasks that share it are not of one catalogue and the same tables")
+    catalogue, several = items[of["items"]], len(of["tables"]) > 1
+    kinds = {"user": "texts", "item": "whole numbers", "time": "numbers", **dict.fromkeys(feedback.values(), "numbers")}
+    table = read_columns(file, kinds | ({"mark": "whole numbers"} if several else {}))
+    with reading(file):
+        users = table["user"].combine_chunks()
+        if isinstance(users, pa.ChunkedArray):
+            users = users.chunk(0)
+        codes, names = users.indices.to_numpy(), users.dictionary.to_pylist()
+        start = np.append(np.flatnonzero(np.diff(codes, prepend=-1)), len(codes)).astype(np.int64)
+        if not np.array_equal(codes[start[:-1]], np.arange(len(names))) or len(set(names)) < len(names):
+            raise UserError(f"{file}: damaged: the rows of a user do not stand together")
+        numbers, times = table["item"].to_numpy(), table["time"].to_numpy()
+        if len(numbers) and not 0 <= numbers.min() <= numbers.max() < len(catalogue):
+            raise UserError(f"{file}: damaged: item: the catalogue has the numbers 0 to {len(catalogue) - 1}")
+        if len(times) and not times.max() < LATEST:
+            raise UserError(f"{file}: damaged: time: {times.max():g} is no time in seconds since 1970")
+        if not np.isfinite(times).all() or (np.diff(times) < 0)[np.diff(codes) == 0].any():
+            raise UserError(f"{file}: damaged: time: each user's are finite and in order")
+        marks = table["mark"].to_numpy() if several else None
+        if marks is not None and len(marks) and not 0 <= marks.min() <= marks.max() < len(of["tables"]):
+            raise UserError(f"{file}: damaged: mark: the history tables have the numbers 0 to {len(of['tables']) - 1}")
+        logs = {}
+        for name, column in feedback.items():
+            said = table[column].to_numpy()
+            if not np.isfinite(said).all():
+                raise UserError(f"{file}: damaged: {column}: holds numbers that are not finite")
+            rows = catalogue.rows[numbers]
+            mark = None if marks is None else marks.astype(np.int8)
+            logs[name] = UserLog(Log(rows, numbers.astype(np.int32), times, start, said, mark), names)
+    return logs
+
+
+def _file(folder: Path, number: int) -> Path:
+    return folder / ("log.parquet" if number == 0 else f"log-{number}.parquet")
+
+
+def _same_events(one: Log, other: Log) -> bool:
+    def same(name: str) -> bool:
+        mine, theirs = getattr(one, name), getattr(other, name)
+        return mine is theirs or (mine is not None and theirs is not None and np.array_equal(mine, theirs))
+
+    return all(same(name) for name in ("rows", "items", "times", "user_start", "marks"))
