@@ -33,8 +33,8 @@ PARTS = ("metrics", "intervals", "priors", "gains", "undefined")
 Ranking = Literal["none", "users", "rows"]  # for whom the catalogue is ranked
 
 RANKED_PAIRS = 1 << 22  # (row, item) pairs scored in one call: large, because each call may encode the catalogue again
-# And in all, by whom it is for: beyond it, every so many rows are ranked. Heads of tasks measured by ranks alone score a
-# catalogue by one matrix product; the others do it pair by pair, which takes a hundred times as long.
+# And in all, by whom it is for: beyond it, every so many rows are ranked. Tasks measured by ranks alone have heads that
+# score a catalogue by one matrix product; the others do it pair by pair, which takes a hundred times as long.
 MOST_PAIRS: dict[Ranking, int] = {"rows": 1 << 32, "users": 1 << 27}
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from peftrec.data.batches import UniqueRows, Work
-from peftrec.data.examples import Dataset, Examples
+from peftrec.data.examples import FITTED, Dataset, Examples
 from peftrec.data.texts import TextTable
 from peftrec.model.adapters import attach
 from peftrec.model.adapters.base import adapter_name
@@ -245,7 +245,7 @@ def build_model(recipe: Recipe, tasks: Mapping[str, Task], backbone: Backbone, d
     configs = {name: task.adapter for name, task in tasks.items()}
     model = assemble(recipe, tasks, backbone, dataset.texts, configs, shapes)
     for name, data in dataset.tasks.items():
-        model.head(name).calibrate(data.train, tasks[name].loss)
+        model.head(name).calibrate(data.train.thinned(FITTED), tasks[name].loss)
     return model
 
 

@@ -61,7 +61,9 @@ def cut(
 ) -> TaskData:
     """The examples cut by `parts` int8 (N,); see TaskData for the others. Raises UserError for an empty split."""
     check_parts(parts, split)
-    train, valid, test = (examples.take(np.flatnonzero(parts == part)) for part in (TRAIN, VALID, TEST))
+    train, valid, test = (
+        examples.part(np.flatnonzero(parts == part).astype(np.int32)) for part in (TRAIN, VALID, TEST)
+    )
     return TaskData(train, valid, test, list(classes), list(feature_names), list(notes), scale, items, list(history))
 
 
