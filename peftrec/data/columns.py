@@ -21,7 +21,8 @@ class Column(np.lib.mixins.NDArrayOperatorsMixin):
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, tuple):
             return np.asarray(self)[index]
-        return self.rows(np.flatnonzero(index) if getattr(index, "dtype", None) == bool else index)
+        mask = isinstance(index, np.ndarray) and index.dtype.kind == "b"
+        return self.rows(np.flatnonzero(index) if mask else index)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.asarray(self.rows(slice(None)), dtype)
