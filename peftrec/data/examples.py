@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from peftrec.data.catalogue import Catalogue
-from peftrec.data.columns import Gathered, as_array
 from peftrec.data.log import Log
 from peftrec.data.rates import Rates
 from peftrec.data.texts import TextTable
+from peftrec.data.views import Gathered, as_array
 
 FITTED = 1 << 20  # rows that what has a few numbers is fitted on at most
 AT_ONCE = 1 << 22  # rows of a split that are looked at together
@@ -140,7 +140,10 @@ class Examples:
                 least, most = int(start.min()), int(stop.max())
                 begun, ended = (np.bincount(ends - least, minlength=most - least + 1) for ends in (start, stop))
                 parts.append(self.log.rows[np.flatnonzero(np.cumsum(begun - ended)[:-1]) + least])
-            found.append(np.unique(np.concatenate(parts)))
+            used = np.zeros(1 + max(int(of.max(initial=-1)) for of in parts), bool)
+            for of in parts:
+                used[of] = True
+            found.append(np.flatnonzero(used))
         return np.unique(np.concatenate(found)).astype(np.int64)
 
     def history(self) -> "History":

@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from peftrec.data.columns import Gathered, WindowStart, as_array
 from peftrec.data.examples import Examples, TaskData
 from peftrec.data.log import Log, merged
 from peftrec.data.rates import Rates
 from peftrec.data.split import TRAIN, by_group, by_time, leave_last_out, time_boundaries
 from peftrec.data.tables import Events, Items, Tables
 from peftrec.data.texts import TextTable
+from peftrec.data.views import Gathered, WindowStart, as_array
 from peftrec.errors import UserError, nearest, shown
 from peftrec.recipe import DataConfig
 from peftrec.tasks.building import catalogue_of, cut, item_rows, table_of

@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from peftrec.data.columns import Column, as_array
 from peftrec.data.examples import TaskData
 from peftrec.data.split import LEFT_OUT
 from peftrec.data.tables import Events, Tables
 from peftrec.data.texts import TextTable
+from peftrec.data.views import Column, as_array
 from peftrec.errors import UserError
 from peftrec.recipe import DataConfig, SplitConfig
 from peftrec.tasks.building import check_varied
