@@ -96,7 +96,9 @@ def large(folder: str, events: int, items: int) -> dict[str, Any]:
         seconds.append(time.process_time() - began)
     found["step"] = {"cpu_seconds": statistics.median(seconds), "texts": model.work.encoded / STEPS}
     report = timed("evaluate", lambda: evaluate(model, dataset, tasks, "test", ranking=True))
-    found["rows"] = {name: {key: of[key] for key in ("n", "ranked") if key in of} for name, of in report["tasks"].items()}
+    found["rows"] = {
+        name: {key: of[key] for key in ("n", "ranked") if key in of} for name, of in report["tasks"].items()
+    }
     run = Path(folder) / "run"
     run.mkdir()
     timed("save", lambda: save_run(run, recipe, dataset, model, {**report, "cost": {}}, []))
