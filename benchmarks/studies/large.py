@@ -3,8 +3,8 @@
     python -m benchmarks large
 
 The made log of `large_log` from parquet; tasks interest, next-item and next-gap on a small random BERT, adapted by
-`head_only`, in one thread; batches of 4,096 rows; the latest 2% of the events are tested. Each size is a process of its
-own, which prepares, trains for so many steps, evaluates with priors and intervals, and writes its run.
+`head_only`, in one thread; batches of 4,096 rows; the latest 100,000 events are tested. Each size is a process of its
+own, which prepares, trains for some steps, evaluates with priors and intervals, and writes its run.
 """
 
 import statistics
@@ -30,11 +30,11 @@ from peftrec.training.prepare import prepare
 from peftrec.training.step import one_step, plan_steps
 
 SIZES = [(5_000_000, 100_000), (50_000_000, 1_000_000)]
-STEPS, BATCH = 20, 4096
+STEPS, BATCH, TESTED = 20, 4096, 100_000
 T = TypeVar("T")
 
 
-def recipe_of(folder: Path) -> Recipe:
+def recipe_of(folder: Path, events: int) -> Recipe:
     """Three tasks on the files in `folder`, where the backbone is written too."""
     tokenizer = AutoTokenizer.from_pretrained(locate("sentence-transformers/all-MiniLM-L6-v2")[0])
     small = BertConfig(
@@ -42,15 +42,15 @@ def recipe_of(folder: Path) -> Recipe:
     )
     BertModel(small).save_pretrained(folder / "bert")
     tokenizer.save_pretrained(folder / "bert")
-    events = {"user": "user", "item": "item", "time": "time", "columns": ["stars"]}
+    read = {"user": "user", "item": "item", "time": "time", "columns": ["stars"]}
     return make_recipe(
         {
             "backbone": {"name": str(folder / "bert"), "max_length": 12},
             "adapter": {"method": "head_only"},
             "data": {
                 "items": {"path": str(folder / "items.parquet"), "id": "id", "text": "{text}"},
-                "events": {"path": str(folder / "events.parquet"), **events},
-                "split": {"kind": "global-time", "test": 0.02, "valid": 0},
+                "events": {"path": str(folder / "events.parquet"), **read},
+                "split": {"kind": "global-time", "test": TESTED / events, "valid": 0},
             },
             "tasks": {
                 "interest": {"kind": "interest", "column": "stars", "threshold": 4},
@@ -84,7 +84,7 @@ def large(folder: str, events: int, items: int) -> dict[str, Any]:
         print(name, found[name], file=sys.stderr, flush=True)
         return result
 
-    recipe = recipe_of(Path(folder))
+    recipe = recipe_of(Path(folder), events)
     setup = timed("prepare", lambda: prepare(recipe))
     model, dataset, tasks = setup.model, setup.dataset, setup.tasks
     timed("states", lambda: model.encoder.update(text_rows(dataset, tasks, ["train", "valid", "test"], ranking=True)))
