@@ -27,7 +27,6 @@ STUDIES: dict[str, Callable[[Any], str]] = {
     "tallrec": tallrec_page,
     "speed": speed_page,
     "busy": busy_page,
-    "growth": growth_page,
     "effects": effects_page,
     "reference-split": reference_split_page,
 }
@@ -57,4 +56,6 @@ def build_pages(results: dict[str, Any], figures: set[str]) -> dict[str, str]:
     if "references" in results:
         own = results.get("next-item", {}).get("reports", [])
         pages["references"] = references_page(results["references"], own)
+    if "growth" in results:
+        pages["growth"] = growth_page(results["growth"], results.get("large"))
     return pages | {name: page(results[name]) for name, page in STUDIES.items() if name in results}
