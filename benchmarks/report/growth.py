@@ -1,4 +1,4 @@
-"""The page of the study `growth`."""
+"""The pages of the studies `growth` and `large`."""
 
 from typing import Any
 
@@ -17,9 +17,8 @@ HEADING = [
 ]
 
 
-def growth_page(result: dict[str, Any], large: dict[str, Any] | None = None) -> str:
-    """Time and memory over the size of log and catalogue, and a recommendation out of a million items; and what a log
-    of fifty million events takes, where that was measured."""
+def growth_page(result: dict[str, Any]) -> str:
+    """Time and memory over the size of log and catalogue, and a recommendation out of a million items."""
     env, asked, rows = result["environment"], result["recommend"], result["growth"]
     of = {size: row["microseconds_an_example"] for size, row in zip(SIZES, rows, strict=True)}
     base = of[1, 1, "none"]
@@ -62,11 +61,11 @@ def growth_page(result: dict[str, Any], large: dict[str, Any] | None = None) -> 
         f" {asked['of_the_user_s_kinds']:.0%} of what it recommends are of the user's kinds; by chance it would be"
         f" {2 / KINDS:.1%}.",
         "![growth](figures/growth.png)",
-        *([] if large is None else large_lines(large)),
+        "Fifty million events and a million items: [a large log](large.md).",
     )
 
 
-def large_lines(result: dict[str, Any]) -> list[str]:
+def large_page(result: dict[str, Any]) -> str:
     """The largest log beside one of a tenth of its events and items."""
     env, rows = result["environment"], result["rows"]
     small, big = rows[0], rows[-1]
@@ -88,8 +87,8 @@ def large_lines(result: dict[str, Any]) -> list[str]:
     step, text = (big["step"][name] / small["step"][name] for name in ("cpu_seconds", "texts"))
     peaks = ", ".join(f"{said} {big[name]['peak_memory_mb']:,.0f}" for name, said in phases.items())
     ranked = " and ".join(f"{n:,} of {name}" for name, n in big["ranked"].items())
-    return [
-        "## Fifty million events",
+    return page(
+        "What a large log takes",
         f"`python -m benchmarks large` ({env['cpu']}, {env['cpu_cores']} cores; what is measured: see"
         " `benchmarks/studies/large.py`): three tasks on a made log in parquet, read, prepared, trained for"
         f" {result['steps']} steps of {result['batch']:,} rows, evaluated on the latest 100,000 events and written."
@@ -98,4 +97,4 @@ def large_lines(result: dict[str, Any]) -> list[str]:
         f"With ten times the events and the items a step takes {step:.2f} times as long; it refers to {text:.2f} times"
         f" as many different texts. The peak so far after each phase of the larger one, MB: {peaks}. A"
         f" catalogue is ranked for at most so many pairs of row and item: here for {ranked}.",
-    ]
+    )

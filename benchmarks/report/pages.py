@@ -10,7 +10,7 @@ from benchmarks.report.cells import cells_page
 from benchmarks.report.effects import effects_page
 from benchmarks.report.figures import draw_all
 from benchmarks.report.formats import has_cells
-from benchmarks.report.growth import growth_page
+from benchmarks.report.growth import growth_page, large_page
 from benchmarks.report.outside import (
     equal_epochs_page,
     plain_peft_page,
@@ -27,6 +27,8 @@ STUDIES: dict[str, Callable[[Any], str]] = {
     "tallrec": tallrec_page,
     "speed": speed_page,
     "busy": busy_page,
+    "growth": growth_page,
+    "large": large_page,
     "effects": effects_page,
     "reference-split": reference_split_page,
 }
@@ -56,6 +58,4 @@ def build_pages(results: dict[str, Any], figures: set[str]) -> dict[str, str]:
     if "references" in results:
         own = results.get("next-item", {}).get("reports", [])
         pages["references"] = references_page(results["references"], own)
-    if "growth" in results:
-        pages["growth"] = growth_page(results["growth"], results.get("large"))
     return pages | {name: page(results[name]) for name, page in STUDIES.items() if name in results}

@@ -95,6 +95,7 @@ def large(folder: str, events: int, items: int) -> dict[str, Any]:
         one_step(steps, number)
         seconds.append(time.process_time() - began)
     found["step"] = {"cpu_seconds": statistics.median(seconds), "texts": model.work.encoded / STEPS}
+    print("step", found["step"], peak_memory_mb(), file=sys.stderr, flush=True)
     report = timed("evaluate", lambda: evaluate(model, dataset, tasks, "test", ranking=True))
     found["rows"] = {
         name: {key: of[key] for key in ("n", "ranked") if key in of} for name, of in report["tasks"].items()
