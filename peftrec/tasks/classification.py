@@ -26,7 +26,14 @@ def build(tables: Tables, texts: TextTable, task: Task, data: DataConfig, seed: 
     label[known] = found
     parts, split, notes = split_texts(name, table, label, known, data, seed)
     check_varied(label, parts, "texts: the classes must differ")
-    return cut(text_examples(table, texts, label), parts, split, classes=classes.tolist(), notes=notes)
+    return cut(
+        text_examples(table, texts, label),
+        parts,
+        split,
+        classes=classes.tolist(),
+        notes=notes,
+        key=data.key_of_split(name),
+    )
 
 
 def head(shape: HeadShape, config: TaskConfig) -> Head:

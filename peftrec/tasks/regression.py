@@ -61,7 +61,7 @@ def build_texts(tables: Tables, texts: TextTable, task: Task, data: DataConfig, 
     label = np.where(known, values, 0).astype(np.float32)
     parts, split, notes = split_texts(name, table, label, known, data, seed)
     check_varied(label, parts, f"label: {column} must differ between texts", "value")
-    return cut(text_examples(table, texts, label), parts, split, notes=notes)
+    return cut(text_examples(table, texts, label), parts, split, notes=notes, key=data.key_of_split(name))
 
 
 def feedback(events: list[Event], task: Task, scale: tuple[float, float]) -> np.ndarray:
