@@ -1,6 +1,7 @@
 """A file's rows made into tables, checked on entry: ids, references, times, numbers, texts."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -57,8 +58,8 @@ def make_events(
     problems.stop()
     user = users.indices.to_numpy().astype(np.int32)
     known = {config.user: user, config.item: item, **({} if time is None else {config.time or "": time}), **columns}
-    notes = repeated_rows(key, first_alike(*known.values()), list(known))
-    return Events(user, item, time, columns, users.dictionary.to_pylist(), notes, catalogue, given).ordered()
+    events = Events(user, item, time, columns, users.dictionary.to_pylist(), [], catalogue, given).ordered()
+    return replace(events, notes=repeated_rows(key, first_alike(*_alike(events)), list(known)))
 
 
 def make_queries(
@@ -109,6 +110,14 @@ def make_texts(rows: Rows, config: TextsConfig, key: str = "data.texts") -> Text
             rows.column(config.label)
     problems.stop()
     return Texts(text, rows, config.label, time, given, empty_fields(rows, config.text, f"{key}.text"))
+
+
+def _alike(events: Events) -> list[np.ndarray]:
+    """The columns of those events beside which stands another of the same user and time: only such can be repeated."""
+    columns = [events.user, *([] if events.time is None else [events.time])]
+    same = np.logical_and.reduce([column[1:] == column[:-1] for column in columns])
+    some = np.flatnonzero(np.append(same, False) | np.append(False, same))
+    return [column[some] for column in (*columns, events.item, *events.columns.values())]
 
 
 def _items_of(rows: Rows, column: str, items: Items | None, catalogue: str) -> np.ndarray:

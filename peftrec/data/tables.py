@@ -68,6 +68,15 @@ class Events:
         """int64 (users + 1,): user u's events are [user_start[u]:user_start[u + 1]]."""
         return np.searchsorted(self.user, np.arange(len(self.user_ids) + 1))
 
+    @cached_property
+    def moment(self) -> np.ndarray:
+        """int32 (E,): the first event of the same user and time; what is before it was strictly before."""
+        assert self.time is not None
+        place = np.arange(len(self), dtype=np.int32)
+        place[1:][(self.time[1:] == self.time[:-1]) & (self.user[1:] == self.user[:-1])] = 0
+        found: np.ndarray = np.maximum.accumulate(place)
+        return found
+
     def take(self, order: np.ndarray) -> "Events":
         """The events at `order` (E,)."""
         return replace(

@@ -7,6 +7,7 @@ from peftrec.data.load import load_tables
 from peftrec.data.tables import Items, Tables, Texts
 from peftrec.data.texts import TextTable
 from peftrec.errors import Problems
+from peftrec.machine.memory import return_free_memory
 from peftrec.recipe import DataConfig, Recipe
 from peftrec.tasks.building import item_rows
 from peftrec.tasks.kind import Task
@@ -21,6 +22,7 @@ def load_data(recipe: Recipe) -> Dataset:
     with problems.collect():
         tables = load_tables(recipe.data)
     problems.stop()
+    return_free_memory()  # what reading took, which building would come on top of
     return build_dataset(tables, tasks, recipe.data, recipe.train.seed)
 
 
