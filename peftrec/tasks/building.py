@@ -50,8 +50,8 @@ def divided(rows: Divisible, name: str, data: DataConfig, seed: int) -> tuple[np
 
     Raises UserError.
     """
-    own = getattr(data.named.get(name), "split", None) is not None
-    return divide(rows, data.split_of(name), seed, data.key_of(name), own)
+    split = data.split_of(name)
+    return divide(rows, split, seed, data.key_of(name), own=split is not data.split)
 
 
 def item_rows(items: Items, texts: TextTable) -> np.ndarray:
@@ -69,9 +69,13 @@ def cut(
     scale: tuple[float, float] = (0.0, 1.0),
     items: str = "",
     history: Sequence[str] = (),
+    key: str = "data.split",
 ) -> TaskData:
-    """The examples cut by `parts` int8 (N,); see TaskData for the others. Raises UserError for an empty split."""
-    check_parts(parts, split)
+    """The examples cut by `parts` int8 (N,); see TaskData for the others. `key` is where the recipe has the split.
+
+    Raises UserError for an empty part.
+    """
+    check_parts(parts, split, key)
     train, valid, test = (examples.take(np.flatnonzero(parts == part)) for part in (TRAIN, VALID, TEST))
     return TaskData(train, valid, test, list(classes), list(feature_names), list(notes), scale, items, list(history))
 

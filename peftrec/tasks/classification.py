@@ -24,7 +24,7 @@ def build(tables: Tables, texts: TextTable, task: Task, data: DataConfig, seed: 
     Texts without a label are left out.
     """
     name, table, column = labelled(tables, task)
-    names = table.rows.strings(column).to_numpy(zero_copy_only=False).astype(object)
+    names = table.rows.labels(column).to_numpy(zero_copy_only=False).astype(object)
     known = np.array([bool(of.strip()) for of in names], bool)
     classes, found = np.unique(names[known].astype(str), return_inverse=True)
     label = np.zeros(len(table), np.int64)
@@ -34,7 +34,8 @@ def build(tables: Tables, texts: TextTable, task: Task, data: DataConfig, seed: 
     weight = row_weights(label, parts, classes.tolist(), task.config, file_weights(table.rows, task.config))
     notes += rare_notes(label, parts, classes.tolist())
     examples = replace(text_examples(table, texts, label), weight=weight)
-    return cut(examples, parts, split, classes=classes.tolist(), notes=notes)
+    key = data.key_of_split(name)
+    return cut(examples, parts, split, classes=classes.tolist(), notes=notes, key=key)
 
 
 def build_tags(tables: Tables, texts: TextTable, task: Task, data: DataConfig, seed: int) -> TaskData:
@@ -51,12 +52,12 @@ def build_tags(tables: Tables, texts: TextTable, task: Task, data: DataConfig, s
     label = np.zeros((len(table), len(classes)), np.float32)
     for row, of in enumerate(tags):
         label[row, [number[tag] for tag in of]] = 1
-    _, sets = np.unique(label, axis=0, return_inverse=True)
-    parts, split, notes = split_texts(name, table, sets, label.sum(1) > 0, data, seed)
+    parts, split, notes = split_texts(name, table, label, label.sum(1) > 0, data, seed)
     check_varied(label, parts, "label: the texts must differ in their classes", "set of classes")
     weight = row_weights(label, parts, [], task.config, file_weights(table.rows, task.config))
     notes += rare_notes(label, parts, classes)
-    return cut(replace(text_examples(table, texts, label), weight=weight), parts, split, classes=classes, notes=notes)
+    examples = replace(text_examples(table, texts, label), weight=weight)
+    return cut(examples, parts, split, classes=classes, notes=notes, key=data.key_of_split(name))
 
 
 def head(shape: HeadShape, config: TaskConfig) -> Head:
@@ -86,7 +87,7 @@ CLASSIFICATION = Kind(
     metrics={"class": ("accuracy", "macro_f1", "log_loss")},
     answer=answer,
     reads=("label", "class_weight", "row_weight"),
-    priors=("majority", "tfidf"),
+    priors=("majority", "tfidf", "frozen_lr"),
     variant=lambda config: SEVERAL if isinstance(config.label, LabelConfig) else None,
 )
 

@@ -171,6 +171,7 @@ def cut_events(
         scale=scale,
         items=past.events.catalogue,
         history=list(past.history),
+        key=data.key_of_split(past.name),
     )
 
 

@@ -44,7 +44,7 @@ def build(tables: Tables, texts: TextTable, task: Task, data: DataConfig, seed: 
         notes.append("queries carry no grades: each row is a match, and one non-match is drawn for it at random")
     assert queries.label is not None
     grades, label = np.unique(queries.label, return_inverse=True)
-    parts, split, of_split = _split_queries(tables, name, queries, group, data, seed)
+    parts, split, of_split = _split_queries(tables, name, queries, group, label, data, seed)
     notes += of_split
     check_varied(label, parts, "queries: the grades must differ")
     if task.config.input == "joint":
@@ -63,24 +63,25 @@ def build(tables: Tables, texts: TextTable, task: Task, data: DataConfig, seed: 
         weight=row_weights(label, parts, classes, task.config, column),
     )
     notes += rare_notes(label, parts, classes)
-    return cut(examples, parts, split, classes=classes, notes=notes, items=queries.catalogue)
+    key = data.key_of_split(name)
+    return cut(examples, parts, split, classes=classes, notes=notes, items=queries.catalogue, key=key)
 
 
 def _split_queries(
-    tables: Tables, name: str, queries: Queries, group: np.ndarray, data: DataConfig, seed: int
+    tables: Tables, name: str, queries: Queries, group: np.ndarray, label: np.ndarray, data: DataConfig, seed: int
 ) -> tuple[np.ndarray, SplitConfig, list[str]]:
     """The part int8 (Q,) of every row, how they were divided, and what the user should know of it.
 
-    `group` (Q,): query numbers.
+    `group` (Q,): query numbers; `label` (Q,): grades.
     """
     beside = [e.time for e in tables.of(Events).values() if e.catalogue == queries.catalogue and e.time is not None]
     rows = Divisible(
         sort="queries",
         rows=len(queries),
         time=queries.time,
-        groups={"query": group, "item": queries.item},
+        groups={"query": group, "text": group, "item": queries.item},
         given=queries.given,
-        label=queries.label,
+        label=label,
         boundaries=time_boundaries(beside[0], data.split_of(name)) if beside else None,
     )
     return divided(rows, name, data, seed)
@@ -187,7 +188,7 @@ MATCH_QUERY = Kind(
     answer=answer,
     reads=("input", "gain", "class_weight", "row_weight"),
     graded=True,
-    priors=("random", "majority", "lexical"),
+    priors=("random", "majority", "lexical", "frozen_lr"),
     ranks=True,
     variant=lambda config: JOINT if config.input == "joint" else None,
 )

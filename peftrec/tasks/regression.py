@@ -67,7 +67,8 @@ def build_texts(tables: Tables, texts: TextTable, task: Task, data: DataConfig, 
     parts, split, notes = split_texts(name, table, label, known, data, seed)
     check_varied(label, parts, f"label: {column} must differ between texts", "value")
     weight = row_weights(label, parts, [], task.config, file_weights(table.rows, task.config))
-    return cut(replace(text_examples(table, texts, label), weight=weight), parts, split, notes=notes)
+    examples = replace(text_examples(table, texts, label), weight=weight)
+    return cut(examples, parts, split, notes=notes, key=data.key_of_split(name))
 
 
 def feedback(events: list[Event], task: Task, scale: tuple[float, float]) -> np.ndarray:
@@ -105,7 +106,7 @@ OF_TEXTS: Kind = replace(
     fields={"text": text_field("text")},
     head=text_head,
     reads=("label", "row_weight"),
-    priors=("median",),
+    priors=("median", "tfidf", "frozen_lr"),
     ranks=False,
     feedback=None,
 )

@@ -1,6 +1,7 @@
 """What the kinds on single texts share: a column as labels, of which some may be missing; rows, and how they split."""
 
 import numpy as np
+import pyarrow as pa
 
 from peftrec.data.examples import Examples
 from peftrec.data.remarks import repeated_texts
@@ -33,22 +34,23 @@ def split_texts(
 ) -> tuple[np.ndarray, SplitConfig, list[str]]:
     """The part int8 (N,) of every text, how they were divided, and what the user should know of it.
 
-    `label` (N,); `known` bool (N,): which have one; the others are left out. Raises UserError.
+    `label` (N,), whole numbers where they are classes; `known` bool (N,): which have one; the others are left out.
+    Raises UserError.
     """
-    unique = np.unique(np.array(table.text, object).astype(str), return_inverse=True)[1]
+    text = pa.array(table.text, pa.string()).dictionary_encode().indices.to_numpy()
     rows = Divisible(
         sort="texts",
         rows=len(table),
         time=table.time,
-        groups={"text": unique},
+        groups={"text": text},
         given=table.given,
-        label=label,
+        label=np.where(known, label, -1) if label.dtype.kind == "i" else None,
     )
     parts, split, notes = divided(rows, name, data, seed)
     if not known.all():
         notes.append(f"{int((~known).sum()):,} of {len(known):,} texts have no label, and do not count for this task")
     parts = np.where(known, parts, LEFT_OUT)
-    return parts, split, [*notes, *repeated_texts(unique, label, parts)]
+    return parts, split, [*notes, *repeated_texts(text, label, parts)]
 
 
 def text_examples(table: Texts, texts: TextTable, label: np.ndarray) -> Examples:
