@@ -15,8 +15,7 @@ from peftrec.tasks.kind import Task
 def labelled(tables: Tables, task: Task) -> tuple[str, Texts, str]:
     """The text table that a task is about, its name, and the column of its labels. Raises UserError."""
     name, table = table_of(tables, Texts, task)
-    label = task.config.label
-    column = table.label if label is None else label if isinstance(label, str) else label.column
+    column = task.config.label_column or table.label
     if column is None:
         raise UserError(f"label: name the column of {name} to predict: {', '.join(table.rows.table.column_names)}")
     return name, table, column
