@@ -46,7 +46,7 @@ def _example(number: int, example: dict[str, Any]) -> list[str]:
     head += [example["time"].replace("T", " ")] if "time" in example else []
     told = [(key, example[key]) for key in ("query", "text", "candidate") if key in example]
     if "item" in example:
-        told = [(key, f"{text}  (item {example['item']})" if key == "candidate" else text) for key, text in told]
+        told = [(key, f"{text} (item {example['item']})" if key == "candidate" else text) for key, text in told]
     rows = [*_history(example), *told, ("label", example["label"])]
     lines = [_cut(f"{f'     {key}':<{INDENT}}{_line(text)}") for key, text in rows]
     if head:
@@ -74,7 +74,7 @@ def _cells(column: dict[str, Any]) -> list[str]:
 def _values(column: dict[str, Any]) -> str:
     """The range of numbers and days, or the most frequent values."""
     if column["least"] is not None:
-        ends = [end[:10] if isinstance(end, str) else f"{end:,.10g}" for end in (column["least"], column["most"])]
+        ends = [end[:10] if isinstance(end, str) else f"{end:.10g}" for end in (column["least"], column["most"])]
         return " to ".join(dict.fromkeys(ends))
     common = column["common"] or {}
     once = all(rows == 1 for rows in common.values())

@@ -1,5 +1,7 @@
 """The first training rows of every kind of task in words."""
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 from eventful import ITEMS, make
@@ -31,7 +33,7 @@ def events(rows=ROWS, column="rating", **changes):
 def test_interest_says_who_liked_what_before():
     found = first(
         Tables({"items": ITEMS, "events": make(ROWS)}),
-        {"split": {"test": 0.2, "valid": 0.1}},
+        {"split": {"test": 0.2, "valid": 0}},
         kind="interest",
         threshold=3,
     )
@@ -50,17 +52,17 @@ def test_interest_says_who_liked_what_before():
 
 def test_of_a_long_history_the_newest_are_told():
     rows = [(0, n % 6, n * DAY, 1 + n % 2) for n in range(30)]
-    tables = Tables({"items": ITEMS, "events": make(rows, users=1)})
+    part = ["train" if n > 20 else "test" for n in range(30)]
+    tables = Tables({"items": ITEMS, "events": replace(make(rows, users=1), given=part)})
     data = {"split": {"kind": "given", "column": "part"}, "history": 8}
-    late = ["train" if n > 20 else "test" for n in range(30)]
-    tables.named["events"].__dict__["given"] = late
     found = first(tables, data, kind="interest", threshold=2)[0]
-    assert (found["before"], [event["text"] for event in found["history"]]) == (5, ["a", "b", "c"][::1])
+    assert (found["item"], found["before"]) == ("i3", 5)
+    assert [event["text"] for event in found["history"]] == ["a", "b", "c"]
 
 
 def test_numbers_have_their_column_and_gaps_their_units():
     tables = Tables({"items": ITEMS, "events": events(column="minutes")})
-    data = {"split": {"test": 0.2, "valid": 0.1}}
+    data = {"split": {"test": 0.2, "valid": 0}}
     found = first(tables, data, kind="regression", column="minutes")[0]
     assert (found["history"], found["label"]) == ([{"text": "a", "said": "minutes 1"}], "minutes 2")
     later = [(u, i, t + (500 if i == 2 else 0), v) for u, i, t, v in ROWS]
@@ -71,7 +73,7 @@ def test_numbers_have_their_column_and_gaps_their_units():
 
 def test_feedback_that_is_always_alike_is_not_said_and_tables_are():
     tables = Tables({"items": ITEMS, "views": events(), "buys": events(ROWS[:9] + ROWS[10:19], "price")})
-    data = {"split": {"test": 0.2, "valid": 0.1}}
+    data = {"split": {"test": 0.2, "valid": 0}}
     found = first(tables, data, kind="next-item", table="buys", history=["views", "buys"])
     assert found[0]["history"] == [{"text": "a", "table": "views"}, {"text": "a", "table": "buys"}]
     assert (found[0]["candidate"], found[0]["label"]) == ("b", "chosen")
@@ -86,26 +88,26 @@ def test_without_times_rows_are_of_their_users_other_events():
 
 
 def test_queries_texts_and_pairs_are_asked_as_they_are():
-    queries = Queries(["q1", "q1", "q2", "q2", "q3", "q3"], np.arange(6), np.array([0.0, 2, 2, 0, 0, 2]))
+    queries = Queries(
+        ["q"] * 3 + ["r"] * 3, np.arange(6), np.array([0.0, 2, 2] * 2), given=["train"] * 3 + ["test"] * 3
+    )
     tables = Tables({"items": ITEMS, "queries": queries})
-    split = {"split": {"kind": "by-group", "test": 0.3, "valid": 0}}
+    split = {"split": {"kind": "given", "column": "split"}}
     towers = first(tables, split, kind="match-query")
-    row = queries.text.index(towers[0]["query"])
-    assert towers[0] == {
-        "query": f"q{row // 2 + 1}",
-        "item": f"i{row}",
-        "candidate": ITEMS.texts[row],
-        "label": ["0", "2", "2", "0", "0", "2"][row],
-    }
+    assert towers == [
+        {"query": "q", "item": "i0", "candidate": "a", "label": "0"},
+        {"query": "q", "item": "i1", "candidate": "b", "label": "2"},
+        {"query": "q", "item": "i2", "candidate": "c", "label": "2"},
+    ]
     assert first(tables, split, kind="match-query", input="joint") == towers
     texts = labelled([f"text {n}" for n in range(10)], ["good", "bad"] * 5, ["train"] * 8 + ["test", "valid"])
-    assert first(texts, kind="classification") == [
+    assert first(texts, split, kind="classification") == [
         {"text": f"text {n}", "label": ["good", "bad"][n % 2]} for n in range(3)
     ]
     table = Texts(
         ["a", "b", "c", "d"], Rows("t", pa.table({"price": [1.25, 2, 3, 4]})), given=["train", "train", "valid", "test"]
     )
-    assert first(Tables({"texts": table}), kind="regression", label="price") == [
+    assert first(Tables({"texts": table}), split, kind="regression", label="price") == [
         {"text": "a", "label": "price 1.25"},
         {"text": "b", "label": "price 2"},
     ]
