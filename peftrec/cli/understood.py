@@ -23,7 +23,7 @@ def tables_lines(tables: Sequence[dict[str, Any]]) -> list[str]:
             left = [_padded(cell, width) for cell, width in zip(row[:3], widths[:3], strict=True)]
             right = [cell.rjust(width) for cell, width in zip(row[3:5], widths[3:], strict=True)]
             lines.append(_cut("  ".join(["", *left, *right, row[5]])))
-        beyond = [column["name"] for column in table["columns"] if column not in shown]
+        beyond = [column["name"] for column in table["columns"] if column not in shown] + table["others"]
         if beyond:
             lines.append(_cut(f"  and {len(beyond)} more that nothing reads: {', '.join(beyond)}"))
         lines.append("")

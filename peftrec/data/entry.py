@@ -121,7 +121,7 @@ def _given(rows: Rows, split: SplitConfig | None) -> list[str] | None:
     """The split that each row comes with; None without such a column. Raises UserError."""
     if split is None or split.column is None:
         return None
-    given: Sequence[str] = rows.strings(split.column).to_pylist()
+    given: Sequence[str] = rows.labels(split.column).to_pylist()
     for row, name in enumerate(given):
         if name not in PARTS:
             rows.fail(row, split.column, f"a split is one of {', '.join(PARTS)}", name)

@@ -1,7 +1,7 @@
 """What tables were understood as: of every column its use, what it holds, its range, missing and distinct values."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -19,7 +19,7 @@ LETTERS = 80  # of such a value
 class ColumnSummary:
     """One column.
 
-    use       what the recipe takes it for: id, user, item, time, text, label, number, split; '' where nothing reads it
+    use       what the recipe takes it for: id, user, item, time, text, label, number, feature, split; '' for nothing
     holds     number, time or text; the type's own name for what is none of these
     missing   rows without a value
     distinct  different values; None where they cannot be compared
@@ -39,21 +39,23 @@ class ColumnSummary:
 
 @dataclass(frozen=True)
 class TableSummary:
-    """A table: its name, kind (items, users, events, queries, texts), file, number of rows, and columns, those that are
-    read first."""
+    """A table: its name, kind (items, users, events, queries, texts), file, number of rows, columns, those that are
+    read first, and the names of further ones in the file, which are not held."""
 
     name: str
     kind: str
     file: str
     rows: int
     columns: list[ColumnSummary]
+    others: list[str]
 
 
 def summarise(name: str, kind: str, rows: Rows, uses: Mapping[str, str]) -> TableSummary:
     """The summary of a file's rows; `uses`: column -> its use."""
     others = [column for column in rows.table.column_names if column not in uses]
     columns = [_column(rows, column, uses.get(column, "")) for column in [*uses, *others]]
-    return TableSummary(name, kind, rows.file, len(rows), columns)
+    held = set(rows.table.column_names)
+    return TableSummary(name, kind, rows.file, len(rows), columns, [of for of in rows.names if of not in held])
 
 
 def uses_of(config: TableConfig, key: str) -> dict[str, str]:
@@ -64,6 +66,7 @@ def uses_of(config: TableConfig, key: str) -> dict[str, str]:
     split = getattr(config, "split", None)
     rest = {getattr(config, "label", None): "label", None if split is None else split.column: "split"}
     numbers = dict.fromkeys(getattr(config, "columns", ()), "number")
+    numbers |= dict.fromkeys(getattr(config, "features", ()), "feature")
     found = {**dict.fromkeys(texts, "text"), **numbers, **rest, **named}
     order = [*named, *texts, *numbers, *rest]
     return {column: found[column] for column in order if column is not None}
@@ -78,7 +81,7 @@ def _column(rows: Rows, name: str, use: str) -> ColumnSummary:
     raw = rows.column(name)
     if use == "time" or pa.types.is_timestamp(raw.type) or pa.types.is_date(raw.type):
         try:
-            there = Rows(rows.file, rows.table.filter(pc.is_valid(raw)))
+            there = replace(rows, table=rows.table.filter(pc.is_valid(raw)))
             return _range(name, use, "time", there.times(name), len(rows))
         except UserError:  # a time that nothing reads may lie in the future
             pass

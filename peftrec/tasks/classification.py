@@ -19,7 +19,7 @@ def build(tables: Tables, texts: TextTable, task: Task, data: DataConfig, seed: 
     Texts without a label are left out.
     """
     name, table, column = labelled(tables, task)
-    names = table.rows.strings(column).to_numpy(zero_copy_only=False).astype(object)
+    names = table.rows.labels(column).to_numpy(zero_copy_only=False).astype(object)
     known = np.array([bool(of.strip()) for of in names], bool)
     classes, found = np.unique(names[known].astype(str), return_inverse=True)
     label = np.zeros(len(table), np.int64)

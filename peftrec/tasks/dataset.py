@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from peftrec.data.examples import Dataset, ItemTexts, TaskData
 from peftrec.data.load import load_tables
-from peftrec.data.tables import Items, Tables
+from peftrec.data.tables import Items, Tables, Texts
 from peftrec.data.texts import TextTable
 from peftrec.errors import Problems
 from peftrec.recipe import DataConfig, Recipe
@@ -44,4 +44,6 @@ def build_dataset(tables: Tables, tasks: Mapping[str, Task], data: DataConfig, s
             if task.config.only_measured:
                 notes.append(f"{name}: weight 0: it is measured, but not trained")
     problems.stop()
+    for table in tables.of(Texts).values():  # of labels too, which the tasks have read by now
+        notes += [note for note in table.rows.notes if note not in notes]
     return Dataset(texts, items, tables.user_ids, built, notes, tables.summaries)

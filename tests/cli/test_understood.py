@@ -10,7 +10,14 @@ def column(name, use="", holds="text", missing=0, distinct=1, least=None, most=N
 
 
 def table(*columns, **changes):
-    return {"name": "films", "kind": "items", "file": "films.csv", "rows": 1682, "columns": list(columns)} | changes
+    return {
+        "name": "films",
+        "kind": "items",
+        "file": "films.csv",
+        "rows": 1682,
+        "columns": list(columns),
+        "others": [],
+    } | changes
 
 
 def test_a_table_by_its_columns():

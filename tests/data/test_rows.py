@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from peftrec.data.rows import Rows, from_iso, parse_template
 from peftrec.errors import UserError
+from peftrec.recipe import FileConfig
 
 
 def rows(**columns):
@@ -81,7 +82,7 @@ def test_wrong_ids_name_row_and_value():
 @given(st.lists(st.text(min_size=1, max_size=3), max_size=20))
 def test_repeated_ids_are_found_exactly_when_there_are_any(ids):
     ids = [f"i{name}" for name in ids]
-    table = rows(a=pa.array(ids, pa.string()))
+    table = Rows("f.csv", pa.table({"a": pa.array(ids, pa.string())}), FileConfig(path="", strip=False))
     if len(set(ids)) == len(ids):
         assert table.unique_ids("a").to_pylist() == ids
     else:
@@ -172,7 +173,8 @@ def test_dates_and_forms_mixed_in_one_column():
         (
             [1_700_000_000_000],
             1,
-            "a time must not lie in the future (in milliseconds? give seconds); found 1700000000000",
+            "a time must not lie in the future (in milliseconds? give seconds); write time_unit: ms; found "
+            "1700000000000",
         ),
     ],
 )

@@ -24,7 +24,7 @@ def columns(*tables):
     }
 
 
-def test_a_files_columns_by_use_and_the_others_behind(tmp_path):
+def test_a_files_columns_by_use_and_the_names_of_others(tmp_path):
     write_csv(
         tmp_path / "items.csv",
         [
@@ -49,14 +49,12 @@ def test_a_files_columns_by_use_and_the_others_behind(tmp_path):
         ("items", "items", f"{tmp_path}/items.csv", 3),
         ("events", "events", f"{tmp_path}/events.csv", 2),
     ]
-    assert [column.name for column in items.columns] == ["id", "title", "year", "shelf", "price"]
+    assert ([column.name for column in items.columns], items.others) == (["id", "title", "year"], ["shelf", "price"])
     assert columns(items, events) == {
         "items": {
             "id": {"use": "id", "holds": "text", "distinct": 3, "common": {"1": 1, "2": 1, "3": 1}},
             "title": {"use": "text", "holds": "text", "distinct": 2, "common": {"Up": 2, "Heat": 1}},
             "year": {"use": "text", "holds": "number", "missing": 1, "distinct": 2, "least": 1995.0, "most": 2009.0},
-            "shelf": {"holds": "text", "distinct": 2, "common": {"a": 2, "b": 1}},
-            "price": {"holds": "number", "missing": 1, "distinct": 2, "least": 1.5, "most": 20.0},
         },
         "events": {
             "who": {"use": "user", "holds": "text", "distinct": 1, "common": {"7": 2}},
@@ -85,6 +83,7 @@ def test_types_of_parquet_and_values_that_cannot_be_read(tmp_path):
             "some": [1.5, float("nan"), None],
             "none": pa.array([None] * 3, pa.string()),
             "long": ["x" * 200, "y", "z"],
+            "price": ["", "1.5", "20"],
         }
     )
     found = columns(summarise("t", "texts", Rows("t", table), {}))["t"]
@@ -101,6 +100,7 @@ def test_types_of_parquet_and_values_that_cannot_be_read(tmp_path):
     assert found["box"] == {"holds": "struct<w: int64>", "missing": 1}
     assert found["some"] == {"holds": "number", "missing": 2, "distinct": 1, "least": 1.5, "most": 1.5}
     assert found["none"] == {"holds": "text", "missing": 3, "distinct": 0, "common": {}}
+    assert found["price"] == {"holds": "number", "missing": 1, "distinct": 2, "least": 1.5, "most": 20.0}
     assert found["long"]["common"] == {"x" * 79 + "…": 1, "y": 1, "z": 1}
 
 
