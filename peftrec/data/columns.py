@@ -60,7 +60,10 @@ def joined(chunks: Sequence[pa.Array]) -> pa.ChunkedArray:
                 return pa.chunked_array([_widened(chunk, wide) for chunk in chunks], wide)
             except pa.ArrowInvalid:  # whole numbers that a float does not hold
                 pass
-        if all(pa.types.is_list(kind) for kind in kinds):
+        if all(map(is_text, kinds)):
+            kinds = [_DICTIONARY]
+            chunks = [of if pa.types.is_dictionary(of.type) else of.dictionary_encode() for of in chunks]
+        elif all(pa.types.is_list(kind) for kind in kinds):
             kinds = [pa.list_(pa.string())]
             chunks = [pa.array([v and list(map(plain, v)) for v in chunk.to_pylist()], kinds[0]) for chunk in chunks]
         else:
@@ -70,7 +73,9 @@ def joined(chunks: Sequence[pa.Array]) -> pa.ChunkedArray:
 
 
 def _widened(chunk: pa.Array, wide: pa.DataType) -> pa.Array:
-    return shortest(pa.chunked_array([chunk])).combine_chunks().cast(wide)
+    if pa.types.is_integer(chunk.type):
+        return chunk.cast(wide)  # which raises where it would lose digits
+    return shortest(pa.chunked_array([chunk])).combine_chunks()
 
 
 class Compact:
@@ -170,7 +175,7 @@ def decoded(texts: pa.ChunkedArray) -> pa.Array:
 def coded(column: pa.ChunkedArray) -> tuple[np.ndarray, pa.Array]:
     """Codes int32 (N,) of a column's values and the distinct values as texts, in the order of first appearance.
 
-    Distinct values may have one text (1 and 1.0 of several files); null and '' are one. Raises TypeError for objects.
+    Null and '' are one value. Raises TypeError for objects.
     """
     kind = column.type
     if not (pa.types.is_dictionary(kind) or pa.types.is_integer(kind)):
@@ -178,8 +183,9 @@ def coded(column: pa.ChunkedArray) -> tuple[np.ndarray, pa.Array]:
     indices, texts = _dictionary(column if pa.types.is_dictionary(column.type) else column.dictionary_encode())
     codes = np.concatenate([of.to_numpy() for of in indices]) if indices else np.zeros(0, np.int32)
     seen = np.maximum.accumulate(codes) if len(codes) else codes
-    if len(codes) and (codes[0] or (codes[1:] > seen[:-1] + 1).any() or seen[-1] + 1 < len(texts)):
-        # A dictionary that others made: in another order, or with values that no row has.
+    ordered = not len(codes) or not (codes[0] or (codes[1:] > seen[:-1] + 1).any() or seen[-1] + 1 < len(texts))
+    if not ordered or pc.count_distinct(texts).as_py() < len(texts):
+        # A dictionary that others made: in another order, with values that no row has, with null beside ''.
         fresh = texts.take(pa.array(codes)).dictionary_encode()
         return fresh.indices.to_numpy(), fresh.dictionary
     return codes, texts

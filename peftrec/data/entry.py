@@ -92,7 +92,7 @@ def make_queries(
             rule = f"row {first[row] + 1} has the same {', '.join(asked)} with grade {grade}; keep one of the two"
             rows.fail(row, config.label or "", rule, found)
         notes += repeated_rows(key, first, [*asked, "grade"])
-    return Queries(text, item, label, time, notes, catalogue, given)
+    return Queries(text, item, label, time, notes, catalogue, given, rows)
 
 
 def make_texts(rows: Rows, config: TextsConfig, key: str = "data.texts") -> Texts:

@@ -16,7 +16,7 @@ from peftrec.data.times import WANTED, doubt_future, doubt_numbers, from_format,
 from peftrec.errors import Problems, UserError, shown
 from peftrec.recipe import FileConfig, TimedConfig
 
-__all__ = ["Rows", "from_iso", "parse_template", "plain_number", "template_columns"]
+__all__ = ["Rows", "parse_template", "plain_number", "template_columns"]
 
 _NONE = pa.array(["", "na", "n/a", "nan", "null", "none"])
 MOST = 1e18  # of a number in a table: labels are squared in 32 bits, which end at 3e38

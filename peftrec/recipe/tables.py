@@ -277,6 +277,10 @@ class DataConfig(Strict):
         table = self.named.get(name)
         return getattr(table, "split", None) or self.split
 
+    def key_of_split(self, name: str) -> str:
+        """The key under which the split of a table stands, for messages."""
+        return "data.split" if self.split_of(name) is self.split else f"{self.key_of(name)}.split"
+
     def catalogue_of(self, name: str) -> str:
         """The name of the catalogue that an event or query table's items are of. Raises ValueError where none is."""
         table, key = self.named[name], self.key_of(name).removeprefix("data.")

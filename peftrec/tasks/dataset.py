@@ -41,6 +41,11 @@ def build_dataset(tables: Tables, tasks: Mapping[str, Task], data: DataConfig, s
         with problems.collect(f"tasks.{name}: "):
             built[name] = task.examples(tables, texts, data, seed)
             notes += [f"{name}: {note}" for note in built[name].notes]
+            if built[name].train.weight is not None:
+                notes.append(
+                    f"{name}: rows count by their weight in the loss, so that predictions are those of the re-weighted "
+                    "rows; metrics count every row once"
+                )
             if task.config.only_measured:
                 notes.append(f"{name}: weight 0: it is measured, but not trained")
     problems.stop()

@@ -11,9 +11,9 @@ import pyarrow.csv as pc
 
 from peftrec.data.advice import SEPARATORS, no_header, other_separator
 from peftrec.data.columns import Compact, is_number
-from peftrec.data.files.part import Part
 from peftrec.data.files.quotes import Reading, scan, told_by_numbers
 from peftrec.data.files.text import Text
+from peftrec.data.rows import Rows
 from peftrec.errors import first_line, shown
 from peftrec.recipe import FileConfig
 
@@ -24,7 +24,7 @@ _LINES = 20_000
 _BLOCK = 1 << 24  # bytes that are parsed at once, at least a row
 
 
-def read_delimited(file: Path, key: str, config: FileConfig, suffix: str, wanted: Sequence[str] | None) -> Part:
+def read_delimited(file: Path, key: str, config: FileConfig, suffix: str, wanted: Sequence[str] | None) -> Rows:
     """The rows of a file with the wanted columns (None: all), all texts. Raises UserError.
 
     `suffix` is the ending of its name without a compression's.
@@ -33,7 +33,9 @@ def read_delimited(file: Path, key: str, config: FileConfig, suffix: str, wanted
     reading, quote, notes = _judged(text)
     names = _names(text, reading, quote, suffix)
     kept = [number for number, name in enumerate(names) if name and (wanted is None or name in wanted)]
-    kept = kept or [0]  # rows are counted by it; what is missing is said where it is asked for
+    kept = kept or [
+        names.index(min(filter(None, names)))
+    ]  # rows are counted by it; what is missing is said where it is asked for
     try:
         table = _table(text, quote, reading.fields, kept)
     except pa.ArrowInvalid as error:
@@ -50,7 +52,8 @@ def read_delimited(file: Path, key: str, config: FileConfig, suffix: str, wanted
         raise text.fail(f"cannot be read as {suffix}: it holds no rows")
     if text.comments:
         notes.append(f"{file}: {text.comments:,} lines that begin with {shown(config.comment)} are left out")
-    return Part(str(file), table.rename_columns([names[n] for n in kept]), [name for name in names if name], notes)
+    table = table.rename_columns([names[number] for number in kept])
+    return Rows(str(file), table, names=[name for name in names if name], notes=notes)
 
 
 def _with_separator(file: Path, key: str, config: FileConfig, suffix: str) -> Text:

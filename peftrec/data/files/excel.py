@@ -7,12 +7,12 @@ from typing import Any
 import pyarrow as pa
 
 from peftrec.data.columns import from_values
-from peftrec.data.files.part import Part
+from peftrec.data.rows import Rows
 from peftrec.errors import UserError, first_line, shown
 from peftrec.recipe import FileConfig
 
 
-def read_excel(file: Path, key: str, config: FileConfig, wanted: Sequence[str] | None) -> Part:
+def read_excel(file: Path, key: str, config: FileConfig, wanted: Sequence[str] | None) -> Rows:
     """The rows of a workbook's first sheet with the wanted columns (None: all); empty rows are none.
 
     Raises UserError.
@@ -41,15 +41,16 @@ def read_excel(file: Path, key: str, config: FileConfig, wanted: Sequence[str] |
     width = max(map(len, body))
     if (config.names and width != len(names)) or any(cell is not None for row in body for cell in row[len(names) :]):
         raise UserError(f"{key}.path: {file}: rows have {width} cells, and {len(names)} columns have names")
+    kept = [name for name in given if wanted is None or name in wanted] or [min(given)]
     columns: dict[str, pa.Array] = {
         name: from_values([_cell(row[n]) if n < len(row) else None for row in body])
         for n, name in enumerate(names)
-        if name and (wanted is None or name in wanted)
+        if name in kept
     }
-    table = pa.table(columns or {given[0]: from_values([_cell(row[names.index(given[0])]) for row in body])})
+    table = pa.table(columns)
     more = [sheet.title for sheet in sheets[1:]]
     notes = [f"{file}: the first of its {len(sheets)} sheets is read, {shown(sheets[0].title)}"] if more else []
-    return Part(str(file), table, given, notes)
+    return Rows(str(file), table, names=given, notes=notes)
 
 
 def _cell(value: Any) -> Any:

@@ -7,13 +7,13 @@ from contextlib import contextmanager
 import pyarrow as pa
 
 from peftrec.data.columns import Compact, joined
-from peftrec.data.files.part import Part
+from peftrec.data.rows import Rows
 from peftrec.errors import UserError, first_line, looked_in, shown
 
 _CHUNK = 200_000  # rows; the builders' own 10,000 make a csv of a million rows three times slower
 
 
-def read_folder(path: str, key: str, wanted: Sequence[str] | None) -> Part:
+def read_folder(path: str, key: str, wanted: Sequence[str] | None) -> Rows:
     """The rows of the train split of a folder that `datasets` understands, streamed past its cache. Raises UserError.
 
     The cache would find its copy again by path and modification time, and so could serve stale rows.
@@ -23,18 +23,18 @@ def read_folder(path: str, key: str, wanted: Sequence[str] | None) -> Part:
     try:
         with tempfile.TemporaryDirectory() as cache, _quiet():
             stream = load_dataset(path, split="train", streaming=True, cache_dir=cache)
-            return _part(path, stream.with_format("arrow").iter(batch_size=_CHUNK), wanted)
+            return _rows(path, stream.with_format("arrow").iter(batch_size=_CHUNK), wanted)
     except Exception as error:  # no files of a known kind, no train split: the message says
         raise UserError(f"{key}.path: the folder {path} cannot be loaded: {first_line(error)}") from None
 
 
-def read_hub(path: str, key: str, wanted: Sequence[str] | None) -> Part:
+def read_hub(path: str, key: str, wanted: Sequence[str] | None) -> Rows:
     """The rows of a hub data set's train split. Raises UserError."""
     from datasets import load_dataset
 
     try:
         data = load_dataset(path, split="train")
-        return _part(path, data.with_format("arrow").iter(batch_size=_CHUNK), wanted)
+        return _rows(path, data.with_format("arrow").iter(batch_size=_CHUNK), wanted)
     except Exception as error:  # no such id, no network, several configurations, no train split: the message says
         raise UserError(
             f"{key}.path: {shown(path)} is no file{looked_in(path)}, and as a hub id it cannot be loaded: "
@@ -42,7 +42,7 @@ def read_hub(path: str, key: str, wanted: Sequence[str] | None) -> Part:
         ) from None
 
 
-def _part(name: str, tables: Iterator[pa.Table], wanted: Sequence[str] | None) -> Part:
+def _rows(name: str, tables: Iterator[pa.Table], wanted: Sequence[str] | None) -> Rows:
     chunks: dict[str, list[pa.Array]] = {}
     compact: dict[str, Compact] = {}
     names: list[str] = []
@@ -53,7 +53,8 @@ def _part(name: str, tables: Iterator[pa.Table], wanted: Sequence[str] | None) -
             chunks.setdefault(column, []).extend(map(small, table[column].chunks))
     if not chunks:
         raise UserError("it holds no rows")
-    return Part(name, pa.table({of: joined(parts).unify_dictionaries() for of, parts in chunks.items()}), names, [])
+    table = pa.table({of: joined(parts).unify_dictionaries() for of, parts in chunks.items()})
+    return Rows(name, table, names=names)
 
 
 @contextmanager

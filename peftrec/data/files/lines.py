@@ -8,15 +8,15 @@ from typing import Any
 import pyarrow as pa
 
 from peftrec.data.columns import Compact, from_values, joined
-from peftrec.data.files.part import Part
 from peftrec.data.files.text import Text
+from peftrec.data.rows import Rows
 from peftrec.errors import first_line, shown
 from peftrec.recipe import FileConfig
 
 _CHUNK = 100_000  # rows
 
 
-def read_json(file: Path, key: str, config: FileConfig, suffix: str, wanted: Sequence[str] | None) -> Part:
+def read_json(file: Path, key: str, config: FileConfig, suffix: str, wanted: Sequence[str] | None) -> Rows:
     """The rows of a file with the wanted columns (None: all); a key that a row lacks is null. Raises UserError."""
     text = Text(file, key, config, "\n")
     names: dict[str, Compact] = {}
@@ -36,9 +36,9 @@ def read_json(file: Path, key: str, config: FileConfig, suffix: str, wanted: Seq
         chunks.append((len(rows), columns))
     if not chunks:
         raise text.fail(f"cannot be read as {suffix}: it holds no rows")
-    kept = [name for name in names if wanted is None or name in wanted] or list(names)[:1]
+    kept = [name for name in names if wanted is None or name in wanted] or [min(names)]
     columns = {name: joined([of[name] if name in of else pa.nulls(rows) for rows, of in chunks]) for name in kept}
-    return Part(str(file), pa.table({n: c.unify_dictionaries() for n, c in columns.items()}), list(names), [])
+    return Rows(str(file), pa.table({n: c.unify_dictionaries() for n, c in columns.items()}), names=list(names))
 
 
 def _objects(text: Text, suffix: str) -> Iterator[dict[str, Any]]:

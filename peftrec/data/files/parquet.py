@@ -7,18 +7,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from peftrec.data.columns import Compact, joined
-from peftrec.data.files.part import Part
+from peftrec.data.rows import Rows
 from peftrec.errors import UserError, first_line
 
 _ROWS = 1 << 18  # at once
 
 
-def read_parquet(file: Path, key: str, wanted: Sequence[str] | None) -> Part:
+def read_parquet(file: Path, key: str, wanted: Sequence[str] | None) -> Rows:
     """The rows of a file with the wanted columns (None: all). Raises UserError."""
     try:
         with pq.ParquetFile(file) as opened:
             names = opened.schema_arrow.names
-            kept = [name for name in names if wanted is None or name in wanted] or names[:1]
+            kept = [name for name in names if wanted is None or name in wanted] or [min(names)]
             compact = {name: Compact() for name in kept}
             chunks: dict[str, list[pa.Array]] = {name: [] for name in kept}
             for batch in opened.iter_batches(_ROWS, columns=kept):
@@ -31,7 +31,7 @@ def read_parquet(file: Path, key: str, wanted: Sequence[str] | None) -> Part:
         raise UserError(f"{key}.path: {file}: cannot be read as parquet: {first_line(error)}") from None
     if not table.num_rows:
         raise UserError(f"{key}.path: {file}: cannot be read as parquet: it holds no rows")
-    return Part(str(file), table, names, [])
+    return Rows(str(file), table, names=names)
 
 
 def partitioned(folder: Path) -> list[Path]:

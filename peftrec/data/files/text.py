@@ -57,7 +57,7 @@ class Text:
         encoding = self.config.encoding or "utf-8"
         plain = codecs.lookup(encoding).name in ("utf-8", "utf-8-sig", "ascii")
         decoder = codecs.getincrementaldecoder("utf-8" if plain else encoding)()
-        lines, first = 0, True
+        lines = 0
         for block in (of for part in (blocks, [b""]) for of in part):
             try:
                 text = decoder.decode(block, final=not block)
@@ -65,8 +65,6 @@ class Text:
                 raise self._other_encoding(block, lines, encoding, error) from None
             # Of UTF-8 the bytes go on as they are; what a block's end cut in two, the decoder has seen whole by then.
             out = block if plain else text.encode("utf-8", "surrogatepass")
-            if first and out:
-                out, first = out.removeprefix(codecs.BOM_UTF8), False
             lines += block.count(b"\n")
             if out:
                 yield out
@@ -81,6 +79,8 @@ class Text:
         return self.fail(f"line {number} is not UTF-8; write encoding: {encoding_of(sample)}, if that is what it is in")
 
     def _tidied(self, lines: bytes, at_start: bool) -> bytes:
+        if at_start:
+            lines = lines.removeprefix(codecs.BOM_UTF8)
         if self.skip and at_start:
             lines = lines.lstrip(b"\r\n").partition(b"\n")[2]
         if self.config.comment is not None:

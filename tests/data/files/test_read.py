@@ -60,11 +60,6 @@ def test_the_formats_are_all_those_that_the_message_names():
     assert len(FORMATS) == 8
 
 
-def test_a_folder_of_files_is_read_like_a_hub_data_set(tmp_path):
-    write_json(tmp_path / "train.jsonl")
-    assert read_rows(FileConfig(path=str(tmp_path)), "data.items").table.to_pylist() == ROWS
-
-
 def test_a_changed_file_is_read_anew_and_nothing_stays_in_the_cache(tmp_path):
     cache = Path(datasets.config.HF_DATASETS_CACHE)
     before = sorted(cache.rglob("*")) if cache.exists() else []
@@ -175,30 +170,49 @@ def test_a_field_given_twice_in_a_line_of_json_is_refused(tmp_path):
         read_rows(FileConfig(path=str(tmp_path / "a.jsonl")), "k")
 
 
-def test_a_folder_without_a_train_split_is_named(tmp_path):
-    write_json(tmp_path / "test.jsonl")
-    with pytest.raises(UserError, match=r"data\.items\.path: the folder .* cannot be loaded: Bad split: train"):
-        read_rows(FileConfig(path=str(tmp_path)), "data.items")
+def test_several_files_by_a_pattern_are_one_table_in_the_order_of_their_names(tmp_path):
+    for name, content in {
+        "log-b.csv": "u,t\nb,3\nb,zz\n",
+        "log-a.csv": "t,u\n1,a\n2,a\n",
+        "other.csv": "x\n1\n",
+    }.items():
+        (tmp_path / name).write_text(content)
+    rows = read_rows(FileConfig(path=str(tmp_path / "log-*.csv")), "k")
+    assert rows.table.to_pydict() == {"t": ["1", "2", "3", "zz"], "u": ["a", "a", "b", "b"]}
+    with pytest.raises(UserError) as error:
+        rows.numbers("t")
+    assert str(error.value) == f"{tmp_path}/log-b.csv: row 2, column 't': must be a finite number; found 'zz'"
+    with pytest.raises(UserError) as error:
+        rows.unique_ids("u")
+    assert "log-a.csv: row 2, column 'u': must be unique, and row 1 has it already" in str(error.value)
+    assert len(read_rows(FileConfig(path=str(tmp_path / "**/log-?.csv")), "k", ["t"])) == 4
+    with pytest.raises(UserError, match=r"k\.path: no file matches .*none-\*\.csv"):
+        read_rows(FileConfig(path=str(tmp_path / "none-*.csv")), "k")
+    with pytest.raises(UserError, match=r"files that are read as one must have equal columns: .*log-a.csv has 't'"):
+        read_rows(FileConfig(path=str(tmp_path / "*.csv")), "k")
 
 
-def test_a_hub_id_out_of_reach_is_an_error_that_says_both_readings(monkeypatch):
-    def load_dataset(*arguments, **options):
-        raise ConnectionError("Couldn't reach 'owner/name' on the Hub")
+def test_a_repetition_in_another_file_names_both(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.csv").write_text("id\n1\n")
+    with pytest.raises(UserError) as error:
+        read_rows(FileConfig(path=str(tmp_path / "*.csv")), "k").unique_ids("id")
+    assert str(error.value) == (
+        f"{tmp_path}/b.csv: row 1, column 'id': must be unique, and {tmp_path}/a.csv: row 1 has it already; found '1'"
+    )
 
-    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
-    with pytest.raises(
-        UserError, match=r"'owner/name' is no file .looked in .*., and as a hub id it cannot be loaded: Couldn't reach"
-    ):
-        read_rows(FileConfig(path="owner/name"), "data.events")
+
+def test_files_of_several_kinds_of_values_are_texts(tmp_path):
+    (tmp_path / "a-1.jsonl").write_text('{"a": 1984}\n')
+    (tmp_path / "a-2.jsonl").write_text('{"a": "Heat"}\n')
+    rows = read_rows(FileConfig(path=str(tmp_path / "a-*.jsonl")), "k")
+    assert rows.strings("a").to_pylist() == ["1984", "Heat"]
 
 
-def test_a_hub_id_gives_its_train_split(monkeypatch):
-    asked = []
-
-    def load_dataset(path, split):
-        asked.append((path, split))
-        return datasets.Dataset.from_list(ROWS)
-
-    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
-    assert read_rows(FileConfig(path="owner/name"), "data.items").table.to_pylist() == ROWS
-    assert asked == [("owner/name", "train")]
+def test_a_key_that_the_kind_of_file_does_not_read_is_refused(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"a": 1}\n')
+    with pytest.raises(UserError) as error:
+        read_rows(FileConfig(path=str(tmp_path / "a.jsonl"), header=False, names=["a"]), "data.items")
+    assert str(error.value) == (
+        f"data.items.header: is not read of a JSON file ({tmp_path}/a.jsonl); leave it out; found False"
+    )
