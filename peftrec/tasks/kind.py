@@ -21,10 +21,12 @@ OWN_KEYS = ("input", "history", "label", "column", "threshold", "gain", "class_w
 
 
 def label_words(label: Any, task: "Task", classes: list[str]) -> str:
-    """A label in words: the class, liked or not, that the item was chosen, or the number with its column."""
+    """A label in words: the class or classes, liked or not, that the item was chosen, or the number with its column."""
     labels = task.loss.labels
     if labels == "class":
         return classes[int(label)]
+    if labels == "tags":
+        return ", ".join(name for name, on in zip(classes, label, strict=True) if on) or "none"
     if labels == "liked":
         return "liked" if label else "not liked"
     if labels == "choice":
