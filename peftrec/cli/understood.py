@@ -7,6 +7,7 @@ from typing import Any
 WIDTH = 100  # of a line at most
 COLUMNS = 12  # of a table that are described; those that nothing reads are named beyond it
 NAME = 24  # letters of a column's name
+HOLDS = 12  # of the name of a type that we do not read
 INDENT = 16  # of what stands in an example
 
 
@@ -57,7 +58,11 @@ def _example(number: int, example: dict[str, Any]) -> list[str]:
 def _history(example: dict[str, Any]) -> list[tuple[str, str]]:
     if "history" not in example:
         return []
-    lines = [f"{example['before']:,} earlier, then"] if example["before"] else []
+    lines = (
+        [f"{example['before']:,} {'earlier, then' if 'time' in example else 'others, and'}"]
+        if example["before"]
+        else []
+    )
     for event in example["history"]:
         beside = ", ".join(event[key] for key in ("table", "said") if key in event)
         room = _room() - INDENT - (_width(beside) + 3 if beside else 0)
@@ -68,7 +73,14 @@ def _history(example: dict[str, Any]) -> list[tuple[str, str]]:
 def _cells(column: dict[str, Any]) -> list[str]:
     distinct = "" if column["distinct"] is None else f"{column['distinct']:,}"
     missing = f"{column['missing']:,}" if column["missing"] else "-"
-    return [_cut(column["name"], NAME), column["use"] or "-", column["holds"], missing, distinct, _values(column)]
+    return [
+        _cut(column["name"], NAME),
+        column["use"] or "-",
+        _cut(column["holds"], HOLDS),
+        missing,
+        distinct,
+        _values(column),
+    ]
 
 
 def _values(column: dict[str, Any]) -> str:

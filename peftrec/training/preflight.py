@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from peftrec.data.examples import Examples
+from peftrec.data.examples import TaskData
 from peftrec.data.summary import TableSummary
 from peftrec.errors import UserError
 from peftrec.evaluation.evaluate import text_rows
@@ -64,7 +64,7 @@ def check(recipe: Recipe) -> dict[str, Any]:
                 "weight": task.config.weight,
                 "method": task.adapter.method,
                 "sharing": task.adapter.sharing,
-                **{part: _describe(dataset.tasks[name].split(part)) for part in ("train", "valid", "test")},
+                **{part: _describe(dataset.tasks[name], part, task) for part in ("train", "valid", "test")},
                 "first": first_examples(dataset, name, task),
                 "cache_level": encoder.level(name)[0],
                 "cache_reason": encoder.level(name)[1],
@@ -112,11 +112,16 @@ def _describe_cache(cache: StateCache, rows: np.ndarray) -> dict[str, Any]:
     }
 
 
-def _describe(examples: Examples) -> str:
-    """Rows, mean label and the time they span, on one line."""
+def _describe(data: TaskData, part: str, task: Task) -> str:
+    """Rows, classes or mean label, and the time they span, on one line."""
+    examples, labels = data.split(part), task.loss.labels
     if not len(examples):
         return "0 rows"
-    line = f"{len(examples):,} rows, mean label {examples.label.mean():.3g}"
+    line = f"{len(examples):,} rows"
+    if labels in ("liked", "number"):
+        line += f", mean label {examples.label.mean():.3g}"
+    elif labels == "class":
+        line += f" of {len(np.unique(examples.label))} of the {len(data.classes)} classes"
     if np.isfinite(examples.time).all():
         first, last = (str(np.datetime64(int(t), "s"))[:10] for t in (examples.time.min(), examples.time.max()))
         line += f", {first} to {last}"

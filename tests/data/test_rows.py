@@ -77,9 +77,12 @@ def test_rows_that_repeat_an_id_with_the_same_values_count_once():
 
 
 @pytest.mark.parametrize("kind", [pa.string(), pa.large_string()])
-def test_texts_of_columns_of_any_width(kind):
-    table = rows(title=pa.array(["Heat", "Up"], kind), year=pa.array(["1995", None], pa.string()))
+@pytest.mark.parametrize("encoded", [False, True])
+def test_texts_of_columns_of_any_width(kind, encoded):
+    titles = pa.array(["Heat", "Up"], kind)
+    table = rows(title=titles.dictionary_encode() if encoded else titles, year=pa.array(["1995", None], pa.string()))
     assert table.texts("{title} ({year})!", "k") == ["Heat (1995)!", "Up ()!"]
+    assert table.strings("title").to_pylist() == ["Heat", "Up"]
 
 
 def test_wrong_ids_name_row_and_value():
