@@ -9,6 +9,7 @@ import numpy as np
 from peftrec.data.catalogue import Catalogue
 from peftrec.data.log import Log
 from peftrec.data.rates import Rates
+from peftrec.data.summary import TableSummary
 from peftrec.data.texts import TextTable
 from peftrec.data.views import Gathered, as_array
 
@@ -249,6 +250,7 @@ class Dataset:
     user_ids   users' ids, in user-number order
     tasks      name -> TaskData, in recipe order
     notes      what the user should know about the data: the source's remarks, then each task's ('task: ...')
+    tables     what each table was understood as, where that was asked for
     """
 
     texts: TextTable
@@ -256,6 +258,7 @@ class Dataset:
     user_ids: list[str]
     tasks: dict[str, TaskData]
     notes: list[str] = field(default_factory=list)
+    tables: list[TableSummary] = field(default_factory=list)
 
     def items_of(self, task: str) -> ItemTexts:
         """The catalogue that a task's items are of."""

@@ -8,6 +8,7 @@ from typing import TypeVar
 import numpy as np
 
 from peftrec.data.rows import Rows
+from peftrec.data.summary import TableSummary
 
 
 @dataclass(frozen=True)
@@ -149,10 +150,15 @@ T = TypeVar("T", Items, Events, Queries, Texts)
 
 @dataclass(frozen=True)
 class Tables:
-    """The tables of a run by name; `notes` is what the user should know about them beside each table's own."""
+    """The tables of a run by name.
+
+    notes      what the user should know about them beside each table's own
+    summaries  what each was understood as, where that was asked for
+    """
 
     named: Mapping[str, Table]
     notes: list[str] = field(default_factory=list)
+    summaries: list[TableSummary] = field(default_factory=list)
 
     def of(self, sort: type[T]) -> dict[str, T]:
         """The tables of one sort; users are among the items where they have texts."""
