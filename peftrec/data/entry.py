@@ -1,10 +1,11 @@
 """A file's rows made into tables, checked on entry: ids, references, times, numbers, texts."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
 
+from peftrec.data.features import FeatureTable, category
 from peftrec.data.remarks import empty_fields, first_alike, repeated_rows
 from peftrec.data.rows import Rows, plain_number, template_columns
 from peftrec.data.tables import Events, Items, Queries, Texts, Users
@@ -22,18 +23,40 @@ def make_items(rows: Rows, config: ItemsConfig, key: str = "data.items") -> Item
         ids = rows.unique_ids(config.id).to_pylist()
     with problems.collect():
         texts = rows.texts(config.text, f"{key}.text")
+    with problems.collect():
+        features = make_features(rows, config.features)
     problems.stop()
     names = template_columns(config.text, f"{key}.text")
     columns = {name: rows.strings(name).to_pylist() for name in names}
-    return Items(ids, texts, columns, empty_fields(rows, config.text, f"{key}.text"))
+    return Items(ids, texts, columns, empty_fields(rows, config.text, f"{key}.text"), features)
 
 
 def make_users(rows: Rows, config: UsersConfig, key: str = "data.users") -> Users:
     """Users from a file's rows; ids unique, texts, where there is a template, not empty. Raises UserErrors."""
-    if config.text is None:
-        return Users(rows.unique_ids(config.id).to_pylist(), [])
-    of = make_items(rows, ItemsConfig(path=config.path, id=config.id, text=config.text), key)
-    return Users(of.ids, of.texts, of.columns, of.notes)
+    if config.text is not None:
+        items = ItemsConfig(path=config.path, id=config.id, text=config.text, features=config.features)
+        of = make_items(rows, items, key)
+        return Users(of.ids, of.texts, of.columns, of.notes, of.features)
+    problems = Problems()
+    with problems.collect():
+        ids = rows.unique_ids(config.id).to_pylist()
+    with problems.collect():
+        features = make_features(rows, config.features)
+    problems.stop()
+    return Users(ids, [], features=features)
+
+
+def make_features(rows: Rows, kinds: Mapping[str, str]) -> FeatureTable:
+    """The features of a file's rows, by the name of their column; each may be missing. Raises UserErrors."""
+    problems, numbers, categories = Problems(), {}, {}
+    for name, kind in kinds.items():
+        with problems.collect():
+            if kind == "number":
+                numbers[name] = rows.numbers(name, missing=True).astype(np.float32)
+            else:
+                categories[name] = category(rows.strings(name))
+    problems.stop()
+    return FeatureTable(numbers, categories)
 
 
 def make_events(
@@ -55,11 +78,13 @@ def make_events(
             columns[name] = rows.numbers(name)
     with problems.collect():
         given = _given(rows, config.split)
+    with problems.collect():
+        features = make_features(rows, config.features)
     problems.stop()
     user = users.indices.to_numpy().astype(np.int32)
     known = {config.user: user, config.item: item, **({} if time is None else {config.time or "": time}), **columns}
     notes = repeated_rows(key, first_alike(*known.values()), list(known))
-    return Events(user, item, time, columns, users.dictionary.to_pylist(), notes, catalogue, given).ordered()
+    return Events(user, item, time, columns, users.dictionary.to_pylist(), notes, catalogue, given, features).ordered()
 
 
 def make_queries(

@@ -6,11 +6,13 @@ from typing import Any
 import numpy as np
 
 from peftrec.data.catalogue import Catalogue
+from peftrec.data.features import Encoding, FeatureTable
 from peftrec.data.log import Log
 from peftrec.data.rates import Rates
 from peftrec.data.texts import TextTable
 
 _COLUMNS = ("label", "features", "group", "user", "item", "time", "start", "stop", "own", "rated", "places", "seen")
+_COLUMNS += ("of_events", "of_new")
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,13 @@ class Examples:
     seen      int64 (N,): where the user's events before the row end in the log that `rates` is of
     catalogue   what the task ranks, for kinds that tell the item from all others
     candidates  int64 (C,): item numbers that a training step tells the rows' own from; see `drawn`
+
+    What the tables' features are for heads, as columns that an Encoding made; None without features:
+
+    of_items    float32 (I + 1, F): of every item by its number; the last of one of which nothing is known
+    of_users    float32 (U + 1, F): the same of users
+    of_events   float32 (N, F): of the row's own event
+    of_new      float32 (N, F): of the row's item where it is not in the catalogue; None: nothing is known of such
     """
 
     slots: dict[str, np.ndarray]
@@ -53,6 +62,10 @@ class Examples:
     seen: np.ndarray | None = None
     catalogue: Catalogue | None = None
     candidates: np.ndarray | None = None
+    of_items: np.ndarray | None = None
+    of_users: np.ndarray | None = None
+    of_events: np.ndarray | None = None
+    of_new: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.label)
@@ -108,6 +121,22 @@ class Examples:
         of_items = self.rates.of_items(self.item, self.places, self.rated)
         return np.concatenate([self.features, of_items, self.rates.of_users(self.users, self.seen, self.rated)], 1)
 
+    def features_of_item(self) -> np.ndarray | None:
+        """The features of each row's item, float32 (N, F); None without."""
+        if self.of_items is None or self.of_new is None:
+            return None if self.of_items is None else self.of_items[self.item]
+        return np.where(self.item[:, None] < 0, self.of_new, self.of_items[self.item])
+
+    def features_of_asker(self) -> np.ndarray | None:
+        """The features of each row's user and then of its event, float32 (N, F); None without."""
+        parts = [] if self.of_users is None else [self.of_users[self.users]]
+        parts += [] if self.of_events is None else [self.of_events]
+        return np.concatenate(parts, 1) if parts else None
+
+    def features_of_candidates(self) -> np.ndarray | None:
+        """The features of the candidates, float32 (C, F); None without."""
+        return None if self.of_items is None or self.candidates is None else self.of_items[self.candidates]
+
     def text_rows(self) -> np.ndarray:
         """The text rows that any slot or history of these examples refers to, ascending, int64 (U,)."""
         parts = [*self.slots.values(), self.candidate_rows()]
@@ -158,6 +187,8 @@ class TaskData:
     scale          (centre, spread) by which the log's feedback was standardised; (0, 1) where it is liked or not
     items          name of the table that its items are of; '' without items
     history        names of the tables that its histories are of, in the order of the log's marks
+    encodings      how the features of its items ("item"), users ("user") and events ("event") are encoded, of those that
+                   have features
     """
 
     train: Examples
@@ -169,6 +200,7 @@ class TaskData:
     scale: tuple[float, float] = (0.0, 1.0)
     items: str = ""
     history: list[str] = field(default_factory=list)
+    encodings: dict[str, Encoding] = field(default_factory=dict)
 
     def split(self, name: str) -> Examples:
         """`train`, `valid` or `test` by name."""
@@ -181,10 +213,12 @@ class ItemTexts:
 
     ids   in item-number order
     rows  int32 (I,): text row of each item
+    features  of each item, as they were read
     """
 
     ids: list[str]
     rows: np.ndarray
+    features: FeatureTable = FeatureTable()
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -198,6 +232,7 @@ class Dataset:
     user_ids   users' ids, in user-number order
     tasks      name -> TaskData, in recipe order
     notes      what the user should know about the data: the source's remarks, then each task's ('task: ...')
+    users      the features of users, in user-number order
     """
 
     texts: TextTable
@@ -205,6 +240,7 @@ class Dataset:
     user_ids: list[str]
     tasks: dict[str, TaskData]
     notes: list[str] = field(default_factory=list)
+    users: FeatureTable = FeatureTable()
 
     def items_of(self, task: str) -> ItemTexts:
         """The catalogue that a task's items are of."""

@@ -18,16 +18,21 @@ _NUMERIC = r"^\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*$"
 
 @dataclass(frozen=True)
 class Rows:
-    """The rows of `file`. Row numbers in messages count data rows from 1, a header not included."""
+    """The rows of `file`. Row numbers in messages count data rows from 1, a header not included.
+
+    places  int (N,): which rows of the file these are, from 0; None: all
+    """
 
     file: str
     table: pa.Table
+    places: np.ndarray | None = None
 
     def __len__(self) -> int:
         return self.table.num_rows
 
     def fail(self, row: int, column: str, rule: str, value: object) -> NoReturn:
         """Raise UserError about the value in data row `row` (from 0)."""
+        row = row if self.places is None else int(self.places[row])
         raise UserError(f"{self.file}: row {row + 1}, column {shown(column)}: {rule}; found {shown(value)}")
 
     def column(self, name: str) -> pa.Array:
@@ -93,7 +98,7 @@ class Rows:
         if missing:
             there = np.flatnonzero(pc.not_equal(pc.utf8_trim_whitespace(self.strings(name)), "").to_numpy(False))
             numbers = np.full(len(self), np.nan)
-            numbers[there] = Rows(self.file, self.table.take(there)).numbers(name)
+            numbers[there] = Rows(self.file, self.table.take(there), there).numbers(name)
             return numbers
         column = self.column(name)
         if pa.types.is_boolean(column.type):
