@@ -51,7 +51,7 @@ class Events:
     user_ids  in user-number order
     notes     what the user should know of them
     catalogue   name of the table that the items are of
-    given     the split (train, valid or test) that each row comes with
+    given     the split that each row comes with, as `split.PARTS` names it
     features  of every event
     """
 
@@ -101,7 +101,7 @@ class Queries:
     time   float64 (Q,): seconds since 1970; None: unknown
     notes  what the user should know of them
     catalogue  name of the table that the items are of
-    given      the split (train, valid or test) that each row comes with
+    given      the split that each row comes with, as `split.PARTS` names it
     """
 
     text: list[str]
@@ -123,7 +123,7 @@ class Texts:
     rows   what stands beside the texts
     label  the column of tasks that name none
     time   float64 (N,): seconds since 1970; None: unknown
-    given  the split (train, valid or test) that each row comes with
+    given  the split that each row comes with, as `split.PARTS` names it
     notes  what the user should know of them
     """
 

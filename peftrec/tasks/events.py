@@ -11,12 +11,12 @@ import numpy as np
 from peftrec.data.examples import Examples, TaskData
 from peftrec.data.log import Log, merged
 from peftrec.data.rates import Rates
-from peftrec.data.split import TRAIN, by_group, by_time, leave_last_out, time_boundaries
+from peftrec.data.split import TRAIN, Divisible
 from peftrec.data.tables import Events, Items, Tables
 from peftrec.data.texts import TextTable
 from peftrec.errors import UserError, nearest, shown
-from peftrec.recipe import DataConfig
-from peftrec.tasks.building import catalogue_of, cut, item_rows, table_of
+from peftrec.recipe import DataConfig, SplitConfig
+from peftrec.tasks.building import catalogue_of, cut, divided, item_rows, table_of
 from peftrec.tasks.kind import Task
 
 Counted = Callable[[Events], np.ndarray]  # a table's events -> their feedback (E,), as a task counts them
@@ -29,17 +29,19 @@ class Past:
     name     the name of its own table
     events   its own events
     items    the catalogue that they are of
-    parts    int8 (E,): the split of each
+    parts    int8 (E,): the part of each
+    split    how they were divided
     history  name -> the events that histories are of, its own among them
-    of_others  name -> the splits of the other tables without times
+    of_all   name -> the parts of each of these tables, where they have no times
     """
 
     name: str
     events: Events
     items: Items
     parts: np.ndarray
+    split: SplitConfig
     history: Mapping[str, Events]
-    of_others: Mapping[str, np.ndarray]
+    of_all: Mapping[str, np.ndarray]
 
     @property
     def own(self) -> int:
@@ -64,15 +66,12 @@ def read_past(tables: Tables, task: Task, data: DataConfig, seed: int) -> tuple[
             raise UserError(f"history: its tables all have times, or none has; {timeless} has none")
     if len(set(names)) < len(names) or name not in names:
         raise UserError(f"history: names each table once, the task's own, {name}, among them; found {shown(names)}")
-    parts, notes = split_events(name, events, data, seed)
-    others = {
-        other: split_events(other, found[other], data, seed)[0]
-        for other in names
-        if other != name and events.time is None
-    }
-    return Past(
-        name, events, catalogue_of(tables, events, task), parts, {other: found[other] for other in names}, others
-    ), notes
+    items = catalogue_of(tables, events, task)
+    parts, split, notes = split_events(name, events, data, seed)
+    others = (
+        {} if events.time is not None else {other: split_events(other, found[other], data, seed)[0] for other in names}
+    )
+    return Past(name, events, items, parts, split, {other: found[other] for other in names}, others), notes
 
 
 def event_examples(
@@ -129,9 +128,8 @@ def _among_the_others(
     random, logs = np.random.default_rng(seed), dict[str, Log]()
     place = np.full(len(examples), -1)  # of the train rows in their own log
     for name, events in past.history.items():
-        parts = past.parts if name == past.name else past.of_others[name]
         drawn = random.random(len(events))
-        chosen = np.flatnonzero(parts == TRAIN)
+        chosen = np.flatnonzero(past.of_all[name] == TRAIN)
         chosen = chosen[np.lexsort((drawn[chosen], events.user[chosen]))]
         logs[name] = _log(events.take(chosen), drawn[chosen], rows, counted)
         if name == past.name:
@@ -167,7 +165,7 @@ def cut_events(
     return cut(
         examples,
         past.parts,
-        data.split_of(past.name),
+        past.split,
         feature_names=feature_names,
         notes=notes,
         scale=scale,
@@ -185,19 +183,17 @@ def causal_windows(time: np.ndarray, user_start: np.ndarray, history: int) -> tu
     return np.maximum(begin, stop - history), stop
 
 
-def split_events(name: str, events: Events, data: DataConfig, seed: int) -> tuple[np.ndarray, list[str]]:
-    """The part int8 (E,) of every event, and what the user should know of it. Raises UserError."""
-    split = data.split_of(name)
-    if split.kind == "global-time":
-        assert events.time is not None
-        return by_time(events.time, time_boundaries(events.time, split)), []
-    if split.kind == "leave-last-out":
-        note = "leave-last-out leaks: training sees other users' events from after a held-out event; prefer global-time"
-        return leave_last_out(events.user_start, split.valid > 0), [note]
-    if split.kind == "by-group":
-        note = "by-group holds out whole users; training sees events from after a held-out one; prefer global-time"
-        return by_group(events.user, split, seed), [note]
-    raise UserError("data.split.kind: 'given' is for labelled texts with a split column; events take global-time")
+def split_events(name: str, events: Events, data: DataConfig, seed: int) -> tuple[np.ndarray, SplitConfig, list[str]]:
+    """The part int8 (E,) of every event, how they were divided, and what the user should know. Raises UserError."""
+    rows = Divisible(
+        sort="events",
+        rows=len(events),
+        time=events.time,
+        groups={"user": events.user, "item": events.item},
+        user_start=None if events.time is None else events.user_start,
+        given=events.given,
+    )
+    return divided(rows, name, data, seed)
 
 
 def event_column(events: Events, name: str) -> np.ndarray:

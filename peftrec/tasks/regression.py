@@ -58,9 +58,9 @@ def build_texts(tables: Tables, texts: TextTable, task: Task, data: DataConfig, 
     name, table, column = labelled(tables, task)
     values = table.rows.numbers(column, missing=True)
     known = ~np.isnan(values)
-    parts, split, notes = split_texts(name, table, known, data, seed)
-    check_varied(values, parts, f"label: {column} must differ between texts", "value")
     label = np.where(known, values, 0).astype(np.float32)
+    parts, split, notes = split_texts(name, table, label, known, data, seed)
+    check_varied(label, parts, f"label: {column} must differ between texts", "value")
     return cut(text_examples(table, texts, label), parts, split, notes=notes)
 
 
