@@ -84,7 +84,9 @@ class FromHistory(Reference):
         """float (histories, items)."""
         raise NotImplementedError
 
-    def ranker(self, task: str, item_rows: np.ndarray) -> Callable[[Examples], np.ndarray]:
+    def ranker(
+        self, task: str, item_rows: np.ndarray, of_items: np.ndarray | None = None
+    ) -> Callable[[Examples], np.ndarray]:
         """What scores every item for each row's history."""
         return lambda rows: self.scores(_histories(rows))
 

@@ -6,13 +6,15 @@ from typing import Any
 import numpy as np
 
 from peftrec.data.catalogue import Catalogue
-from peftrec.data.features import Encoding, FeatureTable
+from peftrec.data.features import NO_FEATURES, Encoding, FeatureTable
 from peftrec.data.log import Log
 from peftrec.data.rates import Rates
 from peftrec.data.texts import TextTable
 
-_COLUMNS = ("label", "features", "group", "user", "item", "time", "start", "stop", "own", "rated", "places", "seen")
-_COLUMNS += ("of_events", "of_new")
+_COLUMNS = (
+    *("label", "features", "group", "user", "item", "time", "start", "stop", "own", "rated", "places", "seen"),
+    *("of_events", "of_new"),
+)
 
 
 @dataclass(frozen=True)
@@ -187,8 +189,7 @@ class TaskData:
     scale          (centre, spread) by which the log's feedback was standardised; (0, 1) where it is liked or not
     items          name of the table that its items are of; '' without items
     history        names of the tables that its histories are of, in the order of the log's marks
-    encodings      how the features of its items ("item"), users ("user") and events ("event") are encoded, of those that
-                   have features
+    encodings      how features are encoded, of its items ("item"), users ("user") and events ("event") that have some
     """
 
     train: Examples
@@ -218,7 +219,7 @@ class ItemTexts:
 
     ids: list[str]
     rows: np.ndarray
-    features: FeatureTable = FeatureTable()
+    features: FeatureTable = NO_FEATURES
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -240,7 +241,7 @@ class Dataset:
     user_ids: list[str]
     tasks: dict[str, TaskData]
     notes: list[str] = field(default_factory=list)
-    users: FeatureTable = FeatureTable()
+    users: FeatureTable = NO_FEATURES
 
     def items_of(self, task: str) -> ItemTexts:
         """The catalogue that a task's items are of."""

@@ -47,6 +47,9 @@ class FeatureTable:
         return FeatureTable(self.numbers | other.numbers, self.categories | other.categories)
 
 
+NO_FEATURES = FeatureTable()
+
+
 def category(texts: pa.Array) -> pa.DictionaryArray:
     """Texts (R,) as a category: spaces around them do not count, and null is an empty text."""
     return pc.utf8_trim_whitespace(pc.fill_null(texts, "")).dictionary_encode()
@@ -89,6 +92,16 @@ class Encoding:
             codes = pc.fill_null(pc.index_in(of.dictionary, value_set=pa.array(levels, pa.string())), -1).to_numpy()
             columns.append(1 + codes[of.indices.to_numpy()])
         return np.stack(columns, 1).astype(np.float32) if columns else np.zeros((len(table), 0), np.float32)
+
+    def by_number(self, table: FeatureTable) -> np.ndarray:
+        """The same for looking rows up by number, float32 (R + 1, F): of the last, which -1 is, nothing is known."""
+        return np.concatenate([self.encode(table), self.encode(table.take(np.array([-1])))])
+
+
+def columns(encodings: Mapping[str, Encoding]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """What the columns of a task's features hold: those of its items, and those of its users and then of its events."""
+    item, user, event = (encodings[of].columns if of in encodings else () for of in ("item", "user", "event"))
+    return item, user + event
 
 
 def fit_encoding(table: FeatureTable, rows: np.ndarray) -> Encoding:

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from peftrec.data.features import FeatureTable
+from peftrec.data.features import NO_FEATURES, FeatureTable
 from peftrec.data.rows import Rows
 
 
@@ -26,7 +26,7 @@ class Items:
     texts: list[str]
     columns: dict[str, list[str]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
-    features: FeatureTable = FeatureTable()
+    features: FeatureTable = NO_FEATURES
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -63,7 +63,7 @@ class Events:
     notes: list[str] = field(default_factory=list)
     catalogue: str = "items"
     given: list[str] | None = None
-    features: FeatureTable = FeatureTable()
+    features: FeatureTable = NO_FEATURES
 
     def __len__(self) -> int:
         return len(self.user)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from peftrec.data.batches import UniqueRows, Work
 from peftrec.data.examples import Dataset, Examples
+from peftrec.data.features import columns
 from peftrec.data.texts import TextTable
 from peftrec.model.adapters import attach
 from peftrec.model.adapters.base import adapter_name
@@ -38,9 +39,11 @@ class Scorer:
         """Predictions of the rows: class probabilities (N, C), a probability (N,), or a number (N,)."""
         raise NotImplementedError
 
-    def ranker(self, task: str, item_rows: np.ndarray) -> Callable[[Examples], np.ndarray]:
+    def ranker(
+        self, task: str, item_rows: np.ndarray, of_items: np.ndarray | None = None
+    ) -> Callable[[Examples], np.ndarray]:
         """A function from examples to the scores (N, I) of every item in place of their own; `item_rows` (I,) are the
-        items' text rows."""
+        items' text rows, and `of_items` the `Examples.of_items` that those have."""
 
         def scores(examples: Examples) -> np.ndarray:
             found = self.predict(task, with_every_item(examples, item_rows))
@@ -136,12 +139,14 @@ class CoLearner(nn.Module, Scorer):
             done = [self._predict_chunk(task, chunk, rows, vectors) for chunk in _chunks(examples)]
         return np.concatenate(done) if done else np.zeros(0, np.float32)
 
-    def ranker(self, task: str, item_rows: np.ndarray) -> Callable[[Examples], np.ndarray]:
+    def ranker(
+        self, task: str, item_rows: np.ndarray, of_items: np.ndarray | None = None
+    ) -> Callable[[Examples], np.ndarray]:
         """As `Scorer.ranker`; with a CatalogueHead items are encoded now, and the scores are one matrix product."""
         head = self.head(task)
         if not isinstance(head, CatalogueHead):
-            return super().ranker(task, item_rows)
-        offered, bias = self.offered(task, item_rows)
+            return super().ranker(task, item_rows, of_items)
+        offered, bias = self.offered(task, item_rows, of_items)
 
         @torch.inference_mode()
         def scores(examples: Examples) -> np.ndarray:
@@ -153,18 +158,22 @@ class CoLearner(nn.Module, Scorer):
         return scores
 
     @torch.inference_mode()
-    def offered(self, task: str, item_rows: np.ndarray) -> tuple[Tensor, Tensor]:
-        """A catalogue-ranking task's vectors (I, q) and biases (I,) of items, by their text rows (I,)."""
+    def offered(self, task: str, item_rows: np.ndarray, of_items: np.ndarray | None = None) -> tuple[Tensor, Tensor]:
+        """A catalogue-ranking task's vectors (I, q) and biases (I,) of items, by their text rows (I,) and features."""
+        head = self._catalogue_head(task)
         rows, place = np.unique(item_rows, return_inverse=True)
         with self._evaluating():
-            vectors, bias = self._catalogue_head(task).items(self.encoder.encode(rows, task))
-        index = torch.from_numpy(place).to(vectors.device)
-        return vectors[index], bias[index]
+            vectors, bias = head.items(self.encoder.encode(rows, task))
+            index = torch.from_numpy(place).to(vectors.device)
+            known = None if of_items is None else torch.from_numpy(of_items[: len(item_rows)]).to(vectors.device)
+            return head.with_features(vectors[index], bias[index], known)
 
-    def offered_now(self, task: str, item_rows: np.ndarray, popularity: np.ndarray) -> np.ndarray:
+    def offered_now(
+        self, task: str, item_rows: np.ndarray, popularity: np.ndarray, of_items: np.ndarray | None = None
+    ) -> np.ndarray:
         """A catalogue-ranking task's items with all that their scores hold, float32 (I, q + 1): the inner product with
         [asked, 1] is the score. `popularity` (I,): log1p of earlier choices."""
-        offered, bias = self.offered(task, item_rows)
+        offered, bias = self.offered(task, item_rows, of_items)
         constant = bias.cpu().numpy() + float(self._catalogue_head(task).popularity.detach()) * popularity
         return np.concatenate([offered.cpu().numpy(), constant[:, None]], 1)
 
@@ -236,7 +245,14 @@ def _chunks(examples: Examples) -> Iterator[Examples]:
 def build_model(recipe: Recipe, tasks: Mapping[str, Task], backbone: Backbone, dataset: Dataset) -> CoLearner:
     """Attach every task's method and make its head, from the recipe. Random weights follow torch's global seed."""
     shapes = {
-        name: HeadShape(backbone.hidden_size, len(data.classes), len(data.feature_names), recipe.train.dropout)
+        name: HeadShape(
+            backbone.hidden_size,
+            len(data.classes),
+            len(data.feature_names),
+            recipe.train.dropout,
+            max(1, len(data.history)),
+            *columns(data.encodings),
+        )
         for name, data in dataset.tasks.items()
     }
     configs = {name: task.adapter for name, task in tasks.items()}

@@ -30,7 +30,7 @@ def build_dataset(tables: Tables, tasks: Mapping[str, Task], data: DataConfig, s
     Raises UserErrors naming the task for a key that its kind does not read, a table it lacks, or an empty split.
     """
     texts, tables = TextTable(), tables.with_one_set_of_users()
-    items = {name: ItemTexts(of.ids, item_rows(of, texts)) for name, of in tables.of(Items).items()}
+    items = {name: ItemTexts(of.ids, item_rows(of, texts), of.features) for name, of in tables.of(Items).items()}
     built: dict[str, TaskData] = {}
     notes = list(tables.notes)
     problems = Problems()
@@ -41,4 +41,4 @@ def build_dataset(tables: Tables, tasks: Mapping[str, Task], data: DataConfig, s
             if task.config.only_measured:
                 notes.append(f"{name}: weight 0: it is measured, but not trained")
     problems.stop()
-    return Dataset(texts, items, tables.user_ids, built, notes)
+    return Dataset(texts, items, tables.user_ids, built, notes, tables.user_features)
