@@ -104,6 +104,15 @@ def columns(encodings: Mapping[str, Encoding]) -> tuple[tuple[int, ...], tuple[i
     return item, user + event
 
 
+def in_words(encodings: Mapping[str, Encoding]) -> str:
+    """What a task reads beside texts, such as "item: price, brand (4 levels); user: age"; empty where nothing."""
+    said = []
+    for of, encoding in encodings.items():
+        levels = [f"{name} ({len(known):,} levels)" for name, known in encoding.categories.items()]
+        said.append(f"{of}: {', '.join([*encoding.numbers, *levels])}")
+    return "; ".join(said)
+
+
 def fit_encoding(table: FeatureTable, rows: np.ndarray) -> Encoding:
     """The encoding for training rows that have the table's features `rows` (N,), -1 where they are of none of it."""
     table = table.take(rows)

@@ -1,7 +1,7 @@
 """What a run keeps of its tables, so that it predicts and recommends without the data files.
 
-catalogue.parquet     table, id, text: the items of every catalogue; `number <feature>` and `category <feature>`, which are
-                      NaN and empty where missing
+catalogue.parquet     table, id, text: the items of every catalogue; and `number <feature>`, NaN where missing, and
+                      `category <feature>`, empty where missing
 users.parquet         id, and the same of users; only where a task reads features of theirs
 log.parquet           user, item (number), time, mark (which of the history tables), and what each task counts them as:
                       `feedback <task>`; log-1.parquet and so on where tasks remember other tables

@@ -16,7 +16,7 @@ from peftrec.machine.progress import note
 from peftrec.model.backbone import Backbone
 from peftrec.runs.saved import LoadedRun, load_run
 from peftrec.serving.index import ItemIndex
-from peftrec.serving.reader import RowReader
+from peftrec.serving.reader import RowReader, check_keys
 from peftrec.tasks.rows import Row
 
 GUESTS = 1024  # texts that are not the run's own, which are kept, with their states, from request to request
@@ -132,6 +132,20 @@ class Predictor:
             {"item": items.ids[n], "text": self.texts.texts[items.rows[n]], "score": score}
             for n, score in zip(best.tolist(), scores.tolist(), strict=True)
         ]
+
+    def recommend_all(self, task: str, rows: list[Row], k: int = 10) -> list[list[Row]]:
+        """`recommend` for each row, a dict of what it takes: `user`, `history` or `query`, `user_features`, `features`.
+
+        Raises UserError naming the row (from 1).
+        """
+        found = []
+        for number, row in enumerate(rows, 1):
+            try:
+                check_keys(row, ["user", "history", "query", "user_features", "features"], "a row to recommend for")
+                found.append(self.recommend(task, **row, k=k))
+            except UserError as error:
+                raise RowError(number, str(error)) from None
+        return found
 
     @contextmanager
     def _request(self) -> Iterator[None]:

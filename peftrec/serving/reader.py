@@ -89,7 +89,7 @@ class RowReader:
         brought: list[Row] = []
         for number, row in enumerate(rows, 1):
             try:
-                _check_keys(row, allowed, f"task {task!r}")
+                check_keys(row, allowed, f"task {task!r}")
                 for name, column in slots.items():
                     column.append(kind.fields[name].read(row, shelf))
                 items.append(shelf.numbers.get(str(row.get("item")), -1))
@@ -179,7 +179,7 @@ class RowReader:
         events = [event if isinstance(event, dict) else {"item": event} for event in history]
         keys = ["item", "item_text", "value", "time", *(["table"] if len(tables) > 1 else [])]
         for event in events:
-            _check_keys(event, keys, "an event of 'history'")
+            check_keys(event, keys, "an event of 'history'")
             if event.get("table", tables[own]) not in tables:
                 raise UserError(f"'table' is one of {', '.join(tables)}; found {shown(event['table'])}")
         rows = [
@@ -237,7 +237,8 @@ class RowReader:
         return examples.with_rates(rates.of_users_in(of_own), last)
 
 
-def _check_keys(given: Any, allowed: list[str], of: str) -> None:
+def check_keys(given: Any, allowed: list[str], of: str) -> None:
+    """Raise UserError where a row is no dict, or has a key that is none `of` such a row."""
     if not isinstance(given, dict):
         raise UserError(f"a row is a dict of keys and values; found {shown(given)}")
     for key in given:

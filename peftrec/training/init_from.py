@@ -55,7 +55,7 @@ class Start:
             )
         with reading(self.folder):
             parts = self._fill_parts(recipe, model)
-            heads, notes = self._fill_heads(tasks, theirs, model)
+            heads, notes = self._fill_heads(tasks, theirs, dataset, model)
         if not parts and not heads:
             raise UserError(f"init_from: {self.folder} has neither a task nor a method of this recipe; leave it out")
         frozen = [name for name in recipe.tasks if name not in recipe.trained]
@@ -119,7 +119,7 @@ class Start:
             )
 
     def _fill_heads(
-        self, tasks: Mapping[str, Task], theirs: Mapping[str, Task], model: CoLearner
+        self, tasks: Mapping[str, Task], theirs: Mapping[str, Task], dataset: Dataset, model: CoLearner
     ) -> tuple[list[str], list[str]]:
         """Copy the heads of common tasks; returns whose, and a line for each that begins anew all the same."""
         taken, notes = [], []
@@ -129,12 +129,20 @@ class Start:
             own = head.state_dict()
             if {n: t.shape for n, t in own.items()} != {n: t.shape for n, t in stored.items()}:
                 notes.append(f"{task}: its head begins anew: classes or features are not as many as in the run")
+            elif _levels(self.tasks[task]) != _levels(describe_task(dataset.tasks[task])):
+                notes.append(f"{task}: its head begins anew: features or their levels are others than in the run")
             elif tasks[task].loss != theirs[task].loss:
                 notes.append(f"{task}: its head begins anew: the run trained it with another loss")
             else:
                 head.load_state_dict(stored)
                 taken.append(task)
         return taken, notes
+
+
+def _levels(described: Mapping[str, Any]) -> list[Any]:
+    """What the columns of a task's features stand for; how numbers are standardised may change from run to run."""
+    encodings = described.get("encodings") or {}
+    return [(of, list(one["numbers"]), list(one["categories"].items())) for of, one in sorted(encodings.items())]
 
 
 def read_start(recipe: Recipe) -> Start | None:

@@ -1,0 +1,81 @@
+"""A small shop in which nothing but features decides, and recipes on it."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from shop import write_csv
+from tiny import make_tiny_shop
+
+from peftrec.recipe import Recipe, make_recipe
+
+LIMITS = {"acme": 40, "zeta": 10, "nova": 20, "orbit": 25}  # of each brand: what is cheap
+FEATURES = {
+    "items": {"price": "number", "brand": "category"},
+    "users": {"age": "number", "country": "category"},
+    "events": {"hour": "number", "device": "category"},
+}
+
+
+def make_featured_shop(folder: Path, rows: int = 600) -> Path:
+    """model/, items.csv, users.csv and events.csv in `folder`, returned.
+
+    Every user meets one item, and no item twice, so that no rate says anything, and the titles are words at random.
+    Columns of events depend on features alone: `cheap` on price and brand of the item, `young` on the age of the user,
+    `mobile` on device and hour of the event. Item 3 has no price, item 4 no brand, user 5 no age, and the last user no
+    row.
+    """
+    make_tiny_shop(folder)
+    random = np.random.default_rng(0)
+    price, brand = random.lognormal(3, 0.7, rows).round(2), random.choice(list(LIMITS), rows)
+    age, country = random.integers(18, 80, rows), random.choice(("de", "fr", "jp"), rows)
+    hour, device = random.integers(0, 24, rows), random.choice(("phone", "desk"), rows)
+    word = random.integers(0, 120, (rows, 3))
+    goods: list[dict[str, Any]] = [
+        {"id": f"i{n}", "title": " ".join(f"w{w}" for w in word[n]), "price": price[n], "brand": brand[n]}
+        for n in range(rows)
+    ]
+    people: list[dict[str, Any]] = [{"id": f"u{n}", "age": age[n], "country": country[n]} for n in range(rows - 1)]
+    goods[3]["price"], goods[4]["brand"], people[5]["age"] = "", "", ""
+    events = [
+        {
+            "user": f"u{n}",
+            "item": f"i{n}",
+            "time": 1_600_000_000 + 1000 * int(time),
+            "hour": hour[n],
+            "device": device[n],
+        }
+        | {
+            "cheap": int(price[n] < LIMITS[brand[n]]),
+            "young": int(age[n] < 45),
+            "mobile": int(device[n] == "phone" and hour[n] < 16),
+        }
+        for n, time in enumerate(random.permutation(rows))
+    ]
+    for name, of in (("items", goods), ("users", people), ("events", events)):
+        write_csv(folder / f"{name}.csv", of)
+    return folder
+
+
+def featured_recipe(folder: Path, features: dict[str, dict[str, str]] = FEATURES, **changes: Any) -> Recipe:
+    """`cheap`, `young` and `mobile` are tasks; `changes` replace groups, or are merged into `data` and `train`."""
+    columns = {"user": "user", "item": "item", "time": "time", "columns": ["cheap", "young", "mobile"]}
+    data: dict[str, Any] = {
+        "items": {"path": str(folder / "items.csv"), "id": "id", "text": "{title}"},
+        "users": {"path": str(folder / "users.csv"), "id": "id"},
+        "events": {"path": str(folder / "events.csv"), **columns},
+        "split": {"kind": "global-time", "test": 0.3, "valid": 0.1},
+        "history": 3,
+    }
+    for name, of in features.items():
+        data[name]["features"] = of
+    raw: dict[str, Any] = {
+        "backbone": {"name": str(folder / "model"), "dtype": "fp32", "max_length": 16},
+        "adapter": {"method": "head_only"},
+        "data": data,
+        "tasks": {name: {"kind": "interest", "column": name} for name in ("cheap", "young", "mobile")},
+        "train": {"epochs": 10, "batch_size": 128, "lr": 2e-2},
+    }
+    for key, value in changes.items():
+        raw[key] = {**raw[key], **value} if key in ("train", "data") else value
+    return make_recipe(raw)
