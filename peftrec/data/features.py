@@ -104,6 +104,12 @@ def columns(encodings: Mapping[str, Encoding]) -> tuple[tuple[int, ...], tuple[i
     return item, user + event
 
 
+def same_columns(one: Mapping[str, Encoding], other: Mapping[str, Encoding]) -> bool:
+    """Whether the columns of both stand for the same, however numbers are standardised."""
+    mine, theirs = ({of: (list(e.numbers), dict(e.categories)) for of, e in some.items()} for some in (one, other))
+    return mine == theirs
+
+
 def in_words(encodings: Mapping[str, Encoding]) -> str:
     """What a task reads beside texts, such as "item: price, brand (4 levels); user: age"; empty where nothing."""
     said = []

@@ -190,7 +190,7 @@ def load_run(
         _check_sizes(folder, tasks, of)
         if isinstance(backbone, Backbone):
             base = share_backbone(backbone, recipe.backbone)
-        encodings = {name: _encodings(task) for name, task in of.items()}
+        encodings = {name: encodings_of(task) for name, task in of.items()}
         model = _rebuild(folder, recipe, tasks, base, texts, of, encodings)
     logs = load_logs(folder, items, of)
     own = {name: _own_log(of[name], found.log, tasks[name]) for name, found in logs.items()}
@@ -203,7 +203,7 @@ def load_run(
     return LoadedRun(recipe, model, tasks, of, items, load_users(folder, of), encodings, logs, rates, catalogues)
 
 
-def _encodings(described: Mapping[str, Any]) -> dict[str, Encoding]:
+def encodings_of(described: Mapping[str, Any]) -> dict[str, Encoding]:
     """How a task's features are encoded."""
     return {
         of: Encoding({name: (scale[0], scale[1]) for name, scale in one["numbers"].items()}, one["categories"])
@@ -274,7 +274,7 @@ def _check_sizes(folder: Path, tasks: Mapping[str, Task], described: dict[str, d
     for name, task in tasks.items():
         head, adapter = folder / "heads" / f"{name}.safetensors", folder / "adapters" / name
         counts = {key: len(described[name][key]) for key in ("classes", "features")}
-        for encoding in _encodings(described[name]).values():
+        for encoding in encodings_of(described[name]).values():
             counts["encodings"] = counts.get("encodings", 0) + sum(encoding.columns) * SIZE + len(encoding.numbers)
         for key, found in counts.items():
             if found * 4 > head.stat().st_size:
@@ -310,11 +310,7 @@ def _rebuild(
     configs = {name: as_saved(task.adapter) for name, task in tasks.items()}
     shapes = {
         name: HeadShape(
-            base.hidden_size,
-            len(of["classes"]),
-            len(of["features"]),
-            0.0,
-            max(1, len(of["tables"])),
+            *(base.hidden_size, len(of["classes"]), len(of["features"]), 0.0, max(1, len(of["tables"]))),
             *columns(encodings[name]),
         )
         for name, of in described.items()

@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import load_file
 
 from peftrec.data.examples import Dataset
+from peftrec.data.features import same_columns
 from peftrec.errors import Problems, UserError
 from peftrec.machine.files import reading
 from peftrec.model.adapters.base import WEIGHTS, Adapter, read_tensors
@@ -22,7 +23,7 @@ from peftrec.model.adapters.peft import PeftAdapter
 from peftrec.model.co_learner import CoLearner
 from peftrec.recipe import Recipe
 from peftrec.recipe.names import foreign_names
-from peftrec.runs.saved import describe_task, read_described, read_recipe
+from peftrec.runs.saved import describe_task, encodings_of, read_described, read_recipe
 from peftrec.tasks.kind import Task
 from peftrec.tasks.kinds import resolve
 from peftrec.training.fingerprint import differences
@@ -129,7 +130,7 @@ class Start:
             own = head.state_dict()
             if {n: t.shape for n, t in own.items()} != {n: t.shape for n, t in stored.items()}:
                 notes.append(f"{task}: its head begins anew: classes or features are not as many as in the run")
-            elif _levels(self.tasks[task]) != _levels(describe_task(dataset.tasks[task])):
+            elif not same_columns(encodings_of(self.tasks[task]), dataset.tasks[task].encodings):
                 notes.append(f"{task}: its head begins anew: features or their levels are others than in the run")
             elif tasks[task].loss != theirs[task].loss:
                 notes.append(f"{task}: its head begins anew: the run trained it with another loss")
@@ -137,12 +138,6 @@ class Start:
                 head.load_state_dict(stored)
                 taken.append(task)
         return taken, notes
-
-
-def _levels(described: Mapping[str, Any]) -> list[Any]:
-    """What the columns of a task's features stand for; how numbers are standardised may change from run to run."""
-    encodings = described.get("encodings") or {}
-    return [(of, list(one["numbers"]), list(one["categories"].items())) for of, one in sorted(encodings.items())]
 
 
 def read_start(recipe: Recipe) -> Start | None:
