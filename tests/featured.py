@@ -10,6 +10,7 @@ from tiny import make_tiny_shop
 from peftrec.recipe import Recipe, make_recipe
 
 LIMITS = {"acme": 40, "zeta": 10, "nova": 20, "orbit": 25}  # of each brand: what is cheap
+LOVED = {"de": "acme", "fr": "zeta", "jp": "nova", "us": "orbit"}  # in each country: the brand that people choose
 FEATURES = {
     "items": {"price": "number", "brand": "category"},
     "users": {"age": "number", "country": "category"},
@@ -20,15 +21,16 @@ FEATURES = {
 def make_featured_shop(folder: Path, rows: int = 600) -> Path:
     """model/, items.csv, users.csv and events.csv in `folder`, returned.
 
-    Every user meets one item, and no item twice, so that no rate says anything, and the titles are words at random.
+    Every user chooses one item, of the brand that the country loves, and no item is chosen twice, so that no rate says
+    anything; the titles are words at random.
     Columns of events depend on features alone: `cheap` on price and brand of the item, `young` on the age of the user,
-    `mobile` on device and hour of the event. Item 3 has no price, item 4 no brand, user 5 no age, and the last user no
-    row.
+    `mobile` on device and hour of the event. Items 3, 43, 83 and so on have no price, items 4, 44 and so on no brand,
+    users 5, 45 and so on no age, and the last user no row.
     """
     make_tiny_shop(folder)
     random = np.random.default_rng(0)
     price, brand = random.lognormal(3, 0.7, rows).round(2), random.choice(list(LIMITS), rows)
-    age, country = random.integers(18, 80, rows), random.choice(("de", "fr", "jp"), rows)
+    age, country = random.integers(18, 80, rows), [next(c for c, of in LOVED.items() if of == name) for name in brand]
     hour, device = random.integers(0, 24, rows), random.choice(("phone", "desk"), rows)
     word = random.integers(0, 120, (rows, 3))
     goods: list[dict[str, Any]] = [
@@ -36,7 +38,8 @@ def make_featured_shop(folder: Path, rows: int = 600) -> Path:
         for n in range(rows)
     ]
     people: list[dict[str, Any]] = [{"id": f"u{n}", "age": age[n], "country": country[n]} for n in range(rows - 1)]
-    goods[3]["price"], goods[4]["brand"], people[5]["age"] = "", "", ""
+    for n in range(0, rows - 40, 40):
+        goods[n + 3]["price"], goods[n + 4]["brand"], people[n + 5]["age"] = "", "", ""
     events = [
         {
             "user": f"u{n}",

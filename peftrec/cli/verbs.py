@@ -253,12 +253,14 @@ def recommend(
         from peftrec.serving.predictor import Predictor
 
         predictor = Predictor.load(run, cache=not no_cache, trust_code=trust_code)
-        if rows is not None:
+        if rows is None:
+            best = predictor.recommend(task, user, items, query, k)
+        else:
             found = _answered(rows, read, partial(predictor.recommend_all, task, k=k))
-            echo("".join(to_json(best, indent=None) + "\n" for best in found), end="")
-            return
-        best = predictor.recommend(task, user, items, query, k)
-    show(best, as_json)
+    if rows is None:
+        show(best, as_json)
+    else:
+        echo("".join(to_json(best, indent=None) + "\n" for best in found), end="")
 
 
 @app.command()
