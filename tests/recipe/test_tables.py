@@ -1,7 +1,7 @@
 import pytest
 from pydantic import ValidationError
 
-from peftrec.recipe import DataConfig, SplitConfig, TextsConfig
+from peftrec.recipe import DataConfig, ItemsConfig, SplitConfig, TextsConfig
 from peftrec.recipe.tables import SPLIT_KINDS
 
 
@@ -28,3 +28,23 @@ def test_a_text_alone_is_a_kind_or_a_column():
 def test_keys_that_do_not_fit_together_are_refused(keys, message):
     with pytest.raises(ValidationError, match=message):
         SplitConfig(**keys)
+
+
+ITEMS = {"path": "a.csv", "id": "id", "text": "{a}"}
+
+
+def test_features_are_numbers_or_categories():
+    items = ItemsConfig(**ITEMS, features={"price": "number", "brand": "category"})
+    assert items.features == {"price": "number", "brand": "category"}
+    with pytest.raises(ValidationError, match=r"features.price\n  Input should be 'number' or 'category'"):
+        ItemsConfig(**ITEMS, features={"price": "float"})
+    with pytest.raises(ValidationError, match="features\n  Extra inputs are not permitted"):
+        TextsConfig(path="a.csv", text="{a}", features={"price": "number"})
+
+
+def test_a_feature_of_users_stands_in_one_of_their_tables():
+    people = {"kind": "users", "path": "a.csv", "id": "id", "features": {"age": "number"}}
+    with pytest.raises(ValidationError) as error:
+        DataConfig(tables={"one": people, "other": people})
+    rule = "tables.other.features: users are one set over all tables, and one has the feature 'age' already"
+    assert rule in str(error.value)
