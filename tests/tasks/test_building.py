@@ -61,11 +61,9 @@ def test_kinds_on_events_read_the_features_of_items_users_and_events(kind):
         asker = part.features_of_asker()
         age = {0: (-1, 0), 1: (1, 0), 2: (0, 1), 3: (0, 1)}  # 30 and 50 as often; the others have none
         assert asker[:, :2].tolist() == [list(age[user]) for user in part.users.tolist()]
-        hour = (part.time / 10 - data.encodings["event"].numbers["hour"][0]) / data.encodings["event"].numbers["hour"][
-            1
-        ]
-        assert asker[:, 2] == pytest.approx(hour, abs=1e-6)
-        assert asker[:, 4].tolist() == (part.time < 30).astype(int).tolist()
+        middle, width = data.encodings["event"].numbers["hour"]
+        assert asker[:, 2] == pytest.approx((part.time**0.5 - middle) / width, abs=1e-6)
+        assert asker[:, 4].tolist() == (part.time < 9).astype(int).tolist()
 
 
 def test_an_item_in_another_s_place_has_its_own_features():
