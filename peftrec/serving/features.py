@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from peftrec.data.columns import plain
 from peftrec.data.features import Encoding, FeatureTable, category
-from peftrec.data.rows import MOST, plain_number
+from peftrec.data.rows import MOST
 from peftrec.errors import UserError, nearest, shown
 from peftrec.tasks.rows import Row
 
@@ -42,7 +43,7 @@ def encoded(given: Sequence[Row], encoding: Encoding) -> np.ndarray:
         for name in encoding.numbers
     }
     categories = {
-        name: category(pa.array([_as_text(of.get(name)) for of in given], pa.string())) for name in encoding.categories
+        name: category(pa.array([plain(of.get(name)) for of in given], pa.string())) for name in encoding.categories
     }
     return encoding.encode(FeatureTable(numbers, categories))
 
@@ -57,12 +58,3 @@ def _is_number(value: Any) -> bool:
 
 def _is_text(value: Any) -> bool:
     return isinstance(value, str) and not any("\ud800" <= character <= "\udfff" for character in value)
-
-
-def _as_text(value: Any) -> str:
-    """A category's value as a table's cell reads: 1995.0 is '1995', True is 'true'."""
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return plain_number(value) if isinstance(value, float) else str(value)

@@ -14,6 +14,8 @@ from peftrec.errors import UserError, nearest, shown
 from peftrec.recipe import DataConfig, SplitConfig
 from peftrec.tasks.kind import Task
 
+FEW, NAMED = 5, 3  # rows that a class needs at least, and how many rare classes are named
+
 
 def table_of(tables: Tables, sort: type[T], task: Task) -> tuple[str, T]:
     """The table of a sort that the task is about, and its name: the one it names, or the only one. Raises UserError."""
@@ -50,8 +52,8 @@ def divided(rows: Divisible, name: str, data: DataConfig, seed: int) -> tuple[np
 
     Raises UserError.
     """
-    own = getattr(data.named.get(name), "split", None) is not None
-    return divide(rows, data.split_of(name), seed, data.key_of(name), own)
+    split = data.split_of(name)
+    return divide(rows, split, seed, data.key_of(name), own=split is not data.split)
 
 
 def item_rows(items: Items, texts: TextTable) -> np.ndarray:
@@ -69,13 +71,15 @@ def cut(
     scale: tuple[float, float] = (0.0, 1.0),
     items: str = "",
     history: Sequence[str] = (),
+    key: str = "data.split",
     features: Mapping[str, FeatureTable] | None = None,
 ) -> TaskData:
-    """The examples cut by `parts` int8 (N,); see TaskData for the others. Raises UserError for an empty split.
+    """The examples cut by `parts` int8 (N,); see TaskData for the others. `key` is where the recipe has the split.
 
     `features`: those of the items ("item"), the users ("user") and the rows themselves ("event") for heads to read.
+    Raises UserError for an empty part.
     """
-    check_parts(parts, split)
+    check_parts(parts, split, key)
     examples, encodings = _with_features(examples, parts, features or {})
     train, valid, test = (examples.take(np.flatnonzero(parts == part)) for part in (TRAIN, VALID, TEST))
     return TaskData(
@@ -93,6 +97,28 @@ def _with_features(
     found = {of: encoding.by_number(tables[of]) for of, encoding in encodings.items()}
     events = found["event"][:-1] if "event" in found else None
     return replace(examples, of_items=found.get("item"), of_users=found.get("user"), of_events=events), encodings
+
+
+def rare_notes(label: np.ndarray, parts: np.ndarray, classes: Sequence[str]) -> list[str]:
+    """A note on classes that have hardly a row to learn from or none to be measured by; none where all have.
+
+    `label` (N,) are class numbers, or (N, C) 1 or 0 for each class.
+    """
+    train, valid, test = (_counts(label[parts == part], len(classes)) for part in (TRAIN, VALID, TEST))
+    rare = np.flatnonzero((train + valid + test < FEW) | (train == 0) | (test == 0))
+    if not len(rare):
+        return []
+    said = [f"{shown(classes[c])} ({train[c]:,} in train, {test[c]:,} in test)" for c in rare[:NAMED].tolist()]
+    more = f" and {len(rare) - NAMED:,} more" if len(rare) > NAMED else ""
+    return [
+        f"{len(rare):,} of {len(classes):,} classes have fewer than {FEW} rows, or none in train or test: hardly "
+        f"learnt, or not measured: {', '.join(said)}{more}; split: {{kind: stratified}} gives each split its share"
+    ]
+
+
+def _counts(label: np.ndarray, classes: int) -> np.ndarray:
+    counts: np.ndarray = label.sum(0).astype(int) if label.ndim == 2 else np.bincount(label, minlength=classes)
+    return counts
 
 
 def check_varied(labels: np.ndarray, parts: np.ndarray, rule: str, kind: str = "class") -> None:

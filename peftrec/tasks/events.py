@@ -16,7 +16,7 @@ from peftrec.data.split import TRAIN, Divisible
 from peftrec.data.tables import Events, Items, Tables
 from peftrec.data.texts import TextTable
 from peftrec.errors import UserError, nearest, shown
-from peftrec.recipe import DataConfig, SplitConfig
+from peftrec.recipe import DataConfig, SplitConfig, TaskConfig
 from peftrec.tasks.building import catalogue_of, cut, divided, item_rows, table_of
 from peftrec.tasks.kind import Task
 
@@ -175,6 +175,7 @@ def cut_events(
         scale=scale,
         items=past.events.catalogue,
         history=list(past.history),
+        key=data.key_of_split(past.name),
         features={"item": past.items.features, "user": past.users, "event": past.events.features},
     )
 
@@ -201,13 +202,18 @@ def split_events(name: str, events: Events, data: DataConfig, seed: int) -> tupl
     return divided(rows, name, data, seed)
 
 
-def event_column(events: Events, name: str) -> np.ndarray:
-    """A numeric column of the events. Raises UserError naming those they have."""
+def event_column(events: Events, name: str, key: str = "column") -> np.ndarray:
+    """A numeric column of the events, which the task's `key` names. Raises UserError naming those they have."""
     if name not in events.columns:
         raise UserError(
-            f"column: the events have no numeric column {name!r}; they have {listed(events)} (data.events.columns)"
+            f"{key}: the events have no numeric column {name!r}; they have {listed(events)} (data.events.columns)"
         )
     return events.columns[name]
+
+
+def event_weights(events: Events, config: TaskConfig) -> np.ndarray | None:
+    """What `row_weight` names of the events; None without. Raises UserError."""
+    return None if config.row_weight is None else event_column(events, config.row_weight, "row_weight")
 
 
 def listed(events: Events) -> str:
