@@ -19,13 +19,13 @@ FEATURES = {
 
 
 def make_featured_shop(folder: Path, rows: int = 600) -> Path:
-    """model/, items.csv, users.csv and events.csv in `folder`, returned.
+    """model/, items.csv, users.csv, events.csv and queries.csv in `folder`, returned.
 
     Every user chooses one item, of the brand that the country loves, and no item is chosen twice, so that no rate says
     anything; the titles are words at random.
     Columns of events depend on features alone: `cheap` on price and brand of the item, `young` on the age of the user,
     `mobile` on device and hour of the event. Items 3, 43, 83 and so on have no price, items 4, 44 and so on no brand,
-    users 5, 45 and so on no age, and the last user no row.
+    users 5, 45 and so on no age, and the last user no row. An item matches the one query about it if it is cheap.
     """
     make_tiny_shop(folder)
     random = np.random.default_rng(0)
@@ -55,7 +55,11 @@ def make_featured_shop(folder: Path, rows: int = 600) -> Path:
         }
         for n, time in enumerate(random.permutation(rows))
     ]
-    for name, of in (("items", goods), ("users", people), ("events", events)):
+    queries = [
+        {"query": f"w{word[n - 1][0]} w{n % 7}", "item": f"i{n}", "match": int(price[n] < LIMITS[brand[n]])}
+        for n in range(rows)
+    ]
+    for name, of in (("items", goods), ("users", people), ("events", events), ("queries", queries)):
         write_csv(folder / f"{name}.csv", of)
     return folder
 
@@ -67,6 +71,7 @@ def featured_recipe(folder: Path, features: dict[str, dict[str, str]] = FEATURES
         "items": {"path": str(folder / "items.csv"), "id": "id", "text": "{title}"},
         "users": {"path": str(folder / "users.csv"), "id": "id"},
         "events": {"path": str(folder / "events.csv"), **columns},
+        "queries": {"path": str(folder / "queries.csv"), "text": "{query}", "item": "item", "label": "match"},
         "split": {"kind": "global-time", "test": 0.3, "valid": 0.1},
         "history": 3,
     }
