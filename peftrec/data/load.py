@@ -50,8 +50,8 @@ def load_tables(data: DataConfig) -> Tables:
 
 def _rows(data: DataConfig, name: str, config: TableConfig) -> Rows:
     """The rows of one table's file. Tasks say which labels of a text table they take: all its columns are held."""
-    columns = None if isinstance(config, TextsConfig) else list(_texts_in(config.model_dump()))
-    return read_rows(config, data.key_of(name), columns)
+    named = _texts_in([config.model_dump(), data.split.model_dump()])
+    return read_rows(config, data.key_of(name), None if isinstance(config, TextsConfig) else list(named))
 
 
 def _make(data: DataConfig, name: str, config: TableConfig, rows: Rows, made: Mapping[str, Table]) -> Table:
