@@ -117,6 +117,37 @@ def test_values_and_priors_are_those_of_the_tables(recipe, dataset):
     assert report["intervals"] == {}
 
 
+class Encoding(Constant):
+    """Has a backbone, which says of each text its row number, twice."""
+
+    frozen_vectors = staticmethod(lambda rows: np.stack([rows, rows**2], 1).astype(np.float32))
+
+
+class Trained(Constant):
+    """Had a backbone."""
+
+    no_vectors = "the backbone was trained"
+
+
+def test_priors_on_vectors_are_given_those_of_the_scorer(dataset):
+    options = {"metrics": ["auc"], "priors": ["frozen_lr", "lexical"], "resamples": 0}
+    report = evaluate_task(Encoding(), dataset, "query", "valid", **options)
+    rows = dataset.tasks["query"].valid
+    prediction = PRIORS["frozen_lr"](dataset, "query", rows, vectors=Encoding.frozen_vectors)
+    assert list(report["priors"]) == ["frozen_lr", "lexical"] and "left_out" not in report
+    assert report["priors"]["frozen_lr"] == {"auc": METRICS["auc"](prediction, rows.label, rows.group)}
+
+
+def test_where_there_are_no_vectors_the_priors_on_them_are_left_out(dataset):
+    options = {"metrics": ["auc"], "priors": ["frozen_lr", "lexical"], "resamples": 0}
+    report = evaluate_task(Trained(), dataset, "query", "valid", **options)
+    assert list(report["priors"]) == ["lexical"]
+    assert report["left_out"] == {"frozen_lr": "the backbone was trained"}
+    assert "prior frozen_lr: left out, the backbone was trained" in printed({"tasks": {"query": report}})
+    never = evaluate_task(Constant(), dataset, "query", "valid", **options)
+    assert list(never["priors"]) == ["lexical"] and "left_out" not in never
+
+
 def test_losing_to_a_prior_is_reported_as_a_loss(recipe, dataset):
     report = evaluate(Constant(), dataset, resolve(recipe), "test", resamples=50)
     gain = report["tasks"]["interest"]["gains"]["auc"]
@@ -214,6 +245,14 @@ def test_full_catalogue_ranks_by_hand(dataset, monkeypatch, rows_at_once):
     popular = np.bincount(data.train.item, minlength=ITEMS)
     assert ranks["popularity"].tolist() == ranks_by_hand(dataset, lambda item: popular[item])[1]
     assert ((ranks["random"] >= 1) & (ranks["random"] <= ITEMS)).all()
+
+
+def test_beyond_so_many_pairs_every_so_many_rows_are_ranked(recipe, dataset, monkeypatch):
+    tasks = {"interest": resolve(recipe)["interest"]}
+    everyone = len(last_liked(dataset.tasks["interest"].test))
+    monkeypatch.setitem(evaluation.MOST_PAIRS, "users", 3 * ITEMS + 1)
+    report = evaluate(Constant(), dataset, tasks, "test", resamples=0, ranking=True)["tasks"]["interest"]
+    assert report["ranked"] == 3 < everyone and report["n"] == 180
 
 
 def test_catalogue_rows_carry_the_item_and_the_users_own_history(dataset):
