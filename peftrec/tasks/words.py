@@ -57,11 +57,7 @@ def _histories(dataset: Dataset, data: TaskData, rows: Examples, task: Task) -> 
     if rows.log is None:
         return []
     past, (centre, spread) = rows.history(), data.scale
-<<<<<<< HEAD
-    differs = len(rows.log) > 0 and bool((rows.log.feedback != rows.log.feedback[0]).any())
-=======
     differs = len(rows.log) > 0 and rows.log.feedback.min() != rows.log.feedback.max()
->>>>>>> understood
     found = []
     for texts, said, marks in zip(
         past.rows, past.feedback, past.rows * 0 if past.marks is None else past.marks, strict=True
