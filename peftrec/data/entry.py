@@ -1,39 +1,75 @@
 """A file's rows made into tables, checked on entry: ids, references, times, numbers, texts."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from peftrec.data.features import FeatureTable, category
 from peftrec.data.remarks import empty_fields, first_alike, repeated_rows
 from peftrec.data.rows import Rows, plain_number, template_columns
 from peftrec.data.split import PARTS
 from peftrec.data.tables import Events, Items, Queries, Texts, Users
-from peftrec.errors import Problems
+from peftrec.errors import Problems, UserError, shown
 from peftrec.recipe import EventsConfig, ItemsConfig, QueriesConfig, SplitConfig, TextsConfig, UsersConfig
 from peftrec.recipe.tables import SHORT
 
 
 def make_items(rows: Rows, config: ItemsConfig, key: str = "data.items") -> Items:
-    """A catalogue from a file's rows; ids unique and texts not empty, else UserErrors. `key` is the table's."""
-    problems = Problems()
+    """A catalogue from a file's rows: an id has one text, and none is empty, else UserErrors. `key` is the table's."""
+    problems, once, names = Problems(), rows, template_columns(config.text, f"{key}.text")
     with problems.collect():
-        ids = rows.unique_ids(config.id).to_pylist()
+        said = [name for name in (*names, *config.features) if name in rows.table.column_names]
+        once = rows.each_once(config.id, said)
     with problems.collect():
         texts = rows.texts(config.text, f"{key}.text")
+    with problems.collect():
+        features = make_features(rows, config.features)
     problems.stop()
-    names = template_columns(config.text, f"{key}.text")
-    columns = {name: rows.strings(name).to_pylist() for name in names}
-    return Items(ids, texts, columns, empty_fields(rows, config.text, f"{key}.text"))
+    texts = texts if once is rows else once.texts(config.text, f"{key}.text")
+    features = features if once is rows else make_features(once, config.features)
+    columns = {name: once.strings(name).to_pylist() for name in names}
+    notes = empty_fields(once, config.text, f"{key}.text") + _repeated(rows, once, key)
+    return Items(once.unique_ids(config.id).to_pylist(), texts, columns, notes, features)
 
 
 def make_users(rows: Rows, config: UsersConfig, key: str = "data.users") -> Users:
-    """Users from a file's rows; ids unique, texts, where there is a template, not empty. Raises UserErrors."""
-    if config.text is None:
-        return Users(rows.unique_ids(config.id).to_pylist(), [])
-    of = make_items(rows, ItemsConfig(path=config.path, id=config.id, text=config.text), key)
-    return Users(of.ids, of.texts, of.columns, of.notes)
+    """Users from a file's rows; an id has one text, not empty, where there is a template. Raises UserErrors."""
+    if config.text is not None:
+        items = ItemsConfig(path=config.path, id=config.id, text=config.text, features=config.features)
+        of = make_items(rows, items, key)
+        return Users(of.ids, of.texts, of.columns, of.notes, of.features)
+    problems, once = Problems(), rows
+    with problems.collect():
+        once = rows.each_once(config.id, list(config.features))
+    with problems.collect():
+        features = make_features(once, config.features)
+    problems.stop()
+    ids = once.unique_ids(config.id).to_pylist()
+    return Users(ids, [], notes=_repeated(rows, once, key), features=features)
+
+
+def make_features(rows: Rows, kinds: Mapping[str, str]) -> FeatureTable:
+    """The features of a file's rows, by the name of their column; each may be missing. Raises UserErrors."""
+    problems, numbers, categories = Problems(), {}, {}
+    for name, kind in kinds.items():
+        with problems.collect():
+            if kind == "number":
+                numbers[name] = rows.numbers(name, missing=True).astype(np.float32)
+            else:
+                categories[name] = category(rows.strings(name))
+    problems.stop()
+    return FeatureTable(numbers, categories)
+
+
+def _repeated(rows: Rows, once: Rows, key: str) -> list[str]:
+    """A line where rows were dropped that say of an id what another does."""
+    again = len(rows) - len(once)
+    return [f"{key}: {len(once):,} ids stand in {len(rows):,} rows, the same each time; each is one"] if again else []
 
 
 def make_events(
@@ -54,11 +90,14 @@ def make_events(
         with problems.collect():
             columns[name] = rows.numbers(name)
     with problems.collect():
-        given = _given(rows, config.split)
+        given = _given(rows, config.split, key)
+    with problems.collect():
+        features = make_features(rows, config.features)
     problems.stop()
     user = users.indices.to_numpy().astype(np.int32)
     known = {config.user: user, config.item: item, **({} if time is None else {config.time or "": time}), **columns}
-    events = Events(user, item, time, columns, users.dictionary.to_pylist(), [], catalogue, given).ordered()
+    ids = users.dictionary.to_pylist()
+    events = Events(user, item, time, columns, ids, [], catalogue, given, features).ordered()
     return replace(events, notes=repeated_rows(key, first_alike(*_alike(events)), list(known)))
 
 
@@ -79,7 +118,7 @@ def make_queries(
     with problems.collect():
         time = None if config.time is None else rows.times(config.time)
     with problems.collect():
-        given = _given(rows, config.split)
+        given = _given(rows, config.split, key)
     problems.stop()
     notes = empty_fields(rows, config.text, f"{key}.text")
     if label is not None:
@@ -93,14 +132,14 @@ def make_queries(
             rule = f"row {first[row] + 1} has the same {', '.join(asked)} with grade {grade}; keep one of the two"
             rows.fail(row, config.label or "", rule, found)
         notes += repeated_rows(key, first, [*asked, "grade"])
-    return Queries(text, item, label, time, notes, catalogue, given)
+    return Queries(text, item, label, time, notes, catalogue, given, rows)
 
 
 def make_texts(rows: Rows, config: TextsConfig, key: str = "data.texts") -> Texts:
     """Texts from a file's rows; their labels are read by the tasks. Raises UserErrors."""
     problems = Problems()
     with problems.collect():
-        given = _given(rows, config.split)
+        given = _given(rows, config.split, key)
     with problems.collect():
         text = rows.texts(config.text, f"{key}.text")
     with problems.collect():
@@ -126,12 +165,27 @@ def _items_of(rows: Rows, column: str, items: Items | None, catalogue: str) -> n
     return rows.lookup(column, known, f"data.{'' if catalogue in SHORT else 'tables.'}{catalogue}")
 
 
-def _given(rows: Rows, split: SplitConfig | None) -> list[str] | None:
-    """The split that each row comes with; None without such a column. Raises UserError."""
+def _given(rows: Rows, split: SplitConfig | None, key: str) -> list[str] | None:
+    """The split that each row comes with, by a column or its file; None where it comes with none. Raises UserError."""
+    if split is not None and split.files is not None:
+        return [
+            part
+            for file, count in rows.parts or [(rows.file, len(rows))]
+            for part in [_of(file, split.files, key)] * count
+        ]
     if split is None or split.column is None:
         return None
-    given: Sequence[str] = rows.strings(split.column).to_pylist()
+    given: Sequence[str] = rows.labels(split.column).to_pylist()
     for row, name in enumerate(given):
         if name not in PARTS:
             rows.fail(row, split.column, f"a split is one of {', '.join(PARTS)}", name)
     return list(given)
+
+
+def _of(file: str, files: Mapping[Any, str], key: str) -> str:
+    """The split whose pattern a file's name matches. Raises UserError unless one does."""
+    found = [part for part, pattern in files.items() if fnmatch(Path(file).name, pattern)]
+    if len(found) != 1:
+        which = f"those of {' and '.join(found)}" if found else "none"
+        raise UserError(f"{key}.split.files: {file} must match one of the patterns {shown(files)}; it matches {which}")
+    return found[0]

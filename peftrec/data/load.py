@@ -1,14 +1,20 @@
 """From a recipe's `data` to tables: a built-in or own source, or files of one's own."""
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import FunctionType
 from typing import get_type_hints
 
+import pyarrow as pa
+
 from peftrec.data.entry import make_events, make_items, make_queries, make_texts, make_users
 from peftrec.data.files import read_rows
+from peftrec.data.rows import Rows
 from peftrec.data.sources import SOURCES
-from peftrec.data.tables import Items, Table, Tables
+from peftrec.data.summary import TableSummary, summarise, uses_of
+from peftrec.data.tables import Events, Items, Queries, Table, Tables, Texts
 from peftrec.errors import Problems, UserError, nearest, shown
 from peftrec.recipe import (
     DataConfig,
@@ -25,28 +31,43 @@ from peftrec.recipe.names import import_own
 Source = Callable[[Path | None], Tables]
 
 
-def load_tables(data: DataConfig) -> Tables:
-    """Read and check the tables of a recipe's `data`.
+def load_tables(data: DataConfig, described: bool = False) -> Tables:
+    """Read and check the tables of a recipe's `data`; `described`: with their summaries.
 
     Raises UserErrors naming file, row (data rows from 1), column, rule and value found: a column's first mistake each.
     """
     if data.source is not None:
-        return find_source(data.source)(None if data.path is None else Path(data.path))
-    problems, made = Problems(), dict[str, Table]()
+        tables = find_source(data.source)(None if data.path is None else Path(data.path))
+        named = tables.named if described else {}
+        return replace(tables, summaries=[_summarise_made(n, t, named, data.source) for n, t in named.items()])
+    problems, made, summaries = Problems(), dict[str, Table](), dict[str, TableSummary]()
     # Catalogues first: events and queries refer to them.
     for name, config in sorted(
         data.named.items(), key=lambda entry: isinstance(entry[1], EventsConfig | QueriesConfig)
     ):
         with problems.collect():
-            made[name] = _make(data, name, config, made)
+            rows = _rows(data, name, config)
+            table = _make(data, name, config, rows, made)
+            made[name] = replace(table, notes=[*rows.notes, *table.notes])
+            if described:
+                summaries[name] = summarise(name, config.kind, rows, uses_of(config, data.key_of(name)))
     problems.stop()
-    return Tables({name: made[name] for name in data.named}, [note for name in data.named for note in made[name].notes])
+    return Tables(
+        {name: made[name] for name in data.named},
+        [note for name in data.named for note in made[name].notes],
+        [summaries[name] for name in data.named if name in summaries],
+    )
 
 
-def _make(data: DataConfig, name: str, config: TableConfig, made: Mapping[str, Table]) -> Table:
-    """One table read and checked. A catalogue that is not in `made` was wrong."""
+def _rows(data: DataConfig, name: str, config: TableConfig) -> Rows:
+    """The rows of one table's file. Tasks say which labels of a text table they take: all its columns are held."""
+    named = _texts_in([config.model_dump(), data.split.model_dump()])
+    return read_rows(config, data.key_of(name), None if isinstance(config, TextsConfig) else list(named))
+
+
+def _make(data: DataConfig, name: str, config: TableConfig, rows: Rows, made: Mapping[str, Table]) -> Table:
+    """One table checked. A catalogue that is not in `made` was wrong."""
     key = data.key_of(name)
-    rows = read_rows(config.path, f"{key}.path")
     if isinstance(config, ItemsConfig):
         return make_items(rows, config, key)
     if isinstance(config, UsersConfig):
@@ -59,6 +80,16 @@ def _make(data: DataConfig, name: str, config: TableConfig, made: Mapping[str, T
     if isinstance(config, EventsConfig):
         return make_events(rows, config, items, key, catalogue)
     return make_queries(rows, config, items, key, catalogue)
+
+
+def _texts_in(config: object) -> Iterator[str]:
+    """Every text in a table's group of keys, which may be a column's name, and the columns of templates."""
+    if isinstance(config, str):
+        yield config
+        yield from re.findall(r"{([^{}]+)}", config)
+    elif isinstance(config, Mapping | list):
+        for part in [*config, *(config.values() if isinstance(config, Mapping) else [])]:
+            yield from _texts_in(part)
 
 
 def find_source(name: str) -> Source:
@@ -85,3 +116,32 @@ def _returned(function: FunctionType) -> object:
         return get_type_hints(function).get("return")
     except (NameError, TypeError):
         return None
+
+
+def _summarise_made(name: str, table: Table, named: Mapping[str, Table], source: str) -> TableSummary:
+    """The summary of a table that `source` made; its columns are called by their use where they have no other name."""
+    kind = type(table).__name__.lower()
+    if isinstance(table, Items):
+        columns: dict[str, object] = {"id": table.ids, **(table.columns or {"text": table.texts or None})}
+        uses = {column: "id" if column == "id" else "text" for column in columns}
+    elif isinstance(table, Events):
+        users = pa.array(table.user_ids, pa.string()).take(pa.array(table.user))
+        columns = {"user": users, "item": _ids(table, named), "time": table.time, **table.columns}
+        uses = {column: column if column in ("user", "item", "time") else "number" for column in columns}
+    elif isinstance(table, Queries):
+        columns = {"text": table.text, "item": _ids(table, named), "label": table.label, "time": table.time}
+        uses = {column: column for column in columns}
+    else:
+        assert isinstance(table, Texts)
+        beside = dict(zip(table.rows.table.column_names, table.rows.table.columns, strict=True))
+        columns = {**beside, "text": table.text}
+        uses = {"text": "text", **({} if table.label is None else {table.label: "label"})}
+    there = {column: values for column, values in columns.items() if values is not None}
+    rows = Rows(source, pa.table(there))
+    return summarise(name, kind, rows, {column: use for column, use in uses.items() if column in there})
+
+
+def _ids(table: Events | Queries, named: Mapping[str, Table]) -> pa.Array:
+    catalogue = named[table.catalogue]
+    assert isinstance(catalogue, Items)
+    return pa.array(catalogue.ids, pa.string()).take(pa.array(table.item))

@@ -7,7 +7,9 @@ from typing import TypeVar
 
 import numpy as np
 
+from peftrec.data.features import NO_FEATURES, FeatureTable
 from peftrec.data.rows import Rows
+from peftrec.data.summary import TableSummary
 
 
 @dataclass(frozen=True)
@@ -18,12 +20,14 @@ class Items:
     texts    never empty
     columns  what the texts were made of: column name -> one text an item
     notes    what the user should know of them
+    features  of every item, by its number
     """
 
     ids: list[str]
     texts: list[str]
     columns: dict[str, list[str]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    features: FeatureTable = NO_FEATURES
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -49,6 +53,7 @@ class Events:
     notes     what the user should know of them
     catalogue   name of the table that the items are of
     given     the split that each row comes with, as `split.PARTS` names it
+    features  of every event
     """
 
     user: np.ndarray
@@ -59,6 +64,7 @@ class Events:
     notes: list[str] = field(default_factory=list)
     catalogue: str = "items"
     given: list[str] | None = None
+    features: FeatureTable = NO_FEATURES
 
     def __len__(self) -> int:
         return len(self.user)
@@ -86,6 +92,7 @@ class Events:
             time=None if self.time is None else self.time[order],
             columns={name: column[order] for name, column in self.columns.items()},
             given=None if self.given is None else [self.given[row] for row in order],
+            features=self.features.take(order),
         )
 
     def ordered(self) -> "Events":
@@ -105,6 +112,7 @@ class Queries:
     notes  what the user should know of them
     catalogue  name of the table that the items are of
     given      the split that each row comes with, as `split.PARTS` names it
+    rows       what stands beside the queries in their file; None without one
     """
 
     text: list[str]
@@ -114,6 +122,7 @@ class Queries:
     notes: list[str] = field(default_factory=list)
     catalogue: str = "items"
     given: list[str] | None = None
+    rows: Rows | None = None
 
     def __len__(self) -> int:
         return len(self.text)
@@ -147,10 +156,15 @@ T = TypeVar("T", Items, Events, Queries, Texts)
 
 @dataclass(frozen=True)
 class Tables:
-    """The tables of a run by name; `notes` is what the user should know about them beside each table's own."""
+    """The tables of a run by name.
+
+    notes      what the user should know about them beside each table's own
+    summaries  what each was understood as, where that was asked for
+    """
 
     named: Mapping[str, Table]
     notes: list[str] = field(default_factory=list)
+    summaries: list[TableSummary] = field(default_factory=list)
 
     def of(self, sort: type[T]) -> dict[str, T]:
         """The tables of one sort; users are among the items where they have texts."""
@@ -166,6 +180,17 @@ class Tables:
     def user_ids(self) -> list[str]:
         """All users' ids, in user-number order."""
         return next((events.user_ids for events in self.of(Events).values()), [])
+
+    @cached_property
+    def user_features(self) -> FeatureTable:
+        """The features of all users by number, from every table that has some."""
+        found = FeatureTable()
+        for table in self.named.values():
+            if isinstance(table, Users) and table.features:
+                place = {name: row for row, name in enumerate(table.ids)}
+                rows = np.fromiter((place.get(name, -1) for name in self.user_ids), np.int64, len(self.user_ids))
+                found = found.beside(table.features.take(rows))
+        return found
 
     def with_one_set_of_users(self) -> "Tables":
         """The same with users numbered alike in all tables, those of user tables first."""

@@ -4,10 +4,14 @@ A task's report is plain data without NaN, ready for JSON:
 
     n           rows evaluated (`ranked`: for how many rows the catalogue was ranked, when it was)
     not_trained why, only where the task was not: "weight 0"
+    gain, grades  of tasks with grades: what a grade g gains in nDCG, `exponential` (2^g - 1) or `linear` (g), and every
+                grade's name with its gain
+    weighted_loss  the mean of weight times loss over the rows, only where rows have weights; metrics count all alike
     metrics     {metric: value}; null where the metric has no value, and then
     undefined   {metric: what it needs}
     intervals   {metric: [low, high]}: 95 %, clustered by user or query; null without one
     priors      {prior: {metric: value}}
+    left_out    {prior: why}, only where one could not be had
     gains       {metric: {"prior", "by", "interval"}}: the best prior, and by how much the model beats it; `by` above 0
                 means better whatever the metric's direction, and `interval` holds that difference under paired draws
 """
@@ -21,12 +25,15 @@ import numpy as np
 from peftrec.data.examples import Dataset, Examples
 from peftrec.errors import Diverged, Problems, UserError
 from peftrec.evaluation.intervals import bootstrap, paired
-from peftrec.evaluation.metrics import CHOICE, RANKING, Metric, find_metric
+from peftrec.evaluation.metric import Metric
+from peftrec.evaluation.metrics import CHOICE, RANKING, find_metric
 from peftrec.evaluation.outcomes import Outcome, make_outcome
 from peftrec.machine.progress import track_tasks
 from peftrec.model.co_learner import Scorer
+from peftrec.tasks.grades import Grades
 from peftrec.tasks.kind import Task
-from peftrec.tasks.priors import PRIORS, RANKING_PRIORS, find_prior
+from peftrec.tasks.losses import Loss
+from peftrec.tasks.priors import PRIORS, RANKING_PRIORS, find_prior, reads_vectors
 
 Report = dict[str, Any]
 PARTS = ("metrics", "intervals", "priors", "gains", "undefined")
@@ -68,6 +75,8 @@ def evaluate(
             ranking_priors=kind.ranking if priors else (),
             resamples=resamples,
             outcomes=outcomes,
+            loss=task.loss,
+            grades=task.grades(dataset.tasks[name].classes),
         )
         if task.config.only_measured:
             reports[name]["not_trained"] = "weight 0"
@@ -121,17 +130,31 @@ def evaluate_task(
     ranking_priors: Sequence[str] = (),
     resamples: int = 500,
     outcomes: dict[str, Outcome] | None = None,
+    loss: Loss | None = None,
+    grades: Grades | None = None,
 ) -> Report:
-    """The report of one task on one split, with metrics and priors by name; see `evaluate` and `rank_catalogue`."""
+    """The report of one task on one split, with metrics and priors by name; see `evaluate` and `rank_catalogue`.
+
+    `loss`: for the weighted loss of rows with weights; `grades`: of a task whose classes are grades.
+    """
     examples = dataset.tasks[task].split(split)
     if len(examples) == 0:
         raise UserError(f"task {task!r}: the {split} split has no rows to evaluate; see data.split.{split}")
     report: Report = {"n": len(examples), **{part: {} for part in PARTS}}
+    if grades is not None:
+        report |= {
+            "gain": grades.gain,
+            "grades": dict(zip(dataset.tasks[task].classes, grades.gains.tolist(), strict=True)),
+        }
     if metrics:
         prediction = _finite(scorer.predict(task, examples), task)
-        trivial = {name: find_prior(PRIORS, name)(dataset, task, examples) for name in priors}
-        columns = {name: find_metric(name) for name in metrics}
+        trivial, left_out = _trivial(scorer, dataset, task, examples, priors)
+        if left_out:
+            report["left_out"] = left_out
+        columns = {name: find_metric(name).of(grades) for name in metrics}
         _merge(report, _measure(columns, prediction, trivial, examples.label, examples.group, resamples))
+        if loss is not None and examples.weight is not None:
+            report["weighted_loss"] = weighted_loss(loss, prediction, examples)
         if outcomes is not None:
             outcomes[task] = make_outcome(dataset, task, examples, prediction)
     if ranking != "none" and examples.label.any():
@@ -152,6 +175,32 @@ def evaluate_task(
     return report
 
 
+def weighted_loss(loss: Loss, prediction: np.ndarray, examples: Examples) -> float:
+    """The mean of weight times loss over rows with weights, by the metric that stands for the loss."""
+    weight = examples.weight
+    assert weight is not None
+    if not weight.any():
+        return 0.0
+    value = find_metric(loss.metric)(prediction, examples.label, examples.group, weight)
+    return float(value**loss.power * weight.mean(dtype=np.float64))
+
+
+def _trivial(
+    scorer: Scorer, dataset: Dataset, task: str, examples: Examples, names: Sequence[str]
+) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """The predictions of priors, and why others are left out: vectors of a backbone that is frozen no more."""
+    found, left_out = {}, {}
+    for name in names:
+        prior = find_prior(PRIORS, name)
+        if not reads_vectors(prior):
+            found[name] = prior(dataset, task, examples)
+        elif scorer.frozen_vectors is not None:
+            found[name] = prior(dataset, task, examples, vectors=scorer.frozen_vectors)
+        elif scorer.no_vectors:
+            left_out[name] = scorer.no_vectors
+    return found, left_out
+
+
 def last_liked(examples: Examples) -> Examples:
     """Each user's last example with label 1."""
     liked = np.flatnonzero(examples.label == 1)
@@ -170,7 +219,7 @@ def rank_catalogue(
     the softmax of the scores gives the item.
     """
     items = dataset.items_of(task).rows
-    score = scorer.ranker(task, items)
+    score = scorer.ranker(task, items, of_items=targets.of_items)
     predict: dict[str, Callable[[Examples], np.ndarray]] = {"model": lambda rows: _finite(score(rows), task)}
     for name in priors:
         predict[name] = partial(find_prior(RANKING_PRIORS, name), dataset, task)

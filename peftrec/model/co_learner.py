@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -10,15 +11,20 @@ from torch import Tensor, nn
 
 from peftrec.data.batches import UniqueRows, Work
 from peftrec.data.examples import FITTED, Dataset, Examples
+from peftrec.data.features import columns
 from peftrec.data.texts import TextTable
+from peftrec.errors import UserError
+from peftrec.machine.progress import track_rows
 from peftrec.model.adapters import attach
 from peftrec.model.adapters.base import adapter_name
 from peftrec.model.backbone import Backbone
 from peftrec.model.encoder import AdaptedEncoder
 from peftrec.recipe import AdapterConfig, Recipe
+from peftrec.tasks.grades import Grades
 from peftrec.tasks.heads import CatalogueHead, Head, HeadShape
 from peftrec.tasks.kind import Task
 from peftrec.tasks.losses import Loss
+from peftrec.tasks.priors import Vectors
 
 PREDICT_ROWS = 16_384  # examples a head scores at once outside training
 
@@ -34,18 +40,30 @@ def with_every_item(examples: Examples, item_rows: np.ndarray) -> Examples:
 class Scorer:
     """Anything that predicts: a trained model, or a baseline."""
 
+    @property
+    def frozen_vectors(self) -> Vectors | None:
+        """What its backbone says of text rows with no method on it; None where there is nothing of the sort."""
+        return None
+
+    @property
+    def no_vectors(self) -> str:
+        """Why there are none, where there could be."""
+        return ""
+
     def predict(self, task: str, examples: Examples) -> np.ndarray:
         """Predictions of the rows: class probabilities (N, C), a probability (N,), or a number (N,)."""
         raise NotImplementedError
 
-    def ranker(self, task: str, item_rows: np.ndarray) -> Callable[[Examples], np.ndarray]:
+    def ranker(
+        self, task: str, item_rows: np.ndarray, grades: Grades | None = None, of_items: np.ndarray | None = None
+    ) -> Callable[[Examples], np.ndarray]:
         """A function from examples to the scores (N, I) of every item in place of their own; `item_rows` (I,) are the
-        items' text rows."""
+        items' text rows. `grades`: of a task that predicts their probabilities. `of_items`: the examples' own."""
 
         def scores(examples: Examples) -> np.ndarray:
             found = self.predict(task, with_every_item(examples, item_rows))
-            by_class = found if found.ndim == 1 else found @ np.arange(found.shape[1])  # the expected grade
-            return by_class.reshape(len(examples), -1)
+            scored = found if grades is None else grades.score(found)
+            return scored.reshape(len(examples), -1)
 
         return scores
 
@@ -73,6 +91,16 @@ class CoLearner(nn.Module, Scorer):
     def work(self) -> Work:
         """What the training steps asked the encoder for, and what it did."""
         return self.encoder.work
+
+    @property
+    def no_vectors(self) -> str:
+        """As the encoder's."""
+        return self.encoder.no_vectors
+
+    @property
+    def frozen_vectors(self) -> Vectors | None:
+        """As the encoder's; computing many shows its progress."""
+        return None if self.no_vectors else partial(self.encoder.frozen_vectors, track=track_rows)
 
     def head(self, task: str) -> Head:
         """The task's head."""
@@ -117,15 +145,25 @@ class CoLearner(nn.Module, Scorer):
         return list(alike.values())
 
     def losses(self, batches: dict[str, Examples]) -> Tensor:
-        """Mean loss of each task over its examples, (T,) in the order of `batches`; in training with its penalty."""
+        """Mean of weight times loss over each task's examples, (T,) in the order of `batches`; in training with the
+        task's penalty. Raises UserError for a loss that does not give one number a row."""
         outputs = self.outputs(batches)
         losses = []
         for task, batch in batches.items():
-            output = outputs[task]
-            loss = self.loss_of[task].value(output, torch.from_numpy(batch.label).to(output.device))
+            loss = self._rows_losses(task, batch, outputs[task]).mean()
             penalty = self.encoder.adapter_of(task).penalty(task) if self.training else None
             losses.append(loss if penalty is None else loss + penalty)
         return torch.stack(losses)
+
+    def _rows_losses(self, task: str, batch: Examples, output: Tensor) -> Tensor:
+        """Weight times loss of each row (N,)."""
+        rows = self.loss_of[task].value(output, torch.from_numpy(np.asarray(batch.label)).to(output.device))
+        if rows.shape != (len(batch),):
+            raise UserError(
+                f"tasks.{task}.loss: its `value` must give each row's loss, a tensor of shape ({len(batch)},), not "
+                f"their mean; found one of shape {tuple(rows.shape)}"
+            )
+        return rows if batch.weight is None else rows * torch.from_numpy(np.asarray(batch.weight)).to(rows.device)
 
     @torch.inference_mode()
     def predict(self, task: str, examples: Examples) -> np.ndarray:
@@ -136,12 +174,14 @@ class CoLearner(nn.Module, Scorer):
             done = [self._predict_chunk(task, chunk, rows, vectors) for chunk in _chunks(examples)]
         return np.concatenate(done) if done else np.zeros(0, np.float32)
 
-    def ranker(self, task: str, item_rows: np.ndarray) -> Callable[[Examples], np.ndarray]:
+    def ranker(
+        self, task: str, item_rows: np.ndarray, grades: Grades | None = None, of_items: np.ndarray | None = None
+    ) -> Callable[[Examples], np.ndarray]:
         """As `Scorer.ranker`; with a CatalogueHead items are encoded now, and the scores are one matrix product."""
         head = self.head(task)
         if not isinstance(head, CatalogueHead):
-            return super().ranker(task, item_rows)
-        offered, bias = self.offered(task, item_rows)
+            return super().ranker(task, item_rows, grades, of_items)
+        offered, bias = self.offered(task, item_rows, of_items)
 
         @torch.inference_mode()
         def scores(examples: Examples) -> np.ndarray:
@@ -153,21 +193,24 @@ class CoLearner(nn.Module, Scorer):
         return scores
 
     @torch.inference_mode()
-    def offered(self, task: str, item_rows: np.ndarray) -> tuple[Tensor, Tensor]:
-        """A catalogue-ranking task's vectors (I, q) and biases (I,) of items, by their text rows (I,)."""
+    def offered(self, task: str, item_rows: np.ndarray, of_items: np.ndarray | None = None) -> tuple[Tensor, Tensor]:
+        """A catalogue-ranking task's vectors (I, q) and biases (I,) of items, by their text rows (I,) and features."""
+        head = self._catalogue_head(task)
         rows, place = np.unique(item_rows, return_inverse=True)
-        head, blocks = self._catalogue_head(task), np.split(rows, range(PREDICT_ROWS, len(rows), PREDICT_ROWS))
+        blocks = np.split(rows, range(PREDICT_ROWS, len(rows), PREDICT_ROWS))
         with self._evaluating():  # in blocks: what is offered of an item is a few numbers, its text vector many
-            vectors, bias = map(
-                torch.cat, zip(*[head.items(self.encoder.encode(b, task)) for b in blocks], strict=True)
-            )
-        index = torch.from_numpy(place).to(vectors.device)
-        return vectors[index], bias[index]
+            found = [head.items(self.encoder.encode(block, task)) for block in blocks]
+            vectors, bias = (torch.cat(parts) for parts in zip(*found, strict=True))
+            index = torch.from_numpy(place).to(vectors.device)
+            known = None if of_items is None else torch.from_numpy(of_items[: len(item_rows)]).to(vectors.device)
+            return head.with_features(vectors[index], bias[index], known)
 
-    def offered_now(self, task: str, item_rows: np.ndarray, popularity: np.ndarray) -> np.ndarray:
+    def offered_now(
+        self, task: str, item_rows: np.ndarray, popularity: np.ndarray, of_items: np.ndarray | None = None
+    ) -> np.ndarray:
         """A catalogue-ranking task's items with all that their scores hold, float32 (I, q + 1): the inner product with
         [asked, 1] is the score. `popularity` (I,): log1p of earlier choices."""
-        offered, bias = self.offered(task, item_rows)
+        offered, bias = self.offered(task, item_rows, of_items)
         constant = bias.cpu().numpy() + float(self._catalogue_head(task).popularity.detach()) * popularity
         return np.concatenate([offered.cpu().numpy(), constant[:, None]], 1)
 
@@ -240,7 +283,10 @@ def build_model(recipe: Recipe, tasks: Mapping[str, Task], backbone: Backbone, d
     """Attach every task's method and make its head, from the recipe. Random weights follow torch's global seed."""
     width, dropout = backbone.hidden_size, recipe.train.dropout
     shapes = {
-        name: HeadShape(width, len(data.classes), len(data.feature_names), dropout, max(1, len(data.history)))
+        name: HeadShape(
+            *(width, len(data.classes), len(data.feature_names), dropout, max(1, len(data.history))),
+            *columns(data.encodings),
+        )
         for name, data in dataset.tasks.items()
     }
     configs = {name: task.adapter for name, task in tasks.items()}

@@ -9,10 +9,11 @@ import numpy as np
 
 from peftrec.data.examples import Examples, ItemTexts
 from peftrec.data.log import Log
-from peftrec.data.rows import from_iso
 from peftrec.data.texts import TextTable
+from peftrec.data.times import moment
 from peftrec.errors import RowError, UserError, nearest, shown
 from peftrec.runs.saved import LoadedRun
+from peftrec.serving.features import KEYS, checked_features, encoded
 from peftrec.tasks.rows import Event, Row, text_of
 
 
@@ -67,6 +68,15 @@ class RowReader:
         }
         users = {id(of.user_ids): {name: n for n, name in enumerate(of.user_ids)} for of in run.logs.values()}
         self._users = {task: users[id(of.user_ids)] for task, of in run.logs.items()}
+        self._known_users = {name: number for number, name in enumerate(run.users.ids)}
+        self._of_items = {
+            task: of["item"].by_number(run.items_of(task).features)
+            for task, of in run.encodings.items()
+            if "item" in of
+        }
+        self._of_users = {
+            task: of["user"].by_number(run.users.features) for task, of in run.encodings.items() if "user" in of
+        }
 
     def examples(self, task: str, rows: Sequence[Row]) -> Examples:
         """The rows as examples of the task; labels are zero. Raises RowError for the first row that is wrong."""
@@ -76,17 +86,19 @@ class RowReader:
         pasts: list[_Past] = []
         times: list[float] = []
         items: list[int] = []
+        brought: list[Row] = []
         for number, row in enumerate(rows, 1):
             try:
-                _check_keys(row, allowed, f"task {task!r}")
+                check_keys(row, allowed, f"task {task!r}")
                 for name, column in slots.items():
                     column.append(kind.fields[name].read(row, shelf))
                 items.append(shelf.numbers.get(str(row.get("item")), -1))
-                times.append(_time(row["time"]) if "time" in row else np.nan)
+                times.append(moment(row["time"]) if "time" in row else np.nan)
                 if kind.moment is not None and "time" not in row:
                     raise UserError("'time' is missing: the moment to predict from")
                 if described["history"]:
                     pasts.append(self._past(task, row, times[-1]))
+                brought.append(self._features(task, row))
             except UserError as error:
                 raise RowError(number, str(error)) from None
         examples = Examples(
@@ -98,19 +110,56 @@ class RowReader:
             time=np.array(times),
         )
         examples = replace(examples, catalogue=self.run.catalogues.get(task))
+        examples = self._with_features(task, examples, rows, brought)
         return self._with_history(task, examples, pasts) if described["history"] else examples
 
     def keys(self, task: str) -> list[str]:
         """The keys that a row of the task may have."""
         fields, described = self.run.tasks[task].kind.fields, self.run.described[task]
         found = list(dict.fromkeys(key for slot in described["slots"] for key in fields[slot].keys))
-        return found + (["user", "history", "time"] if described["history"] else [])
+        found += ["user", "history", "time"] if described["history"] else []
+        return found + [key for key, of in KEYS.items() if of in self.run.encodings[task]]
+
+    def of_items(self, task: str) -> np.ndarray | None:
+        """The features of the catalogue's items as the task's `Examples.of_items`."""
+        return self._of_items.get(task)
+
+    def _features(self, task: str, row: Row) -> Row:
+        """The features that a row brings, by its keys. Raises UserError."""
+        encodings = self.run.encodings[task]
+        for key, known, new in (("item_features", "item", "item_text"), ("user_features", "user", "history")):
+            if key in row and known in row:
+                raise UserError(f"{key!r} go with {new!r}; those of a known {known!r} are the run's own")
+        return {key: checked_features(row[key], key, encodings[of]) for key, of in KEYS.items() if key in row}
+
+    def _with_features(self, task: str, examples: Examples, rows: Sequence[Row], brought: Sequence[Row]) -> Examples:
+        """With the features of each row's item, user and event, known or brought along."""
+        encodings = self.run.encodings[task]
+        given = {
+            of: encoded([one.get(key, {}) for one in brought], encodings[of])
+            for key, of in KEYS.items()
+            if of in encodings
+        }
+        users = None
+        if "user" in encodings:
+            number = np.array([self._known_users.get(str(row["user"]), -1) if "user" in row else -1 for row in rows])
+            known = self._of_users[task]
+            users = np.where(number[:, None] < 0, given["user"], known[number])  # a row's user has the row's number
+        return replace(
+            examples,
+            of_items=self.of_items(task),
+            of_new=given.get("item"),
+            of_users=users,
+            of_events=given.get("event"),
+        )
 
     def _past(self, task: str, row: Row, time: float) -> _Past:
         if ("user" in row) == ("history" in row):
             raise UserError("give one of 'user' (a user of the run's log) and 'history' ([] for a new user)")
         if "user" in row:
             number = self._users[task].get(str(row["user"]))
+            if number is None and str(row["user"]) in self._known_users:
+                return self._given_past(task, [])
             if number is None:
                 raise UserError(
                     f"no user {shown(str(row['user']))} in the run's log; for a new user give 'history': []"
@@ -130,14 +179,14 @@ class RowReader:
         events = [event if isinstance(event, dict) else {"item": event} for event in history]
         keys = ["item", "item_text", "value", "time", *(["table"] if len(tables) > 1 else [])]
         for event in events:
-            _check_keys(event, keys, "an event of 'history'")
+            check_keys(event, keys, "an event of 'history'")
             if event.get("table", tables[own]) not in tables:
                 raise UserError(f"'table' is one of {', '.join(tables)}; found {shown(event['table'])}")
         rows = [
             shelf.add(shelf.item_text({k: v for k, v in of.items() if k in ("item", "item_text")})) for of in events
         ]
         items = [shelf.numbers.get(str(event.get("item")), -1) for event in events]
-        times = np.array([_time(event["time"]) if "time" in event else -np.inf for event in events])
+        times = np.array([moment(event["time"]) if "time" in event else -np.inf for event in events])
         if (times[1:] < times[:-1]).any():
             raise UserError("the events of 'history' must be in order of time, oldest first")
         past = [Event(_value(event), time) for event, time in zip(events, times.tolist(), strict=True)]
@@ -188,7 +237,8 @@ class RowReader:
         return examples.with_rates(rates.of_users_in(of_own), last)
 
 
-def _check_keys(given: Any, allowed: list[str], of: str) -> None:
+def check_keys(given: Any, allowed: list[str], of: str) -> None:
+    """Raise UserError where a row is no dict, or has a key that is none `of` such a row."""
     if not isinstance(given, dict):
         raise UserError(f"a row is a dict of keys and values; found {shown(given)}")
     for key in given:
@@ -206,13 +256,3 @@ def _value(event: Row) -> float | None:
 def _is_number(value: Any) -> bool:
     """Whether it is a number that is finite as a float, which of a whole one not even NumPy may ask."""
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
-
-
-def _time(value: Any) -> float:
-    """Seconds since 1970 from a number or an ISO date (without a zone: UTC). Raises UserError."""
-    if _is_number(value):
-        return float(value)
-    try:
-        return from_iso(value)
-    except (TypeError, ValueError):
-        raise UserError(f"'time' must be seconds since 1970 or an ISO date; found {shown(value)}") from None

@@ -1,16 +1,20 @@
 """What the builders share: refusals, catalogue rows of the text table, cutting examples into splits."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from peftrec.data.examples import Examples, TaskData
+from peftrec.data.features import Encoding, FeatureTable, fit_encoding
 from peftrec.data.split import TEST, TRAIN, VALID, Divisible, check_parts, divide
 from peftrec.data.tables import Events, Items, Queries, T, Tables
 from peftrec.data.texts import TextTable
 from peftrec.errors import UserError, nearest, shown
 from peftrec.recipe import DataConfig, SplitConfig
 from peftrec.tasks.kind import Task
+
+FEW, NAMED = 5, 3  # rows that a class needs at least, and how many rare classes are named
 
 
 def table_of(tables: Tables, sort: type[T], task: Task) -> tuple[str, T]:
@@ -68,16 +72,55 @@ def cut(
     items: str = "",
     history: Sequence[str] = (),
     key: str = "data.split",
+    features: Mapping[str, FeatureTable] | None = None,
 ) -> TaskData:
     """The examples cut by `parts` int8 (N,); see TaskData for the others. `key` is where the recipe has the split.
 
+    `features`: those of the items ("item"), the users ("user") and the rows themselves ("event") for heads to read.
     Raises UserError for an empty part.
     """
     check_parts(parts, split, key)
+    examples, encodings = _with_features(examples, parts, features or {})
     train, valid, test = (
         examples.part(np.flatnonzero(parts == part).astype(np.int32)) for part in (TRAIN, VALID, TEST)
     )
-    return TaskData(train, valid, test, list(classes), list(feature_names), list(notes), scale, items, list(history))
+    return TaskData(
+        train, valid, test, list(classes), list(feature_names), list(notes), scale, items, list(history), encodings
+    )
+
+
+def _with_features(
+    examples: Examples, parts: np.ndarray, tables: Mapping[str, FeatureTable]
+) -> tuple[Examples, dict[str, Encoding]]:
+    """The examples with the columns of their features, and how these are encoded: by the train rows."""
+    rows = {"item": examples.item, "user": examples.users, "event": np.arange(len(examples))}
+    train = np.flatnonzero(parts == TRAIN)
+    encodings = {of: fit_encoding(table, rows[of][train]) for of, table in tables.items() if table}
+    found = {of: encoding.by_number(tables[of]) for of, encoding in encodings.items()}
+    events = found["event"][:-1] if "event" in found else None
+    return replace(examples, of_items=found.get("item"), of_users=found.get("user"), of_events=events), encodings
+
+
+def rare_notes(label: np.ndarray, parts: np.ndarray, classes: Sequence[str]) -> list[str]:
+    """A note on classes that have hardly a row to learn from or none to be measured by; none where all have.
+
+    `label` (N,) are class numbers, or (N, C) 1 or 0 for each class.
+    """
+    train, valid, test = (_counts(label[parts == part], len(classes)) for part in (TRAIN, VALID, TEST))
+    rare = np.flatnonzero((train + valid + test < FEW) | (train == 0) | (test == 0))
+    if not len(rare):
+        return []
+    said = [f"{shown(classes[c])} ({train[c]:,} in train, {test[c]:,} in test)" for c in rare[:NAMED].tolist()]
+    more = f" and {len(rare) - NAMED:,} more" if len(rare) > NAMED else ""
+    return [
+        f"{len(rare):,} of {len(classes):,} classes have fewer than {FEW} rows, or none in train or test: hardly "
+        f"learnt, or not measured: {', '.join(said)}{more}; split: {{kind: stratified}} gives each split its share"
+    ]
+
+
+def _counts(label: np.ndarray, classes: int) -> np.ndarray:
+    counts: np.ndarray = label.sum(0).astype(int) if label.ndim == 2 else np.bincount(label, minlength=classes)
+    return counts
 
 
 def check_varied(labels: np.ndarray, parts: np.ndarray, rule: str, kind: str = "class") -> None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from peftrec.data.examples import Dataset, ItemTexts, TaskData
 from peftrec.data.load import load_tables
-from peftrec.data.tables import Items, Tables
+from peftrec.data.tables import Items, Tables, Texts
 from peftrec.data.texts import TextTable
 from peftrec.errors import Problems
 from peftrec.machine.memory import return_free_memory
@@ -14,13 +14,16 @@ from peftrec.tasks.kind import Task
 from peftrec.tasks.kinds import resolve
 
 
-def load_data(recipe: Recipe) -> Dataset:
-    """Read the recipe's data and build every task's examples. Raises UserErrors naming task, file, row and value."""
+def load_data(recipe: Recipe, described: bool = False) -> Dataset:
+    """Read the recipe's data and build every task's examples; `described`: with summaries of the tables.
+
+    Raises UserErrors naming task, file, row and value.
+    """
     problems = Problems()
     with problems.collect():
         tasks = resolve(recipe)
     with problems.collect():
-        tables = load_tables(recipe.data)
+        tables = load_tables(recipe.data, described)
     problems.stop()
     return_free_memory()  # what reading took, which building would come on top of
     return build_dataset(tables, tasks, recipe.data, recipe.train.seed)
@@ -32,7 +35,7 @@ def build_dataset(tables: Tables, tasks: Mapping[str, Task], data: DataConfig, s
     Raises UserErrors naming the task for a key that its kind does not read, a table it lacks, or an empty split.
     """
     texts, tables = TextTable(), tables.with_one_set_of_users()
-    items = {name: ItemTexts(of.ids, item_rows(of, texts)) for name, of in tables.of(Items).items()}
+    items = {name: ItemTexts(of.ids, item_rows(of, texts), of.features) for name, of in tables.of(Items).items()}
     built: dict[str, TaskData] = {}
     notes = list(tables.notes)
     problems = Problems()
@@ -40,7 +43,14 @@ def build_dataset(tables: Tables, tasks: Mapping[str, Task], data: DataConfig, s
         with problems.collect(f"tasks.{name}: "):
             built[name] = task.examples(tables, texts, data, seed)
             notes += [f"{name}: {note}" for note in built[name].notes]
+            if built[name].train.weight is not None:
+                notes.append(
+                    f"{name}: rows count by their weight in the loss, so that predictions are those of the re-weighted "
+                    "rows; metrics count every row once"
+                )
             if task.config.only_measured:
                 notes.append(f"{name}: weight 0: it is measured, but not trained")
     problems.stop()
-    return Dataset(texts, items, tables.user_ids, built, notes)
+    for table in tables.of(Texts).values():  # of labels too, which the tasks have read by now
+        notes += [note for note in table.rows.notes if note not in notes]
+    return Dataset(texts, items, tables.user_ids, built, notes, tables.summaries, tables.user_features)

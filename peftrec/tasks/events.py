@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from peftrec.data.examples import Examples, TaskData
+from peftrec.data.features import FeatureTable
 from peftrec.data.log import Log, merged
 from peftrec.data.rates import Rates
 from peftrec.data.split import TRAIN, Divisible
@@ -16,7 +17,7 @@ from peftrec.data.tables import Events, Items, Tables
 from peftrec.data.texts import TextTable
 from peftrec.data.views import Gathered, WindowStart, as_array
 from peftrec.errors import UserError, nearest, shown
-from peftrec.recipe import DataConfig, SplitConfig
+from peftrec.recipe import DataConfig, SplitConfig, TaskConfig
 from peftrec.tasks.building import catalogue_of, cut, divided, item_rows, table_of
 from peftrec.tasks.kind import Task
 
@@ -34,6 +35,7 @@ class Past:
     split    how they were divided
     history  name -> the events that histories are of, its own among them
     of_all   name -> the parts of each of these tables, where they have no times
+    users    the features of users
     """
 
     name: str
@@ -43,6 +45,7 @@ class Past:
     split: SplitConfig
     history: Mapping[str, Events]
     of_all: Mapping[str, np.ndarray]
+    users: FeatureTable
 
     @property
     def own(self) -> int:
@@ -72,7 +75,8 @@ def read_past(tables: Tables, task: Task, data: DataConfig, seed: int) -> tuple[
     others = (
         {} if events.time is not None else {other: split_events(other, found[other], data, seed)[0] for other in names}
     )
-    return Past(name, events, items, parts, split, {other: found[other] for other in names}, others), notes
+    past = {other: found[other] for other in names}
+    return Past(name, events, items, parts, split, past, others, tables.user_features), notes
 
 
 def event_examples(
@@ -173,6 +177,7 @@ def cut_events(
         items=past.events.catalogue,
         history=list(past.history),
         key=data.key_of_split(past.name),
+        features={"item": past.items.features, "user": past.users, "event": past.events.features},
     )
 
 
@@ -189,13 +194,18 @@ def split_events(name: str, events: Events, data: DataConfig, seed: int) -> tupl
     return divided(rows, name, data, seed)
 
 
-def event_column(events: Events, name: str) -> np.ndarray:
-    """A numeric column of the events. Raises UserError naming those they have."""
+def event_column(events: Events, name: str, key: str = "column") -> np.ndarray:
+    """A numeric column of the events, which the task's `key` names. Raises UserError naming those they have."""
     if name not in events.columns:
         raise UserError(
-            f"column: the events have no numeric column {name!r}; they have {listed(events)} (data.events.columns)"
+            f"{key}: the events have no numeric column {name!r}; they have {listed(events)} (data.events.columns)"
         )
     return events.columns[name]
+
+
+def event_weights(events: Events, config: TaskConfig) -> np.ndarray | None:
+    """What `row_weight` names of the events; None without. Raises UserError."""
+    return None if config.row_weight is None else event_column(events, config.row_weight, "row_weight")
 
 
 def listed(events: Events) -> str:

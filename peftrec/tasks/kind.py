@@ -11,11 +11,27 @@ from peftrec.data.tables import Tables
 from peftrec.data.texts import TextTable
 from peftrec.errors import UserError, shown
 from peftrec.recipe import AdapterConfig, DataConfig, TaskConfig
+from peftrec.tasks.grades import Grades, read_grades
 from peftrec.tasks.heads import Head, HeadShape
 from peftrec.tasks.losses import Labels, Loss
 from peftrec.tasks.rows import Event, Field, Row
 
-OWN_KEYS = ("input", "history", "label", "column", "threshold")  # keys of a task that some kinds read and others refuse
+# Keys of a task that some kinds read and others refuse.
+OWN_KEYS = ("input", "history", "label", "column", "threshold", "gain", "class_weight", "row_weight")
+
+
+def label_words(label: Any, task: "Task", classes: list[str]) -> str:
+    """A label in words: the class or classes, liked or not, that the item was chosen, or the number with its column."""
+    labels = task.loss.labels
+    if labels == "class":
+        return classes[int(label)]
+    if labels == "tags":
+        return ", ".join(name for name, on in zip(classes, label, strict=True) if on) or "none"
+    if labels == "liked":
+        return "liked" if label else "not liked"
+    if labels == "choice":
+        return "chosen"
+    return f"{task.config.column or task.config.label_column or ''} {label:.6g}".strip()
 
 
 @dataclass(frozen=True)
@@ -36,9 +52,11 @@ class Kind:
     priors    names in `priors.PRIORS`
     ranking   names in `priors.RANKING_PRIORS`; where there are any and labels say who liked what, the full catalogue
               is ranked for the test report
+    graded    whether its classes are grades: numbers, ascending, of how good a row is
     ranks     whether its predictions order the items of a catalogue (by the slot `item`), so that it can recommend
     feedback  (events, task, scale) -> float (H,), as training counted them, of past events that a row brings along;
               None for kinds without histories. `scale`: see TaskData
+    words     (label, task, classes) -> a label in words; numbers that were fed back read alike
     variant   (config) -> the kind to take instead, for keys that ask for another form of the task; None: this one
     moment    (times, user_start) -> features float32 (E, F) of events ordered by (user, time), for kinds that predict
               from a moment: their rows need a `time`
@@ -55,8 +73,10 @@ class Kind:
     reads: tuple[str, ...] = ()
     priors: tuple[str, ...] = ()
     ranking: tuple[str, ...] = ()
+    graded: bool = False
     ranks: bool = False
     feedback: Callable[[list[Event], "Task", tuple[float, float]], np.ndarray] | None = None
+    words: Callable[[Any, "Task", list[str]], str] = label_words
     variant: Callable[[TaskConfig], "Kind | None"] = lambda config: None
     moment: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
 
@@ -76,6 +96,10 @@ class Task:
         """Names of its metrics, that of its loss among them; none where it is measured by ranks alone."""
         named = self.kind.metrics[self.loss.labels]
         return tuple(dict.fromkeys((*named, self.loss.metric))) if named else ()
+
+    def grades(self, classes: list[str]) -> Grades | None:
+        """What its classes, by their names, stand for where they are grades. Raises UserError."""
+        return read_grades(self.config, classes) if self.kind.graded else None
 
     def examples(self, tables: Tables, texts: TextTable, data: DataConfig, seed: int) -> TaskData:
         """Its examples from the tables; their texts are added to `texts`.
@@ -98,6 +122,7 @@ class Task:
                 )
         if built.train.log is not None and self.kind.feedback is None:
             raise UserError(f"kind: {config.kind} makes examples with histories, and its `feedback` says nothing")
+        self.grades(built.classes)
         return built
 
 

@@ -15,11 +15,13 @@ from peftrec.data.tables import Events, Queries, Tables
 from peftrec.data.texts import TextTable
 from peftrec.errors import UserError, shown
 from peftrec.recipe import DataConfig, SplitConfig, TaskConfig
-from peftrec.tasks.building import catalogue_of, check_varied, cut, divided, item_rows, table_of
+from peftrec.tasks.building import catalogue_of, check_varied, cut, divided, item_rows, rare_notes, table_of
+from peftrec.tasks.features import Beside
 from peftrec.tasks.gather import gather
 from peftrec.tasks.heads import Head, HeadShape, TextHead, input_norm
 from peftrec.tasks.kind import Kind, Task, class_answer
 from peftrec.tasks.rows import ITEM, Row, pair_field, text_field
+from peftrec.tasks.weights import file_weights, row_weights
 
 _DRAWS = 30  # rounds of drawing again the non-matches that turned out to be matches
 
@@ -36,8 +38,10 @@ def build(tables: Tables, texts: TextTable, task: Task, data: DataConfig, seed: 
     items = catalogue_of(tables, queries, task)
     notes = []
     names, group = _numbered(queries.text)
+    column = file_weights(queries.rows, task.config)
     if queries.label is None:
         queries, group = _with_non_matches(queries, group, len(items), seed)
+        column = None if column is None else np.tile(column, 2)
         notes.append("queries carry no grades: each row is a match, and one non-match is drawn for it at random")
     assert queries.label is not None
     grades, label = np.unique(queries.label, return_inverse=True)
@@ -49,6 +53,7 @@ def build(tables: Tables, texts: TextTable, task: Task, data: DataConfig, seed: 
     else:
         query_rows = np.fromiter((texts.add(text) for text in names), np.int32, len(names))
         slots = {"query": query_rows[group], "item": item_rows(items, texts)[queries.item]}
+    classes = [plain_number(grade) for grade in grades]
     examples = Examples(
         slots=slots,
         label=label.astype(np.int64),
@@ -56,10 +61,19 @@ def build(tables: Tables, texts: TextTable, task: Task, data: DataConfig, seed: 
         group=group,
         item=queries.item.astype(np.int64),
         time=np.full(len(label), np.nan) if queries.time is None else queries.time,
+        weight=row_weights(label, parts, classes, task.config, column),
     )
-    classes = [plain_number(grade) for grade in grades]
-    key = data.key_of_split(name)
-    return cut(examples, parts, split, classes=classes, notes=notes, items=queries.catalogue, key=key)
+    notes += rare_notes(label, parts, classes)
+    return cut(
+        examples,
+        parts,
+        split,
+        classes=classes,
+        notes=notes,
+        items=queries.catalogue,
+        key=data.key_of_split(name),
+        features={"item": items.features},
+    )
 
 
 def _split_queries(
@@ -135,7 +149,10 @@ def _with_non_matches(queries: Queries, group: np.ndarray, items: int, seed: int
 
 class TowerHead(Head):
     """Query and item towers -> logits over grades (N, C), after InferSent's matching features [u, v, |u - v|, u * v]
-    (Conneau et al. 2017, arXiv:1705.02364), with the cosine of the two vectors as the pretrained model gives it."""
+    (Conneau et al. 2017, arXiv:1705.02364), with the cosine of the two vectors as the pretrained model gives it.
+
+    Features join in the hidden layer.
+    """
 
     def __init__(self, shape: HeadShape, hidden: int = 128) -> None:
         super().__init__()
@@ -144,6 +161,7 @@ class TowerHead(Head):
         self.mlp = nn.Sequential(
             nn.Linear(4 * hidden + 1, hidden), nn.GELU(), nn.Dropout(shape.dropout), nn.Linear(hidden, shape.classes)
         )
+        self.known = Beside(shape.of_item, shape.of_asker, hidden)
 
     def forward(self, batch: HeadInput) -> Tensor:
         """Logits (N, C)."""
@@ -151,7 +169,8 @@ class TowerHead(Head):
         q, v = batch.slots["query"], batch.slots["item"]
         a, b = gather(projected, q), gather(projected, v)  # (N, hidden)
         cosine = (gather(unit, q) * gather(unit, v)).sum(-1, keepdim=True)
-        return self.mlp(torch.cat([a, b, (a - b).abs(), a * b, cosine], -1))
+        hidden = self.known(self.mlp[0](torch.cat([a, b, (a - b).abs(), a * b, cosine], -1)), batch)
+        return self.mlp[1:](hidden)
 
 
 def head(shape: HeadShape, config: TaskConfig) -> Head:
@@ -167,7 +186,9 @@ def joint_head(shape: HeadShape, config: TaskConfig) -> Head:
 def answer(prediction: np.ndarray, task: Task, classes: list[str]) -> Row:
     """{"score", "grade", "probabilities"}, the score being the expected grade number."""
     grade, chances = class_answer(prediction, classes)
-    return {"score": float(prediction @ np.arange(len(classes))), "grade": grade, "probabilities": chances}
+    grades = task.grades(classes)
+    assert grades is not None
+    return {"score": float(grades.score(prediction)), "grade": grade, "probabilities": chances}
 
 
 MATCH_QUERY = Kind(
@@ -179,8 +200,9 @@ MATCH_QUERY = Kind(
     losses=("cross_entropy",),
     metrics={"class": ("accuracy", "macro_f1", "auc", "ndcg@10", "log_loss")},
     answer=answer,
-    reads=("input",),
-    priors=("random", "majority", "lexical"),
+    reads=("input", "gain", "class_weight", "row_weight"),
+    graded=True,
+    priors=("random", "majority", "lexical", "frozen_lr"),
     ranks=True,
     variant=lambda config: JOINT if config.input == "joint" else None,
 )

@@ -18,6 +18,7 @@ from peftrec.tasks.history_head import history_head
 from peftrec.tasks.kind import Kind, Task, number_answer
 from peftrec.tasks.rows import ITEM, Event, Row, all_timed
 
+UNITS = {"d": 86_400, "h": 3600, "min": 60, "s": 1}  # seconds each
 SESSION_GAP = 1800.0  # seconds without an event after which a new session begins
 
 GAP_FEATURES = ["hour_sin", "hour_cos", "weekday_sin", "weekday_cos", "gap_1", "gap_2", "gap_3", "session_position"]
@@ -134,6 +135,18 @@ def answer(prediction: np.ndarray, task: Task, classes: list[str]) -> Row:
     return {**number_answer(prediction, task, classes), "seconds": float(np.expm1(prediction))}
 
 
+def words(label: float, task: Task, classes: list[str]) -> str:
+    """After how long, such as 'after 2 d 3 h'."""
+    seconds, said = float(np.expm1(label)), []
+    # The label has 32 bits, which hold a month to a few seconds: no more is said than two units.
+    finest = 3600 if seconds >= 86_400 else 60 if seconds >= 3600 else 1
+    left = max(0, round(seconds / finest)) * finest
+    for unit, size in UNITS.items():
+        count, left = divmod(left, size)
+        said += [f"{count:,} {unit}"] if count else []
+    return f"after {' '.join(said) or '0 s'}"
+
+
 NEXT_GAP = Kind(
     question="when will the user come back, in log1p(seconds)",
     hub_type="tabular-regression",
@@ -146,5 +159,6 @@ NEXT_GAP = Kind(
     reads=("history",),
     priors=("median", "user_median"),
     feedback=feedback,
+    words=words,
     moment=next_gap_features,
 )

@@ -8,8 +8,8 @@ from peftrec.data.remarks import repeated_texts
 from peftrec.data.split import LEFT_OUT, Divisible
 from peftrec.data.tables import Tables, Texts
 from peftrec.data.texts import TextTable
-from peftrec.errors import UserError
-from peftrec.recipe import DataConfig, SplitConfig
+from peftrec.errors import UserError, shown
+from peftrec.recipe import DataConfig, LabelConfig, SplitConfig
 from peftrec.tasks.building import divided, table_of
 from peftrec.tasks.kind import Task
 
@@ -18,7 +18,12 @@ def labelled(tables: Tables, task: Task) -> tuple[str, Texts, str]:
     """The text table that a task is about, its name, and the column of its labels. Raises UserError."""
     name, table = table_of(tables, Texts, task)
     label = task.config.label
-    column = table.label if label is None else label if isinstance(label, str) else label.column
+    if isinstance(label, LabelConfig) and "tags" not in task.kind.metrics:
+        raise UserError(
+            f"label.separator: kind {task.config.kind} has one label a text; found {shown(label.separator)}; write "
+            f"label: {label.column}"
+        )
+    column = task.config.label_column or table.label
     if column is None:
         raise UserError(f"label: name the column of {name} to predict: {', '.join(table.rows.table.column_names)}")
     return name, table, column
@@ -49,7 +54,7 @@ def split_texts(
 
 
 def text_examples(table: Texts, texts: TextTable, label: np.ndarray) -> Examples:
-    """Every text as an example, with `label` (N,). Slot `text`; group = row number."""
+    """Every text as an example, with `label` (N,) or (N, C). Slot `text`; group = row number."""
     return Examples(
         slots={"text": np.fromiter((texts.add(text) for text in table.text), np.int32, len(table))},
         label=label,

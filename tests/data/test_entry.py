@@ -78,6 +78,51 @@ def test_ids_match_between_file_types(folder):
     assert tables.named["events"].item.tolist() == [0, 1]
 
 
+def test_a_log_is_a_catalogue_and_a_set_of_users_too(tmp_path):
+    log = tmp_path / "log.csv"
+    log.write_text("user,item,title,time\nb,1,Heat,30\na,2,Up,20\nb,2,Up,10\na,1,Heat,20\n")
+    data = {
+        "items": {"path": str(log), "id": "item", "text": "{title}"},
+        "users": {"path": str(log), "id": "user"},
+        "events": {"path": str(log), "user": "user", "item": "item", "time": "time"},
+    }
+    tables = load_tables(DataConfig.model_validate(data))
+    assert (tables.named["items"].ids, tables.named["items"].texts) == (["1", "2"], ["Heat", "Up"])
+    assert tables.named["users"].ids == ["b", "a"]
+    assert tables.notes == [
+        "data.items: 2 ids stand in 4 rows, the same each time; each is one",
+        "data.users: 2 ids stand in 4 rows, the same each time; each is one",
+    ]
+    log.write_text("user,item,title,time\nb,1,Heat,30\na,1,Heat,20\nb,1,Heat 2,10\n")
+    with pytest.raises(UserError, match=r"log\.csv: row 3, column 'item': must be unique, and row 1 has it already"):
+        load_tables(DataConfig.model_validate(data))
+
+
+def test_a_split_that_the_files_names_say(tmp_path):
+    for name, rows in (("talk_train", "hi,a\nho,b"), ("talk_dev", "he,a"), ("talk_test", "ha,b\nhu,a")):
+        (tmp_path / f"{name}.csv").write_text(f"text,label\n{rows}\n")
+    files = {"train": "*_train.csv", "valid": "*dev*", "test": "*_test.csv"}
+
+    def load(path, **changed):
+        split = {"kind": "given", "files": {**files, **changed}}
+        texts = {"path": f"{tmp_path}/{path}", "text": "{text}", "label": "label", "split": split}
+        return load_tables(DataConfig.model_validate({"texts": texts})).named["texts"]
+
+    texts = load("talk_*.csv")
+    assert dict(zip(texts.text, texts.given, strict=True)) == {
+        "he": "valid", "ha": "test", "hu": "test", "hi": "train", "ho": "train"
+    }  # fmt: skip
+    assert load("talk_dev.csv").given == ["valid"]
+    with pytest.raises(
+        UserError, match=r"data\.texts\.split\.files: .*talk_dev\.csv must match one .* it matches none"
+    ):
+        load("talk_*.csv", valid="*validation*")
+    with pytest.raises(
+        UserError, match=r"talk_test\.csv must match one of the patterns .*; it matches those of valid and te"
+    ):
+        load("talk_*.csv", valid="*_*e*")
+
+
 # What is wrong: (file, text in it, text instead, the message after the file's path)
 WRONG = {
     "duplicate item": (
@@ -244,3 +289,35 @@ def test_a_hundred_thousand_rows_load(tmp_path):
         )
     )
     assert len(tables.named["events"]) == 100_000
+
+
+def test_features_may_be_missing_and_follow_the_order_of_the_events(folder):
+    (folder / "items.csv").write_text(
+        "id,title,year,price,brand\ni1,Heat,1995,9.5, acme \ni2,Up,2009,,\ni3,Big,,0,zeta\n"
+    )
+    (folder / "events.csv").write_text(
+        "user,item,time,rating,hour\nb,i1,30,4,7\na,i2,20,5,\nb,i3,10,1,9\na,i1,20,2,3\n"
+    )
+    of_items = {"price": "number", "brand": "category", "year": "category"}
+    tables = load_tables(config(folder, items__features=of_items, events__features={"hour": "number"}))
+    items, events = tables.named["items"].features, tables.one(Events).features
+    assert np.array_equal(items.numbers["price"], np.array([9.5, np.nan, 0], np.float32), equal_nan=True)
+    assert {name: column.to_pylist() for name, column in items.categories.items()} == {
+        "brand": ["acme", "", "zeta"],
+        "year": ["1995", "2009", ""],
+    }
+    # Of b, who comes first, at 10 and 30; then of a.
+    assert np.array_equal(events.numbers["hour"], np.array([9, 7, np.nan, 3], np.float32), equal_nan=True)
+
+
+def test_features_that_are_not_there_or_no_numbers_are_refused_together(folder):
+    (folder / "items.csv").write_text("id,title,year,price\ni1,Heat,1995,\ni2,Up,2009,cheap\ni3,Big,,3\n")
+    of_items = {"price": "number", "weight": "number", "brand": "category"}
+    with pytest.raises(UserError) as error:
+        load_tables(config(folder, items__features=of_items, events__features={"hour": "category"}))
+    assert [problem.split("; its")[0] for problem in error.value.problems] == [
+        f"{folder}/items.csv: row 2, column 'price': must be a finite number; found 'cheap'",
+        f"{folder}/items.csv: no column 'weight'",
+        f"{folder}/items.csv: no column 'brand'",
+        f"{folder}/events.csv: no column 'hour'",
+    ]

@@ -7,7 +7,7 @@ from command import printed
 
 from peftrec.errors import UserError
 from peftrec.evaluation import evaluate as evaluation
-from peftrec.evaluation.evaluate import evaluate, evaluate_task, last_liked, rank_catalogue
+from peftrec.evaluation.evaluate import evaluate, evaluate_task, last_liked, rank_catalogue, weighted_loss
 from peftrec.evaluation.metrics import METRICS
 from peftrec.model.co_learner import Scorer
 from peftrec.recipe import make_recipe
@@ -88,7 +88,8 @@ def test_report_of_every_task(recipe, dataset):
     report = json.loads(json.dumps(evaluate(Oracle(), dataset, resolve(recipe), "test", resamples=30), allow_nan=False))
     assert list(report["tasks"]) == ["query", "interest", "stars", "watch", "time"]
     for name, task in report["tasks"].items():
-        assert list(task) == ["n", "metrics", "intervals", "priors", "gains", "undefined"]
+        of_grades = ["gain", "grades"] if name == "query" else []
+        assert list(task) == ["n", "metrics", "intervals", "priors", "gains", "undefined", *of_grades]
         assert task["n"] == len(dataset.tasks[name].test)
         assert task["undefined"] == {}
         assert set(task["metrics"]) == set(task["intervals"]) == set(task["gains"])
@@ -116,6 +117,37 @@ def test_values_and_priors_are_those_of_the_tables(recipe, dataset):
     assert report["intervals"] == {}
 
 
+class Encoding(Constant):
+    """Has a backbone, which says of each text its row number, twice."""
+
+    frozen_vectors = staticmethod(lambda rows: np.stack([rows, rows**2], 1).astype(np.float32))
+
+
+class Trained(Constant):
+    """Had a backbone."""
+
+    no_vectors = "the backbone was trained"
+
+
+def test_priors_on_vectors_are_given_those_of_the_scorer(dataset):
+    options = {"metrics": ["auc"], "priors": ["frozen_lr", "lexical"], "resamples": 0}
+    report = evaluate_task(Encoding(), dataset, "query", "valid", **options)
+    rows = dataset.tasks["query"].valid
+    prediction = PRIORS["frozen_lr"](dataset, "query", rows, vectors=Encoding.frozen_vectors)
+    assert list(report["priors"]) == ["frozen_lr", "lexical"] and "left_out" not in report
+    assert report["priors"]["frozen_lr"] == {"auc": METRICS["auc"](prediction, rows.label, rows.group)}
+
+
+def test_where_there_are_no_vectors_the_priors_on_them_are_left_out(dataset):
+    options = {"metrics": ["auc"], "priors": ["frozen_lr", "lexical"], "resamples": 0}
+    report = evaluate_task(Trained(), dataset, "query", "valid", **options)
+    assert list(report["priors"]) == ["lexical"]
+    assert report["left_out"] == {"frozen_lr": "the backbone was trained"}
+    assert "prior frozen_lr: left out, the backbone was trained" in printed({"tasks": {"query": report}})
+    never = evaluate_task(Constant(), dataset, "query", "valid", **options)
+    assert list(never["priors"]) == ["lexical"] and "left_out" not in never
+
+
 def test_losing_to_a_prior_is_reported_as_a_loss(recipe, dataset):
     report = evaluate(Constant(), dataset, resolve(recipe), "test", resamples=50)
     gain = report["tasks"]["interest"]["gains"]["auc"]
@@ -128,6 +160,31 @@ def test_validation_can_be_metrics_alone(recipe, dataset):
     task = evaluate(Constant(), dataset, resolve(recipe), "valid", resamples=0, priors=False)["tasks"]["interest"]
     assert (task["intervals"], task["priors"], task["gains"]) == ({}, {}, {})
     assert task["metrics"]["auc"] == 0.5
+
+
+def test_rows_with_weights_report_their_weighted_loss_and_metrics_without(recipe, dataset):
+    weighed = {}
+    for name in ("interest", "watch", "stars"):
+        data = dataset.tasks[name]
+        weight = np.random.default_rng(0).exponential(size=len(data.test)).astype(np.float32)
+        weighed[name] = replace(data, test=replace(data.test, weight=weight))
+    tasks = {name: task for name, task in resolve(recipe).items() if name in weighed}
+    options = {"resamples": 0, "priors": False}
+    report = evaluate(Constant(), replace(dataset, tasks=weighed), tasks, "test", **options)["tasks"]
+    plain = evaluate(Constant(), dataset, tasks, "test", **options)["tasks"]
+    for name, data in weighed.items():
+        rows = data.test
+        away = Constant().predict(name, rows) - rows.label
+        each = np.full(len(rows), np.log(2)) if name == "interest" else away**2 if name == "stars" else np.abs(away)
+        assert report[name].pop("weighted_loss") == pytest.approx((rows.weight * each).mean())
+        assert report[name] == plain[name]
+    none = replace(weighed["interest"].test, weight=np.zeros(len(weighed["interest"].test), np.float32))
+    assert weighted_loss(tasks["interest"].loss, np.full(len(none), 0.5), none) == 0
+
+
+def test_a_task_of_grades_names_its_gain(recipe, dataset):
+    report = evaluate(Constant(), dataset, {"query": resolve(recipe)["query"]}, "test", resamples=0)["tasks"]["query"]
+    assert report["gain"] == "exponential" and report["grades"] == {"0": 0, "1": 1}
 
 
 def test_a_metric_without_a_value_is_null_with_its_reason(dataset):
