@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from peftrec.data.remarks import empty_fields, first_alike, repeated_rows
 from peftrec.data.rows import Rows, plain_number, template_columns
@@ -53,13 +54,63 @@ def make_events(
     for name in config.columns:
         with problems.collect():
             columns[name] = rows.numbers(name)
+    if config.clicked is not None:
+        with problems.collect():
+            columns[config.clicked] = _zero_or_one(rows, config.clicked)
     with problems.collect():
         given = _given(rows, config.split)
     problems.stop()
     user = users.indices.to_numpy().astype(np.int32)
     known = {config.user: user, config.item: item, **({} if time is None else {config.time or "": time}), **columns}
+    impression = None
+    if config.impression is not None:
+        assert time is not None  # the recipe has no lists without
+        impression = known[config.impression] = _lists(rows, config.impression, user, time)
     notes = repeated_rows(key, first_alike(*known.values()), list(known))
-    return Events(user, item, time, columns, users.dictionary.to_pylist(), notes, catalogue, given).ordered()
+    return Events(
+        user,
+        item,
+        time,
+        columns,
+        users.dictionary.to_pylist(),
+        notes,
+        catalogue,
+        given,
+        config.clicked,
+        impression,
+        config.unclicked_in_history,
+    ).ordered()
+
+
+def _zero_or_one(rows: Rows, name: str) -> np.ndarray:
+    """A column of 0 and 1 as float64. Raises UserError for another number."""
+    numbers = rows.numbers(name)
+    other = np.flatnonzero((numbers != 0) & (numbers != 1))
+    if len(other):
+        rows.fail(int(other[0]), name, "must be 1 (clicked) or 0 (shown, not clicked)", plain_number(numbers[other[0]]))
+    return numbers
+
+
+def _lists(rows: Rows, name: str, user: np.ndarray, time: np.ndarray) -> np.ndarray:
+    """Numbers int64 (E,) of the lists that rows were shown in; -1 for a row without one.
+
+    Raises UserError for a list that was shown to several users, or at several times.
+    """
+    ids = pc.utf8_trim_whitespace(rows.strings(name))
+    encoded = ids.dictionary_encode()
+    number = encoded.indices.to_numpy().astype(np.int64)
+    empty = pc.index(encoded.dictionary, "").as_py()
+    number = np.where(number == empty, -1, number)
+    first = first_alike(number)
+    for column, several in ((user, "several users'"), (time, "of several times")):
+        other = np.flatnonzero((column != column[first]) & (number >= 0))
+        if len(other):
+            row = int(other[0])
+            rule = (
+                f"is {several}: row {first[row] + 1} differs; a list is shown to one user at one time: give each its id"
+            )
+            rows.fail(row, name, rule, ids[row].as_py())
+    return number
 
 
 def make_queries(

@@ -49,6 +49,10 @@ class Events:
     notes     what the user should know of them
     catalogue   name of the table that the items are of
     given     the split (train, valid or test) that each row comes with
+    clicked     the column, among `columns`, that is 1 where what was shown was clicked, else 0; None: all was
+    impression  int64 (E,): number of the list that a row was shown in, -1 where in none: such a row is known of the past
+                only; one user's, at one time. None: nothing is known of lists
+    unclicked_in_history  whether histories hold what was shown and not clicked too
     """
 
     user: np.ndarray
@@ -59,9 +63,39 @@ class Events:
     notes: list[str] = field(default_factory=list)
     catalogue: str = "items"
     given: list[str] | None = None
+    clicked: str | None = None
+    impression: np.ndarray | None = None
+    unclicked_in_history: bool = False
 
     def __len__(self) -> int:
         return len(self.user)
+
+    @cached_property
+    def chosen(self) -> np.ndarray:
+        """Which events were clicked, bool (E,): all where nothing says so."""
+        return np.ones(len(self), bool) if self.clicked is None else self.columns[self.clicked] == 1
+
+    @property
+    def hides(self) -> bool:
+        """Whether histories are without what was shown and not clicked."""
+        return self.clicked is not None and not self.unclicked_in_history
+
+    @cached_property
+    def clicks(self) -> "Events":
+        """The events that were clicked."""
+        return self if self.chosen.all() else self.take(np.flatnonzero(self.chosen))
+
+    @property
+    def remembered(self) -> "Events":
+        """The events that histories are of."""
+        return self.clicks if self.hides else self
+
+    @cached_property
+    def received(self) -> "Events":
+        """The events that say how items were received: where lists are known, those that stand in one."""
+        if self.impression is None or self.impression.min(initial=0) >= 0:
+            return self
+        return self.take(np.flatnonzero(self.impression >= 0))
 
     @cached_property
     def user_start(self) -> np.ndarray:
@@ -77,6 +111,7 @@ class Events:
             time=None if self.time is None else self.time[order],
             columns={name: column[order] for name, column in self.columns.items()},
             given=None if self.given is None else [self.given[row] for row in order],
+            impression=None if self.impression is None else self.impression[order],
         )
 
     def ordered(self) -> "Events":
