@@ -8,12 +8,11 @@ import pyarrow.compute as pc
 
 from peftrec.data.remarks import empty_fields, first_alike, repeated_rows
 from peftrec.data.rows import Rows, plain_number, template_columns
+from peftrec.data.split import PARTS
 from peftrec.data.tables import Events, Items, Queries, Texts, Users
 from peftrec.errors import Problems
 from peftrec.recipe import EventsConfig, ItemsConfig, QueriesConfig, SplitConfig, TextsConfig, UsersConfig
 from peftrec.recipe.tables import SHORT
-
-SPLITS = {"train": "train", "valid": "valid", "validation": "valid", "test": "test"}
 
 
 def make_items(rows: Rows, config: ItemsConfig, key: str = "data.items") -> Items:
@@ -175,6 +174,6 @@ def _given(rows: Rows, split: SplitConfig | None) -> list[str] | None:
         return None
     given: Sequence[str] = rows.strings(split.column).to_pylist()
     for row, name in enumerate(given):
-        if name not in SPLITS:
-            rows.fail(row, split.column, f"a split is one of {', '.join(SPLITS)}", name)
-    return [SPLITS[name] for name in given]
+        if name not in PARTS:
+            rows.fail(row, split.column, f"a split is one of {', '.join(PARTS)}", name)
+    return list(given)

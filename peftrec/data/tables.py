@@ -48,10 +48,10 @@ class Events:
     user_ids  in user-number order
     notes     what the user should know of them
     catalogue   name of the table that the items are of
-    given     the split (train, valid or test) that each row comes with
+    given     the split that each row comes with, as `split.PARTS` names it
     clicked     the column, among `columns`, that is 1 where what was shown was clicked, else 0; None: all was
-    impression  int64 (E,): number of the list that a row was shown in, -1 where in none: such a row is known of the past
-                only; one user's, at one time. None: nothing is known of lists
+    impression  int64 (E,): number of the list that a row was shown in, one user's at one time; -1 where in none: such a
+                row is known of the past only. None: nothing is known of lists
     unclicked_in_history  whether histories hold what was shown and not clicked too
     """
 
@@ -82,8 +82,10 @@ class Events:
 
     @cached_property
     def clicks(self) -> "Events":
-        """The events that were clicked."""
-        return self if self.chosen.all() else self.take(np.flatnonzero(self.chosen))
+        """The events that were clicked, as events of which nothing else is known."""
+        if self.clicked is None and self.impression is None:
+            return self
+        return replace(self.take(np.flatnonzero(self.chosen)), clicked=None, impression=None)
 
     @property
     def remembered(self) -> "Events":
@@ -130,7 +132,7 @@ class Queries:
     time   float64 (Q,): seconds since 1970; None: unknown
     notes  what the user should know of them
     catalogue  name of the table that the items are of
-    given      the split (train, valid or test) that each row comes with
+    given      the split that each row comes with, as `split.PARTS` names it
     """
 
     text: list[str]
@@ -152,7 +154,7 @@ class Texts:
     rows   what stands beside the texts
     label  the column of tasks that name none
     time   float64 (N,): seconds since 1970; None: unknown
-    given  the split (train, valid or test) that each row comes with
+    given  the split that each row comes with, as `split.PARTS` names it
     notes  what the user should know of them
     """
 

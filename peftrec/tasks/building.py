@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from peftrec.data.examples import Examples, TaskData
-from peftrec.data.split import TEST, TRAIN, VALID, check_parts
+from peftrec.data.split import TEST, TRAIN, VALID, Divisible, check_parts, divide
 from peftrec.data.tables import Events, Items, Queries, T, Tables
 from peftrec.data.texts import TextTable
 from peftrec.errors import UserError, nearest, shown
-from peftrec.recipe import SplitConfig
+from peftrec.recipe import DataConfig, SplitConfig
 from peftrec.tasks.kind import Task
 
 
@@ -41,6 +41,15 @@ def catalogue_of(tables: Tables, table: Events | Queries, task: Task) -> Items:
             "source"
         )
     return found[table.catalogue]
+
+
+def divided(rows: Divisible, name: str, data: DataConfig, seed: int) -> tuple[np.ndarray, SplitConfig, list[str]]:
+    """The part int8 (N,) of every row of a table, the split as it was done, and what the user should know of it.
+
+    Raises UserError.
+    """
+    own = getattr(data.named.get(name), "split", None) is not None
+    return divide(rows, data.split_of(name), seed, data.key_of(name), own)
 
 
 def item_rows(items: Items, texts: TextTable) -> np.ndarray:

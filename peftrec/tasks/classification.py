@@ -24,7 +24,7 @@ def build(tables: Tables, texts: TextTable, task: Task, data: DataConfig, seed: 
     classes, found = np.unique(names[known].astype(str), return_inverse=True)
     label = np.zeros(len(table), np.int64)
     label[known] = found
-    parts, split, notes = split_texts(name, table, known, data, seed)
+    parts, split, notes = split_texts(name, table, label, known, data, seed)
     check_varied(label, parts, "texts: the classes must differ")
     return cut(text_examples(table, texts, label), parts, split, classes=classes.tolist(), notes=notes)
 

@@ -11,12 +11,12 @@ import numpy as np
 from peftrec.data.examples import Examples, TaskData
 from peftrec.data.log import Log, merged
 from peftrec.data.rates import Rates
-from peftrec.data.split import TRAIN, by_group, by_time, leave_last_out, time_boundaries
+from peftrec.data.split import LEFT_OUT, PARTS, TRAIN, Divisible
 from peftrec.data.tables import Events, Items, Tables
 from peftrec.data.texts import TextTable
 from peftrec.errors import UserError, nearest, shown
-from peftrec.recipe import DataConfig
-from peftrec.tasks.building import catalogue_of, cut, item_rows, table_of
+from peftrec.recipe import DataConfig, SplitConfig
+from peftrec.tasks.building import catalogue_of, cut, divided, item_rows, table_of
 from peftrec.tasks.kind import Task
 
 Counted = Callable[[Events], np.ndarray]  # a table's events -> their feedback (E,), as a task counts them
@@ -29,22 +29,31 @@ class Past:
     name     the name of its own table
     events   its own events
     items    the catalogue that they are of
-    parts    int8 (E,): the split of each
+    parts    int8 (E,): the part of each
+    split    how they were divided
     history  name -> the events that histories are of, its own among them
-    of_others  name -> the splits of the other tables without times
+    of_all   name -> the parts of each of these tables, where they have no times
     """
 
     name: str
     events: Events
     items: Items
     parts: np.ndarray
+    split: SplitConfig
     history: Mapping[str, Events]
-    of_others: Mapping[str, np.ndarray]
+    of_all: Mapping[str, np.ndarray]
 
     @property
     def own(self) -> int:
         """The place of its own table among those of histories."""
         return list(self.history).index(self.name)
+
+    def clicks(self) -> "Past":
+        """The same of what was clicked alone, for kinds that do not ask what was clicked of what was shown."""
+        history = {name: of.clicks for name, of in self.history.items()}
+        of_all = {name: parts[self.history[name].chosen] for name, parts in self.of_all.items()}
+        parts = self.parts[self.events.chosen]
+        return replace(self, events=self.events.clicks, parts=parts, history=history, of_all=of_all)
 
 
 def read_past(tables: Tables, task: Task, data: DataConfig, seed: int) -> tuple[Past, list[str]]:
@@ -64,15 +73,12 @@ def read_past(tables: Tables, task: Task, data: DataConfig, seed: int) -> tuple[
             raise UserError(f"history: its tables all have times, or none has; {timeless} has none")
     if len(set(names)) < len(names) or name not in names:
         raise UserError(f"history: names each table once, the task's own, {name}, among them; found {shown(names)}")
-    parts, notes = split_events(name, events, data, seed)
-    others = {
-        other: split_events(other, found[other], data, seed)[0]
-        for other in names
-        if other != name and events.time is None
-    }
-    return Past(
-        name, events, catalogue_of(tables, events, task), parts, {other: found[other] for other in names}, others
-    ), notes
+    items = catalogue_of(tables, events, task)
+    parts, split, notes = split_events(name, events, data, seed)
+    others = (
+        {} if events.time is not None else {other: split_events(other, found[other], data, seed)[0] for other in names}
+    )
+    return Past(name, events, items, parts, split, {other: found[other] for other in names}, others), notes
 
 
 def event_examples(
@@ -100,10 +106,9 @@ def event_examples(
     )
     if events.time is None:
         examples, own, seen = _among_the_others(examples, past, rows, data.history, counted, seed)
-        train = own.feedback
     else:
         examples, own, seen = _before_the_row(examples, past, rows, data.history, counted)
-        train = own.feedback[past.parts == TRAIN]
+    train = _feedback(events, counted)[past.parts == TRAIN]
     base = float(train.mean()) if len(train) else 0.0
     return examples.with_rates(Rates(own, base), seen) if rates else examples
 
@@ -111,14 +116,19 @@ def event_examples(
 def _before_the_row(
     examples: Examples, past: Past, rows: np.ndarray, most: int, counted: Counted
 ) -> tuple[Examples, Log, np.ndarray]:
-    """With histories that hold what is strictly before each row; the task's own log, and where in it (E,) they end."""
-    logs = {name: _log(events, events.time, rows, counted) for name, events in past.history.items()}
-    own, log = logs[past.name], merged(list(logs.values()))
-    start, stop = causal_windows(own.times, own.user_start, most)
-    seen = stop
-    if log is not own:
-        stop = log.before(examples.users, examples.time)
-        start = np.maximum(log.user_start[examples.users], stop - most)
+    """With histories that hold what is strictly before each row; the log of what the task's own table says of how items
+    were received, and where in it (E,) the user's events before each row end."""
+    logs = {name: _log(of.remembered, of.remembered.time, rows, counted) for name, of in past.history.items()}
+    log, received = merged(list(logs.values())), past.events.received
+    own = logs[past.name]
+    if received is not past.events.remembered:
+        own = _log(received, received.time, rows, counted)
+    if own is log and received is past.events:  # every row is an event of the log
+        start, stop = causal_windows(own.times, own.user_start, most)
+        return replace(examples, log=log, start=start, stop=stop), own, stop
+    stop = log.before(examples.users, examples.time)
+    start = np.maximum(log.user_start[examples.users], stop - most)
+    seen = stop if own is log else own.before(examples.users, examples.time)
     return replace(examples, log=log, start=start, stop=stop), own, seen
 
 
@@ -127,16 +137,17 @@ def _among_the_others(
 ) -> tuple[Examples, Log, np.ndarray]:
     """With histories that hold the user's other training events, at most so many, in an order that is drawn."""
     random, logs = np.random.default_rng(seed), dict[str, Log]()
-    place = np.full(len(examples), -1)  # of the train rows in their own log
+    place, rated = np.full((2, len(examples)), -1)  # of the train rows in their own table's logs
     for name, events in past.history.items():
-        parts = past.parts if name == past.name else past.of_others[name]
         drawn = random.random(len(events))
-        chosen = np.flatnonzero(parts == TRAIN)
+        chosen = np.flatnonzero(past.of_all[name] == TRAIN)
         chosen = chosen[np.lexsort((drawn[chosen], events.user[chosen]))]
-        logs[name] = _log(events.take(chosen), drawn[chosen], rows, counted)
+        kept = chosen[events.chosen[chosen]] if events.hides else chosen
+        logs[name] = _log(events.take(kept), drawn[kept], rows, counted)
         if name == past.name:
-            place[chosen] = np.arange(len(chosen))
-    log, own = merged(list(logs.values())), logs[past.name]
+            place[kept], rated[chosen] = np.arange(len(kept)), np.arange(len(chosen))
+            own = logs[name] if len(kept) == len(chosen) else _log(events.take(chosen), drawn[chosen], rows, counted)
+    log = merged(list(logs.values()))
     among = np.arange(len(log)) if log.marks is None else np.flatnonzero(log.marks == past.own)
     inside = np.where(place < 0, -1, np.append(among, -1)[place])
     log, own = (replace(of, times=np.zeros(len(of))) for of in (log, own))
@@ -146,13 +157,17 @@ def _among_the_others(
     start = np.where(inside >= 0, np.clip(inside - most // 2, begin, np.maximum(begin, end - width)), end - width)
     start = np.maximum(begin, start)
     stop = np.minimum(end, start + width)
-    examples = replace(examples, log=log, start=start, stop=stop, own=inside, rated=place)
+    examples = replace(examples, log=log, start=start, stop=stop, own=inside, rated=rated)
     return examples, own, own.user_start[examples.users + 1]
 
 
 def _log(events: Events, times: np.ndarray | None, rows: np.ndarray, counted: Counted) -> Log:
     assert times is not None
-    return Log(rows[events.item], events.item, times, events.user_start, counted(events).astype(np.float32))
+    return Log(rows[events.item], events.item, times, events.user_start, _feedback(events, counted))
+
+
+def _feedback(events: Events, counted: Counted) -> np.ndarray:
+    return counted(events).astype(np.float32)
 
 
 def cut_events(
@@ -167,7 +182,7 @@ def cut_events(
     return cut(
         examples,
         past.parts,
-        data.split_of(past.name),
+        past.split,
         feature_names=feature_names,
         notes=notes,
         scale=scale,
@@ -185,19 +200,45 @@ def causal_windows(time: np.ndarray, user_start: np.ndarray, history: int) -> tu
     return np.maximum(begin, stop - history), stop
 
 
-def split_events(name: str, events: Events, data: DataConfig, seed: int) -> tuple[np.ndarray, list[str]]:
-    """The part int8 (E,) of every event, and what the user should know of it. Raises UserError."""
-    split = data.split_of(name)
-    if split.kind == "global-time":
-        assert events.time is not None
-        return by_time(events.time, time_boundaries(events.time, split)), []
-    if split.kind == "leave-last-out":
-        note = "leave-last-out leaks: training sees other users' events from after a held-out event; prefer global-time"
-        return leave_last_out(events.user_start, split.valid > 0), [note]
-    if split.kind == "by-group":
-        note = "by-group holds out whole users; training sees events from after a held-out one; prefer global-time"
-        return by_group(events.user, split, seed), [note]
-    raise UserError("data.split.kind: 'given' is for labelled texts with a split column; events take global-time")
+def split_events(name: str, events: Events, data: DataConfig, seed: int) -> tuple[np.ndarray, SplitConfig, list[str]]:
+    """The part int8 (E,) of every event, how they were divided, and what the user should know. Raises UserError."""
+    if events.impression is not None:
+        return _split_lists(name, events, events.impression, data, seed)
+    rows = Divisible(
+        sort="events",
+        rows=len(events),
+        time=events.time,
+        groups={"user": events.user, "item": events.item},
+        user_start=None if events.time is None else events.user_start,
+        given=events.given,
+    )
+    return divided(rows, name, data, seed)
+
+
+def _split_lists(
+    name: str, events: Events, lists: np.ndarray, data: DataConfig, seed: int
+) -> tuple[np.ndarray, SplitConfig, list[str]]:
+    """The same where lists were shown, which stay whole; what stands in none is left out."""
+    if data.split_of(name).by == "item":
+        raise UserError(f"split.by: lists that were shown stay whole in table {name}, so it takes user; found 'item'")
+    numbers, found, which = np.unique(lists, return_index=True, return_inverse=True)
+    first = np.sort(found[numbers >= 0])  # of every list, in the order of the events
+    place = np.where(lists < 0, -1, np.searchsorted(first, found[which]))
+    each = events.take(first)
+    rows = Divisible(
+        sort="events",
+        rows=len(each),
+        time=each.time,
+        groups={"user": each.user},
+        user_start=each.user_start,
+        given=each.given,
+    )
+    parts, split, notes = divided(rows, name, data, seed)
+    if split.kind == "given" and events.given is not None:
+        for part, at in zip(events.given, place.tolist(), strict=True):
+            if at >= 0 and PARTS[part] != parts[at]:
+                raise UserError(f"split: a list that was shown stays whole in table {name}; one is of several parts")
+    return np.append(parts, np.int8(LEFT_OUT))[place], split, notes
 
 
 def event_column(events: Events, name: str) -> np.ndarray:

@@ -10,12 +10,12 @@ from torch.nn import functional as F
 from peftrec.data.batches import HeadInput
 from peftrec.data.examples import Examples, TaskData
 from peftrec.data.rows import plain_number
-from peftrec.data.split import by_group, by_time, time_boundaries
+from peftrec.data.split import Divisible, time_boundaries
 from peftrec.data.tables import Events, Queries, Tables
 from peftrec.data.texts import TextTable
 from peftrec.errors import UserError, shown
-from peftrec.recipe import DataConfig, TaskConfig
-from peftrec.tasks.building import catalogue_of, check_varied, cut, item_rows, table_of
+from peftrec.recipe import DataConfig, SplitConfig, TaskConfig
+from peftrec.tasks.building import catalogue_of, check_varied, cut, divided, item_rows, table_of
 from peftrec.tasks.gather import gather
 from peftrec.tasks.heads import Head, HeadShape, TextHead, input_norm
 from peftrec.tasks.kind import Kind, Task, class_answer
@@ -41,7 +41,7 @@ def build(tables: Tables, texts: TextTable, task: Task, data: DataConfig, seed: 
         notes.append("queries carry no grades: each row is a match, and one non-match is drawn for it at random")
     assert queries.label is not None
     grades, label = np.unique(queries.label, return_inverse=True)
-    parts, of_split = _split_queries(tables, name, queries, group, data, seed)
+    parts, split, of_split = _split_queries(tables, name, queries, group, data, seed)
     notes += of_split
     check_varied(label, parts, "queries: the grades must differ")
     if task.config.input == "joint":
@@ -58,21 +58,27 @@ def build(tables: Tables, texts: TextTable, task: Task, data: DataConfig, seed: 
         time=np.full(len(label), np.nan) if queries.time is None else queries.time,
     )
     classes = [plain_number(grade) for grade in grades]
-    return cut(examples, parts, data.split_of(name), classes=classes, notes=notes, items=queries.catalogue)
+    return cut(examples, parts, split, classes=classes, notes=notes, items=queries.catalogue)
 
 
 def _split_queries(
     tables: Tables, name: str, queries: Queries, group: np.ndarray, data: DataConfig, seed: int
-) -> tuple[np.ndarray, list[str]]:
-    """The part int8 (Q,) of every row, and what the user should know of it. `group` (Q,): query numbers."""
-    split = data.split_of(name)
-    if split.kind == "given":
-        raise UserError("data.split.kind: 'given' is for labelled texts with a split column; queries take by-group")
-    if split.kind == "global-time" and queries.time is not None:
-        beside = [e.time for e in tables.of(Events).values() if e.catalogue == queries.catalogue and e.time is not None]
-        return by_time(queries.time, time_boundaries(beside[0] if beside else queries.time, split)), []
-    notes = [] if split.kind == "by-group" else [f"split by query, not {split.kind}: whole queries are held out"]
-    return by_group(group, split, seed), notes
+) -> tuple[np.ndarray, SplitConfig, list[str]]:
+    """The part int8 (Q,) of every row, how they were divided, and what the user should know of it.
+
+    `group` (Q,): query numbers.
+    """
+    beside = [e.time for e in tables.of(Events).values() if e.catalogue == queries.catalogue and e.time is not None]
+    rows = Divisible(
+        sort="queries",
+        rows=len(queries),
+        time=queries.time,
+        groups={"query": group, "item": queries.item},
+        given=queries.given,
+        label=queries.label,
+        boundaries=time_boundaries(beside[0], data.split_of(name)) if beside else None,
+    )
+    return divided(rows, name, data, seed)
 
 
 def _numbered(texts: list[str]) -> tuple[list[str], np.ndarray]:

@@ -29,6 +29,7 @@ def build(tables: Tables, texts: TextTable, task: Task, data: DataConfig, seed: 
     standardised. Features: `next_gap_features`.
     """
     past, notes = read_past(tables, task, data, seed)
+    past = past.clicks()
     events, time = past.events, past.events.time
     if time is None:
         raise UserError(f"table: kind next-gap asks when, and {past.name} has no times: name its column of times")
@@ -36,7 +37,7 @@ def build(tables: Tables, texts: TextTable, task: Task, data: DataConfig, seed: 
     has_next = np.ones(len(events), bool)
     has_next[events.user_start[1:] - 1] = False
     label = np.log1p(np.where(has_next, gaps, 0)).astype(np.float32)
-    parts, left_out = known_in_time(past.parts, has_next, data.split_of(past.name))
+    parts, left_out = known_in_time(past.parts, has_next, past.split)
     check_varied(label, parts, "data.events: the times from one event of a user to the next must differ", "gap")
     notes.append(f"{int((~has_next).sum())} events left out: a user's last event has no next one")
     if left_out:

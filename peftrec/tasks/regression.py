@@ -34,6 +34,7 @@ def build(tables: Tables, texts: TextTable, task: Task, data: DataConfig, seed: 
     The feedback of the history is the same column, standardised by the train split's mean and deviation.
     """
     config, (past, notes) = task.config, read_past(tables, task, data, seed)
+    past = past.clicks()
     if config.column is None:
         raise UserError(f"column: kind regression needs it; the numeric columns are {listed(past.events)}")
     values, parts = event_column(past.events, config.column), past.parts
@@ -58,9 +59,9 @@ def build_texts(tables: Tables, texts: TextTable, task: Task, data: DataConfig, 
     name, table, column = labelled(tables, task)
     values = table.rows.numbers(column, missing=True)
     known = ~np.isnan(values)
-    parts, split, notes = split_texts(name, table, known, data, seed)
-    check_varied(values, parts, f"label: {column} must differ between texts", "value")
     label = np.where(known, values, 0).astype(np.float32)
+    parts, split, notes = split_texts(name, table, label, known, data, seed)
+    check_varied(label, parts, f"label: {column} must differ between texts", "value")
     return cut(text_examples(table, texts, label), parts, split, notes=notes)
 
 

@@ -3,12 +3,13 @@
 import numpy as np
 
 from peftrec.data.examples import Examples
-from peftrec.data.split import LEFT_OUT, by_group, by_time, time_boundaries
+from peftrec.data.remarks import repeated_texts
+from peftrec.data.split import LEFT_OUT, Divisible
 from peftrec.data.tables import Tables, Texts
 from peftrec.data.texts import TextTable
 from peftrec.errors import UserError
 from peftrec.recipe import DataConfig, SplitConfig
-from peftrec.tasks.building import table_of
+from peftrec.tasks.building import divided, table_of
 from peftrec.tasks.kind import Task
 
 
@@ -23,30 +24,26 @@ def labelled(tables: Tables, task: Task) -> tuple[str, Texts, str]:
 
 
 def split_texts(
-    name: str, table: Texts, known: np.ndarray, data: DataConfig, seed: int
+    name: str, table: Texts, label: np.ndarray, known: np.ndarray, data: DataConfig, seed: int
 ) -> tuple[np.ndarray, SplitConfig, list[str]]:
-    """The part int8 (N,) of every text that has a label, how it was divided, and what the user should know of it.
+    """The part int8 (N,) of every text, how they were divided, and what the user should know of it.
 
-    Texts that come with their own split keep it, unless the recipe says by-group; otherwise rows are drawn by `seed`.
-    Raises UserError.
+    `label` (N,); `known` bool (N,): which have one; the others are left out. Raises UserError.
     """
-    split, notes = data.split_of(name), []
-    if table.given is not None and split.kind != "by-group":
-        split = split.model_copy(update={"kind": "given"})
-        parts = np.fromiter((("train", "valid", "test").index(part) for part in table.given), np.int8, len(table))
-    elif split.kind == "given":
-        raise UserError("data.split.kind: 'given' needs a split column: data.texts.split")
-    elif split.kind == "global-time" and table.time is not None:
-        parts = by_time(table.time, time_boundaries(table.time, split))
-    else:
-        if split.kind != "by-group":
-            notes.append(f"split at random, not {split.kind}: texts have no time")
-        elif table.given is not None:
-            notes.append("split at random: by-group leaves the split that the texts come with unused")
-        parts = by_group(np.arange(len(table)), split, seed)
+    unique = np.unique(np.array(table.text, object).astype(str), return_inverse=True)[1]
+    rows = Divisible(
+        sort="texts",
+        rows=len(table),
+        time=table.time,
+        groups={"text": unique},
+        given=table.given,
+        label=label,
+    )
+    parts, split, notes = divided(rows, name, data, seed)
     if not known.all():
         notes.append(f"{int((~known).sum()):,} of {len(known):,} texts have no label, and do not count for this task")
-    return np.where(known, parts, LEFT_OUT), split, notes
+    parts = np.where(known, parts, LEFT_OUT)
+    return parts, split, [*notes, *repeated_texts(unique, label, parts)]
 
 
 def text_examples(table: Texts, texts: TextTable, label: np.ndarray) -> Examples:

@@ -263,6 +263,7 @@ def test_what_was_shown_in_lists_and_clicked(folder):
     assert events.impression.tolist() == [0, 0, 3, -1, 1]
     assert events.chosen.tolist() == [False, True, False, True, True]
     assert events.clicks.item.tolist() == events.remembered.item.tolist() == [1, 2, 1]
+    assert events.clicks.clicked is None and events.clicks.impression is None
     assert events.received.item.tolist() == [0, 1, 2, 1]
     assert load_tables(shown(folder, unclicked_in_history=True)).named["events"].remembered.item.tolist() == [
         0,

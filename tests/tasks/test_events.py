@@ -110,7 +110,7 @@ REFUSED = [
     (
         "interest",
         {"threshold": 3, "split": {"kind": "given"}},
-        "data.split.kind: 'given' is for labelled texts with a split column",
+        "data.split.kind: 'given' needs a split column: data.events.split",
     ),
 ]
 

@@ -147,7 +147,7 @@ REFUSED = [
         "match-query",
         graded(),
         {"split": {"kind": "given"}},
-        "data.split.kind: 'given' is for labelled texts with a split column",
+        "data.split.kind: 'given' needs a split column: data.queries.split",
     ),
     (
         "match-query",
