@@ -20,7 +20,7 @@ class Examples:
     slots     name -> int32 (N,) rows of the text table: query, item, text or pair
     features  float32 (N, F)
     label     float32 or int64 (N,): class or grade number for cross-entropy, else the target itself
-    group     int64 (N,): the cluster of the row for GAUC and bootstrap: user, query, or the row's own number
+    group     int64 (N,): what the row belongs to: a user, a list that was shown, a query, or nothing but itself
     user      int64 (N,): user number, where it is not the group; see `users`
     item      int64 (N,): item number in the catalogue, -1 without one
     time      float64 (N,): seconds since 1970, NaN without one
@@ -59,7 +59,7 @@ class Examples:
 
     @property
     def users(self) -> np.ndarray:
-        """User numbers int64 (N,), for rows of users."""
+        """User numbers int64 (N,), for rows of users; of others their groups."""
         return self.group if self.user is None else self.user
 
     def take(self, index: np.ndarray) -> "Examples":
@@ -158,6 +158,10 @@ class TaskData:
     scale          (centre, spread) by which the log's feedback was standardised; (0, 1) where it is liked or not
     items          name of the table that its items are of; '' without items
     history        names of the tables that its histories are of, in the order of the log's marks
+    impressions    whether its rows stand in lists that were shown, which are then their groups; what stood in none does
+                   not count for its rates
+    hides          those of `history` of which histories leave out what was shown and not clicked; where the task's own
+                   is among them, its rates count that
     """
 
     train: Examples
@@ -169,6 +173,8 @@ class TaskData:
     scale: tuple[float, float] = (0.0, 1.0)
     items: str = ""
     history: list[str] = field(default_factory=list)
+    impressions: bool = False
+    hides: list[str] = field(default_factory=list)
 
     def split(self, name: str) -> Examples:
         """`train`, `valid` or `test` by name."""

@@ -21,7 +21,6 @@ from torch import Tensor
 
 from peftrec.data.catalogue import Catalogue
 from peftrec.data.examples import Dataset, ItemTexts, TaskData
-from peftrec.data.log import Log
 from peftrec.data.rates import RATE_FEATURES, Rates
 from peftrec.data.texts import TextTable
 from peftrec.errors import UserError, shown
@@ -52,6 +51,7 @@ class LoadedRun:
     described  name -> its entry in model.json, see `schemas.DescribedTask`
     items      the catalogues by name
     logs       task -> its log and whose it is, for tasks with histories
+    received   task -> the same of the events of its own table, that say how items were received
     rates      task -> how items were received, for tasks that read it
     catalogues task -> which items were chosen when, for tasks that rank them
     """
@@ -62,6 +62,7 @@ class LoadedRun:
     described: dict[str, dict[str, Any]]
     items: dict[str, ItemTexts]
     logs: dict[str, UserLog]
+    received: dict[str, UserLog]
     rates: dict[str, Rates]
     catalogues: dict[str, Catalogue]
 
@@ -82,7 +83,11 @@ def save_run(
     (folder / "run.yaml").write_text(dump_recipe(recipe), encoding="utf-8")
     logs = log_numbers(dataset)
     described = {
-        name: {**describe_task(data), "log": logs.get(name), "parts": model.encoder.adapter_of(name).owners_of(name)}
+        name: {
+            **describe_task(data),
+            **{key: logs.get(name, {}).get(key) for key in ("log", "rated")},
+            "parts": model.encoder.adapter_of(name).owners_of(name),
+        }
         for name, data in dataset.tasks.items()
     }
     write_json(folder / "model.json", {"backbone_digest": model.encoder.backbone.digest, "tasks": described})
@@ -112,6 +117,8 @@ def describe_task(data: TaskData) -> dict[str, Any]:
         "catalogue": data.train.catalogue is not None,
         "items": data.items,
         "tables": data.history,
+        "impressions": data.impressions,
+        "hides": data.hides,
     }
     plain: dict[str, Any] = json.loads(to_json(described))
     return plain
@@ -173,19 +180,23 @@ def load_run(
             base = share_backbone(backbone, recipe.backbone)
         model = _rebuild(folder, recipe, tasks, base, texts, of)
     logs = load_logs(folder, items, of)
-    own = {name: _own_log(of[name], found.log, tasks[name]) for name, found in logs.items()}
+    received = {name: _own_log(of[name], found, tasks[name]) for name, found in logs.items()}
+    received |= load_logs(folder, items, of, "rated")
+    own = {name: found.log for name, found in received.items()}
     rates = {name: Rates(log, of[name]["base"]) for name, log in own.items() if of[name]["base"] is not None}
     catalogues = {
         name: Catalogue(items[of[name]["items"]].rows, log.items[log.feedback > 0], log.times[log.feedback > 0])
         for name, log in own.items()
         if of[name].get("catalogue")
     }
-    return LoadedRun(recipe, model, tasks, of, items, logs, rates, catalogues)
+    return LoadedRun(recipe, model, tasks, of, items, logs, received, rates, catalogues)
 
 
-def _own_log(described: Mapping[str, Any], log: Log, task: Task) -> Log:
+def _own_log(described: Mapping[str, Any], of: UserLog, task: Task) -> UserLog:
     """The events of the task's own table, which it names where there are several."""
-    return log if log.marks is None else log.only(described["tables"].index(task.config.table))
+    if of.log.marks is None:
+        return of
+    return UserLog(of.log.only(described["tables"].index(task.config.table)), of.user_ids)
 
 
 def read_described(folder: Path, recipe: Recipe) -> dict[str, Any]:
@@ -219,6 +230,8 @@ def _check_rows(
             ("catalogue", bool(of.get("catalogue")), "choice" in kind.metrics),
             ("tables", bool(of["tables"]), kind.feedback is not None),
             ("tables", of["tables"], task.config.history or of["tables"][:1]),
+            ("hides", of["hides"], [table for table in of["tables"] if table in of["hides"]]),
+            ("rated", of["rated"] is not None, of["base"] is not None and (of["impressions"] or bool(of["hides"]))),
         ):
             if found != right:
                 raise UserError(

@@ -175,7 +175,7 @@ def _what_matters(
         task, adapter = of.tasks[name].model_dump(mode="json"), of.adapters[name].model_dump(mode="json")
         if recipe.tasks[name].frozen:
             task["loss"] = resolved[name].config.loss
-            own = {key: value for key, value in described[name].items() if key != "parts"}
+            own = {key: value for key, value in described[name].items() if key not in ("parts", "log", "rated")}
             own["history"] = of.data.history if own["history"] else None
             tasks[name] = {**{k: v for k, v in task.items() if k not in _FREE}, "adapter": adapter, **own}
         else:
