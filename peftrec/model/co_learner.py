@@ -235,8 +235,9 @@ def _chunks(examples: Examples) -> Iterator[Examples]:
 
 def build_model(recipe: Recipe, tasks: Mapping[str, Task], backbone: Backbone, dataset: Dataset) -> CoLearner:
     """Attach every task's method and make its head, from the recipe. Random weights follow torch's global seed."""
+    width, dropout = backbone.hidden_size, recipe.train.dropout
     shapes = {
-        name: HeadShape(backbone.hidden_size, len(data.classes), len(data.feature_names), recipe.train.dropout)
+        name: HeadShape(width, len(data.classes), len(data.feature_names), dropout, max(1, len(data.history)))
         for name, data in dataset.tasks.items()
     }
     configs = {name: task.adapter for name, task in tasks.items()}
