@@ -13,7 +13,7 @@ from peftrec.tasks.dataset import load_data
 
 def test_a_stored_user_equals_the_same_history_given(shop, predictor):
     dataset = load_data(shop_recipe(shop))
-    log = predictor.run.logs["interest"]
+    log = predictor.run.logs["interest"].log
     number = predictor.run.logs["interest"].user_ids.index("u7")
     part = slice(*log.user_start[number : number + 2])
     history = [
