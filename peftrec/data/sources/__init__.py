@@ -9,6 +9,7 @@ SOURCES = {
     "movielens-100k": "peftrec.data.sources.movielens:load",
     "clinc150": "peftrec.data.sources.clinc150:load",
     "esci": "peftrec.data.sources.esci:load",
+    "mind": "peftrec.data.sources.mind:load",
 }
 
 
