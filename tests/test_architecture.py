@@ -32,7 +32,6 @@ APART = {
     "cli.cache": "model/cache/test_folder.py, over keys made by hand",
     "model.adapters.base": "abstract: test_attach.py and every method's own",
     "model.cache.disk": "a table's states on disk: test_states.py",
-    "tasks.building": "what kinds share while they build rows: every kind's own",
     "tasks.kind": "what a kind may be: test_harness.py, for every one and one from outside",
 }
 

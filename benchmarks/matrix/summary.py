@@ -9,7 +9,8 @@ import numpy as np
 
 from benchmarks.matrix.plan import cells, finished, jobs
 from peftrec.evaluation.intervals import LEVEL, p_value
-from peftrec.evaluation.metrics import HIGHER, METRICS, RANKING, Statistic
+from peftrec.evaluation.metric import Statistic
+from peftrec.evaluation.metrics import HIGHER, METRICS, RANKING
 from peftrec.evaluation.outcomes import Outcome, read_outcome
 from peftrec.machine.files import read_json
 

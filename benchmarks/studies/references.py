@@ -25,6 +25,7 @@ from peftrec.evaluation.outcomes import Outcome
 from peftrec.model.co_learner import Scorer
 from peftrec.recipe.shipped import load_recipe
 from peftrec.tasks.dataset import load_data
+from peftrec.tasks.grades import Grades
 from peftrec.tasks.kinds import KINDS
 
 TASK = "interest"
@@ -84,7 +85,9 @@ class FromHistory(Reference):
         """float (histories, items)."""
         raise NotImplementedError
 
-    def ranker(self, task: str, item_rows: np.ndarray) -> Callable[[Examples], np.ndarray]:
+    def ranker(
+        self, task: str, item_rows: np.ndarray, grades: Grades | None = None
+    ) -> Callable[[Examples], np.ndarray]:
         """What scores every item for each row's history."""
         return lambda rows: self.scores(_histories(rows))
 

@@ -143,7 +143,7 @@ def make_queries(
             rule = f"row {first[row] + 1} has the same {', '.join(asked)} with grade {grade}; keep one of the two"
             rows.fail(row, config.label or "", rule, found)
         notes += repeated_rows(key, first, [*asked, "grade"])
-    return Queries(text, item, label, time, notes, catalogue, given)
+    return Queries(text, item, label, time, notes, catalogue, given, rows)
 
 
 def make_texts(rows: Rows, config: TextsConfig, key: str = "data.texts") -> Texts:
@@ -172,7 +172,7 @@ def _given(rows: Rows, split: SplitConfig | None) -> list[str] | None:
     """The split that each row comes with; None without such a column. Raises UserError."""
     if split is None or split.column is None:
         return None
-    given: Sequence[str] = rows.strings(split.column).to_pylist()
+    given: Sequence[str] = rows.labels(split.column).to_pylist()
     for row, name in enumerate(given):
         if name not in PARTS:
             rows.fail(row, split.column, f"a split is one of {', '.join(PARTS)}", name)

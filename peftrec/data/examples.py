@@ -10,7 +10,21 @@ from peftrec.data.log import Log
 from peftrec.data.rates import Rates
 from peftrec.data.texts import TextTable
 
-_COLUMNS = ("label", "features", "group", "user", "item", "time", "start", "stop", "own", "rated", "places", "seen")
+_COLUMNS = (
+    "label",
+    "features",
+    "group",
+    "user",
+    "item",
+    "time",
+    "start",
+    "stop",
+    "own",
+    "rated",
+    "places",
+    "seen",
+    "weight",
+)
 
 
 @dataclass(frozen=True)
@@ -19,7 +33,8 @@ class Examples:
 
     slots     name -> int32 (N,) rows of the text table: query, item, text or pair
     features  float32 (N, F)
-    label     float32 or int64 (N,): class or grade number for cross-entropy, else the target itself
+    label     float32 or int64 (N,): class or grade number for cross-entropy, else the target itself; float32 (N, C), 1
+              or 0 for each class, where a row may have several
     group     int64 (N,): what the row belongs to: a user, a list that was shown, a query, or nothing but itself
     user      int64 (N,): user number, where it is not the group; see `users`
     item      int64 (N,): item number in the catalogue, -1 without one
@@ -34,6 +49,7 @@ class Examples:
     seen      int64 (N,): where the user's events before the row end in the log that `rates` is of
     catalogue   what the task ranks, for kinds that tell the item from all others
     candidates  int64 (C,): item numbers that a training step tells the rows' own from; see `drawn`
+    weight    float32 (N,): how much each row counts in the loss, 1 in the mean of the train rows; None: all alike
     """
 
     slots: dict[str, np.ndarray]
@@ -53,6 +69,7 @@ class Examples:
     seen: np.ndarray | None = None
     catalogue: Catalogue | None = None
     candidates: np.ndarray | None = None
+    weight: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.label)

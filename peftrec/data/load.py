@@ -1,12 +1,15 @@
 """From a recipe's `data` to tables: a built-in or own source, or files of one's own."""
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import FunctionType
 from typing import get_type_hints
 
 from peftrec.data.entry import make_events, make_items, make_queries, make_texts, make_users
 from peftrec.data.files import read_rows
+from peftrec.data.rows import Rows
 from peftrec.data.sources import SOURCES
 from peftrec.data.tables import Items, Table, Tables
 from peftrec.errors import Problems, UserError, nearest, shown
@@ -38,15 +41,22 @@ def load_tables(data: DataConfig) -> Tables:
         data.named.items(), key=lambda entry: isinstance(entry[1], EventsConfig | QueriesConfig)
     ):
         with problems.collect():
-            made[name] = _make(data, name, config, made)
+            rows = _rows(data, name, config)
+            table = _make(data, name, config, rows, made)
+            made[name] = replace(table, notes=[*rows.notes, *table.notes])
     problems.stop()
     return Tables({name: made[name] for name in data.named}, [note for name in data.named for note in made[name].notes])
 
 
-def _make(data: DataConfig, name: str, config: TableConfig, made: Mapping[str, Table]) -> Table:
-    """One table read and checked. A catalogue that is not in `made` was wrong."""
+def _rows(data: DataConfig, name: str, config: TableConfig) -> Rows:
+    """The rows of one table's file. Tasks say which labels of a text table they take: all its columns are held."""
+    columns = None if isinstance(config, TextsConfig) else list(_texts_in(config.model_dump()))
+    return read_rows(config, data.key_of(name), columns)
+
+
+def _make(data: DataConfig, name: str, config: TableConfig, rows: Rows, made: Mapping[str, Table]) -> Table:
+    """One table checked. A catalogue that is not in `made` was wrong."""
     key = data.key_of(name)
-    rows = read_rows(config.path, f"{key}.path")
     if isinstance(config, ItemsConfig):
         return make_items(rows, config, key)
     if isinstance(config, UsersConfig):
@@ -59,6 +69,16 @@ def _make(data: DataConfig, name: str, config: TableConfig, made: Mapping[str, T
     if isinstance(config, EventsConfig):
         return make_events(rows, config, items, key, catalogue)
     return make_queries(rows, config, items, key, catalogue)
+
+
+def _texts_in(config: object) -> Iterator[str]:
+    """Every text in a table's group of keys, which may be a column's name, and the columns of templates."""
+    if isinstance(config, str):
+        yield config
+        yield from re.findall(r"{([^{}]+)}", config)
+    elif isinstance(config, Mapping | list):
+        for part in [*config, *(config.values() if isinstance(config, Mapping) else [])]:
+            yield from _texts_in(part)
 
 
 def find_source(name: str) -> Source:

@@ -40,7 +40,7 @@ def repeated_texts(text: np.ndarray, label: np.ndarray, parts: np.ndarray) -> li
     """Lines on equal texts: rows of test whose text is in train too, and texts that stand with several labels.
 
     text   int (N,): equal numbers are equal texts
-    label  (N,)
+    label  (N,), or (N, C) where rows have several
     parts  int8 (N,): the split; rows that it leaves out do not count
     """
     lines, used = [], parts != LEFT_OUT
@@ -50,7 +50,7 @@ def repeated_texts(text: np.ndarray, label: np.ndarray, parts: np.ndarray) -> li
             f"{seen:,} of {int((parts == TEST).sum()):,} test rows have a text that train rows have too; "
             "split: by-text keeps equal texts together"
         )
-    pairs = np.unique(np.stack([text[used], np.unique(label[used], return_inverse=True)[1]]), axis=1)
+    pairs = np.unique(np.stack([text[used], np.unique(label[used], axis=0, return_inverse=True)[1].ravel()]), axis=1)
     names, labels = np.unique(pairs[0], return_counts=True)
     unsure = names[labels > 1]
     if len(unsure):

@@ -133,6 +133,7 @@ class Queries:
     notes  what the user should know of them
     catalogue  name of the table that the items are of
     given      the split that each row comes with, as `split.PARTS` names it
+    rows       what stands beside the queries in their file; None without one
     """
 
     text: list[str]
@@ -142,6 +143,7 @@ class Queries:
     notes: list[str] = field(default_factory=list)
     catalogue: str = "items"
     given: list[str] | None = None
+    rows: Rows | None = None
 
     def __len__(self) -> int:
         return len(self.text)

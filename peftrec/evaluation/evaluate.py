@@ -4,6 +4,9 @@ A task's report is plain data without NaN, ready for JSON:
 
     n           rows evaluated (`ranked`: for how many rows the catalogue was ranked, when it was)
     not_trained why, only where the task was not: "weight 0"
+    gain, grades  of tasks with grades: what a grade g gains in nDCG, `exponential` (2^g - 1) or `linear` (g), and every
+                grade's name with its gain
+    weighted_loss  the mean of weight times loss over the rows, only where rows have weights; metrics count all alike
     metrics     {metric: value}; null where the metric has no value, and then
     undefined   {metric: what it needs}
     intervals   {metric: [low, high]}: 95 %, clustered by user or query; null without one
@@ -22,11 +25,14 @@ from scipy.special import logsumexp
 from peftrec.data.examples import Dataset, Examples, TaskData
 from peftrec.errors import Diverged, Problems, UserError
 from peftrec.evaluation.intervals import bootstrap, paired
-from peftrec.evaluation.metrics import CHOICE, OF_IMPRESSIONS, RANKING, Metric, find_metric
+from peftrec.evaluation.metric import Metric
+from peftrec.evaluation.metrics import CHOICE, OF_IMPRESSIONS, RANKING, find_metric
 from peftrec.evaluation.outcomes import Outcome, make_outcome
 from peftrec.machine.progress import track_tasks
 from peftrec.model.co_learner import Scorer
+from peftrec.tasks.grades import Grades
 from peftrec.tasks.kind import Task
+from peftrec.tasks.losses import Loss
 from peftrec.tasks.priors import PRIORS, RANKING_PRIORS, find_prior
 
 Report = dict[str, Any]
@@ -67,6 +73,8 @@ def evaluate(
             ranking_priors=kind.ranking if priors else (),
             resamples=resamples,
             outcomes=outcomes,
+            loss=task.loss,
+            grades=task.grades(dataset.tasks[name].classes),
         )
         if task.config.only_measured:
             reports[name]["not_trained"] = "weight 0"
@@ -126,17 +134,29 @@ def evaluate_task(
     ranking_priors: Sequence[str] = (),
     resamples: int = 500,
     outcomes: dict[str, Outcome] | None = None,
+    loss: Loss | None = None,
+    grades: Grades | None = None,
 ) -> Report:
-    """The report of one task on one split, with metrics and priors by name; see `evaluate` and `rank_catalogue`."""
+    """The report of one task on one split, with metrics and priors by name; see `evaluate` and `rank_catalogue`.
+
+    `loss`: for the weighted loss of rows with weights; `grades`: of a task whose classes are grades.
+    """
     examples = dataset.tasks[task].split(split)
     if len(examples) == 0:
         raise UserError(f"task {task!r}: the {split} split has no rows to evaluate; see data.split.{split}")
     report: Report = {"n": len(examples), **{part: {} for part in PARTS}}
+    if grades is not None:
+        report |= {
+            "gain": grades.gain,
+            "grades": dict(zip(dataset.tasks[task].classes, grades.gains.tolist(), strict=True)),
+        }
     if metrics:
         prediction = _finite(scorer.predict(task, examples), task)
         trivial = {name: find_prior(PRIORS, name)(dataset, task, examples) for name in priors}
-        columns = {name: find_metric(name) for name in metrics}
+        columns = {name: find_metric(name).of(grades) for name in metrics}
         _merge(report, _measure(columns, prediction, trivial, examples, resamples))
+        if loss is not None and examples.weight is not None:
+            report["weighted_loss"] = weighted_loss(loss, prediction, examples)
         if outcomes is not None:
             outcomes[task] = make_outcome(dataset, task, examples, prediction)
     if ranking != "none" and examples.label.any():
@@ -155,6 +175,16 @@ def evaluate_task(
             own_rows = outcomes[task] if metrics else make_outcome(dataset, task, targets, log_probability)
             outcomes[task] = own_rows.with_ranks(dataset, targets, rank)
     return report
+
+
+def weighted_loss(loss: Loss, prediction: np.ndarray, examples: Examples) -> float:
+    """The mean of weight times loss over rows with weights, by the metric that stands for the loss."""
+    weight = examples.weight
+    assert weight is not None
+    if not weight.any():
+        return 0.0
+    value = find_metric(loss.metric)(prediction, examples.label, examples.group, weight)
+    return float(value**loss.power * weight.mean(dtype=np.float64))
 
 
 def last_liked(examples: Examples) -> Examples:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-Statistic = Callable[[np.ndarray], float]
+from peftrec.evaluation.metric import Statistic, ratio
 
 
 def auc(prediction: np.ndarray, label: np.ndarray, group: np.ndarray) -> Statistic:
@@ -87,9 +87,4 @@ def _mean(lists: _Lists, value: Callable[[_Lists], np.ndarray]) -> Statistic:
     defined = (lists.clicked > 0) & (lists.clicked < lists.size)
     share = (defined / lists.size)[lists.cluster]
     total = np.where(defined, value(lists) / lists.size, 0)[lists.cluster]
-
-    def statistic(weight: np.ndarray) -> float:
-        whole = weight @ share
-        return float(weight @ total / whole) if whole > 0 else np.nan
-
-    return statistic
+    return lambda weight: ratio(weight @ total, weight @ share)

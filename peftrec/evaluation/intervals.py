@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from peftrec.evaluation.metrics import Metric
+from peftrec.evaluation.metric import Metric
 
 LEVEL = (2.5, 97.5)
 

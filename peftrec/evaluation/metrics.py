@@ -3,70 +3,39 @@
 A weight of 2 counts a row twice, so a bootstrap is a list of weightings of the same rows (`evaluation.intervals`).
 
 Predictions of N rows: float (N, C) class probabilities, float (N,) the probability of label 1, or float (N,) numbers
-in the label's unit. Where a metric has no value (AUC of a single class, nDCG without a relevant candidate, R² of a
-constant label, anything of no rows) it is NaN, and `Metric.undefined` says what it would need; GAUC and nDCG leave out
-the groups that have no value, and are NaN when no group has one.
+in the label's unit. Labels are (N,), or 1 and 0 (N, C) where a row has several (`evaluation.tags`). Where a metric has
+no value (AUC of a single class, nDCG without a relevant candidate, R² of a constant label, anything of no rows) it is
+NaN, and `Metric.undefined` says what it would need; GAUC and nDCG leave out the groups that have no value, and are NaN
+when no group has one.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from peftrec.evaluation import impressions
+from peftrec.evaluation import impressions, tags
+from peftrec.evaluation.metric import Metric, Statistic, mean_of, ratio
 from peftrec.recipe.names import find
-
-Statistic = Callable[[np.ndarray], float]  # row weights float64 (N,) -> the metric's value
+from peftrec.tasks.grades import Grades
 
 BINS = 15  # of the calibration error
 CUT = 10  # of the ranking metrics
 _CLIP = 1e-7  # float32 probabilities reach exactly 0 and 1, whose log-loss would be infinite
 
 
-@dataclass(frozen=True)
-class Metric:
-    """One metric: `prepare(prediction, label, group)` does the work that all weightings share.
-
-    higher     whether a larger value is better
-    undefined  what the rows must have for a value to exist
-    grouped    whether `group` matters to the value
-    """
-
-    prepare: Callable[[np.ndarray, np.ndarray, np.ndarray], Statistic]
-    higher: bool
-    undefined: str = "needs at least one row"
-    grouped: bool = False
-
-    def statistic(self, prediction: np.ndarray, label: np.ndarray, group: np.ndarray) -> Statistic:
-        """The metric as a function of row weights (N,) alone. Raises ValueError for unusable columns."""
-        prediction, label, group = np.asarray(prediction), np.asarray(label), np.asarray(group)
-        if not len(prediction) == len(label) == len(group):
-            raise ValueError(f"{len(prediction)} predictions, {len(label)} labels and {len(group)} groups: not as many")
-        for name, column in (("predictions", prediction), ("labels", label)):
-            if not np.isfinite(column).all():
-                raise ValueError(f"{int((~np.isfinite(column)).sum())} of the {name} are not finite numbers")
-        if len(label) == 0:
-            return lambda weight: np.nan
-        return self.prepare(prediction.astype(np.float64), label, group)
-
-    def __call__(
-        self, prediction: np.ndarray, label: np.ndarray, group: np.ndarray, weight: np.ndarray | None = None
-    ) -> float:
-        """The metric's value, NaN where it has none. `weight` (N,) is at least 0; None counts every row once."""
-        weight = np.ones(len(label)) if weight is None else np.asarray(weight, np.float64)
-        if len(weight) != len(label) or (weight < 0).any():
-            raise ValueError(f"weights must be one number of at least 0 for each of {len(label)} rows")
-        return float(self.statistic(prediction, label, group)(weight))
-
-
 def accuracy(prediction: np.ndarray, label: np.ndarray, group: np.ndarray) -> Statistic:
     """Share of rows whose most probable class is the label; the first of equally probable classes counts."""
-    return _mean(_chosen(prediction) == _classes(prediction, label))
+    return mean_of(_chosen(prediction) == _classes(prediction, label))
 
 
 def macro_f1(prediction: np.ndarray, label: np.ndarray, group: np.ndarray) -> Statistic:
-    """Unweighted mean of the classes' F1, over classes that occur among labels or choices; never chosen: 0."""
+    """Unweighted mean of the classes' F1, over classes that occur among labels or choices; never chosen: 0.
+
+    Of rows with several labels, (N, C), each class counts by itself, chosen from a probability of 0.5 on.
+    """
+    if label.ndim == 2:
+        return tags.macro_f1(prediction, label, group)
     chosen, truth = _chosen(prediction), _classes(prediction, label)
     classes, right = int(max(chosen.max(), truth.max())) + 1, chosen == truth
 
@@ -106,17 +75,22 @@ def gauc(prediction: np.ndarray, label: np.ndarray, group: np.ndarray) -> Statis
         won, positive, negative = pairs(weight)
         both = (positive > 0) & (negative > 0)
         won, positive, negative = won[both], positive[both], negative[both]
-        return _ratio(won / (positive * negative) @ (positive + negative), float((positive + negative).sum()))
+        return ratio(won / (positive * negative) @ (positive + negative), float((positive + negative).sum()))
 
     return statistic
 
 
 def log_loss(prediction: np.ndarray, label: np.ndarray, group: np.ndarray) -> Statistic:
-    """Mean of -log(probability of the label), in nats; probabilities are kept 1e-7 away from 0 and 1."""
+    """Mean of -log(probability of the label), in nats; probabilities are kept 1e-7 away from 0 and 1.
+
+    Of rows with several labels, (N, C), the mean over the classes too.
+    """
+    if label.ndim == 2:
+        return tags.log_loss(prediction.clip(_CLIP, 1 - _CLIP), label, group)
     truth = _classes(prediction, label)
     if prediction.ndim == 1:
         prediction = np.stack([1 - prediction, prediction], 1)
-    return _mean(-np.log(prediction[np.arange(len(truth)), truth].clip(_CLIP, 1 - _CLIP)))
+    return mean_of(-np.log(prediction[np.arange(len(truth)), truth].clip(_CLIP, 1 - _CLIP)))
 
 
 def ece(prediction: np.ndarray, label: np.ndarray, group: np.ndarray) -> Statistic:
@@ -128,34 +102,36 @@ def ece(prediction: np.ndarray, label: np.ndarray, group: np.ndarray) -> Statist
     sure = prediction if prediction.ndim == 1 else prediction.max(1)
     happened = truth if prediction.ndim == 1 else _chosen(prediction) == truth
     bins, gap = (sure * BINS).astype(np.int64).clip(0, BINS - 1), sure - happened
-    return lambda weight: _ratio(float(np.abs(np.bincount(bins, weight * gap)).sum()), float(weight.sum()))
+    return lambda weight: ratio(float(np.abs(np.bincount(bins, weight * gap)).sum()), float(weight.sum()))
 
 
-def ndcg(prediction: np.ndarray, label: np.ndarray, group: np.ndarray) -> Statistic:
-    """Mean nDCG@10 of the groups' candidates ordered by expected grade, with gain 2^grade - 1 (Burges et al. 2005).
+def ndcg(prediction: np.ndarray, label: np.ndarray, group: np.ndarray, grades: Grades | None = None) -> Statistic:
+    """Mean nDCG@10 of the groups' candidates ordered by expected grade, with the grades' gains.
 
-    Tied candidates share the mean gain of their places (McSherry and Najork 2008). Groups without a grade above 0 have
-    no value. A group weighs as much as its average row.
+    Without `grades` class numbers are grades, of gain 2^grade - 1 (Burges et al. 2005). Tied candidates share the mean
+    gain of their places (McSherry and Najork 2008). Groups without a grade above 0 have no value. A group weighs as
+    much as its average row.
     """
     truth = _classes(prediction, label)
-    score = prediction if prediction.ndim == 1 else prediction @ np.arange(prediction.shape[1])
+    grades = grades or Grades(np.arange(2.0 if prediction.ndim == 1 else prediction.shape[1]), "exponential")
+    score = prediction if prediction.ndim == 1 else grades.score(prediction)
     _, cluster, size = np.unique(group, return_inverse=True, return_counts=True)
-    gain = 2.0**truth - 1
-    ideal, value = _dcg(gain.astype(float), gain, cluster, size), _dcg(score, gain, cluster, size)
+    gain = grades.gains[truth]
+    ideal, value = _dcg(gain, gain, cluster, size), _dcg(score, gain, cluster, size)
     defined = ideal > 0
     value = np.where(defined, value / np.where(defined, ideal, 1), 0)
     share, total = (defined / size)[cluster], (value / size)[cluster]
-    return lambda weight: _ratio(weight @ total, weight @ share)
+    return lambda weight: ratio(weight @ total, weight @ share)
 
 
 def mae(prediction: np.ndarray, label: np.ndarray, group: np.ndarray) -> Statistic:
     """Mean absolute error, in the label's unit."""
-    return _mean(np.abs(prediction - label))
+    return mean_of(np.abs(prediction - label))
 
 
 def rmse(prediction: np.ndarray, label: np.ndarray, group: np.ndarray) -> Statistic:
     """Root of the mean squared error, in the label's unit."""
-    mean = _mean((prediction - label) ** 2)
+    mean = mean_of((prediction - label) ** 2)
     return lambda weight: float(np.sqrt(mean(weight)))
 
 
@@ -174,22 +150,22 @@ def r2(prediction: np.ndarray, label: np.ndarray, group: np.ndarray) -> Statisti
 
 def hit_rate(rank: np.ndarray, label: np.ndarray, group: np.ndarray) -> Statistic:
     """Share of rows whose target is among the first 10 of the catalogue; `rank` counts from 1."""
-    return _mean(rank <= CUT)
+    return mean_of(rank <= CUT)
 
 
 def rank_ndcg(rank: np.ndarray, label: np.ndarray, group: np.ndarray) -> Statistic:
     """nDCG@10 of a single target in the catalogue: 1 / log2(1 + rank), 0 beyond 10; `rank` counts from 1."""
-    return _mean((rank <= CUT) / np.log2(1 + rank))
+    return mean_of((rank <= CUT) / np.log2(1 + rank))
 
 
 def reciprocal_rank(rank: np.ndarray, label: np.ndarray, group: np.ndarray) -> Statistic:
     """Mean reciprocal rank of a single target in the catalogue, 0 beyond 10; `rank` counts from 1."""
-    return _mean((rank <= CUT) / rank)
+    return mean_of((rank <= CUT) / rank)
 
 
 def choice_loss(log_probability: np.ndarray, label: np.ndarray, group: np.ndarray) -> Statistic:
     """Mean of -log(probability of the target among the whole catalogue), in nats."""
-    return _mean(-log_probability)
+    return mean_of(-log_probability)
 
 
 _BOTH = "needs rows of at least two classes"
@@ -198,11 +174,13 @@ _LISTS = "needs a list of which something was clicked and something not"
 METRICS = {
     "accuracy": Metric(accuracy, higher=True),
     "macro_f1": Metric(macro_f1, higher=True),
+    "micro_f1": Metric(tags.micro_f1, higher=True, undefined="needs a row that has or is given a label"),
+    "mean_ap": Metric(tags.mean_average_precision, higher=True, undefined="needs a row that has a label"),
     "auc": Metric(auc, higher=True, undefined=_BOTH),
     "gauc": Metric(gauc, higher=True, undefined="needs a group with rows of both classes", grouped=True),
     "log_loss": Metric(log_loss, higher=False),
     "ece": Metric(ece, higher=False),
-    "ndcg@10": Metric(ndcg, higher=True, undefined="needs a group with a grade above 0", grouped=True),
+    "ndcg@10": Metric(ndcg, higher=True, undefined="needs a group with a grade above 0", grouped=True, graded=True),
     "mae": Metric(mae, higher=False),
     "rmse": Metric(rmse, higher=False),
     "r2": Metric(r2, higher=True, undefined="needs labels that differ"),
@@ -265,13 +243,14 @@ def metric(name: str, **options: Any) -> Any:
             if chosen.grouped:
                 columns["groups"] = datasets.Value("int64")
             number = datasets.Value("float64")
+            several = datasets.Sequence(number)
+            forms = [{"predictions": form, **columns} for form in (number, several)]
+            forms.append({"predictions": several, **columns, "references": several})
             return evaluate.MetricInfo(
                 description=str(chosen.prepare.__doc__),
                 citation="",
-                inputs_description="predictions: probabilities (N, C), or numbers (N,); references: labels (N,)",
-                features=[
-                    datasets.Features({"predictions": form, **columns}) for form in (number, datasets.Sequence(number))
-                ],
+                inputs_description="predictions: probabilities (N, C), or numbers (N,); references: as many labels",
+                features=[datasets.Features(form) for form in forms],
             )
 
         def _compute(
@@ -282,15 +261,6 @@ def metric(name: str, **options: Any) -> Any:
             return {name: chosen(np.asarray(predictions), label, group, sample_weight)}
 
     return PeftrecMetric(config_name=name, **options)
-
-
-def _ratio(part: Any, whole: Any) -> float:
-    return float(part / whole) if whole > 0 else np.nan
-
-
-def _mean(rows: np.ndarray) -> Statistic:
-    rows = rows.astype(np.float64)
-    return lambda weight: _ratio(weight @ rows, weight.sum())
 
 
 def _classes(prediction: np.ndarray, label: np.ndarray) -> np.ndarray:

@@ -22,7 +22,7 @@ _COLUMNS = {
     "group": "texts",
     "item": "texts",
     "time": "numbers",
-    "label": "numbers",
+    "label": "numbers or lists of them",
     "prediction": "numbers or lists of them",
 }
 
@@ -34,7 +34,7 @@ class Outcome:
     group       text (N,): what intervals are clustered by: the user's id, or the number of the query or row
     item        text (N,): the item's id, '' without one
     time        float64 (N,): seconds since 1970, NaN without one
-    label       (N,), as in `Examples`
+    label       (N,) or (N, C), as in `Examples`
     prediction  float32 (N,) or (N, C), as a model predicts; the log-probability of the row's item for tasks that are
                 measured by ranks alone
     ranked, rank  text (U,) and float64 (U,): users and the ranks of their targets from 1; None without a ranking
@@ -79,9 +79,9 @@ def write_outcomes(folder: Path, outcomes: dict[str, Outcome]) -> None:
     """Write every task's files into `folder`/test."""
     (folder / "test").mkdir()
     for task, of in outcomes.items():
-        columns = {"group": _texts(of.group), "item": _texts(of.item), "time": of.time, "label": of.label}
+        columns = {"group": _texts(of.group), "item": _texts(of.item), "time": of.time}
         columns |= {} if of.impression is None else {"impression": of.impression}
-        table = pa.table({**columns, "prediction": pa.array(list(of.prediction))})
+        table = pa.table({**columns, "label": pa.array(list(of.label)), "prediction": pa.array(list(of.prediction))})
         pq.write_table(table, folder / "test" / f"{task}.parquet")
         if of.ranked is not None:
             ranks = pa.table({"group": _texts(of.ranked), "rank": of.rank})
@@ -97,23 +97,26 @@ def read_outcome(run: Path, task: str) -> Outcome:
         lists = {"impression": "whole numbers"} if "impression" in pq.read_schema(file).names else {}
     table = read_columns(file, _COLUMNS | lists)
     with reading(file):
-        predictions = table["prediction"].combine_chunks()
-        nested = pa.types.is_list(predictions.type)
-        if nested and len(pc.unique(pc.list_value_length(predictions))) > 1:
-            raise UserError(f"{file}: column 'prediction' has lists of several lengths")
-        flat = (predictions.flatten() if nested else predictions).to_numpy(zero_copy_only=False)
-        prediction = flat.reshape(len(predictions), -1) if nested and len(predictions) else flat
         texts = {name: _plain(table[name]) for name in ("group", "item")}
-        numbers = {name: table[name].to_numpy() for name in ("time", "label")}
-        impression = table["impression"].to_numpy() if lists else None
-        outcome = Outcome(**texts, **numbers, prediction=prediction, impression=impression)
-    _check_finite(file, prediction=prediction, label=outcome.label)
+        numbers = {name: _numbers(file, table, name) for name in ("time", "label", "prediction", *lists)}
+        outcome = Outcome(**texts, **numbers)
+    _check_finite(file, prediction=outcome.prediction, label=outcome.label)
     if not ranks.is_file():
         return outcome
     ranked = read_columns(ranks, {"group": "texts", "rank": "numbers"})
     rank = ranked["rank"].to_numpy()
     _check_finite(ranks, rank=rank)
     return replace(outcome, ranked=_plain(ranked["group"]), rank=rank)
+
+
+def _numbers(file: Path, table: pa.Table, name: str) -> np.ndarray:
+    """A column of numbers (N,), or of lists of as many each (N, C)."""
+    column = table[name].combine_chunks()
+    nested = pa.types.is_list(column.type)
+    if nested and len(pc.unique(pc.list_value_length(column))) > 1:
+        raise UserError(f"{file}: column {name!r} has lists of several lengths")
+    flat: np.ndarray = (column.flatten() if nested else column).to_numpy(zero_copy_only=False)
+    return flat.reshape(len(column), -1) if nested and len(column) else flat
 
 
 def _plain(column: pa.ChunkedArray) -> np.ndarray:

@@ -19,6 +19,10 @@ def _is_text(kind: pa.DataType) -> bool:
     return bool(pa.types.is_string(kind))
 
 
+def _is_number(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_floating(kind) or pa.types.is_signed_integer(kind))
+
+
 def _is_list(kind: pa.DataType) -> bool:
     return bool(pa.types.is_list(kind)) and bool(pa.types.is_floating(kind.value_type))
 
@@ -27,8 +31,8 @@ def _is_list(kind: pa.DataType) -> bool:
 _KINDS: dict[str, Callable[[pa.DataType], bool]] = {
     "texts": _is_text,
     "whole numbers": pa.types.is_signed_integer,
-    "numbers": lambda kind: pa.types.is_floating(kind) or pa.types.is_signed_integer(kind),
-    "numbers or lists of them": lambda kind: pa.types.is_floating(kind) or _is_list(kind),
+    "numbers": _is_number,
+    "numbers or lists of them": lambda kind: _is_number(kind) or _is_list(kind),
 }
 
 

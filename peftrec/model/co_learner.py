@@ -11,11 +11,13 @@ from torch import Tensor, nn
 from peftrec.data.batches import UniqueRows, Work
 from peftrec.data.examples import Dataset, Examples
 from peftrec.data.texts import TextTable
+from peftrec.errors import UserError
 from peftrec.model.adapters import attach
 from peftrec.model.adapters.base import adapter_name
 from peftrec.model.backbone import Backbone
 from peftrec.model.encoder import AdaptedEncoder
 from peftrec.recipe import AdapterConfig, Recipe
+from peftrec.tasks.grades import Grades
 from peftrec.tasks.heads import CatalogueHead, Head, HeadShape
 from peftrec.tasks.kind import Task
 from peftrec.tasks.losses import Loss
@@ -38,14 +40,16 @@ class Scorer:
         """Predictions of the rows: class probabilities (N, C), a probability (N,), or a number (N,)."""
         raise NotImplementedError
 
-    def ranker(self, task: str, item_rows: np.ndarray) -> Callable[[Examples], np.ndarray]:
+    def ranker(
+        self, task: str, item_rows: np.ndarray, grades: Grades | None = None
+    ) -> Callable[[Examples], np.ndarray]:
         """A function from examples to the scores (N, I) of every item in place of their own; `item_rows` (I,) are the
-        items' text rows."""
+        items' text rows. `grades`: of a task that predicts their probabilities."""
 
         def scores(examples: Examples) -> np.ndarray:
             found = self.predict(task, with_every_item(examples, item_rows))
-            by_class = found if found.ndim == 1 else found @ np.arange(found.shape[1])  # the expected grade
-            return by_class.reshape(len(examples), -1)
+            scored = found if grades is None else grades.score(found)
+            return scored.reshape(len(examples), -1)
 
         return scores
 
@@ -117,15 +121,25 @@ class CoLearner(nn.Module, Scorer):
         return list(alike.values())
 
     def losses(self, batches: dict[str, Examples]) -> Tensor:
-        """Mean loss of each task over its examples, (T,) in the order of `batches`; in training with its penalty."""
+        """Mean of weight times loss over each task's examples, (T,) in the order of `batches`; in training with the
+        task's penalty. Raises UserError for a loss that does not give one number a row."""
         outputs = self.outputs(batches)
         losses = []
         for task, batch in batches.items():
-            output = outputs[task]
-            loss = self.loss_of[task].value(output, torch.from_numpy(batch.label).to(output.device))
+            loss = self._rows_losses(task, batch, outputs[task]).mean()
             penalty = self.encoder.adapter_of(task).penalty(task) if self.training else None
             losses.append(loss if penalty is None else loss + penalty)
         return torch.stack(losses)
+
+    def _rows_losses(self, task: str, batch: Examples, output: Tensor) -> Tensor:
+        """Weight times loss of each row (N,)."""
+        rows = self.loss_of[task].value(output, torch.from_numpy(batch.label).to(output.device))
+        if rows.shape != (len(batch),):
+            raise UserError(
+                f"tasks.{task}.loss: its `value` must give each row's loss, a tensor of shape ({len(batch)},), not "
+                f"their mean; found one of shape {tuple(rows.shape)}"
+            )
+        return rows if batch.weight is None else rows * torch.from_numpy(batch.weight).to(rows.device)
 
     @torch.inference_mode()
     def predict(self, task: str, examples: Examples) -> np.ndarray:
@@ -136,11 +150,13 @@ class CoLearner(nn.Module, Scorer):
             done = [self._predict_chunk(task, chunk, rows, vectors) for chunk in _chunks(examples)]
         return np.concatenate(done) if done else np.zeros(0, np.float32)
 
-    def ranker(self, task: str, item_rows: np.ndarray) -> Callable[[Examples], np.ndarray]:
+    def ranker(
+        self, task: str, item_rows: np.ndarray, grades: Grades | None = None
+    ) -> Callable[[Examples], np.ndarray]:
         """As `Scorer.ranker`; with a CatalogueHead items are encoded now, and the scores are one matrix product."""
         head = self.head(task)
         if not isinstance(head, CatalogueHead):
-            return super().ranker(task, item_rows)
+            return super().ranker(task, item_rows, grades)
         offered, bias = self.offered(task, item_rows)
 
         @torch.inference_mode()

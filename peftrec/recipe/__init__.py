@@ -33,6 +33,7 @@ from peftrec.recipe.tables import (
     SplitConfig,
     TableConfig,
     TextsConfig,
+    TimedConfig,
     UsersConfig,
 )
 
@@ -53,6 +54,7 @@ __all__ = [
     "TableConfig",
     "TaskConfig",
     "TextsConfig",
+    "TimedConfig",
     "TrainConfig",
     "UsersConfig",
     "WeightingConfig",

@@ -124,6 +124,8 @@ def mend_recipe(path: str | Path, overrides: list[str] | None = None) -> tuple[R
 
 def _remove(raw: dict[str, Any], location: tuple[int | str, ...]) -> bool:
     """Take the key at `location` out of `raw`; false where there is none."""
+    if location[-2:] == ("split", "kind"):
+        location = location[:-1]  # its other keys belong to a kind that is not known now
     node: Any = raw
     for part in location[:-1]:
         node = node.get(part) if isinstance(node, dict) else None

@@ -68,6 +68,10 @@ class AdapterConfig(Strict):
         return layers
 
 
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 class LabelConfig(Strict):
     """A column whose values are several classes at once."""
 
@@ -94,6 +98,21 @@ class TaskConfig(Strict):
     )
     column: str | None = Field(None, description="interest, regression: the numeric event column to predict")
     threshold: float | None = Field(None, description="interest with bce: liked means column >= threshold")
+    gain: Literal["exponential", "linear"] | None = Field(
+        None,
+        description="match-query: what grade g gains in nDCG: 2^g - 1 or g; default: exponential for whole grades of 0 "
+        "to 6, else linear",
+    )
+    class_weight: Literal["balanced"] | dict[str, Factor] | None = Field(
+        None,
+        description="classification, match-query, interest with bce: how much rows of each class count in the loss, 1 "
+        "where a label is not named; balanced: in inverse proportion to the class's train rows",
+    )
+    row_weight: str | None = Field(
+        None,
+        description="classification, match-query, interest, regression: numeric column of the table that says how much "
+        "each row counts in the loss",
+    )
     share: float | None = Field(
         None, gt=0, le=1e6, description="rows an epoch as a multiple of the task's training rows; default 1"
     )
@@ -102,6 +121,27 @@ class TaskConfig(Strict):
         False,
         description="with init_from: neither its head nor any adapter part that it reads, shared ones too, changes",
     )
+
+    @field_validator("class_weight", mode="wrap")
+    @classmethod
+    def _class_weight_form(
+        cls, value: Any, parse: ValidatorFunctionWrapHandler
+    ) -> Literal["balanced"] | dict[str, float] | None:
+        """Labels that YAML reads as numbers, such as grades, are the names of classes too."""
+        named = value
+        if isinstance(value, dict):
+            named = {str(label).removesuffix(".0") if _is_number(label) else label: of for label, of in value.items()}
+        try:  # here, so that what is neither is one mistake, not one a kind
+            weights: Literal["balanced"] | dict[str, float] | None = parse(named)
+            good = not isinstance(named, dict) or all(_is_number(of) and 0 <= of <= 1e6 for of in named.values())
+        except ValidationError:
+            good = False
+        if not good or named == {}:
+            raise ValueError(
+                "class_weight must be 'balanced', or labels with a number from 0 to 1,000,000 each; found "
+                f"{shown(value)}"
+            )
+        return weights
 
     @property
     def only_measured(self) -> bool:

@@ -1,9 +1,10 @@
 """Where a run's tables come from: files of one's own under names, or a source; and how they are divided."""
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Annotated, Literal, get_args
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from peftrec.errors import nearest, shown
 from peftrec.recipe.strict import Strict
@@ -47,7 +48,104 @@ SPLIT_KINDS: tuple[str, ...] = get_args(SplitConfig.model_fields["kind"].annotat
 class FileConfig(Strict):
     """A file of rows, and how it is read."""
 
-    path: str = Field(description="csv, tsv, jsonl or parquet, also compressed, or a hub id")
+    path: str = Field(
+        description="csv, tsv, jsonl, parquet, Excel, RecBole's; several by a pattern such as 'log-*.csv.gz'; a hub id"
+    )
+    separator: str | None = Field(None, description="between fields, such as ';' or '::'; default: by the file's name")
+    header: bool = Field(True, description="whether the first line names the columns")
+    names: list[str] | None = Field(None, description="header false: the columns' names, in order")
+    encoding: str | None = Field(None, description="of the text, such as latin-1 or gb18030; default: UTF-8")
+    quote: str | None = Field(None, description="around fields: a character, or none; default: by the whole file")
+    decimal: Literal[".", ","] = Field(".", description="before a number's fraction")
+    comment: str | None = Field(None, description="lines that begin with this are left out")
+    strip: bool = Field(
+        True,
+        description="ids and labels without spaces around them, and whole numbers among them without .0",
+    )
+
+    @field_validator("separator")
+    @classmethod
+    def _separates(cls, value: str | None) -> str | None:
+        value = "\t" if value == "\\t" else value  # YAML reads \t as a tab only within double quotes
+        if value is not None and (not value or set(value) & set('"\r\n\0')):
+            raise ValueError(f"must be one or more characters, no quotes and no line breaks; found {shown(value)}")
+        return value
+
+    @field_validator("quote")
+    @classmethod
+    def _quotes(cls, value: str | None) -> str | None:
+        if value not in (None, "none") and (len(value) != 1 or not value.isascii() or value.isalnum() or value < " "):
+            raise ValueError(f"must be one character such as '\"', or none; found {shown(value)}")
+        return value
+
+    @field_validator("comment")
+    @classmethod
+    def _comments(cls, value: str | None) -> str | None:
+        if value is not None and (not value.strip() or set(value) & set("\r\n")):
+            raise ValueError(f"must be what such lines begin with, for example '#'; found {shown(value)}")
+        return value
+
+    @field_validator("encoding")
+    @classmethod
+    def _encodes(cls, value: str | None) -> str | None:
+        if value is not None:
+            try:
+                "".encode(value)
+            except (LookupError, ValueError):  # ValueError: a name that no name can be
+                raise ValueError(
+                    f"must be an encoding that Python knows, such as utf-8, latin-1, gb18030; found {shown(value)}"
+                ) from None
+        return value
+
+    @model_validator(mode="after")
+    def _how_it_is_read(self) -> "FileConfig":
+        if self.header and self.names is not None:
+            raise ValueError("names belong to header: false; a first line that names the columns is read itself")
+        if not self.header and not self.names:
+            raise ValueError("header: false needs names: [...], one for each column, in order")
+        again = {name for name in self.names or [] if self.names and self.names.count(name) > 1}
+        if again or "" in (self.names or []):
+            raise ValueError(f"names must be there and differ; found {shown(self.names)}")
+        alike = [name for name in ("quote", "decimal", "comment") if getattr(self, name) == self.separator]
+        if alike and self.separator is not None:
+            raise ValueError(f"{alike[0]} must differ from separator; found {shown(self.separator)} for both")
+        return self
+
+
+class TimedConfig(FileConfig):
+    """A file whose rows may have a time."""
+
+    time: str | None = Field(None, description="column of the time")
+    time_unit: Literal["s", "ms", "us", "ns", "days", "excel"] | None = Field(
+        None,
+        description="of times that are numbers: since 1970, or Excel's days; default: seconds",
+    )
+    time_format: str | None = Field(None, description="of times such as 31.5.2024: '%d.%m.%Y'; default: seconds or ISO")
+
+    @field_validator("time_format")
+    @classmethod
+    def _formats(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        try:
+            moment = datetime(2024, 5, 31, 18, 30, tzinfo=UTC).strftime(value)
+            year = datetime.strptime(moment, value).year
+        except ValueError:
+            year = 0
+        if year != 2024:
+            raise ValueError(
+                f"must be a pattern with the year, such as '%Y%m%d' or '%d/%m/%Y %H:%M'; found {shown(value)}"
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _of_the_time(self) -> "TimedConfig":
+        given = [name for name in ("time_unit", "time_format") if getattr(self, name) is not None]
+        if given and self.time is None:
+            raise ValueError(f"{given[0]} says how the column `time` is read: name that too")
+        if len(given) > 1:
+            raise ValueError("give one of time_unit (of numbers) and time_format (of texts)")
+        return self
 
 
 class ItemsConfig(FileConfig):
@@ -66,7 +164,7 @@ class UsersConfig(FileConfig):
     text: str | None = Field(None, description="template over columns, where users are recommended")
 
 
-class EventsConfig(FileConfig):
+class EventsConfig(TimedConfig):
     """What users did: a file with one row an event."""
 
     kind: Literal["events"] = Field("events", description="which sort of table it is")
@@ -93,7 +191,7 @@ class EventsConfig(FileConfig):
         return self
 
 
-class QueriesConfig(FileConfig):
+class QueriesConfig(TimedConfig):
     """Queries with the item they refer to. Without `label` every row is a match and non-matches are sampled 1:1."""
 
     kind: Literal["queries"] = Field("queries", description="which sort of table it is")
@@ -106,7 +204,7 @@ class QueriesConfig(FileConfig):
     split: SplitConfig | None = Field(None, description="how this table is divided, instead of data.split")
 
 
-class TextsConfig(FileConfig):
+class TextsConfig(TimedConfig):
     """Single texts, with columns that tasks take labels from."""
 
     kind: Literal["texts"] = Field("texts", description="which sort of table it is")
@@ -193,6 +291,10 @@ class DataConfig(Strict):
         """How a table is divided: as it says itself, or as all are."""
         table = self.named.get(name)
         return getattr(table, "split", None) or self.split
+
+    def key_of_split(self, name: str) -> str:
+        """The key under which the split of a table stands, for messages."""
+        return "data.split" if self.split_of(name) is self.split else f"{self.key_of(name)}.split"
 
     def catalogue_of(self, name: str) -> str:
         """The name of the catalogue that an event or query table's items are of. Raises ValueError where none is."""

@@ -108,6 +108,7 @@ def _render(template: str, run: _Run, front: ModelCardData, about: list[str], **
         plain=run.plain,
         results=results,
         counts={task: run.report["tasks"][task]["n"] for task in about},
+        gains={task: run.report["tasks"][task].get("gain") for task in about},
         lost=[f"{row.label} of {task} against `{row.prior}`" for task, row in rows if row.verdict == "worse"],
         open=[f"{row.label} of {task} from `{row.prior}`" for task, row in rows if row.verdict == "open"],
         notes=[note for note in run.dataset.notes if any(note.startswith(f"{task}:") for task in about)],

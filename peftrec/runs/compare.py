@@ -8,13 +8,15 @@ import pyarrow as pa
 
 from peftrec.errors import UserError
 from peftrec.evaluation.intervals import interval, p_value, paired_values
-from peftrec.evaluation.metrics import CHOICE, METRICS, RANKING, Metric
+from peftrec.evaluation.metric import Metric
+from peftrec.evaluation.metrics import CHOICE, METRICS, RANKING
 from peftrec.evaluation.outcomes import Outcome, read_outcome
 from peftrec.machine.files import reading
 from peftrec.machine.parquet import read_columns
 from peftrec.recipe import SplitConfig
 from peftrec.runs.folder import read_report
 from peftrec.runs.saved import read_recipe
+from peftrec.tasks.grades import reported_grades
 from peftrec.tasks.kind import Task
 from peftrec.tasks.kinds import resolve
 
@@ -58,8 +60,7 @@ def compare_runs(runs: list[Path], resamples: int = 500, trust_code: bool = Fals
             differences = {}
             if run != first and task in base:
                 with reading(run):
-                    metrics = list(of["metrics"])
-                    differences = _differences(run, first, tasks[run][task], base[task], metrics, resamples)
+                    differences = _differences(run, first, tasks[run][task], base[task], reports, resamples)
             of_task = {"n": of["n"], "metrics": of["metrics"], "differences": differences}
             found[str(run)]["tasks"][task] = of_task
     return found
@@ -71,8 +72,14 @@ def _cost(run: Path, cost: dict[str, Any]) -> dict[str, Any]:
 
 
 def _differences(
-    run: Path, first: Path, task: Task, base: Outcome, metrics: list[str], resamples: int
+    run: Path, first: Path, task: Task, base: Outcome, reports: dict[Path, dict[str, Any]], resamples: int
 ) -> dict[str, dict[str, Any]]:
+    report, other = (reports[of]["tasks"][task.name] for of in (run, first))
+    gains = [of.get("gain") for of in (report, other)]  # runs of before do not say
+    if None not in gains and gains[0] != gains[1]:
+        raise UserError(
+            f"{run} cannot be compared with {first}: tasks.{task.name}.gain differs: {' against '.join(gains)}"
+        )
     own = read_outcome(run, task.name)
     if not own.same_rows(base):
         counts = f"{len(own.label):,} against {len(base.label):,}"
@@ -86,12 +93,13 @@ def _differences(
     # A task that is measured by ranks alone has log-probabilities for predictions.
     measures = METRICS if task.metrics else CHOICE
     found = {}
-    for name in metrics:
+    for name in report["metrics"]:
         if name in RANKING and own.rank is not None and base.rank is not None and own.ranked is not None:
             found[name] = difference(RANKING[name], own.rank, base.rank, own.rank, own.ranked, resamples)
         elif name in measures:
+            metric = measures[name].of(reported_grades(report))
             found[name] = difference(
-                measures[name], own.prediction, base.prediction, own.label, own.grouped, resamples, own.group
+                metric, own.prediction, base.prediction, own.label, own.grouped, resamples, own.group
             )
     return found
 

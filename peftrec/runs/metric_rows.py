@@ -8,6 +8,8 @@ from peftrec.evaluation.metrics import HIGHER
 LABELS = {
     "accuracy": "accuracy",
     "macro_f1": "macro-F1",
+    "micro_f1": "micro-F1",
+    "mean_ap": "mAP",
     "auc": "AUC",
     "gauc": "GAUC",
     "log_loss": "log-loss",

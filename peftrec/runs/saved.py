@@ -81,11 +81,11 @@ def save_run(
 ) -> None:
     """Write everything but the manifest into `folder`; `report["cost"]` gains the bytes of the adapters."""
     (folder / "run.yaml").write_text(dump_recipe(recipe), encoding="utf-8")
-    logs = log_numbers(dataset)
+    logs = {key: log_numbers(dataset, key) for key in ("log", "rated")}
     described = {
         name: {
             **describe_task(data),
-            **{key: logs.get(name, {}).get(key) for key in ("log", "rated")},
+            **{key: numbers.get(name) for key, numbers in logs.items()},
             "parts": model.encoder.adapter_of(name).owners_of(name),
         }
         for name, data in dataset.tasks.items()

@@ -66,6 +66,9 @@ class TaskReport(_Strict):
     undefined: dict[Name, str]
     ranked: Count = _ABSENT
     not_trained: str = _ABSENT
+    gain: str = _ABSENT
+    grades: dict[Name, FiniteFloat] = _ABSENT
+    weighted_loss: Number = _ABSENT
     untrained: Numbers = _ABSENT
 
 

@@ -61,20 +61,19 @@ def load_catalogues(folder: Path, texts: TextTable) -> dict[str, ItemTexts]:
     }
 
 
-def log_numbers(dataset: Dataset) -> dict[str, dict[str, int]]:
-    """The numbers of the files that hold each task's logs, by what they are (`log`, and `rated` where there is one).
-
-    Logs of the same events share one.
-    """
+def log_numbers(dataset: Dataset, key: str = "log") -> dict[str, int]:
+    """The number of the file that holds each task's log, or with the key `rated` what its rates are of, where that is
+    no part of it; logs of the same events share one."""
     files: list[Log] = []
-    numbers: dict[str, dict[str, int]] = {}
-    for name, data in dataset.tasks.items():
-        for key, log in _logs(data).items():
-            alike = (n for n, other in enumerate(files) if _same_events(log, other))
-            numbers.setdefault(name, {})[key] = found = next(alike, len(files))
-            if found == len(files):
-                files.append(log)
-    return numbers
+    numbers: dict[str, dict[str, int]] = {"log": {}, "rated": {}}
+    for of, found in numbers.items():
+        for name, data in dataset.tasks.items():
+            if (log := _logs(data).get(of)) is not None:
+                alike = (n for n, other in enumerate(files) if _same_events(log, other))
+                found[name] = next(alike, len(files))
+                if found[name] == len(files):
+                    files.append(log)
+    return numbers[key]
 
 
 def _logs(data: TaskData) -> dict[str, Log]:
@@ -87,8 +86,8 @@ def _logs(data: TaskData) -> dict[str, Log]:
 def save_logs(folder: Path, dataset: Dataset) -> None:
     """Write the logs of all tasks with histories."""
     files: dict[int, dict[str, Log]] = {}
-    for name, numbers in log_numbers(dataset).items():
-        for key, number in numbers.items():
+    for key in ("log", "rated"):
+        for name, number in log_numbers(dataset, key).items():
             files.setdefault(number, {})[name] = _logs(dataset.tasks[name])[key]
     for number, logs in files.items():
         first = next(iter(logs.values()))

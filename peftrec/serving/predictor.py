@@ -68,8 +68,8 @@ class Predictor:
 
         interest: {"score"} (a probability for bce); next-item: {"score"}, which only orders items; match-query:
         {"score", "grade", "probabilities"}, score being the expected grade number; classification: {"label",
-        "probabilities"}; next-gap: {"value", "seconds"}; regression: {"value"}. Raises UserError naming the row (from
-        1), the key and the rule.
+        "probabilities"}, or {"labels", "probabilities"} where a text may have several; next-gap: {"value", "seconds"};
+        regression: {"value"}. Raises UserError naming the row (from 1), the key and the rule.
         """
         self._known(task)
         if not isinstance(rows, list):
@@ -168,8 +168,10 @@ class Predictor:
     def _ranker(self, task: str) -> Callable[[Examples], np.ndarray]:
         """What scores the whole catalogue for the task; what it needs of every item is computed at the first call."""
         if task not in self._rankers:
-            self.model.encoder.update({task: self.run.items_of(task).rows.astype(np.int64)})
-            self._rankers[task] = self.model.ranker(task, self.run.items_of(task).rows)
+            items = self.run.items_of(task).rows
+            self.model.encoder.update({task: items.astype(np.int64)})
+            grades = self.run.tasks[task].grades(self.run.described[task]["classes"])
+            self._rankers[task] = self.model.ranker(task, items, grades)
         return self._rankers[task]
 
     def _search(self, task: str, one: Examples, k: int) -> tuple[np.ndarray, np.ndarray]:

@@ -9,8 +9,8 @@ import numpy as np
 
 from peftrec.data.examples import Examples, ItemTexts
 from peftrec.data.log import Log
-from peftrec.data.rows import from_iso
 from peftrec.data.texts import TextTable
+from peftrec.data.times import moment
 from peftrec.errors import RowError, UserError, nearest, shown
 from peftrec.runs.saved import LoadedRun
 from peftrec.runs.tables import UserLog
@@ -87,7 +87,7 @@ class RowReader:
                 for name, column in slots.items():
                     column.append(kind.fields[name].read(row, shelf))
                 items.append(shelf.numbers.get(str(row.get("item")), -1))
-                times.append(_time(row["time"]) if "time" in row else np.nan)
+                times.append(moment(row["time"]) if "time" in row else np.nan)
                 if kind.moment is not None and "time" not in row:
                     raise UserError("'time' is missing: the moment to predict from")
                 if described["history"]:
@@ -147,7 +147,7 @@ class RowReader:
             shelf.add(shelf.item_text({k: v for k, v in of.items() if k in ("item", "item_text")})) for of in events
         ]
         items = [shelf.numbers.get(str(event.get("item")), -1) for event in events]
-        times = np.array([_time(event["time"]) if "time" in event else -np.inf for event in events])
+        times = np.array([moment(event["time"]) if "time" in event else -np.inf for event in events])
         if (times[1:] < times[:-1]).any():
             raise UserError("the events of 'history' must be in order of time, oldest first")
         past = [Event(_value(event), time) for event, time in zip(events, times.tolist(), strict=True)]
@@ -224,13 +224,3 @@ def _value(event: Row) -> float | None:
 def _is_number(value: Any) -> bool:
     """Whether it is a number that is finite as a float, which of a whole one not even NumPy may ask."""
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
-
-
-def _time(value: Any) -> float:
-    """Seconds since 1970 from a number or an ISO date (without a zone: UTC). Raises UserError."""
-    if _is_number(value):
-        return float(value)
-    try:
-        return from_iso(value)
-    except (TypeError, ValueError):
-        raise UserError(f"'time' must be seconds since 1970 or an ISO date; found {shown(value)}") from None

@@ -12,6 +12,8 @@ from peftrec.errors import UserError, nearest, shown
 from peftrec.recipe import DataConfig, SplitConfig
 from peftrec.tasks.kind import Task
 
+FEW, NAMED = 5, 3  # rows that a class needs at least, and how many rare classes are named
+
 
 def table_of(tables: Tables, sort: type[T], task: Task) -> tuple[str, T]:
     """The table of a sort that the task is about, and its name: the one it names, or the only one. Raises UserError."""
@@ -48,8 +50,8 @@ def divided(rows: Divisible, name: str, data: DataConfig, seed: int) -> tuple[np
 
     Raises UserError.
     """
-    own = getattr(data.named.get(name), "split", None) is not None
-    return divide(rows, data.split_of(name), seed, data.key_of(name), own)
+    split = data.split_of(name)
+    return divide(rows, split, seed, data.key_of(name), own=split is not data.split)
 
 
 def item_rows(items: Items, texts: TextTable) -> np.ndarray:
@@ -67,11 +69,37 @@ def cut(
     scale: tuple[float, float] = (0.0, 1.0),
     items: str = "",
     history: Sequence[str] = (),
+    key: str = "data.split",
 ) -> TaskData:
-    """The examples cut by `parts` int8 (N,); see TaskData for the others. Raises UserError for an empty split."""
-    check_parts(parts, split)
+    """The examples cut by `parts` int8 (N,); see TaskData for the others. `key` is where the recipe has the split.
+
+    Raises UserError for an empty part.
+    """
+    check_parts(parts, split, key)
     train, valid, test = (examples.take(np.flatnonzero(parts == part)) for part in (TRAIN, VALID, TEST))
     return TaskData(train, valid, test, list(classes), list(feature_names), list(notes), scale, items, list(history))
+
+
+def rare_notes(label: np.ndarray, parts: np.ndarray, classes: Sequence[str]) -> list[str]:
+    """A note on classes that have hardly a row to learn from or none to be measured by; none where all have.
+
+    `label` (N,) are class numbers, or (N, C) 1 or 0 for each class.
+    """
+    train, valid, test = (_counts(label[parts == part], len(classes)) for part in (TRAIN, VALID, TEST))
+    rare = np.flatnonzero((train + valid + test < FEW) | (train == 0) | (test == 0))
+    if not len(rare):
+        return []
+    said = [f"{shown(classes[c])} ({train[c]:,} in train, {test[c]:,} in test)" for c in rare[:NAMED].tolist()]
+    more = f" and {len(rare) - NAMED:,} more" if len(rare) > NAMED else ""
+    return [
+        f"{len(rare):,} of {len(classes):,} classes have fewer than {FEW} rows, or none in train or test: hardly "
+        f"learnt, or not measured: {', '.join(said)}{more}; split: {{kind: stratified}} gives each split its share"
+    ]
+
+
+def _counts(label: np.ndarray, classes: int) -> np.ndarray:
+    counts: np.ndarray = label.sum(0).astype(int) if label.ndim == 2 else np.bincount(label, minlength=classes)
+    return counts
 
 
 def check_varied(labels: np.ndarray, parts: np.ndarray, rule: str, kind: str = "class") -> None:

@@ -1,16 +1,21 @@
 """Kind `classification`: which class is the text of."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from peftrec.data.examples import TaskData
 from peftrec.data.tables import Tables
 from peftrec.data.texts import TextTable
-from peftrec.recipe import DataConfig, TaskConfig
-from peftrec.tasks.building import check_varied, cut
+from peftrec.recipe import DataConfig, LabelConfig, TaskConfig
+from peftrec.tasks.building import check_varied, cut, rare_notes
 from peftrec.tasks.heads import Head, HeadShape, TextHead
 from peftrec.tasks.kind import Kind, Task, class_answer
 from peftrec.tasks.rows import Row, text_field
 from peftrec.tasks.texts import labelled, split_texts, text_examples
+from peftrec.tasks.weights import file_weights, row_weights
+
+SURE = 0.5  # a text is given the classes of this probability and more, as `evaluation.tags` counts them
 
 
 def build(tables: Tables, texts: TextTable, task: Task, data: DataConfig, seed: int) -> TaskData:
@@ -19,14 +24,40 @@ def build(tables: Tables, texts: TextTable, task: Task, data: DataConfig, seed: 
     Texts without a label are left out.
     """
     name, table, column = labelled(tables, task)
-    names = table.rows.strings(column).to_numpy(zero_copy_only=False).astype(object)
+    names = table.rows.labels(column).to_numpy(zero_copy_only=False).astype(object)
     known = np.array([bool(of.strip()) for of in names], bool)
     classes, found = np.unique(names[known].astype(str), return_inverse=True)
     label = np.zeros(len(table), np.int64)
     label[known] = found
     parts, split, notes = split_texts(name, table, label, known, data, seed)
     check_varied(label, parts, "texts: the classes must differ")
-    return cut(text_examples(table, texts, label), parts, split, classes=classes.tolist(), notes=notes)
+    weight = row_weights(label, parts, classes.tolist(), task.config, file_weights(table.rows, task.config))
+    notes += rare_notes(label, parts, classes.tolist())
+    examples = replace(text_examples(table, texts, label), weight=weight)
+    key = data.key_of_split(name)
+    return cut(examples, parts, split, classes=classes.tolist(), notes=notes, key=key)
+
+
+def build_tags(tables: Tables, texts: TextTable, task: Task, data: DataConfig, seed: int) -> TaskData:
+    """Which classes are the text of: label float32 (N, C), 1 or 0 for each of the sorted class names.
+
+    Texts without any class are left out.
+    """
+    name, table, column = labelled(tables, task)
+    assert isinstance(task.config.label, LabelConfig)
+    separator = task.config.label.separator
+    tags = [{tag.strip() for tag in of.split(separator)} - {""} for of in table.rows.strings(column).to_pylist()]
+    classes = sorted(set().union(*tags))
+    number = {tag: n for n, tag in enumerate(classes)}
+    label = np.zeros((len(table), len(classes)), np.float32)
+    for row, of in enumerate(tags):
+        label[row, [number[tag] for tag in of]] = 1
+    parts, split, notes = split_texts(name, table, label, label.sum(1) > 0, data, seed)
+    check_varied(label, parts, "label: the texts must differ in their classes", "set of classes")
+    weight = row_weights(label, parts, [], task.config, file_weights(table.rows, task.config))
+    notes += rare_notes(label, parts, classes)
+    examples = replace(text_examples(table, texts, label), weight=weight)
+    return cut(examples, parts, split, classes=classes, notes=notes, key=data.key_of_split(name))
 
 
 def head(shape: HeadShape, config: TaskConfig) -> Head:
@@ -40,6 +71,12 @@ def answer(prediction: np.ndarray, task: Task, classes: list[str]) -> Row:
     return {"label": label, "probabilities": chances}
 
 
+def tags_answer(prediction: np.ndarray, task: Task, classes: list[str]) -> Row:
+    """{"labels", "probabilities"}, the labels being those of a probability of 0.5 and more."""
+    chances = {name: float(p) for name, p in zip(classes, prediction, strict=True)}
+    return {"labels": [name for name, p in chances.items() if p >= SURE], "probabilities": chances}
+
+
 CLASSIFICATION = Kind(
     question="which class does the text belong to",
     hub_type="text-classification",
@@ -49,6 +86,17 @@ CLASSIFICATION = Kind(
     losses=("cross_entropy",),
     metrics={"class": ("accuracy", "macro_f1", "log_loss")},
     answer=answer,
-    reads=("label",),
+    reads=("label", "class_weight", "row_weight"),
     priors=("majority", "tfidf"),
+    variant=lambda config: SEVERAL if isinstance(config.label, LabelConfig) else None,
+)
+
+SEVERAL: Kind = replace(
+    CLASSIFICATION,
+    question="which classes does the text belong to",
+    build=build_tags,
+    losses=("bce",),
+    metrics={"tags": ("micro_f1", "macro_f1", "mean_ap", "log_loss")},
+    answer=tags_answer,
+    priors=("majority",),
 )

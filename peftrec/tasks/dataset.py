@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from peftrec.data.examples import Dataset, ItemTexts, TaskData
 from peftrec.data.load import load_tables
-from peftrec.data.tables import Items, Tables
+from peftrec.data.tables import Items, Tables, Texts
 from peftrec.data.texts import TextTable
 from peftrec.errors import Problems
 from peftrec.recipe import DataConfig, Recipe
@@ -38,7 +38,14 @@ def build_dataset(tables: Tables, tasks: Mapping[str, Task], data: DataConfig, s
         with problems.collect(f"tasks.{name}: "):
             built[name] = task.examples(tables, texts, data, seed)
             notes += [f"{name}: {note}" for note in built[name].notes]
+            if built[name].train.weight is not None:
+                notes.append(
+                    f"{name}: rows count by their weight in the loss, so that predictions are those of the re-weighted "
+                    "rows; metrics count every row once"
+                )
             if task.config.only_measured:
                 notes.append(f"{name}: weight 0: it is measured, but not trained")
     problems.stop()
+    for table in tables.of(Texts).values():  # of labels too, which the tasks have read by now
+        notes += [note for note in table.rows.notes if note not in notes]
     return Dataset(texts, items, tables.user_ids, built, notes)

@@ -15,7 +15,7 @@ from peftrec.data.split import LEFT_OUT, PARTS, TRAIN, Divisible
 from peftrec.data.tables import Events, Items, Tables
 from peftrec.data.texts import TextTable
 from peftrec.errors import UserError, nearest, shown
-from peftrec.recipe import DataConfig, SplitConfig
+from peftrec.recipe import DataConfig, SplitConfig, TaskConfig
 from peftrec.tasks.building import catalogue_of, cut, divided, item_rows, table_of
 from peftrec.tasks.kind import Task
 
@@ -188,6 +188,7 @@ def cut_events(
         scale=scale,
         items=past.events.catalogue,
         history=list(past.history),
+        key=data.key_of_split(past.name),
     )
 
 
@@ -241,13 +242,18 @@ def _split_lists(
     return np.append(parts, np.int8(LEFT_OUT))[place], split, notes
 
 
-def event_column(events: Events, name: str) -> np.ndarray:
-    """A numeric column of the events. Raises UserError naming those they have."""
+def event_column(events: Events, name: str, key: str = "column") -> np.ndarray:
+    """A numeric column of the events, which the task's `key` names. Raises UserError naming those they have."""
     if name not in events.columns:
         raise UserError(
-            f"column: the events have no numeric column {name!r}; they have {listed(events)} (data.events.columns)"
+            f"{key}: the events have no numeric column {name!r}; they have {listed(events)} (data.events.columns)"
         )
     return events.columns[name]
+
+
+def event_weights(events: Events, config: TaskConfig) -> np.ndarray | None:
+    """What `row_weight` names of the events; None without. Raises UserError."""
+    return None if config.row_weight is None else event_column(events, config.row_weight, "row_weight")
 
 
 def listed(events: Events) -> str:

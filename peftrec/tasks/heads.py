@@ -93,6 +93,13 @@ class TextHead(Head):
         self.dropout = nn.Dropout(shape.dropout)
         self.out = nn.Linear(shape.width, shape.classes)
 
+    def calibrate(self, train: Examples, loss: Loss) -> None:
+        """Start at the rates of labels of which a row may have several; of other classes all are as likely."""
+        if loss.labels == "tags":
+            shift, _ = loss.start(train.label.astype(np.float64))
+            with torch.no_grad():
+                self.out.bias.copy_(torch.from_numpy(shift))
+
     def forward(self, batch: HeadInput) -> Tensor:
         """Logits (N, C)."""
         rows = batch.slots["text" if "text" in batch.slots else "pair"]

@@ -12,10 +12,19 @@ from peftrec.data.texts import TextTable
 from peftrec.errors import UserError
 from peftrec.recipe import DataConfig
 from peftrec.tasks.building import check_varied
-from peftrec.tasks.events import cut_events, event_column, event_examples, read_past, standardise, train_scale
+from peftrec.tasks.events import (
+    cut_events,
+    event_column,
+    event_examples,
+    event_weights,
+    read_past,
+    standardise,
+    train_scale,
+)
 from peftrec.tasks.history_head import history_head
 from peftrec.tasks.kind import Kind, Task, number_answer
 from peftrec.tasks.rows import ITEM, Event, liked_or_not, standardised
+from peftrec.tasks.weights import row_weights
 
 
 def build(tables: Tables, texts: TextTable, task: Task, data: DataConfig, seed: int) -> TaskData:
@@ -35,7 +44,7 @@ def build(tables: Tables, texts: TextTable, task: Task, data: DataConfig, seed: 
                 f"threshold: loss {config.loss} predicts the number itself; found {config.threshold}; leave it out"
             )
         label = (values >= config.threshold).astype(np.float32)
-        check_varied(label, parts, f"threshold: {column} >= {config.threshold} must hold for some rows")
+        _check_likes(label, parts, f"threshold: {column} >= {config.threshold} must hold for some rows")
     elif task.loss.labels == "liked":
         other = values[(values != 0) & (values != 1)]
         if len(other):
@@ -44,7 +53,7 @@ def build(tables: Tables, texts: TextTable, task: Task, data: DataConfig, seed: 
                 f"{other[0]:g}"
             )
         label = values.astype(np.float32)
-        check_varied(label, parts, f"column: {column} must hold 0 and 1")
+        _check_likes(label, parts, f"column: {column} must hold 0 and 1")
     else:
         check_varied(values, parts, f"column: {column} must differ between events", "value")
         scale = train_scale(values, parts)
@@ -54,6 +63,9 @@ def build(tables: Tables, texts: TextTable, task: Task, data: DataConfig, seed: 
     if events.impression is not None:
         examples = replace(examples, group=events.impression, user=examples.users)
         notes += _notes_of_lists(events)
+    classes = ["0", "1"] if task.loss.labels == "liked" else []
+    weight = row_weights(label, parts, classes, config, event_weights(events, config))
+    examples = replace(examples, weight=weight)
     built = cut_events(examples, past, data, notes=notes, feature_names=RATE_FEATURES, scale=scale)
     hides = [name for name, of in past.history.items() if of.hides]
     return replace(built, impressions=events.impression is not None, hides=hides)
@@ -80,6 +92,15 @@ def _counted(events: Events, column: str, task: Task, scale: tuple[float, float]
     return values >= (1 if task.config.threshold is None else task.config.threshold)
 
 
+def _check_likes(label: np.ndarray, parts: np.ndarray, rule: str) -> None:
+    """Raise UserError when the train rows are all liked or all not; of all liked, name the kind that learns of them."""
+    try:
+        check_varied(label, parts, rule)
+    except UserError as error:
+        liked = "; where all that happened was liked, kind next-item learns which item is chosen" if label.any() else ""
+        raise UserError(f"{error}{liked}") from None
+
+
 def feedback(events: list[Event], task: Task, scale: tuple[float, float]) -> np.ndarray:
     """Liked or not; for numbers on the scale of the train rows."""
     known = liked_or_not(events, task.config.threshold) if task.loss.of_likes else standardised(events, scale)
@@ -95,7 +116,7 @@ INTEREST = Kind(
     losses=("bce", "mse"),
     metrics={"liked": ("auc", "gauc", "log_loss", "ece"), "number": ("mae", "rmse", "r2")},
     answer=number_answer,
-    reads=("history", "column", "threshold"),
+    reads=("history", "column", "threshold", "class_weight", "row_weight"),
     priors=("random", "majority", "item_rate", "user_rate", "item_and_user", "rates_so_far"),
     ranking=("random", "popularity"),
     ranks=True,

@@ -11,11 +11,13 @@ from peftrec.data.tables import Tables
 from peftrec.data.texts import TextTable
 from peftrec.errors import UserError, shown
 from peftrec.recipe import AdapterConfig, DataConfig, TaskConfig
+from peftrec.tasks.grades import Grades, read_grades
 from peftrec.tasks.heads import Head, HeadShape
 from peftrec.tasks.losses import Labels, Loss
 from peftrec.tasks.rows import Event, Field, Row
 
-OWN_KEYS = ("input", "history", "label", "column", "threshold")  # keys of a task that some kinds read and others refuse
+# Keys of a task that some kinds read and others refuse.
+OWN_KEYS = ("input", "history", "label", "column", "threshold", "gain", "class_weight", "row_weight")
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ class Kind:
     priors    names in `priors.PRIORS`
     ranking   names in `priors.RANKING_PRIORS`; where there are any and labels say who liked what, the full catalogue
               is ranked for the test report
+    graded    whether its classes are grades: numbers, ascending, of how good a row is
     ranks     whether its predictions order the items of a catalogue (by the slot `item`), so that it can recommend
     feedback  (events, task, scale) -> float (H,), as training counted them, of past events that a row brings along;
               None for kinds without histories. `scale`: see TaskData
@@ -55,6 +58,7 @@ class Kind:
     reads: tuple[str, ...] = ()
     priors: tuple[str, ...] = ()
     ranking: tuple[str, ...] = ()
+    graded: bool = False
     ranks: bool = False
     feedback: Callable[[list[Event], "Task", tuple[float, float]], np.ndarray] | None = None
     variant: Callable[[TaskConfig], "Kind | None"] = lambda config: None
@@ -77,6 +81,10 @@ class Task:
         named = self.kind.metrics[self.loss.labels]
         return tuple(dict.fromkeys((*named, self.loss.metric))) if named else ()
 
+    def grades(self, classes: list[str]) -> Grades | None:
+        """What its classes, by their names, stand for where they are grades. Raises UserError."""
+        return read_grades(self.config, classes) if self.kind.graded else None
+
     def examples(self, tables: Tables, texts: TextTable, data: DataConfig, seed: int) -> TaskData:
         """Its examples from the tables; their texts are added to `texts`.
 
@@ -98,6 +106,7 @@ class Task:
                 )
         if built.train.log is not None and self.kind.feedback is None:
             raise UserError(f"kind: {config.kind} makes examples with histories, and its `feedback` says nothing")
+        self.grades(built.classes)
         return built
 
 

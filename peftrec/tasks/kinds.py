@@ -6,7 +6,7 @@ from peftrec.recipe.names import find
 from peftrec.tasks.classification import CLASSIFICATION
 from peftrec.tasks.interest import INTEREST
 from peftrec.tasks.kind import Kind, Task
-from peftrec.tasks.losses import LOSSES, Loss
+from peftrec.tasks.losses import LOSSES, TAG_LOSSES, Loss
 from peftrec.tasks.match_query import MATCH_QUERY
 from peftrec.tasks.next_gap import NEXT_GAP
 from peftrec.tasks.next_item import NEXT_ITEM
@@ -47,7 +47,7 @@ def _find_loss(name: str, kind: Kind, kind_name: str) -> Loss:
     """The loss, which the kind must take. Raises UserError."""
     if name not in kind.losses and ":" not in name:
         raise UserError(f"loss: kind {kind_name} has no loss {shown(name)}; {nearest(name, list(kind.losses))}")
-    loss = find(LOSSES, name, "loss", Loss)
+    loss = find(TAG_LOSSES if "tags" in kind.metrics else LOSSES, name, "loss", Loss)
     if loss.labels not in kind.metrics:
         takes = ", ".join(kind.metrics)
         raise UserError(f"loss: {name} is for labels of the sort {loss.labels!r}; kind {kind_name} has {takes}")

@@ -1,16 +1,15 @@
 """Losses: all that anything needs to know of one, in one object. `LOSSES` is where to add one."""
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-Labels = Literal["class", "liked", "number", "choice"]
+Labels = Literal["class", "tags", "liked", "number", "choice"]
 
 
 def _as_they_are(label: np.ndarray) -> tuple[float, float]:
@@ -21,14 +20,16 @@ def _as_they_are(label: np.ndarray) -> tuple[float, float]:
 class Loss:
     """One loss of N rows.
 
-    labels   what its labels are: `class` (numbers from 0), `liked` (1 or 0), `number`, or `choice`: the row's own item
-             against the others of its catalogue, so that no label is read
-    value    (raw output, label) -> mean loss, a scalar. Outputs: (N, C) for classes; (N, 1 + C) for a choice, the row's
-             own item before the candidates; (N,) otherwise
+    labels   what its labels are: `class` (numbers from 0), `tags` (1 or 0 for each class, (N, C)), `liked` (1 or 0),
+             `number`, or `choice`: the row's own item against the others of its catalogue, so that no label is read
+    value    (raw output, label) -> each row's loss (N,). Outputs: (N, C) for classes and tags; (N, 1 + C) for a
+             choice, the row's own item before the candidates; (N,) otherwise
     predict  raw output -> prediction: class probabilities (N, C), a probability (N,), the number itself (N,), or the
              own item's score (N,)
-    metric   the metric that stands for it: on the same rows, raised to `power`, it equals the loss
-    start    labels float64 (N,) -> (shift, scale) of the raw output at which a head that has learnt nothing begins
+    metric   the metric that stands for it: on the same rows, raised to `power`, it equals the mean of the rows' losses,
+             also where rows have weights
+    start    labels float64 (N,) -> (shift, scale) of the raw output at which a head that has learnt nothing begins; of
+             tags (N, C) the shift is (C,)
     """
 
     labels: Labels
@@ -36,7 +37,7 @@ class Loss:
     predict: Callable[[Tensor], Tensor]
     metric: str
     power: int = 1
-    start: Callable[[np.ndarray], tuple[float, float]] = _as_they_are
+    start: Callable[[np.ndarray], tuple[Any, float]] = _as_they_are
 
     @property
     def of_likes(self) -> bool:
@@ -45,7 +46,7 @@ class Loss:
 
 
 def _cross_entropy(output: Tensor, label: Tensor) -> Tensor:
-    return F.cross_entropy(output, label.long())
+    return F.cross_entropy(output, label.long(), reduction="none")
 
 
 def _probabilities(output: Tensor) -> Tensor:
@@ -53,16 +54,32 @@ def _probabilities(output: Tensor) -> Tensor:
 
 
 def _softmax(output: Tensor, label: Tensor) -> Tensor:
-    return (output.logsumexp(-1) - output[:, 0]).mean()
+    return output.logsumexp(-1) - output[:, 0]
+
+
+def _binary(output: Tensor, label: Tensor) -> Tensor:
+    return F.binary_cross_entropy_with_logits(output, label, reduction="none")
+
+
+def _mean_binary(output: Tensor, label: Tensor) -> Tensor:
+    return _binary(output, label).mean(-1)
+
+
+def _squared(output: Tensor, label: Tensor) -> Tensor:
+    return F.mse_loss(output, label, reduction="none")
+
+
+def _absolute(output: Tensor, label: Tensor) -> Tensor:
+    return F.l1_loss(output, label, reduction="none")
 
 
 def _own_score(output: Tensor) -> Tensor:
     return output[:, 0]
 
 
-def _log_odds(label: np.ndarray) -> tuple[float, float]:
-    rate = float(np.clip(label.mean(), 1e-3, 1 - 1e-3))
-    return math.log(rate / (1 - rate)), 1.0
+def _log_odds(label: np.ndarray) -> tuple[Any, float]:
+    rate = np.clip(label.mean(0), 1e-3, 1 - 1e-3)
+    return np.log(rate / (1 - rate)), 1.0
 
 
 def _mean_and_spread(label: np.ndarray) -> tuple[float, float]:
@@ -80,7 +97,12 @@ def _unchanged(output: Tensor) -> Tensor:
 LOSSES: dict[str, Loss] = {
     "cross_entropy": Loss("class", _cross_entropy, _probabilities, "log_loss"),
     "softmax": Loss("choice", _softmax, _own_score, "log_loss"),
-    "bce": Loss("liked", F.binary_cross_entropy_with_logits, torch.sigmoid, "log_loss", start=_log_odds),
-    "mse": Loss("number", F.mse_loss, _unchanged, "rmse", power=2, start=_mean_and_spread),
-    "mae": Loss("number", F.l1_loss, _unchanged, "mae", start=_median_and_spread),
+    "bce": Loss("liked", _binary, torch.sigmoid, "log_loss", start=_log_odds),
+    "mse": Loss("number", _squared, _unchanged, "rmse", power=2, start=_mean_and_spread),
+    "mae": Loss("number", _absolute, _unchanged, "mae", start=_median_and_spread),
+}
+
+# Of rows with several labels each, which a recipe's `separator` tells from those with one.
+TAG_LOSSES: dict[str, Loss] = {
+    "bce": Loss("tags", _mean_binary, torch.sigmoid, "log_loss", start=_log_odds),
 }

@@ -15,11 +15,12 @@ from peftrec.data.tables import Events, Queries, Tables
 from peftrec.data.texts import TextTable
 from peftrec.errors import UserError, shown
 from peftrec.recipe import DataConfig, SplitConfig, TaskConfig
-from peftrec.tasks.building import catalogue_of, check_varied, cut, divided, item_rows, table_of
+from peftrec.tasks.building import catalogue_of, check_varied, cut, divided, item_rows, rare_notes, table_of
 from peftrec.tasks.gather import gather
 from peftrec.tasks.heads import Head, HeadShape, TextHead, input_norm
 from peftrec.tasks.kind import Kind, Task, class_answer
 from peftrec.tasks.rows import ITEM, Row, pair_field, text_field
+from peftrec.tasks.weights import file_weights, row_weights
 
 _DRAWS = 30  # rounds of drawing again the non-matches that turned out to be matches
 
@@ -36,12 +37,14 @@ def build(tables: Tables, texts: TextTable, task: Task, data: DataConfig, seed: 
     items = catalogue_of(tables, queries, task)
     notes = []
     names, group = _numbered(queries.text)
+    column = file_weights(queries.rows, task.config)
     if queries.label is None:
         queries, group = _with_non_matches(queries, group, len(items), seed)
+        column = None if column is None else np.tile(column, 2)
         notes.append("queries carry no grades: each row is a match, and one non-match is drawn for it at random")
     assert queries.label is not None
     grades, label = np.unique(queries.label, return_inverse=True)
-    parts, split, of_split = _split_queries(tables, name, queries, group, data, seed)
+    parts, split, of_split = _split_queries(tables, name, queries, group, label, data, seed)
     notes += of_split
     check_varied(label, parts, "queries: the grades must differ")
     if task.config.input == "joint":
@@ -49,6 +52,7 @@ def build(tables: Tables, texts: TextTable, task: Task, data: DataConfig, seed: 
     else:
         query_rows = np.fromiter((texts.add(text) for text in names), np.int32, len(names))
         slots = {"query": query_rows[group], "item": item_rows(items, texts)[queries.item]}
+    classes = [plain_number(grade) for grade in grades]
     examples = Examples(
         slots=slots,
         label=label.astype(np.int64),
@@ -56,26 +60,28 @@ def build(tables: Tables, texts: TextTable, task: Task, data: DataConfig, seed: 
         group=group,
         item=queries.item.astype(np.int64),
         time=np.full(len(label), np.nan) if queries.time is None else queries.time,
+        weight=row_weights(label, parts, classes, task.config, column),
     )
-    classes = [plain_number(grade) for grade in grades]
-    return cut(examples, parts, split, classes=classes, notes=notes, items=queries.catalogue)
+    notes += rare_notes(label, parts, classes)
+    key = data.key_of_split(name)
+    return cut(examples, parts, split, classes=classes, notes=notes, items=queries.catalogue, key=key)
 
 
 def _split_queries(
-    tables: Tables, name: str, queries: Queries, group: np.ndarray, data: DataConfig, seed: int
+    tables: Tables, name: str, queries: Queries, group: np.ndarray, label: np.ndarray, data: DataConfig, seed: int
 ) -> tuple[np.ndarray, SplitConfig, list[str]]:
     """The part int8 (Q,) of every row, how they were divided, and what the user should know of it.
 
-    `group` (Q,): query numbers.
+    `group` (Q,): query numbers; `label` (Q,): grades.
     """
     beside = [e.time for e in tables.of(Events).values() if e.catalogue == queries.catalogue and e.time is not None]
     rows = Divisible(
         sort="queries",
         rows=len(queries),
         time=queries.time,
-        groups={"query": group, "item": queries.item},
+        groups={"query": group, "text": group, "item": queries.item},
         given=queries.given,
-        label=queries.label,
+        label=label,
         boundaries=time_boundaries(beside[0], data.split_of(name)) if beside else None,
     )
     return divided(rows, name, data, seed)
@@ -166,7 +172,9 @@ def joint_head(shape: HeadShape, config: TaskConfig) -> Head:
 def answer(prediction: np.ndarray, task: Task, classes: list[str]) -> Row:
     """{"score", "grade", "probabilities"}, the score being the expected grade number."""
     grade, chances = class_answer(prediction, classes)
-    return {"score": float(prediction @ np.arange(len(classes))), "grade": grade, "probabilities": chances}
+    grades = task.grades(classes)
+    assert grades is not None
+    return {"score": float(grades.score(prediction)), "grade": grade, "probabilities": chances}
 
 
 MATCH_QUERY = Kind(
@@ -178,7 +186,8 @@ MATCH_QUERY = Kind(
     losses=("cross_entropy",),
     metrics={"class": ("accuracy", "macro_f1", "auc", "ndcg@10", "log_loss")},
     answer=answer,
-    reads=("input",),
+    reads=("input", "gain", "class_weight", "row_weight"),
+    graded=True,
     priors=("random", "majority", "lexical"),
     ranks=True,
     variant=lambda config: JOINT if config.input == "joint" else None,

@@ -28,8 +28,13 @@ _TOKEN = r"\w+|[^\w\s]"  # words and single signs, so that no text is without a 
 
 
 def uninformed(dataset: Dataset, task: str, examples: Examples) -> np.ndarray:
-    """Equal probabilities (N, C), or the middle of the train labels' range (N,), which is 0.5 for liked or not."""
+    """Equal probabilities (N, C), or the middle of the train labels' range (N,), which is 0.5 for liked or not.
+
+    Each class is as likely as not for rows with several labels.
+    """
     data = dataset.tasks[task]
+    if data.train.label.ndim == 2:
+        return np.full((len(examples), len(data.classes)), 0.5)
     if data.classes:
         return np.full((len(examples), len(data.classes)), 1 / len(data.classes))
     return np.full(len(examples), (float(data.train.label.min()) + float(data.train.label.max())) / 2)
@@ -39,8 +44,9 @@ def train_mean(dataset: Dataset, task: str, examples: Examples) -> np.ndarray:
     """The train rows' class frequencies (N, C), or their mean label (N,), the same for every row."""
     data = dataset.tasks[task]
     if data.classes:
-        share = np.bincount(data.train.label, minlength=len(data.classes)) / len(data.train)
-        return np.tile(share, (len(examples), 1))
+        several = data.train.label.ndim == 2
+        count = data.train.label.sum(0) if several else np.bincount(data.train.label, minlength=len(data.classes))
+        return np.tile(count / len(data.train), (len(examples), 1))
     return np.full(len(examples), data.train.label.mean(dtype=np.float64))
 
 

@@ -16,6 +16,7 @@ from peftrec.tasks.events import (
     cut_events,
     event_column,
     event_examples,
+    event_weights,
     listed,
     read_past,
     standardise,
@@ -26,6 +27,7 @@ from peftrec.tasks.history_head import history_head
 from peftrec.tasks.kind import Kind, Task, number_answer
 from peftrec.tasks.rows import ITEM, Event, standardised, text_field
 from peftrec.tasks.texts import labelled, split_texts, text_examples
+from peftrec.tasks.weights import file_weights, row_weights
 
 
 def build(tables: Tables, texts: TextTable, task: Task, data: DataConfig, seed: int) -> TaskData:
@@ -42,7 +44,10 @@ def build(tables: Tables, texts: TextTable, task: Task, data: DataConfig, seed: 
     scale = train_scale(values, parts)
     counted = partial(_counted, column=config.column, scale=scale)
     examples = event_examples(past, texts, data, values.astype(np.float32), counted, seed, rates=True)
-    return cut_events(examples, past, data, notes=notes, feature_names=RATE_FEATURES, scale=scale)
+    weight = row_weights(values, parts, [], config, event_weights(past.events, config))
+    return cut_events(
+        replace(examples, weight=weight), past, data, notes=notes, feature_names=RATE_FEATURES, scale=scale
+    )
 
 
 def _counted(events: Events, column: str, scale: tuple[float, float]) -> np.ndarray:
@@ -62,7 +67,9 @@ def build_texts(tables: Tables, texts: TextTable, task: Task, data: DataConfig, 
     label = np.where(known, values, 0).astype(np.float32)
     parts, split, notes = split_texts(name, table, label, known, data, seed)
     check_varied(label, parts, f"label: {column} must differ between texts", "value")
-    return cut(text_examples(table, texts, label), parts, split, notes=notes)
+    weight = row_weights(label, parts, [], task.config, file_weights(table.rows, task.config))
+    examples = replace(text_examples(table, texts, label), weight=weight)
+    return cut(examples, parts, split, notes=notes, key=data.key_of_split(name))
 
 
 def feedback(events: list[Event], task: Task, scale: tuple[float, float]) -> np.ndarray:
@@ -79,7 +86,7 @@ REGRESSION = Kind(
     losses=("mae", "mse"),
     metrics={"number": ("mae", "rmse", "r2")},
     answer=number_answer,
-    reads=("history", "column"),
+    reads=("history", "column", "row_weight"),
     priors=("median", "user_median", "item_rate", "rates_so_far"),
     ranks=True,
     feedback=feedback,
@@ -99,7 +106,7 @@ OF_TEXTS: Kind = replace(
     build=build_texts,
     fields={"text": text_field("text")},
     head=text_head,
-    reads=("label",),
+    reads=("label", "row_weight"),
     priors=("median",),
     ranks=False,
     feedback=None,

@@ -1,14 +1,15 @@
 """What the kinds on single texts share: a column as labels, of which some may be missing; rows, and how they split."""
 
 import numpy as np
+import pyarrow as pa
 
 from peftrec.data.examples import Examples
 from peftrec.data.remarks import repeated_texts
 from peftrec.data.split import LEFT_OUT, Divisible
 from peftrec.data.tables import Tables, Texts
 from peftrec.data.texts import TextTable
-from peftrec.errors import UserError
-from peftrec.recipe import DataConfig, SplitConfig
+from peftrec.errors import UserError, shown
+from peftrec.recipe import DataConfig, LabelConfig, SplitConfig
 from peftrec.tasks.building import divided, table_of
 from peftrec.tasks.kind import Task
 
@@ -17,6 +18,11 @@ def labelled(tables: Tables, task: Task) -> tuple[str, Texts, str]:
     """The text table that a task is about, its name, and the column of its labels. Raises UserError."""
     name, table = table_of(tables, Texts, task)
     label = task.config.label
+    if isinstance(label, LabelConfig) and "tags" not in task.kind.metrics:
+        raise UserError(
+            f"label.separator: kind {task.config.kind} has one label a text; found {shown(label.separator)}; write "
+            f"label: {label.column}"
+        )
     column = table.label if label is None else label if isinstance(label, str) else label.column
     if column is None:
         raise UserError(f"label: name the column of {name} to predict: {', '.join(table.rows.table.column_names)}")
@@ -28,26 +34,27 @@ def split_texts(
 ) -> tuple[np.ndarray, SplitConfig, list[str]]:
     """The part int8 (N,) of every text, how they were divided, and what the user should know of it.
 
-    `label` (N,); `known` bool (N,): which have one; the others are left out. Raises UserError.
+    `label` (N,), whole numbers where they are classes; `known` bool (N,): which have one; the others are left out.
+    Raises UserError.
     """
-    unique = np.unique(np.array(table.text, object).astype(str), return_inverse=True)[1]
+    text = pa.array(table.text, pa.string()).dictionary_encode().indices.to_numpy()
     rows = Divisible(
         sort="texts",
         rows=len(table),
         time=table.time,
-        groups={"text": unique},
+        groups={"text": text},
         given=table.given,
-        label=label,
+        label=np.where(known, label, -1) if label.dtype.kind == "i" else None,
     )
     parts, split, notes = divided(rows, name, data, seed)
     if not known.all():
         notes.append(f"{int((~known).sum()):,} of {len(known):,} texts have no label, and do not count for this task")
     parts = np.where(known, parts, LEFT_OUT)
-    return parts, split, [*notes, *repeated_texts(unique, label, parts)]
+    return parts, split, [*notes, *repeated_texts(text, label, parts)]
 
 
 def text_examples(table: Texts, texts: TextTable, label: np.ndarray) -> Examples:
-    """Every text as an example, with `label` (N,). Slot `text`; group = row number."""
+    """Every text as an example, with `label` (N,) or (N, C). Slot `text`; group = row number."""
     return Examples(
         slots={"text": np.fromiter((texts.add(text) for text in table.text), np.int32, len(table))},
         label=label,

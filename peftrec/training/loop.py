@@ -161,12 +161,18 @@ def leave_out(found: str, config: TrainConfig) -> None:
 
 
 def validate(setup: Setup) -> Scores:
-    """Each trained task's metrics on its validation rows, also given to `setup.judge`; nothing for one without rows."""
+    """Each trained task's metrics on its validation rows, also given to `setup.judge`; nothing for one without rows.
+
+    Where rows have weights their `weighted_loss` is among them.
+    """
     tasks = {n: t for n, t in setup.trained.items() if len(setup.dataset.tasks[n].valid)}
 
     def measured() -> Scores:
         report = evaluate(setup.model, setup.dataset, tasks, "valid", resamples=0, priors=False)
         scores = {name: of["metrics"] for name, of in report["tasks"].items()}
+        for name, of in report["tasks"].items():
+            if "weighted_loss" in of:
+                scores[name]["weighted_loss"] = of["weighted_loss"]
         if setup.judge is not None:
             setup.judge(scores)
         return scores

@@ -23,7 +23,7 @@ from peftrec.tasks.kinds import resolve
 from peftrec.training.init_from import read_start
 from peftrec.training.order import make_streams
 from peftrec.training.sharding import check_sharding
-from peftrec.training.stopping import BestEpoch, Scores
+from peftrec.training.stopping import BestEpoch, Scores, check_watched
 from peftrec.training.trackers import check_trackers
 from peftrec.training.weighting import make_weighting
 
@@ -53,7 +53,7 @@ class Setup:
 def prepare(recipe: Recipe) -> Setup:
     """Load data and backbone, attach adapters and heads. Raises UserErrors for all that cannot work, together."""
     processes.start()
-    problems, dataset, backbone, start = Problems(), None, None, None
+    problems, dataset, backbone, start, stopper = Problems(), None, None, None, None
     with problems.collect():
         _check_precision(recipe)
     AcceleratorState._reset_state()  # else a process could not train a second recipe with another precision
@@ -68,7 +68,7 @@ def prepare(recipe: Recipe) -> Setup:
     with problems.collect():
         tasks = resolve(recipe)
         check_measures(tasks)
-        BestEpoch(recipe, tasks)
+        stopper = BestEpoch(recipe, tasks)
     with problems.collect():
         start = read_start(recipe)
     with problems.collect():
@@ -76,6 +76,9 @@ def prepare(recipe: Recipe) -> Setup:
     with problems.collect():
         dataset = load_data(recipe)
         _check_parts(recipe, dataset)
+    if stopper is not None and stopper.patience and dataset is not None:
+        with problems.collect():
+            check_watched(stopper.metric, tasks, dataset, "train.early_stopping")
     with problems.collect(), processes.sharding_is_ours():
         backbone = load_backbone(recipe.backbone, accelerator.device)
     methods = recipe.adapters

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from peftrec.data.examples import Dataset
 from peftrec.errors import UserError, nearest, shown
 from peftrec.evaluation.metrics import CHOICE, RANKING, is_higher
 from peftrec.recipe import Recipe
@@ -17,8 +18,7 @@ Scores = dict[str, dict[str, float | None]]  # task -> metric -> value
 class BestEpoch:
     """Watches `train.early_stopping.metric`, by default the weighted sum of the tasks' validation losses.
 
-    Without `early_stopping` it never stops and restores nothing. Raises UserError for a metric that no task has, or
-    when there is no validation split to watch.
+    Without `early_stopping` it never stops and restores nothing. Raises UserError for a metric that no task has.
     """
 
     def __init__(self, recipe: Recipe, tasks: Mapping[str, Task]) -> None:
@@ -27,8 +27,6 @@ class BestEpoch:
         self.metric = config.metric if config else None
         self.best, self.waited = float("-inf"), 0
         self.weights: dict[str, torch.Tensor] = {}
-        if config and recipe.data.split.kind != "given" and recipe.data.split.valid == 0:
-            raise UserError("train.early_stopping: needs validation rows; found data.split.valid: 0")
         check_metric(self.metric, tasks, "train.early_stopping.metric")
 
     def see(self, scores: Scores, trainable: dict[str, nn.Parameter]) -> None:
@@ -70,6 +68,18 @@ def check_metric(metric: str | None, tasks: Mapping[str, Task], place: str) -> N
         raise UserError(f"{place}: {shown(metric)} is no task.metric; {nearest(metric, known)}")
 
 
+def check_watched(metric: str | None, tasks: Mapping[str, Task], dataset: Dataset, place: str) -> None:
+    """Raise UserError, naming `place` and the tasks, where one that `score` reads has no validation rows."""
+    of_loss = [name for name, task in trained(tasks).items() if task.config.weight > 0]
+    watched = of_loss if metric is None else [metric.split(".", 1)[0]]
+    lacking = [name for name in watched if not len(dataset.tasks[name].valid)]
+    if lacking:
+        raise UserError(
+            f"{place}: needs validation rows, of which there are none for {', '.join(lacking)}; give them a share "
+            "(data.split.valid above 0) or, where the split is given, mark some rows 'valid'"
+        )
+
+
 def is_higher_better(metric: str | None) -> bool:
     """Of a 'task.metric'; None stands for the weighted validation loss."""
     return metric is not None and is_higher(metric.split(".", 1)[1])
@@ -78,7 +88,7 @@ def is_higher_better(metric: str | None) -> bool:
 def score(scores: Scores, tasks: Mapping[str, Task], metric: str | None) -> float:
     """One number, higher is better: the 'task.metric', or minus the validation losses weighted as in the recipe.
 
-    An undefined one is minus infinity.
+    The loss of a task whose rows have weights is its `weighted_loss`. An undefined metric is minus infinity.
     """
     if metric is not None:
         task, name = metric.split(".", 1)
@@ -87,7 +97,8 @@ def score(scores: Scores, tasks: Mapping[str, Task], metric: str | None) -> floa
     total = 0.0
     for task, values in scores.items():
         loss = tasks[task].loss
-        total -= tasks[task].config.weight * float(values[loss.metric] or 0) ** loss.power
+        plain = float(values[loss.metric] or 0) ** loss.power
+        total -= tasks[task].config.weight * float(values.get("weighted_loss", plain) or 0)
     return total
 
 

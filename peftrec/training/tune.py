@@ -32,7 +32,7 @@ from peftrec.training.fingerprint import differences
 from peftrec.training.loop import fit, validate
 from peftrec.training.prepare import prepare
 from peftrec.training.search_space import Dimension, parse_space, value_at, with_values
-from peftrec.training.stopping import Scores, check_metric, is_higher_better, score
+from peftrec.training.stopping import Scores, check_metric, check_watched, is_higher_better, score
 
 JOURNAL, DESCRIPTION = "journal.jsonl", "study.json"
 LOSS = "weighted validation loss"
@@ -197,6 +197,7 @@ def _measure(
     """Train the trial's `own` recipe and measure it as the study's recipe weighs its `tasks`."""
     sign = 1 if is_higher_better(metric) else -1
     setup = prepare(own)
+    check_watched(metric, tasks, setup.dataset, "trials")
     _check_rows(study, setup.dataset, own)
     setup.model.encoder.disk = cache
     epochs = 0
@@ -225,8 +226,9 @@ def _check_rows(study: Any, dataset: Dataset, recipe: Recipe) -> None:
     digest = hashlib.sha256()
     for name in recipe.trained:
         valid = dataset.tasks[name].valid
-        for column in (valid.label, valid.group, valid.item, valid.time):
-            digest.update(np.ascontiguousarray(column).data)
+        for column in (valid.label, valid.group, valid.item, valid.time, valid.weight):
+            if column is not None:
+                digest.update(np.ascontiguousarray(column).data)
     if "rows" not in study.user_attrs:
         study.set_user_attr("rows", digest.hexdigest())
     elif study.user_attrs["rows"] != digest.hexdigest():

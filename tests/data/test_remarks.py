@@ -37,6 +37,8 @@ def test_texts_in_train_and_test_and_texts_of_several_labels_are_counted():
         "1 texts stand with different labels (2 rows): no answer is right for all",
     ]
     assert repeated_texts(np.arange(8), label, parts) == []
+    several = np.stack([label == "a", label == "b", label == "c"], 1).astype(np.float32)
+    assert repeated_texts(text, several, parts) == repeated_texts(text, label, parts)
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 2)), min_size=3, max_size=60), st.integers(0, 9))

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from peftrec.data.rows import Rows, from_iso, parse_template
+from peftrec.data.rows import Rows, parse_template
 from peftrec.errors import UserError
+from peftrec.recipe import EventsConfig, FileConfig
 
 
 def rows(**columns):
@@ -81,7 +82,7 @@ def test_wrong_ids_name_row_and_value():
 @given(st.lists(st.text(min_size=1, max_size=3), max_size=20))
 def test_repeated_ids_are_found_exactly_when_there_are_any(ids):
     ids = [f"i{name}" for name in ids]
-    table = rows(a=pa.array(ids, pa.string()))
+    table = Rows("f.csv", pa.table({"a": pa.array(ids, pa.string())}), FileConfig(path="", strip=False))
     if len(set(ids)) == len(ids):
         assert table.unique_ids("a").to_pylist() == ids
     else:
@@ -172,7 +173,8 @@ def test_dates_and_forms_mixed_in_one_column():
         (
             [1_700_000_000_000],
             1,
-            "a time must not lie in the future (in milliseconds? give seconds); found 1700000000000",
+            "a time must not lie in the future (in milliseconds? give seconds); write time_unit: ms; found "
+            "1700000000000",
         ),
     ],
 )
@@ -188,14 +190,124 @@ def test_a_time_zone_ahead_is_not_the_future():
         rows(t=[time.time() + 3600 * 25]).times("t")
 
 
+def test_ids_lose_the_spaces_around_them_with_a_note():
+    table = rows(user=["10", "10 ", " 10", "b"])
+    ids = table.ids("user")
+    assert (ids.indices.to_pylist(), ids.dictionary.to_pylist()) == ([0, 0, 0, 1], ["10", "b"])
+    assert table.ids("user") == ids
+    assert table.notes == [
+        "f.csv: column 'user': 2 of 4 values, such as '10 ', are read as '10' is; 4 different values become 2 "
+        "(strip: false reads them as they are)"
+    ]
+    apart = Rows("f.csv", table.table, FileConfig(path="", strip=False))
+    assert apart.ids("user").dictionary.to_pylist() == ["10", "10 ", " 10", "b"] and apart.notes == []
+
+
+def test_labels_lose_the_spaces_around_them_but_not_their_case():
+    table = rows(label=["pos", "pos ", " neg", "Pos", None, ""])
+    assert table.labels("label").to_pylist() == ["pos", "pos", "neg", "Pos", "", ""]
+    assert "2 of 6 values, such as 'pos ', are read as 'pos' is" in table.notes[0]
+
+
+def test_ids_that_strip_to_one_are_refused_in_a_catalogue():
+    with pytest.raises(UserError) as error:
+        rows(id=["10", "11", "10 "]).unique_ids("id")
+    assert str(error.value) == (
+        "f.csv: row 3, column 'id': must be unique, and row 1 has it already, written '10' (strip: false keeps them "
+        "apart); found '10 '"
+    )
+
+
+def test_whole_numbers_lose_their_point_where_all_ids_are_such():
+    table = rows(id=["1.0", "2.0", "30"])
+    assert table.unique_ids("id").to_pylist() == ["1", "2", "30"]
+    assert "2 of 3 values, such as '1.0', are read as '1' is" in table.notes[0]
+    assert table.lookup("id", pa.array(["30", "2", "1"]), "data.items").tolist() == [2, 1, 0]
+    assert rows(version=["1.0", "1.5"]).ids("version").to_pylist() == ["1.0", "1.5"]
+
+
+def test_true_and_false_are_numbers_where_all_are_such():
+    assert rows(a=["True", "False", "TRUE"]).numbers("a").tolist() == [1, 0, 1]
+    with pytest.raises(UserError, match="row 1, column 'a': must be a finite number; found 'True'"):
+        rows(a=["True", "1"]).numbers("a")
+
+
+def test_missing_numbers_are_nan_where_they_may_be():
+    for values in (["1", "", "NA", "nan", "n/a", "NULL", "None"], [1.0, None, float("nan")], [1, None]):
+        assert np.isnan(rows(a=values).numbers("a", missing=True)).tolist() == [False] + [True] * (len(values) - 1)
+    with pytest.raises(UserError, match="row 2, column 'a': must be a finite number; found 'inf'"):
+        rows(a=["", "inf"]).numbers("a", missing=True)
+
+
+def test_a_decimal_comma_is_read_where_the_recipe_says_so_and_named_where_not():
+    table = pa.table({"a": ["3,5", "4"]})
+    assert Rows("f.csv", table, FileConfig(path="", decimal=",")).numbers("a").tolist() == [3.5, 4]
+    with pytest.raises(UserError, match=r"must be a finite number .with a decimal comma\? write decimal: ','.; found"):
+        Rows("f.csv", table).numbers("a")
+
+
+def test_32_bits_are_read_as_they_were_written():
+    table = Rows("f.parquet", pa.table({"a": pa.array([0.7, 0.1], pa.float32())}))
+    assert table.numbers("a").tolist() == [0.7, 0.1]
+    assert table.texts("{a}", "k") == ["0.7", "0.1"]
+    assert table.ids("a").to_pylist() == ["0.7", "0.1"]
+
+
+def timed(values, **keys):
+    config = EventsConfig(path="", user="u", item="i", time="t", **keys)
+    return Rows("f.csv", pa.table({"t": pa.array(values)}), config).times("t").tolist()
+
+
+def test_times_are_read_by_their_unit_or_format():
+    moment = MOMENT.timestamp()
+    assert timed([moment * 1e3], time_unit="ms") == [moment]
+    assert timed([str(int(moment * 1e6))], time_unit="us") == [moment]
+    assert timed(["45443,75"], time_unit="excel", decimal=",") == [moment]
+    assert timed(["20240531", "20240601"], time_format="%Y%m%d") == [moment - 18 * 3600, moment + 6 * 3600]
+    assert timed([20240531], time_format="%Y%m%d") == [moment - 18 * 3600]
+    assert timed([2024.0], time_format="%Y") == [dt.datetime(2024, 1, 1, tzinfo=dt.UTC).timestamp()]
+    assert timed(["31.5.2024 18:00"], time_format="%d.%m.%Y %H:%M") == [moment]
+    assert timed([20240531], time_unit="s") == [20240531]
+
+
 @pytest.mark.parametrize(
-    ("text", "seconds"),
+    ("values", "keys", "message"),
     [
-        ("1970-01-02", 86_400),
-        ("1970-01-01T01:00:00", 3_600),
-        ("1970-01-01T01:00:00+01:00", 0),
-        ("1970-01-01T00:00:00.250Z", 0.25),
+        (
+            ["20240531"],
+            {},
+            "row 1, column 't': must be seconds since 1970, and this looks like a date written",
+        ),
+        (["2024-05-31", "20240531"], {}, "row 2, column 't': must be seconds since 1970, and this looks like a date"),
+        ([-5], {}, "row 1, column 't': a number of seconds since 1970 is not negative"),
+        (
+            ["31.5.2024"],
+            {"time_format": "%Y%m%d"},
+            "row 1, column 't': must be a time such as %Y%m%d; found '31",
+        ),
+        (["2024-05-31"], {"time_unit": "ms"}, "row 1, column 't': must be a number, for time_unit: ms; found '2024-"),
+        ([1_717_200_000_000], {"time_unit": "s"}, "row 1, column 't': a time must not lie in the future"),
+        ([MOMENT], {"time_unit": "ms"}, "f.csv: column 't': time_unit is for numbers and texts; found timestamp"),
     ],
 )
-def test_an_iso_time_is_in_utc_unless_it_says_otherwise(text, seconds):
-    assert from_iso(text) == seconds
+def test_times_that_are_not_as_the_recipe_says_are_refused(values, keys, message):
+    with pytest.raises(UserError) as error:
+        timed(values, **keys)
+    assert message in str(error.value)
+
+
+def test_dictionaries_and_chunks_are_read_as_plain_columns_are():
+    plain = {"a": ["x", "y", "x", "z"], "n": ["1", "2", "1", "3"], "t": ["5", "6", "5", "1970-01-02"]}
+    encoded = {
+        name: pa.chunked_array([pa.array(v[:2]).dictionary_encode(), pa.array(v[2:]).dictionary_encode()])
+        for name, v in plain.items()
+    }
+    for table in (rows(**plain), Rows("f.csv", pa.table(encoded))):
+        assert table.ids("a").dictionary.to_pylist() == ["x", "y", "z"]
+        assert table.ids("a").indices.to_pylist() == [0, 1, 0, 2]
+        assert table.lookup("a", pa.array(["z", "y", "x"]), "k").tolist() == [2, 1, 2, 0]
+        assert table.numbers("n").tolist() == [1, 2, 1, 3]
+        assert table.times("t").tolist() == [5, 6, 5, 86_400]
+        assert table.texts("{a}{n}", "k") == ["x1", "y2", "x1", "z3"]
+        with pytest.raises(UserError, match="row 3, column 'a': must be unique, and row 1 has it already; found 'x'"):
+            table.unique_ids("a")

@@ -7,7 +7,7 @@ from command import printed
 
 from peftrec.errors import UserError
 from peftrec.evaluation import evaluate as evaluation
-from peftrec.evaluation.evaluate import evaluate, evaluate_task, last_liked, rank_catalogue
+from peftrec.evaluation.evaluate import evaluate, evaluate_task, last_liked, rank_catalogue, weighted_loss
 from peftrec.evaluation.metrics import METRICS
 from peftrec.model.co_learner import Scorer
 from peftrec.recipe import make_recipe
@@ -88,7 +88,8 @@ def test_report_of_every_task(recipe, dataset):
     report = json.loads(json.dumps(evaluate(Oracle(), dataset, resolve(recipe), "test", resamples=30), allow_nan=False))
     assert list(report["tasks"]) == ["query", "interest", "stars", "watch", "time"]
     for name, task in report["tasks"].items():
-        assert list(task) == ["n", "metrics", "intervals", "priors", "gains", "undefined"]
+        of_grades = ["gain", "grades"] if name == "query" else []
+        assert list(task) == ["n", "metrics", "intervals", "priors", "gains", "undefined", *of_grades]
         assert task["n"] == len(dataset.tasks[name].test)
         assert task["undefined"] == {}
         assert set(task["metrics"]) == set(task["intervals"]) == set(task["gains"])
@@ -128,6 +129,31 @@ def test_validation_can_be_metrics_alone(recipe, dataset):
     task = evaluate(Constant(), dataset, resolve(recipe), "valid", resamples=0, priors=False)["tasks"]["interest"]
     assert (task["intervals"], task["priors"], task["gains"]) == ({}, {}, {})
     assert task["metrics"]["auc"] == 0.5
+
+
+def test_rows_with_weights_report_their_weighted_loss_and_metrics_without(recipe, dataset):
+    weighed = {}
+    for name in ("interest", "watch", "stars"):
+        data = dataset.tasks[name]
+        weight = np.random.default_rng(0).exponential(size=len(data.test)).astype(np.float32)
+        weighed[name] = replace(data, test=replace(data.test, weight=weight))
+    tasks = {name: task for name, task in resolve(recipe).items() if name in weighed}
+    options = {"resamples": 0, "priors": False}
+    report = evaluate(Constant(), replace(dataset, tasks=weighed), tasks, "test", **options)["tasks"]
+    plain = evaluate(Constant(), dataset, tasks, "test", **options)["tasks"]
+    for name, data in weighed.items():
+        rows = data.test
+        away = Constant().predict(name, rows) - rows.label
+        each = np.full(len(rows), np.log(2)) if name == "interest" else away**2 if name == "stars" else np.abs(away)
+        assert report[name].pop("weighted_loss") == pytest.approx((rows.weight * each).mean())
+        assert report[name] == plain[name]
+    none = replace(weighed["interest"].test, weight=np.zeros(len(weighed["interest"].test), np.float32))
+    assert weighted_loss(tasks["interest"].loss, np.full(len(none), 0.5), none) == 0
+
+
+def test_a_task_of_grades_names_its_gain(recipe, dataset):
+    report = evaluate(Constant(), dataset, {"query": resolve(recipe)["query"]}, "test", resamples=0)["tasks"]["query"]
+    assert report["gain"] == "exponential" and report["grades"] == {"0": 0, "1": 1}
 
 
 def test_a_metric_without_a_value_is_null_with_its_reason(dataset):

@@ -33,6 +33,14 @@ def test_what_is_written_is_read_back(tmp_path, classes, ranked):
         assert found.rank is None
 
 
+def test_several_labels_a_row_come_back(tmp_path):
+    given = replace(made(2), label=np.array([[0, 1], [1, 1], [0, 0]], np.float32))
+    write_outcomes(tmp_path, {"tags": given})
+    found = read_outcome(tmp_path, "tags")
+    assert found.same_rows(given) and found.label.dtype == np.float32
+    assert not found.same_rows(replace(given, label=given.label[:, ::-1]))
+
+
 @pytest.mark.parametrize(
     "change",
     [{"group": np.array(["u1", "u2", "u2"], object)}, {"label": np.array([0, 1, 0])}, {"time": np.arange(3.0)}],

@@ -6,10 +6,12 @@ import torch
 from accelerate import Accelerator
 from shop import shop_recipe
 
+from peftrec.data.examples import Examples
 from peftrec.model.backbone import load_backbone
 from peftrec.model.cache.states import StateCache
-from peftrec.model.co_learner import CoLearner, build_model
+from peftrec.model.co_learner import CoLearner, Scorer, build_model
 from peftrec.tasks.dataset import load_data
+from peftrec.tasks.grades import Grades
 from peftrec.tasks.kinds import resolve
 from peftrec.training.step import joint_backward
 from peftrec.training.weighting import Static, make_weighting
@@ -177,3 +179,13 @@ def test_where_no_states_are_kept_a_step_runs_the_trunk_once_for_texts_of_severa
 def test_the_recipes_lambdas_are_the_weights(shop):
     recipe = shop_recipe(shop)
     assert make_weighting(recipe.weighting, recipe)(torch.rand(3)).tolist() == pytest.approx([1.0, 0.5, 0.3])
+
+
+def test_grades_are_ranked_by_their_numbers():
+    class Even(Scorer):
+        def predict(self, task, examples):
+            return np.tile([0.5, 0.25, 0.25], (len(examples), 1))
+
+    rows = Examples({"item": np.zeros(2, np.int32)}, *(np.zeros(2) for _ in range(5)))
+    scores = Even().ranker("query", np.arange(3, dtype=np.int32), Grades(np.array([1.0, 2, 5]), "exponential"))(rows)
+    assert scores.tolist() == [[2.25] * 3] * 2

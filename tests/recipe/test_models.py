@@ -94,6 +94,19 @@ def test_an_unknown_key_without_a_near_one_lists_what_is_known():
         ("tasks.interest.weight", 1e-300, ["must be 0 or at least 1e-30: 32-bit numbers lose", "found 1e-300"]),
         ("tasks.interest.threshold", -1e300, ["must be at most 1e+30 in size", "found -1e+300"]),
         ("tasks.interest.threshold", float("nan"), ["must be a finite number", "found nan"]),
+        (
+            "tasks.interest.class_weight",
+            "balance",
+            ["class_weight must be 'balanced', or labels with", "found 'balance'"],
+        ),
+        ("tasks.interest.class_weight", {"pos": -1}, ["a number from 0 to 1,000,000 each", "found {'pos': -1}"]),
+        ("tasks.interest.class_weight", {"pos": True}, ["class_weight must be", "found {'pos': True}"]),
+        ("tasks.interest.class_weight", {"pos": float("nan")}, ["class_weight must be", "nan"]),
+        ("tasks.interest.class_weight", {"pos": 1e-300}, ["class_weight must be", "1e-300"]),
+        ("tasks.interest.class_weight", {}, ["class_weight must be", "found {}"]),
+        ("tasks.interest.class_weight", [1, 2], ["class_weight must be", "found [1, 2]"]),
+        ("tasks.interest.row_weight", 3, ["valid string", "found 3"]),
+        ("tasks.interest.gain", "log", ["'exponential' or 'linear'", "'log'"]),
         ("tasks.interest.share", 1e29, ["less than or equal to 1000000", "found 1e+29"]),
         ("train.accumulate", 1_000_000, ["accumulate cuts a step's", "at most 1024; found 1000000"]),
         ("train.checkpoint.every", "9" * 5000 + " steps", ["write 'N steps'", "(5,006 letters)"]),
@@ -142,6 +155,11 @@ def test_a_number_of_more_digits_than_python_writes_is_named():
 def test_a_whole_number_may_be_written_with_a_point():
     assert make_recipe(changed("train.epochs", 5.0)).train.epochs == 5
     assert len(NUMBERS) == 19
+
+
+def test_labels_that_are_numbers_are_names_of_classes():
+    found = make_recipe(changed("tasks.interest.class_weight", {0: 1, 1.0: 2.5, 0.5: 3, "yes": 4}))
+    assert found.tasks["interest"].class_weight == {"0": 1, "1": 2.5, "0.5": 3, "yes": 4}
 
 
 def test_every_problem_is_a_line_of_its_own():

@@ -95,6 +95,7 @@ def test_runs_that_share_no_rows_are_refused_with_the_reason(runs, shop):
         "threshold": {"tasks": {"interest": {**tasks["interest"], "threshold": 3}}},
         "seed": {"train": {**quick, "seed": 1}},
         "other": {"tasks": {"stars": {"kind": "regression", "column": "stars"}}},
+        "gain": {"tasks": {"query": {"kind": "match-query", "gain": "linear"}}},
     }
     reasons = {
         "split": "data.split differs: kind: global-time, test: 0.2, valid: 0.3 against kind: global-time",
@@ -102,6 +103,7 @@ def test_runs_that_share_no_rows_are_refused_with_the_reason(runs, shop):
         "threshold": "with the same column and threshold",
         "seed": "with the same train.seed where it draws the rows that are held out",
         "other": "no task in common: stars against query, interest",
+        "gain": "tasks.query.gain differs: linear against exponential",
     }
     for name, changes in changed.items():
         run = train(tiny_recipe(shop, **{"train": quick, **changes}), shop / f"with-other-{name}")

@@ -53,7 +53,7 @@ def test_a_row_alone_and_in_a_batch_is_the_same(predictor, task):
 
 def test_recommend_ranks_the_catalogue_without_what_was_seen(predictor):
     best = predictor.recommend("interest", user="u3", k=30)
-    log = predictor.run.logs["interest"]
+    log = predictor.run.logs["interest"].log
     number = predictor.run.logs["interest"].user_ids.index("u3")
     seen = {predictor.run.items["items"].ids[i] for i in log.items[slice(*log.user_start[number : number + 2])]}
     assert len(best) == 30 - len(seen) == 18

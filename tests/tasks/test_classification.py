@@ -1,6 +1,11 @@
-import pytest
-from made import build, labelled, together
+import re
+from dataclasses import replace
 
+import numpy as np
+import pytest
+from made import build, labelled, made, together
+
+from peftrec.data.rows import Rows
 from peftrec.data.tables import Items, Tables
 from peftrec.errors import UserError
 
@@ -88,3 +93,70 @@ def test_what_does_not_fit_is_refused(builder, tables, options, message):
     with pytest.raises(UserError) as error:
         build(builder, tables, **options)
     assert str(error.value).startswith(message)
+
+
+def tagged(*labels, split=None):
+    return labelled([f"text {n}" for n in range(len(labels))], list(labels), split)
+
+
+SEVERAL = {"label": {"column": "label", "separator": "|"}}
+DIVIDED = ["train"] * 5 + ["valid", "test", "test"]
+
+
+def test_several_labels_a_text_are_a_column_a_class():
+    tables = tagged("a|b", "b", "b | c|", "", "a|a", "c", "b|c", "a", split=DIVIDED)
+    _, data = build("classification", tables, {"kind": "given"}, **SEVERAL)
+    assert data.classes == ["a", "b", "c"]
+    assert data.train.label.dtype == np.float32
+    assert data.train.label.tolist() == [[1, 1, 0], [0, 1, 0], [0, 1, 1], [1, 0, 0]]
+    assert data.test.label.tolist() == [[0, 1, 1], [1, 0, 0]]
+    assert data.notes[0] == "1 of 8 texts have no label, and do not count for this task"
+
+
+@pytest.mark.parametrize(
+    ("kind", "keys", "message"),
+    [
+        ("classification", {"loss": "cross_entropy"}, "loss: kind classification has no loss 'cross_entropy'"),
+        ("classification", {"class_weight": "balanced"}, "class_weight: the labels are not one class a row"),
+        ("classification", {"row_weight": "w"}, "texts.csv: no column 'w'"),
+        ("regression", {}, "label.separator: kind regression has one label a text; found '|'; write label: label"),
+    ],
+)
+def test_what_several_labels_do_not_take_is_refused(kind, keys, message):
+    with pytest.raises(UserError, match=re.escape(message)):
+        build(
+            kind, tagged("a|b", "b", "c", "a", "b", "c", "a", "a", split=DIVIDED), {"kind": "given"}, **SEVERAL, **keys
+        )
+
+
+def test_texts_that_all_have_the_same_classes_teach_nothing():
+    with pytest.raises(
+        UserError, match=r"label: the texts must differ .*; the train split holds one set of classes only"
+    ):
+        build("classification", tagged(*["a|b"] * 8, split=DIVIDED), {"kind": "given"}, **SEVERAL)
+
+
+def test_an_answer_holds_the_labels_of_a_half_and_more():
+    task = made(kind="classification", **SEVERAL)
+    assert task.loss.labels == "tags" and task.metrics == ("micro_f1", "macro_f1", "mean_ap", "log_loss")
+    answer = task.kind.answer(np.array([0.5, 0.25, 0.75]), task, ["a", "b", "c"])
+    assert answer == {"labels": ["a", "c"], "probabilities": {"a": 0.5, "b": 0.25, "c": 0.75}}
+
+
+def test_texts_weigh_by_class_and_column():
+    tables = tagged("a", "a", "a", "b", "", "a", "b", "b", split=DIVIDED)
+    table = tables.named["texts"].rows
+    weighed = Rows(table.file, table.table.append_column("w", [["1", "2", "1", "4", "", "1", "2", "3"]]))
+    tables = Tables({"texts": replace(tables.named["texts"], rows=weighed)})
+    _, data = build("classification", tables, {"kind": "given"}, class_weight={"b": 3}, row_weight="w")
+    assert data.train.weight.tolist() == [0.25, 0.5, 0.25, 3]  # of 1, 2, 1, 12: the mean is 4
+    assert data.valid.weight.tolist() == [0.25] and data.test.weight.tolist() == [1.5, 2.25]
+    _, plain = build("classification", tables, {"kind": "given"})
+    assert plain.train.weight is None
+
+
+def test_a_rare_class_is_told():
+    _, data = build(
+        "classification", labelled([f"text {n}" for n in range(30)], ["rare" if n < 2 else "often" for n in range(30)])
+    )
+    assert "'rare' (" in data.notes[-1]

@@ -68,7 +68,7 @@ OWN_PACKAGE = '''
 
 
     def huber(output, label):
-        return nn.functional.smooth_l1_loss(output, label)
+        return nn.functional.smooth_l1_loss(output, label, reduction="none")
 
 
     def huber_of_rows(prediction, label, group):

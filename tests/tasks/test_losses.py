@@ -12,11 +12,11 @@ from made import made
 
 from peftrec.evaluation.metrics import CHOICE, METRICS
 from peftrec.tasks.kinds import KINDS
-from peftrec.tasks.losses import LOSSES, Loss
+from peftrec.tasks.losses import LOSSES, TAG_LOSSES, Loss
 
 HINGE = Loss(
     "liked",
-    lambda output, label: (1 - output * (2 * label - 1)).clamp(min=0).mean(),
+    lambda output, label: (1 - output * (2 * label - 1)).clamp(min=0),
     torch.sigmoid,
     "own_losses:HINGE_METRIC",
 )
@@ -27,6 +27,8 @@ seeds = st.integers(0, 2**32 - 1)
 def rows(labels: str, seed: int):
     """Raw outputs and labels of 20 rows, as a head and a builder make them."""
     random = np.random.default_rng(seed)
+    if labels == "tags":
+        return random.normal(size=(20, 4)), random.integers(0, 2, (20, 4))
     if labels == "class":
         return random.normal(size=(20, 4)), random.integers(0, 4, 20)
     if labels == "choice":
@@ -34,43 +36,51 @@ def rows(labels: str, seed: int):
     return random.normal(size=20), random.integers(0, 2, 20) if labels == "liked" else random.normal(size=20)
 
 
+NAMED = [*LOSSES.values(), *TAG_LOSSES.values()]
+
+
 def test_the_table_is_whole():
+    assert {name: loss.labels for name, loss in TAG_LOSSES.items()} == {"bce": "tags"}
     assert set(LOSSES) == {"cross_entropy", "softmax", "bce", "mse", "mae"}
     assert {loss.labels for loss in LOSSES.values()} == {"class", "choice", "liked", "number"}
 
 
-@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("loss", NAMED, ids=lambda loss: loss.labels)
 @settings(deadline=None, max_examples=30)
 @given(seed=seeds)
-def test_its_metric_stands_for_it(name, seed):
-    loss = LOSSES[name]
+def test_its_metric_stands_for_it(loss, seed):
     output, label = rows(loss.labels, seed)
     tensor = torch.from_numpy(output)
-    value = float(loss.value(tensor, torch.from_numpy(label).to(tensor.dtype)))
+    each = loss.value(tensor, torch.from_numpy(label).to(tensor.dtype))
+    assert each.shape == (20,)
+    value = float(each.mean())
     if loss.labels == "choice":  # measured by the log-probability of the own item
         found = CHOICE[loss.metric](torch.log_softmax(tensor, -1)[:, 0].numpy(), label, np.arange(20))
     else:
         found = METRICS[loss.metric](loss.predict(tensor).numpy(), label, np.arange(20))
+        weight = np.random.default_rng(seed).exponential(size=20)
+        weighed = METRICS[loss.metric](loss.predict(tensor).numpy(), label, np.arange(20), weight)
+        assert weighed**loss.power == pytest.approx(np.average(each.numpy(), weights=weight), rel=1e-6)
     assert found**loss.power == pytest.approx(value, rel=1e-6)
 
 
-@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("loss", NAMED, ids=lambda loss: loss.labels)
 @settings(deadline=None, max_examples=20)
 @given(seed=seeds)
-def test_no_constant_is_better_than_its_start(name, seed):
-    loss = LOSSES[name]
+def test_no_constant_is_better_than_its_start(loss, seed):
     _, label = rows(loss.labels, seed)
     shift, scale = loss.start(label.astype(np.float64))
     if loss.labels in ("class", "choice"):
         assert (shift, scale) == (0, 1)  # heads of several outputs start by themselves
         return
-    if len(set(label.tolist())) == 1:
+    if (label == label[0]).all():
         return  # training refuses it
     target = torch.from_numpy(label).double()
-    best = float(loss.value(torch.full((20,), shift, dtype=torch.float64), target))
+    constant = torch.from_numpy(np.broadcast_to(shift, label.shape).astype(np.float64))
+    best = float(loss.value(constant, target).mean())
     for away in (-0.5, -0.01, 0.01, 0.5):
-        assert best <= float(loss.value(torch.full((20,), shift + away, dtype=torch.float64), target)) + 1e-12
-    assert scale == pytest.approx(1.0 if loss.labels == "liked" else label.std() + 1e-6)
+        assert best <= float(loss.value(constant + away, target).mean()) + 1e-12
+    assert scale == pytest.approx(1.0 if loss.labels in ("liked", "tags") else label.std() + 1e-6)
 
 
 @pytest.mark.parametrize("name", ALL)

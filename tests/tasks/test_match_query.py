@@ -1,9 +1,13 @@
+from dataclasses import replace
+
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made import build, together
+from made import build, labelled, made, together
 
+from peftrec.data.rows import Rows
 from peftrec.data.tables import Events, Items, Queries, Tables
 from peftrec.errors import UserError
 
@@ -163,3 +167,28 @@ def test_what_does_not_fit_is_refused(builder, tables, options, message):
     with pytest.raises(UserError) as error:
         build(builder, tables, **options)
     assert str(error.value).startswith(message)
+
+
+def test_pairs_weigh_by_grade_and_column_and_a_drawn_non_match_as_its_match():
+    queries = graded().one(Queries)
+    rows = Rows("queries.csv", pa.table({"w": np.arange(30)}))
+    _, data = build("match-query", asked(replace(queries, rows=rows)), class_weight={100: 2, 0: 0}, row_weight="w")
+    own = np.concatenate([[2 * (3 * q), 3 * q + 1, 0] for q in range(10)])  # of the grades 100, 10 and 0
+    train = own[np.isin(np.repeat(np.arange(10), 3), data.train.group)]
+    assert data.train.weight == pytest.approx(train / train.mean(), rel=1e-6)
+
+    _, data = build("match-query", asked(replace(queries, label=None, rows=rows)), row_weight="w")
+    matches = len(data.train) // 2
+    assert (data.train.weight[:matches] == data.train.weight[matches:]).all()
+    with pytest.raises(UserError, match="row_weight: these rows come from no file that has columns; found 'w'"):
+        build("match-query", graded(), row_weight="w")
+
+
+def test_the_score_is_the_expected_grade_number_and_the_gain_is_chosen():
+    task = made(kind="match-query")
+    answer = task.kind.answer(np.array([0.5, 0.25, 0.25]), task, ["0", "10", "100"])
+    assert answer["score"] == 27.5 and answer["grade"] == "0"
+    with pytest.raises(UserError, match="gain: exponential gives"):
+        build("match-query", graded(), gain="exponential")
+    with pytest.raises(UserError, match="gain: kind classification does not read it"):
+        build("classification", labelled(["a", "b"] * 5, ["x", "y"] * 5), gain="linear")

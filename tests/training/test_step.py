@@ -1,12 +1,16 @@
 """A step's gradient: its norms an owner, and what a task of weight zero asks."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
 from tiny import make_tiny_shop, prepared
 
-from peftrec.training.step import gradient_norms, joint_backward
+from peftrec.errors import UserError
+from peftrec.machine import processes
+from peftrec.training.step import _Joint, gradient_norms, joint_backward
 from peftrec.training.weighting import Static
 
 
@@ -36,6 +40,42 @@ def test_a_task_of_weight_zero_asks_nothing_of_the_encoder(shop):
     norms = step(model, data, rows, [1.0, 0.0])
     assert norms["vector_gradient_norm/interest"] == 0
     assert norms["vector_gradient_norm/query"] > 0
+
+
+@pytest.mark.parametrize(("parts", "count"), [(1, 1), (3, 1), (1, 3), (4, 2)])
+def test_rows_count_by_their_weight_however_a_step_is_cut_or_shared_out(shop, monkeypatch, parts, count):
+    setup = prepared(shop, adapter={"method": "side"}, train={"dropout": 0.0})
+    model, data, rows = batch_of(setup)
+    own = data["interest"]
+    weight = np.random.default_rng(0).exponential(size=len(own)).astype(np.float32)
+    data["interest"] = replace(own, weight=weight)
+    trained = list(model.trainable().values())
+    each = [model.losses({"interest": own.take(rows["interest"][[n]])})[0] for n in range(20)]
+    expected = sum(w * loss for w, loss in zip(weight[:20].tolist(), each, strict=True)) / 20
+    gradients = torch.autograd.grad(expected, trained, allow_unused=True)
+
+    model.parts = parts
+    monkeypatch.setattr(processes, "count", lambda: count)
+    total, found = torch.zeros(2), [torch.zeros_like(p) for p in trained]
+    for number in range(count):  # one after the other what several processes do, and their sums
+        monkeypatch.setattr(processes, "number", lambda number=number: number)
+        joint = _Joint(model, data, rows, Static(torch.tensor([0.0, 1.0])), Accelerator())
+        joint.weights = torch.tensor([0.0, 1.0])
+        for parameter in trained:
+            parameter.grad = None
+        total += joint.backward()
+        found = [f if p.grad is None else f + p.grad for f, p in zip(found, trained, strict=True)]
+    assert total[1].item() == pytest.approx(expected.item(), rel=1e-5)
+    for one, other in zip(found, gradients, strict=True):
+        torch.testing.assert_close(one, torch.zeros_like(one) if other is None else other, rtol=1e-4, atol=1e-6)
+
+
+def test_a_loss_that_gives_the_mean_is_refused(shop):
+    setup = prepared(shop, adapter={"method": "side"})
+    loss = setup.model.loss_of["query"]
+    setup.model.loss_of["query"] = replace(loss, value=lambda output, label: loss.value(output, label).mean())
+    with pytest.raises(UserError, match=r"tasks\.query\.loss: its `value` must give each row's loss, .* \(7,\), not"):
+        setup.model.losses({"query": setup.dataset.tasks["query"].train.take(np.arange(7))})
 
 
 def batch_of(setup):

@@ -1,14 +1,17 @@
 """Early stopping: the best epoch by a score, its weights, and patience."""
 
+import numpy as np
 import pytest
 import torch
 from made import made
 from minimal import MINIMAL
 from torch import nn
 
+from peftrec.data.examples import Dataset, Examples, TaskData
+from peftrec.data.texts import TextTable
 from peftrec.errors import UserError
 from peftrec.recipe import make_recipe
-from peftrec.training.stopping import BestEpoch, check_metric, is_higher_better, score
+from peftrec.training.stopping import BestEpoch, check_metric, check_watched, is_higher_better, score
 
 TASKS = {
     "query": made("query", kind="match-query", weight=1.0),
@@ -70,6 +73,27 @@ def test_a_metric_that_no_task_has_is_refused_with_the_nearest():
 
 
 def test_without_validation_rows_there_is_nothing_to_watch():
-    raw = MINIMAL | {"data": {"source": "movielens-100k", "split": {"valid": 0}}, "train": {"early_stopping": {}}}
-    with pytest.raises(UserError, match=r"early_stopping: needs validation rows; found data\.split\.valid: 0"):
-        BestEpoch(make_recipe(raw), TASKS)
+    dataset = data_of(query=3, time=0)
+    check_watched("query.auc", TASKS, dataset, "here")
+    check_watched(None, {**TASKS, "time": made("time", kind="next-gap", weight=0)}, dataset, "here")
+    for metric in (None, "time.mae"):
+        with pytest.raises(
+            UserError, match=r"here: needs validation rows, of which there are none for time; give them a share"
+        ):
+            check_watched(metric, TASKS, dataset, "here")
+    with pytest.raises(UserError, match="of which there are none for query, time"):
+        check_watched(None, TASKS, data_of(query=0, time=0), "here")
+
+
+def data_of(**rows):
+    """A dataset whose tasks have so many validation rows."""
+    tasks = {}
+    for name, count in rows.items():
+        plain = {key: np.zeros(count) for key in ("label", "features", "group", "item", "time")}
+        tasks[name] = TaskData(*(Examples(slots={}, **plain) for _ in range(3)))
+    return Dataset(TextTable(), {}, [], tasks)
+
+
+def test_rows_with_weights_are_watched_by_their_weighted_loss():
+    scores = {"query": {"log_loss": 0.5, "weighted_loss": 0.25}, "time": {"rmse": 3.0}}
+    assert score(scores, TASKS, None) == pytest.approx(-(1.0 * 0.25 + 0.5 * 3.0**2))

@@ -7,16 +7,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from peftrec.evaluation.metrics import Metric, Statistic
+from peftrec.evaluation.metric import Metric, Statistic
 from peftrec.tasks.losses import Loss
 
 SHARE = 0.9
 
 
 def pinball(output: Tensor, label: Tensor) -> Tensor:
-    """Raw output and label (N,) -> mean loss, a scalar."""
+    """Raw output and label (N,) -> each row's loss (N,)."""
     above = label - output
-    return torch.maximum(SHARE * above, (SHARE - 1) * above).mean()
+    return torch.maximum(SHARE * above, (SHARE - 1) * above)
 
 
 def pinball_of_rows(prediction: np.ndarray, label: np.ndarray, group: np.ndarray) -> Statistic:

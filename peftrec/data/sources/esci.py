@@ -17,7 +17,7 @@ from peftrec.data.sources import source_file
 from peftrec.data.tables import Tables
 from peftrec.errors import UserError
 from peftrec.machine.files import read_json
-from peftrec.recipe import ItemsConfig, QueriesConfig
+from peftrec.recipe import FileConfig, ItemsConfig, QueriesConfig
 
 # What tells products apart comes first: the tokenizer cuts the end of long texts.
 _FIELDS = ["title", "brand", "color", "bullet_points"]
@@ -34,7 +34,9 @@ def load(path: Path | None) -> Tables:
             "OpenSearch search relevance workbench)"
         )
     judged = source_file(path, "esci_us_judgments.json")
-    products = read_rows(str(source_file(path, "esci_us_products.jsonl.gz", "esci_us_products.jsonl")), "data.path")
+    products = read_rows(
+        FileConfig(path=str(source_file(path, "esci_us_products.jsonl.gz", "esci_us_products.jsonl"))), "data"
+    )
     columns = [products.strings(name).to_pylist() for name in _FIELDS]
     texts = [". ".join(part for part in parts if part) for parts in zip(*columns, strict=True)]
     described = Rows(products.file, pa.table({"asin": products.strings("asin"), "text": texts}))

@@ -10,6 +10,7 @@ import pytest
 
 from peftrec.data.files import read_rows
 from peftrec.errors import UserError
+from peftrec.recipe import FileConfig
 
 ROWS = [{"id": "1", "title": "Heat, part 2"}, {"id": "2", "title": "NA"}]
 
@@ -52,16 +53,11 @@ def no_network(monkeypatch):
 @pytest.mark.parametrize("name", [*FORMATS, "odd [1] * name?.csv"])
 def test_every_format_gives_the_same_rows(tmp_path, name):
     FORMATS.get(name, write_csv)(tmp_path / name)
-    assert read_rows(str(tmp_path / name), "data.items.path").table.to_pylist() == ROWS
+    assert read_rows(FileConfig(path=str(tmp_path / name)), "data.items").table.to_pylist() == ROWS
 
 
 def test_the_formats_are_all_those_that_the_message_names():
     assert len(FORMATS) == 8
-
-
-def test_a_folder_of_files_is_read_like_a_hub_data_set(tmp_path):
-    write_json(tmp_path / "train.jsonl")
-    assert read_rows(str(tmp_path), "data.items.path").table.to_pylist() == ROWS
 
 
 def test_a_changed_file_is_read_anew_and_nothing_stays_in_the_cache(tmp_path):
@@ -70,41 +66,42 @@ def test_a_changed_file_is_read_anew_and_nothing_stays_in_the_cache(tmp_path):
     file = tmp_path / "a.csv"
     file.write_text("id,title\n1,old\n")
     stamp = file.stat()
-    assert read_rows(str(file), "k").table.to_pylist() == [{"id": "1", "title": "old"}]
+    assert read_rows(FileConfig(path=str(file)), "k").table.to_pylist() == [{"id": "1", "title": "old"}]
     file.write_text("id,title\n1,new\n")
     os.utime(file, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
-    assert read_rows(str(file), "k").table.to_pylist() == [{"id": "1", "title": "new"}]
+    assert read_rows(FileConfig(path=str(file)), "k").table.to_pylist() == [{"id": "1", "title": "new"}]
     assert (sorted(cache.rglob("*")) if cache.exists() else []) == before
 
 
 def test_csv_fields_stay_text_whatever_later_rows_hold(tmp_path):
     file = tmp_path / "a.csv"
     file.write_text("\ufeffid,title\n" + "007,1\n" * 3 + ",\n" + "null,1.50\n", encoding="utf-8")
-    table = read_rows(str(file), "k").table.to_pydict()
+    table = read_rows(FileConfig(path=str(file)), "k").table.to_pydict()
     assert table == {"id": ["007"] * 3 + ["", "null"], "title": ["1"] * 3 + ["", "1.50"]}
 
 
 WRONG = {
     "missing.csv": (None, "data.items.path: no such file: {path}"),
     "no such thing": (None, "data.items.path: no such file: {path}"),
-    "a.xlsx": ("x", "data.items.path: {path}: unknown kind of file; give csv, tsv, jsonl (each also .gz) or parquet"),
+    "a.xlsx": ("x", "data.items.path: {path}: cannot be read as Excel: File is not a zip file"),
+    "a.doc": ("x", "data.items.path: {path}: unknown kind of file; give csv, tsv, jsonl (each also .gz, .bz2, .xz"),
     "empty.csv": ("", "data.items.path: {path}: the first line must name the columns, each once; found []"),
     "twice.csv": ("a,a\n1,2\n", "{path}: the first line must name the columns, each once; found ['a', 'a']"),
     "headed.csv": ("a,b\n", "{path}: cannot be read as csv: it holds no rows"),
     "ragged.csv": (
         "a,b\n1,2\n3,4,5\n",
-        "{path}: cannot be read as csv: Error tokenizing data. C error: Expected 2 fields in line 3",
+        "{path}: cannot be read with the separator ',': line 3: has 3 fields, the first line has 2; quote fields that",
     ),
-    "wide.csv": ("a,b\n1,2,3\n", "rows have more fields than the first line; quote fields that hold the separator"),
+    "wide.csv": ("a,b\n1,2,3\n", "line 2: has 3 fields, the first line has 2; quote fields that hold the separator"),
     "quote.csv": (
-        'a,b\n1,"2\n',
-        "cannot be read as csv: Error tokenizing data. C error: EOF inside string starting at row 1",
+        'a,b\n1,"2,3\n',
+        "cannot be read with the separator ',': line 2: a quoted field does not end, and read without quotes line",
     ),
-    "latin.csv": (b"a,b\n1,\xff\n", "{path}: line 2 is not UTF-8; convert the file, if it is GBK with: iconv -f gbk"),
-    "far.csv": (b"a,b\n" + b"1,2\n" * 250_000 + b"1,\xff\n", "{path}: line 250002 is not UTF-8; convert"),
+    "latin.csv": (b"a,b\n1,\xff\n", "{path}: line 2 is not UTF-8; write encoding: latin-1, if"),
+    "far.csv": (b"a,b\n" + b"1,2\n" * 250_000 + b"1,\xff\n", "{path}: line 250002 is not UTF-8; write encoding: "),
     "torn.csv.gz": (gzip.compress(b"a,b\n1,2\n")[:10] + b"\xff" * 20, "{path}: cannot be read: Error -3"),
     "cut.csv.gz": (gzip.compress(b"a,b\n1,2\n")[:-9], "{path}: cannot be read"),
-    "bad.jsonl": ('{"a": 1}\n{"a":\n', "{path}: cannot be read as jsonl: JSON parse error"),
+    "bad.jsonl": ('{"a": 1}\n{"a":\n', "{path}: cannot be read as jsonl: line 2: Expecting value"),
     "empty.jsonl": ("", "{path}: cannot be read as jsonl"),
     "bad.parquet": ("nope", "{path}: cannot be read as parquet: Parquet file size is 4 bytes"),
 }
@@ -117,20 +114,20 @@ def test_a_file_that_cannot_be_read_is_named_with_the_reason(tmp_path, name, cap
     if content is not None:
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(UserError) as error:
-        read_rows(str(path), "data.items.path")
+        read_rows(FileConfig(path=str(path)), "data.items")
     assert message.format(path=path) in str(error.value)
     assert "\n" not in str(error.value)
     assert capfd.readouterr().err == ""
 
 
 def test_wrong_files_are_all_tried():
-    assert len(WRONG) == 16
+    assert len(WRONG) == 17
 
 
 def test_a_relative_path_that_is_not_there_is_said_to_count_from_here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError) as error:
-        read_rows("items.csv", "data.items.path")
+        read_rows(FileConfig(path="items.csv"), "data.items")
     assert str(error.value) == f"data.items.path: no such file: items.csv (looked in {tmp_path})"
 
 
@@ -154,49 +151,68 @@ def test_utf8_with_a_byte_order_mark_is_read_and_other_encodings_are_named_with_
     for encoding, message in {
         "utf-8": None,
         "utf-8-sig": None,
-        "gbk": "line 1 is not UTF-8; convert the file, if it is GBK with: iconv -f gbk -t utf-8",
-        "utf-16": "line 1 is not UTF-8; the file is UTF-16; convert it: iconv -f utf-16 -t utf-8",
+        "gbk": "line 1 is not UTF-8; write encoding: gb18030, if that is what it is in",
+        "utf-16": "line 1 is not UTF-8; write encoding: utf-16, if that is what it is in",
     }.items():
         content = chinese(suffix, encoding)
         file.write_bytes(gzip.compress(content) if packed else content)
         if message is None:
-            assert read_rows(str(file), "k").table.to_pydict() == CHINESE
+            assert read_rows(FileConfig(path=str(file)), "k").table.to_pydict() == CHINESE
         else:
             with pytest.raises(UserError) as error:
-                read_rows(str(file), "k")
-            assert str(error.value) == f"k: {file}: {message}"
+                read_rows(FileConfig(path=str(file)), "k")
+            assert str(error.value) == f"k.path: {file}: {message}"
 
 
 def test_a_field_given_twice_in_a_line_of_json_is_refused(tmp_path):
     (tmp_path / "a.jsonl").write_text('{"id": 1, "t": "a"}\n{"id": 2, "t": "a", "t": "b"}\n')
     with pytest.raises(UserError, match=r"a\.jsonl: cannot be read as jsonl: .* specified twice"):
-        read_rows(str(tmp_path / "a.jsonl"), "k")
+        read_rows(FileConfig(path=str(tmp_path / "a.jsonl")), "k")
 
 
-def test_a_folder_without_a_train_split_is_named(tmp_path):
-    write_json(tmp_path / "test.jsonl")
-    with pytest.raises(UserError, match=r"data\.items\.path: the folder .* cannot be loaded: Bad split: train"):
-        read_rows(str(tmp_path), "data.items.path")
+def test_several_files_by_a_pattern_are_one_table_in_the_order_of_their_names(tmp_path):
+    for name, content in {
+        "log-b.csv": "u,t\nb,3\nb,zz\n",
+        "log-a.csv": "t,u\n1,a\n2,a\n",
+        "other.csv": "x\n1\n",
+    }.items():
+        (tmp_path / name).write_text(content)
+    rows = read_rows(FileConfig(path=str(tmp_path / "log-*.csv")), "k")
+    assert rows.table.to_pydict() == {"t": ["1", "2", "3", "zz"], "u": ["a", "a", "b", "b"]}
+    with pytest.raises(UserError) as error:
+        rows.numbers("t")
+    assert str(error.value) == f"{tmp_path}/log-b.csv: row 2, column 't': must be a finite number; found 'zz'"
+    with pytest.raises(UserError) as error:
+        rows.unique_ids("u")
+    assert "log-a.csv: row 2, column 'u': must be unique, and row 1 has it already" in str(error.value)
+    assert len(read_rows(FileConfig(path=str(tmp_path / "**/log-?.csv")), "k", ["t"])) == 4
+    with pytest.raises(UserError, match=r"k\.path: no file matches .*none-\*\.csv"):
+        read_rows(FileConfig(path=str(tmp_path / "none-*.csv")), "k")
+    with pytest.raises(UserError, match=r"files that are read as one must have equal columns: .*log-a.csv has 't'"):
+        read_rows(FileConfig(path=str(tmp_path / "*.csv")), "k")
 
 
-def test_a_hub_id_out_of_reach_is_an_error_that_says_both_readings(monkeypatch):
-    def load_dataset(*arguments, **options):
-        raise ConnectionError("Couldn't reach 'owner/name' on the Hub")
+def test_a_repetition_in_another_file_names_both(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.csv").write_text("id\n1\n")
+    with pytest.raises(UserError) as error:
+        read_rows(FileConfig(path=str(tmp_path / "*.csv")), "k").unique_ids("id")
+    assert str(error.value) == (
+        f"{tmp_path}/b.csv: row 1, column 'id': must be unique, and {tmp_path}/a.csv: row 1 has it already; found '1'"
+    )
 
-    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
-    with pytest.raises(
-        UserError, match=r"'owner/name' is no file .looked in .*., and as a hub id it cannot be loaded: Couldn't reach"
-    ):
-        read_rows("owner/name", "data.events.path")
+
+def test_files_of_several_kinds_of_values_are_texts(tmp_path):
+    (tmp_path / "a-1.jsonl").write_text('{"a": 1984}\n')
+    (tmp_path / "a-2.jsonl").write_text('{"a": "Heat"}\n')
+    rows = read_rows(FileConfig(path=str(tmp_path / "a-*.jsonl")), "k")
+    assert rows.strings("a").to_pylist() == ["1984", "Heat"]
 
 
-def test_a_hub_id_gives_its_train_split(monkeypatch):
-    asked = []
-
-    def load_dataset(path, split):
-        asked.append((path, split))
-        return datasets.Dataset.from_list(ROWS)
-
-    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
-    assert read_rows("owner/name", "data.items.path").table.to_pylist() == ROWS
-    assert asked == [("owner/name", "train")]
+def test_a_key_that_the_kind_of_file_does_not_read_is_refused(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"a": 1}\n')
+    with pytest.raises(UserError) as error:
+        read_rows(FileConfig(path=str(tmp_path / "a.jsonl"), header=False, names=["a"]), "data.items")
+    assert str(error.value) == (
+        f"data.items.header: is not read of a JSON file ({tmp_path}/a.jsonl); leave it out; found False"
+    )

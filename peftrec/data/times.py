@@ -1,0 +1,119 @@
+"""Times as seconds since 1970: what a number or a text may mean, and which numbers cannot be seconds."""
+
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import numpy as np
+
+from peftrec.errors import UserError, shown
+
+DAY = 86_400
+# Excel counts days from here, by a leap year that 1900 was not.
+_EXCEL = datetime(1899, 12, 30, tzinfo=UTC).timestamp()
+UNITS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9, "days": float(DAY), "excel": float(DAY)}
+WANTED = "must be seconds since 1970 or an ISO date such as 2024-05-31T18:00:00"
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """Why a column's numbers are no times: the first such value's position, the rule, and the key that reads them."""
+
+    row: int
+    rule: str
+    key: str | None = None
+
+    def __str__(self) -> str:
+        return self.rule + (f"; write {self.key}" if self.key else "")
+
+
+def from_unit(numbers: np.ndarray, unit: str | None) -> np.ndarray:
+    """Seconds since 1970 float64 of numbers in a unit of UNITS; None is seconds."""
+    return numbers * UNITS[unit or "s"] + (_EXCEL if unit == "excel" else 0.0)
+
+
+def from_iso(text: str) -> float:
+    """Seconds since 1970 of an ISO 8601 date or time, without a zone in UTC. Raises ValueError for another text."""
+    return _seconds(datetime.fromisoformat(text))
+
+
+def from_format(text: str, pattern: str) -> float:
+    """Seconds since 1970 of a text in a pattern of `strptime`, without a zone in UTC. Raises ValueError for others."""
+    return _seconds(datetime.strptime(text, pattern))
+
+
+def _seconds(moment: datetime) -> float:
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def doubt_numbers(numbers: np.ndarray) -> Doubt | None:
+    """Whether numbers float64 (N,), which nobody named a unit of, can be seconds since 1970.
+
+    A form that people write dates in is seen where more than half of the numbers have it, so that a clock that begins
+    at zero stays one. None where they can.
+    """
+    negative = np.flatnonzero(numbers < 0)
+    if len(negative):
+        return Doubt(int(negative[0]), "a number of seconds since 1970 is not negative; write dates before 1970 in ISO")
+    if not len(numbers) or numbers.min() > 21_001_231:  # the common case, for millions of them
+        return doubt_future(numbers)
+    for found, name, key in (
+        (_dated(numbers), "a date written YYYYMMDD", "time_format: '%Y%m%d'"),
+        (_dated(numbers * 100 + 1), "a month written YYYYMM", "time_format: '%Y%m'"),
+        (_whole(numbers, 1900, 2100), "a year", "time_format: '%Y'"),
+        # These bounds lie so that no clock 0, 1, 2, ... has more than half of its numbers between them.
+        ((numbers >= 25_569) & (numbers <= 50_000), "a day as Excel counts them", "time_unit: excel"),
+        (_whole(numbers, 14_610, 25_568), "days since 1970", "time_unit: days"),
+    ):
+        # Beside times of today a single date is one too: as seconds it would lie in 1970.
+        if found.sum() * 2 > len(numbers) or (name.endswith("YYYYMMDD") and found.any() and np.median(numbers) > 1e8):
+            return Doubt(int(np.argmax(found)), f"must be seconds since 1970, and this looks like {name}", key)
+    return doubt_future(numbers)
+
+
+def doubt_future(seconds: np.ndarray) -> Doubt | None:
+    """Whether times float64 (N,) lie later than a day from now (the day allows for time zones)."""
+    late = np.flatnonzero(seconds > time.time() + DAY)
+    if not len(late):
+        return None
+    row = int(late[0])
+    value = float(seconds[row])
+    rule = "a time must not lie in the future"
+    if 19e12 <= value <= 21e12 and _dated(seconds[late[:1]] // 1e6).all():
+        return Doubt(row, f"{rule} (a date written YYYYMMDDHHMMSS?)", "time_format: '%Y%m%d%H%M%S'")
+    if 19e10 <= value <= 21e10 and _dated(seconds[late[:1]] // 1e4).all():
+        return Doubt(row, f"{rule} (a date written YYYYMMDDHHMM?)", "time_format: '%Y%m%d%H%M'")
+    for least, name, unit in ((1e17, "nanoseconds", "ns"), (1e14, "microseconds", "us"), (1e11, "milliseconds", "ms")):
+        if least < value < least * 1e3:
+            return Doubt(row, f"{rule} (in {name}? give seconds)", f"time_unit: {unit}")
+    return Doubt(row, rule)
+
+
+def moment(value: object) -> float:
+    """Seconds since 1970 of one time given by itself, a number or an ISO date, by the rules for a column's.
+
+    Raises UserError.
+    """
+    try:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            seconds = from_iso(value)  # type: ignore[arg-type]  # others than texts raise TypeError
+            doubt = doubt_future(np.array([seconds]))
+        else:
+            seconds = float(value)
+            doubt = doubt_numbers(np.array([seconds])) if np.isfinite(seconds) else Doubt(0, WANTED)
+    except (TypeError, ValueError, OverflowError):
+        raise UserError(f"'time' must be seconds since 1970 or an ISO date; found {shown(value)}") from None
+    if doubt is not None:
+        raise UserError(f"'time': {doubt.rule}; found {shown(value)}")
+    return seconds
+
+
+def _whole(numbers: np.ndarray, least: float, most: float) -> np.ndarray:
+    return (numbers >= least) & (numbers <= most) & (numbers == np.floor(numbers))
+
+
+def _dated(numbers: np.ndarray) -> np.ndarray:
+    """Which numbers are dates written YYYYMMDD."""
+    whole = _whole(numbers, 19_000_101, 21_001_231)
+    month, day = numbers // 100 % 100, numbers % 100
+    return whole & (month >= 1) & (month <= 12) & (day >= 1) & (day <= 31)

@@ -1,0 +1,109 @@
+import time
+
+import numpy as np
+import pytest
+
+from peftrec.data.times import doubt_future, doubt_numbers, from_format, from_iso, from_unit, moment
+from peftrec.errors import UserError
+
+DAY = 86_400.0
+TODAY = 1_717_200_000.0  # 2024-06-01
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("1970-01-02", 86_400),
+        ("1970-01-01T01:00:00", 3_600),
+        ("1970-01-01T01:00:00+01:00", 0),
+        ("1970-01-01T00:00:00.250Z", 0.25),
+    ],
+)
+def test_an_iso_time_is_in_utc_unless_it_says_otherwise(text, seconds):
+    assert from_iso(text) == seconds
+
+
+def test_a_format_is_in_utc_unless_it_says_otherwise():
+    assert from_format("20240601", "%Y%m%d") == TODAY
+    assert from_format("1.6.2024 02:00 +0200", "%d.%m.%Y %H:%M %z") == TODAY
+    with pytest.raises(ValueError, match="does not match"):
+        from_format("2024-06-01", "%Y%m%d")
+
+
+@pytest.mark.parametrize(
+    ("unit", "number"),
+    [(None, TODAY), ("s", TODAY), ("ms", TODAY * 1e3), ("us", TODAY * 1e6), ("days", 19_875), ("excel", 45_444)],
+)
+def test_units(unit, number):
+    assert from_unit(np.array([number]), unit)[0] == TODAY
+
+
+WRITTEN = {
+    "YYYYMMDD": ([20240301, 20231115, 20230913], 0, "a date written YYYYMMDD", "time_format: '%Y%m%d'"),
+    "YYYYMMDD with a zero among them": ([0, 20240301, 20231115], 1, "a date written YYYYMMDD", "time_format: '%Y%m%d'"),
+    "YYYYMMDD beside seconds": ([TODAY, TODAY + 5, 20240301], 2, "a date written YYYYMMDD", "time_format: '%Y%m%d'"),
+    "YYYYMM": ([202403, 202311], 0, "a month written YYYYMM", "time_format: '%Y%m'"),
+    "years": ([1995, 2009, 2024], 0, "a year", "time_format: '%Y'"),
+    "Excel": ([45_444.25, 45_445.5], 0, "a day as Excel counts them", "time_unit: excel"),
+    "days": ([19_875, 19_876], 0, "days since 1970", "time_unit: days"),
+}
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_numbers_that_people_write_dates_as_are_no_seconds(name):
+    numbers, row, form, key = WRITTEN[name]
+    doubt = doubt_numbers(np.array(numbers, float))
+    assert (doubt.row, doubt.key) == (row, key)
+    assert str(doubt) == f"must be seconds since 1970, and this looks like {form}; write {key}"
+
+
+@pytest.mark.parametrize(
+    ("number", "unit", "key"),
+    [
+        (TODAY * 1e3, "in milliseconds? give seconds", "time_unit: ms"),
+        (TODAY * 1e6, "in microseconds? give seconds", "time_unit: us"),
+        (TODAY * 1e9, "in nanoseconds? give seconds", "time_unit: ns"),
+        (20240601120000, "a date written YYYYMMDDHHMMSS?", "time_format: '%Y%m%d%H%M%S'"),
+        (202406011200, "a date written YYYYMMDDHHMM?", "time_format: '%Y%m%d%H%M'"),
+    ],
+)
+def test_numbers_too_large_for_seconds_are_named_by_what_they_may_be(number, unit, key):
+    doubt = doubt_numbers(np.array([TODAY, number]))
+    assert (doubt.row, doubt.rule, doubt.key) == (1, f"a time must not lie in the future ({unit})", key)
+
+
+def test_negative_numbers_are_no_times():
+    assert doubt_numbers(np.array([5.0, -1.0])).row == 1
+
+
+def test_clocks_that_begin_at_zero_and_times_of_today_are_times():
+    for last in (10, 2_000, 4_000, 30_000, 50_000, 60_000, 300_000, 30_000_000):
+        assert doubt_numbers(np.linspace(0, last, 1001).round()) is None, last
+    assert doubt_numbers(np.array([TODAY, TODAY + 1])) is None
+    assert doubt_numbers(np.array([0.0, TODAY, TODAY + 1])) is None
+    assert doubt_numbers(np.zeros(0)) is None
+
+
+def test_a_time_zone_ahead_is_not_the_future():
+    assert doubt_future(np.array([time.time() + 14 * 3600])) is None
+    assert doubt_future(np.array([0.0, time.time() + 25 * 3600])).row == 1
+
+
+def test_a_moment_is_judged_as_a_column_is():
+    assert moment(TODAY) == moment(int(TODAY)) == moment("2024-06-01") == moment("2024-06-01T02:00:00+02:00") == TODAY
+    assert moment("1955-11-05") < 0
+    for value, rule in {
+        1717200000000: "'time': a time must not lie in the future (in milliseconds? give seconds)",
+        20240601: "'time': must be seconds since 1970, and this looks like a date written YYYYMMDD",
+        2024: "'time': must be seconds since 1970, and this looks like a year",
+        -5: "'time': a number of seconds since 1970 is not negative; write dates before 1970 in ISO",
+        "2999-01-01": "'time': a time must not lie in the future",
+        "soon": "'time' must be seconds since 1970 or an ISO date",
+        None: "'time' must be seconds since 1970 or an ISO date",
+        True: "'time' must be seconds since 1970 or an ISO date",
+        float("nan"): "'time': must be seconds since 1970 or an ISO date such as 2024-05-31T18:00:00",
+        10**400: "'time' must be seconds since 1970 or an ISO date",
+    }.items():
+        with pytest.raises(UserError) as error:
+            moment(value)
+        assert str(error.value).startswith(f"{rule}; found ")
