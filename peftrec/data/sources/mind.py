@@ -15,14 +15,14 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv
 
 from peftrec.data.entry import make_items
+from peftrec.data.files import read_rows
 from peftrec.data.rows import Rows
 from peftrec.data.sources import source_file
 from peftrec.data.tables import Events, Items, Tables
 from peftrec.errors import UserError
-from peftrec.recipe import ItemsConfig
+from peftrec.recipe import FileConfig, ItemsConfig
 
 _NEWS = ["id", "category", "subcategory", "title", "abstract", "url", "title_entities", "abstract_entities"]
 _BEHAVIORS = ["id", "user", "time", "history", "impressions"]
@@ -47,19 +47,8 @@ def load(path: Path | None) -> Tables:
 
 
 def _read(file: Path, names: list[str]) -> Rows:
-    """Tab-separated rows of text without a header."""
-    try:
-        table = pyarrow.csv.read_csv(
-            file,
-            read_options=pyarrow.csv.ReadOptions(column_names=names),
-            parse_options=pyarrow.csv.ParseOptions(delimiter="\t", quote_char=False),
-            convert_options=pyarrow.csv.ConvertOptions(
-                column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False
-            ),
-        )
-    except pa.ArrowInvalid as error:
-        raise UserError(f"{file}: must have the tab-separated columns {', '.join(names)}: {error}") from None
-    return Rows(str(file), table)
+    """Tab-separated rows of text without a header, in which a quote is a sign like others."""
+    return read_rows(FileConfig(path=str(file), separator="\t", header=False, names=names, quote="none"), "data")
 
 
 def _items(news: Rows) -> Items:
