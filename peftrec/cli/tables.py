@@ -18,6 +18,7 @@ def format_report(report: dict[str, Any]) -> Group:
     for name, task in report["tasks"].items():
         parts.append(_task_table(name, task))
         parts += [f"{metric}: no value, {reason}" for metric, reason in task["undefined"].items()]
+        parts += [f"prior {prior}: left out, {reason}" for prior, reason in task.get("left_out", {}).items()]
     gains = [gain for task in report["tasks"].values() for gain in task["gains"].values()]
     notes = ["*     the best trivial prior by that metric"] if gains else []
     if any(gain.get("interval") and verdict(gain["interval"]) == "open" for gain in gains):

@@ -11,6 +11,7 @@ A task's report is plain data without NaN, ready for JSON:
     undefined   {metric: what it needs}
     intervals   {metric: [low, high]}: 95 %, clustered by user or query; null without one
     priors      {prior: {metric: value}}
+    left_out    {prior: why}, only where one could not be had
     gains       {metric: {"prior", "by", "interval"}}: the best prior, and by how much the model beats it; `by` above 0
                 means better whatever the metric's direction, and `interval` holds that difference under paired draws
 """
@@ -33,7 +34,7 @@ from peftrec.model.co_learner import Scorer
 from peftrec.tasks.grades import Grades
 from peftrec.tasks.kind import Task
 from peftrec.tasks.losses import Loss
-from peftrec.tasks.priors import PRIORS, RANKING_PRIORS, find_prior
+from peftrec.tasks.priors import PRIORS, RANKING_PRIORS, find_prior, reads_vectors
 
 Report = dict[str, Any]
 PARTS = ("metrics", "intervals", "priors", "gains", "undefined")
@@ -152,7 +153,9 @@ def evaluate_task(
         }
     if metrics:
         prediction = _finite(scorer.predict(task, examples), task)
-        trivial = {name: find_prior(PRIORS, name)(dataset, task, examples) for name in priors}
+        trivial, left_out = _trivial(scorer, dataset, task, examples, priors)
+        if left_out:
+            report["left_out"] = left_out
         columns = {name: find_metric(name).of(grades) for name in metrics}
         _merge(report, _measure(columns, prediction, trivial, examples, resamples))
         if loss is not None and examples.weight is not None:
@@ -185,6 +188,22 @@ def weighted_loss(loss: Loss, prediction: np.ndarray, examples: Examples) -> flo
         return 0.0
     value = find_metric(loss.metric)(prediction, examples.label, examples.group, weight)
     return float(value**loss.power * weight.mean(dtype=np.float64))
+
+
+def _trivial(
+    scorer: Scorer, dataset: Dataset, task: str, examples: Examples, names: Sequence[str]
+) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """The predictions of priors, and why others are left out: vectors of a backbone that is frozen no more."""
+    found, left_out = {}, {}
+    for name in names:
+        prior = find_prior(PRIORS, name)
+        if not reads_vectors(prior):
+            found[name] = prior(dataset, task, examples)
+        elif scorer.frozen_vectors is not None:
+            found[name] = prior(dataset, task, examples, vectors=scorer.frozen_vectors)
+        elif scorer.no_vectors:
+            left_out[name] = scorer.no_vectors
+    return found, left_out
 
 
 def last_liked(examples: Examples) -> Examples:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from peftrec.data.batches import UniqueRows, Work
 from peftrec.data.examples import Dataset, Examples
 from peftrec.data.texts import TextTable
 from peftrec.errors import UserError
+from peftrec.machine.progress import track_rows
 from peftrec.model.adapters import attach
 from peftrec.model.adapters.base import adapter_name
 from peftrec.model.backbone import Backbone
@@ -21,6 +23,7 @@ from peftrec.tasks.grades import Grades
 from peftrec.tasks.heads import CatalogueHead, Head, HeadShape
 from peftrec.tasks.kind import Task
 from peftrec.tasks.losses import Loss
+from peftrec.tasks.priors import Vectors
 
 PREDICT_ROWS = 16_384  # examples a head scores at once outside training
 
@@ -35,6 +38,16 @@ def with_every_item(examples: Examples, item_rows: np.ndarray) -> Examples:
 
 class Scorer:
     """Anything that predicts: a trained model, or a baseline."""
+
+    @property
+    def frozen_vectors(self) -> Vectors | None:
+        """What its backbone says of text rows with no method on it; None where there is nothing of the sort."""
+        return None
+
+    @property
+    def no_vectors(self) -> str:
+        """Why there are none, where there could be."""
+        return ""
 
     def predict(self, task: str, examples: Examples) -> np.ndarray:
         """Predictions of the rows: class probabilities (N, C), a probability (N,), or a number (N,)."""
@@ -77,6 +90,16 @@ class CoLearner(nn.Module, Scorer):
     def work(self) -> Work:
         """What the training steps asked the encoder for, and what it did."""
         return self.encoder.work
+
+    @property
+    def no_vectors(self) -> str:
+        """As the encoder's."""
+        return self.encoder.no_vectors
+
+    @property
+    def frozen_vectors(self) -> Vectors | None:
+        """As the encoder's; computing many shows its progress."""
+        return None if self.no_vectors else partial(self.encoder.frozen_vectors, track=track_rows)
 
     def head(self, task: str) -> Head:
         """The task's head."""

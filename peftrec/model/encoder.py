@@ -16,6 +16,7 @@ from peftrec.machine.memory import return_free_memory
 from peftrec.model.adapters.base import Adapter, LayerAdapter, PooledAdapter
 from peftrec.model.backbone import Backbone
 from peftrec.model.cache.states import TOKEN_BUDGET, Level, StateCache, Track
+from peftrec.model.cache.vectors import VectorCache
 
 POOLED_ROWS = 16_384  # texts whose pooled states are read at once: with MiniLM 180 MB
 
@@ -139,6 +140,28 @@ class AdaptedEncoder(nn.Module):
         blocks = np.split(rows, range(POOLED_ROWS, len(rows), POOLED_ROWS))
         done = [adapter(self.caches["pooled"].states(block), task) for block in blocks]
         return done[0] if len(done) == 1 else torch.cat(done)
+
+    @property
+    def no_vectors(self) -> str:
+        """Why there are no `frozen_vectors`; empty where there are."""
+        training = [adapter.config.method for adapter in self.methods if adapter.trains_backbone]
+        return f"method {training[0]} trains the backbone, and what it said before is gone" if training else ""
+
+    def frozen_vectors(self, rows: np.ndarray, track: Track | None = None) -> np.ndarray:
+        """What the backbone says of text rows (N,) with no method on it, float32 (N, D). Kept like other states.
+
+        Only where `no_vectors` is empty.
+        """
+        if "pooled" in self.caches:
+            blocks = np.split(rows, range(POOLED_ROWS, len(rows), POOLED_ROWS))
+            found = torch.cat([self.caches["pooled"].states(block)[:, -1] for block in blocks])
+        else:
+            if "vectors" not in self.caches:
+                self.caches["vectors"] = VectorCache(self.backbone, self.texts, self.caches.get("layer"))
+            self.caches["vectors"].update(rows, track, self.disk)
+            found = self.caches["vectors"].states(rows)
+        vectors: np.ndarray = found.float().cpu().numpy()
+        return vectors
 
     def _encode_bucket(self, rows: np.ndarray, task: str) -> Tensor:
         adapter = self.adapter_of(task)

@@ -111,6 +111,11 @@ def _render(template: str, run: _Run, front: ModelCardData, about: list[str], **
         gains={task: run.report["tasks"][task].get("gain") for task in about},
         lost=[f"{row.label} of {task} against `{row.prior}`" for task, row in rows if row.verdict == "worse"],
         open=[f"{row.label} of {task} from `{row.prior}`" for task, row in rows if row.verdict == "open"],
+        left_out=[
+            f"The prior `{prior}` of {task} is left out: {why}"
+            for task in about
+            for prior, why in run.report["tasks"][task].get("left_out", {}).items()
+        ],
         notes=[note for note in run.dataset.notes if any(note.startswith(f"{task}:") for task in about)],
         data=_data_name(recipe),
         changed=yaml.safe_dump(

@@ -70,6 +70,7 @@ class TaskReport(_Strict):
     grades: dict[Name, FiniteFloat] = _ABSENT
     weighted_loss: Number = _ABSENT
     untrained: Numbers = _ABSENT
+    left_out: dict[Name, str] = _ABSENT
 
 
 class Report(_Strict):

@@ -87,7 +87,7 @@ CLASSIFICATION = Kind(
     metrics={"class": ("accuracy", "macro_f1", "log_loss")},
     answer=answer,
     reads=("label", "class_weight", "row_weight"),
-    priors=("majority", "tfidf"),
+    priors=("majority", "tfidf", "frozen_lr"),
     variant=lambda config: SEVERAL if isinstance(config.label, LabelConfig) else None,
 )
 

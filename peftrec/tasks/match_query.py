@@ -188,7 +188,7 @@ MATCH_QUERY = Kind(
     answer=answer,
     reads=("input", "gain", "class_weight", "row_weight"),
     graded=True,
-    priors=("random", "majority", "lexical"),
+    priors=("random", "majority", "lexical", "frozen_lr"),
     ranks=True,
     variant=lambda config: JOINT if config.input == "joint" else None,
 )

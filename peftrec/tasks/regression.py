@@ -107,7 +107,7 @@ OF_TEXTS: Kind = replace(
     fields={"text": text_field("text")},
     head=text_head,
     reads=("label", "row_weight"),
-    priors=("median",),
+    priors=("median", "tfidf", "frozen_lr"),
     ranks=False,
     feedback=None,
 )

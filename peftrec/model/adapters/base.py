@@ -37,7 +37,10 @@ class Adapter(nn.Module, ABC):
 
     lowest  the lowest layer whose computation it changes; L for methods that change none
     shared  the name of the shared part, unique among the methods of one encoder
+    trains_backbone  whether it changes the backbone's own weights
     """
+
+    trains_backbone = False
 
     def __init__(self, backbone: Backbone, config: AdapterConfig, tasks: list[str], shared: str = SHARED) -> None:
         super().__init__()

@@ -14,6 +14,8 @@ from peftrec.recipe import AdapterConfig
 class FullFineTuning(LayerAdapter):
     """All of the backbone's weights are trained, by all tasks together."""
 
+    trains_backbone = True
+
     def __init__(self, backbone: Backbone, config: AdapterConfig, tasks: list[str], shared: str = SHARED) -> None:
         super().__init__(backbone, config, tasks, shared)
         if config.options:

@@ -30,7 +30,7 @@ def describe_key(backbone: Backbone, level: str, layer: int, storage: torch.dtyp
         "max_length": backbone.config.max_length,
         "level": level,
         "layer": layer,
-        "pooling": backbone.pooling if level == "pooled" else None,
+        "pooling": None if level == "layer" else backbone.pooling,
         "versions": {name: ".".join(version(name).split(".")[:2]) for name in computing},
     }
 

@@ -24,7 +24,7 @@ from peftrec.model.cache.folder import cache_root
 from peftrec.model.cache.key import describe_key, key_name
 from peftrec.model.cache.store import ragged
 
-Level = Literal["none", "layer", "pooled"]
+Level = Literal["none", "layer", "pooled", "vectors"]
 Track = Callable[[Iterable[np.ndarray], int, str], Iterable[np.ndarray]]
 
 # Tokens in one forward of the frozen part: large enough for full speed on a CPU; twice as many take 230 MB more.
@@ -45,7 +45,7 @@ class StateCache:
     lies by itself in memory, so that `keep_guests` can forget it.
     """
 
-    def __init__(self, backbone: Backbone, texts: TextTable, level: Literal["layer", "pooled"], layer: int) -> None:
+    def __init__(self, backbone: Backbone, texts: TextTable, level: Level, layer: int) -> None:
         self.backbone, self.texts, self.level, self.layer = backbone, texts, level, layer
         stored = backbone.config.cache_dtype
         dtype = backbone.dtype if stored == "auto" else DTYPES[stored]
@@ -57,13 +57,12 @@ class StateCache:
         self._place = np.zeros(0, np.int64)  # (V,) first unit in memory (a guest's: 0), or -1
         self._entry = np.zeros(0, np.int64)  # (V,) entry on disk, or -1
         self._disk: DiskStates | None = None
-        self._opened = False
-        self._no_room = False  # neither in memory nor on disk, which is said once
+        self._opened, self._no_room = False, False  # room neither in memory nor on disk, which is said once
         self._lent: tuple[np.ndarray, Tensor, np.ndarray] | None = None  # rows ascending; units; where each begins
 
     def units(self, rows: np.ndarray) -> np.ndarray:
         """Units of each row (N,): its tokens, or 1."""
-        return np.ones(len(rows), np.int64) if self.level == "pooled" else self.texts.tokens(rows)
+        return self.texts.tokens(rows) if self.level == "layer" else np.ones(len(rows), np.int64)
 
     def bytes(self, rows: np.ndarray) -> int:
         """What the states of `rows` take, in memory as on disk."""
@@ -181,11 +180,7 @@ class StateCache:
 
     def compute(self, rows: np.ndarray) -> Tensor:
         """The units of `rows` one after the other, from the backbone, in main memory and the storage dtype."""
-        ids, mask, types = (t.to(self.backbone.device) for t in self.texts.pad(rows))
-        if self.level == "pooled":
-            computed = self.backbone.pooled_layers(ids, mask, types)
-        else:
-            computed = self.backbone.run(ids, mask, types, stop=self.layer)[mask.bool()]
+        computed = self._run(rows, *(t.to(self.backbone.device) for t in self.texts.pad(rows)))
         units = computed.to("cpu", self._unit.dtype)
         if not finite(units):
             parts = torch.split(units, self.units(rows).tolist())
@@ -196,6 +191,11 @@ class StateCache:
                 f"{text[:60]!r}, which are too large; choose bf16 or fp32"
             )
         return units
+
+    def _run(self, rows: np.ndarray, ids: Tensor, mask: Tensor, types: Tensor) -> Tensor:
+        if self.level == "pooled":
+            return self.backbone.pooled_layers(ids, mask, types)
+        return self.backbone.run(ids, mask, types, stop=self.layer)[mask.bool()]
 
     def _nowhere(self, rows: np.ndarray) -> np.ndarray:
         """Which of `rows` neither memory nor disk has, as far as looked up, bool (N,)."""

@@ -1,0 +1,95 @@
+"""How a fitted prior is chosen: by rows that it was not fitted on, which also say how sure it may be."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.special import log_softmax, softmax
+
+from peftrec.data.examples import Examples, TaskData
+
+HELD_OUT = 0.2  # of the train rows, where there are no validation rows
+
+
+@dataclass(frozen=True)
+class Tried:
+    """One way to predict, tried on rows that it was not fitted on.
+
+    way    what it is, so that it can be fitted again to more rows
+    loss   its log-loss, or mean squared error
+    sharpness  what its scores are multiplied by before the softmax, so that they are as sure as they may be
+    """
+
+    way: Any
+    loss: float
+    sharpness: float = 1.0
+
+
+def held_out(data: TaskData) -> tuple[Examples, Examples]:
+    """Rows to fit to and rows to choose by: train and valid.
+
+    Where valid is empty, train without a fifth of its groups, the same ones every time, and those; where that leaves a
+    single label to learn from, or nothing to choose by, train and train.
+    """
+    if len(data.valid):
+        return data.train, data.valid
+    groups = np.unique(data.train.group)
+    kept = np.random.default_rng(0).permutation(groups)[: int(len(groups) * HELD_OUT)]
+    away = np.isin(data.train.group, kept)
+    if not away.any() or len(np.unique(data.train.label[~away])) < 2:
+        return data.train, data.train
+    return data.train.take(np.flatnonzero(~away)), data.train.take(np.flatnonzero(away))
+
+
+def thinned(examples: Examples, most: int) -> Examples:
+    """The examples, or where there are more than `most` every so many of them."""
+    most = max(1, most)
+    return examples if len(examples) <= most else examples.take(np.arange(most) * len(examples) // most)
+
+
+def judge(way: Any, scores: np.ndarray, label: np.ndarray) -> Tried:
+    """How well scores fit the labels (N,): log-scores (N, C), minus infinity for classes never seen, or numbers (N,).
+
+    Few rows may all be right, and would make the best sharpness infinite: labels count as smoothed by 1 / (N + 2), as
+    Platt (1999) did. Rows of classes never seen do not count.
+    """
+    from scipy.optimize import minimize_scalar
+
+    if scores.ndim == 1:
+        return Tried(way, float(np.mean((scores - label) ** 2)))
+    rows = np.flatnonzero(np.isfinite(scores[np.arange(len(label)), label]))
+    if not len(rows):
+        return Tried(way, np.inf)
+    seen = np.isfinite(scores[0])
+    of, label, doubt = scores[rows][:, seen], (np.cumsum(seen) - 1)[label[rows]], 1 / (len(rows) + 2)
+
+    def loss(log_sharpness: float) -> float:
+        chances = log_softmax(np.exp(log_sharpness) * of, axis=1)
+        return -float((1 - doubt) * chances[np.arange(len(of)), label].mean() + doubt * chances.mean())
+
+    found = minimize_scalar(loss, bounds=(-5.0, 5.0), method="bounded")
+    return Tried(way, float(found.fun), float(np.exp(found.x)))
+
+
+def best(tried: list[Tried]) -> Tried:
+    """The one with the least loss; of equals the first."""
+    return min(tried, key=lambda one: one.loss)
+
+
+def predicted(scores: np.ndarray, tried: Tried, train: Examples) -> np.ndarray:
+    """Scores (N, C) as probabilities; numbers (N,) no further out than the train labels."""
+    if scores.ndim == 1:
+        return np.clip(scores, float(train.label.min()), float(train.label.max()))
+    chances: np.ndarray = softmax(tried.sharpness * scores, axis=1)
+    return chances
+
+
+def spread(scores: np.ndarray, known: np.ndarray, classes: int) -> np.ndarray:
+    """Scores (N, K) of the classes `known` (K,) as scores of all (N, C): minus infinity for the others.
+
+    Scores (N,) are those of the second of two.
+    """
+    scores = np.stack([-scores, scores], 1) / 2 if scores.ndim == 1 else scores
+    full = np.full((len(scores), classes), -np.inf)
+    full[:, known] = scores
+    return full

@@ -1,0 +1,132 @@
+"""The prior `frozen_lr`: a linear model on what the frozen backbone says of the texts, before any training."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from peftrec.data.examples import Dataset, Examples
+from peftrec.tasks.priors.choice import Tried, best, held_out, judge, predicted, spread, thinned
+
+Vectors = Callable[[np.ndarray], np.ndarray]  # text rows (N,) -> the frozen backbone's pooled vectors float32 (N, D)
+Shape = Callable[[Examples, Vectors], np.ndarray]  # rows, vectors -> features float32 (N, F)
+
+MOST_ROWS = 20_000  # of the train and of the validation rows, so that their texts are encoded in minutes
+MOST_WORK = 2_000_000_000  # train rows times features times classes: 10 to 20 seconds of one core a fit
+FEWEST_ROWS = 10  # a class, below which thinning the train rows costs more than a simpler model
+PREDICTED_ROWS = 16_384  # at once
+ITERATIONS = 200
+STRENGTHS = (0.1, 0.01, 1.0, 10.0)  # C of features whose mean square is 1; the first is tried with every scale
+PENALTIES = (100.0, 1000.0, 10.0, 1.0)  # of ridge regression, likewise
+
+
+class Way(NamedTuple):
+    """What a text or pair of texts is to the model, how it is scaled, and how free the model is."""
+
+    shape: Shape
+    scale: str
+    strength: float
+
+
+def frozen_lr(dataset: Dataset, task: str, examples: Examples, vectors: Vectors) -> np.ndarray:
+    """Class or grade probabilities (N, C), or numbers (N,): logistic or ridge regression on frozen vectors.
+
+    Of a text its vector; of query and item both, their difference and product, or only their cosine and distance.
+    First shape and scale are chosen, then the strength. Sees every so many of more than `MOST_ROWS` train rows, or
+    fewer where there are many classes; where that leaves few rows a class, the classes' mean vectors are compared.
+    """
+    data = dataset.tasks[task]
+    classes = len(data.classes)
+    fitted, check = (thinned(rows, MOST_ROWS) for rows in held_out(data))
+    whole = thinned(data.train, MOST_ROWS)
+
+    def fit(way: Way, rows: Examples) -> Callable[[Examples], np.ndarray]:
+        features = way.shape(rows, vectors)
+        most = MOST_WORK // (features.shape[1] * max(1, classes))
+        simple = most < min(len(rows), FEWEST_ROWS * classes)
+        if not simple and most < len(rows):
+            return fit(way, thinned(rows, most))
+        scale = _scaler(way.scale).fit(features)
+        scaled = scale.transform(features)
+        unit = float(np.mean(np.square(scaled, dtype=np.float64)))
+        model = _model(way.strength, unit, classes, simple).fit(scaled, rows.label)
+        return lambda of: _scores(model, scale.transform(way.shape(of, vectors)), classes)
+
+    def attempt(way: Way) -> Tried:
+        return judge(way, fit(way, fitted)(check), check.label)
+
+    strengths = STRENGTHS if classes else PENALTIES
+    tried = [attempt(Way(shape, scale, strengths[0])) for shape, scale in _first(fitted)]
+    found = best(tried).way
+    chosen = best([*tried, *(attempt(found._replace(strength=strength)) for strength in strengths[1:])])
+    score = fit(chosen.way, whole)
+    blocks = [np.arange(a, min(a + PREDICTED_ROWS, len(examples))) for a in range(0, len(examples), PREDICTED_ROWS)]
+    return np.concatenate([predicted(score(examples.take(rows)), chosen, data.train) for rows in blocks])
+
+
+def _first(rows: Examples) -> list[tuple[Shape, str]]:
+    """What is tried first."""
+    if rows.slots.keys() == {"query", "item"}:
+        return [(_likeness, "standardised"), *((_pair, scale) for scale in SCALES)]
+    return [(_concatenated, scale) for scale in SCALES]
+
+
+def _concatenated(rows: Examples, vectors: Vectors) -> np.ndarray:
+    """The vectors of all slots (N, S * D)."""
+    return np.concatenate([vectors(rows.slots[slot]) for slot in sorted(rows.slots)], 1)
+
+
+def _pair(rows: Examples, vectors: Vectors) -> np.ndarray:
+    """Query, item, their difference, product and likeness (N, 4 D + 2), after Conneau et al. 2017, arXiv:1705.02364."""
+    query, item = (vectors(rows.slots[slot]) for slot in ("query", "item"))
+    return np.concatenate([query, item, np.abs(query - item), query * item, _likeness(rows, vectors)], 1)
+
+
+def _likeness(rows: Examples, vectors: Vectors) -> np.ndarray:
+    """Cosine and distance of query and item (N, 2)."""
+    query, item = (vectors(rows.slots[slot]) for slot in ("query", "item"))
+    size = np.maximum(np.linalg.norm(query, axis=1) * np.linalg.norm(item, axis=1), 1e-9)
+    return np.stack([(query * item).sum(1) / size, np.linalg.norm(query - item, axis=1)], 1)
+
+
+SCALES = ("plain", "unit length", "standardised")
+
+
+def _scaler(scale: str) -> Any:
+    from sklearn.preprocessing import FunctionTransformer, Normalizer, StandardScaler
+
+    return {"plain": FunctionTransformer, "unit length": Normalizer, "standardised": StandardScaler}[scale]()
+
+
+def _model(strength: float, unit: float, classes: int, simple: bool) -> Any:
+    """An unfitted model for features whose mean square is `unit`."""
+    from sklearn.linear_model import LogisticRegression, Ridge
+
+    if not classes:
+        return Ridge(alpha=strength * unit)
+    return ClassMeans() if simple else LogisticRegression(C=strength / unit, max_iter=ITERATIONS)
+
+
+class ClassMeans:
+    """Scores are inner products with the classes' mean features."""
+
+    def fit(self, features: np.ndarray, label: np.ndarray) -> "ClassMeans":
+        """From features (N, F) and class numbers (N,)."""
+        self.classes_, row = np.unique(label, return_inverse=True)
+        sums = np.zeros((len(self.classes_), features.shape[1]))
+        np.add.at(sums, row, features)
+        self.means = sums / np.bincount(row)[:, None]
+        return self
+
+    def decision_function(self, features: np.ndarray) -> np.ndarray:
+        """Scores (N, K) of the classes seen."""
+        scores: np.ndarray = features @ self.means.T
+        return scores
+
+
+def _scores(model: Any, features: np.ndarray, classes: int) -> np.ndarray:
+    """Log-scores (N, C) that softmax makes probabilities of, or numbers (N,)."""
+    if not classes:
+        numbers: np.ndarray = model.predict(features)
+        return numbers
+    return spread(model.decision_function(features), model.classes_, classes)

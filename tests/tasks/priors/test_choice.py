@@ -1,0 +1,77 @@
+"""What chooses a prior: rows that were not fitted to, and how sure its scores may be."""
+
+import numpy as np
+import pytest
+from columns import rows
+from scipy.special import log_softmax
+
+from peftrec.data.examples import TaskData
+from peftrec.tasks.priors.choice import best, held_out, judge, predicted, spread, thinned
+
+
+def made(label, group=None, valid=0):
+    everything = rows(np.asarray(label), np.arange(len(label)) if group is None else group, None, None)
+    empty = everything.take([])
+    return TaskData(everything, everything.take(np.arange(valid)), empty)
+
+
+def test_validation_rows_choose_where_there_are_any():
+    data = made([0, 1, 0, 1], valid=2)
+    fitted, check = held_out(data)
+    assert fitted is data.train and check is data.valid
+
+
+def test_else_a_fifth_of_the_train_groups_does_and_always_the_same():
+    group = np.repeat(np.arange(50), 4)
+    data = made(np.tile([0, 1], 100), group)
+    fitted, check = held_out(data)
+    assert len(fitted) == 160 and len(check) == 40
+    assert not set(fitted.group) & set(check.group)
+    assert np.array_equal(held_out(data)[1].group, check.group)
+
+
+@pytest.mark.parametrize("label", [[0, 1, 0], [1, *[0] * 4], [0]])
+def test_few_rows_choose_for_themselves_where_they_must(label):
+    fitted, check = held_out(made(label))
+    assert len(set(fitted.label)) == len(set(label)) or len(fitted) + len(check) == len(label)
+    assert len(fitted) and len(check)
+
+
+def test_thinned_rows_are_spread_evenly():
+    examples = made(np.arange(10)).train
+    assert thinned(examples, 4).label.tolist() == [0, 2, 5, 7]
+    assert thinned(examples, 10) is examples
+    assert len(thinned(examples, 0)) == 1
+
+
+def test_scores_become_as_sure_as_the_rows_allow():
+    random = np.random.default_rng(0)
+    scores = random.normal(size=(4000, 3))
+    label = np.array([random.choice(3, p=np.exp(row)) for row in log_softmax(2.5 * scores, axis=1)])
+    tried = judge("way", scores, label)
+    assert tried.sharpness == pytest.approx(2.5, rel=0.1)
+    assert tried.loss == pytest.approx(-log_softmax(2.5 * scores, axis=1)[np.arange(4000), label].mean(), abs=0.01)
+
+
+def test_a_few_rows_that_are_all_right_make_nothing_certain():
+    tried = judge("way", np.eye(2)[[0, 1, 0, 1]], np.array([0, 1, 0, 1]))
+    train = made([0, 1]).train
+    assert 0.8 < predicted(np.eye(2), tried, train)[0, 0] < 0.95
+
+
+def test_rows_of_unknown_classes_do_not_count():
+    scores = spread(np.array([2.0, -2.0, 2.0]), np.array([0, 2]), 4)
+    assert scores[0].tolist() == [-1, -np.inf, 1, -np.inf]
+    known = judge("way", scores[:2], np.array([2, 0]))
+    assert np.isfinite(known.loss)
+    assert judge("way", scores, np.array([1, 1, 3])).loss == np.inf
+    assert judge("way", scores, np.array([2, 0, 1])).loss == pytest.approx(known.loss)
+    chances = predicted(scores, known, made([0, 2]).train)
+    assert chances.sum(1) == pytest.approx(1) and (chances[:, [1, 3]] == 0).all()
+
+
+def test_numbers_are_judged_by_their_squares_and_stay_within_the_train_labels():
+    near, far = (judge(name, np.array(of), np.array([1.0, 2.0])) for name, of in (("near", [1, 2.5]), ("far", [3, 2])))
+    assert (near.loss, far.loss) == (0.125, 2.0) and best([far, near]) is near
+    train = made(np.array([1.0, 2.0])).train
+    assert predicted(np.array([0.5, 1.5, 9.0]), near, train).tolist() == [1.0, 1.5, 2.0]

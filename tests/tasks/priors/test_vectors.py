@@ -1,0 +1,87 @@
+"""`frozen_lr`: a linear model on given vectors, of texts and of pairs, for classes, grades and numbers."""
+
+import numpy as np
+import pytest
+from columns import predict, split, without_valid
+
+from peftrec.data.texts import TextTable
+from peftrec.tasks.priors import vectors as module
+
+DIRECTIONS = np.random.default_rng(3).normal(size=(8, 16))
+
+
+def made(kind, count=500):
+    """A data set, and the vectors of its texts."""
+    random, texts = np.random.default_rng(0), TextTable()
+    if kind == "pairs":
+        label = random.integers(0, 2, count)
+        query = random.normal(size=(count, 16))
+        item = np.where(label[:, None], query, random.normal(size=(count, 16))) + 0.3 * random.normal(size=(count, 16))
+        slots = {
+            "query": [texts.add(f"q{n}") for n in range(count)],
+            "item": [texts.add(f"i{n}") for n in range(count)],
+        }
+        held = np.concatenate([query, item])
+    else:
+        held = random.normal(size=(count, 16))
+        label = (held @ DIRECTIONS.T).argmax(1) if kind == "classes" else held @ DIRECTIONS[0]
+        slots = {"pair" if kind == "joint" else "text": [texts.add(f"t{n}") for n in range(count)]}
+    classes = [] if kind == "numbers" else [str(n) for n in range(label.max() + 1)]
+    label = label.astype(np.float32 if kind == "numbers" else np.int64)
+    return split(texts, slots, label, classes), (5 + 2 * held).astype(np.float32)
+
+
+def found(dataset, held):
+    return predict("frozen_lr", dataset, vectors=lambda rows: held[rows])
+
+
+@pytest.mark.parametrize("valid", [True, False])
+@pytest.mark.parametrize(("kind", "least"), [("classes", 0.8), ("pairs", 0.95)])
+def test_it_learns_classes_and_grades(kind, least, valid):
+    dataset, held = made(kind)
+    dataset = dataset if valid else without_valid(dataset)
+    prediction, data = found(dataset, held), dataset.tasks["task"]
+    assert prediction.shape == (100, len(data.classes)) and prediction.sum(1) == pytest.approx(1)
+    assert (prediction.argmax(1) == data.test.label).mean() > least
+    assert np.array_equal(prediction, found(dataset, held))
+
+
+@pytest.mark.parametrize("valid", [True, False])
+def test_it_learns_numbers(valid):
+    dataset, held = made("numbers")
+    data = dataset.tasks["task"]
+    error = found(dataset if valid else without_valid(dataset), held) - data.test.label
+    assert np.mean(error**2) < 0.05 * np.var(data.test.label)
+
+
+def test_of_many_classes_the_mean_vectors_are_compared(monkeypatch):
+    dataset, held = made("classes")
+    monkeypatch.setattr(module, "MOST_WORK", 16 * 8 * 20)
+    monkeypatch.setattr(module.ClassMeans, "used", 0, raising=False)
+    fit = module.ClassMeans.fit
+
+    def counted(self, features, label):
+        module.ClassMeans.used += 1
+        return fit(self, features, label)
+
+    monkeypatch.setattr(module.ClassMeans, "fit", counted)
+    assert (found(dataset, held).argmax(1) == dataset.tasks["task"].test.label).mean() > 0.6
+    assert module.ClassMeans.used
+    monkeypatch.setattr(module, "FEWEST_ROWS", 1)
+    module.ClassMeans.used = 0
+    assert (found(dataset, held).argmax(1) == dataset.tasks["task"].test.label).mean() > 0.2
+    assert not module.ClassMeans.used
+
+
+def test_no_more_train_rows_are_asked_for_than_stated(monkeypatch):
+    monkeypatch.setattr(module, "MOST_ROWS", 50)
+    dataset, held = made("classes")
+    asked = set()
+
+    def vectors(rows):
+        asked.update(rows.tolist())
+        return held[rows]
+
+    predict("frozen_lr", dataset, vectors=vectors)
+    assert len(asked & set(dataset.tasks["task"].train.slots["text"].tolist())) == 50
+    assert len(asked) == 50 + 50 + 100
