@@ -9,6 +9,7 @@ from command import peftrec
 from shown import make_shown, shown_recipe
 from sklearn.metrics import ndcg_score, roc_auc_score
 
+from peftrec.errors import UserError
 from peftrec.evaluation.outcomes import read_outcome
 from peftrec.recipe import dump_recipe
 from peftrec.runs.evaluate import evaluate_run
@@ -119,6 +120,19 @@ def test_comparing_runs_goes_by_list_and_draws_users(run, folder):
     assert of["differences"]["impression_auc"]["by"] == pytest.approx(change)
     low, high = of["differences"]["impression_auc"]["interval"]
     assert low <= change <= high
+
+
+def test_early_stopping_may_watch_lists(folder, tmp_path):
+    watch = {"early_stopping": {"patience": 1, "metric": "click.impression_auc"}}
+    recipe = shown_recipe(folder, epochs=1)
+    recipe = recipe.model_copy(update={"train": recipe.train.model_validate(recipe.train.model_dump() | watch)})
+    done = train(recipe, tmp_path / "watched")
+    lines = [json.loads(line) for line in (done / "metrics.jsonl").read_text().splitlines()]
+    assert any(line["valid"]["click"]["impression_auc"] > 0.4 for line in lines if "valid" in line)
+    no_lists = recipe.data.events.model_copy(update={"impression": None})
+    plain = recipe.model_copy(update={"data": recipe.data.model_copy(update={"events": no_lists})})
+    with pytest.raises(UserError, match=r"early_stopping: click\.impression_auc needs lists that were shown: the key"):
+        train(plain, tmp_path / "plain")
 
 
 @pytest.mark.parametrize(
