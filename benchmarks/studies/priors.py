@@ -1,31 +1,37 @@
-"""What trivial predictions reach on the test rows of the experiments with cells: every neural row stands beside them.
+"""What cheap predictions reach on the test rows of the experiments with cells: every neural row stands beside them.
 
     python -m benchmarks.studies.priors SPEC.json OUT
 
 SPEC.json: {"options": {"experiments": [name]}}; the data are those of the experiment's cells with all tasks together.
 """
 
+from functools import partial
 from typing import Any
 
 import numpy as np
+import torch
 
 from benchmarks.children import deliver
 from benchmarks.matrix.plan import cells, read_experiments
 from peftrec.data.examples import Dataset, Examples
 from peftrec.evaluation.evaluate import evaluate_task
+from peftrec.machine.progress import track_rows
+from peftrec.model.backbone import load_backbone
 from peftrec.model.co_learner import Scorer
+from peftrec.model.encoder import AdaptedEncoder
 from peftrec.recipe import Recipe, make_recipe
 from peftrec.tasks.dataset import load_data
 from peftrec.tasks.kinds import KINDS
+from peftrec.tasks.priors import Vectors
 
 
 def priors_of(recipe: Recipe, data: Dataset) -> dict[str, Any]:
     """task -> {"n", "ranked", "priors": {prior: {metric: value}}} on the test split."""
-    found = {}
+    found, scorer = {}, _Even(recipe, data)
     for task, of in recipe.tasks.items():
         kind = KINDS[of.kind]
         report = evaluate_task(
-            _Even(data), data, task, "test", metrics=next(iter(kind.metrics.values())), priors=kind.priors, resamples=0,
+            scorer, data, task, "test", metrics=next(iter(kind.metrics.values())), priors=kind.priors, resamples=0,
             ranking="users" if of.kind == "interest" else "none", ranking_priors=kind.ranking,
         )  # fmt: skip
         found[task] = {"n": report["n"], "ranked": report.get("ranked"), "priors": report["priors"]}
@@ -42,10 +48,17 @@ def measure(names: list[str]) -> dict[str, Any]:
 
 
 class _Even(Scorer):
-    """Predicts nothing; only the priors beside it are read."""
+    """Predicts nothing; only the priors beside it are read, some of which ask the recipe's backbone."""
 
-    def __init__(self, data: Dataset) -> None:
+    def __init__(self, recipe: Recipe, data: Dataset) -> None:
         self.data = data
+        self.encoder = AdaptedEncoder(load_backbone(recipe.backbone, torch.device("cpu")), data.texts, {})
+        self.encoder.disk = True
+
+    @property
+    def frozen_vectors(self) -> Vectors:
+        """As the backbone gives them."""
+        return partial(self.encoder.frozen_vectors, track=track_rows)
 
     def predict(self, task: str, rows: Examples) -> np.ndarray:
         classes = len(self.data.tasks[task].classes)

@@ -117,6 +117,37 @@ def test_values_and_priors_are_those_of_the_tables(recipe, dataset):
     assert report["intervals"] == {}
 
 
+class Encoding(Constant):
+    """Has a backbone, which says of each text its row number, twice."""
+
+    frozen_vectors = staticmethod(lambda rows: np.stack([rows, rows**2], 1).astype(np.float32))
+
+
+class Trained(Constant):
+    """Had a backbone."""
+
+    no_vectors = "the backbone was trained"
+
+
+def test_priors_on_vectors_are_given_those_of_the_scorer(dataset):
+    options = {"metrics": ["auc"], "priors": ["frozen_lr", "lexical"], "resamples": 0}
+    report = evaluate_task(Encoding(), dataset, "query", "valid", **options)
+    rows = dataset.tasks["query"].valid
+    prediction = PRIORS["frozen_lr"](dataset, "query", rows, vectors=Encoding.frozen_vectors)
+    assert list(report["priors"]) == ["frozen_lr", "lexical"] and "left_out" not in report
+    assert report["priors"]["frozen_lr"] == {"auc": METRICS["auc"](prediction, rows.label, rows.group)}
+
+
+def test_where_there_are_no_vectors_the_priors_on_them_are_left_out(dataset):
+    options = {"metrics": ["auc"], "priors": ["frozen_lr", "lexical"], "resamples": 0}
+    report = evaluate_task(Trained(), dataset, "query", "valid", **options)
+    assert list(report["priors"]) == ["lexical"]
+    assert report["left_out"] == {"frozen_lr": "the backbone was trained"}
+    assert "prior frozen_lr: left out, the backbone was trained" in printed({"tasks": {"query": report}})
+    never = evaluate_task(Constant(), dataset, "query", "valid", **options)
+    assert list(never["priors"]) == ["lexical"] and "left_out" not in never
+
+
 def test_losing_to_a_prior_is_reported_as_a_loss(recipe, dataset):
     report = evaluate(Constant(), dataset, resolve(recipe), "test", resamples=50)
     gain = report["tasks"]["interest"]["gains"]["auc"]

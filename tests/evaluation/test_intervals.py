@@ -25,8 +25,8 @@ def resampled(group, resamples, seed):
 @pytest.mark.parametrize("name", list(METRICS))
 def test_equals_naive_resampling_of_whole_groups(name):
     prediction, label, group = rows()
-    if name in ("micro_f1", "mean_ap"):  # of rows with several labels
-        prediction, label = np.stack([prediction, 1 - prediction], 1), np.stack([label, label[::-1]], 1)
+    if name in ("micro_f1", "mean_ap"):  # of several labels a row
+        prediction, label = (np.stack([column, column[::-1], 1 - column], 1) for column in (prediction, label))
     values = [METRICS[name](prediction[i], label[i], g) for i, g in resampled(group, 50, seed=3)]
     expected = np.percentile(values, [2.5, 97.5])
     assert bootstrap(METRICS[name], prediction, label, group, 50, seed=3) == pytest.approx(tuple(expected), abs=1e-9)

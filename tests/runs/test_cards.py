@@ -14,7 +14,8 @@ import peftrec.training.loop
 from peftrec.model.backbone.quantize import repair_layers
 from peftrec.recipe import make_recipe
 from peftrec.runs.cards import write_cards
-from peftrec.runs.folder import export_adapter, verify_run
+from peftrec.runs.folder import export_adapter, read_report, verify_run
+from peftrec.runs.report.page import render
 from peftrec.runs.saved import load_run
 from peftrec.training.loop import train
 
@@ -117,6 +118,17 @@ def test_a_loss_to_a_prior_is_said_first_of_the_limits(run):
     assert lost
     assert limits[0].startswith("- It loses to a trivial prior: ")
     assert limits[0].count(" against `") == len(lost)
+
+
+def test_a_method_that_trains_the_backbone_says_which_prior_that_costs(shop, tmp_path):
+    full = {"method": "full", "sharing": "shared", "layers": "all"}
+    run = train(tiny_recipe(shop, adapter=full, train={"max_steps": 1}), tmp_path / "run")
+    why = "method full trains the backbone, and what it said before is gone"
+    tasks = report_of(run)["tasks"]
+    assert tasks["query"]["left_out"] == {"frozen_lr": why} and "left_out" not in tasks["interest"]
+    assert f"- The prior `frozen_lr` of query is left out: {why}.\n" in (run / "README.md").read_text()
+    read_report(run)
+    assert f"The prior frozen_lr is left out: {why}." in render(run)
 
 
 def test_a_hub_id_is_named_as_base_model_and_a_local_path_is_not(run, shop, tmp_path):

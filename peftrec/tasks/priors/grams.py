@@ -1,11 +1,12 @@
 """Texts as counts of hashed n-grams, of words and of characters, and their TF-IDF."""
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import numpy as np
 from scipy import sparse
 
-Counter = Callable[[Sequence[str]], sparse.csr_matrix]  # texts -> counts float32 (N, 2 ** BITS)
+Counter = Callable[[Sequence[str]], sparse.csr_matrix]  # at least one text -> counts float32 (N, 2 ** BITS)
 
 BITS = 20  # of the hash: with 200,000 different n-grams a tenth share a column
 AT_ONCE = 1 << 20  # characters counted in one piece: 100 MB
@@ -41,9 +42,8 @@ def characters(shortest: int, longest: int) -> Counter:
         plain = [" ".join(["", *text.lower().split(), ""]) for text in texts]
         ends = np.cumsum([0, *map(len, plain)])
         cuts = np.searchsorted(ends, np.arange(0, ends[-1], AT_ONCE)).tolist()
-        bounds = zip(cuts, [*cuts[1:], len(plain)], strict=True)
-        parts = [_count_runs(plain[a:b], shortest, longest) for a, b in bounds if b > a]
-        return sparse.vstack(parts, "csr") if parts else sparse.csr_matrix((0, 1 << BITS), dtype=np.float32)
+        pieces = [plain[start:stop] for start, stop in pairwise([*cuts, len(plain)]) if stop > start]
+        return sparse.vstack([_count_runs(piece, shortest, longest) for piece in pieces], "csr")
 
     return count
 

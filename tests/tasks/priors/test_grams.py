@@ -24,7 +24,6 @@ def test_runs_of_characters_are_those_of_scikit_learn(at_once, monkeypatch):
     assert counted(found) == counted(expected.tocsr())
     assert found.dtype == np.float32 and found.shape == (len(TEXTS), 1 << grams.BITS)
     assert (found[0] != found[4]).nnz == 0  # case and blanks do not count
-    assert characters(2, 4)([]).shape[0] == 0
 
 
 def test_single_characters_are_counted_without_blanks():

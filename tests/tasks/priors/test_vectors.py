@@ -5,6 +5,7 @@ import pytest
 from columns import predict, split, without_valid
 
 from peftrec.data.texts import TextTable
+from peftrec.tasks.priors import PRIORS, reads_vectors
 from peftrec.tasks.priors import vectors as module
 
 DIRECTIONS = np.random.default_rng(3).normal(size=(8, 16))
@@ -52,6 +53,10 @@ def test_it_learns_numbers(valid):
     data = dataset.tasks["task"]
     error = found(dataset if valid else without_valid(dataset), held) - data.test.label
     assert np.mean(error**2) < 0.05 * np.var(data.test.label)
+
+
+def test_it_alone_reads_vectors():
+    assert [name for name, prior in PRIORS.items() if reads_vectors(prior)] == ["frozen_lr"]
 
 
 def test_of_many_classes_the_mean_vectors_are_compared(monkeypatch):
