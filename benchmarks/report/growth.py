@@ -1,4 +1,4 @@
-"""The page of the study `growth`."""
+"""The pages of the studies `growth` and `large`."""
 
 from typing import Any
 
@@ -61,4 +61,40 @@ def growth_page(result: dict[str, Any]) -> str:
         f" {asked['of_the_user_s_kinds']:.0%} of what it recommends are of the user's kinds; by chance it would be"
         f" {2 / KINDS:.1%}.",
         "![growth](figures/growth.png)",
+        "Fifty million events and a million items: [a large log](large.md).",
+    )
+
+
+def large_page(result: dict[str, Any]) -> str:
+    """The largest log beside one of a tenth of its events and items."""
+    env, rows = result["environment"], result["rows"]
+    small, big = rows[0], rows[-1]
+    phases = {"prepare": "prepare", "states": "states", "plan": "first step", "evaluate": "evaluate", "save": "write"}
+    heading = ["events", "items", "files MB", *(f"{said} s" for said in phases.values()), "a step s", "its texts"]
+    heading += ["peak memory MB"]
+    lines = [
+        [
+            f"{r['events']:,}",
+            f"{r['items']:,}",
+            f"{r['file_mb']:,.0f}",
+            *(f"{r[name]['cpu_seconds']:,.0f}" for name in phases),
+            f"{r['step']['cpu_seconds']:.2f}",
+            f"{r['step']['texts']:,.0f}",
+            f"{max(r[name]['peak_memory_mb'] for name in phases):,.0f}",
+        ]
+        for r in rows
+    ]
+    step, text = (big["step"][name] / small["step"][name] for name in ("cpu_seconds", "texts"))
+    peaks = ", ".join(f"{said} {big[name]['peak_memory_mb']:,.0f}" for name, said in phases.items())
+    ranked = " and ".join(f"{n:,} of {name}" for name, n in big["ranked"].items())
+    return page(
+        "What a large log takes",
+        f"`python -m benchmarks large` ({env['cpu']}, {env['cpu_cores']} cores; what is measured: see"
+        " `benchmarks/studies/large.py`): three tasks on a made log in parquet, read, prepared, trained for"
+        f" {result['steps']} steps of {result['batch']:,} rows, evaluated on the latest 100,000 events and written."
+        " Seconds of processor time, one thread:",
+        table(heading, lines),
+        f"With ten times the events and the items a step takes {step:.2f} times as long; it refers to {text:.2f} times"
+        f" as many different texts. The peak so far after each phase of the larger one, MB: {peaks}. A"
+        f" catalogue is ranked for at most so many pairs of row and item: here for {ranked}.",
     )

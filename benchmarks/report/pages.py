@@ -10,7 +10,7 @@ from benchmarks.report.cells import cells_page
 from benchmarks.report.effects import effects_page
 from benchmarks.report.figures import draw_all
 from benchmarks.report.formats import has_cells
-from benchmarks.report.growth import growth_page
+from benchmarks.report.growth import growth_page, large_page
 from benchmarks.report.outside import (
     equal_epochs_page,
     plain_peft_page,
@@ -28,6 +28,7 @@ STUDIES: dict[str, Callable[[Any], str]] = {
     "speed": speed_page,
     "busy": busy_page,
     "growth": growth_page,
+    "large": large_page,
     "effects": effects_page,
     "reference-split": reference_split_page,
 }

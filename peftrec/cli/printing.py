@@ -30,6 +30,20 @@ def show(result: Any, as_json: bool) -> None:
     print_rich(table)
 
 
+def show_checked(result: dict[str, Any], as_json: bool) -> None:
+    """Print what `check` says on stdout: JSON, or tables and first examples in words, then dotted keys and values."""
+    if as_json:
+        print_json(result)
+        return
+    from peftrec.cli.understood import examples_lines, tables_lines
+
+    tasks, words = result.get("tasks", {}), ("question", "first")
+    for line in [*tables_lines(result.get("tables", [])), *examples_lines(tasks)]:
+        echo(line)
+    rest = {name: {key: value for key, value in task.items() if key not in words} for name, task in tasks.items()}
+    show({key: value for key, value in (result | {"tasks": rest}).items() if key != "tables"}, as_json)
+
+
 def show_report(report: dict[str, Any], as_json: bool) -> None:
     """Print a run's report on stdout: JSON, or a table a task and everything else as dotted keys and values."""
     if as_json:

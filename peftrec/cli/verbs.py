@@ -15,7 +15,7 @@ import typer
 from peftrec.cli import cache, recipes
 from peftrec.cli.exits import Verbs
 from peftrec.cli.options import Json, NoCache, Overrides, RecipeName, Run, Task, TrustCode, at_least
-from peftrec.cli.printing import echo, print_json, print_rich, show, show_report, show_study
+from peftrec.cli.printing import echo, print_json, print_rich, show, show_checked, show_report, show_study
 from peftrec.errors import RowError, UserError, UserErrors
 from peftrec.machine import processes
 from peftrec.machine.jsonl import read_objects
@@ -74,7 +74,7 @@ def check(recipe: RecipeName, overrides: Overrides = None, as_json: Json = False
         if as_json:
             print_json({"problems": error.problems})
         raise
-    show(result, as_json)
+    show_checked(result, as_json)
 
 
 @app.command()

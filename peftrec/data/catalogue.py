@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
 
 import numpy as np
 
 SNAPSHOTS = 128  # moments at which choices are counted, spread evenly over them
 COUNTS = 1 << 26  # counts kept at most (256 MB): a larger catalogue has fewer snapshots
+AT_ONCE = 1 << 22  # choices counted together
 CANDIDATES = 4096  # items that a training step tells its rows' own items from; of a larger catalogue a sample
 
 
@@ -31,14 +31,14 @@ class Catalogue:
     def _snapshots(self) -> tuple[np.ndarray, np.ndarray]:
         """Moments float64 (K,), and log1p of the choices before the first, strictly before each, and of all: float32
         (K + 2, I)."""
-        order = np.argsort(self.times, kind="stable")
-        items, times = self.items[order], self.times[order]
+        times = np.sort(self.times)
         count = min(SNAPSHOTS, max(1, COUNTS // max(1, len(self)))) if len(times) else 0
         moments = np.unique(times[np.arange(count) * len(times) // max(1, count)])
-        ends = [0, *np.searchsorted(times, moments), len(times)]
-        parts = [np.bincount(items[a:b], minlength=len(self)) for a, b in pairwise(ends)]
-        counts = np.zeros((len(ends), len(self)), np.float32)
-        np.cumsum(parts, axis=0, out=counts[1:])
+        counts = np.zeros((len(moments) + 2, len(self)), np.float32)
+        for first in range(0, len(times), AT_ONCE):
+            some = slice(first, first + AT_ONCE)
+            np.add.at(counts, (1 + np.searchsorted(moments, self.times[some], side="right"), self.items[some]), 1)
+        np.cumsum(counts, axis=0, out=counts)
         return moments, np.log1p(counts, out=counts)
 
     def popularity(self, times: np.ndarray, items: np.ndarray | None = None) -> np.ndarray:

@@ -122,7 +122,8 @@ def as_texts(column: pa.ChunkedArray) -> pa.ChunkedArray:
     kind = column.type
     if pa.types.is_dictionary(kind):
         indices, texts = _dictionary(column)
-        return pa.chunked_array([pa.DictionaryArray.from_arrays(of, texts) for of in indices], _DICTIONARY)
+        encoded = pa.dictionary(pa.int32(), texts.type)
+        return pa.chunked_array([pa.DictionaryArray.from_arrays(of, texts) for of in indices], encoded)
     if pa.types.is_floating(kind):
         name = np.float16 if pa.types.is_float16(kind) else np.float32 if pa.types.is_float32(kind) else np.float64
         chunks = []
@@ -165,7 +166,7 @@ def _dictionary(column: pa.ChunkedArray) -> tuple[list[pa.Array], pa.Array]:
 def decoded(texts: pa.ChunkedArray) -> pa.Array:
     """Texts, encoded or not, as one plain array."""
     if pa.types.is_dictionary(texts.type):
-        texts = texts.cast(pa.string())
+        texts = texts.cast(texts.type.value_type)
     if texts.nbytes > 2**31 - 1 and pa.types.is_string(texts.type):
         texts = texts.cast(pa.large_string())  # the offsets of others end at 2 GiB
     array = texts.combine_chunks()

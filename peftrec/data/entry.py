@@ -1,6 +1,9 @@
 """A file's rows made into tables, checked on entry: ids, references, times, numbers, texts."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from fnmatch import fnmatch
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -10,30 +13,38 @@ from peftrec.data.remarks import empty_fields, first_alike, repeated_rows
 from peftrec.data.rows import Rows, plain_number, template_columns
 from peftrec.data.split import PARTS
 from peftrec.data.tables import Events, Items, Queries, Texts, Users
-from peftrec.errors import Problems
+from peftrec.errors import Problems, UserError, shown
 from peftrec.recipe import EventsConfig, ItemsConfig, QueriesConfig, SplitConfig, TextsConfig, UsersConfig
 from peftrec.recipe.tables import SHORT
 
 
 def make_items(rows: Rows, config: ItemsConfig, key: str = "data.items") -> Items:
-    """A catalogue from a file's rows; ids unique and texts not empty, else UserErrors. `key` is the table's."""
-    problems = Problems()
+    """A catalogue from a file's rows: an id has one text, and none is empty, else UserErrors. `key` is the table's."""
+    problems, once, names = Problems(), rows, template_columns(config.text, f"{key}.text")
     with problems.collect():
-        ids = rows.unique_ids(config.id).to_pylist()
+        once = rows.each_once(config.id, [name for name in names if name in rows.table.column_names])
     with problems.collect():
         texts = rows.texts(config.text, f"{key}.text")
     problems.stop()
-    names = template_columns(config.text, f"{key}.text")
-    columns = {name: rows.strings(name).to_pylist() for name in names}
-    return Items(ids, texts, columns, empty_fields(rows, config.text, f"{key}.text"))
+    texts = texts if once is rows else once.texts(config.text, f"{key}.text")
+    columns = {name: once.strings(name).to_pylist() for name in names}
+    notes = empty_fields(once, config.text, f"{key}.text") + _repeated(rows, once, key)
+    return Items(once.unique_ids(config.id).to_pylist(), texts, columns, notes)
 
 
 def make_users(rows: Rows, config: UsersConfig, key: str = "data.users") -> Users:
-    """Users from a file's rows; ids unique, texts, where there is a template, not empty. Raises UserErrors."""
+    """Users from a file's rows; an id has one text, not empty, where there is a template. Raises UserErrors."""
     if config.text is None:
-        return Users(rows.unique_ids(config.id).to_pylist(), [])
+        once = rows.each_once(config.id, [])
+        return Users(once.unique_ids(config.id).to_pylist(), [], notes=_repeated(rows, once, key))
     of = make_items(rows, ItemsConfig(path=config.path, id=config.id, text=config.text), key)
     return Users(of.ids, of.texts, of.columns, of.notes)
+
+
+def _repeated(rows: Rows, once: Rows, key: str) -> list[str]:
+    """A line where rows were dropped that say of an id what another does."""
+    again = len(rows) - len(once)
+    return [f"{key}: {len(once):,} ids stand in {len(rows):,} rows, the same each time; each is one"] if again else []
 
 
 def make_events(
@@ -57,7 +68,7 @@ def make_events(
         with problems.collect():
             columns[config.clicked] = _zero_or_one(rows, config.clicked)
     with problems.collect():
-        given = _given(rows, config.split)
+        given = _given(rows, config.split, key)
     problems.stop()
     user = users.indices.to_numpy().astype(np.int32)
     known = {config.user: user, config.item: item, **({} if time is None else {config.time or "": time}), **columns}
@@ -65,20 +76,20 @@ def make_events(
     if config.impression is not None:
         assert time is not None  # the recipe has no lists without
         impression = known[config.impression] = _lists(rows, config.impression, user, time)
-    notes = repeated_rows(key, first_alike(*known.values()), list(known))
-    return Events(
+    events = Events(
         user,
         item,
         time,
         columns,
         users.dictionary.to_pylist(),
-        notes,
+        [],
         catalogue,
         given,
         config.clicked,
         impression,
         config.unclicked_in_history,
     ).ordered()
+    return replace(events, notes=repeated_rows(key, first_alike(*_alike(events)), list(known)))
 
 
 def _zero_or_one(rows: Rows, name: str) -> np.ndarray:
@@ -129,7 +140,7 @@ def make_queries(
     with problems.collect():
         time = None if config.time is None else rows.times(config.time)
     with problems.collect():
-        given = _given(rows, config.split)
+        given = _given(rows, config.split, key)
     problems.stop()
     notes = empty_fields(rows, config.text, f"{key}.text")
     if label is not None:
@@ -150,7 +161,7 @@ def make_texts(rows: Rows, config: TextsConfig, key: str = "data.texts") -> Text
     """Texts from a file's rows; their labels are read by the tasks. Raises UserErrors."""
     problems = Problems()
     with problems.collect():
-        given = _given(rows, config.split)
+        given = _given(rows, config.split, key)
     with problems.collect():
         text = rows.texts(config.text, f"{key}.text")
     with problems.collect():
@@ -162,14 +173,29 @@ def make_texts(rows: Rows, config: TextsConfig, key: str = "data.texts") -> Text
     return Texts(text, rows, config.label, time, given, empty_fields(rows, config.text, f"{key}.text"))
 
 
+def _alike(events: Events) -> list[np.ndarray]:
+    """The columns of those events beside which stands another of the same user and time: only such can be repeated."""
+    columns = [events.user, *([] if events.time is None else [events.time])]
+    same = np.logical_and.reduce([column[1:] == column[:-1] for column in columns])
+    some = np.flatnonzero(np.append(same, False) | np.append(False, same))
+    columns += [] if events.impression is None else [events.impression]
+    return [column[some] for column in (*columns, events.item, *events.columns.values())]
+
+
 def _items_of(rows: Rows, column: str, items: Items | None, catalogue: str) -> np.ndarray:
     """Item numbers int32 of a column of item ids; where the items were wrong, only that the ids are there."""
     known = rows.ids(column) if items is None else pa.array(items.ids, pa.string())
     return rows.lookup(column, known, f"data.{'' if catalogue in SHORT else 'tables.'}{catalogue}")
 
 
-def _given(rows: Rows, split: SplitConfig | None) -> list[str] | None:
-    """The split that each row comes with; None without such a column. Raises UserError."""
+def _given(rows: Rows, split: SplitConfig | None, key: str) -> list[str] | None:
+    """The split that each row comes with, by a column or its file; None where it comes with none. Raises UserError."""
+    if split is not None and split.files is not None:
+        return [
+            part
+            for file, count in rows.parts or [(rows.file, len(rows))]
+            for part in [_of(file, split.files, key)] * count
+        ]
     if split is None or split.column is None:
         return None
     given: Sequence[str] = rows.labels(split.column).to_pylist()
@@ -177,3 +203,12 @@ def _given(rows: Rows, split: SplitConfig | None) -> list[str] | None:
         if name not in PARTS:
             rows.fail(row, split.column, f"a split is one of {', '.join(PARTS)}", name)
     return list(given)
+
+
+def _of(file: str, files: Mapping[str, str], key: str) -> str:
+    """The split whose pattern a file's name matches. Raises UserError unless one does."""
+    found = [part for part, pattern in files.items() if fnmatch(Path(file).name, pattern)]
+    if len(found) != 1:
+        which = f"those of {' and '.join(found)}" if found else "none"
+        raise UserError(f"{key}.split.files: {file} must match one of the patterns {shown(files)}; it matches {which}")
+    return found[0]

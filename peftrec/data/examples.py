@@ -1,6 +1,7 @@
 """Examples: the columns of one task's rows, with causal histories as windows of the log."""
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -8,8 +9,12 @@ import numpy as np
 from peftrec.data.catalogue import Catalogue
 from peftrec.data.log import Log
 from peftrec.data.rates import Rates
+from peftrec.data.summary import TableSummary
 from peftrec.data.texts import TextTable
+from peftrec.data.views import Gathered, as_array
 
+FITTED = 1 << 20  # rows that what has a few numbers is fitted on at most
+AT_ONCE = 1 << 22  # rows of a split that are looked at together
 _COLUMNS = (
     "label",
     "features",
@@ -29,24 +34,24 @@ _COLUMNS = (
 
 @dataclass(frozen=True)
 class Examples:
-    """Rows of one task as columns; all arrays share the first dimension N.
+    """Rows of one task as columns; all arrays share the first dimension N. Of whole splits they are `Gathered`.
 
     slots     name -> int32 (N,) rows of the text table: query, item, text or pair
     features  float32 (N, F)
     label     float32 or int64 (N,): class or grade number for cross-entropy, else the target itself; float32 (N, C), 1
               or 0 for each class, where a row may have several
-    group     int64 (N,): what the row belongs to: a user, a list that was shown, a query, or nothing but itself
-    user      int64 (N,): user number, where it is not the group; see `users`
-    item      int64 (N,): item number in the catalogue, -1 without one
+    group     int (N,): what the row belongs to: a user, a list that was shown, a query, or nothing but itself
+    user      int (N,): user number, where it is not the group; see `users`
+    item      int (N,): item number in the catalogue, -1 without one
     time      float64 (N,): seconds since 1970, NaN without one
-    start, stop  int64 (N,): the example's history is log[start:stop], oldest first, at most `history` long;
-              None without histories. Windows instead of an (N, H) matrix keep memory flat: 28 bytes an event.
+    start, stop  int (N,): the example's history is log[start:stop], oldest first, at most `history` long;
+              None without histories. Windows instead of an (N, H) matrix keep memory flat.
     own       int64 (N,): the event in that window that the row itself is, and that is no part of its history, -1 where
               it is none; None where histories end before their row, as in all data with times
     rates     how items and users were received before; adds RATE_FEATURES to the inputs. See `with_rates`
     rated     int64 (N,): the event of the log that `rates` is of which the row itself is; as `own`
     places    int32 (N,): where each row's item and time come among what `rates` is of
-    seen      int64 (N,): where the user's events before the row end in the log that `rates` is of
+    seen      int (N,): where the user's events before the row end in the log that `rates` is of
     catalogue   what the task ranks, for kinds that tell the item from all others
     candidates  int64 (C,): item numbers that a training step tells the rows' own from; see `drawn`
     weight    float32 (N,): how much each row counts in the loss, 1 in the mean of the train rows; None: all alike
@@ -76,7 +81,7 @@ class Examples:
 
     @property
     def users(self) -> np.ndarray:
-        """User numbers int64 (N,), for rows of users; of others their groups."""
+        """User numbers int (N,), for rows of users; of others their groups."""
         return self.group if self.user is None else self.user
 
     def take(self, index: np.ndarray) -> "Examples":
@@ -85,13 +90,29 @@ class Examples:
         taken: dict[str, Any] = {name: None if of is None else of[index] for name, of in columns.items()}
         return replace(self, slots={name: rows[index] for name, rows in self.slots.items()}, **taken)
 
-    def with_rates(self, rates: Rates, seen: np.ndarray | None = None) -> "Examples":
+    def part(self, index: np.ndarray) -> "Examples":
+        """The same, but columns are only referred to: many rows take no more memory than their numbers."""
+        columns = {name: getattr(self, name) for name in _COLUMNS}
+        taken: dict[str, Any] = {
+            name: None if of is None else as_array(Gathered(of, index)) for name, of in columns.items()
+        }
+        slots = {name: as_array(Gathered(rows, index)) for name, rows in self.slots.items()}
+        return replace(self, slots=slots, **taken)
+
+    def thinned(self, most: int) -> "Examples":
+        """The examples, or where there are more than `most` every so many of them: what is fitted to a few numbers
+        needs no more."""
+        return self if len(self) <= most else self.take(np.arange(most) * len(self) // most)
+
+    def with_rates(self, rates: Rates, seen: np.ndarray | None = None, places: np.ndarray | None = None) -> "Examples":
         """The examples with inputs from how their items and users were received before.
 
         `seen` (N,): where each user's events before the row end in the log of `rates`; default: where histories do.
+        `places` (N,): see Rates; looked up where they are not known.
         """
         seen = self.stop if seen is None else seen
-        return replace(self, rates=rates, places=rates.places(self.item, self.time), seen=seen)
+        places = rates.places(self.item, self.time) if places is None else places
+        return replace(self, rates=rates, places=places, seen=seen)
 
     def drawn(self, seed: int, step: int) -> "Examples":
         """The examples with the candidates of a training step, for a task that ranks a catalogue; else themselves.
@@ -127,12 +148,21 @@ class Examples:
 
     def text_rows(self) -> np.ndarray:
         """The text rows that any slot or history of these examples refers to, ascending, int64 (U,)."""
-        parts = [*self.slots.values(), self.candidate_rows()]
-        if self.log is not None and self.start is not None and self.stop is not None:
-            # An event is in some window where more windows have begun than ended.
-            begun, ended = (np.bincount(ends, minlength=len(self.log.rows) + 1) for ends in (self.start, self.stop))
-            parts.append(self.log.rows[np.cumsum(begun - ended)[:-1] > 0])
-        return np.unique(np.concatenate(parts)).astype(np.int64)
+        found = [np.unique(self.candidate_rows())]
+        for first in range(0, len(self), AT_ONCE):
+            rows = slice(first, first + AT_ONCE)
+            parts = [of[rows] for of in self.slots.values()]
+            if self.log is not None and self.start is not None and self.stop is not None:
+                # An event is in some window where more windows have begun than ended.
+                start, stop = self.start[rows], self.stop[rows]
+                least, most = int(start.min()), int(stop.max())
+                begun, ended = (np.bincount(ends - least, minlength=most - least + 1) for ends in (start, stop))
+                parts.append(self.log.rows[np.flatnonzero(np.cumsum(begun - ended)[:-1]) + least])
+            used = np.zeros(1 + max(int(of.max(initial=-1)) for of in parts), bool)
+            for of in parts:
+                used[of] = True
+            found.append(np.flatnonzero(used))
+        return np.unique(np.concatenate(found)).astype(np.int64)
 
     def history(self) -> "History":
         """Histories as (N, H), absent places on the left. H is the longest history of these rows."""
@@ -193,6 +223,11 @@ class TaskData:
     impressions: bool = False
     hides: list[str] = field(default_factory=list)
 
+    @cached_property
+    def log_counts(self) -> np.ndarray:
+        """log1p of how many train rows each item has, float64, up to the last that has any."""
+        return np.log1p(np.bincount(self.train.item))
+
     def split(self, name: str) -> Examples:
         """`train`, `valid` or `test` by name."""
         return {"train": self.train, "valid": self.valid, "test": self.test}[name]
@@ -221,6 +256,7 @@ class Dataset:
     user_ids   users' ids, in user-number order
     tasks      name -> TaskData, in recipe order
     notes      what the user should know about the data: the source's remarks, then each task's ('task: ...')
+    tables     what each table was understood as, where that was asked for
     """
 
     texts: TextTable
@@ -228,6 +264,7 @@ class Dataset:
     user_ids: list[str]
     tasks: dict[str, TaskData]
     notes: list[str] = field(default_factory=list)
+    tables: list[TableSummary] = field(default_factory=list)
 
     def items_of(self, task: str) -> ItemTexts:
         """The catalogue that a task's items are of."""

@@ -7,11 +7,14 @@ from pathlib import Path
 from types import FunctionType
 from typing import get_type_hints
 
+import pyarrow as pa
+
 from peftrec.data.entry import make_events, make_items, make_queries, make_texts, make_users
 from peftrec.data.files import read_rows
 from peftrec.data.rows import Rows
 from peftrec.data.sources import SOURCES
-from peftrec.data.tables import Items, Table, Tables
+from peftrec.data.summary import TableSummary, summarise, uses_of
+from peftrec.data.tables import Events, Items, Queries, Table, Tables, Texts
 from peftrec.errors import Problems, UserError, nearest, shown
 from peftrec.recipe import (
     DataConfig,
@@ -28,14 +31,16 @@ from peftrec.recipe.names import import_own
 Source = Callable[[Path | None], Tables]
 
 
-def load_tables(data: DataConfig) -> Tables:
-    """Read and check the tables of a recipe's `data`.
+def load_tables(data: DataConfig, described: bool = False) -> Tables:
+    """Read and check the tables of a recipe's `data`; `described`: with their summaries.
 
     Raises UserErrors naming file, row (data rows from 1), column, rule and value found: a column's first mistake each.
     """
     if data.source is not None:
-        return find_source(data.source)(None if data.path is None else Path(data.path))
-    problems, made = Problems(), dict[str, Table]()
+        tables = find_source(data.source)(None if data.path is None else Path(data.path))
+        named = tables.named if described else {}
+        return replace(tables, summaries=[_summarise_made(n, t, named, data.source) for n, t in named.items()])
+    problems, made, summaries = Problems(), dict[str, Table](), dict[str, TableSummary]()
     # Catalogues first: events and queries refer to them.
     for name, config in sorted(
         data.named.items(), key=lambda entry: isinstance(entry[1], EventsConfig | QueriesConfig)
@@ -44,14 +49,20 @@ def load_tables(data: DataConfig) -> Tables:
             rows = _rows(data, name, config)
             table = _make(data, name, config, rows, made)
             made[name] = replace(table, notes=[*rows.notes, *table.notes])
+            if described:
+                summaries[name] = summarise(name, config.kind, rows, uses_of(config, data.key_of(name)))
     problems.stop()
-    return Tables({name: made[name] for name in data.named}, [note for name in data.named for note in made[name].notes])
+    return Tables(
+        {name: made[name] for name in data.named},
+        [note for name in data.named for note in made[name].notes],
+        [summaries[name] for name in data.named if name in summaries],
+    )
 
 
 def _rows(data: DataConfig, name: str, config: TableConfig) -> Rows:
     """The rows of one table's file. Tasks say which labels of a text table they take: all its columns are held."""
-    columns = None if isinstance(config, TextsConfig) else list(_texts_in(config.model_dump()))
-    return read_rows(config, data.key_of(name), columns)
+    named = _texts_in([config.model_dump(), data.split.model_dump()])
+    return read_rows(config, data.key_of(name), None if isinstance(config, TextsConfig) else list(named))
 
 
 def _make(data: DataConfig, name: str, config: TableConfig, rows: Rows, made: Mapping[str, Table]) -> Table:
@@ -105,3 +116,32 @@ def _returned(function: FunctionType) -> object:
         return get_type_hints(function).get("return")
     except (NameError, TypeError):
         return None
+
+
+def _summarise_made(name: str, table: Table, named: Mapping[str, Table], source: str) -> TableSummary:
+    """The summary of a table that `source` made; its columns are called by their use where they have no other name."""
+    kind = type(table).__name__.lower()
+    if isinstance(table, Items):
+        columns: dict[str, object] = {"id": table.ids, **(table.columns or {"text": table.texts or None})}
+        uses = {column: "id" if column == "id" else "text" for column in columns}
+    elif isinstance(table, Events):
+        users = pa.array(table.user_ids, pa.string()).take(pa.array(table.user))
+        columns = {"user": users, "item": _ids(table, named), "time": table.time, **table.columns}
+        uses = {column: column if column in ("user", "item", "time") else "number" for column in columns}
+    elif isinstance(table, Queries):
+        columns = {"text": table.text, "item": _ids(table, named), "label": table.label, "time": table.time}
+        uses = {column: column for column in columns}
+    else:
+        assert isinstance(table, Texts)
+        beside = dict(zip(table.rows.table.column_names, table.rows.table.columns, strict=True))
+        columns = {**beside, "text": table.text}
+        uses = {"text": "text", **({} if table.label is None else {table.label: "label"})}
+    there = {column: values for column, values in columns.items() if values is not None}
+    rows = Rows(source, pa.table(there))
+    return summarise(name, kind, rows, {column: use for column, use in uses.items() if column in there})
+
+
+def _ids(table: Events | Queries, named: Mapping[str, Table]) -> pa.Array:
+    catalogue = named[table.catalogue]
+    assert isinstance(catalogue, Items)
+    return pa.array(catalogue.ids, pa.string()).take(pa.array(table.item))

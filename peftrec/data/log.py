@@ -11,12 +11,12 @@ import numpy as np
 class Log:
     """Events, grouped by user and ordered by time inside each user; histories are windows of it.
 
-    rows        int32 (E,): text row of the event's item
+    rows        int32 (E,): text row of the event's item; may be `Gathered`
     items       int32 (E,): item number in the catalogue
     times       float64 (E,): seconds since 1970; 0 where no order is known
     user_start  int64 (users + 1,): user u's events are [user_start[u]:user_start[u + 1]]
-    feedback    float32 (E,): what the user said, as the task counts it: 1 liked, 0 not; a standardised number for
-                regression-like tasks. The one field that differs between tasks; the others are shared.
+    feedback    bool or float32 (E,): what the user said, as the task counts it: 1 liked, 0 not; a standardised number
+                for regression-like tasks. The one field that differs between tasks; the others are shared.
     marks       int8 (E,): which of the task's history tables the event is of; None: there is one
     """
 
@@ -32,8 +32,8 @@ class Log:
 
     @cached_property
     def sums(self) -> np.ndarray:
-        """Feedback of all events before each place, float64 (E + 1,): differences are sums over windows."""
-        return np.append(0, np.cumsum(self.feedback, dtype=np.float64))
+        """`running` of the feedback (E + 1,): differences are sums over windows."""
+        return running(self.feedback)
 
     def only(self, mark: int) -> "Log":
         """The events of one of the history tables."""
@@ -51,9 +51,29 @@ class Log:
 
     def before(self, users: np.ndarray, times: np.ndarray) -> np.ndarray:
         """Where each user's events strictly before a time end, int64 (N,); NaN comes after every event."""
-        moments = np.unique(self.times)
-        keys = self.users * (len(moments) + 1) + np.searchsorted(moments, self.times)
-        return np.searchsorted(keys, users * (len(moments) + 1) + np.searchsorted(moments, times))
+        return places_between(self.times, self.user_start[users], self.user_start[users + 1], times)
+
+
+def running(feedback: np.ndarray) -> np.ndarray:
+    """Sums of all that is before each place (E + 1,): int32 of liked or not, else float64."""
+    kind = np.int32 if feedback.dtype == bool else np.float64
+    sums = np.zeros(len(feedback) + 1, kind)
+    np.cumsum(feedback, dtype=kind, out=sums[1:])
+    return sums
+
+
+def places_between(times: np.ndarray, low: np.ndarray, high: np.ndarray, asked: np.ndarray) -> np.ndarray:
+    """The first place of low:high (N,), where `times` (E,) ascend, that is not before each time asked for (N,).
+
+    `high` where all are before, as they are for a time that is NaN. By halving, as `searchsorted` has no such ranges.
+    """
+    if len(times) == 0:
+        return low
+    while (low < high).any():
+        middle = (low + high) // 2
+        before = ~(times[np.minimum(middle, len(times) - 1)] >= asked)
+        low, high = np.where((low < high) & before, middle + 1, low), np.where((low < high) & ~before, middle, high)
+    return low
 
 
 def merged(logs: Sequence[Log]) -> Log:

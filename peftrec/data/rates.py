@@ -4,7 +4,7 @@ from copy import copy
 
 import numpy as np
 
-from peftrec.data.log import Log
+from peftrec.data.log import Log, places_between, running
 
 RATE_FEATURES = ["item_mean", "item_count", "user_mean", "user_count"]
 PSEUDO = 5  # events with the base feedback that every mean starts from, also those of the priors
@@ -13,19 +13,23 @@ PSEUDO = 5  # events with the base feedback that every mean starts from, also th
 class Rates:
     """Means of a log's feedback by item and by user, as they stood at any moment.
 
-    log   the events of one table
-    base  the feedback that an item or user without events is taken to have; the train rows' mean
+    log     the events of one table
+    places_of_log  int32 (E,): `places` of its own events
+    base    the feedback that an item or user without events is taken to have; the train rows' mean
     """
 
     def __init__(self, log: Log, base: float) -> None:
         self.log, self.base = log, base
-        self._moments = np.unique(log.times)
-        keys = self._keys(log.items, log.times)
-        order = np.argsort(keys, kind="stable")
-        self._ordered = keys[order]
+        order = np.lexsort((log.times, log.items))
+        self._times = log.times[order]  # ascending for each item
         # Where each item's events begin, from item -1, which has none, to one beyond the last.
-        self._begin = np.searchsorted(self._ordered, self._keys(np.arange(-1, log.items.max(initial=-1) + 2), -np.inf))
-        self._sums = np.append(0, np.cumsum(log.feedback[order], dtype=np.float64))
+        self._begin = np.concatenate([[0, 0], np.cumsum(np.bincount(log.items))])
+        self._sums = running(log.feedback[order])
+        place, first = np.arange(len(log), dtype=np.int32), self._begin[:-1][np.diff(self._begin) > 0]
+        place[1:][self._times[1:] == self._times[:-1]] = 0  # the place of the first at that time
+        place[first] = first
+        self.places_of_log = np.empty(len(log), np.int32)
+        self.places_of_log[order] = np.maximum.accumulate(place)
 
     def of_users_in(self, log: Log) -> "Rates":
         """The same of the items, and of the users of another log."""
@@ -33,20 +37,15 @@ class Rates:
         other.log = log
         return other
 
-    def _keys(self, items: np.ndarray, times: np.ndarray | float) -> np.ndarray:
-        """Numbers that order like (item, time); a time that is NaN comes after every event."""
-        return items.astype(np.int64) * (len(self._moments) + 1) + np.searchsorted(self._moments, times)
-
     def places(self, items: np.ndarray, times: np.ndarray) -> np.ndarray:
-        """Where events of `items` at `times` would come in the log ordered by (item, time), int32 (N,).
+        """Where events of `items` at `times` would come in the log ordered by (item, time), int32 (N,); a time that is
+        NaN comes after every event.
 
         Looked up once, since in a large log this takes longer than all else that is done with a row in training.
         """
-        keys = self._keys(items, times)
-        order = np.argsort(keys)  # what is looked up in order is still in the processor's cache
-        places = np.empty(len(keys), np.int32)
-        places[order] = np.searchsorted(self._ordered, keys[order])
-        return places
+        ends = np.append(self._begin, len(self.log))  # items that the log lacks have none
+        number = np.minimum(items + 1, len(self._begin) - 1)
+        return places_between(self._times, ends[number], ends[number + 1], times).astype(np.int32)
 
     def of_items(self, items: np.ndarray, places: np.ndarray, own: np.ndarray | None = None) -> np.ndarray:
         """Smoothed mean feedback and log1p of the count of events strictly before, float32 (N, 2).

@@ -1,8 +1,8 @@
 """A file's rows as columns, turned into checked ids, numbers, times and texts; an error names file, row and column."""
 
 import string
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import NoReturn
 
 import numpy as np
@@ -124,14 +124,33 @@ class Rows:
         repeated = np.flatnonzero(codes < np.arange(len(codes)))
         if len(repeated):
             row = int(repeated[0])
-            first = int(np.flatnonzero(codes == codes[row])[0])
-            written = self.strings(name)
-            file, number = self.place(first)
-            there = f"row {number}" if file == self.place(row)[0] else f"{file}: row {number}"
-            alike = written[row].as_py() == written[first].as_py()
-            but = "" if alike else f", written {shown(written[first].as_py())} (strip: false keeps them apart)"
-            self.fail(row, name, f"must be unique, and {there} has it already{but}", written[row].as_py())
+            self._fail_repeated(name, row, int(np.flatnonzero(codes == codes[row])[0]))
         return ids.dictionary
+
+    def _fail_repeated(self, name: str, row: int, first: int) -> NoReturn:
+        written = self.strings(name)
+        file, number = self.place(first)
+        there = f"row {number}" if file == self.place(row)[0] else f"{file}: row {number}"
+        alike = written[row].as_py() == written[first].as_py()
+        but = "" if alike else f", written {shown(written[first].as_py())} (strip: false keeps them apart)"
+        self.fail(row, name, f"must be unique, and {there} has it already{but}", written[row].as_py())
+
+    def each_once(self, name: str, beside: Sequence[str]) -> "Rows":
+        """The rows without those that repeat an earlier one's id and its values of `beside`, as lines of a log do.
+
+        Raises UserError naming both rows where an id stands again with other values.
+        """
+        ids = self.ids(name).indices.to_numpy()
+        first = np.unique(ids, return_index=True)[1]
+        if len(first) == len(self):
+            return self
+        differ = np.zeros(len(self), bool)
+        for column in beside:
+            codes = self._coded(column)[0]
+            differ |= codes != codes[first[ids]]
+        if differ.any():
+            self._fail_repeated(name, int(np.argmax(differ)), int(first[ids[np.argmax(differ)]]))
+        return replace(self, table=self.table.take(first), parts=[])
 
     def lookup(self, name: str, known: pa.Array, meaning: str) -> np.ndarray:
         """Positions int32 of the column's ids among `known`. Raises UserError for an id that is not there."""
@@ -263,10 +282,12 @@ class Rows:
         )
         if blank.any():
             self.fail(int(np.argmax(blank)), ", ".join(filled), "the text must not be empty", "")
-        pieces: list[pa.Array | str] = []
+        # Texts of more than 2 GiB, and those of pandas' files, have wider offsets; Arrow joins one kind only.
+        kind = pa.large_string() if any(pa.types.is_large_string(of.type) for of in filled.values()) else pa.string()
+        pieces: list[pa.Array | pa.Scalar] = []
         for literal, column in parts:
-            pieces += [literal] if column is None else [literal, filled[column]]
-        return pc.binary_join_element_wise(*pieces, "").to_pylist()
+            pieces += [pa.scalar(literal, kind), *([] if column is None else [filled[column].cast(kind)])]
+        return pc.binary_join_element_wise(*pieces, pa.scalar("", kind)).to_pylist()
 
 
 def parse_template(template: str, key: str) -> list[tuple[str, str | None]]:

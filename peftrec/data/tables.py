@@ -8,6 +8,7 @@ from typing import TypeVar
 import numpy as np
 
 from peftrec.data.rows import Rows
+from peftrec.data.summary import TableSummary
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,15 @@ class Events:
         """int64 (users + 1,): user u's events are [user_start[u]:user_start[u + 1]]."""
         return np.searchsorted(self.user, np.arange(len(self.user_ids) + 1))
 
+    @cached_property
+    def moment(self) -> np.ndarray:
+        """int32 (E,): the first event of the same user and time; what is before it was strictly before."""
+        assert self.time is not None
+        place = np.arange(len(self), dtype=np.int32)
+        place[1:][(self.time[1:] == self.time[:-1]) & (self.user[1:] == self.user[:-1])] = 0
+        found: np.ndarray = np.maximum.accumulate(place)
+        return found
+
     def take(self, order: np.ndarray) -> "Events":
         """The events at `order` (E,)."""
         return replace(
@@ -177,10 +187,15 @@ T = TypeVar("T", Items, Events, Queries, Texts)
 
 @dataclass(frozen=True)
 class Tables:
-    """The tables of a run by name; `notes` is what the user should know about them beside each table's own."""
+    """The tables of a run by name.
+
+    notes      what the user should know about them beside each table's own
+    summaries  what each was understood as, where that was asked for
+    """
 
     named: Mapping[str, Table]
     notes: list[str] = field(default_factory=list)
+    summaries: list[TableSummary] = field(default_factory=list)
 
     def of(self, sort: type[T]) -> dict[str, T]:
         """The tables of one sort; users are among the items where they have texts."""

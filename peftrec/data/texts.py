@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+TOKENIZED = 65_536  # texts at a time, since tokenizers say far more of each than its token ids
+
 
 class TextTable:
     """Unique texts and text pairs. `add` returns a row number; `tokenize` fills `ids`, `types` and `lengths`.
@@ -97,9 +99,18 @@ class TextTable:
         done = len(self.offsets) - 1
         if done == len(self.texts):
             return
-        ids, types, lengths = [], [], []
+        parts = [
+            self._encoded(tokenizer, max_length, range(first, min(first + TOKENIZED, len(self.texts))))
+            for first in range(done, len(self.texts), TOKENIZED)
+        ]
+        ids, types, lengths = (np.concatenate(of) for of in zip(*parts, strict=True))
+        self.ids = np.concatenate([self.ids, ids])
+        self.types = np.concatenate([self.types, types])
+        self.offsets = np.concatenate([self.offsets, self.offsets[-1] + np.cumsum(lengths, dtype=np.int64)])
+
+    def _encoded(self, tokenizer: Any, max_length: int, fresh: range) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Token ids and types of some rows, one row after the other, and how many tokens each has."""
         # Pairs and single texts go to the tokenizer apart, then back into row order.
-        fresh = range(done, len(self.texts))
         encoded: dict[int, tuple[list[int], list[int]]] = {}
         for rows, second in (
             ([r for r in fresh if self.pairs[r] is None], False),
@@ -113,14 +124,9 @@ class TextTable:
             )
             kinds = out.get("token_type_ids") or [[0] * len(i) for i in out["input_ids"]]
             encoded.update(zip(rows, zip(out["input_ids"], kinds, strict=True), strict=True))
-        for row in fresh:
-            row_ids, row_types = encoded[row]
-            ids.extend(row_ids)
-            types.extend(row_types)
-            lengths.append(len(row_ids))
-        self.ids = np.concatenate([self.ids, np.asarray(ids, np.int32)])
-        self.types = np.concatenate([self.types, np.asarray(types, np.uint8)])
-        self.offsets = np.concatenate([self.offsets, self.offsets[-1] + np.cumsum(lengths, dtype=np.int64)])
+        ids, types = ([token for row in fresh for token in encoded[row][side]] for side in (0, 1))
+        lengths = [len(encoded[row][0]) for row in fresh]
+        return np.array(ids, np.int32), np.array(types, np.uint8), np.array(lengths, np.int64)
 
     def pad(self, rows: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
         """Token ids, attention mask and token types of `rows`, each int64 (U, longest row), padded on the right."""

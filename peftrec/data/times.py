@@ -11,6 +11,7 @@ from peftrec.errors import UserError, shown
 DAY = 86_400
 # Excel counts days from here, by a leap year that 1900 was not.
 _EXCEL = datetime(1899, 12, 30, tzinfo=UTC).timestamp()
+_LATEST = datetime(2100, 1, 1, tzinfo=UTC).timestamp()
 UNITS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9, "days": float(DAY), "excel": float(DAY)}
 WANTED = "must be seconds since 1970 or an ISO date such as 2024-05-31T18:00:00"
 
@@ -46,17 +47,17 @@ def _seconds(moment: datetime) -> float:
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
-def doubt_numbers(numbers: np.ndarray) -> Doubt | None:
+def doubt_numbers(numbers: np.ndarray, latest: float | None = None) -> Doubt | None:
     """Whether numbers float64 (N,), which nobody named a unit of, can be seconds since 1970.
 
     A form that people write dates in is seen where more than half of the numbers have it, so that a clock that begins
-    at zero stays one. None where they can.
+    at zero stays one. None where they can. `latest` as in `doubt_future`.
     """
     negative = np.flatnonzero(numbers < 0)
     if len(negative):
         return Doubt(int(negative[0]), "a number of seconds since 1970 is not negative; write dates before 1970 in ISO")
     if not len(numbers) or numbers.min() > 21_001_231:  # the common case, for millions of them
-        return doubt_future(numbers)
+        return doubt_future(numbers, latest)
     for found, name, key in (
         (_dated(numbers), "a date written YYYYMMDD", "time_format: '%Y%m%d'"),
         (_dated(numbers * 100 + 1), "a month written YYYYMM", "time_format: '%Y%m'"),
@@ -68,12 +69,12 @@ def doubt_numbers(numbers: np.ndarray) -> Doubt | None:
         # Beside times of today a single date is one too: as seconds it would lie in 1970.
         if found.sum() * 2 > len(numbers) or (name.endswith("YYYYMMDD") and found.any() and np.median(numbers) > 1e8):
             return Doubt(int(np.argmax(found)), f"must be seconds since 1970, and this looks like {name}", key)
-    return doubt_future(numbers)
+    return doubt_future(numbers, latest)
 
 
-def doubt_future(seconds: np.ndarray) -> Doubt | None:
-    """Whether times float64 (N,) lie later than a day from now (the day allows for time zones)."""
-    late = np.flatnonzero(seconds > time.time() + DAY)
+def doubt_future(seconds: np.ndarray, latest: float | None = None) -> Doubt | None:
+    """Whether times float64 (N,) lie later than `latest`, by default a day from now (it allows for time zones)."""
+    late = np.flatnonzero(seconds > (time.time() + DAY if latest is None else latest))
     if not len(late):
         return None
     row = int(late[0])
@@ -86,21 +87,21 @@ def doubt_future(seconds: np.ndarray) -> Doubt | None:
     for least, name, unit in ((1e17, "nanoseconds", "ns"), (1e14, "microseconds", "us"), (1e11, "milliseconds", "ms")):
         if least < value < least * 1e3:
             return Doubt(row, f"{rule} (in {name}? give seconds)", f"time_unit: {unit}")
-    return Doubt(row, rule)
+    return Doubt(row, rule if latest is None else f"a time must lie before {datetime.fromtimestamp(latest, UTC):%Y}")
 
 
 def moment(value: object) -> float:
     """Seconds since 1970 of one time given by itself, a number or an ISO date, by the rules for a column's.
 
-    Raises UserError.
+    It may lie in the future, which one may ask about, before `_LATEST`. Raises UserError.
     """
     try:
         if isinstance(value, bool) or not isinstance(value, int | float):
             seconds = from_iso(value)  # type: ignore[arg-type]  # others than texts raise TypeError
-            doubt = doubt_future(np.array([seconds]))
+            doubt = doubt_future(np.array([seconds]), _LATEST)
         else:
             seconds = float(value)
-            doubt = doubt_numbers(np.array([seconds])) if np.isfinite(seconds) else Doubt(0, WANTED)
+            doubt = doubt_numbers(np.array([seconds]), _LATEST) if np.isfinite(seconds) else Doubt(0, WANTED)
     except (TypeError, ValueError, OverflowError):
         raise UserError(f"'time' must be seconds since 1970 or an ISO date; found {shown(value)}") from None
     if doubt is not None:

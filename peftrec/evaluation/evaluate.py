@@ -21,7 +21,6 @@ from functools import partial
 from typing import Any, Literal
 
 import numpy as np
-from scipy.special import logsumexp
 
 from peftrec.data.examples import Dataset, Examples, TaskData
 from peftrec.errors import Diverged, Problems, UserError
@@ -40,8 +39,10 @@ Report = dict[str, Any]
 PARTS = ("metrics", "intervals", "priors", "gains", "undefined")
 Ranking = Literal["none", "users", "rows"]  # for whom the catalogue is ranked
 
-RANKED_PAIRS = 1 << 20  # (row, item) pairs scored in one call: large, because each call may encode the catalogue again
-MOST_PAIRS = 1 << 33  # and in all: beyond it, every so many rows are ranked
+RANKED_PAIRS = 1 << 22  # (row, item) pairs scored in one call: large, because each call may encode the catalogue again
+# And in all, by whom it is for: beyond it, every so many rows are ranked. Tasks measured by ranks alone have heads that
+# score a catalogue by one matrix product; the others do it pair by pair, which takes a hundred times as long.
+MOST_PAIRS: dict[Ranking, int] = {"rows": 1 << 32, "users": 1 << 26}
 
 
 def evaluate(
@@ -163,8 +164,8 @@ def evaluate_task(
         if outcomes is not None:
             outcomes[task] = make_outcome(dataset, task, examples, prediction)
     if ranking != "none" and examples.label.any():
-        most = MOST_PAIRS // len(dataset.items_of(task))
-        targets = last_liked(examples) if ranking == "users" else thinned(examples, most)
+        most = max(1, MOST_PAIRS[ranking] // len(dataset.items_of(task)))
+        targets = (last_liked(examples) if ranking == "users" else examples).thinned(most)
         found = rank_catalogue(scorer, dataset, task, targets, ranking_priors)
         report["ranked"] = len(targets)
         if ranking == "rows":
@@ -214,11 +215,6 @@ def last_liked(examples: Examples) -> Examples:
     return examples.take(liked[last])
 
 
-def thinned(examples: Examples, most: int) -> Examples:
-    """The examples, or where there are more than `most` every so many of them."""
-    return examples if len(examples) <= most else examples.take(np.arange(max(1, most)) * len(examples) // max(1, most))
-
-
 def rank_catalogue(
     scorer: Scorer, dataset: Dataset, task: str, targets: Examples, priors: Sequence[str] = ()
 ) -> dict[str, np.ndarray]:
@@ -237,29 +233,39 @@ def rank_catalogue(
     at_once = max(1, RANKED_PAIRS // len(items))
     for first in range(0, len(targets), at_once):
         some = targets.take(np.arange(first, min(first + at_once, len(targets))))
-        candidates = _candidates(some, len(items))
+        met = _met(some)
         for name, scores in predict.items():
-            found[name].append(_standing(scores(some), some.item, candidates))
+            found[name].append(_standing(scores(some), some.item, met))
     return {name: np.concatenate(parts) for name, parts in found.items()}
 
 
-def _candidates(targets: Examples, items: int) -> np.ndarray:
-    """Which items each row may be answered with, bool (N, I)."""
+def _met(targets: Examples) -> tuple[np.ndarray, np.ndarray]:
+    """What the users had met before their rows: the row (M,) and the item (M,) of each of their earlier events."""
     log, stop = targets.log, targets.stop
     assert log is not None and stop is not None
-    allowed = np.ones((len(targets), items), bool)
-    for row, (user, end) in enumerate(zip(targets.users, stop, strict=True)):
-        allowed[row, log.items[log.user_start[user] : end]] = False
-    allowed[np.arange(len(targets)), targets.item] = True
-    return allowed
+    begin = log.user_start[targets.users]
+    items = [log.items[a:b] for a, b in zip(begin, stop, strict=True)]
+    return np.repeat(np.arange(len(targets)), stop - begin), np.concatenate(items)
 
 
-def _standing(scores: np.ndarray, item: np.ndarray, candidates: np.ndarray) -> np.ndarray:
-    """Mid-rank and log-probability (N, 2) of each row's item among its candidates, by scores (N, I)."""
-    scores = np.where(candidates, scores.astype(np.float64), -np.inf)
-    own = scores[np.arange(len(scores)), item][:, None]
-    better, tied = (scores > own).sum(1), (scores == own).sum(1)
-    return np.stack([1 + better + (tied - 1) / 2, (own - logsumexp(scores, axis=1, keepdims=True))[:, 0]], 1)
+def _standing(scores: np.ndarray, item: np.ndarray, met: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+    """Mid-rank and log-probability (N, 2) of each row's item, by scores (N, I), among its own and those not `met`."""
+    rows, scores = np.arange(len(scores)), np.array(scores)
+    own = scores[rows, item]
+    scores[met] = -np.inf
+    scores[rows, item] = own
+    return np.array([_place(line, of) for line, of in zip(scores, own, strict=True)])
+
+
+def _place(scores: np.ndarray, own: np.floating) -> tuple[float, float]:
+    """Mid-rank of one of the scores (I,) among them, and the log-probability that their softmax gives it.
+
+    A row at a time: what a million items need then stays in the processor's cache.
+    """
+    better, tied = np.count_nonzero(scores > own), np.count_nonzero(scores == own)
+    top = scores.max()
+    total = np.exp(scores - top).sum(dtype=np.float64)
+    return 1 + better + (tied - 1) / 2, float(own) - float(top) - float(np.log(total))
 
 
 def _measure(

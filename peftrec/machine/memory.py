@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import psutil
+import pyarrow as pa
 import torch
 
 
@@ -39,7 +40,9 @@ def peak_memory_mb() -> float:
 
 
 def return_free_memory() -> None:
-    """Give memory that this process has freed, but its allocator keeps, back to the system; a no-op but with glibc."""
+    """Give memory that this process has freed, but its allocators keep, back to the system: Arrow's, and that of glibc
+    where there is one."""
+    pa.default_memory_pool().release_unused()
     with suppress(AttributeError, OSError, TypeError):
         ctypes.CDLL(None).malloc_trim(0)
 

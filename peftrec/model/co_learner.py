@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from peftrec.data.batches import UniqueRows, Work
-from peftrec.data.examples import Dataset, Examples
+from peftrec.data.examples import FITTED, Dataset, Examples
 from peftrec.data.texts import TextTable
 from peftrec.errors import UserError
 from peftrec.machine.progress import track_rows
@@ -156,13 +156,13 @@ class CoLearner(nn.Module, Scorer):
 
     def _rows_losses(self, task: str, batch: Examples, output: Tensor) -> Tensor:
         """Weight times loss of each row (N,)."""
-        rows = self.loss_of[task].value(output, torch.from_numpy(batch.label).to(output.device))
+        rows = self.loss_of[task].value(output, torch.from_numpy(np.asarray(batch.label)).to(output.device))
         if rows.shape != (len(batch),):
             raise UserError(
                 f"tasks.{task}.loss: its `value` must give each row's loss, a tensor of shape ({len(batch)},), not "
                 f"their mean; found one of shape {tuple(rows.shape)}"
             )
-        return rows if batch.weight is None else rows * torch.from_numpy(batch.weight).to(rows.device)
+        return rows if batch.weight is None else rows * torch.from_numpy(np.asarray(batch.weight)).to(rows.device)
 
     @torch.inference_mode()
     def predict(self, task: str, examples: Examples) -> np.ndarray:
@@ -185,7 +185,7 @@ class CoLearner(nn.Module, Scorer):
         @torch.inference_mode()
         def scores(examples: Examples) -> np.ndarray:
             assert examples.catalogue is not None
-            found = torch.addmm(bias, self.asked(task, examples), offered.T).float().cpu()
+            found = (offered @ self.asked(task, examples).T).T.add(bias).float().cpu().contiguous()
             popularity = torch.from_numpy(examples.catalogue.popularity(examples.time))
             return found.add_(popularity, alpha=float(head.popularity.detach())).numpy()
 
@@ -195,8 +195,11 @@ class CoLearner(nn.Module, Scorer):
     def offered(self, task: str, item_rows: np.ndarray) -> tuple[Tensor, Tensor]:
         """A catalogue-ranking task's vectors (I, q) and biases (I,) of items, by their text rows (I,)."""
         rows, place = np.unique(item_rows, return_inverse=True)
-        with self._evaluating():
-            vectors, bias = self._catalogue_head(task).items(self.encoder.encode(rows, task))
+        head, blocks = self._catalogue_head(task), np.split(rows, range(PREDICT_ROWS, len(rows), PREDICT_ROWS))
+        with self._evaluating():  # in blocks: what is offered of an item is a few numbers, its text vector many
+            vectors, bias = map(
+                torch.cat, zip(*[head.items(self.encoder.encode(b, task)) for b in blocks], strict=True)
+            )
         index = torch.from_numpy(place).to(vectors.device)
         return vectors[index], bias[index]
 
@@ -282,7 +285,7 @@ def build_model(recipe: Recipe, tasks: Mapping[str, Task], backbone: Backbone, d
     configs = {name: task.adapter for name, task in tasks.items()}
     model = assemble(recipe, tasks, backbone, dataset.texts, configs, shapes)
     for name, data in dataset.tasks.items():
-        model.head(name).calibrate(data.train, tasks[name].loss)
+        model.head(name).calibrate(data.train.thinned(FITTED), tasks[name].loss)
     return model
 
 

@@ -144,6 +144,11 @@ class TaskConfig(Strict):
         return weights
 
     @property
+    def label_column(self) -> str | None:
+        """The column of `label`."""
+        return self.label.column if isinstance(self.label, LabelConfig) else self.label
+
+    @property
     def only_measured(self) -> bool:
         """Whether it is neither trained, nor kept as it was trained before."""
         return self.weight == 0 and not self.frozen

@@ -97,7 +97,7 @@ def save_logs(folder: Path, dataset: Dataset) -> None:
         columns = {"user": ids.take(pa.array(user)).dictionary_encode()}
         columns |= {"item": pa.array(first.items), "time": pa.array(first.times)}
         columns |= {} if first.marks is None else {"mark": pa.array(first.marks)}
-        columns |= {f"feedback {name}": pa.array(log.feedback) for name, log in logs.items()}
+        columns |= {f"feedback {name}": pa.array(log.feedback.astype(np.float32)) for name, log in logs.items()}
         pq.write_table(pa.table(columns), _file(folder, number))
 
 

@@ -76,7 +76,9 @@ def cut(
     Raises UserError for an empty part.
     """
     check_parts(parts, split, key)
-    train, valid, test = (examples.take(np.flatnonzero(parts == part)) for part in (TRAIN, VALID, TEST))
+    train, valid, test = (
+        examples.part(np.flatnonzero(parts == part).astype(np.int32)) for part in (TRAIN, VALID, TEST)
+    )
     return TaskData(train, valid, test, list(classes), list(feature_names), list(notes), scale, items, list(history))
 
 

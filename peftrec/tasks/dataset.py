@@ -7,20 +7,25 @@ from peftrec.data.load import load_tables
 from peftrec.data.tables import Items, Tables, Texts
 from peftrec.data.texts import TextTable
 from peftrec.errors import Problems
+from peftrec.machine.memory import return_free_memory
 from peftrec.recipe import DataConfig, Recipe
 from peftrec.tasks.building import item_rows
 from peftrec.tasks.kind import Task
 from peftrec.tasks.kinds import resolve
 
 
-def load_data(recipe: Recipe) -> Dataset:
-    """Read the recipe's data and build every task's examples. Raises UserErrors naming task, file, row and value."""
+def load_data(recipe: Recipe, described: bool = False) -> Dataset:
+    """Read the recipe's data and build every task's examples; `described`: with summaries of the tables.
+
+    Raises UserErrors naming task, file, row and value.
+    """
     problems = Problems()
     with problems.collect():
         tasks = resolve(recipe)
     with problems.collect():
-        tables = load_tables(recipe.data)
+        tables = load_tables(recipe.data, described)
     problems.stop()
+    return_free_memory()  # what reading took, which building would come on top of
     return build_dataset(tables, tasks, recipe.data, recipe.train.seed)
 
 
@@ -48,4 +53,4 @@ def build_dataset(tables: Tables, tasks: Mapping[str, Task], data: DataConfig, s
     problems.stop()
     for table in tables.of(Texts).values():  # of labels too, which the tasks have read by now
         notes += [note for note in table.rows.notes if note not in notes]
-    return Dataset(texts, items, tables.user_ids, built, notes)
+    return Dataset(texts, items, tables.user_ids, built, notes, tables.summaries)

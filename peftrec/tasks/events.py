@@ -14,6 +14,7 @@ from peftrec.data.rates import Rates
 from peftrec.data.split import LEFT_OUT, PARTS, TRAIN, Divisible
 from peftrec.data.tables import Events, Items, Tables
 from peftrec.data.texts import TextTable
+from peftrec.data.views import Gathered, WindowStart, as_array
 from peftrec.errors import UserError, nearest, shown
 from peftrec.recipe import DataConfig, SplitConfig, TaskConfig
 from peftrec.tasks.building import catalogue_of, cut, divided, item_rows, table_of
@@ -97,20 +98,23 @@ def event_examples(
     """
     events, rows = past.events, item_rows(past.items, texts)
     examples = Examples(
-        slots={"item": rows[events.item]},
+        slots={"item": as_array(Gathered(rows, events.item))},
         label=label,
         features=np.zeros((len(events), 0), np.float32) if features is None else features,
-        group=events.user.astype(np.int64),
-        item=events.item.astype(np.int64),
+        group=events.user,
+        item=events.item,
         time=np.full(len(events), np.nan) if events.time is None else events.time,
     )
     if events.time is None:
         examples, own, seen = _among_the_others(examples, past, rows, data.history, counted, seed)
     else:
         examples, own, seen = _before_the_row(examples, past, rows, data.history, counted)
-    train = _feedback(events, counted)[past.parts == TRAIN]
-    base = float(train.mean()) if len(train) else 0.0
-    return examples.with_rates(Rates(own, base), seen) if rates else examples
+    if not rates:
+        return examples
+    train = counted(events)[past.parts == TRAIN]
+    received = Rates(own, float(train.mean(dtype=np.float64)) if len(train) else 0.0)
+    of_rows = events.time is not None and events.received is events  # every row is an event of the log
+    return examples.with_rates(received, seen, received.places_of_log if of_rows else None)
 
 
 def _before_the_row(
@@ -119,16 +123,12 @@ def _before_the_row(
     """With histories that hold what is strictly before each row; the log of what the task's own table says of how items
     were received, and where in it (E,) the user's events before each row end."""
     logs = {name: _log(of.remembered, of.remembered.time, rows, counted) for name, of in past.history.items()}
-    log, received = merged(list(logs.values())), past.events.received
-    own = logs[past.name]
+    own, log, received = logs[past.name], merged(list(logs.values())), past.events.received
     if received is not past.events.remembered:
         own = _log(received, received.time, rows, counted)
-    if own is log and received is past.events:  # every row is an event of the log
-        start, stop = causal_windows(own.times, own.user_start, most)
-        return replace(examples, log=log, start=start, stop=stop), own, stop
-    stop = log.before(examples.users, examples.time)
-    start = np.maximum(log.user_start[examples.users], stop - most)
-    seen = stop if own is log else own.before(examples.users, examples.time)
+    seen = past.events.moment if received is past.events else own.before(examples.users, examples.time)
+    stop = seen if log is own else log.before(examples.users, examples.time)
+    start = as_array(WindowStart(log.user_start, examples.users, stop, most))
     return replace(examples, log=log, start=start, stop=stop), own, seen
 
 
@@ -163,11 +163,7 @@ def _among_the_others(
 
 def _log(events: Events, times: np.ndarray | None, rows: np.ndarray, counted: Counted) -> Log:
     assert times is not None
-    return Log(rows[events.item], events.item, times, events.user_start, _feedback(events, counted))
-
-
-def _feedback(events: Events, counted: Counted) -> np.ndarray:
-    return counted(events).astype(np.float32)
+    return Log(as_array(Gathered(rows, events.item)), events.item, times, events.user_start, counted(events))
 
 
 def cut_events(
@@ -190,15 +186,6 @@ def cut_events(
         history=list(past.history),
         key=data.key_of_split(past.name),
     )
-
-
-def causal_windows(time: np.ndarray, user_start: np.ndarray, history: int) -> tuple[np.ndarray, np.ndarray]:
-    """Windows int64 (E,), (E,) of each event's history: the user's last `history` events strictly before its time."""
-    index = np.arange(len(time))
-    begin = np.repeat(user_start[:-1], np.diff(user_start))
-    new_moment = (index == begin) | (np.diff(time, prepend=np.nan) != 0)
-    stop = np.maximum.accumulate(np.where(new_moment, index, 0))  # the first event of the same user and time
-    return np.maximum(begin, stop - history), stop
 
 
 def split_events(name: str, events: Events, data: DataConfig, seed: int) -> tuple[np.ndarray, SplitConfig, list[str]]:

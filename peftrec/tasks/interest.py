@@ -86,7 +86,7 @@ def _counted(events: Events, column: str, task: Task, scale: tuple[float, float]
     """The feedback (E,) of a table's events; those without the column count as liked where clicked, or as average."""
     values = events.columns.get(column)
     if not task.loss.of_likes:
-        return np.zeros(len(events)) if values is None else standardise(values, scale)
+        return np.zeros(len(events), np.float32) if values is None else standardise(values, scale)
     if values is None:
         return events.chosen
     return values >= (1 if task.config.threshold is None else task.config.threshold)

@@ -20,6 +20,20 @@ from peftrec.tasks.rows import Event, Field, Row
 OWN_KEYS = ("input", "history", "label", "column", "threshold", "gain", "class_weight", "row_weight")
 
 
+def label_words(label: Any, task: "Task", classes: list[str]) -> str:
+    """A label in words: the class or classes, liked or not, that the item was chosen, or the number with its column."""
+    labels = task.loss.labels
+    if labels == "class":
+        return classes[int(label)]
+    if labels == "tags":
+        return ", ".join(name for name, on in zip(classes, label, strict=True) if on) or "none"
+    if labels == "liked":
+        return "liked" if label else "not liked"
+    if labels == "choice":
+        return "chosen"
+    return f"{task.config.column or task.config.label_column or ''} {label:.6g}".strip()
+
+
 @dataclass(frozen=True)
 class Kind:
     """One kind of task: all that tells it from the others. Nothing else knows kinds by name.
@@ -42,6 +56,7 @@ class Kind:
     ranks     whether its predictions order the items of a catalogue (by the slot `item`), so that it can recommend
     feedback  (events, task, scale) -> float (H,), as training counted them, of past events that a row brings along;
               None for kinds without histories. `scale`: see TaskData
+    words     (label, task, classes) -> a label in words; numbers that were fed back read alike
     variant   (config) -> the kind to take instead, for keys that ask for another form of the task; None: this one
     moment    (times, user_start) -> features float32 (E, F) of events ordered by (user, time), for kinds that predict
               from a moment: their rows need a `time`
@@ -61,6 +76,7 @@ class Kind:
     graded: bool = False
     ranks: bool = False
     feedback: Callable[[list[Event], "Task", tuple[float, float]], np.ndarray] | None = None
+    words: Callable[[Any, "Task", list[str]], str] = label_words
     variant: Callable[[TaskConfig], "Kind | None"] = lambda config: None
     moment: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
 

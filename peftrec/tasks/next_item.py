@@ -43,11 +43,14 @@ def build(tables: Tables, texts: TextTable, task: Task, data: DataConfig, seed: 
         raise UserError(f"threshold: no event has {column} >= {config.threshold:g}")
     if not chosen.all():
         notes.append(f"{int((~chosen).sum()):,} events are below the threshold: in histories, but not to be found")
-    examples = event_examples(past, texts, data, np.ones(len(events), np.float32), counted, seed)
+    label = np.broadcast_to(np.float32(1), len(events))
+    examples = event_examples(past, texts, data, label, counted, seed)
     # Without times no choice is before another: those of the training rows are what is known.
     known = chosen & (past.parts == TRAIN) if events.time is None else chosen
-    times = np.zeros(known.sum()) if events.time is None else events.time[known]
-    catalogue = Catalogue(item_rows(past.items, texts), events.item[known], times)
+    items, times = events.item, np.zeros(len(events)) if events.time is None else events.time
+    if not known.all():
+        items, times = items[known], times[known]
+    catalogue = Catalogue(item_rows(past.items, texts), items, times)
     past = replace(past, parts=np.where(chosen, past.parts, LEFT_OUT))
     return cut_events(replace(examples, catalogue=catalogue), past, data, notes=notes)
 

@@ -23,7 +23,7 @@ def labelled(tables: Tables, task: Task) -> tuple[str, Texts, str]:
             f"label.separator: kind {task.config.kind} has one label a text; found {shown(label.separator)}; write "
             f"label: {label.column}"
         )
-    column = table.label if label is None else label if isinstance(label, str) else label.column
+    column = task.config.label_column or table.label
     if column is None:
         raise UserError(f"label: name the column of {name} to predict: {', '.join(table.rows.table.column_names)}")
     return name, table, column

@@ -59,6 +59,8 @@ def _plan_encoder(model: CoLearner, batches: dict[str, Examples], config: TrainC
         if not isinstance(encoder.adapter_of(tasks[0]), LayerAdapter):
             continue
         rows = UniqueRows({task: batches[task] for task in tasks}, len(encoder.texts)).rows
+        if not len(rows):  # of a small share of rows the first step may have none
+            continue
         a_token = bytes_per_token(model, rows, tasks[0])
         lengths = encoder.texts.lengths[rows]
         needed += a_token * sum(len(g) * int(lengths[g].max()) for g in buckets(lengths, encoder.token_budget))

@@ -50,7 +50,9 @@ class RowStream:
             self._passes = {n: p for n, p in self._passes.items() if n == number - 1}
             random = np.random.default_rng((*self._key, number))
             if self.group is None:
-                self._passes[number] = random.permutation(self.rows)
+                order = np.arange(self.rows, dtype=np.int32 if self.rows < 1 << 31 else np.int64)
+                random.shuffle(order)
+                self._passes[number] = order
             else:  # groups in random order, each group's rows side by side
                 place = random.permutation(int(self.group.max()) + 1)
                 self._passes[number] = np.argsort(place[self.group], kind="stable")

@@ -1,14 +1,19 @@
 """What `peftrec check` says before anything is trained: data, tasks, methods, caches, parameters, memory, time."""
 
+from collections.abc import Mapping
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
 
-from peftrec.data.examples import Examples
+from peftrec.data.examples import TaskData
+from peftrec.data.summary import TableSummary
 from peftrec.errors import UserError
 from peftrec.evaluation.evaluate import text_rows
 from peftrec.model.cache.states import StateCache
 from peftrec.recipe import Recipe
+from peftrec.tasks.kind import Task
+from peftrec.tasks.words import first_examples
 from peftrec.training.order import make_streams
 from peftrec.training.prepare import prepare
 from peftrec.training.rehearsal import rehearse
@@ -19,7 +24,7 @@ def check(recipe: Recipe) -> dict[str, Any]:
 
     Raises UserErrors for whatever training would refuse.
     """
-    setup = prepare(recipe)
+    setup = prepare(recipe, described=True)
     dataset, model = setup.dataset, setup.model
     encoder = model.encoder
     backbone = encoder.backbone
@@ -29,6 +34,7 @@ def check(recipe: Recipe) -> dict[str, Any]:
     trainable, total = model.parameter_counts()
     lengths = dataset.texts.lengths
     return {
+        "tables": [_describe_table(table, setup.tasks) for table in dataset.tables],
         "data": {
             "items": sum(len(of) for of in dataset.items.values()),
             "users": len(dataset.user_ids),
@@ -53,11 +59,13 @@ def check(recipe: Recipe) -> dict[str, Any]:
         "tasks": {
             name: {
                 "kind": task.config.kind,
+                "question": task.kind.question,
                 "loss": task.config.loss,
                 "weight": task.config.weight,
                 "method": task.adapter.method,
                 "sharing": task.adapter.sharing,
-                **{part: _describe(dataset.tasks[name].split(part)) for part in ("train", "valid", "test")},
+                **{part: _describe(dataset.tasks[name], part, task) for part in ("train", "valid", "test")},
+                "first": first_examples(dataset, name, task),
                 "cache_level": encoder.level(name)[0],
                 "cache_reason": encoder.level(name)[1],
             }
@@ -85,6 +93,14 @@ def find_problems(recipe: Recipe) -> list[str]:
     return []
 
 
+def _describe_table(table: TableSummary, tasks: Mapping[str, Task]) -> dict[str, Any]:
+    """A summary as plain values, in which the columns that tasks predict are labels too."""
+    own = [task.config for task in tasks.values() if task.config.table in (None, table.name)]
+    labels = {config.label_column for config in own} if table.kind == "texts" else set()
+    columns = [replace(of, use="label") if of.name in labels and not of.use else of for of in table.columns]
+    return asdict(replace(table, columns=sorted(columns, key=lambda of: not of.use)))
+
+
 def _describe_cache(cache: StateCache, rows: np.ndarray) -> dict[str, Any]:
     """What a cache will hold for training, how much of it the disk has, and the time the rest takes."""
     missing = cache.missing(rows)
@@ -96,11 +112,16 @@ def _describe_cache(cache: StateCache, rows: np.ndarray) -> dict[str, Any]:
     }
 
 
-def _describe(examples: Examples) -> str:
-    """Rows, mean label and the time they span, on one line."""
+def _describe(data: TaskData, part: str, task: Task) -> str:
+    """Rows, classes or mean label, and the time they span, on one line."""
+    examples, labels = data.split(part), task.loss.labels
     if not len(examples):
         return "0 rows"
-    line = f"{len(examples):,} rows, mean label {examples.label.mean():.3g}"
+    line = f"{len(examples):,} rows"
+    if labels in ("liked", "number"):
+        line += f", mean label {examples.label.mean():.3g}"
+    elif labels == "class":
+        line += f" of {len(np.unique(examples.label))} of the {len(data.classes)} classes"
     if np.isfinite(examples.time).all():
         first, last = (str(np.datetime64(int(t), "s"))[:10] for t in (examples.time.min(), examples.time.max()))
         line += f", {first} to {last}"

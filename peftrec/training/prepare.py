@@ -50,8 +50,11 @@ class Setup:
         return trained(self.tasks)
 
 
-def prepare(recipe: Recipe) -> Setup:
-    """Load data and backbone, attach adapters and heads. Raises UserErrors for all that cannot work, together."""
+def prepare(recipe: Recipe, described: bool = False) -> Setup:
+    """Load data and backbone, attach adapters and heads; `described`: with summaries of the tables.
+
+    Raises UserErrors for all that cannot work, together.
+    """
     processes.start()
     problems, dataset, backbone, start, stopper = Problems(), None, None, None, None
     with problems.collect():
@@ -74,7 +77,7 @@ def prepare(recipe: Recipe) -> Setup:
     with problems.collect():
         check_trackers(recipe.train.track)
     with problems.collect():
-        dataset = load_data(recipe)
+        dataset = load_data(recipe, described)
         _check_parts(recipe, dataset)
     if stopper is not None and stopper.patience and dataset is not None:
         with problems.collect():

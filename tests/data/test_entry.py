@@ -78,6 +78,51 @@ def test_ids_match_between_file_types(folder):
     assert tables.named["events"].item.tolist() == [0, 1]
 
 
+def test_a_log_is_a_catalogue_and_a_set_of_users_too(tmp_path):
+    log = tmp_path / "log.csv"
+    log.write_text("user,item,title,time\nb,1,Heat,30\na,2,Up,20\nb,2,Up,10\na,1,Heat,20\n")
+    data = {
+        "items": {"path": str(log), "id": "item", "text": "{title}"},
+        "users": {"path": str(log), "id": "user"},
+        "events": {"path": str(log), "user": "user", "item": "item", "time": "time"},
+    }
+    tables = load_tables(DataConfig.model_validate(data))
+    assert (tables.named["items"].ids, tables.named["items"].texts) == (["1", "2"], ["Heat", "Up"])
+    assert tables.named["users"].ids == ["b", "a"]
+    assert tables.notes == [
+        "data.items: 2 ids stand in 4 rows, the same each time; each is one",
+        "data.users: 2 ids stand in 4 rows, the same each time; each is one",
+    ]
+    log.write_text("user,item,title,time\nb,1,Heat,30\na,1,Heat,20\nb,1,Heat 2,10\n")
+    with pytest.raises(UserError, match=r"log\.csv: row 3, column 'item': must be unique, and row 1 has it already"):
+        load_tables(DataConfig.model_validate(data))
+
+
+def test_a_split_that_the_files_names_say(tmp_path):
+    for name, rows in (("talk_train", "hi,a\nho,b"), ("talk_dev", "he,a"), ("talk_test", "ha,b\nhu,a")):
+        (tmp_path / f"{name}.csv").write_text(f"text,label\n{rows}\n")
+    files = {"train": "*_train.csv", "valid": "*dev*", "test": "*_test.csv"}
+
+    def load(path, **changed):
+        split = {"kind": "given", "files": {**files, **changed}}
+        texts = {"path": f"{tmp_path}/{path}", "text": "{text}", "label": "label", "split": split}
+        return load_tables(DataConfig.model_validate({"texts": texts})).named["texts"]
+
+    texts = load("talk_*.csv")
+    assert dict(zip(texts.text, texts.given, strict=True)) == {
+        "he": "valid", "ha": "test", "hu": "test", "hi": "train", "ho": "train"
+    }  # fmt: skip
+    assert load("talk_dev.csv").given == ["valid"]
+    with pytest.raises(
+        UserError, match=r"data\.texts\.split\.files: .*talk_dev\.csv must match one .* it matches none"
+    ):
+        load("talk_*.csv", valid="*validation*")
+    with pytest.raises(
+        UserError, match=r"talk_test\.csv must match one of the patterns .*; it matches those of valid and te"
+    ):
+        load("talk_*.csv", valid="*_*e*")
+
+
 # What is wrong: (file, text in it, text instead, the message after the file's path)
 WRONG = {
     "duplicate item": (

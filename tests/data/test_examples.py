@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from peftrec.data import examples
 from peftrec.data.examples import Examples, TaskData
 from peftrec.data.log import Log
 
@@ -41,6 +42,23 @@ def test_histories_are_as_wide_as_the_longest_with_what_is_absent_on_the_left():
 def test_the_texts_of_slots_and_windows_are_named_once():
     assert made().text_rows().tolist() == [1, 2, 5, 7, 8]  # not 9, which is in no window
     assert made().take(np.array([1])).text_rows().tolist() == [2]
+
+
+def test_a_part_refers_to_its_rows_and_is_what_taking_them_gives(monkeypatch):
+    rows = np.array([2, 0, 1], np.int32)
+    part, taken = made().part(rows), made().take(rows)
+    assert part.item.index is part.time.index is rows
+    for name in ("label", "features", "group", "item", "time", "start", "stop"):
+        assert np.array_equal(getattr(part, name), getattr(taken, name))
+    again = part.take(np.array([1]))
+    assert isinstance(again.label, np.ndarray) and again.history().rows.tolist() == [[7, 8]]
+    monkeypatch.setattr(examples, "AT_ONCE", 2)
+    assert part.text_rows().tolist() == taken.text_rows().tolist() == [1, 2, 5, 7, 8]
+
+
+def test_where_there_are_too_many_every_so_many_are_taken():
+    assert made().thinned(3).item.tolist() == [0, 1, 2]
+    assert made().thinned(2).item.tolist() == [0, 1] and made().thinned(1).item.tolist() == [0]
 
 
 def test_without_a_catalogue_nothing_is_drawn_and_there_is_no_popularity():

@@ -44,6 +44,13 @@ def test_user_means_end_where_the_window_ends(rows, user):
         np.testing.assert_allclose(count, np.log1p(len(past)), rtol=1e-6)
 
 
+@given(events)
+def test_the_places_of_the_log_s_own_events_are_known(rows):
+    _, log = log_of(rows)
+    rates = Rates(log, 0.3)
+    assert rates.places_of_log.tolist() == rates.places(log.items, log.times).tolist()
+
+
 def test_without_a_time_every_event_counts():
     _, log = log_of([(0, 2, 5, 1), (1, 2, 6, 1)])
     assert of_items(Rates(log, 0.0), 2, np.nan)[1] == np.float32(np.log1p(2))

@@ -68,6 +68,23 @@ def test_ids_are_text():
     assert rows(a=["01", "1"]).unique_ids("a").to_pylist() == ["01", "1"]
 
 
+def test_rows_that_repeat_an_id_with_the_same_values_count_once():
+    table = rows(id=["x", "y", "x", "y"], title=["a", "b", "a", "b"], n=[1, 2, 3, 4])
+    assert table.each_once("id", ["title"]).table.to_pydict() == {"id": ["x", "y"], "title": ["a", "b"], "n": [1, 2]}
+    assert rows(id=["x", "y"]).each_once("id", []).table.num_rows == 2
+    with pytest.raises(UserError, match=r"row 3, column 'id': must be unique, and row 1 has it already; found 'x'"):
+        table.each_once("id", ["title", "n"])
+
+
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string()])
+@pytest.mark.parametrize("encoded", [False, True])
+def test_texts_of_columns_of_any_width(kind, encoded):
+    titles = pa.array(["Heat", "Up"], kind)
+    table = rows(title=titles.dictionary_encode() if encoded else titles, year=pa.array(["1995", None], pa.string()))
+    assert table.texts("{title} ({year})!", "k") == ["Heat (1995)!", "Up ()!"]
+    assert table.strings("title").to_pylist() == ["Heat", "Up"]
+
+
 def test_wrong_ids_name_row_and_value():
     with pytest.raises(UserError, match=r"row 3, column 'a': must be unique, and row 1 has it already; found 'x'"):
         rows(a=["x", "y", "x", "y"]).unique_ids("a")

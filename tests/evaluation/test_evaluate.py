@@ -247,6 +247,14 @@ def test_full_catalogue_ranks_by_hand(dataset, monkeypatch, rows_at_once):
     assert ((ranks["random"] >= 1) & (ranks["random"] <= ITEMS)).all()
 
 
+def test_beyond_so_many_pairs_every_so_many_rows_are_ranked(recipe, dataset, monkeypatch):
+    tasks = {"interest": resolve(recipe)["interest"]}
+    everyone = len(last_liked(dataset.tasks["interest"].test))
+    monkeypatch.setitem(evaluation.MOST_PAIRS, "users", 3 * ITEMS + 1)
+    report = evaluate(Constant(), dataset, tasks, "test", resamples=0, ranking=True)["tasks"]["interest"]
+    assert report["ranked"] == 3 < everyone and report["n"] == 180
+
+
 def test_catalogue_rows_carry_the_item_and_the_users_own_history(dataset):
     test = dataset.tasks["interest"].test
     seen = []

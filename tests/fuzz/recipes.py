@@ -78,6 +78,9 @@ TASK = {
     "threshold": [-1, 3, 5, 1e300],
     "input": ["towers", "joint"],
     "column": ["stars", "time", "nothing"],
+    "class_weight": ["balanced", {"1": 1e6}, {"0": 0, "1": 0}, {"1": -1}, {"x": 1}],
+    "row_weight": ["stars", "nothing"],
+    "gain": ["exponential", "linear"],
 }
 LAYERS = ["all", "top-1", "top-2", "top-99", [0], [0, 1], [10**9]]
 SHARING = ["shared", "private", "shared+private"]

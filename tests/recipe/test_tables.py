@@ -22,6 +22,9 @@ def test_a_text_alone_is_a_kind_or_a_column():
         ({"kind": "by-group", "by": "text"}, "Input should be 'user', 'item' or 'query'"),
         ({"kind": "random", "by": "item"}, "by belongs to kind: by-group, found kind: random"),
         ({"kind": "random", "column": "part"}, "column belongs to kind: given, found kind: random"),
+        ({"kind": "random", "files": {"train": "*"}}, "files belongs to kind: given, found kind: random"),
+        ({"kind": "given", "files": {"dev": "*"}}, "Input should be 'train', 'valid', 'validation' or 'test'"),
+        ({"kind": "given", "column": "a", "files": {"train": "*"}}, "by its column or by its files; found both"),
         ({"test": 0.7, "valid": 0.4}, "test \\+ valid must stay below 1, found 0.7 \\+ 0.4"),
     ],
 )

@@ -41,6 +41,14 @@ def test_within_the_budget_everything_is_kept(shop):
     assert not model.encoder.recompute
 
 
+def test_a_task_without_a_row_in_the_first_step_keeps_nothing(shop):
+    recipe, dataset, model = made(shop)
+    config = recipe.train.model_copy(update={"memory_mb": 100_000})
+    own = {"query": batches(dataset)["query"]}
+    none = {**own, "interest": dataset.tasks["interest"].train.take(np.arange(0))}
+    assert plan_memory(model, none, config) == plan_memory(model, own, config)
+
+
 @pytest.mark.parametrize("method", ["side", "lora"])
 def test_nothing_of_the_planning_stays_in_memory(shop, method):
     """Hooks that keep a saved tensor as it is keep its whole graph for ever: 80 MB in the demo."""

@@ -40,3 +40,32 @@ def test_check_tells_the_mistakes_of_the_recipe_and_of_what_it_names_together(sh
     shown = peftrec("check", path, "train.batch_size=0")
     assert (shown.exit_code, shown.stdout) == (2, "")
     assert shown.stderr.splitlines() == ["peftrec: " + problems[0], *problems[1:]]
+
+
+def test_check_shows_the_tables_and_the_first_rows_of_every_task(shop, tmp_path):
+    path = tmp_path / "shop.yaml"
+    recipe = shop_recipe(shop).model_dump(mode="json", exclude_none=True)
+    table = {"kind": "texts", "path": f"{shop}/texts.csv", "text": "{text}", "split": "part"}
+    recipe["data"]["tables"] = {"kinds": table}
+    recipe["tasks"]["genre"] = {"kind": "classification", "label": "genre"}
+    write_json(path, recipe)
+    done = peftrec("check", path, "--json")
+    found = json.loads(done.stdout)
+    assert [(t["name"], t["kind"], t["rows"], t["file"]) for t in found["tables"]] == [
+        ("items", "items", 30, f"{shop}/items.csv"),
+        ("events", "events", 480, f"{shop}/events.csv"),
+        ("queries", "queries", 160, f"{shop}/queries.csv"),
+        ("kinds", "texts", 60, f"{shop}/texts.csv"),
+    ]
+    uses = {column["name"]: column["use"] for column in found["tables"][3]["columns"]}
+    assert uses == {"text": "text", "genre": "label", "part": "split"}
+    first = {name: task["first"] for name, task in found["tasks"].items()}
+    assert {name: len(rows) for name, rows in first.items()} == {"query": 3, "interest": 3, "time": 3, "genre": 3}
+    assert first["genre"][0] == {"text": "romance 0", "label": "romance"}
+    example = first["interest"][0]
+    assert example["user"] == "u0" and len(example["history"]) == 1 and example["before"] == 0
+    assert example["label"] == ("liked" if int(example["item"][1:]) % 5 == 0 else "not liked")
+    assert example["candidate"].endswith(f"film number {example['item'][1:]}")
+    lines = peftrec("check", path).stdout.splitlines()
+    assert f"events: 480 events of {shop}/events.csv"[:99] in {line.rstrip("…") for line in lines}
+    assert "genre: which class does the text belong to? The first training rows:" in lines

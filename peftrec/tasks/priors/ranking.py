@@ -7,8 +7,8 @@ from peftrec.data.examples import Dataset, Examples
 
 def popularity(dataset: Dataset, task: str, examples: Examples) -> np.ndarray:
     """log1p of every item's train rows: scores (N, I) for ranking the catalogue."""
-    count = np.bincount(dataset.tasks[task].train.item, minlength=len(dataset.items_of(task)))
-    return np.tile(np.log1p(count), (len(examples), 1))
+    seen = dataset.tasks[task].log_counts
+    return np.tile(np.pad(seen, (0, len(dataset.items_of(task)) - len(seen))), (len(examples), 1))
 
 
 def popularity_so_far(dataset: Dataset, task: str, examples: Examples) -> np.ndarray:

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from peftrec.data.examples import Dataset, Examples, TaskData
+from peftrec.data.examples import FITTED, Dataset, Examples, TaskData
+from peftrec.data.log import places_between
 from peftrec.data.rates import PSEUDO
 
 if TYPE_CHECKING:  # scikit-learn takes 90 MB and a second, which training does not need
@@ -55,13 +56,14 @@ def item_and_user(dataset: Dataset, task: str, examples: Examples) -> np.ndarray
     The item's rate of a train row leaves that row out; otherwise the fit would trust it too much.
     """
     data = dataset.tasks[task]
-    binary = bool(np.isin(data.train.label, (0, 1)).all())
+    train = data.train.thinned(FITTED)
+    binary = bool(np.isin(train.label, (0, 1)).all())
 
     def columns(rows: Examples, seen: bool) -> np.ndarray:
         rates = np.stack([_item_rate(data, rows, seen), user_rate(dataset, task, rows)], 1)
         return np.log(rates / (1 - rates)) if binary else rates
 
-    model = _regression(binary).fit(columns(data.train, True), data.train.label)
+    model = _regression(binary).fit(columns(train, True), train.label)
     known = columns(examples, False)
     return model.predict_proba(known)[:, 1] if binary else model.predict(known)
 
@@ -69,7 +71,7 @@ def item_and_user(dataset: Dataset, task: str, examples: Examples) -> np.ndarray
 def rates_so_far(dataset: Dataset, task: str, examples: Examples) -> np.ndarray:
     """The like rates of item and user as they stood at each row's time, through logistic regression: what a model that
     reads such rates starts from. Linear regression where labels are not 0 and 1."""
-    train = dataset.tasks[task].train
+    train = dataset.tasks[task].train.thinned(FITTED)
     binary = bool(np.isin(train.label, (0, 1)).all())
 
     def columns(rows: Examples) -> np.ndarray:
@@ -113,15 +115,15 @@ def _item_rate(data: TaskData, rows: Examples, seen: bool) -> np.ndarray:
 
 def _own_past(data: TaskData, rows: Examples) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """All labels ordered by (user, time), and for each row the window [begin, end) of its user's before its time."""
-    parts = (data.train, data.valid, data.test)
-    group, time, label = (np.concatenate([getattr(p, name) for p in parts]) for name in ("users", "time", "label"))
+    asked = np.unique(rows.users)
+    parts = [(part, np.flatnonzero(np.isin(part.users, asked))) for part in (data.train, data.valid, data.test)]
+    group, time, label = (
+        np.concatenate([getattr(part, name)[some] for part, some in parts]) for name in ("users", "time", "label")
+    )
     order = np.lexsort((time, group))
     group, time, label = group[order], time[order], label[order]
-    moments = np.unique(time)
-    key = group * (len(moments) + 1) + np.searchsorted(moments, time)  # orders like (group, time)
-    begin = np.searchsorted(group, rows.users)
-    end = np.searchsorted(key, rows.users * (len(moments) + 1) + np.searchsorted(moments, rows.time))
-    return label, begin, end
+    begin, end = (np.searchsorted(group, asked, side)[np.searchsorted(asked, rows.users)] for side in ("left", "right"))
+    return label, begin, places_between(time, begin, end, rows.time)
 
 
 def _regression(binary: bool) -> "LogisticRegression | LinearRegression":
