@@ -86,7 +86,7 @@ class FromHistory(Reference):
         raise NotImplementedError
 
     def ranker(
-        self, task: str, item_rows: np.ndarray, grades: Grades | None = None
+        self, task: str, item_rows: np.ndarray, grades: Grades | None = None, of_items: np.ndarray | None = None
     ) -> Callable[[Examples], np.ndarray]:
         """What scores every item for each row's history."""
         return lambda rows: self.scores(_histories(rows))

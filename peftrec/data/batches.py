@@ -22,6 +22,9 @@ class HeadInput:
     candidates  int64 (C,): positions of the items to tell each example's own from; None outside such training
     popularity  float32 (N, 1 + C): log1p of earlier choices of the example's own item and of every candidate; None for
                 tasks that rank no catalogue
+    of_item     float32 (N, F): the features of each example's item; None where items have none
+    of_asker    float32 (N, F): the same of its user and of its event
+    of_candidates  float32 (C, F): the same of every candidate
     """
 
     vectors: Tensor
@@ -32,6 +35,9 @@ class HeadInput:
     marks: Tensor | None = None
     candidates: Tensor | None = None
     popularity: Tensor | None = None
+    of_item: Tensor | None = None
+    of_asker: Tensor | None = None
+    of_candidates: Tensor | None = None
 
 
 class UniqueRows:
@@ -55,17 +61,23 @@ class UniqueRows:
         device = vectors.device
         past = self._histories.get(task)
         marks = None if past is None else past.marks
-        popularity = batch.popularity()
         candidates = None if batch.candidates is None else self._position[batch.candidate_rows()]
+
+        def there(values: np.ndarray | None) -> Tensor | None:
+            return None if values is None else torch.from_numpy(values).to(device)
+
         return HeadInput(
             vectors=vectors,
             slots={name: torch.from_numpy(self._position[rows]).to(device) for name, rows in batch.slots.items()},
             history=None if past is None else torch.from_numpy(self._position[past.rows]).to(device),
             feedback=None if past is None else torch.from_numpy(past.feedback).to(device),
-            marks=None if marks is None else torch.from_numpy(marks).to(device),
+            marks=there(marks),
             features=torch.from_numpy(batch.inputs()).to(device),
-            candidates=None if candidates is None else torch.from_numpy(candidates).to(device),
-            popularity=None if popularity is None else torch.from_numpy(popularity).to(device),
+            candidates=there(candidates),
+            popularity=there(batch.popularity()),
+            of_item=there(batch.features_of_item()),
+            of_asker=there(batch.features_of_asker()),
+            of_candidates=there(batch.features_of_candidates()),
         )
 
 

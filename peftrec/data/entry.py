@@ -4,11 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from peftrec.data.features import FeatureTable, category
 from peftrec.data.remarks import empty_fields, first_alike, repeated_rows
 from peftrec.data.rows import Rows, plain_number, template_columns
 from peftrec.data.split import PARTS
@@ -22,23 +24,47 @@ def make_items(rows: Rows, config: ItemsConfig, key: str = "data.items") -> Item
     """A catalogue from a file's rows: an id has one text, and none is empty, else UserErrors. `key` is the table's."""
     problems, once, names = Problems(), rows, template_columns(config.text, f"{key}.text")
     with problems.collect():
-        once = rows.each_once(config.id, [name for name in names if name in rows.table.column_names])
+        said = [name for name in (*names, *config.features) if name in rows.table.column_names]
+        once = rows.each_once(config.id, said)
     with problems.collect():
         texts = rows.texts(config.text, f"{key}.text")
+    with problems.collect():
+        features = make_features(rows, config.features)
     problems.stop()
     texts = texts if once is rows else once.texts(config.text, f"{key}.text")
+    features = features if once is rows else make_features(once, config.features)
     columns = {name: once.strings(name).to_pylist() for name in names}
     notes = empty_fields(once, config.text, f"{key}.text") + _repeated(rows, once, key)
-    return Items(once.unique_ids(config.id).to_pylist(), texts, columns, notes)
+    return Items(once.unique_ids(config.id).to_pylist(), texts, columns, notes, features)
 
 
 def make_users(rows: Rows, config: UsersConfig, key: str = "data.users") -> Users:
     """Users from a file's rows; an id has one text, not empty, where there is a template. Raises UserErrors."""
-    if config.text is None:
-        once = rows.each_once(config.id, [])
-        return Users(once.unique_ids(config.id).to_pylist(), [], notes=_repeated(rows, once, key))
-    of = make_items(rows, ItemsConfig(path=config.path, id=config.id, text=config.text), key)
-    return Users(of.ids, of.texts, of.columns, of.notes)
+    if config.text is not None:
+        items = ItemsConfig(path=config.path, id=config.id, text=config.text, features=config.features)
+        of = make_items(rows, items, key)
+        return Users(of.ids, of.texts, of.columns, of.notes, of.features)
+    problems, once = Problems(), rows
+    with problems.collect():
+        once = rows.each_once(config.id, list(config.features))
+    with problems.collect():
+        features = make_features(once, config.features)
+    problems.stop()
+    ids = once.unique_ids(config.id).to_pylist()
+    return Users(ids, [], notes=_repeated(rows, once, key), features=features)
+
+
+def make_features(rows: Rows, kinds: Mapping[str, str]) -> FeatureTable:
+    """The features of a file's rows, by the name of their column; each may be missing. Raises UserErrors."""
+    problems, numbers, categories = Problems(), {}, {}
+    for name, kind in kinds.items():
+        with problems.collect():
+            if kind == "number":
+                numbers[name] = rows.numbers(name, missing=True).astype(np.float32)
+            else:
+                categories[name] = category(rows.strings(name))
+    problems.stop()
+    return FeatureTable(numbers, categories)
 
 
 def _repeated(rows: Rows, once: Rows, key: str) -> list[str]:
@@ -69,6 +95,8 @@ def make_events(
             columns[config.clicked] = _zero_or_one(rows, config.clicked)
     with problems.collect():
         given = _given(rows, config.split, key)
+    with problems.collect():
+        features = make_features(rows, config.features)
     problems.stop()
     user = users.indices.to_numpy().astype(np.int32)
     known = {config.user: user, config.item: item, **({} if time is None else {config.time or "": time}), **columns}
@@ -85,6 +113,7 @@ def make_events(
         [],
         catalogue,
         given,
+        features,
         config.clicked,
         impression,
         config.unclicked_in_history,
@@ -205,7 +234,7 @@ def _given(rows: Rows, split: SplitConfig | None, key: str) -> list[str] | None:
     return list(given)
 
 
-def _of(file: str, files: Mapping[str, str], key: str) -> str:
+def _of(file: str, files: Mapping[Any, str], key: str) -> str:
     """The split whose pattern a file's name matches. Raises UserError unless one does."""
     found = [part for part, pattern in files.items() if fnmatch(Path(file).name, pattern)]
     if len(found) != 1:

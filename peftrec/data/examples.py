@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from peftrec.data.catalogue import Catalogue
+from peftrec.data.features import NO_FEATURES, Encoding, FeatureTable
 from peftrec.data.log import Log
 from peftrec.data.rates import Rates
 from peftrec.data.summary import TableSummary
@@ -16,19 +17,8 @@ from peftrec.data.views import Gathered, as_array
 FITTED = 1 << 20  # rows that what has a few numbers is fitted on at most
 AT_ONCE = 1 << 22  # rows of a split that are looked at together
 _COLUMNS = (
-    "label",
-    "features",
-    "group",
-    "user",
-    "item",
-    "time",
-    "start",
-    "stop",
-    "own",
-    "rated",
-    "places",
-    "seen",
-    "weight",
+    *("label", "features", "group", "user", "item", "time", "start", "stop", "own", "rated", "places", "seen"),
+    *("weight", "of_events", "of_new"),
 )
 
 
@@ -55,6 +45,13 @@ class Examples:
     catalogue   what the task ranks, for kinds that tell the item from all others
     candidates  int64 (C,): item numbers that a training step tells the rows' own from; see `drawn`
     weight    float32 (N,): how much each row counts in the loss, 1 in the mean of the train rows; None: all alike
+
+    What the tables' features are for heads, as columns that an Encoding made; None without features:
+
+    of_items    float32 (I + 1, F): of every item by its number; the last of one of which nothing is known
+    of_users    float32 (U + 1, F): the same of users
+    of_events   float32 (N, F): of the row's own event
+    of_new      float32 (N, F): of the row's item where it is not in the catalogue; None: nothing is known of such
     """
 
     slots: dict[str, np.ndarray]
@@ -75,6 +72,10 @@ class Examples:
     catalogue: Catalogue | None = None
     candidates: np.ndarray | None = None
     weight: np.ndarray | None = None
+    of_items: np.ndarray | None = None
+    of_users: np.ndarray | None = None
+    of_events: np.ndarray | None = None
+    of_new: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.label)
@@ -146,6 +147,22 @@ class Examples:
         of_items = self.rates.of_items(self.item, self.places, self.rated)
         return np.concatenate([self.features, of_items, self.rates.of_users(self.users, self.seen, self.rated)], 1)
 
+    def features_of_item(self) -> np.ndarray | None:
+        """The features of each row's item, float32 (N, F); None without."""
+        if self.of_items is None or self.of_new is None:
+            return None if self.of_items is None else self.of_items[self.item]
+        return np.where(self.item[:, None] < 0, self.of_new, self.of_items[self.item])
+
+    def features_of_asker(self) -> np.ndarray | None:
+        """The features of each row's user and then of its event, float32 (N, F); None without."""
+        parts = [] if self.of_users is None else [self.of_users[self.users]]
+        parts += [] if self.of_events is None else [self.of_events]
+        return np.concatenate(parts, 1) if parts else None
+
+    def features_of_candidates(self) -> np.ndarray | None:
+        """The features of the candidates, float32 (C, F); None without."""
+        return None if self.of_items is None or self.candidates is None else self.of_items[self.candidates]
+
     def text_rows(self) -> np.ndarray:
         """The text rows that any slot or history of these examples refers to, ascending, int64 (U,)."""
         found = [np.unique(self.candidate_rows())]
@@ -209,6 +226,7 @@ class TaskData:
                    not count for its rates
     hides          those of `history` of which histories leave out what was shown and not clicked; where the task's own
                    is among them, its rates count that
+    encodings      how features are encoded, of its items ("item"), users ("user") and events ("event") that have some
     """
 
     train: Examples
@@ -220,6 +238,7 @@ class TaskData:
     scale: tuple[float, float] = (0.0, 1.0)
     items: str = ""
     history: list[str] = field(default_factory=list)
+    encodings: dict[str, Encoding] = field(default_factory=dict)
     impressions: bool = False
     hides: list[str] = field(default_factory=list)
 
@@ -239,10 +258,12 @@ class ItemTexts:
 
     ids   in item-number order
     rows  int32 (I,): text row of each item
+    features  of each item, as they were read
     """
 
     ids: list[str]
     rows: np.ndarray
+    features: FeatureTable = NO_FEATURES
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -257,6 +278,7 @@ class Dataset:
     tasks      name -> TaskData, in recipe order
     notes      what the user should know about the data: the source's remarks, then each task's ('task: ...')
     tables     what each table was understood as, where that was asked for
+    users      the features of users, in user-number order
     """
 
     texts: TextTable
@@ -265,6 +287,7 @@ class Dataset:
     tasks: dict[str, TaskData]
     notes: list[str] = field(default_factory=list)
     tables: list[TableSummary] = field(default_factory=list)
+    users: FeatureTable = NO_FEATURES
 
     def items_of(self, task: str) -> ItemTexts:
         """The catalogue that a task's items are of."""

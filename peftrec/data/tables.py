@@ -7,6 +7,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from peftrec.data.features import NO_FEATURES, FeatureTable
 from peftrec.data.rows import Rows
 from peftrec.data.summary import TableSummary
 
@@ -19,12 +20,14 @@ class Items:
     texts    never empty
     columns  what the texts were made of: column name -> one text an item
     notes    what the user should know of them
+    features  of every item, by its number
     """
 
     ids: list[str]
     texts: list[str]
     columns: dict[str, list[str]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    features: FeatureTable = NO_FEATURES
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -50,6 +53,7 @@ class Events:
     notes     what the user should know of them
     catalogue   name of the table that the items are of
     given     the split that each row comes with, as `split.PARTS` names it
+    features  of every event
     clicked     the column, among `columns`, that is 1 where what was shown was clicked, else 0; None: all was
     impression  int64 (E,): number of the list that a row was shown in, one user's at one time; -1 where in none: such a
                 row is known of the past only. None: nothing is known of lists
@@ -64,6 +68,7 @@ class Events:
     notes: list[str] = field(default_factory=list)
     catalogue: str = "items"
     given: list[str] | None = None
+    features: FeatureTable = NO_FEATURES
     clicked: str | None = None
     impression: np.ndarray | None = None
     unclicked_in_history: bool = False
@@ -123,6 +128,7 @@ class Events:
             time=None if self.time is None else self.time[order],
             columns={name: column[order] for name, column in self.columns.items()},
             given=None if self.given is None else [self.given[row] for row in order],
+            features=self.features.take(order),
             impression=None if self.impression is None else self.impression[order],
         )
 
@@ -211,6 +217,17 @@ class Tables:
     def user_ids(self) -> list[str]:
         """All users' ids, in user-number order."""
         return next((events.user_ids for events in self.of(Events).values()), [])
+
+    @cached_property
+    def user_features(self) -> FeatureTable:
+        """The features of all users by number, from every table that has some."""
+        found = FeatureTable()
+        for table in self.named.values():
+            if isinstance(table, Users) and table.features:
+                place = {name: row for row, name in enumerate(table.ids)}
+                rows = np.fromiter((place.get(name, -1) for name in self.user_ids), np.int64, len(self.user_ids))
+                found = found.beside(table.features.take(rows))
+        return found
 
     def with_one_set_of_users(self) -> "Tables":
         """The same with users numbered alike in all tables, those of user tables first."""

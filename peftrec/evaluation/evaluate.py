@@ -225,7 +225,7 @@ def rank_catalogue(
     the softmax of the scores gives the item.
     """
     items = dataset.items_of(task).rows
-    score = scorer.ranker(task, items)
+    score = scorer.ranker(task, items, of_items=targets.of_items)
     predict: dict[str, Callable[[Examples], np.ndarray]] = {"model": lambda rows: _finite(score(rows), task)}
     for name in priors:
         predict[name] = partial(find_prior(RANKING_PRIORS, name), dataset, task)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from peftrec.data.batches import UniqueRows, Work
 from peftrec.data.examples import FITTED, Dataset, Examples
+from peftrec.data.features import columns
 from peftrec.data.texts import TextTable
 from peftrec.errors import UserError
 from peftrec.machine.progress import track_rows
@@ -54,10 +55,10 @@ class Scorer:
         raise NotImplementedError
 
     def ranker(
-        self, task: str, item_rows: np.ndarray, grades: Grades | None = None
+        self, task: str, item_rows: np.ndarray, grades: Grades | None = None, of_items: np.ndarray | None = None
     ) -> Callable[[Examples], np.ndarray]:
         """A function from examples to the scores (N, I) of every item in place of their own; `item_rows` (I,) are the
-        items' text rows. `grades`: of a task that predicts their probabilities."""
+        items' text rows. `grades`: of a task that predicts their probabilities. `of_items`: the examples' own."""
 
         def scores(examples: Examples) -> np.ndarray:
             found = self.predict(task, with_every_item(examples, item_rows))
@@ -174,13 +175,13 @@ class CoLearner(nn.Module, Scorer):
         return np.concatenate(done) if done else np.zeros(0, np.float32)
 
     def ranker(
-        self, task: str, item_rows: np.ndarray, grades: Grades | None = None
+        self, task: str, item_rows: np.ndarray, grades: Grades | None = None, of_items: np.ndarray | None = None
     ) -> Callable[[Examples], np.ndarray]:
         """As `Scorer.ranker`; with a CatalogueHead items are encoded now, and the scores are one matrix product."""
         head = self.head(task)
         if not isinstance(head, CatalogueHead):
-            return super().ranker(task, item_rows, grades)
-        offered, bias = self.offered(task, item_rows)
+            return super().ranker(task, item_rows, grades, of_items)
+        offered, bias = self.offered(task, item_rows, of_items)
 
         @torch.inference_mode()
         def scores(examples: Examples) -> np.ndarray:
@@ -192,21 +193,24 @@ class CoLearner(nn.Module, Scorer):
         return scores
 
     @torch.inference_mode()
-    def offered(self, task: str, item_rows: np.ndarray) -> tuple[Tensor, Tensor]:
-        """A catalogue-ranking task's vectors (I, q) and biases (I,) of items, by their text rows (I,)."""
+    def offered(self, task: str, item_rows: np.ndarray, of_items: np.ndarray | None = None) -> tuple[Tensor, Tensor]:
+        """A catalogue-ranking task's vectors (I, q) and biases (I,) of items, by their text rows (I,) and features."""
+        head = self._catalogue_head(task)
         rows, place = np.unique(item_rows, return_inverse=True)
-        head, blocks = self._catalogue_head(task), np.split(rows, range(PREDICT_ROWS, len(rows), PREDICT_ROWS))
+        blocks = np.split(rows, range(PREDICT_ROWS, len(rows), PREDICT_ROWS))
         with self._evaluating():  # in blocks: what is offered of an item is a few numbers, its text vector many
-            vectors, bias = map(
-                torch.cat, zip(*[head.items(self.encoder.encode(b, task)) for b in blocks], strict=True)
-            )
-        index = torch.from_numpy(place).to(vectors.device)
-        return vectors[index], bias[index]
+            found = [head.items(self.encoder.encode(block, task)) for block in blocks]
+            vectors, bias = (torch.cat(parts) for parts in zip(*found, strict=True))
+            index = torch.from_numpy(place).to(vectors.device)
+            known = None if of_items is None else torch.from_numpy(of_items[: len(item_rows)]).to(vectors.device)
+            return head.with_features(vectors[index], bias[index], known)
 
-    def offered_now(self, task: str, item_rows: np.ndarray, popularity: np.ndarray) -> np.ndarray:
+    def offered_now(
+        self, task: str, item_rows: np.ndarray, popularity: np.ndarray, of_items: np.ndarray | None = None
+    ) -> np.ndarray:
         """A catalogue-ranking task's items with all that their scores hold, float32 (I, q + 1): the inner product with
         [asked, 1] is the score. `popularity` (I,): log1p of earlier choices."""
-        offered, bias = self.offered(task, item_rows)
+        offered, bias = self.offered(task, item_rows, of_items)
         constant = bias.cpu().numpy() + float(self._catalogue_head(task).popularity.detach()) * popularity
         return np.concatenate([offered.cpu().numpy(), constant[:, None]], 1)
 
@@ -279,7 +283,10 @@ def build_model(recipe: Recipe, tasks: Mapping[str, Task], backbone: Backbone, d
     """Attach every task's method and make its head, from the recipe. Random weights follow torch's global seed."""
     width, dropout = backbone.hidden_size, recipe.train.dropout
     shapes = {
-        name: HeadShape(width, len(data.classes), len(data.feature_names), dropout, max(1, len(data.history)))
+        name: HeadShape(
+            *(width, len(data.classes), len(data.feature_names), dropout, max(1, len(data.history))),
+            *columns(data.encodings),
+        )
         for name, data in dataset.tasks.items()
     }
     configs = {name: task.adapter for name, task in tasks.items()}

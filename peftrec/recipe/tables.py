@@ -154,7 +154,15 @@ class TimedConfig(FileConfig):
         return self
 
 
-class ItemsConfig(FileConfig):
+class FeaturedConfig(FileConfig):
+    """A table with features, which heads read beside the texts."""
+
+    features: dict[str, Literal["number", "category"]] = Field(
+        default_factory=dict, description="columns that heads read beside the texts: name: number or category"
+    )
+
+
+class ItemsConfig(FeaturedConfig):
     """A catalogue: a file with one row an item."""
 
     kind: Literal["items"] = Field("items", description="which sort of table it is")
@@ -162,7 +170,7 @@ class ItemsConfig(FileConfig):
     text: str = Field(description="template over columns, such as '{title} ({year}). {genres}'")
 
 
-class UsersConfig(FileConfig):
+class UsersConfig(FeaturedConfig):
     """Users: a file with one row a user. With a text they are a catalogue too, so that people can be recommended."""
 
     kind: Literal["users"] = Field("users", description="which sort of table it is")
@@ -170,7 +178,7 @@ class UsersConfig(FileConfig):
     text: str | None = Field(None, description="template over columns, where users are recommended")
 
 
-class EventsConfig(TimedConfig):
+class EventsConfig(FeaturedConfig, TimedConfig):
     """What users did: a file with one row an event."""
 
     kind: Literal["events"] = Field("events", description="which sort of table it is")
@@ -281,6 +289,19 @@ class DataConfig(Strict):
         for name, table in self.named.items():
             if isinstance(table, EventsConfig | QueriesConfig):
                 self.catalogue_of(name)
+        return self
+
+    @model_validator(mode="after")
+    def _users_are_one_set(self) -> "DataConfig":
+        known: dict[str, str] = {}
+        for name, table in self.named.items():
+            for feature in table.features if isinstance(table, UsersConfig) else ():
+                if feature in known:
+                    raise ValueError(
+                        f"{self.key_of(name).removeprefix('data.')}.features: users are one set over all tables, and "
+                        f"{known[feature]} has the feature {shown(feature)} already: leave it out of one of the two"
+                    )
+                known[feature] = name
         return self
 
     @property

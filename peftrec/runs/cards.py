@@ -17,6 +17,7 @@ import yaml
 from huggingface_hub import EvalResult, ModelCardData
 
 from peftrec.data.examples import Dataset
+from peftrec.data.features import in_words
 from peftrec.machine.files import write_text
 from peftrec.model.backbone import Backbone
 from peftrec.model.co_learner import CoLearner
@@ -111,6 +112,7 @@ def _render(template: str, run: _Run, front: ModelCardData, about: list[str], **
         gains={task: run.report["tasks"][task].get("gain") for task in about},
         lost=[f"{row.label} of {task} against `{row.prior}`" for task, row in rows if row.verdict == "worse"],
         open=[f"{row.label} of {task} from `{row.prior}`" for task, row in rows if row.verdict == "open"],
+        features={task: said for task in about if (said := in_words(run.dataset.tasks[task].encodings))},
         left_out=[
             f"The prior `{prior}` of {task} is left out: {why}"
             for task in about

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from peftrec.data.features import same_columns
+from peftrec.errors import UserError
 from peftrec.evaluation.evaluate import Report, evaluate, text_rows
 from peftrec.machine.progress import track_rows
 from peftrec.runs.saved import load_run, read_recipe
@@ -16,6 +18,11 @@ def evaluate_run(run: Path, split: str, cache: bool = True, trust_code: bool = F
     dataset = load_data(read_recipe(run, trust_code))
     loaded = load_run(run, texts=dataset.texts, trust_code=trust_code)
     model, tasks = loaded.model, loaded.tasks
+    for name, data in dataset.tasks.items():
+        if not same_columns(data.encodings, loaded.encodings[name]):
+            raise UserError(
+                f"{run}: task {name} was trained on other features, or levels of them, than the data have now"
+            )
     model.encoder.disk = cache
     ranking = split == "test"
     model.encoder.update(text_rows(dataset, tasks, [split], ranking), track_rows)

@@ -5,7 +5,7 @@ model.json            backbone digest; each task's slots, classes, features, and
 adapters/<task>/      adapter_config.json, adapter_model.safetensors: shared and private composed
 parts/<part>.safetensors   the same apart, as they were trained: what another run may start from (`init_from`)
 heads/<task>.safetensors
-catalogue.parquet     item ids and texts, and log.parquet, who did what when (`peftrec.runs.tables`)
+catalogue.parquet     item ids, texts and features, and log.parquet, who did what when (`peftrec.runs.tables`)
 report.json  metrics.jsonl  README.md  manifest.json        README.md (`peftrec.runs.cards`) also in adapters/<task>/
 """
 
@@ -21,6 +21,7 @@ from torch import Tensor
 
 from peftrec.data.catalogue import Catalogue
 from peftrec.data.examples import Dataset, ItemTexts, TaskData
+from peftrec.data.features import Encoding, columns
 from peftrec.data.rates import RATE_FEATURES, Rates
 from peftrec.data.texts import TextTable
 from peftrec.errors import UserError, shown
@@ -34,7 +35,18 @@ from peftrec.recipe import Recipe, dump_recipe, make_recipe, read_yaml
 from peftrec.recipe.names import refuse_foreign
 from peftrec.runs.folder import NEEDED, verify_run
 from peftrec.runs.schemas import Described, checked
-from peftrec.runs.tables import UserLog, load_catalogues, load_logs, log_numbers, save_catalogues, save_logs
+from peftrec.runs.tables import (
+    KnownUsers,
+    UserLog,
+    encodings_of,
+    load_catalogues,
+    load_logs,
+    load_users,
+    log_numbers,
+    save_catalogues,
+    save_logs,
+)
+from peftrec.tasks.features import SIZE
 from peftrec.tasks.heads import HeadShape
 from peftrec.tasks.kind import Task
 from peftrec.tasks.kinds import KINDS, resolve
@@ -50,6 +62,8 @@ class LoadedRun:
     tasks      name -> its kind, loss and method
     described  name -> its entry in model.json, see `schemas.DescribedTask`
     items      the catalogues by name
+    users      those whose features tasks read
+    encodings  task -> how features of its items, users and events are encoded
     logs       task -> its log and whose it is, for tasks with histories
     received   task -> the same of the events of its own table, that say how items were received
     rates      task -> how items were received, for tasks that read it
@@ -61,6 +75,8 @@ class LoadedRun:
     tasks: dict[str, Task]
     described: dict[str, dict[str, Any]]
     items: dict[str, ItemTexts]
+    users: KnownUsers
+    encodings: dict[str, dict[str, Encoding]]
     logs: dict[str, UserLog]
     received: dict[str, UserLog]
     rates: dict[str, Rates]
@@ -119,6 +135,10 @@ def describe_task(data: TaskData) -> dict[str, Any]:
         "tables": data.history,
         "impressions": data.impressions,
         "hides": data.hides,
+        "encodings": {
+            of: {"numbers": encoding.numbers, "categories": encoding.categories}
+            for of, encoding in data.encodings.items()
+        },
     }
     plain: dict[str, Any] = json.loads(to_json(described))
     return plain
@@ -171,14 +191,15 @@ def load_run(
             f"{base.digest[:12]}; give the original weights as `backbone`"
         )
     texts = TextTable() if texts is None else texts
-    items = load_catalogues(folder, texts)
     tasks, of = resolve(recipe), described["tasks"]
+    items = load_catalogues(folder, texts, of)
     with base.lock, reading(folder):
         _check_rows(folder / "model.json", tasks, of, items)
         _check_sizes(folder, tasks, of)
         if isinstance(backbone, Backbone):
             base = share_backbone(backbone, recipe.backbone)
-        model = _rebuild(folder, recipe, tasks, base, texts, of)
+        encodings = {name: encodings_of(task) for name, task in of.items()}
+        model = _rebuild(folder, recipe, tasks, base, texts, of, encodings)
     logs = load_logs(folder, items, of)
     received = {name: _own_log(of[name], found, tasks[name]) for name, found in logs.items()}
     received |= load_logs(folder, items, of, "rated")
@@ -189,7 +210,9 @@ def load_run(
         for name, log in own.items()
         if of[name].get("catalogue")
     }
-    return LoadedRun(recipe, model, tasks, of, items, logs, received, rates, catalogues)
+    return LoadedRun(
+        recipe, model, tasks, of, items, load_users(folder, of), encodings, logs, received, rates, catalogues
+    )
 
 
 def _own_log(described: Mapping[str, Any], of: UserLog, task: Task) -> UserLog:
@@ -220,6 +243,7 @@ def _check_rows(
             raise UserError(f"{file}: damaged: tasks.{name}.slots: found {of['slots'][:9]}; a row has {wanted}")
         if of["items"] and of["items"] not in items:
             raise UserError(f"{file}: damaged: tasks.{name}.items: no catalogue {shown(of['items'])} in the run")
+        _check_features(file, name, of)
         if task.config.kind not in KINDS:
             continue
         if sorted(of["slots"]) != wanted:
@@ -239,12 +263,29 @@ def _check_rows(
                 )
 
 
+def _check_features(file: Path, task: str, described: Mapping[str, Any]) -> None:
+    """Features can be encoded as it is said, and are of those whom the task's rows name."""
+    for of, encoding in (described.get("encodings") or {}).items():
+        place = f"{file}: damaged: tasks.{task}.encodings.{of}"
+        if not described["history" if of != "item" else "items"]:
+            raise UserError(f"{place}: the task's rows name none")
+        for name, (_, spread) in encoding["numbers"].items():
+            if spread <= 0:
+                raise UserError(f"{place}.{name}: a spread is above 0; found {spread:g}")
+        for name, levels in encoding["categories"].items():
+            if len(set(levels)) < len(levels) or name in encoding["numbers"]:
+                raise UserError(f"{place}.{name}: it, or one of its levels, stands there twice")
+
+
 def _check_sizes(folder: Path, tasks: Mapping[str, Task], described: dict[str, dict[str, Any]]) -> None:
     """Nothing is made that is far larger than the files that fill it: a rank, a class has its numbers there."""
     for name, task in tasks.items():
         head, adapter = folder / "heads" / f"{name}.safetensors", folder / "adapters" / name
-        for key in ("classes", "features"):
-            if (found := len(described[name][key])) * 4 > head.stat().st_size:
+        counts = {key: len(described[name][key]) for key in ("classes", "features")}
+        for encoding in encodings_of(described[name]).values():
+            counts["encodings"] = counts.get("encodings", 0) + sum(encoding.columns) * SIZE + len(encoding.numbers)
+        for key, found in counts.items():
+            if found * 4 > head.stat().st_size:
                 raise UserError(
                     f"{folder / 'model.json'}: damaged: tasks.{name}.{key}: {found:,} are more than {head} has"
                 )
@@ -272,10 +313,14 @@ def _rebuild(
     base: Backbone,
     texts: TextTable,
     described: dict[str, dict[str, Any]],
+    encodings: Mapping[str, Mapping[str, Encoding]],
 ) -> CoLearner:
     configs = {name: as_saved(task.adapter) for name, task in tasks.items()}
     shapes = {
-        name: HeadShape(base.hidden_size, len(of["classes"]), len(of["features"]), 0.0, max(1, len(of["tables"])))
+        name: HeadShape(
+            *(base.hidden_size, len(of["classes"]), len(of["features"]), 0.0, max(1, len(of["tables"]))),
+            *columns(encodings[name]),
+        )
         for name, of in described.items()
     }
     model = assemble(recipe, tasks, base, texts, configs, shapes)

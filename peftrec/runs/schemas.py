@@ -1,7 +1,7 @@
 """What the JSON files of a run hold, as types: whoever reads one gets values of these types, or an error."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
@@ -21,6 +21,13 @@ class _Strict(BaseModel):
     model_config = ConfigDict(strict=True)
 
 
+class DescribedFeatures(_Strict):
+    """How features are encoded; see `data.features.Encoding`."""
+
+    numbers: dict[Name, Annotated[list[FiniteFloat], Field(min_length=2, max_length=2)]]
+    categories: dict[Name, list[str]]
+
+
 class DescribedTask(_Strict):
     """One task of model.json: what of its data its predictions depend on; see `saved.describe_task`."""
 
@@ -38,6 +45,7 @@ class DescribedTask(_Strict):
     rated: Count | None
     catalogue: bool = _ABSENT
     parts: list[Name] = _ABSENT
+    encodings: dict[Literal["item", "user", "event"], DescribedFeatures] = _ABSENT
 
 
 class Described(_Strict):

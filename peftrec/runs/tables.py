@@ -1,12 +1,14 @@
 """What a run keeps of its tables, so that it predicts and recommends without the data files.
 
-catalogue.parquet     table, id, text: the items of every catalogue
+catalogue.parquet     table, id, text: the items of every catalogue; and `number <feature>`, NaN where missing, and
+                      `category <feature>`, empty where missing
+users.parquet         id, and the same of users; only where a task reads features of theirs
 log.parquet           user, item (number), time, mark (which of the history tables), and what each task counts them as:
                       `feedback <task>`; log-1.parquet and so on where tasks remember other events, or rate others than
                       they remember: those that were shown and not clicked
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from peftrec.data.examples import Dataset, ItemTexts, TaskData
+from peftrec.data.features import NO_FEATURES, Encoding, FeatureTable, category
 from peftrec.data.log import Log
 from peftrec.data.texts import TextTable
 from peftrec.errors import UserError
@@ -33,21 +36,79 @@ class UserLog:
     user_ids: list[str]
 
 
+@dataclass(frozen=True)
+class KnownUsers:
+    """Users' ids, and their features in that order."""
+
+    ids: list[str]
+    features: FeatureTable = NO_FEATURES
+
+
 def save_catalogues(folder: Path, dataset: Dataset) -> None:
-    """Write catalogue.parquet."""
+    """Write catalogue.parquet, and users.parquet where there is any need."""
     texts = [dataset.texts.texts[row] for of in dataset.items.values() for row in of.rows]
     columns = {
         "table": pa.array([name for name, of in dataset.items.items() for _ in range(len(of))], pa.string()),
         "id": pa.array([name for of in dataset.items.values() for name in of.ids], pa.string()),
         "text": pa.array(texts, pa.string()),
     }
+    columns |= _features_of_all(dataset.items.values())
     pq.write_table(pa.table(columns), folder / "catalogue.parquet")
+    if any("user" in data.encodings for data in dataset.tasks.values()):
+        columns = {"id": pa.array(dataset.user_ids, pa.string()), **_feature_columns(dataset.users)}
+        pq.write_table(pa.table(columns), folder / "users.parquet")
 
 
-def load_catalogues(folder: Path, texts: TextTable) -> dict[str, ItemTexts]:
-    """The catalogues by name; their texts are added to `texts`. Raises UserError for a damaged file."""
+def _features_of_all(catalogues: Iterable[ItemTexts]) -> dict[str, pa.Array]:
+    """The features of all catalogues, one after the other; missing of those that have not this feature."""
+    whole: dict[str, pa.Array] = {}
+    empty = {"number": pa.scalar(np.nan, pa.float32()), "category": pa.scalar("", pa.string())}
+    parts = [(len(of), _feature_columns(of.features)) for of in catalogues]
+    for name in dict.fromkeys(name for _, columns in parts for name in columns):
+        nothing = empty[name.partition(" ")[0]]
+        whole[name] = pa.concat_arrays(
+            [columns[name] if name in columns else pa.repeat(nothing, size) for size, columns in parts]
+        )
+    return whole
+
+
+def _feature_columns(features: FeatureTable) -> dict[str, pa.Array]:
+    numbers = {f"number {name}": pa.array(column, pa.float32()) for name, column in features.numbers.items()}
+    return numbers | {f"category {name}": column.cast(pa.string()) for name, column in features.categories.items()}
+
+
+def _feature_kinds(described: Iterable[Mapping[str, Any]], of: str) -> dict[str, str]:
+    """The columns of features of items or of users that tasks of model.json read, and what they hold."""
+    known = [task["encodings"][of] for task in described if of in (task.get("encodings") or {})]
+    return {
+        **{f"number {name}": "numbers" for encoding in known for name in encoding["numbers"]},
+        **{f"category {name}": "texts" for encoding in known for name in encoding["categories"]},
+    }
+
+
+def _read_features(file: Path, table: pa.Table, kinds: Mapping[str, str]) -> FeatureTable:
+    """The features in these columns of a table. Raises UserError for numbers that are infinite."""
+    numbers, categories = {}, {}
+    for column, kind in kinds.items():
+        name = column.partition(" ")[2]
+        if kind == "texts":
+            categories[name] = category(table[column].cast(pa.string()).combine_chunks())
+        else:
+            with np.errstate(over="ignore"):
+                numbers[name] = table[column].to_numpy().astype(np.float32)
+            if np.isinf(numbers[name]).any():
+                raise UserError(f"{file}: damaged: {column}: holds numbers that are not finite")
+    return FeatureTable(numbers, categories)
+
+
+def load_catalogues(folder: Path, texts: TextTable, described: Mapping[str, Any]) -> dict[str, ItemTexts]:
+    """The catalogues by name, with the features that tasks read; their texts are added to `texts`.
+
+    `described`: tasks of model.json. Raises UserError for a damaged file.
+    """
     file = folder / "catalogue.parquet"
-    table = read_columns(file, {"table": "texts", "id": "texts", "text": "texts"})
+    kinds = _feature_kinds(described.values(), "item")
+    table = read_columns(file, {"table": "texts", "id": "texts", "text": "texts", **kinds})
     names, ids, said = (table[name].cast(pa.string()).to_pylist() for name in ("table", "id", "text"))
     found: dict[str, dict[str, str]] = {}
     for name, item, text in zip(names, ids, said, strict=True):
@@ -55,9 +116,32 @@ def load_catalogues(folder: Path, texts: TextTable) -> dict[str, ItemTexts]:
         if item in catalogue:
             raise UserError(f"{file}: damaged: an item stands in it twice")
         catalogue[item] = text
+    items, of_table = {}, np.array(names, object)
+    for name, catalogue in found.items():
+        own = _feature_kinds([task for task in described.values() if task["items"] == name], "item")
+        features = _read_features(file, table.filter(pa.array(of_table == name)), own) if own else NO_FEATURES
+        rows = np.array([texts.add(text) for text in catalogue.values()], np.int32)
+        items[name] = ItemTexts(list(catalogue), rows, features)
+    return items
+
+
+def load_users(folder: Path, described: Mapping[str, Any]) -> KnownUsers:
+    """The users whose features tasks read; nobody where none does. Raises UserError for a damaged file."""
+    file, kinds = folder / "users.parquet", _feature_kinds(described.values(), "user")
+    if not kinds:
+        return KnownUsers([])
+    table = read_columns(file, {"id": "texts", **kinds})
+    ids = table["id"].cast(pa.string()).to_pylist()
+    if len(set(ids)) < len(ids):
+        raise UserError(f"{file}: damaged: a user stands in it twice")
+    return KnownUsers(ids, _read_features(file, table, kinds))
+
+
+def encodings_of(described: Mapping[str, Any]) -> dict[str, Encoding]:
+    """How a task's features are encoded."""
     return {
-        name: ItemTexts(list(of), np.array([texts.add(text) for text in of.values()], np.int32))
-        for name, of in found.items()
+        of: Encoding({name: (scale[0], scale[1]) for name, scale in one["numbers"].items()}, one["categories"])
+        for of, one in (described.get("encodings") or {}).items()
     }
 
 

@@ -16,7 +16,7 @@ from peftrec.machine.progress import note
 from peftrec.model.backbone import Backbone
 from peftrec.runs.saved import LoadedRun, load_run
 from peftrec.serving.index import ItemIndex
-from peftrec.serving.reader import RowReader
+from peftrec.serving.reader import RowReader, check_keys
 from peftrec.tasks.rows import Row
 
 GUESTS = 1024  # texts that are not the run's own, which are kept, with their states, from request to request
@@ -95,11 +95,14 @@ class Predictor:
         query: str | None = None,
         k: int = 10,
         approximate: bool = False,
+        user_features: Row | None = None,
+        features: Row | None = None,
     ) -> list[Row]:
         """The k best catalogue items, best first: {"item", "text", "score"}; items already in the history are left out.
 
         Where fewer are left than k, stderr says so. Give what the task reads: `user` or `history` (an empty one for a
-        new user), or `query`. A `regression` task ranks by the value that it predicts, the largest first.
+        new user), or `query`; beside a history the `user_features` of a new user, and the `features` that the event to
+        come has. A `regression` task ranks by the value that it predicts, the largest first.
         `approximate`: search an index (extra `faiss`) instead of scoring every item, for a `next-item` task; scores
         are the same, but a few items may be missed. Raises UserError.
         """
@@ -108,7 +111,8 @@ class Predictor:
             raise UserError(f"k must be a whole number, 1 or more; found {shown(k)}")
         items = self.run.items_of(task)
         with self._request():
-            one = self._asker(task, {"user": user, "history": history, "query": query})
+            asked = {"user": user, "history": history, "query": query}
+            one = self._asker(task, asked, {"user_features": user_features, "features": features})
             self.model.encoder.update({task: one.text_rows()})
             seen = np.zeros(0, np.int64) if one.log is None else np.unique(one.log.items[one.log.items >= 0])
             if approximate:
@@ -128,6 +132,20 @@ class Predictor:
             {"item": items.ids[n], "text": self.texts.texts[items.rows[n]], "score": score}
             for n, score in zip(best.tolist(), scores.tolist(), strict=True)
         ]
+
+    def recommend_all(self, task: str, rows: list[Row], k: int = 10) -> list[list[Row]]:
+        """`recommend` for each row, a dict of what it takes: `user`, `history` or `query`, `user_features`, `features`.
+
+        Raises UserError naming the row (from 1).
+        """
+        found = []
+        for number, row in enumerate(rows, 1):
+            try:
+                check_keys(row, ["user", "history", "query", "user_features", "features"], "a row to recommend for")
+                found.append(self.recommend(task, **row, k=k))
+            except UserError as error:
+                raise RowError(number, str(error)) from None
+        return found
 
     @contextmanager
     def _request(self) -> Iterator[None]:
@@ -149,14 +167,15 @@ class Predictor:
             others = f"tasks that do: {', '.join(able)}" if able else "no task of this run does"
             raise UserError(f"task {task!r} is of kind {kind}{joint}, which ranks no items; {others}")
 
-    def _asker(self, task: str, asked: dict[str, Any]) -> Examples:
-        """One example of the task with what is given of `asked`, and any item. Raises UserError."""
+    def _asker(self, task: str, asked: dict[str, Any], beside: dict[str, Row | None]) -> Examples:
+        """One example of the task with what is given of `asked` and `beside` it, and any item. Raises UserError."""
         row: Row = {name: value for name, value in asked.items() if value is not None}
         reads = [name for name in asked if name in self._reader.keys(task)]
         if not row or not row.keys() <= set(reads):
             new = " (an empty one for a new user)" if "history" in reads else ""
             found = " and ".join(row) or "none of them"
             raise UserError(f"to recommend by task {task!r} give {' or '.join(reads)}{new}; found {found}")
+        row |= {name: value for name, value in beside.items() if value is not None}
         row["item"] = self.run.items_of(task).ids[0]
         if self.run.tasks[task].kind.moment is not None:
             row["time"] = datetime.now(UTC).timestamp()
@@ -171,7 +190,7 @@ class Predictor:
             items = self.run.items_of(task).rows
             self.model.encoder.update({task: items.astype(np.int64)})
             grades = self.run.tasks[task].grades(self.run.described[task]["classes"])
-            self._rankers[task] = self.model.ranker(task, items, grades)
+            self._rankers[task] = self.model.ranker(task, items, grades, self._reader.of_items(task))
         return self._rankers[task]
 
     def _search(self, task: str, one: Examples, k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -181,7 +200,8 @@ class Predictor:
         if task not in self._indexes:
             self.model.encoder.update({task: self.run.items_of(task).rows.astype(np.int64)})
             popularity = self.run.catalogues[task].popularity(np.array([np.nan]))[0]
-            self._indexes[task] = ItemIndex(self.model.offered_now(task, self.run.items_of(task).rows, popularity))
+            rows, known = self.run.items_of(task).rows, self._reader.of_items(task)
+            self._indexes[task] = ItemIndex(self.model.offered_now(task, rows, popularity, known))
         return self._indexes[task].search(np.append(self.model.asked(task, one).cpu().numpy()[0], 1), k)
 
     def _known(self, task: str) -> None:

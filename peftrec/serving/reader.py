@@ -14,6 +14,7 @@ from peftrec.data.times import moment
 from peftrec.errors import RowError, UserError, nearest, shown
 from peftrec.runs.saved import LoadedRun
 from peftrec.runs.tables import UserLog
+from peftrec.serving.features import KEYS, checked_features, encoded
 from peftrec.tasks.rows import Event, Row, text_of
 
 
@@ -72,6 +73,15 @@ class RowReader:
         }
         kept = [*run.logs.values(), *run.received.values()]
         self._users = {id(of.user_ids): {name: n for n, name in enumerate(of.user_ids)} for of in kept}
+        self._known_users = {name: number for number, name in enumerate(run.users.ids)}
+        self._of_items = {
+            task: of["item"].by_number(run.items_of(task).features)
+            for task, of in run.encodings.items()
+            if "item" in of
+        }
+        self._of_users = {
+            task: of["user"].by_number(run.users.features) for task, of in run.encodings.items() if "user" in of
+        }
 
     def examples(self, task: str, rows: Sequence[Row]) -> Examples:
         """The rows as examples of the task; labels are zero. Raises RowError for the first row that is wrong."""
@@ -81,9 +91,10 @@ class RowReader:
         pasts: list[tuple[_Past, _Past]] = []
         times: list[float] = []
         items: list[int] = []
+        brought: list[Row] = []
         for number, row in enumerate(rows, 1):
             try:
-                _check_keys(row, allowed, f"task {task!r}")
+                check_keys(row, allowed, f"task {task!r}")
                 for name, column in slots.items():
                     column.append(kind.fields[name].read(row, shelf))
                 items.append(shelf.numbers.get(str(row.get("item")), -1))
@@ -93,6 +104,7 @@ class RowReader:
                 if described["history"]:
                     remembered, received = self._past(task, row)
                     pasts.append((remembered.before(times[-1]), received.before(times[-1])))
+                brought.append(self._features(task, row))
             except UserError as error:
                 raise RowError(number, str(error)) from None
         examples = Examples(
@@ -104,13 +116,48 @@ class RowReader:
             time=np.array(times),
         )
         examples = replace(examples, catalogue=self.run.catalogues.get(task))
+        examples = self._with_features(task, examples, rows, brought)
         return self._with_history(task, examples, pasts) if described["history"] else examples
 
     def keys(self, task: str) -> list[str]:
         """The keys that a row of the task may have."""
         fields, described = self.run.tasks[task].kind.fields, self.run.described[task]
         found = list(dict.fromkeys(key for slot in described["slots"] for key in fields[slot].keys))
-        return found + (["user", "history", "time"] if described["history"] else [])
+        found += ["user", "history", "time"] if described["history"] else []
+        return found + [key for key, of in KEYS.items() if of in self.run.encodings[task]]
+
+    def of_items(self, task: str) -> np.ndarray | None:
+        """The features of the catalogue's items as the task's `Examples.of_items`."""
+        return self._of_items.get(task)
+
+    def _features(self, task: str, row: Row) -> Row:
+        """The features that a row brings, by its keys. Raises UserError."""
+        encodings = self.run.encodings[task]
+        for key, known, new in (("item_features", "item", "item_text"), ("user_features", "user", "history")):
+            if key in row and known in row:
+                raise UserError(f"{key!r} go with {new!r}; those of a known {known!r} are the run's own")
+        return {key: checked_features(row[key], key, encodings[of]) for key, of in KEYS.items() if key in row}
+
+    def _with_features(self, task: str, examples: Examples, rows: Sequence[Row], brought: Sequence[Row]) -> Examples:
+        """With the features of each row's item, user and event, known or brought along."""
+        encodings = self.run.encodings[task]
+        given = {
+            of: encoded([one.get(key, {}) for one in brought], encodings[of])
+            for key, of in KEYS.items()
+            if of in encodings
+        }
+        users = None
+        if "user" in encodings:
+            number = np.array([self._known_users.get(str(row["user"]), -1) if "user" in row else -1 for row in rows])
+            known = self._of_users[task]
+            users = np.where(number[:, None] < 0, given["user"], known[number])  # a row's user has the row's number
+        return replace(
+            examples,
+            of_items=self.of_items(task),
+            of_new=given.get("item"),
+            of_users=users,
+            of_events=given.get("event"),
+        )
 
     def _past(self, task: str, row: Row) -> tuple[_Past, _Past]:
         """What the row's user did, and what of it says how items were received."""
@@ -119,7 +166,7 @@ class RowReader:
         if "history" in row:
             return self._given_past(task, row["history"])
         user, logs = str(row["user"]), (self.run.logs[task], self.run.received[task])
-        if not any(user in self._users[id(of.user_ids)] for of in logs):
+        if user not in self._known_users and not any(user in self._users[id(of.user_ids)] for of in logs):
             raise UserError(f"no user {shown(user)} in the run's log; for a new user give 'history': []")
         remembered, received = (self._logged(of, user) for of in logs)
         return remembered, received
@@ -140,7 +187,7 @@ class RowReader:
         events = [event if isinstance(event, dict) else {"item": event} for event in history]
         keys = ["item", "item_text", "value", "time", *(["table"] if len(tables) > 1 else [])]
         for event in events:
-            _check_keys(event, keys, "an event of 'history'")
+            check_keys(event, keys, "an event of 'history'")
             if event.get("table", tables[own]) not in tables:
                 raise UserError(f"'table' is one of {', '.join(tables)}; found {shown(event['table'])}")
         rows = [
@@ -206,7 +253,8 @@ def _joined(pasts: list[_Past], examples: Examples, own: int) -> Log:
     )
 
 
-def _check_keys(given: Any, allowed: list[str], of: str) -> None:
+def check_keys(given: Any, allowed: list[str], of: str) -> None:
+    """Raise UserError where a row is no dict, or has a key that is none `of` such a row."""
     if not isinstance(given, dict):
         raise UserError(f"a row is a dict of keys and values; found {shown(given)}")
     for key in given:

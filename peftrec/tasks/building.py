@@ -1,10 +1,12 @@
 """What the builders share: refusals, catalogue rows of the text table, cutting examples into splits."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from peftrec.data.examples import Examples, TaskData
+from peftrec.data.features import Encoding, FeatureTable, fit_encoding
 from peftrec.data.split import TEST, TRAIN, VALID, Divisible, check_parts, divide
 from peftrec.data.tables import Events, Items, Queries, T, Tables
 from peftrec.data.texts import TextTable
@@ -70,16 +72,33 @@ def cut(
     items: str = "",
     history: Sequence[str] = (),
     key: str = "data.split",
+    features: Mapping[str, FeatureTable] | None = None,
 ) -> TaskData:
     """The examples cut by `parts` int8 (N,); see TaskData for the others. `key` is where the recipe has the split.
 
+    `features`: those of the items ("item"), the users ("user") and the rows themselves ("event") for heads to read.
     Raises UserError for an empty part.
     """
     check_parts(parts, split, key)
+    examples, encodings = _with_features(examples, parts, features or {})
     train, valid, test = (
         examples.part(np.flatnonzero(parts == part).astype(np.int32)) for part in (TRAIN, VALID, TEST)
     )
-    return TaskData(train, valid, test, list(classes), list(feature_names), list(notes), scale, items, list(history))
+    return TaskData(
+        train, valid, test, list(classes), list(feature_names), list(notes), scale, items, list(history), encodings
+    )
+
+
+def _with_features(
+    examples: Examples, parts: np.ndarray, tables: Mapping[str, FeatureTable]
+) -> tuple[Examples, dict[str, Encoding]]:
+    """The examples with the columns of their features, and how these are encoded: by the train rows."""
+    rows = {"item": examples.item, "user": examples.users, "event": np.arange(len(examples))}
+    train = np.flatnonzero(parts == TRAIN)
+    encodings = {of: fit_encoding(table, rows[of][train]) for of, table in tables.items() if table}
+    found = {of: encoding.by_number(tables[of]) for of, encoding in encodings.items()}
+    events = found["event"][:-1] if "event" in found else None
+    return replace(examples, of_items=found.get("item"), of_users=found.get("user"), of_events=events), encodings
 
 
 def rare_notes(label: np.ndarray, parts: np.ndarray, classes: Sequence[str]) -> list[str]:

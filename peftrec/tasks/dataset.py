@@ -35,7 +35,7 @@ def build_dataset(tables: Tables, tasks: Mapping[str, Task], data: DataConfig, s
     Raises UserErrors naming the task for a key that its kind does not read, a table it lacks, or an empty split.
     """
     texts, tables = TextTable(), tables.with_one_set_of_users()
-    items = {name: ItemTexts(of.ids, item_rows(of, texts)) for name, of in tables.of(Items).items()}
+    items = {name: ItemTexts(of.ids, item_rows(of, texts), of.features) for name, of in tables.of(Items).items()}
     built: dict[str, TaskData] = {}
     notes = list(tables.notes)
     problems = Problems()
@@ -53,4 +53,4 @@ def build_dataset(tables: Tables, tasks: Mapping[str, Task], data: DataConfig, s
     problems.stop()
     for table in tables.of(Texts).values():  # of labels too, which the tasks have read by now
         notes += [note for note in table.rows.notes if note not in notes]
-    return Dataset(texts, items, tables.user_ids, built, notes, tables.summaries)
+    return Dataset(texts, items, tables.user_ids, built, notes, tables.summaries, tables.user_features)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from peftrec.data.examples import Examples, TaskData
+from peftrec.data.features import FeatureTable
 from peftrec.data.log import Log, merged
 from peftrec.data.rates import Rates
 from peftrec.data.split import LEFT_OUT, PARTS, TRAIN, Divisible
@@ -34,6 +35,7 @@ class Past:
     split    how they were divided
     history  name -> the events that histories are of, its own among them
     of_all   name -> the parts of each of these tables, where they have no times
+    users    the features of users
     """
 
     name: str
@@ -43,6 +45,7 @@ class Past:
     split: SplitConfig
     history: Mapping[str, Events]
     of_all: Mapping[str, np.ndarray]
+    users: FeatureTable
 
     @property
     def own(self) -> int:
@@ -79,7 +82,8 @@ def read_past(tables: Tables, task: Task, data: DataConfig, seed: int) -> tuple[
     others = (
         {} if events.time is not None else {other: split_events(other, found[other], data, seed)[0] for other in names}
     )
-    return Past(name, events, items, parts, split, {other: found[other] for other in names}, others), notes
+    past = {other: found[other] for other in names}
+    return Past(name, events, items, parts, split, past, others, tables.user_features), notes
 
 
 def event_examples(
@@ -185,6 +189,7 @@ def cut_events(
         items=past.events.catalogue,
         history=list(past.history),
         key=data.key_of_split(past.name),
+        features={"item": past.items.features, "user": past.users, "event": past.events.features},
     )
 
 

@@ -8,20 +8,23 @@ from torch import Tensor, nn
 
 from peftrec.data.batches import HeadInput
 from peftrec.data.examples import Examples
+from peftrec.tasks.features import Beside
 from peftrec.tasks.gather import gather
 from peftrec.tasks.losses import Loss
 
 
 @dataclass(frozen=True)
 class HeadShape:
-    """What a head's weights depend on: the encoder's width D, the classes C (0 without), the features F, dropout, and
-    how many tables histories are of."""
+    """What a head's weights depend on: the encoder's width D, the classes C (0 without), the features F, dropout, how
+    many tables histories are of, and the columns of features of the item, and of the user with the event."""
 
     width: int
     classes: int
     features: int
     dropout: float
     tables: int = 1
+    of_item: tuple[int, ...] = ()
+    of_asker: tuple[int, ...] = ()
 
 
 class Head(nn.Module):
@@ -57,6 +60,10 @@ class CatalogueHead(Head):
         """What each text offers (U, q), and its bias (U,)."""
         raise NotImplementedError
 
+    def with_features(self, offered: Tensor, bias: Tensor, of_item: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The same (I, q), (I,) of items whose texts offer so much and that have these features (I, F)."""
+        return offered, bias
+
 
 class NumberHead(Head):
     """One encoded text -> one number (N,)."""
@@ -85,13 +92,14 @@ class NumberHead(Head):
 
 
 class TextHead(Head):
-    """One encoded text or text pair -> logits over classes (N, C)."""
+    """One encoded text or text pair, and features -> logits over classes (N, C)."""
 
     def __init__(self, shape: HeadShape) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(shape.width)
         self.dropout = nn.Dropout(shape.dropout)
         self.out = nn.Linear(shape.width, shape.classes)
+        self.known = Beside(shape.of_item, shape.of_asker, shape.classes)
 
     def calibrate(self, train: Examples, loss: Loss) -> None:
         """Start at the rates of labels of which a row may have several; of other classes all are as likely."""
@@ -104,4 +112,4 @@ class TextHead(Head):
         """Logits (N, C)."""
         rows = batch.slots["text" if "text" in batch.slots else "pair"]
         # Over the unique texts first: a text that many rows share is scored once.
-        return gather(self.out(self.dropout(self.norm(batch.vectors))), rows)
+        return self.known(gather(self.out(self.dropout(self.norm(batch.vectors))), rows), batch)

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from peftrec.data.batches import HeadInput
 from peftrec.data.examples import Examples
 from peftrec.recipe import TaskConfig
+from peftrec.tasks.features import Beside
 from peftrec.tasks.gather import gather
 from peftrec.tasks.heads import Head, HeadShape, input_norm
 from peftrec.tasks.losses import Loss
@@ -19,7 +20,7 @@ ALL_PAIRS = 1 << 24
 
 
 class HistoryHead(Head):
-    """Candidate item, the user's history with feedback, and features -> one number (N,).
+    """Candidate item, the user's history with feedback, rates and features -> one number (N,).
 
     Candidate-aware attention over the history (DIN, Zhou et al. 2018, arXiv:1706.06978). Scores are computed between
     unique texts and gathered as scalars, and the history is summed by `embedding_bag`, so an example costs H numbers
@@ -43,6 +44,7 @@ class HistoryHead(Head):
             nn.Dropout(shape.dropout),
             nn.Linear(2 * hidden, 1),
         )
+        self.known = Beside(shape.of_item, shape.of_asker, 2 * hidden)
         nn.init.normal_(self.feedback, std=0.02)
         self.register_buffer("centre", torch.zeros(shape.features))
         self.register_buffer("spread", torch.ones(shape.features))
@@ -87,7 +89,9 @@ class HistoryHead(Head):
         rate = feedback.sum(1) / count.clamp(min=1)
         z = [user, candidate, user * candidate, rate[:, None], attended[:, None], torch.log1p(count)[:, None]]
         z.append((batch.features - self.centre) / self.spread)
-        raw = self.mlp(torch.cat(z, -1))[:, 0] + gather(self.item_bias(vectors)[:, 0], item)
+        raw = self.mlp[1:](self.known(self.mlp[0](torch.cat(z, -1)), batch))[:, 0] + gather(
+            self.item_bias(vectors)[:, 0], item
+        )
         return raw * self.scale + self.shift
 
     def _scores(self, x: Tensor, item: Tensor, past: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from peftrec.data.texts import TextTable
 from peftrec.errors import UserError, shown
 from peftrec.recipe import DataConfig, SplitConfig, TaskConfig
 from peftrec.tasks.building import catalogue_of, check_varied, cut, divided, item_rows, rare_notes, table_of
+from peftrec.tasks.features import Beside
 from peftrec.tasks.gather import gather
 from peftrec.tasks.heads import Head, HeadShape, TextHead, input_norm
 from peftrec.tasks.kind import Kind, Task, class_answer
@@ -63,8 +64,16 @@ def build(tables: Tables, texts: TextTable, task: Task, data: DataConfig, seed: 
         weight=row_weights(label, parts, classes, task.config, column),
     )
     notes += rare_notes(label, parts, classes)
-    key = data.key_of_split(name)
-    return cut(examples, parts, split, classes=classes, notes=notes, items=queries.catalogue, key=key)
+    return cut(
+        examples,
+        parts,
+        split,
+        classes=classes,
+        notes=notes,
+        items=queries.catalogue,
+        key=data.key_of_split(name),
+        features={"item": items.features},
+    )
 
 
 def _split_queries(
@@ -140,7 +149,10 @@ def _with_non_matches(queries: Queries, group: np.ndarray, items: int, seed: int
 
 class TowerHead(Head):
     """Query and item towers -> logits over grades (N, C), after InferSent's matching features [u, v, |u - v|, u * v]
-    (Conneau et al. 2017, arXiv:1705.02364), with the cosine of the two vectors as the pretrained model gives it."""
+    (Conneau et al. 2017, arXiv:1705.02364), with the cosine of the two vectors as the pretrained model gives it.
+
+    Features join in the hidden layer.
+    """
 
     def __init__(self, shape: HeadShape, hidden: int = 128) -> None:
         super().__init__()
@@ -149,6 +161,7 @@ class TowerHead(Head):
         self.mlp = nn.Sequential(
             nn.Linear(4 * hidden + 1, hidden), nn.GELU(), nn.Dropout(shape.dropout), nn.Linear(hidden, shape.classes)
         )
+        self.known = Beside(shape.of_item, shape.of_asker, hidden)
 
     def forward(self, batch: HeadInput) -> Tensor:
         """Logits (N, C)."""
@@ -156,7 +169,8 @@ class TowerHead(Head):
         q, v = batch.slots["query"], batch.slots["item"]
         a, b = gather(projected, q), gather(projected, v)  # (N, hidden)
         cosine = (gather(unit, q) * gather(unit, v)).sum(-1, keepdim=True)
-        return self.mlp(torch.cat([a, b, (a - b).abs(), a * b, cosine], -1))
+        hidden = self.known(self.mlp[0](torch.cat([a, b, (a - b).abs(), a * b, cosine], -1)), batch)
+        return self.mlp[1:](hidden)
 
 
 def head(shape: HeadShape, config: TaskConfig) -> Head:

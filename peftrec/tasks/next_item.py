@@ -18,6 +18,7 @@ from peftrec.errors import UserError
 from peftrec.recipe import DataConfig, TaskConfig
 from peftrec.tasks.building import item_rows
 from peftrec.tasks.events import cut_events, event_column, event_examples, read_past
+from peftrec.tasks.features import feature_layer
 from peftrec.tasks.gather import gather
 from peftrec.tasks.heads import CatalogueHead, HeadShape, input_norm
 from peftrec.tasks.kind import Kind, Task, number_answer
@@ -65,9 +66,10 @@ def _counted(events: Events, column: str, threshold: float | None) -> np.ndarray
 class RetrievalHead(CatalogueHead):
     """The user's history against any item, as one dot product: a catalogue is ranked by one matrix product.
 
-    score = user . item + bias(item text) + weight * log1p(earlier choices of the item). It starts as the last term with
+    score = user . item + bias(item) + weight * log1p(earlier choices of the item). It starts as the last term with
     weight 1, which is popularity as it stood; the rest learns what a history adds. A user is several readings of the
-    history, each an attention over it by content, feedback and recency, none of which knows the item (unlike DIN).
+    history, each an attention over it by content, feedback and recency, none of which knows the item (unlike DIN), and
+    the features of user and event; an item is its text and its features.
     """
 
     def __init__(self, shape: HeadShape, hidden: int = 64, readings: int = 4) -> None:
@@ -92,6 +94,8 @@ class RetrievalHead(CatalogueHead):
         self.bias = nn.Linear(shape.width, 1, bias=False)
         self.popularity = nn.Parameter(torch.tensor(1.0))
         nn.init.zeros_(self.bias.weight)
+        self.known_user = feature_layer(shape.of_asker, 2 * hidden)
+        self.known_item = feature_layer(shape.of_item, hidden + 1)
 
     def users(self, batch: HeadInput) -> Tensor:
         """What each example's history asks for (N, q)."""
@@ -116,12 +120,24 @@ class RetrievalHead(CatalogueHead):
                 for number, of in enumerate(self.tables[reading], 1):
                     summed = summed + (weight * (batch.marks == number)).sum(1, keepdim=True) * of
             read.append(summed)
-        return self.user(torch.cat([*read, present.sum(1, keepdim=True).to(x.dtype).log1p()], -1))
+        asked = self.user[0](torch.cat([*read, present.sum(1, keepdim=True).to(x.dtype).log1p()], -1))
+        if self.known_user is not None:
+            assert batch.of_asker is not None
+            asked = asked + self.known_user(batch.of_asker)
+        return self.user[1:](asked)
 
     def items(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
         """What each text offers (U, q), and its bias (U,)."""
         vectors = self.norm(vectors)
         return self.item(vectors), self.bias(vectors)[:, 0]
+
+    def with_features(self, offered: Tensor, bias: Tensor, of_item: Tensor | None) -> tuple[Tensor, Tensor]:
+        """What items with these features (I, F) offer (I, q), and their bias (I,)."""
+        if self.known_item is None:
+            return offered, bias
+        assert of_item is not None
+        more = self.known_item(of_item)
+        return offered + more[:, :-1], bias + more[:, -1]
 
     def forward(self, batch: HeadInput) -> Tensor:
         """Scores (N, 1 + C): the example's own item, then the candidates; -inf for a candidate that is its own item, or
@@ -129,9 +145,12 @@ class RetrievalHead(CatalogueHead):
         assert batch.popularity is not None
         users, own = self.users(batch), batch.slots["item"]
         offered, bias = self.items(batch.vectors)
-        scores = ((users * gather(offered, own)).sum(-1) + gather(bias, own))[:, None]
+        mine, mine_bias = self.with_features(gather(offered, own), gather(bias, own), batch.of_item)
+        scores = ((users * mine).sum(-1) + mine_bias)[:, None]
         if batch.candidates is not None:
-            others = users @ gather(offered, batch.candidates).T + gather(bias, batch.candidates)
+            there, there_bias = gather(offered, batch.candidates), gather(bias, batch.candidates)
+            there, there_bias = self.with_features(there, there_bias, batch.of_candidates)
+            others = users @ there.T + there_bias
             scores = torch.cat([scores, others.masked_fill(self._known(batch), float("-inf"))], 1)
         return scores + self.popularity * batch.popularity
 

@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import load_file
 
 from peftrec.data.examples import Dataset
+from peftrec.data.features import same_columns
 from peftrec.errors import Problems, UserError
 from peftrec.machine.files import reading
 from peftrec.model.adapters.base import WEIGHTS, Adapter, read_tensors
@@ -23,6 +24,7 @@ from peftrec.model.co_learner import CoLearner
 from peftrec.recipe import Recipe
 from peftrec.recipe.names import foreign_names
 from peftrec.runs.saved import describe_task, read_described, read_recipe
+from peftrec.runs.tables import encodings_of
 from peftrec.tasks.kind import Task
 from peftrec.tasks.kinds import resolve
 from peftrec.training.fingerprint import differences
@@ -55,7 +57,7 @@ class Start:
             )
         with reading(self.folder):
             parts = self._fill_parts(recipe, model)
-            heads, notes = self._fill_heads(tasks, theirs, model)
+            heads, notes = self._fill_heads(tasks, theirs, dataset, model)
         if not parts and not heads:
             raise UserError(f"init_from: {self.folder} has neither a task nor a method of this recipe; leave it out")
         frozen = [name for name in recipe.tasks if name not in recipe.trained]
@@ -119,7 +121,7 @@ class Start:
             )
 
     def _fill_heads(
-        self, tasks: Mapping[str, Task], theirs: Mapping[str, Task], model: CoLearner
+        self, tasks: Mapping[str, Task], theirs: Mapping[str, Task], dataset: Dataset, model: CoLearner
     ) -> tuple[list[str], list[str]]:
         """Copy the heads of common tasks; returns whose, and a line for each that begins anew all the same."""
         taken, notes = [], []
@@ -129,6 +131,8 @@ class Start:
             own = head.state_dict()
             if {n: t.shape for n, t in own.items()} != {n: t.shape for n, t in stored.items()}:
                 notes.append(f"{task}: its head begins anew: classes or features are not as many as in the run")
+            elif not same_columns(encodings_of(self.tasks[task]), dataset.tasks[task].encodings):
+                notes.append(f"{task}: its head begins anew: features or their levels are others than in the run")
             elif tasks[task].loss != theirs[task].loss:
                 notes.append(f"{task}: its head begins anew: the run trained it with another loss")
             else:

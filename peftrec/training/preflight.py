@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from peftrec.data.examples import TaskData
+from peftrec.data.features import in_words
 from peftrec.data.summary import TableSummary
 from peftrec.errors import UserError
 from peftrec.evaluation.evaluate import text_rows
@@ -64,6 +65,7 @@ def check(recipe: Recipe) -> dict[str, Any]:
                 "weight": task.config.weight,
                 "method": task.adapter.method,
                 "sharing": task.adapter.sharing,
+                **_features(dataset.tasks[name]),
                 **{part: _describe(dataset.tasks[name], part, task) for part in ("train", "valid", "test")},
                 "first": first_examples(dataset, name, task),
                 "cache_level": encoder.level(name)[0],
@@ -110,6 +112,12 @@ def _describe_cache(cache: StateCache, rows: np.ndarray) -> dict[str, Any]:
         "texts_on_disk": len(rows) - len(missing),
         "seconds_to_build": cache.build_seconds(missing),
     }
+
+
+def _features(data: TaskData) -> dict[str, Any]:
+    """How many features a task reads, and which; nothing where it reads none."""
+    count = sum(len(encoding.names) for encoding in data.encodings.values())
+    return {"features": f"{count}: {in_words(data.encodings)}"} if count else {}
 
 
 def _describe(data: TaskData, part: str, task: Task) -> str:

@@ -233,7 +233,7 @@ def test_recommend_is_for_a_user_a_history_or_a_query(tmp_path, monkeypatch):
     for more, cache in ([], True), (["--no-cache"], False):
         done = peftrec("recommend", tmp_path, "--task", "t", "--json", "--user", "7", "-k", "1", *more)
         assert json.loads(done.stdout)[0]["cache"] is cache
-    rule = "peftrec: recommend: give one of --user, --history and --query, for a new user --history ''; found"
+    rule = "peftrec: recommend: give one of --user, --history, --query and --input, for a new user --history ''; found"
     for arguments, found in (
         ([], "none of them"),
         (["--user", "7", "--history", "a"], "--user and --history"),

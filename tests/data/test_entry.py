@@ -332,3 +332,35 @@ def test_what_was_shown_in_lists_and_clicked(folder):
 def test_lists_that_are_not_one_users_at_one_time_are_refused(folder, change, message):
     with pytest.raises(UserError, match=message):
         load_tables(shown(folder, SHOWN.replace(*change)))
+
+
+def test_features_may_be_missing_and_follow_the_order_of_the_events(folder):
+    (folder / "items.csv").write_text(
+        "id,title,year,price,brand\ni1,Heat,1995,9.5, acme \ni2,Up,2009,,\ni3,Big,,0,zeta\n"
+    )
+    (folder / "events.csv").write_text(
+        "user,item,time,rating,hour\nb,i1,30,4,7\na,i2,20,5,\nb,i3,10,1,9\na,i1,20,2,3\n"
+    )
+    of_items = {"price": "number", "brand": "category", "year": "category"}
+    tables = load_tables(config(folder, items__features=of_items, events__features={"hour": "number"}))
+    items, events = tables.named["items"].features, tables.one(Events).features
+    assert np.array_equal(items.numbers["price"], np.array([9.5, np.nan, 0], np.float32), equal_nan=True)
+    assert {name: column.to_pylist() for name, column in items.categories.items()} == {
+        "brand": ["acme", "", "zeta"],
+        "year": ["1995", "2009", ""],
+    }
+    # Of b, who comes first, at 10 and 30; then of a.
+    assert np.array_equal(events.numbers["hour"], np.array([9, 7, np.nan, 3], np.float32), equal_nan=True)
+
+
+def test_features_that_are_not_there_or_no_numbers_are_refused_together(folder):
+    (folder / "items.csv").write_text("id,title,year,price\ni1,Heat,1995,\ni2,Up,2009,cheap\ni3,Big,,3\n")
+    of_items = {"price": "number", "weight": "number", "brand": "category"}
+    with pytest.raises(UserError) as error:
+        load_tables(config(folder, items__features=of_items, events__features={"hour": "category"}))
+    assert [problem.split("; its")[0] for problem in error.value.problems] == [
+        f"{folder}/items.csv: row 2, column 'price': must be a finite number; found 'cheap'",
+        f"{folder}/items.csv: no column 'weight'",
+        f"{folder}/items.csv: no column 'brand'",
+        f"{folder}/events.csv: no column 'hour'",
+    ]

@@ -94,3 +94,23 @@ def test_a_tab_may_be_written_as_yaml_does_not_read_it():
 def test_what_has_no_time_has_no_unit_of_it():
     with pytest.raises(ValidationError, match="Extra inputs are not permitted"):
         ItemsConfig(path="a.csv", id="a", text="{a}", time_unit="ms")
+
+
+ITEMS = {"path": "a.csv", "id": "id", "text": "{a}"}
+
+
+def test_features_are_numbers_or_categories():
+    items = ItemsConfig(**ITEMS, features={"price": "number", "brand": "category"})
+    assert items.features == {"price": "number", "brand": "category"}
+    with pytest.raises(ValidationError, match=r"features.price\n  Input should be 'number' or 'category'"):
+        ItemsConfig(**ITEMS, features={"price": "float"})
+    with pytest.raises(ValidationError, match="features\n  Extra inputs are not permitted"):
+        TextsConfig(path="a.csv", text="{a}", features={"price": "number"})
+
+
+def test_a_feature_of_users_stands_in_one_of_their_tables():
+    people = {"kind": "users", "path": "a.csv", "id": "id", "features": {"age": "number"}}
+    with pytest.raises(ValidationError) as error:
+        DataConfig(tables={"one": people, "other": people})
+    rule = "tables.other.features: users are one set over all tables, and one has the feature 'age' already"
+    assert rule in str(error.value)

@@ -1,105 +1,135 @@
-"""What a run keeps of its tables comes back as it was, and what is damaged is refused."""
+"""What a run keeps of features, and what is refused of a damaged one."""
+
+import json
+import shutil
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from several import make_several, several_recipe
+from featured import featured_recipe, make_featured_shop
 
-from peftrec.data.texts import TextTable
 from peftrec.errors import UserError
-from peftrec.runs.tables import load_catalogues, load_logs, log_numbers, save_catalogues, save_logs
+from peftrec.machine.files import write_manifest
+from peftrec.runs.saved import load_run
 from peftrec.tasks.dataset import load_data
+from peftrec.training.loop import train
 
-EVENTS = ["buy", "again", "next", "read", "befriend"]
+TASKS = {"cheap": {"kind": "interest", "column": "cheap"}}
 
 
 @pytest.fixture(scope="module")
-def dataset(tmp_path_factory):
-    return load_data(several_recipe(make_several(tmp_path_factory.mktemp("several"))))
+def whole(tmp_path_factory, quick_intervals):
+    shop = make_featured_shop(tmp_path_factory.mktemp("featured"), 60)
+    return train(featured_recipe(shop, tasks=TASKS, train={"epochs": 1}), shop / "run")
 
 
 @pytest.fixture
-def kept(tmp_path, dataset):
-    save_catalogues(tmp_path, dataset)
-    save_logs(tmp_path, dataset)
-    return tmp_path
+def run(whole, tmp_path):
+    return shutil.copytree(whole, tmp_path / "run")
 
 
-def described(dataset, **changes):
-    numbers = log_numbers(dataset)
-    tasks = {
-        name: {"history": name in EVENTS, "log": numbers.get(name), "items": data.items, "tables": data.history}
-        for name, data in dataset.tasks.items()
-    }
-    for name, change in changes.items():
-        tasks[name] = {**tasks[name], **change}
-    return tasks
+def sealed(run):
+    (run / "manifest.json").unlink()
+    write_manifest(run)
+    return run
 
 
-def test_tasks_that_remember_the_same_events_share_a_file(dataset, kept):
-    assert log_numbers(dataset) == {"buy": 0, "again": 0, "next": 0, "read": 1, "befriend": 2}
-    assert sorted(file.name for file in kept.iterdir()) == [
-        "catalogue.parquet",
-        "log-1.parquet",
-        "log-2.parquet",
-        "log.parquet",
-    ]
+def refused(run):
+    with pytest.raises(UserError) as error:
+        load_run(sealed(run))
+    return str(error.value)
 
 
-def test_all_comes_back_as_it_was(dataset, kept):
-    texts = TextTable()
-    items = load_catalogues(kept, texts)
-    assert {name: of.ids for name, of in items.items()} == {name: of.ids for name, of in dataset.items.items()}
-    for name, of in items.items():
-        wanted = [dataset.texts.texts[row] for row in dataset.items[name].rows]
-        assert [texts.texts[row] for row in of.rows] == wanted
-    logs = load_logs(kept, items, described(dataset))
-    assert list(logs) == EVENTS
-    for name in EVENTS:
-        was, found = dataset.tasks[name].train.log, logs[name]
-        assert found.log.items.tolist() == was.items.tolist() and found.log.times.tolist() == was.times.tolist()
-        assert found.log.feedback.tolist() == was.feedback.tolist()
-        assert (found.log.marks is None) == (was.marks is None)
-        assert was.marks is None or found.log.marks.tolist() == was.marks.tolist()
-        active = np.flatnonzero(np.diff(was.user_start))
-        assert found.user_ids == [dataset.user_ids[user] for user in active]
-        assert found.log.user_start.tolist() == np.unique(was.user_start).tolist()
+def test_features_come_back_as_they_were_with_what_they_are_encoded_by(whole):
+    dataset, loaded = load_data(featured_recipe(whole.parent, tasks=TASKS)), load_run(whole)
+    assert loaded.encodings == {"cheap": dataset.tasks["cheap"].encodings}
+    assert loaded.users.ids == dataset.user_ids
+    for mine, theirs in (
+        (loaded.users.features, dataset.users),
+        (loaded.items["items"].features, dataset.items["items"].features),
+    ):
+        assert mine.numbers.keys() == theirs.numbers.keys() and mine.categories.keys() == theirs.categories.keys()
+        for name, column in theirs.numbers.items():
+            assert np.array_equal(mine.numbers[name], column, equal_nan=True) and np.isnan(column).any()
+        for name, column in theirs.categories.items():
+            assert mine.categories[name].to_pylist() == column.to_pylist()
 
 
-def change(file, **columns):
-    table = pq.read_table(file)
-    for name, values in columns.items():
-        table = table.set_column(table.column_names.index(name), name, pa.array(values(table[name].to_pylist())))
-    pq.write_table(table, file)
+def test_a_run_without_features_keeps_nothing_of_them(whole):
+    plain = train(featured_recipe(whole.parent, {}, tasks=TASKS, train={"epochs": 1}), whole.parent / "plain")
+    assert not (plain / "users.parquet").exists()
+    assert pq.read_schema(plain / "catalogue.parquet").names == ["table", "id", "text"]
+    assert load_run(plain).users.ids == []
+    described = json.loads((plain / "model.json").read_text())
+    del described["tasks"]["cheap"]["encodings"]  # as runs of before
+    (plain / "model.json").write_text(json.dumps(described))
+    assert load_run(sealed(plain)).encodings == {"cheap": {}}
 
 
 @pytest.mark.parametrize(
-    ("file", "columns", "message"),
+    ("change", "told"),
     [
-        (
-            "log.parquet",
-            {"mark": lambda old: [2] * len(old)},
-            "log.parquet: damaged: mark: the history tables have the",
-        ),
-        (
-            "log.parquet",
-            {"item": lambda old: [20] * len(old)},
-            "log.parquet: damaged: item: the catalogue has the numb",
-        ),
-        ("log-1.parquet", {"time": lambda old: [2e11] * len(old)}, "log-1.parquet: damaged: time: 2e\\+11 is no time"),
-        ("catalogue.parquet", {"id": lambda old: ["g0"] * len(old)}, "damaged: an item stands in it twice"),
+        (lambda of: of.update(device={"numbers": {}, "categories": {}}), "tasks.cheap.encodings.device"),
+        (lambda of: of["item"]["numbers"].update(price=[1]), "tasks.cheap.encodings.item.numbers.price"),
+        (lambda of: of["item"]["numbers"].update(price=[1, 0]), "item.price: a spread is above 0; found 0"),
+        (lambda of: of["item"]["numbers"].update(price=[1, "2"]), "tasks.cheap.encodings.item.numbers.price.1"),
+        (lambda of: of["item"]["categories"].update(brand=["a", "a"]), "item.brand: it, or one of its levels, stands"),
+        (lambda of: of["item"]["categories"].update(brand=[f"b{n}" for n in range(10**4)]), "are more than"),
+        (lambda of: of["item"]["categories"].update(brand=["a"]), "does not fit"),
+        (lambda of: of["item"]["numbers"].update(weight=[0, 1]), "no column 'number weight'"),
+        (lambda of: of["user"]["categories"].update(city=[]), "does not fit"),
     ],
 )
-def test_what_is_damaged_is_refused(dataset, kept, file, columns, message):
-    change(kept / file, **columns)
-    with pytest.raises(UserError, match=message):
-        load_logs(kept, load_catalogues(kept, TextTable()), described(dataset))
+def test_damaged_encodings_are_one_message(run, change, told):
+    described = json.loads((run / "model.json").read_text())
+    change(described["tasks"]["cheap"]["encodings"])
+    (run / "model.json").write_text(json.dumps(described))
+    message = refused(run)
+    assert told in message and "\n" not in message
 
 
-@pytest.mark.parametrize("changes", [{"read": {"log": 0}}, {"befriend": {"items": "cars"}}])
-def test_tasks_that_cannot_share_a_log_are_refused(dataset, kept, changes):
-    with pytest.raises(
-        UserError, match="damaged: the tasks that share it are not of one catalogue and the same tables"
-    ):
-        load_logs(kept, load_catalogues(kept, TextTable()), described(dataset, **changes))
+@pytest.mark.parametrize(
+    ("file", "column", "values", "told"),
+    [
+        (
+            "catalogue",
+            "number price",
+            lambda old: pa.array([np.inf] * len(old)),
+            "number price: holds numbers that are not",
+        ),
+        (
+            "catalogue",
+            "number price",
+            lambda old: pa.array(["3"] * len(old)),
+            "column 'number price' must hold numbers",
+        ),
+        ("catalogue", "category brand", lambda old: pa.array([None] * len(old), pa.string()), "rows without a value"),
+        ("users", "id", lambda old: pa.array(["u1"] * len(old)), "a user stands in it twice"),
+        (
+            "users",
+            "number age",
+            lambda old: pa.array([1e300] * len(old)),
+            "number age: holds numbers that are not finite",
+        ),
+        (
+            "users",
+            "category country",
+            lambda old: pa.array(range(len(old))),
+            "column 'category country' must hold texts",
+        ),
+    ],
+)
+def test_damaged_features_are_one_message(run, file, column, values, told):
+    place = run / f"{file}.parquet"
+    table = pq.read_table(place)
+    number = table.schema.names.index(column)
+    pq.write_table(table.set_column(number, column, values(table[column])), place)
+    message = refused(run)
+    assert message.startswith(str(place)) and told in message and "\n" not in message
+
+
+def test_users_whose_file_is_gone_are_one_message(run):
+    (run / "users.parquet").unlink()
+    message = refused(run)
+    assert str(run / "users.parquet") in message and "\n" not in message

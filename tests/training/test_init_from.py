@@ -6,12 +6,14 @@ import shutil
 
 import pytest
 import torch
+from featured import featured_recipe, make_featured_shop
 from safetensors.torch import load_file, save_file
 from tiny import LORA, at_step, fail, make_tiny_shop, tiny_recipe
 
 from peftrec.errors import UserError
 from peftrec.recipe import make_recipe
 from peftrec.runs.checkpoints import checkpoint_folders
+from peftrec.runs.evaluate import evaluate_run
 from peftrec.runs.folder import write_run
 from peftrec.serving.predictor import Predictor
 from peftrec.training.loop import prepare, train
@@ -274,6 +276,21 @@ def test_a_head_of_another_shape_begins_anew(shop, run, tmp_path):
         tasks={"query": QUERY, "interest": {"kind": "interest", "column": "stars", "loss": "mse"}},
     )
     assert "interest: its head begins anew" in " ".join(prepare(mse.model_copy(update={"data": data})).notes)
+
+
+def test_a_head_that_reads_other_levels_begins_anew_and_other_means_are_no_reason(tmp_path):
+    shop = make_featured_shop(tmp_path, 120)
+    tasks = {"cheap": {"kind": "interest", "column": "cheap"}}
+    run = train(featured_recipe(shop, tasks=tasks, adapter=LORA, train={"epochs": 1}), tmp_path / "run")
+    again = featured_recipe(shop, tasks=tasks, adapter=LORA, init_from=str(run))
+    events = (shop / "events.csv").read_text()
+    (shop / "events.csv").write_text(events.replace(",11,desk", ",11.5,desk"))
+    assert not any("begins anew" in note for note in prepare(again).notes)
+    (shop / "events.csv").write_text(events.replace("desk", "desktop"))
+    notes = prepare(again).notes
+    assert "cheap: its head begins anew: features or their levels are others than in the run" in notes
+    with pytest.raises(UserError, match="was trained on other features, or levels of them, than the data have now"):
+        evaluate_run(run, "test")
 
 
 @pytest.mark.parametrize(
