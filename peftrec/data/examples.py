@@ -14,7 +14,7 @@ from peftrec.data.summary import TableSummary
 from peftrec.data.texts import TextTable
 from peftrec.data.views import Gathered, as_array
 
-FITTED = 1 << 20  # rows that what has a few numbers is fitted on at most
+FITTED = 1 << 18  # rows that what has a few numbers is fitted on at most
 AT_ONCE = 1 << 22  # rows of a split that are looked at together
 _COLUMNS = (
     *("label", "features", "group", "user", "item", "time", "start", "stop", "own", "rated", "places", "seen"),

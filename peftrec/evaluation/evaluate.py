@@ -42,7 +42,7 @@ Ranking = Literal["none", "users", "rows"]  # for whom the catalogue is ranked
 RANKED_PAIRS = 1 << 22  # (row, item) pairs scored in one call: large, because each call may encode the catalogue again
 # And in all, by whom it is for: beyond it, every so many rows are ranked. Tasks measured by ranks alone have heads that
 # score a catalogue by one matrix product; the others do it pair by pair, which takes a hundred times as long.
-MOST_PAIRS: dict[Ranking, int] = {"rows": 1 << 32, "users": 1 << 26}
+MOST_PAIRS: dict[Ranking, int] = {"rows": 1 << 32, "users": 1 << 25}
 
 
 def evaluate(
