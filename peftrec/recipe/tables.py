@@ -193,7 +193,22 @@ class EventsConfig(FeaturedConfig, TimedConfig):
     time: str | None = Field(None, description="column of seconds since 1970 or ISO dates; without: no order is known")
     items: str | None = Field(None, description="the catalogue that its items are of; default: the only one")
     columns: list[str] = Field(default_factory=list, description="numeric columns that tasks use, such as rating")
+    clicked: str | None = Field(None, description="column of 1 or 0: which rows were clicked, of items that were shown")
+    impression: str | None = Field(
+        None, description="column of the id of the list that a row was shown in; empty: in none, known of the past only"
+    )
+    unclicked_in_history: bool = Field(
+        False, description="whether histories hold what was shown and not clicked too; how items were received always"
+    )
     split: SplitConfig | None = Field(None, description="how this table is divided, instead of data.split")
+
+    @model_validator(mode="after")
+    def _shown_lists(self) -> "EventsConfig":
+        if self.impression is not None and self.time is None:
+            raise ValueError("impression: needs time too: what was clicked in a list is not known when it is shown")
+        if self.unclicked_in_history and self.clicked is None:
+            raise ValueError("unclicked_in_history: needs clicked, the column that says what was not clicked")
+        return self
 
 
 class QueriesConfig(TimedConfig):

@@ -1,7 +1,7 @@
 import pytest
 from pydantic import ValidationError
 
-from peftrec.recipe import DataConfig, FileConfig, ItemsConfig, SplitConfig, TextsConfig
+from peftrec.recipe import DataConfig, EventsConfig, FileConfig, ItemsConfig, SplitConfig, TextsConfig
 from peftrec.recipe.tables import SPLIT_KINDS
 
 
@@ -31,6 +31,18 @@ def test_a_text_alone_is_a_kind_or_a_column():
 def test_keys_that_do_not_fit_together_are_refused(keys, message):
     with pytest.raises(ValidationError, match=message):
         SplitConfig(**keys)
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"impression": "list"}, "impression: needs time too"),
+        ({"unclicked_in_history": True}, "unclicked_in_history: needs clicked"),
+    ],
+)
+def test_keys_of_shown_lists_that_lack_another_are_refused(keys, message):
+    with pytest.raises(ValidationError, match=message):
+        EventsConfig(path="a.csv", user="u", item="i", **keys)
 
 
 WRONG_FILES = {
