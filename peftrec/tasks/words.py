@@ -57,7 +57,7 @@ def _histories(dataset: Dataset, data: TaskData, rows: Examples, task: Task) -> 
     if rows.log is None:
         return []
     past, (centre, spread) = rows.history(), data.scale
-    differs = bool(np.ptp(rows.log.feedback)) if len(rows.log) else False
+    differs = len(rows.log) > 0 and rows.log.feedback.min() != rows.log.feedback.max()
     found = []
     for texts, said, marks in zip(
         past.rows, past.feedback, past.rows * 0 if past.marks is None else past.marks, strict=True
