@@ -170,6 +170,8 @@ def make_queries(
         time = None if config.time is None else rows.times(config.time)
     with problems.collect():
         given = _given(rows, config.split, key)
+    with problems.collect():
+        user = None if config.user is None else rows.ids(config.user).to_pylist()
     problems.stop()
     notes = empty_fields(rows, config.text, f"{key}.text")
     if label is not None:
@@ -183,7 +185,7 @@ def make_queries(
             rule = f"row {first[row] + 1} has the same {', '.join(asked)} with grade {grade}; keep one of the two"
             rows.fail(row, config.label or "", rule, found)
         notes += repeated_rows(key, first, [*asked, "grade"])
-    return Queries(text, item, label, time, notes, catalogue, given, rows)
+    return Queries(text, item, label, time, notes, catalogue, given, rows, user)
 
 
 def make_texts(rows: Rows, config: TextsConfig, key: str = "data.texts") -> Texts:

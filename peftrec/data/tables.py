@@ -150,6 +150,7 @@ class Queries:
     catalogue  name of the table that the items are of
     given      the split that each row comes with, as `split.PARTS` names it
     rows       what stands beside the queries in their file; None without one
+    user       the id of who asked, one a row; None: unknown
     """
 
     text: list[str]
@@ -160,6 +161,7 @@ class Queries:
     catalogue: str = "items"
     given: list[str] | None = None
     rows: Rows | None = None
+    user: list[str] | None = None
 
     def __len__(self) -> int:
         return len(self.text)
@@ -216,7 +218,8 @@ class Tables:
     @property
     def user_ids(self) -> list[str]:
         """All users' ids, in user-number order."""
-        return next((events.user_ids for events in self.of(Events).values()), [])
+        listed = (name for table in self.named.values() if isinstance(table, Users) for name in table.ids)
+        return next((events.user_ids for events in self.of(Events).values()), None) or list(dict.fromkeys(listed))
 
     @cached_property
     def user_features(self) -> FeatureTable:

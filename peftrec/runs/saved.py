@@ -267,7 +267,7 @@ def _check_features(file: Path, task: str, described: Mapping[str, Any]) -> None
     """Features can be encoded as it is said, and are of those whom the task's rows name."""
     for of, encoding in (described.get("encodings") or {}).items():
         place = f"{file}: damaged: tasks.{task}.encodings.{of}"
-        if not described["history" if of != "item" else "items"]:
+        if of != "user" and not described["history" if of == "event" else "items"]:
             raise UserError(f"{place}: the task's rows name none")
         for name, (_, spread) in encoding["numbers"].items():
             if spread <= 0:

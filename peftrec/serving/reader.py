@@ -123,7 +123,8 @@ class RowReader:
         """The keys that a row of the task may have."""
         fields, described = self.run.tasks[task].kind.fields, self.run.described[task]
         found = list(dict.fromkeys(key for slot in described["slots"] for key in fields[slot].keys))
-        found += ["user", "history", "time"] if described["history"] else []
+        users = "user" in self.run.encodings[task]
+        found += ["user", "history", "time"] if described["history"] else ["user"] if users else []
         return found + [key for key, of in KEYS.items() if of in self.run.encodings[task]]
 
     def of_items(self, task: str) -> np.ndarray | None:
@@ -132,10 +133,15 @@ class RowReader:
 
     def _features(self, task: str, row: Row) -> Row:
         """The features that a row brings, by its keys. Raises UserError."""
-        encodings = self.run.encodings[task]
-        for key, known, new in (("item_features", "item", "item_text"), ("user_features", "user", "history")):
+        encodings, history = self.run.encodings[task], self.run.described[task]["history"]
+        for key, known, new in (
+            ("item_features", "item", "go with 'item_text'"),
+            ("user_features", "user", "go with 'history'" if history else "are of a new user"),
+        ):
             if key in row and known in row:
-                raise UserError(f"{key!r} go with {new!r}; those of a known {known!r} are the run's own")
+                raise UserError(f"{key!r} {new}; those of a known {known!r} are the run's own")
+        if "user" in row and not history and str(row["user"]) not in self._known_users:
+            raise UserError(f"no user {shown(str(row['user']))} in the run; of a new one give 'user_features'")
         return {key: checked_features(row[key], key, encodings[of]) for key, of in KEYS.items() if key in row}
 
     def _with_features(self, task: str, examples: Examples, rows: Sequence[Row], brought: Sequence[Row]) -> Examples:
