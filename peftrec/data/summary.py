@@ -19,7 +19,7 @@ LETTERS = 80  # of such a value
 class ColumnSummary:
     """One column.
 
-    use       what the recipe takes it for: id, user, item, time, text, label, number, feature, split; '' for nothing
+    use       what it is taken for: id, user, item, time, text, label, number, feature, split, weight; '' for none
     holds     number, time or text; the type's own name for what is none of these
     missing   rows without a value
     distinct  different values; None where they cannot be compared
