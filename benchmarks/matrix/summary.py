@@ -171,7 +171,7 @@ def mean_of(found: list[Any]) -> Any:
 def _prepared(name: str, outcome: Outcome) -> tuple[Statistic, np.ndarray]:
     if name in RANKING and outcome.rank is not None and outcome.ranked is not None:
         return RANKING[name].statistic(outcome.rank, outcome.rank, outcome.rank), outcome.ranked
-    group = np.unique(outcome.group, return_inverse=True)[1]
+    group = np.unique(outcome.grouped, return_inverse=True)[1]
     return METRICS[name].statistic(outcome.prediction, outcome.label, group), outcome.group
 
 

@@ -62,7 +62,7 @@ def joined(chunks: Sequence[pa.Array]) -> pa.ChunkedArray:
                 pass
         if all(map(is_text, kinds)):
             kinds = [_DICTIONARY]
-            chunks = [of if pa.types.is_dictionary(of.type) else of.dictionary_encode() for of in chunks]
+            chunks = [_encoded(chunk) for chunk in chunks]
         elif all(pa.types.is_list(kind) for kind in kinds):
             kinds = [pa.list_(pa.string())]
             chunks = [pa.array([v and list(map(plain, v)) for v in chunk.to_pylist()], kinds[0]) for chunk in chunks]
@@ -70,6 +70,11 @@ def joined(chunks: Sequence[pa.Array]) -> pa.ChunkedArray:
             kinds, chunks = [pa.string()], [decoded(as_texts(pa.chunked_array([chunk]))) for chunk in chunks]
     kind = kinds[0] if kinds else pa.null()
     return pa.chunked_array([chunk.cast(kind) if chunk.type != kind else chunk for chunk in chunks], kind)
+
+
+def _encoded(chunk: pa.Array) -> pa.DictionaryArray:
+    of = chunk if pa.types.is_dictionary(chunk.type) else chunk.dictionary_encode()
+    return pa.DictionaryArray.from_arrays(of.indices.cast(pa.int32()), of.dictionary.cast(pa.string()))
 
 
 def _widened(chunk: pa.Array, wide: pa.DataType) -> pa.Array:

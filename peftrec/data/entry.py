@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from peftrec.data.features import FeatureTable, category
 from peftrec.data.remarks import empty_fields, first_alike, repeated_rows
@@ -89,6 +90,9 @@ def make_events(
     for name in config.columns:
         with problems.collect():
             columns[name] = rows.numbers(name)
+    if config.clicked is not None:
+        with problems.collect():
+            columns[config.clicked] = _zero_or_one(rows, config.clicked)
     with problems.collect():
         given = _given(rows, config.split, key)
     with problems.collect():
@@ -96,9 +100,56 @@ def make_events(
     problems.stop()
     user = users.indices.to_numpy().astype(np.int32)
     known = {config.user: user, config.item: item, **({} if time is None else {config.time or "": time}), **columns}
-    ids = users.dictionary.to_pylist()
-    events = Events(user, item, time, columns, ids, [], catalogue, given, features).ordered()
+    impression = None
+    if config.impression is not None:
+        assert time is not None  # the recipe has no lists without
+        impression = known[config.impression] = _lists(rows, config.impression, user, time)
+    events = Events(
+        user,
+        item,
+        time,
+        columns,
+        users.dictionary.to_pylist(),
+        [],
+        catalogue,
+        given,
+        features,
+        config.clicked,
+        impression,
+        config.unclicked_in_history,
+    ).ordered()
     return replace(events, notes=repeated_rows(key, first_alike(*_alike(events)), list(known)))
+
+
+def _zero_or_one(rows: Rows, name: str) -> np.ndarray:
+    """A column of 0 and 1 as float64. Raises UserError for another number."""
+    numbers = rows.numbers(name)
+    other = np.flatnonzero((numbers != 0) & (numbers != 1))
+    if len(other):
+        rows.fail(int(other[0]), name, "must be 1 (clicked) or 0 (shown, not clicked)", plain_number(numbers[other[0]]))
+    return numbers
+
+
+def _lists(rows: Rows, name: str, user: np.ndarray, time: np.ndarray) -> np.ndarray:
+    """Numbers int64 (E,) of the lists that rows were shown in; -1 for a row without one.
+
+    Raises UserError for a list that was shown to several users, or at several times.
+    """
+    ids = pc.utf8_trim_whitespace(rows.strings(name))
+    encoded = ids.dictionary_encode()
+    number = encoded.indices.to_numpy().astype(np.int64)
+    empty = pc.index(encoded.dictionary, "").as_py()
+    number = np.where(number == empty, -1, number)
+    first = first_alike(number)
+    for column, several in ((user, "several users'"), (time, "of several times")):
+        other = np.flatnonzero((column != column[first]) & (number >= 0))
+        if len(other):
+            row = int(other[0])
+            rule = (
+                f"is {several}: row {first[row] + 1} differs; a list is shown to one user at one time: give each its id"
+            )
+            rows.fail(row, name, rule, ids[row].as_py())
+    return number
 
 
 def make_queries(
@@ -156,6 +207,7 @@ def _alike(events: Events) -> list[np.ndarray]:
     columns = [events.user, *([] if events.time is None else [events.time])]
     same = np.logical_and.reduce([column[1:] == column[:-1] for column in columns])
     some = np.flatnonzero(np.append(same, False) | np.append(False, same))
+    columns += [] if events.impression is None else [events.impression]
     return [column[some] for column in (*columns, events.item, *events.columns.values())]
 
 

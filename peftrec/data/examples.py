@@ -14,7 +14,7 @@ from peftrec.data.summary import TableSummary
 from peftrec.data.texts import TextTable
 from peftrec.data.views import Gathered, as_array
 
-FITTED = 1 << 20  # rows that what has a few numbers is fitted on at most
+FITTED = 1 << 18  # rows that what has a few numbers is fitted on at most
 AT_ONCE = 1 << 22  # rows of a split that are looked at together
 _COLUMNS = (
     *("label", "features", "group", "user", "item", "time", "start", "stop", "own", "rated", "places", "seen"),
@@ -30,7 +30,7 @@ class Examples:
     features  float32 (N, F)
     label     float32 or int64 (N,): class or grade number for cross-entropy, else the target itself; float32 (N, C), 1
               or 0 for each class, where a row may have several
-    group     int (N,): the cluster of the row for GAUC and bootstrap: user, query, or the row's own number
+    group     int (N,): what the row belongs to: a user, a list that was shown, a query, or nothing but itself
     user      int (N,): user number, where it is not the group; see `users`
     item      int (N,): item number in the catalogue, -1 without one
     time      float64 (N,): seconds since 1970, NaN without one
@@ -82,7 +82,7 @@ class Examples:
 
     @property
     def users(self) -> np.ndarray:
-        """User numbers int (N,), for rows of users."""
+        """User numbers int (N,), for rows of users; of others their groups."""
         return self.group if self.user is None else self.user
 
     def take(self, index: np.ndarray) -> "Examples":
@@ -222,6 +222,10 @@ class TaskData:
     scale          (centre, spread) by which the log's feedback was standardised; (0, 1) where it is liked or not
     items          name of the table that its items are of; '' without items
     history        names of the tables that its histories are of, in the order of the log's marks
+    impressions    whether its rows stand in lists that were shown, which are then their groups; what stood in none does
+                   not count for its rates
+    hides          those of `history` of which histories leave out what was shown and not clicked; where the task's own
+                   is among them, its rates count that
     encodings      how features are encoded, of its items ("item"), users ("user") and events ("event") that have some
     """
 
@@ -235,6 +239,8 @@ class TaskData:
     items: str = ""
     history: list[str] = field(default_factory=list)
     encodings: dict[str, Encoding] = field(default_factory=dict)
+    impressions: bool = False
+    hides: list[str] = field(default_factory=list)
 
     @cached_property
     def log_counts(self) -> np.ndarray:

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from peftrec.data import columns
 from peftrec.data.advice import missing_column
 from peftrec.data.columns import plain_number
-from peftrec.data.times import WANTED, doubt_future, doubt_numbers, from_format, from_iso, from_unit
+from peftrec.data.times import WANTED, doubt_future, doubt_numbers, doubt_unit, from_format, from_iso, from_unit
 from peftrec.errors import Problems, UserError, shown
 from peftrec.recipe import FileConfig, TimedConfig
 
@@ -221,7 +221,7 @@ class Rows:
             times, numeric = self.numbers(name), np.ones(len(column), bool)
         if numeric.any():
             judged = times[numeric] if not numeric.all() else times
-            doubt = doubt_numbers(judged) if unit is None else None
+            doubt = doubt_numbers(judged) if unit is None else doubt_unit(judged, unit)
             if doubt is not None:
                 row = int(np.flatnonzero(numeric)[doubt.row])
                 self.fail(row, name, str(doubt), column[row].as_py())

@@ -54,6 +54,10 @@ class Events:
     catalogue   name of the table that the items are of
     given     the split that each row comes with, as `split.PARTS` names it
     features  of every event
+    clicked     the column, among `columns`, that is 1 where what was shown was clicked, else 0; None: all was
+    impression  int64 (E,): number of the list that a row was shown in, one user's at one time; -1 where in none: such a
+                row is known of the past only. None: nothing is known of lists
+    unclicked_in_history  whether histories hold what was shown and not clicked too
     """
 
     user: np.ndarray
@@ -65,9 +69,41 @@ class Events:
     catalogue: str = "items"
     given: list[str] | None = None
     features: FeatureTable = NO_FEATURES
+    clicked: str | None = None
+    impression: np.ndarray | None = None
+    unclicked_in_history: bool = False
 
     def __len__(self) -> int:
         return len(self.user)
+
+    @cached_property
+    def chosen(self) -> np.ndarray:
+        """Which events were clicked, bool (E,): all where nothing says so."""
+        return np.ones(len(self), bool) if self.clicked is None else self.columns[self.clicked] == 1
+
+    @property
+    def hides(self) -> bool:
+        """Whether histories are without what was shown and not clicked."""
+        return self.clicked is not None and not self.unclicked_in_history
+
+    @cached_property
+    def clicks(self) -> "Events":
+        """The events that were clicked, as events of which nothing else is known."""
+        if self.clicked is None and self.impression is None:
+            return self
+        return replace(self.take(np.flatnonzero(self.chosen)), clicked=None, impression=None)
+
+    @property
+    def remembered(self) -> "Events":
+        """The events that histories are of."""
+        return self.clicks if self.hides else self
+
+    @cached_property
+    def received(self) -> "Events":
+        """The events that say how items were received: where lists are known, those that stand in one."""
+        if self.impression is None or self.impression.min(initial=0) >= 0:
+            return self
+        return self.take(np.flatnonzero(self.impression >= 0))
 
     @cached_property
     def user_start(self) -> np.ndarray:
@@ -93,6 +129,7 @@ class Events:
             columns={name: column[order] for name, column in self.columns.items()},
             given=None if self.given is None else [self.given[row] for row in order],
             features=self.features.take(order),
+            impression=None if self.impression is None else self.impression[order],
         )
 
     def ordered(self) -> "Events":

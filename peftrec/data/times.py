@@ -72,6 +72,13 @@ def doubt_numbers(numbers: np.ndarray, latest: float | None = None) -> Doubt | N
     return doubt_future(numbers, latest)
 
 
+def doubt_unit(numbers: np.ndarray, unit: str) -> Doubt | None:
+    """Whether numbers float64 (N,) that the recipe names the unit of can be in it. None where they can."""
+    if len(numbers) and numbers.min() > 3e8 and from_unit(numbers, unit).max() < 365 * DAY:
+        return Doubt(0, f"in {unit} this would lie in 1970, so it has another time_unit, or is in seconds without one")
+    return None
+
+
 def doubt_future(seconds: np.ndarray, latest: float | None = None) -> Doubt | None:
     """Whether times float64 (N,) lie later than `latest`, by default a day from now (it allows for time zones)."""
     late = np.flatnonzero(seconds > (time.time() + DAY if latest is None else latest))

@@ -22,11 +22,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from peftrec.data.examples import Dataset, Examples
+from peftrec.data.examples import Dataset, Examples, TaskData
 from peftrec.errors import Diverged, Problems, UserError
 from peftrec.evaluation.intervals import bootstrap, paired
 from peftrec.evaluation.metric import Metric
-from peftrec.evaluation.metrics import CHOICE, RANKING, find_metric
+from peftrec.evaluation.metrics import CHOICE, OF_IMPRESSIONS, RANKING, find_metric
 from peftrec.evaluation.outcomes import Outcome, make_outcome
 from peftrec.machine.progress import track_tasks
 from peftrec.model.co_learner import Scorer
@@ -42,7 +42,7 @@ Ranking = Literal["none", "users", "rows"]  # for whom the catalogue is ranked
 RANKED_PAIRS = 1 << 22  # (row, item) pairs scored in one call: large, because each call may encode the catalogue again
 # And in all, by whom it is for: beyond it, every so many rows are ranked. Tasks measured by ranks alone have heads that
 # score a catalogue by one matrix product; the others do it pair by pair, which takes a hundred times as long.
-MOST_PAIRS: dict[Ranking, int] = {"rows": 1 << 32, "users": 1 << 26}
+MOST_PAIRS: dict[Ranking, int] = {"rows": 1 << 32, "users": 1 << 25}
 
 
 def evaluate(
@@ -69,7 +69,7 @@ def evaluate(
             dataset,
             name,
             split,
-            metrics=task.metrics,
+            metrics=measured_by(task, dataset.tasks[name]),
             priors=kind.priors if priors else (),
             ranking=_ranking(task, ranking),
             ranking_priors=kind.ranking if priors else (),
@@ -81,6 +81,12 @@ def evaluate(
         if task.config.only_measured:
             reports[name]["not_trained"] = "weight 0"
     return {"tasks": reports}
+
+
+def measured_by(task: Task, data: TaskData) -> tuple[str, ...]:
+    """The names of a task's metrics on its data."""
+    shown = data.impressions and task.loss.labels == "liked"
+    return (*task.metrics, *OF_IMPRESSIONS) if shown else task.metrics
 
 
 def check_measures(tasks: Mapping[str, Task]) -> None:
@@ -152,7 +158,7 @@ def evaluate_task(
         if left_out:
             report["left_out"] = left_out
         columns = {name: find_metric(name).of(grades) for name in metrics}
-        _merge(report, _measure(columns, prediction, trivial, examples.label, examples.group, resamples))
+        _merge(report, _measure(columns, prediction, trivial, examples, resamples))
         if loss is not None and examples.weight is not None:
             report["weighted_loss"] = weighted_loss(loss, prediction, examples)
         if outcomes is not None:
@@ -168,7 +174,7 @@ def evaluate_task(
         for measures, column in ((RANKING, 0), (CHOICE, 1))[: 1 if metrics else 2]:
             known = {name: standing[:, column] for name, standing in found.items()}
             own = known.pop("model")
-            _merge(report, _measure(measures, own, known, targets.label, targets.group, resamples))
+            _merge(report, _measure(measures, own, known, targets, resamples))
         if outcomes is not None:
             own_rows = outcomes[task] if metrics else make_outcome(dataset, task, targets, log_probability)
             outcomes[task] = own_rows.with_ranks(dataset, targets, rank)
@@ -266,11 +272,12 @@ def _measure(
     metrics: Mapping[str, Metric],
     prediction: np.ndarray,
     priors: Mapping[str, np.ndarray],
-    label: np.ndarray,
-    group: np.ndarray,
+    examples: Examples,
     resamples: int,
 ) -> Report:
-    """Values, intervals, priors and gains of some metrics on the same rows."""
+    """Values, intervals, priors and gains of some metrics on the same rows. Of lists that users were shown, users are
+    drawn: what one of them sees and clicks is alike."""
+    label, group, cluster = examples.label, examples.group, examples.users
     values = {name: metric(prediction, label, group) for name, metric in metrics.items()}
     report: Report = {
         "metrics": {name: _number(value) for name, value in values.items()},
@@ -285,13 +292,13 @@ def _measure(
     for name, metric in metrics.items():
         sign = 1 if metric.higher else -1
         if resamples:
-            report["intervals"][name] = _pair(bootstrap(metric, prediction, label, group, resamples))
+            report["intervals"][name] = _pair(bootstrap(metric, prediction, label, group, resamples, cluster=cluster))
         known = {prior: of[name] * sign for prior, of in report["priors"].items() if of[name] is not None}
         if known and report["metrics"][name] is not None:
             best = max(known, key=lambda prior: known[prior])
             gain: Report = {"prior": best, "by": sign * values[name] - known[best]}
             if resamples:
-                ends = paired(metric, prediction, priors[best], label, group, resamples)
+                ends = paired(metric, prediction, priors[best], label, group, resamples, cluster=cluster)
                 gain["interval"] = _pair((sign * ends[0], sign * ends[1]))
             report["gains"][name] = gain
     return report

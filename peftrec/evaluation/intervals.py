@@ -19,15 +19,23 @@ def draws(group: np.ndarray, resamples: int, seed: int) -> Iterator[np.ndarray]:
 
 
 def bootstrap(
-    metric: Metric, prediction: np.ndarray, label: np.ndarray, group: np.ndarray, resamples: int = 500, seed: int = 0
+    metric: Metric,
+    prediction: np.ndarray,
+    label: np.ndarray,
+    group: np.ndarray,
+    resamples: int = 500,
+    seed: int = 0,
+    cluster: np.ndarray | None = None,
 ) -> tuple[float, float]:
     """The metric's 95 % interval (low, high). Equal seeds draw equal groups, whatever the metric and the prediction.
+
+    `cluster` (N,): what is drawn whole where groups belong together, as the lists that a user was shown do.
 
     Resamples in which the metric has no value are left out. (NaN, NaN) when there are fewer than two groups to draw
     from, or the metric has a value in fewer than half of the resamples.
     """
-    statistic = metric.statistic(prediction, label, group)
-    return interval(group, np.array([statistic(weight) for weight in draws(group, resamples, seed)]))
+    statistic, cluster = metric.statistic(prediction, label, group), group if cluster is None else cluster
+    return interval(cluster, np.array([statistic(weight) for weight in draws(cluster, resamples, seed)]))
 
 
 def paired(
@@ -38,9 +46,11 @@ def paired(
     group: np.ndarray,
     resamples: int = 500,
     seed: int = 0,
+    cluster: np.ndarray | None = None,
 ) -> tuple[float, float]:
     """95 % interval of metric(first) - metric(second) on the same rows, both valued under the same draws."""
-    return interval(group, paired_values(metric, first, second, label, group, resamples, seed))
+    cluster = group if cluster is None else cluster
+    return interval(cluster, paired_values(metric, first, second, label, group, resamples, seed, cluster))
 
 
 def paired_values(
@@ -51,10 +61,12 @@ def paired_values(
     group: np.ndarray,
     resamples: int = 500,
     seed: int = 0,
+    cluster: np.ndarray | None = None,
 ) -> np.ndarray:
     """metric(first) - metric(second) under each draw, float64 (resamples,); NaN where it has no value."""
     one, two = metric.statistic(first, label, group), metric.statistic(second, label, group)
-    return np.array([one(weight) - two(weight) for weight in draws(group, resamples, seed)])
+    drawn = draws(group if cluster is None else cluster, resamples, seed)
+    return np.array([one(weight) - two(weight) for weight in drawn])
 
 
 def p_value(differences: np.ndarray) -> float:

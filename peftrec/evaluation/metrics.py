@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from peftrec.evaluation import tags
+from peftrec.evaluation import impressions, tags
 from peftrec.evaluation.metric import Metric, Statistic, mean_of, ratio
 from peftrec.recipe.names import find
 from peftrec.tasks.grades import Grades
@@ -169,6 +169,7 @@ def choice_loss(log_probability: np.ndarray, label: np.ndarray, group: np.ndarra
 
 
 _BOTH = "needs rows of at least two classes"
+_LISTS = "needs a list of which something was clicked and something not"
 
 METRICS = {
     "accuracy": Metric(accuracy, higher=True),
@@ -183,7 +184,14 @@ METRICS = {
     "mae": Metric(mae, higher=False),
     "rmse": Metric(rmse, higher=False),
     "r2": Metric(r2, higher=True, undefined="needs labels that differ"),
+    "impression_auc": Metric(impressions.auc, higher=True, undefined=_LISTS, grouped=True),
+    "impression_mrr": Metric(impressions.mrr, higher=True, undefined=_LISTS, grouped=True),
+    "impression_ndcg@5": Metric(impressions.ndcg_5, higher=True, undefined=_LISTS, grouped=True),
+    "impression_ndcg@10": Metric(impressions.ndcg_10, higher=True, undefined=_LISTS, grouped=True),
 }
+
+# Those that tasks have beside their kind's where rows stand in lists that were shown.
+OF_IMPRESSIONS = ("impression_auc", "impression_mrr", "impression_ndcg@5", "impression_ndcg@10")
 
 # Of the rank of one target in the full catalogue, given in the place of the prediction; labels are not read.
 RANKING = {

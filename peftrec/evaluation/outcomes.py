@@ -1,6 +1,7 @@
 """What a run predicted for each row of its test split, kept in the run so that runs can be compared row by row.
 
-test/<task>.parquet        group (user id, or the query's or row's number), item, time, label, prediction
+test/<task>.parquet        group (user id, or the query's or row's number), item, time, label, prediction, and
+                           impression (the list's number) where lists were shown
 test/<task>.ranks.parquet  group, rank: where each user's target stood in the full catalogue, for tasks that rank it
 """
 
@@ -37,6 +38,7 @@ class Outcome:
     prediction  float32 (N,) or (N, C), as a model predicts; the log-probability of the row's item for tasks that are
                 measured by ranks alone
     ranked, rank  text (U,) and float64 (U,): users and the ranks of their targets from 1; None without a ranking
+    impression  int64 (N,): the list that each row was shown in; None where nothing is known of lists
     """
 
     group: np.ndarray
@@ -46,6 +48,12 @@ class Outcome:
     prediction: np.ndarray
     ranked: np.ndarray | None = None
     rank: np.ndarray | None = None
+    impression: np.ndarray | None = None
+
+    @property
+    def grouped(self) -> np.ndarray:
+        """What metrics of groups go by (N,): the lists where there are any."""
+        return self.group if self.impression is None else self.impression
 
     def same_rows(self, other: "Outcome") -> bool:
         """Whether both are about the same rows in the same order, labels included."""
@@ -63,7 +71,8 @@ def make_outcome(dataset: Dataset, task: str, examples: Examples, prediction: np
     items = np.array([*known, ""], dtype=object)  # item -1 is the last
     names = np.array(dataset.user_ids, dtype=object)
     group = names[examples.users] if examples.log is not None else examples.group.astype(str).astype(object)
-    return Outcome(group, items[examples.item], examples.time, examples.label, prediction)
+    impression = examples.group if dataset.tasks[task].impressions else None
+    return Outcome(group, items[examples.item], examples.time, examples.label, prediction, impression=impression)
 
 
 def write_outcomes(folder: Path, outcomes: dict[str, Outcome]) -> None:
@@ -71,6 +80,7 @@ def write_outcomes(folder: Path, outcomes: dict[str, Outcome]) -> None:
     (folder / "test").mkdir()
     for task, of in outcomes.items():
         columns = {"group": _texts(of.group), "item": _texts(of.item), "time": of.time}
+        columns |= {} if of.impression is None else {"impression": of.impression}
         table = pa.table({**columns, "label": pa.array(list(of.label)), "prediction": pa.array(list(of.prediction))})
         pq.write_table(table, folder / "test" / f"{task}.parquet")
         if of.ranked is not None:
@@ -83,10 +93,12 @@ def read_outcome(run: Path, task: str) -> Outcome:
     file, ranks = (run / "test" / f"{task}{end}" for end in (".parquet", ".ranks.parquet"))
     if not file.is_file():
         raise UserError(f"{file}: missing: the run was trained before runs kept their test predictions; train it again")
-    table = read_columns(file, _COLUMNS)
+    with reading(file):
+        lists = {"impression": "whole numbers"} if "impression" in pq.read_schema(file).names else {}
+    table = read_columns(file, _COLUMNS | lists)
     with reading(file):
         texts = {name: _plain(table[name]) for name in ("group", "item")}
-        numbers = {name: _numbers(file, table, name) for name in ("time", "label", "prediction")}
+        numbers = {name: _numbers(file, table, name) for name in ("time", "label", "prediction", *lists)}
         outcome = Outcome(**texts, **numbers)
     _check_finite(file, prediction=outcome.prediction, label=outcome.label)
     if not ranks.is_file():

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Literal, get_args
 
-from pydantic import Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import Discriminator, Field, Tag, ValidationInfo, field_validator, model_validator
 
 from peftrec.errors import nearest, shown
 from peftrec.recipe.strict import Strict
@@ -59,7 +59,9 @@ class FileConfig(Strict):
     )
     separator: str | None = Field(None, description="between fields, such as ';' or '::'; default: by the file's name")
     header: bool = Field(True, description="whether the first line names the columns")
-    names: list[str] | None = Field(None, description="header false: the columns' names, in order")
+    names: list[str] | None = Field(
+        None, validate_default=True, description="header false: the columns' names, in order"
+    )
     encoding: str | None = Field(None, description="of the text, such as latin-1 or gb18030; default: UTF-8")
     quote: str | None = Field(None, description="around fields: a character, or none; default: by the whole file")
     decimal: Literal[".", ","] = Field(".", description="before a number's fraction")
@@ -91,6 +93,13 @@ class FileConfig(Strict):
             raise ValueError(f"must be what such lines begin with, for example '#'; found {shown(value)}")
         return value
 
+    @field_validator("quote", "decimal", "comment")
+    @classmethod
+    def _differs(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is not None and value == info.data.get("separator"):
+            raise ValueError(f"must differ from separator; found {shown(value)} for both")
+        return value
+
     @field_validator("encoding")
     @classmethod
     def _encodes(cls, value: str | None) -> str | None:
@@ -103,19 +112,16 @@ class FileConfig(Strict):
                 ) from None
         return value
 
-    @model_validator(mode="after")
-    def _how_it_is_read(self) -> "FileConfig":
-        if self.header and self.names is not None:
-            raise ValueError("names belong to header: false; a first line that names the columns is read itself")
-        if not self.header and not self.names:
+    @field_validator("names")
+    @classmethod
+    def _named(cls, value: list[str] | None, info: ValidationInfo) -> list[str] | None:
+        if info.data.get("header", True) and value is not None:
+            raise ValueError("belongs to header: false; a first line that names the columns is read itself")
+        if not info.data.get("header", True) and not value:
             raise ValueError("header: false needs names: [...], one for each column, in order")
-        again = {name for name in self.names or [] if self.names and self.names.count(name) > 1}
-        if again or "" in (self.names or []):
-            raise ValueError(f"names must be there and differ; found {shown(self.names)}")
-        alike = [name for name in ("quote", "decimal", "comment") if getattr(self, name) == self.separator]
-        if alike and self.separator is not None:
-            raise ValueError(f"{alike[0]} must differ from separator; found {shown(self.separator)} for both")
-        return self
+        if value is not None and ("" in value or len(set(value)) < len(value)):
+            raise ValueError(f"names must be there and differ; found {shown(value)}")
+        return value
 
 
 class TimedConfig(FileConfig):
@@ -144,14 +150,14 @@ class TimedConfig(FileConfig):
             )
         return value
 
-    @model_validator(mode="after")
-    def _of_the_time(self) -> "TimedConfig":
-        given = [name for name in ("time_unit", "time_format") if getattr(self, name) is not None]
-        if given and self.time is None:
-            raise ValueError(f"{given[0]} says how the column `time` is read: name that too")
-        if len(given) > 1:
+    @field_validator("time_unit", "time_format")
+    @classmethod
+    def _of_the_time(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is not None and info.data.get("time") is None:
+            raise ValueError("says how the column `time` is read: name that too")
+        if value is not None and info.data.get("time_unit") is not None:
             raise ValueError("give one of time_unit (of numbers) and time_format (of texts)")
-        return self
+        return value
 
 
 class FeaturedConfig(FileConfig):
@@ -187,7 +193,22 @@ class EventsConfig(FeaturedConfig, TimedConfig):
     time: str | None = Field(None, description="column of seconds since 1970 or ISO dates; without: no order is known")
     items: str | None = Field(None, description="the catalogue that its items are of; default: the only one")
     columns: list[str] = Field(default_factory=list, description="numeric columns that tasks use, such as rating")
+    clicked: str | None = Field(None, description="column of 1 or 0: which rows were clicked, of items that were shown")
+    impression: str | None = Field(
+        None, description="column of the id of the list that a row was shown in; empty: in none, known of the past only"
+    )
+    unclicked_in_history: bool = Field(
+        False, description="whether histories hold what was shown and not clicked too; how items were received always"
+    )
     split: SplitConfig | None = Field(None, description="how this table is divided, instead of data.split")
+
+    @model_validator(mode="after")
+    def _shown_lists(self) -> "EventsConfig":
+        if self.impression is not None and self.time is None:
+            raise ValueError("impression: needs time too: what was clicked in a list is not known when it is shown")
+        if self.unclicked_in_history and self.clicked is None:
+            raise ValueError("unclicked_in_history: needs clicked, the column that says what was not clicked")
+        return self
 
 
 class QueriesConfig(TimedConfig):

@@ -98,7 +98,9 @@ def _differences(
             found[name] = difference(RANKING[name], own.rank, base.rank, own.rank, own.ranked, resamples)
         elif name in measures:
             metric = measures[name].of(reported_grades(report))
-            found[name] = difference(metric, own.prediction, base.prediction, own.label, own.group, resamples)
+            found[name] = difference(
+                metric, own.prediction, base.prediction, own.label, own.grouped, resamples, own.group
+            )
     return found
 
 
@@ -113,13 +115,23 @@ def _keys(split: SplitConfig) -> str:
 
 
 def difference(
-    metric: Metric, own: np.ndarray, base: np.ndarray, label: np.ndarray, group: np.ndarray, resamples: int = 500
+    metric: Metric,
+    own: np.ndarray,
+    base: np.ndarray,
+    label: np.ndarray,
+    group: np.ndarray,
+    resamples: int = 500,
+    cluster: np.ndarray | None = None,
 ) -> dict[str, Any]:
-    """{"by", "interval", "p"} of predictions `own` over `base` on the same rows; null where it has no value."""
+    """{"by", "interval", "p"} of predictions `own` over `base` on the same rows; null where it has no value.
+
+    `cluster`: see `evaluation.intervals.bootstrap`.
+    """
+    cluster = group if cluster is None else cluster
     sign = 1 if metric.higher else -1
     by = sign * (metric(own, label, group) - metric(base, label, group))
-    values = sign * paired_values(metric, own, base, label, group, resamples)
-    low, high = interval(group, values)
+    values = sign * paired_values(metric, own, base, label, group, resamples, cluster=cluster)
+    low, high = interval(cluster, values)
     known = not (np.isnan(by) or np.isnan(low))
     return {
         "by": None if np.isnan(by) else by,

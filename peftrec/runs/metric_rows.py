@@ -20,6 +20,10 @@ LABELS = {
     "mae": "MAE",
     "rmse": "RMSE",
     "r2": "R²",
+    "impression_auc": "AUC by impression",
+    "impression_mrr": "MRR by impression",
+    "impression_ndcg@5": "nDCG@5 by impression",
+    "impression_ndcg@10": "nDCG@10 by impression",
 }
 
 

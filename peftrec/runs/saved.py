@@ -22,7 +22,6 @@ from torch import Tensor
 from peftrec.data.catalogue import Catalogue
 from peftrec.data.examples import Dataset, ItemTexts, TaskData
 from peftrec.data.features import Encoding, columns
-from peftrec.data.log import Log
 from peftrec.data.rates import RATE_FEATURES, Rates
 from peftrec.data.texts import TextTable
 from peftrec.errors import UserError, shown
@@ -39,6 +38,7 @@ from peftrec.runs.schemas import Described, checked
 from peftrec.runs.tables import (
     KnownUsers,
     UserLog,
+    encodings_of,
     load_catalogues,
     load_logs,
     load_users,
@@ -65,6 +65,7 @@ class LoadedRun:
     users      those whose features tasks read
     encodings  task -> how features of its items, users and events are encoded
     logs       task -> its log and whose it is, for tasks with histories
+    received   task -> the same of the events of its own table, that say how items were received
     rates      task -> how items were received, for tasks that read it
     catalogues task -> which items were chosen when, for tasks that rank them
     """
@@ -77,6 +78,7 @@ class LoadedRun:
     users: KnownUsers
     encodings: dict[str, dict[str, Encoding]]
     logs: dict[str, UserLog]
+    received: dict[str, UserLog]
     rates: dict[str, Rates]
     catalogues: dict[str, Catalogue]
 
@@ -95,9 +97,13 @@ def save_run(
 ) -> None:
     """Write everything but the manifest into `folder`; `report["cost"]` gains the bytes of the adapters."""
     (folder / "run.yaml").write_text(dump_recipe(recipe), encoding="utf-8")
-    logs = log_numbers(dataset)
+    logs = {key: log_numbers(dataset, key) for key in ("log", "rated")}
     described = {
-        name: {**describe_task(data), "log": logs.get(name), "parts": model.encoder.adapter_of(name).owners_of(name)}
+        name: {
+            **describe_task(data),
+            **{key: numbers.get(name) for key, numbers in logs.items()},
+            "parts": model.encoder.adapter_of(name).owners_of(name),
+        }
         for name, data in dataset.tasks.items()
     }
     write_json(folder / "model.json", {"backbone_digest": model.encoder.backbone.digest, "tasks": described})
@@ -127,6 +133,8 @@ def describe_task(data: TaskData) -> dict[str, Any]:
         "catalogue": data.train.catalogue is not None,
         "items": data.items,
         "tables": data.history,
+        "impressions": data.impressions,
+        "hides": data.hides,
         "encodings": {
             of: {"numbers": encoding.numbers, "categories": encoding.categories}
             for of, encoding in data.encodings.items()
@@ -193,27 +201,25 @@ def load_run(
         encodings = {name: encodings_of(task) for name, task in of.items()}
         model = _rebuild(folder, recipe, tasks, base, texts, of, encodings)
     logs = load_logs(folder, items, of)
-    own = {name: _own_log(of[name], found.log, tasks[name]) for name, found in logs.items()}
+    received = {name: _own_log(of[name], found, tasks[name]) for name, found in logs.items()}
+    received |= load_logs(folder, items, of, "rated")
+    own = {name: found.log for name, found in received.items()}
     rates = {name: Rates(log, of[name]["base"]) for name, log in own.items() if of[name]["base"] is not None}
     catalogues = {
         name: Catalogue(items[of[name]["items"]].rows, log.items[log.feedback > 0], log.times[log.feedback > 0])
         for name, log in own.items()
         if of[name].get("catalogue")
     }
-    return LoadedRun(recipe, model, tasks, of, items, load_users(folder, of), encodings, logs, rates, catalogues)
+    return LoadedRun(
+        recipe, model, tasks, of, items, load_users(folder, of), encodings, logs, received, rates, catalogues
+    )
 
 
-def encodings_of(described: Mapping[str, Any]) -> dict[str, Encoding]:
-    """How a task's features are encoded."""
-    return {
-        of: Encoding({name: (scale[0], scale[1]) for name, scale in one["numbers"].items()}, one["categories"])
-        for of, one in (described.get("encodings") or {}).items()
-    }
-
-
-def _own_log(described: Mapping[str, Any], log: Log, task: Task) -> Log:
+def _own_log(described: Mapping[str, Any], of: UserLog, task: Task) -> UserLog:
     """The events of the task's own table, which it names where there are several."""
-    return log if log.marks is None else log.only(described["tables"].index(task.config.table))
+    if of.log.marks is None:
+        return of
+    return UserLog(of.log.only(described["tables"].index(task.config.table)), of.user_ids)
 
 
 def read_described(folder: Path, recipe: Recipe) -> dict[str, Any]:
@@ -248,6 +254,8 @@ def _check_rows(
             ("catalogue", bool(of.get("catalogue")), "choice" in kind.metrics),
             ("tables", bool(of["tables"]), kind.feedback is not None),
             ("tables", of["tables"], task.config.history or of["tables"][:1]),
+            ("hides", of["hides"], [table for table in of["tables"] if table in of["hides"]]),
+            ("rated", of["rated"] is not None, of["base"] is not None and (of["impressions"] or bool(of["hides"]))),
         ):
             if found != right:
                 raise UserError(

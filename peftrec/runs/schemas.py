@@ -39,7 +39,10 @@ class DescribedTask(_Strict):
     base: Number
     items: Name
     tables: list[Name]
+    impressions: bool
+    hides: list[Name]
     log: Count | None
+    rated: Count | None
     catalogue: bool = _ABSENT
     parts: list[Name] = _ABSENT
     encodings: dict[Literal["item", "user", "event"], DescribedFeatures] = _ABSENT

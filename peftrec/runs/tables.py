@@ -4,7 +4,8 @@ catalogue.parquet     table, id, text: the items of every catalogue; and `number
                       `category <feature>`, empty where missing
 users.parquet         id, and the same of users; only where a task reads features of theirs
 log.parquet           user, item (number), time, mark (which of the history tables), and what each task counts them as:
-                      `feedback <task>`; log-1.parquet and so on where tasks remember other tables
+                      `feedback <task>`; log-1.parquet and so on where tasks remember other events, or rate others than
+                      they remember: those that were shown and not clicked
 """
 
 from collections.abc import Iterable, Mapping
@@ -16,8 +17,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from peftrec.data.examples import Dataset, ItemTexts
-from peftrec.data.features import NO_FEATURES, FeatureTable, category
+from peftrec.data.examples import Dataset, ItemTexts, TaskData
+from peftrec.data.features import NO_FEATURES, Encoding, FeatureTable, category
 from peftrec.data.log import Log
 from peftrec.data.texts import TextTable
 from peftrec.errors import UserError
@@ -136,27 +137,44 @@ def load_users(folder: Path, described: Mapping[str, Any]) -> KnownUsers:
     return KnownUsers(ids, _read_features(file, table, kinds))
 
 
-def log_numbers(dataset: Dataset) -> dict[str, int]:
-    """The number of the file that holds each task's log; tasks whose logs are of the same events share one."""
+def encodings_of(described: Mapping[str, Any]) -> dict[str, Encoding]:
+    """How a task's features are encoded."""
+    return {
+        of: Encoding({name: (scale[0], scale[1]) for name, scale in one["numbers"].items()}, one["categories"])
+        for of, one in (described.get("encodings") or {}).items()
+    }
+
+
+def log_numbers(dataset: Dataset, key: str = "log") -> dict[str, int]:
+    """The number of the file that holds each task's log, or with the key `rated` what its rates are of, where that is
+    no part of it; logs of the same events share one."""
     files: list[Log] = []
-    numbers: dict[str, int] = {}
-    for name, data in dataset.tasks.items():
-        if (log := data.train.log) is not None:
-            alike = (n for n, other in enumerate(files) if _same_events(log, other))
-            numbers[name] = next(alike, len(files))
-            if numbers[name] == len(files):
-                files.append(log)
-    return numbers
+    numbers: dict[str, dict[str, int]] = {"log": {}, "rated": {}}
+    for of, found in numbers.items():
+        for name, data in dataset.tasks.items():
+            if (log := _logs(data).get(of)) is not None:
+                alike = (n for n, other in enumerate(files) if _same_events(log, other))
+                found[name] = next(alike, len(files))
+                if found[name] == len(files):
+                    files.append(log)
+    return numbers[key]
+
+
+def _logs(data: TaskData) -> dict[str, Log]:
+    """What histories are of, and what rates are of where these are no part of it."""
+    log, rates = data.train.log, data.train.rates
+    rated = {} if rates is None or not (data.impressions or data.hides) else {"rated": rates.log}
+    return {} if log is None else {"log": log, **rated}
 
 
 def save_logs(folder: Path, dataset: Dataset) -> None:
     """Write the logs of all tasks with histories."""
-    tasks: dict[int, list[str]] = {}
-    for name, number in log_numbers(dataset).items():
-        tasks.setdefault(number, []).append(name)
-    for number, names in tasks.items():
-        logs = {name: log for name in names if (log := dataset.tasks[name].train.log) is not None}
-        first = logs[names[0]]
+    files: dict[int, dict[str, Log]] = {}
+    for key in ("log", "rated"):
+        for name, number in log_numbers(dataset, key).items():
+            files.setdefault(number, {})[name] = _logs(dataset.tasks[name])[key]
+    for number, logs in files.items():
+        first = next(iter(logs.values()))
         active = np.flatnonzero(np.diff(first.user_start))
         user = np.repeat(np.arange(len(active)), np.diff(first.user_start)[active])
         ids = pa.array([dataset.user_ids[number] for number in active], pa.string())
@@ -167,15 +185,21 @@ def save_logs(folder: Path, dataset: Dataset) -> None:
         pq.write_table(pa.table(columns), _file(folder, number))
 
 
-def load_logs(folder: Path, items: Mapping[str, ItemTexts], described: Mapping[str, Any]) -> dict[str, UserLog]:
-    """The log of every task with histories. `described`: tasks of model.json. Raises UserError for damaged files."""
+def load_logs(
+    folder: Path, items: Mapping[str, ItemTexts], described: Mapping[str, Any], key: str = "log"
+) -> dict[str, UserLog]:
+    """The log of every task with histories; with the key `rated`, that of those whose rates are of other events.
+
+    `described`: tasks of model.json. Raises UserError for damaged files.
+    """
     tasks: dict[int, list[str]] = {}
     for name, of in described.items():
-        if of["history"]:
-            tasks.setdefault(of["log"] or 0, []).append(name)
+        if of["history"] and (key == "log" or of[key] is not None):
+            tasks.setdefault(of[key] or 0, []).append(name)
     logs: dict[str, UserLog] = {}
     for number, names in tasks.items():
-        logs |= _load_log(_file(folder, number), {name: described[name] for name in names}, items)
+        known = {name: described[name] | ({} if key == "log" else {"tables": []}) for name in names}
+        logs |= _load_log(_file(folder, number), known, items)
     return logs
 
 

@@ -13,6 +13,7 @@ from peftrec.data.texts import TextTable
 from peftrec.data.times import moment
 from peftrec.errors import RowError, UserError, nearest, shown
 from peftrec.runs.saved import LoadedRun
+from peftrec.runs.tables import UserLog
 from peftrec.serving.features import KEYS, checked_features, encoded
 from peftrec.tasks.rows import Event, Row, text_of
 
@@ -27,8 +28,12 @@ class _Past:
     times: np.ndarray
     marks: np.ndarray
 
-    def until(self, stop: int) -> "_Past":
-        return _Past(*(getattr(self, of.name)[:stop] for of in fields(self)))
+    def only(self, which: slice | np.ndarray) -> "_Past":
+        return _Past(*(getattr(self, of.name)[which] for of in fields(self)))
+
+    def before(self, time: float) -> "_Past":
+        """What lies before a time; all of it where the time is NaN."""
+        return self if np.isnan(time) else self.only(slice(int(np.searchsorted(self.times, time))))
 
 
 @dataclass(frozen=True)
@@ -66,8 +71,8 @@ class RowReader:
         self._shelves = {
             task: _Shelf(texts, run.items.get(name, none), numbers.get(name, {})) for task, name in of_task.items()
         }
-        users = {id(of.user_ids): {name: n for n, name in enumerate(of.user_ids)} for of in run.logs.values()}
-        self._users = {task: users[id(of.user_ids)] for task, of in run.logs.items()}
+        kept = [*run.logs.values(), *run.received.values()]
+        self._users = {id(of.user_ids): {name: n for n, name in enumerate(of.user_ids)} for of in kept}
         self._known_users = {name: number for number, name in enumerate(run.users.ids)}
         self._of_items = {
             task: of["item"].by_number(run.items_of(task).features)
@@ -83,7 +88,7 @@ class RowReader:
         kind, described, shelf = self.run.tasks[task].kind, self.run.described[task], self._shelves[task]
         allowed = self.keys(task)
         slots: dict[str, list[int]] = {name: [] for name in described["slots"]}
-        pasts: list[_Past] = []
+        pasts: list[tuple[_Past, _Past]] = []
         times: list[float] = []
         items: list[int] = []
         brought: list[Row] = []
@@ -97,7 +102,8 @@ class RowReader:
                 if kind.moment is not None and "time" not in row:
                     raise UserError("'time' is missing: the moment to predict from")
                 if described["history"]:
-                    pasts.append(self._past(task, row, times[-1]))
+                    remembered, received = self._past(task, row)
+                    pasts.append((remembered.before(times[-1]), received.before(times[-1])))
                 brought.append(self._features(task, row))
             except UserError as error:
                 raise RowError(number, str(error)) from None
@@ -153,26 +159,28 @@ class RowReader:
             of_events=given.get("event"),
         )
 
-    def _past(self, task: str, row: Row, time: float) -> _Past:
+    def _past(self, task: str, row: Row) -> tuple[_Past, _Past]:
+        """What the row's user did, and what of it says how items were received."""
         if ("user" in row) == ("history" in row):
             raise UserError("give one of 'user' (a user of the run's log) and 'history' ([] for a new user)")
-        if "user" in row:
-            number = self._users[task].get(str(row["user"]))
-            if number is None and str(row["user"]) in self._known_users:
-                return self._given_past(task, [])
-            if number is None:
-                raise UserError(
-                    f"no user {shown(str(row['user']))} in the run's log; for a new user give 'history': []"
-                )
-            log = self.run.logs[task].log
-            part = slice(*log.user_start[number : number + 2])
-            marks = np.zeros(len(log), np.int8) if log.marks is None else log.marks
-            past = _Past(log.rows[part], log.items[part], log.feedback[part], log.times[part], marks[part])
-        else:
-            past = self._given_past(task, row["history"])
-        return past if np.isnan(time) else past.until(int(np.searchsorted(past.times, time)))
+        if "history" in row:
+            return self._given_past(task, row["history"])
+        user, logs = str(row["user"]), (self.run.logs[task], self.run.received[task])
+        if user not in self._known_users and not any(user in self._users[id(of.user_ids)] for of in logs):
+            raise UserError(f"no user {shown(user)} in the run's log; for a new user give 'history': []")
+        remembered, received = (self._logged(of, user) for of in logs)
+        return remembered, received
 
-    def _given_past(self, task: str, history: Any) -> _Past:
+    def _logged(self, of: UserLog, user: str) -> _Past:
+        """What a log has of a user; nothing where it lacks them."""
+        log, number = of.log, self._users[id(of.user_ids)].get(user)
+        part = slice(0, 0) if number is None else slice(*log.user_start[number : number + 2])
+        marks = np.zeros(len(log), np.int8) if log.marks is None else log.marks
+        return _Past(log.rows[part], log.items[part], log.feedback[part], log.times[part], marks[part])
+
+    def _given_past(self, task: str, history: Any) -> tuple[_Past, _Past]:
+        """The same of events that a row brings. One with the value 0, of a table that hides such, was shown and not
+        clicked; where lists were shown, one without a value is a click that stands in none."""
         if not isinstance(history, list):
             raise UserError(f"'history' is a list of item ids or events, oldest first; found {shown(history)}")
         shelf, tables, own = self._shelves[task], self.run.described[task]["tables"], self._own(task)
@@ -198,43 +206,51 @@ class RowReader:
             chosen = np.flatnonzero(marks == mark)
             scale = self.run.described[task]["scale"]
             feedback[chosen] = of.kind.feedback([past[place] for place in chosen], of, scale)
-        return _Past(np.array(rows, np.int32), np.array(items, np.int32), feedback, times, marks)
+        found = _Past(np.array(rows, np.int32), np.array(items, np.int32), feedback, times, marks)
+        described, values = self.run.described[task], [event.value for event in past]
+        hidden = [value == 0 and tables[mark] in described["hides"] for value, mark in zip(values, marks, strict=True)]
+        outside = [value is None and described["impressions"] for value in values]
+        received = (marks == own) & ~np.array(outside, bool)
+        return found.only(~np.array(hidden, bool)), found.only(received)
 
     def _own(self, task: str) -> int:
         """The place of the task's own table among those of its histories."""
         tables, own = self.run.described[task]["tables"], self.run.tasks[task].config.table
         return tables.index(own) if len(tables) > 1 else 0
 
-    def _with_history(self, task: str, examples: Examples, pasts: list[_Past]) -> Examples:
-        """Each row's past and then the row itself, as one log; the window ends before the row."""
-        kind, own = self.run.tasks[task].kind, self._own(task)
-        ends = np.cumsum([len(p.rows) + 1 for p in pasts])
-        start = np.append(0, ends[:-1])
-
-        def joined(name: str, own: np.ndarray, dtype: Any) -> np.ndarray:
-            parts = [part for p, one in zip(pasts, own, strict=True) for part in (getattr(p, name), [one])]
-            return np.concatenate(parts).astype(dtype)
-
-        each = np.ones(len(pasts))
-        log = Log(
-            rows=joined("rows", examples.slots["item"], np.int32),
-            items=joined("items", -each, np.int32),
-            times=joined("times", examples.time, np.float64),
-            user_start=np.append(0, ends),
-            feedback=joined("feedback", 0 * each, np.float32),
-            marks=joined("marks", own * each, np.int8) if len(self.run.described[task]["tables"]) > 1 else None,
-        )
-        of_own = log if log.marks is None else log.only(own)
-        last = of_own.user_start[1:] - 1  # the rows themselves, which end the pasts
-        stop = ends - 1
+    def _with_history(self, task: str, examples: Examples, pasts: list[tuple[_Past, _Past]]) -> Examples:
+        """With each row's past and then the row itself, as one log; the window ends before the row."""
+        kind, several = self.run.tasks[task].kind, len(self.run.described[task]["tables"]) > 1
+        log = _joined([remembered for remembered, _ in pasts], examples, self._own(task))
+        received = _joined([received for _, received in pasts], examples, self._own(task))
+        stop, last = (of.user_start[1:] - 1 for of in (log, received))  # the rows themselves, which end the pasts
         features = examples.features
         if kind.moment is not None:
-            features = kind.moment(of_own.times, of_own.user_start)[last]
-        first = np.maximum(start, stop - self.run.recipe.data.history)
+            features = kind.moment(received.times, received.user_start)[last]
+        first = np.maximum(log.user_start[:-1], stop - self.run.recipe.data.history)
+        log = log if several else replace(log, marks=None)
         examples = replace(examples, log=log, start=first, stop=stop, features=features)
         if (rates := self.run.rates.get(task)) is None:
             return examples
-        return examples.with_rates(rates.of_users_in(of_own), last)
+        return examples.with_rates(rates.of_users_in(received), last)
+
+
+def _joined(pasts: list[_Past], examples: Examples, own: int) -> Log:
+    """One log of each row's past and then the row itself, an event of the table `own`."""
+    each = np.ones(len(pasts))
+
+    def column(name: str, own: np.ndarray, dtype: Any) -> np.ndarray:
+        parts = [part for past, one in zip(pasts, own, strict=True) for part in (getattr(past, name), [one])]
+        return np.concatenate(parts).astype(dtype)
+
+    return Log(
+        rows=column("rows", examples.slots["item"], np.int32),
+        items=column("items", -each, np.int32),
+        times=column("times", examples.time, np.float64),
+        user_start=np.append(0, np.cumsum([len(past.rows) + 1 for past in pasts])),
+        feedback=column("feedback", 0 * each, np.float32),
+        marks=column("marks", own * each, np.int8),
+    )
 
 
 def check_keys(given: Any, allowed: list[str], of: str) -> None:

@@ -12,7 +12,7 @@ from peftrec.data.examples import Examples, TaskData
 from peftrec.data.features import FeatureTable
 from peftrec.data.log import Log, merged
 from peftrec.data.rates import Rates
-from peftrec.data.split import TRAIN, Divisible
+from peftrec.data.split import LEFT_OUT, PARTS, TRAIN, Divisible
 from peftrec.data.tables import Events, Items, Tables
 from peftrec.data.texts import TextTable
 from peftrec.data.views import Gathered, WindowStart, as_array
@@ -51,6 +51,13 @@ class Past:
     def own(self) -> int:
         """The place of its own table among those of histories."""
         return list(self.history).index(self.name)
+
+    def clicks(self) -> "Past":
+        """The same of what was clicked alone, for kinds that do not ask what was clicked of what was shown."""
+        history = {name: of.clicks for name, of in self.history.items()}
+        of_all = {name: parts[self.history[name].chosen] for name, parts in self.of_all.items()}
+        parts = self.parts[self.events.chosen]
+        return replace(self, events=self.events.clicks, parts=parts, history=history, of_all=of_all)
 
 
 def read_past(tables: Tables, task: Task, data: DataConfig, seed: int) -> tuple[Past, list[str]]:
@@ -104,23 +111,26 @@ def event_examples(
     )
     if events.time is None:
         examples, own, seen = _among_the_others(examples, past, rows, data.history, counted, seed)
-        train = own.feedback
     else:
         examples, own, seen = _before_the_row(examples, past, rows, data.history, counted)
-        train = own.feedback[past.parts == TRAIN]
     if not rates:
         return examples
+    train = counted(events)[past.parts == TRAIN]
     received = Rates(own, float(train.mean(dtype=np.float64)) if len(train) else 0.0)
-    return examples.with_rates(received, seen, None if events.time is None else received.places_of_log)
+    of_rows = events.time is not None and events.received is events  # every row is an event of the log
+    return examples.with_rates(received, seen, received.places_of_log if of_rows else None)
 
 
 def _before_the_row(
     examples: Examples, past: Past, rows: np.ndarray, most: int, counted: Counted
 ) -> tuple[Examples, Log, np.ndarray]:
-    """With histories that hold what is strictly before each row; the task's own log, and where in it (E,) they end."""
-    logs = {name: _log(events, events.time, rows, counted) for name, events in past.history.items()}
-    own, log = logs[past.name], merged(list(logs.values()))
-    seen = past.events.moment
+    """With histories that hold what is strictly before each row; the log of what the task's own table says of how items
+    were received, and where in it (E,) the user's events before each row end."""
+    logs = {name: _log(of.remembered, of.remembered.time, rows, counted) for name, of in past.history.items()}
+    own, log, received = logs[past.name], merged(list(logs.values())), past.events.received
+    if received is not past.events.remembered:
+        own = _log(received, received.time, rows, counted)
+    seen = past.events.moment if received is past.events else own.before(examples.users, examples.time)
     stop = seen if log is own else log.before(examples.users, examples.time)
     start = as_array(WindowStart(log.user_start, examples.users, stop, most))
     return replace(examples, log=log, start=start, stop=stop), own, seen
@@ -131,15 +141,17 @@ def _among_the_others(
 ) -> tuple[Examples, Log, np.ndarray]:
     """With histories that hold the user's other training events, at most so many, in an order that is drawn."""
     random, logs = np.random.default_rng(seed), dict[str, Log]()
-    place = np.full(len(examples), -1)  # of the train rows in their own log
+    place, rated = np.full((2, len(examples)), -1)  # of the train rows in their own table's logs
     for name, events in past.history.items():
         drawn = random.random(len(events))
         chosen = np.flatnonzero(past.of_all[name] == TRAIN)
         chosen = chosen[np.lexsort((drawn[chosen], events.user[chosen]))]
-        logs[name] = _log(events.take(chosen), drawn[chosen], rows, counted)
+        kept = chosen[events.chosen[chosen]] if events.hides else chosen
+        logs[name] = _log(events.take(kept), drawn[kept], rows, counted)
         if name == past.name:
-            place[chosen] = np.arange(len(chosen))
-    log, own = merged(list(logs.values())), logs[past.name]
+            place[kept], rated[chosen] = np.arange(len(kept)), np.arange(len(chosen))
+            own = logs[name] if len(kept) == len(chosen) else _log(events.take(chosen), drawn[chosen], rows, counted)
+    log = merged(list(logs.values()))
     among = np.arange(len(log)) if log.marks is None else np.flatnonzero(log.marks == past.own)
     inside = np.where(place < 0, -1, np.append(among, -1)[place])
     log, own = (replace(of, times=np.zeros(len(of))) for of in (log, own))
@@ -149,7 +161,7 @@ def _among_the_others(
     start = np.where(inside >= 0, np.clip(inside - most // 2, begin, np.maximum(begin, end - width)), end - width)
     start = np.maximum(begin, start)
     stop = np.minimum(end, start + width)
-    examples = replace(examples, log=log, start=start, stop=stop, own=inside, rated=place)
+    examples = replace(examples, log=log, start=start, stop=stop, own=inside, rated=rated)
     return examples, own, own.user_start[examples.users + 1]
 
 
@@ -183,6 +195,8 @@ def cut_events(
 
 def split_events(name: str, events: Events, data: DataConfig, seed: int) -> tuple[np.ndarray, SplitConfig, list[str]]:
     """The part int8 (E,) of every event, how they were divided, and what the user should know. Raises UserError."""
+    if events.impression is not None:
+        return _split_lists(name, events, events.impression, data, seed)
     rows = Divisible(
         sort="events",
         rows=len(events),
@@ -192,6 +206,32 @@ def split_events(name: str, events: Events, data: DataConfig, seed: int) -> tupl
         given=events.given,
     )
     return divided(rows, name, data, seed)
+
+
+def _split_lists(
+    name: str, events: Events, lists: np.ndarray, data: DataConfig, seed: int
+) -> tuple[np.ndarray, SplitConfig, list[str]]:
+    """The same where lists were shown, which stay whole; what stands in none is left out."""
+    if data.split_of(name).by == "item":
+        raise UserError(f"split.by: lists that were shown stay whole in table {name}, so it takes user; found 'item'")
+    numbers, found, which = np.unique(lists, return_index=True, return_inverse=True)
+    first = np.sort(found[numbers >= 0])  # of every list, in the order of the events
+    place = np.where(lists < 0, -1, np.searchsorted(first, found[which]))
+    each = events.take(first)
+    rows = Divisible(
+        sort="events",
+        rows=len(each),
+        time=each.time,
+        groups={"user": each.user},
+        user_start=each.user_start,
+        given=each.given,
+    )
+    parts, split, notes = divided(rows, name, data, seed)
+    if split.kind == "given" and events.given is not None:
+        for part, at in zip(events.given, place.tolist(), strict=True):
+            if at >= 0 and PARTS[part] != parts[at]:
+                raise UserError(f"split: a list that was shown stays whole in table {name}; one is of several parts")
+    return np.append(parts, np.int8(LEFT_OUT))[place], split, notes
 
 
 def event_column(events: Events, name: str, key: str = "column") -> np.ndarray:

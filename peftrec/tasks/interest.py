@@ -30,11 +30,12 @@ from peftrec.tasks.weights import row_weights
 def build(tables: Tables, texts: TextTable, task: Task, data: DataConfig, seed: int) -> TaskData:
     """Will the user like the item: label 1 where `column` (rating) >= `threshold`; with loss mse the number itself.
 
-    The history is what the user did strictly before, with the same feedback: liked or not; for mse the number
-    standardised by the train split's mean and deviation. Slot `item`; group = user.
+    Where the table says what was clicked of what was shown, that is the column, unless the task names another. The
+    history is what the user did strictly before, with the same feedback: liked or not; for mse the number standardised
+    by the train split's mean and deviation. Slot `item`; group = user, or the list that a row was shown in.
     """
     config, (past, notes) = task.config, read_past(tables, task, data, seed)
-    column = config.column or "rating"
+    column, events = config.column or past.events.clicked or "rating", past.events
     values, parts = event_column(past.events, column), past.parts
     scale = (0.0, 1.0)
     if config.threshold is not None:
@@ -59,20 +60,35 @@ def build(tables: Tables, texts: TextTable, task: Task, data: DataConfig, seed: 
         label = values.astype(np.float32)
     counted = partial(_counted, column=column, task=task, scale=scale)
     examples = event_examples(past, texts, data, label, counted, seed, rates=True)
+    if events.impression is not None:
+        examples = replace(examples, group=events.impression, user=examples.users)
+        notes += _notes_of_lists(events)
     classes = ["0", "1"] if task.loss.labels == "liked" else []
-    weight = row_weights(label, parts, classes, config, event_weights(past.events, config))
-    return cut_events(
-        replace(examples, weight=weight), past, data, notes=notes, feature_names=RATE_FEATURES, scale=scale
-    )
+    weight = row_weights(label, parts, classes, config, event_weights(events, config))
+    examples = replace(examples, weight=weight)
+    built = cut_events(examples, past, data, notes=notes, feature_names=RATE_FEATURES, scale=scale)
+    hides = [name for name, of in past.history.items() if of.hides]
+    return replace(built, impressions=events.impression is not None, hides=hides)
+
+
+def _notes_of_lists(events: Events) -> list[str]:
+    """How many lists were shown, and what stands in none."""
+    assert events.impression is not None
+    inside = events.impression >= 0
+    lists, clicked = len(np.unique(events.impression[inside])), int(events.chosen[inside].sum())
+    notes = [f"{lists:,} lists were shown, of {int(inside.sum()):,} items, {clicked:,} of them clicked"]
+    if outside := int((~inside).sum()):
+        notes.append(f"{outside:,} events stand in no list: they are part of histories, and not trained or tested")
+    return notes
 
 
 def _counted(events: Events, column: str, task: Task, scale: tuple[float, float]) -> np.ndarray:
-    """The feedback (E,) of a table's events; those without the column count as liked, or as average."""
+    """The feedback (E,) of a table's events; those without the column count as liked where clicked, or as average."""
     values = events.columns.get(column)
     if not task.loss.of_likes:
         return np.zeros(len(events), np.float32) if values is None else standardise(values, scale)
     if values is None:
-        return np.ones(len(events), bool)
+        return events.chosen
     return values >= (1 if task.config.threshold is None else task.config.threshold)
 
 

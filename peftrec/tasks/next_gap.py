@@ -32,6 +32,7 @@ def build(tables: Tables, texts: TextTable, task: Task, data: DataConfig, seed: 
     standardised. Features: `next_gap_features`.
     """
     past, notes = read_past(tables, task, data, seed)
+    past = past.clicks()
     events, time = past.events, past.events.time
     if time is None:
         raise UserError(f"table: kind next-gap asks when, and {past.name} has no times: name its column of times")
@@ -116,7 +117,7 @@ def known_in_time(parts: np.ndarray, has_next: np.ndarray, split: SplitConfig) -
     following = np.append(parts[1:], parts[-1:])
     if split.kind == "leave-last-out":
         # The held-out event is the one to predict: the example belongs where its next event does.
-        return np.where(has_next, following, LEFT_OUT), 0
+        return np.where(has_next & (parts != LEFT_OUT), following, LEFT_OUT), 0
     late = has_next & (following > parts)
     return np.where(has_next & ~late, parts, LEFT_OUT), int(late.sum())
 

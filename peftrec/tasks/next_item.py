@@ -32,6 +32,7 @@ def build(tables: Tables, texts: TextTable, task: Task, data: DataConfig, seed: 
     events were such. Without it all feedback is 1.
     """
     config, (past, notes) = task.config, read_past(tables, task, data, seed)
+    past = past.clicks()
     if config.column is not None and config.threshold is None:
         raise UserError(f"column: kind next-item reads it only with a threshold; found {config.column!r}")
     events, column = past.events, config.column or "rating"

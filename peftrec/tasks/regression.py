@@ -36,6 +36,7 @@ def build(tables: Tables, texts: TextTable, task: Task, data: DataConfig, seed: 
     The feedback of the history is the same column, standardised by the train split's mean and deviation.
     """
     config, (past, notes) = task.config, read_past(tables, task, data, seed)
+    past = past.clicks()
     if config.column is None:
         raise UserError(f"column: kind regression needs it; the numeric columns are {listed(past.events)}")
     values, parts = event_column(past.events, config.column), past.parts

@@ -23,7 +23,8 @@ from peftrec.model.adapters.peft import PeftAdapter
 from peftrec.model.co_learner import CoLearner
 from peftrec.recipe import Recipe
 from peftrec.recipe.names import foreign_names
-from peftrec.runs.saved import describe_task, encodings_of, read_described, read_recipe
+from peftrec.runs.saved import describe_task, read_described, read_recipe
+from peftrec.runs.tables import encodings_of
 from peftrec.tasks.kind import Task
 from peftrec.tasks.kinds import resolve
 from peftrec.training.fingerprint import differences
@@ -178,7 +179,7 @@ def _what_matters(
         task, adapter = of.tasks[name].model_dump(mode="json"), of.adapters[name].model_dump(mode="json")
         if recipe.tasks[name].frozen:
             task["loss"] = resolved[name].config.loss
-            own = {key: value for key, value in described[name].items() if key != "parts"}
+            own = {key: value for key, value in described[name].items() if key not in ("parts", "log", "rated")}
             own["history"] = of.data.history if own["history"] else None
             tasks[name] = {**{k: v for k, v in task.items() if k not in _FREE}, "adapter": adapter, **own}
         else:

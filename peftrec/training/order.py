@@ -67,7 +67,7 @@ def make_streams(recipe: Recipe, dataset: Dataset) -> tuple[dict[str, RowStream]
     steps = -(-sum(per_epoch.values()) // config.batch_size)
     streams = {
         name: RowStream(
-            len(rows), per_epoch[name], steps, config.seed, number, rows.group if config.locality == "user" else None
+            len(rows), per_epoch[name], steps, config.seed, number, rows.users if config.locality == "user" else None
         )
         for number, (name, rows) in enumerate(tasks.items())
     }

@@ -8,7 +8,7 @@ from torch import nn
 
 from peftrec.data.examples import Dataset
 from peftrec.errors import UserError, nearest, shown
-from peftrec.evaluation.metrics import CHOICE, RANKING, is_higher
+from peftrec.evaluation.metrics import CHOICE, OF_IMPRESSIONS, RANKING, is_higher
 from peftrec.recipe import Recipe
 from peftrec.tasks.kind import Task, trained
 
@@ -69,7 +69,8 @@ def check_metric(metric: str | None, tasks: Mapping[str, Task], place: str) -> N
 
 
 def check_watched(metric: str | None, tasks: Mapping[str, Task], dataset: Dataset, place: str) -> None:
-    """Raise UserError, naming `place` and the tasks, where one that `score` reads has no validation rows."""
+    """Raise UserError, naming `place` and the tasks, where one that `score` reads has no validation rows, or no lists
+    that were shown for a metric of such."""
     of_loss = [name for name, task in trained(tasks).items() if task.config.weight > 0]
     watched = of_loss if metric is None else [metric.split(".", 1)[0]]
     lacking = [name for name in watched if not len(dataset.tasks[name].valid)]
@@ -78,6 +79,8 @@ def check_watched(metric: str | None, tasks: Mapping[str, Task], dataset: Datase
             f"{place}: needs validation rows, of which there are none for {', '.join(lacking)}; give them a share "
             "(data.split.valid above 0) or, where the split is given, mark some rows 'valid'"
         )
+    if metric is not None and metric.split(".", 1)[1] in OF_IMPRESSIONS and not dataset.tasks[watched[0]].impressions:
+        raise UserError(f"{place}: {metric} needs lists that were shown: the key impression of the task's table")
 
 
 def is_higher_better(metric: str | None) -> bool:
@@ -103,5 +106,6 @@ def score(scores: Scores, tasks: Mapping[str, Task], metric: str | None) -> floa
 
 
 def _measured(task: Task) -> list[str]:
-    """The metrics that a task's validation rows are measured by."""
-    return list(task.metrics or [*RANKING, *CHOICE])
+    """The metrics that a task's validation rows are measured by, those of lists among them if it may have such."""
+    lists = OF_IMPRESSIONS if task.loss.labels == "liked" else ()
+    return [*(task.metrics or [*RANKING, *CHOICE]), *lists]

@@ -57,6 +57,9 @@ def test_parts_of_one_column_become_texts_where_their_kinds_differ():
     assert joined([pa.array([0.7], pa.float32()), pa.array([0.5])]).to_pylist() == [0.7, 0.5]
     assert joined([pa.array([["a"]]), pa.array([[1]])]).to_pylist() == [["a"], ["1"]]
     assert joined([pa.array(["a"]).dictionary_encode(), pa.array(["b"])]).to_pylist() == ["a", "b"]
+    wide = pa.array(["c", "d"], pa.large_string())
+    parts = [wide.dictionary_encode(), wide, pa.array(["c"]).dictionary_encode(), pa.array(["d", None])]
+    assert joined(parts).to_pylist() == ["c", "d", "c", "d", "c", "d", None]
     assert joined([pa.nulls(2)]).to_pylist() == [None, None]
 
 

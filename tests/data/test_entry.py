@@ -291,6 +291,49 @@ def test_a_hundred_thousand_rows_load(tmp_path):
     assert len(tables.named["events"]) == 100_000
 
 
+SHOWN = "user,item,time,list,hit\na,i1,10,x,0\nb,i2,10,y,1\na,i2,10,x,1\nb,i3,5,,1\na,i3,20, z ,0\n"
+
+
+def shown(folder, text=SHOWN, **changed):
+    (folder / "events.csv").write_text(text)
+    data = config(folder, events__columns=[], events__clicked="hit", events__impression="list")
+    return config(folder, **{f"events__{k}": v for k, v in {**data.events.model_dump(), **changed}.items()})
+
+
+def test_what_was_shown_in_lists_and_clicked(folder):
+    events = load_tables(shown(folder)).named["events"]
+    assert events.user_ids == ["a", "b"] and events.user.tolist() == [0, 0, 0, 1, 1]
+    assert events.item.tolist() == [0, 1, 2, 2, 1]
+    assert events.columns == {"hit": pytest.approx([0, 1, 0, 1, 1])} and events.clicked == "hit"
+    assert events.impression.tolist() == [0, 0, 3, -1, 1]
+    assert events.chosen.tolist() == [False, True, False, True, True]
+    assert events.clicks.item.tolist() == events.remembered.item.tolist() == [1, 2, 1]
+    assert events.clicks.clicked is None and events.clicks.impression is None
+    assert events.received.item.tolist() == [0, 1, 2, 1]
+    assert load_tables(shown(folder, unclicked_in_history=True)).named["events"].remembered.item.tolist() == [
+        0,
+        1,
+        2,
+        2,
+        1,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("x,0", "x,2"), r"row 1, column 'hit': must be 1 \(clicked\) or 0 \(shown, not clicked\); found '2'"),
+        (("x,0", "x,yes"), r"row 1, column 'hit': must be a finite number; found 'yes'"),
+        (("b,i2,10,y", "b,i2,10,x"), r"row 2, column 'list': is several users': row 1 differs; .*; found 'x'"),
+        (("a,i2,10,x", "a,i2,11,x"), r"row 3, column 'list': is of several times: row 1 differs; .*; found 'x'"),
+        (("list,hit", "list,hits"), r"no column 'hit'; its columns are user, item, time, list, hits"),
+    ],
+)
+def test_lists_that_are_not_one_users_at_one_time_are_refused(folder, change, message):
+    with pytest.raises(UserError, match=message):
+        load_tables(shown(folder, SHOWN.replace(*change)))
+
+
 def test_features_may_be_missing_and_follow_the_order_of_the_events(folder):
     (folder / "items.csv").write_text(
         "id,title,year,price,brand\ni1,Heat,1995,9.5, acme \ni2,Up,2009,,\ni3,Big,,0,zeta\n"

@@ -46,7 +46,7 @@ def own(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", SOURCES)
 def test_every_source_of_the_table_reads_tables_or_says_what_it_needs(name):
-    assert len(SOURCES) == 6
+    assert len(SOURCES) == 7
     if name == "movielens-100k":  # comes as a package
         tables = load_tables(DataConfig(source=name))
         assert isinstance(tables, Tables) and len(tables.named["items"]) > 1000

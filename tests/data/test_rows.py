@@ -304,6 +304,11 @@ def test_times_are_read_by_their_unit_or_format():
         ),
         (["2024-05-31"], {"time_unit": "ms"}, "row 1, column 't': must be a number, for time_unit: ms; found '2024-"),
         ([1_717_200_000_000], {"time_unit": "s"}, "row 1, column 't': a time must not lie in the future"),
+        (
+            [1_717_200_000],
+            {"time_unit": "ms"},
+            "row 1, column 't': in ms this would lie in 1970, so it has another time_",
+        ),
         ([MOMENT], {"time_unit": "ms"}, "f.csv: column 't': time_unit is for numbers and texts; found timestamp"),
     ],
 )

@@ -3,7 +3,7 @@ import time
 import numpy as np
 import pytest
 
-from peftrec.data.times import doubt_future, doubt_numbers, from_format, from_iso, from_unit, moment
+from peftrec.data.times import doubt_future, doubt_numbers, doubt_unit, from_format, from_iso, from_unit, moment
 from peftrec.errors import UserError
 
 DAY = 86_400.0
@@ -74,6 +74,13 @@ def test_numbers_too_large_for_seconds_are_named_by_what_they_may_be(number, uni
 
 def test_negative_numbers_are_no_times():
     assert doubt_numbers(np.array([5.0, -1.0])).row == 1
+
+
+def test_a_unit_that_makes_all_times_lie_in_1970_is_another():
+    assert doubt_unit(np.array([TODAY, TODAY + 1]), "ms").rule.startswith("in ms this would lie in 1970")
+    assert doubt_unit(np.array([TODAY * 1e3]), "us").row == 0
+    for numbers, unit in (([TODAY * 1e3], "ms"), ([0, 5e8], "ms"), ([TODAY], "s"), ([45_000], "excel"), ([], "ms")):
+        assert doubt_unit(np.array(numbers, float), unit) is None
 
 
 def test_clocks_that_begin_at_zero_and_times_of_today_are_times():

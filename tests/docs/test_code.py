@@ -78,9 +78,9 @@ def test_the_rows_of_ones_own_data_are_what_the_recipe_reads(tmp_path, monkeypat
     pq.write_table(pc.read_csv(tmp_path / "items.parquet"), tmp_path / "items.parquet")
     monkeypatch.chdir(tmp_path)
     tables = load_tables(make_recipe(recipe).data)
-    assert tables.items.texts == ["Heat (1995). Action, Crime", "Up (2009). Animation"]
-    assert (tables.events.time % 86_400 // 3600).tolist() == [0, 20]
-    assert tables.queries.label.tolist() == [2, 0] and tables.queries.item.tolist() == [0, 1]
+    assert tables.named["items"].texts == ["Heat (1995). Action, Crime", "Up (2009). Animation"]
+    assert (tables.named["events"].time % 86_400 // 3600).tolist() == [0, 20]
+    assert tables.named["queries"].label.tolist() == [2, 0] and tables.named["queries"].item.tolist() == [0, 1]
 
 
 def test_the_table_of_rows_names_the_keys_that_are_read_and_returned(shop_run):

@@ -1,7 +1,7 @@
 import pytest
 from pydantic import ValidationError
 
-from peftrec.recipe import DataConfig, FileConfig, ItemsConfig, SplitConfig, TextsConfig
+from peftrec.recipe import DataConfig, EventsConfig, FileConfig, ItemsConfig, SplitConfig, TextsConfig
 from peftrec.recipe.tables import SPLIT_KINDS
 
 
@@ -33,12 +33,24 @@ def test_keys_that_do_not_fit_together_are_refused(keys, message):
         SplitConfig(**keys)
 
 
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"impression": "list"}, "impression: needs time too"),
+        ({"unclicked_in_history": True}, "unclicked_in_history: needs clicked"),
+    ],
+)
+def test_keys_of_shown_lists_that_lack_another_are_refused(keys, message):
+    with pytest.raises(ValidationError, match=message):
+        EventsConfig(path="a.csv", user="u", item="i", **keys)
+
+
 WRONG_FILES = {
     "empty separator": ({"separator": ""}, "must be one or more characters, no quotes and no line breaks; found ''"),
     "separator with a quote": ({"separator": '"'}, "no quotes and no line breaks; found '\"'"),
     "separator with a break": ({"separator": "a\nb"}, r"no line breaks; found 'a\nb'"),
     "separator of another type": ({"separator": 1}, "Input should be a valid string"),
-    "names with a header": ({"names": ["a"]}, "names belong to header: false"),
+    "names with a header": ({"names": ["a"]}, "belongs to header: false; a first line"),
     "no header and no names": ({"header": False}, "header: false needs names: [...], one for each column, in order"),
     "no header and none named": ({"header": False, "names": []}, "header: false needs names"),
     "names twice": ({"header": False, "names": ["a", "a"]}, "names must be there and differ; found ['a', 'a']"),
@@ -51,12 +63,12 @@ WRONG_FILES = {
     "decimal": ({"decimal": ";"}, "Input should be '.' or ','"),
     "empty comment": ({"comment": " "}, "must be what such lines begin with, for example '#'; found ' '"),
     "comment of two lines": ({"comment": "#\n"}, "must be what such lines begin with"),
-    "decimal as separator": ({"separator": ",", "decimal": ","}, "decimal must differ from separator; found ','"),
-    "comment as separator": ({"separator": "#", "comment": "#"}, "comment must differ from separator; found '#'"),
+    "decimal as separator": ({"separator": ",", "decimal": ","}, "must differ from separator; found ','"),
+    "comment as separator": ({"separator": "#", "comment": "#"}, "must differ from separator; found '#'"),
     "strip": ({"strip": "perhaps"}, "Input should be a valid boolean"),
     "unit": ({"time": "t", "time_unit": "hours"}, "Input should be 's', 'ms', 'us', 'ns', 'days' or 'excel'"),
-    "unit without a time": ({"time_unit": "ms"}, "time_unit says how the column `time` is read: name that too"),
-    "format without a time": ({"time_format": "%Y"}, "time_format says how the column `time` is read"),
+    "unit without a time": ({"time_unit": "ms"}, "says how the column `time` is read: name that too"),
+    "format without a time": ({"time_format": "%Y"}, "says how the column `time` is read"),
     "unit and format": (
         {"time": "t", "time_unit": "ms", "time_format": "%Y"},
         "give one of time_unit (of numbers)",

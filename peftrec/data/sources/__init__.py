@@ -9,6 +9,7 @@ SOURCES = {
     "movielens-100k": "peftrec.data.sources.movielens:load",
     "clinc150": "peftrec.data.sources.clinc150:load",
     "esci": "peftrec.data.sources.esci:load",
+    "mind": "peftrec.data.sources.mind:load",
     "recbole": "peftrec.data.sources.recbole:load",
     "amazon": "peftrec.data.sources.amazon:load",
     "kuairec": "peftrec.data.sources.kuairec:load",

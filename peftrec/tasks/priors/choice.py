@@ -1,5 +1,6 @@
 """How a fitted prior is chosen: by rows that it was not fitted on, which also say how sure it may be."""
 
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,6 +46,15 @@ def thinned(examples: Examples, most: int) -> Examples:
     """The examples, or where there are more than `most` every so many of them."""
     most = max(1, most)
     return examples if len(examples) <= most else examples.take(np.arange(most) * len(examples) // most)
+
+
+def learn(model: Any, features: Any, label: np.ndarray) -> Any:
+    """The scikit-learn model, fitted in silence: one that has not quite converged is judged like any other."""
+    from sklearn.exceptions import ConvergenceWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return model.fit(features, label)
 
 
 def judge(way: Any, scores: np.ndarray, label: np.ndarray) -> Tried:

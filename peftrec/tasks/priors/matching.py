@@ -7,7 +7,7 @@ from scipy import sparse
 
 from peftrec.data.examples import Dataset, Examples
 from peftrec.data.texts import TextTable
-from peftrec.tasks.priors.choice import best, held_out, judge, predicted, spread, thinned
+from peftrec.tasks.priors.choice import best, held_out, judge, learn, predicted, spread, thinned
 from peftrec.tasks.priors.grams import Counter, characters, words
 
 # Runs of one to three characters tell Chinese apart, of three to five languages that write words apart.
@@ -37,13 +37,14 @@ def lexical(dataset: Dataset, task: str, examples: Examples) -> np.ndarray:
     tried = []
     for sorts in SORTS:
         known, asked = (np.concatenate([columns[sort][part] for sort in sorts], 1) for part in (0, 1))
-        model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)).fit(known, fitted.label)
+        model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+        model = learn(model, known, fitted.label)
         scores = spread(model.decision_function(asked), model.classes_, len(data.classes))
         tried.append(judge((sorts, model), scores, check.label))
     chosen = best(tried)
     sorts, model = chosen.way
     if not len(data.valid):
-        model = model.fit(np.concatenate([overlaps[sort](whole) for sort in sorts], 1), whole.label)
+        model = learn(model, np.concatenate([overlaps[sort](whole) for sort in sorts], 1), whole.label)
     asked = np.concatenate([overlaps[sort](examples) for sort in sorts], 1)
     return predicted(spread(model.decision_function(asked), model.classes_, len(data.classes)), chosen, data.train)
 

@@ -7,7 +7,7 @@ import numpy as np
 from scipy import sparse
 
 from peftrec.data.examples import Dataset, Examples
-from peftrec.tasks.priors.choice import best, held_out, judge, predicted, spread, thinned
+from peftrec.tasks.priors.choice import best, held_out, judge, learn, predicted, spread, thinned
 from peftrec.tasks.priors.grams import TfIdf, characters, words
 
 COUNTERS = {"words": words(2), "characters": characters(1, 4)}
@@ -40,7 +40,7 @@ def tfidf(dataset: Dataset, task: str, examples: Examples) -> np.ndarray:
     def fit(way: Way, rows: Examples, counts: Counts) -> Callable[[Counts], np.ndarray]:
         sorts, make = way
         weigh = TfIdf([counts[sort] for sort in sorts])
-        model = make().fit(weigh([counts[sort] for sort in sorts]), rows.label)
+        model = learn(make(), weigh([counts[sort] for sort in sorts]), rows.label)
         return lambda of: _scores(model, weigh([of[sort] for sort in sorts]), classes)
 
     def attempt(way: Way) -> Any:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from peftrec.data.examples import Dataset, Examples
-from peftrec.tasks.priors.choice import Tried, best, held_out, judge, predicted, spread, thinned
+from peftrec.tasks.priors.choice import Tried, best, held_out, judge, learn, predicted, spread, thinned
 
 Vectors = Callable[[np.ndarray], np.ndarray]  # text rows (N,) -> the frozen backbone's pooled vectors float32 (N, D)
 Shape = Callable[[Examples, Vectors], np.ndarray]  # rows, vectors -> features float32 (N, F)
@@ -49,19 +49,25 @@ def frozen_lr(dataset: Dataset, task: str, examples: Examples, vectors: Vectors)
         scale = _scaler(way.scale).fit(features)
         scaled = scale.transform(features)
         unit = float(np.mean(np.square(scaled, dtype=np.float64)))
-        model = _model(way.strength, unit, classes, simple).fit(scaled, rows.label)
+        model = learn(_model(way.strength, unit, classes, simple), scaled, rows.label)
         return lambda of: _scores(model, scale.transform(way.shape(of, vectors)), classes)
 
     def attempt(way: Way) -> Tried:
         return judge(way, fit(way, fitted)(check), check.label)
 
+    # All at once: what is computed shows its progress.
+    vectors(np.unique(np.concatenate([rows.text_rows() for rows in (fitted, check, whole)])))
     strengths = STRENGTHS if classes else PENALTIES
     tried = [attempt(Way(shape, scale, strengths[0])) for shape, scale in _first(fitted)]
     found = best(tried).way
     chosen = best([*tried, *(attempt(found._replace(strength=strength)) for strength in strengths[1:])])
     score = fit(chosen.way, whole)
-    blocks = [np.arange(a, min(a + PREDICTED_ROWS, len(examples))) for a in range(0, len(examples), PREDICTED_ROWS)]
-    return np.concatenate([predicted(score(examples.take(rows)), chosen, data.train) for rows in blocks])
+    found = []
+    for start in range(0, len(examples), PREDICTED_ROWS):
+        block = examples.take(np.arange(start, min(start + PREDICTED_ROWS, len(examples))))
+        vectors(block.text_rows())
+        found.append(predicted(score(block), chosen, data.train))
+    return np.concatenate(found)
 
 
 def _first(rows: Examples) -> list[tuple[Shape, str]]:
