@@ -124,6 +124,7 @@ class RowReader:
         fields, described = self.run.tasks[task].kind.fields, self.run.described[task]
         found = list(dict.fromkeys(key for slot in described["slots"] for key in fields[slot].keys))
         found += ["user", "history", "time"] if described["history"] else []
+        found += ["user"] if "user" in self.run.encodings[task] and not described["history"] else []
         return found + [key for key, of in KEYS.items() if of in self.run.encodings[task]]
 
     def of_items(self, task: str) -> np.ndarray | None:
