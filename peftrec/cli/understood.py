@@ -8,6 +8,7 @@ WIDTH = 100  # of a line at most
 COLUMNS = 12  # of a table that are described; those that nothing reads are named beyond it
 NAME = 24  # letters of a column's name
 HOLDS = 12  # of the name of a type that we do not read
+ASKED = ("query", "text", "candidate")
 INDENT = 16  # of what stands in an example
 
 
@@ -45,29 +46,29 @@ def examples_lines(tasks: dict[str, dict[str, Any]]) -> list[str]:
 def _example(number: int, example: dict[str, Any]) -> list[str]:
     head = [f"user {example['user']}"] if "user" in example else []
     head += [example["time"].replace("T", " ")] if "time" in example else []
-    told = [(key, example[key]) for key in ("query", "text", "candidate") if key in example]
-    if "item" in example:
-        told = [(key, f"{text} (item {example['item']})" if key == "candidate" else text) for key, text in told]
-    rows = [*_history(example), *told, ("label", example["label"])]
-    lines = [_cut(f"{f'     {key}':<{INDENT}}{_line(text)}") for key, text in rows]
+    item = [f"item {example['item']}"] if "item" in example else []
+    asked = [(key, _with(example[key], item if key == "candidate" else [])) for key in ASKED if key in example]
+    rows = [*_history(example), *asked, ("label", _with(example["label"], []))]
+    lines = [f"{f'     {key}':<{INDENT}}{text}" for key, text in rows]
     if head:
-        lines.insert(0, f"     {', '.join(head)}")
+        lines.insert(0, _cut(f"     {', '.join(head)}"))
     return [f"  {number}. {lines[0][5:]}", *lines[1:]]
 
 
 def _history(example: dict[str, Any]) -> list[tuple[str, str]]:
     if "history" not in example:
         return []
-    lines = (
-        [f"{example['before']:,} {'earlier, then' if 'time' in example else 'others, and'}"]
-        if example["before"]
-        else []
-    )
+    then = "earlier, then" if "time" in example else "others, and"
+    lines = [f"{example['before']:,} {then}"] if example["before"] else []
     for event in example["history"]:
-        beside = ", ".join(event[key] for key in ("table", "said") if key in event)
-        room = _room() - INDENT - (_width(beside) + 3 if beside else 0)
-        lines.append(_cut(_line(event["text"]), room) + (f" ({beside})" if beside else ""))
+        lines.append(_with(event["text"], [event[key] for key in ("table", "said") if key in event]))
     return [("history" if place == 0 else "", line) for place, line in enumerate(lines or ["none"])]
+
+
+def _with(text: str, beside: list[str]) -> str:
+    """A text of an example with what is said beside it, for which the text makes room."""
+    said = _cut(f" ({', '.join(beside)})", NAME * 2) if beside else ""
+    return _cut(_line(text), _room() - INDENT - _width(said)) + said
 
 
 def _cells(column: dict[str, Any]) -> list[str]:

@@ -127,7 +127,10 @@ def _summarise_made(name: str, table: Table, named: Mapping[str, Table], source:
     elif isinstance(table, Events):
         users = pa.array(table.user_ids, pa.string()).take(pa.array(table.user))
         columns = {"user": users, "item": _ids(table, named), "time": table.time, **table.columns}
-        uses = {column: column if column in ("user", "item", "time") else "number" for column in columns}
+        if table.impression is not None:
+            columns["impression"] = pa.array(table.impression, mask=table.impression < 0)
+        uses = {column: "number" if column in table.columns else column for column in columns}
+        uses |= {} if table.clicked is None else {table.clicked: "clicked"}
     elif isinstance(table, Queries):
         columns = {"text": table.text, "item": _ids(table, named), "label": table.label, "time": table.time}
         uses = {column: column for column in columns}

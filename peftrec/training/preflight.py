@@ -96,10 +96,12 @@ def find_problems(recipe: Recipe) -> list[str]:
 
 
 def _describe_table(table: TableSummary, tasks: Mapping[str, Task]) -> dict[str, Any]:
-    """A summary as plain values, in which the columns that tasks predict are labels too."""
-    own = [task.config for task in tasks.values() if task.config.table in (None, table.name)]
-    labels = {config.label_column for config in own} if table.kind == "texts" else set()
-    columns = [replace(of, use="label") if of.name in labels and not of.use else of for of in table.columns]
+    """A summary as plain values, with the columns that tasks take for labels and weights too."""
+    uses: dict[str | None, str] = {}
+    for config in (task.config for task in tasks.values() if task.config.table in (None, table.name)):
+        uses |= {config.row_weight: "weight", config.label_column: "label"}
+    named = uses if table.kind in ("texts", "queries") else {}
+    columns = [replace(of, use=of.use or named.get(of.name, "")) for of in table.columns]
     return asdict(replace(table, columns=sorted(columns, key=lambda of: not of.use)))
 
 

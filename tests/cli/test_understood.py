@@ -63,6 +63,14 @@ def test_all_that_is_read_is_shown_however_many(monkeypatch):
     assert tables_lines([table(file="f" * 200)])[0] == "films: 1,682 items of " + "f" * 57 + "…"
 
 
+def test_texts_make_room_for_what_is_said_beside_them():
+    event = {"text": "x" * 200, "said": "number " + "9" * 60, "table": "views"}
+    row = {"history": [event], "before": 0, "candidate": "電" * 99, "item": "i7", "label": "y" * 200, "time": "2024"}
+    lines = examples_lines({"t": {"question": "q" * 200, "first": [row]}})[:-1]
+    assert {cell_len(line) for line in lines if "2024" not in line} == {99, 100}
+    assert [line[-6:] for line in lines] == ["qqqqq…", ". 2024", "99999…", "em i7)", "yyyyy…"]
+
+
 def test_the_first_rows_of_tasks():
     history = [{"text": "Heat", "said": "liked", "table": "views"}, {"text": "x" * 200, "said": "not liked"}]
     lines = examples_lines(

@@ -8,8 +8,8 @@ from shop import write_csv
 
 from peftrec.data.load import load_tables
 from peftrec.data.rows import Rows
-from peftrec.data.summary import ColumnSummary, iso, summarise
-from peftrec.recipe import DataConfig
+from peftrec.data.summary import ColumnSummary, iso, summarise, uses_of
+from peftrec.recipe import DataConfig, EventsConfig
 
 
 def columns(*tables):
@@ -141,9 +141,30 @@ def test_labelled_texts_of_a_source(tmp_path):
     }
 
 
+def test_lists_that_were_shown():
+    config = EventsConfig(path="", user="u", item="i", time="t", clicked="c", impression="list")
+    assert uses_of(config, "k") == {"u": "user", "i": "item", "t": "time", "c": "clicked", "list": "impression"}
+
+
 def test_times_as_people_write_them():
     assert [iso(t) for t in (0, -1.5, 1_717_200_000.9)] == [
         "1970-01-01T00:00:00",
         "1969-12-31T23:59:58",
         "2024-06-01T00:00:00",
     ]
+
+
+def test_the_lists_of_a_source(tmp_path):
+    (tmp_path / "news.tsv").write_text("N1\ta\tb\tOne\t\t\t\t\nN2\ta\tb\tTwo\t\t\t\t\n")
+    (tmp_path / "behaviors.tsv").write_text("1\tU7\t11/12/2019 1:00:00 PM\tN2\tN1-0 N2-1\n")
+    events = load_tables(DataConfig(source="mind", path=str(tmp_path)), described=True).summaries[1]
+    found = columns(events)["events"]
+    assert [(name, column["use"]) for name, column in found.items()] == [
+        ("user", "user"),
+        ("item", "item"),
+        ("time", "time"),
+        ("clicked", "clicked"),
+        ("impression", "impression"),
+    ]
+    assert found["item"]["common"] == {"N2": 2, "N1": 1}
+    assert found["impression"] == {"use": "impression", "holds": "text", "missing": 1, "distinct": 1, "common": {"0": 2}}

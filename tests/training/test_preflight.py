@@ -45,9 +45,11 @@ def test_check_tells_the_mistakes_of_the_recipe_and_of_what_it_names_together(sh
 def test_check_shows_the_tables_and_the_first_rows_of_every_task(shop, tmp_path):
     path = tmp_path / "shop.yaml"
     recipe = shop_recipe(shop).model_dump(mode="json", exclude_none=True)
-    table = {"kind": "texts", "path": f"{shop}/texts.csv", "text": "{text}", "split": "part"}
+    header, *rows = (shop / "texts.csv").read_text().splitlines()
+    (tmp_path / "texts.csv").write_text("\n".join([f"note,{header},sure", *(f"x,{row},2" for row in rows)]))
+    table = {"kind": "texts", "path": f"{tmp_path}/texts.csv", "text": "{text}", "split": "part"}
     recipe["data"]["tables"] = {"kinds": table}
-    recipe["tasks"]["genre"] = {"kind": "classification", "label": "genre"}
+    recipe["tasks"]["genre"] = {"kind": "classification", "label": "genre", "row_weight": "sure"}
     write_json(path, recipe)
     done = peftrec("check", path, "--json")
     found = json.loads(done.stdout)
@@ -55,10 +57,10 @@ def test_check_shows_the_tables_and_the_first_rows_of_every_task(shop, tmp_path)
         ("items", "items", 30, f"{shop}/items.csv"),
         ("events", "events", 480, f"{shop}/events.csv"),
         ("queries", "queries", 160, f"{shop}/queries.csv"),
-        ("kinds", "texts", 60, f"{shop}/texts.csv"),
+        ("kinds", "texts", 60, f"{tmp_path}/texts.csv"),
     ]
-    uses = {column["name"]: column["use"] for column in found["tables"][3]["columns"]}
-    assert uses == {"text": "text", "genre": "label", "part": "split"}
+    uses = [(column["name"], column["use"]) for column in found["tables"][3]["columns"]]
+    assert uses == [("text", "text"), ("part", "split"), ("genre", "label"), ("sure", "weight"), ("note", "")]
     first = {name: task["first"] for name, task in found["tasks"].items()}
     assert {name: len(rows) for name, rows in first.items()} == {"query": 3, "interest": 3, "time": 3, "genre": 3}
     assert first["genre"][0] == {"text": "romance 0", "label": "romance"}
