@@ -32,12 +32,15 @@ def make_several(folder: Path) -> Path:
     files = {
         "goods": [{"sku": f"g{n}", "title": words()} for n in range(20)],
         "books": [{"isbn": f"b{n}", "title": words()} for n in range(20)],
-        "people": [{"name": f"u{n}", "bio": words()} for n in range(20)],
+        "people": [{"name": f"u{n}", "bio": words(), "age": 20 + n} for n in range(20)],
         "clicks": some("u", "g", 150, seconds=90),
         "purchases": some("u", "g", 120, quantity=5),
         "loans": some("u", "b", 120, stars=5),
         "friends": [{"a": f"u{a}", "b": f"u{b}"} for a in range(16) for b in random.permutation(20)[:6] if a != b],
-        "searches": [{"q": words(), "what": f"g{n % 20}", "grade": int(random.integers(0, 3))} for n in range(80)],
+        "searches": [
+            {"q": words(), "what": f"g{n % 20}", "grade": int(random.integers(0, 3)), "who": f"u{n % 18}"}
+            for n in range(80)
+        ],
         "news": [
             {
                 "title": words(),

@@ -61,7 +61,6 @@ def growth_page(result: dict[str, Any]) -> str:
         f" {asked['of_the_user_s_kinds']:.0%} of what it recommends are of the user's kinds; by chance it would be"
         f" {2 / KINDS:.1%}.",
         "![growth](figures/growth.png)",
-        "Fifty million events and a million items: [a large log](large.md).",
     )
 
 

@@ -157,7 +157,7 @@ def make_queries(
 ) -> Queries:
     """Queries from a file's rows. Raises UserErrors; without `items` as `make_events`.
 
-    A query and an item, at one time where times are known, have one grade.
+    A query and an item, of one user and at one time where these are known, have one grade.
     """
     problems = Problems()
     with problems.collect():
@@ -171,12 +171,14 @@ def make_queries(
     with problems.collect():
         given = _given(rows, config.split, key)
     with problems.collect():
-        user = None if config.user is None else rows.ids(config.user).to_pylist()
+        users = None if config.user is None else rows.ids(config.user).dictionary_encode()
     problems.stop()
     notes = empty_fields(rows, config.text, f"{key}.text")
+    user = None if users is None else users.indices.to_numpy().astype(np.int32)
     if label is not None:
         query = pa.array(text).dictionary_encode().indices.to_numpy()
-        asked = {"query": query, "item": item, **({} if time is None else {"time": time})}
+        asked = {"query": query, "item": item}
+        asked |= {name: of for name, of in {"user": user, "time": time}.items() if of is not None}
         first = first_alike(*asked.values())
         others = np.flatnonzero(label != label[first])
         if len(others):
@@ -185,7 +187,8 @@ def make_queries(
             rule = f"row {first[row] + 1} has the same {', '.join(asked)} with grade {grade}; keep one of the two"
             rows.fail(row, config.label or "", rule, found)
         notes += repeated_rows(key, first, [*asked, "grade"])
-    return Queries(text, item, label, time, notes, catalogue, given, rows, user)
+    user_ids = [] if users is None else users.dictionary.to_pylist()
+    return Queries(text, item, label, time, notes, catalogue, given, rows, user, user_ids)
 
 
 def make_texts(rows: Rows, config: TextsConfig, key: str = "data.texts") -> Texts:

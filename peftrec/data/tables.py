@@ -150,7 +150,8 @@ class Queries:
     catalogue  name of the table that the items are of
     given      the split that each row comes with, as `split.PARTS` names it
     rows       what stands beside the queries in their file; None without one
-    user       the id of who asked, one a row; None: unknown
+    user       int32 (Q,): number of the user who asked, a position in `user_ids`; None: unknown
+    user_ids   in user-number order
     """
 
     text: list[str]
@@ -161,7 +162,8 @@ class Queries:
     catalogue: str = "items"
     given: list[str] | None = None
     rows: Rows | None = None
-    user: list[str] | None = None
+    user: np.ndarray | None = None
+    user_ids: list[str] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.text)
@@ -216,10 +218,15 @@ class Tables:
         return table
 
     @property
+    def of_users(self) -> dict[str, Events | Queries]:
+        """The tables whose rows are of users."""
+        asked = {name: queries for name, queries in self.of(Queries).items() if queries.user is not None}
+        return {**self.of(Events), **asked}
+
+    @property
     def user_ids(self) -> list[str]:
         """All users' ids, in user-number order."""
-        listed = (name for table in self.named.values() if isinstance(table, Users) for name in table.ids)
-        return next((events.user_ids for events in self.of(Events).values()), None) or list(dict.fromkeys(listed))
+        return next((table.user_ids for table in self.of_users.values()), [])
 
     @cached_property
     def user_features(self) -> FeatureTable:
@@ -236,21 +243,21 @@ class Tables:
         """The same with users numbered alike in all tables, those of user tables first."""
         numbers: dict[str, int] = {}
         lists = [table.ids for table in self.named.values() if isinstance(table, Users)]
-        lists += [events.user_ids for events in self.of(Events).values()]
+        lists += [table.user_ids for table in self.of_users.values()]
         if all(ids is lists[0] for ids in lists):
             return self
         for ids in lists:
             for name in ids:
                 numbers.setdefault(name, len(numbers))
         everyone = list(numbers)
-        return replace(
-            self,
-            named={n: _renumbered(t, numbers, everyone) if isinstance(t, Events) else t for n, t in self.named.items()},
-        )
+        renumbered = {name: _renumbered(table, numbers, everyone) for name, table in self.of_users.items()}
+        return replace(self, named={name: renumbered.get(name, table) for name, table in self.named.items()})
 
 
-def _renumbered(events: Events, numbers: Mapping[str, int], everyone: list[str]) -> Events:
-    if events.user_ids == everyone[: len(events.user_ids)]:
-        return replace(events, user_ids=everyone)
-    number = np.fromiter((numbers[name] for name in events.user_ids), np.int32, len(events.user_ids))
-    return replace(events, user=number[events.user], user_ids=everyone).ordered()
+def _renumbered(table: Events | Queries, numbers: Mapping[str, int], everyone: list[str]) -> Events | Queries:
+    assert table.user is not None
+    if table.user_ids == everyone[: len(table.user_ids)]:
+        return replace(table, user_ids=everyone)
+    number = np.fromiter((numbers[name] for name in table.user_ids), np.int32, len(table.user_ids))
+    moved = replace(table, user=number[table.user], user_ids=everyone)
+    return moved.ordered() if isinstance(moved, Events) else moved

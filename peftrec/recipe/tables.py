@@ -219,7 +219,9 @@ class QueriesConfig(TimedConfig):
     item: str = Field(description="column of the item's id, which the catalogue has")
     items: str | None = Field(None, description="the catalogue that its items are of; default: the only one")
     label: str | None = Field(None, description="column of the grade; two or more distinct numbers, higher is better")
-    user: str | None = Field(None, description="column of the id of the user who asked")
+    user: str | None = Field(
+        None, description="column of the id of the user who asked: for their features, and by: user"
+    )
     time: str | None = Field(None, description="column of the time; needed for a global-time split of queries")
     split: SplitConfig | None = Field(None, description="how this table is divided, instead of data.split")
 

@@ -267,7 +267,8 @@ def _check_features(file: Path, task: str, described: Mapping[str, Any]) -> None
     """Features can be encoded as it is said, and are of those whom the task's rows name."""
     for of, encoding in (described.get("encodings") or {}).items():
         place = f"{file}: damaged: tasks.{task}.encodings.{of}"
-        if of != "user" and not described["history" if of == "event" else "items"]:
+        needs = {"item": "items", "user": "items", "event": "history"}[of]  # who likes, asks for, or acts on an item
+        if not described[needs]:
             raise UserError(f"{place}: the task's rows name none")
         for name, (_, spread) in encoding["numbers"].items():
             if spread <= 0:

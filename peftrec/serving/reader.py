@@ -123,8 +123,8 @@ class RowReader:
         """The keys that a row of the task may have."""
         fields, described = self.run.tasks[task].kind.fields, self.run.described[task]
         found = list(dict.fromkeys(key for slot in described["slots"] for key in fields[slot].keys))
-        users = "user" in self.run.encodings[task]
-        found += ["user", "history", "time"] if described["history"] else ["user"] if users else []
+        found += ["user", "history", "time"] if described["history"] else []
+        found += ["user"] if "user" in self.run.encodings[task] and not described["history"] else []
         return found + [key for key, of in KEYS.items() if of in self.run.encodings[task]]
 
     def of_items(self, task: str) -> np.ndarray | None:

@@ -61,8 +61,8 @@ def build(tables: Tables, texts: TextTable, task: Task, data: DataConfig, seed: 
         group=group,
         item=queries.item.astype(np.int64),
         time=np.full(len(label), np.nan) if queries.time is None else queries.time,
+        user=None if queries.user is None else queries.user.astype(np.int64),
         weight=row_weights(label, parts, classes, task.config, column),
-        user=_users(tables, queries),
     )
     notes += rare_notes(label, parts, classes)
     return cut(
@@ -73,16 +73,8 @@ def build(tables: Tables, texts: TextTable, task: Task, data: DataConfig, seed: 
         notes=notes,
         items=queries.catalogue,
         key=data.key_of_split(name),
-        features={"item": items.features} | ({} if examples.user is None else {"user": tables.user_features}),
+        features={"item": items.features, **({} if queries.user is None else {"user": tables.user_features})},
     )
-
-
-def _users(tables: Tables, queries: Queries) -> np.ndarray | None:
-    """The number int64 (Q,) of who asked, -1 of one without features; None where nothing is known of users."""
-    if queries.user is None or not tables.user_features:
-        return None
-    numbers = {name: number for number, name in enumerate(tables.user_ids)}
-    return np.fromiter((numbers.get(name, -1) for name in queries.user), np.int64, len(queries))
 
 
 def _split_queries(
@@ -97,8 +89,12 @@ def _split_queries(
         sort="queries",
         rows=len(queries),
         time=queries.time,
-        groups={"query": group, "text": group, "item": queries.item}
-        | ({} if queries.user is None else {"user": _numbered(queries.user)[1]}),
+        groups={
+            "query": group,
+            "text": group,
+            "item": queries.item,
+            **({} if queries.user is None else {"user": queries.user}),
+        },
         given=queries.given,
         label=label,
         boundaries=time_boundaries(beside[0], data.split_of(name)) if beside else None,
@@ -153,7 +149,7 @@ def _with_non_matches(queries: Queries, group: np.ndarray, items: int, seed: int
         label=np.repeat([1.0, 0.0], len(group)),
         time=None if queries.time is None else np.tile(queries.time, 2),
         given=None if queries.given is None else queries.given * 2,
-        user=None if queries.user is None else queries.user * 2,
+        user=None if queries.user is None else np.tile(queries.user, 2),
     )
     return both, np.tile(group, 2)
 

@@ -126,7 +126,8 @@ def test_rows_of_several_labels_count_for_each():
 
 def test_queries_know_the_features_of_who_asked_and_split_by_them():
     asked = [f"u{n % 5}" for n in range(30)]  # u1 and u3 have an age; u4 is in no other table
-    queries = Queries([f"q{n}" for n in range(30)], np.arange(30, dtype=np.int32) % 6, np.arange(30) % 2.0, user=asked)
+    items, who = np.arange(30, dtype=np.int32) % 6, np.arange(30, dtype=np.int32) % 5
+    queries = Queries([f"q{n}" for n in range(30)], items, np.arange(30) % 2.0, user=who, user_ids=asked[:5])
     named = tables().named
     data = DataConfig(source="x", split={"kind": "by-group", "by": "user", "test": 0.4, "valid": 0.2})
     for of in ({}, {"events": named["events"]}):

@@ -202,6 +202,34 @@ def test_it_is_measured_again_as_it_was_after_training(run):
     assert len(load_run(run).logs) == 5
 
 
+def test_who_asks_a_query_is_read_with_their_features(folder, tmp_path):
+    split = {"kind": "by-group", "by": "user"}
+    tables = {"searches": {"user": "who", "split": split}, "people": {"features": {"age": "number"}}}
+    recipe = several_recipe(folder, {"match": {"kind": "match-query"}}, tables)
+    dataset = load_data(recipe)
+    match, asked = dataset.tasks["match"], rows(folder, "searches")
+    of_query = {text: {of["who"] for of in asked if of["q"] == text} for text in {of["q"] for of in asked}}
+    parts = {}
+    for name in ("train", "valid", "test"):
+        examples = match.split(name)
+        for user, query in zip(examples.users, examples.slots["query"], strict=True):
+            assert dataset.user_ids[user] in of_query[dataset.texts.texts[query]]
+            parts.setdefault(dataset.user_ids[user], set()).add(name)
+    assert len(parts) == 18 and all(len(found) == 1 for found in parts.values())
+    (tmp_path / "recipe.yaml").write_text(dump_recipe(recipe))
+    result = peftrec("train", tmp_path / "recipe.yaml", "--run", tmp_path / "run")
+    assert result.exit_code == 0, result.stderr
+    predictor = Predictor.load(tmp_path / "run")
+    row = {"query": "w1 w2", "item": "g3"}
+    known, same, other, nobody = predictor.predict(
+        "match",
+        [{**row, "user": "u19"}, {**row, "user_features": {"age": 39}}, {**row, "user_features": {"age": 20}}, row],
+    )
+    assert known == same and len({of["score"] for of in (known, other, nobody)}) == 3
+    best = predictor.recommend("match", query="w1 w2", user="u19", k=20)
+    assert next(of["score"] for of in best if of["item"] == "g3") == pytest.approx(known["score"], abs=1e-5)
+
+
 REFUSED = {
     "no table": (
         {"kind": "interest", "table": "purchase", "column": "quantity"},
