@@ -4,6 +4,7 @@ import csv
 import json
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from command import peftrec
 from featured import LOVED, featured_recipe, make_featured_shop
@@ -77,6 +78,8 @@ def test_predict_answers_the_test_rows_as_evaluate_measured_them(shop, run, tmp_
         assert done.exit_code == 0, done.stderr
         scores = [json.loads(line)["score"] for line in done.stdout.splitlines()]
         if task in TASKS:
+            kept = pq.read_table(run / "test" / f"{task}.parquet")["prediction"].to_pylist()
+            assert sorted(scores) == pytest.approx(sorted(kept), abs=1e-6)
             labels = [int(row[task]) for row in events]
             assert roc_auc_score(labels, scores) == pytest.approx(of["auc"], abs=1e-6)
             assert log_loss(labels, scores) == pytest.approx(of["log_loss"], abs=1e-5)

@@ -122,3 +122,19 @@ def test_rows_of_several_labels_count_for_each():
     label = np.array([[1, 1]] * 4 + [[1, 0]], np.float32)
     (note,) = rare_notes(label, np.array([TRAIN] * 4 + [TEST]), ["a", "b"])
     assert "1 of 2 classes" in note and "'b' (4 in train, 0 in test)" in note
+
+
+def test_queries_know_the_features_of_who_asked_and_split_by_them():
+    asked = [f"u{n % 5}" for n in range(30)]  # u1 and u3 have an age; u4 is in no other table
+    items, who = np.arange(30, dtype=np.int32) % 6, np.arange(30, dtype=np.int32) % 5
+    queries = Queries([f"q{n}" for n in range(30)], items, np.arange(30) % 2.0, user=who, user_ids=asked[:5])
+    named = tables().named
+    data = DataConfig(source="x", split={"kind": "by-group", "by": "user", "test": 0.4, "valid": 0.2})
+    for of in ({}, {"events": named["events"]}):
+        known = Tables({"items": named["items"], "people": named["people"], "queries": queries} | of)
+        found = made(kind="match-query").examples(known.with_one_set_of_users(), TextTable(), data, 0)
+        users = [{asked[int(group)] for group in part.group} for part in (found.train, found.valid, found.test)]
+        assert [len(part) for part in users] == [2, 1, 2] and len(set().union(*users)) == 5
+        for part in (found.train, found.valid, found.test):
+            missing = [asked[int(group)] not in ("u1", "u3") for group in part.group]
+            assert part.features_of_asker()[:, 1].tolist() == missing
