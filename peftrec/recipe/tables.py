@@ -22,8 +22,7 @@ class SplitConfig(Strict):
     valid: float = Field(0.1, ge=0, lt=1, description="share of the validation split")
     column: str | None = Field(None, description="given: the column that holds train, valid (or validation) or test")
     files: dict[Literal["train", "valid", "validation", "test"], str] | None = Field(
-        None,
-        description="given: instead of a column, patterns of the names of each split's files, such as '*_test.csv'",
+        None, description="given, without a column: patterns of the names of each split's files: '*_test.csv'"
     )
     by: Literal["user", "item", "query"] | None = Field(
         None, description="by-group: what stays whole; default: the user of events, the query of queries"
