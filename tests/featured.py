@@ -57,6 +57,7 @@ def make_featured_shop(folder: Path, rows: int = 600) -> Path:
     ]
     queries = [
         {"query": f"w{word[n - 1][0]} w{n % 7}", "item": f"i{n}", "match": int(price[n] < LIMITS[brand[n]])}
+        | {"asker": f"u{n}", "grown": int(age[n] >= 45)}
         for n in range(rows)
     ]
     for name, of in (("items", goods), ("users", people), ("events", events), ("queries", queries)):

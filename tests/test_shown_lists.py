@@ -1,10 +1,12 @@
 """Lists that were shown, from the recipe to predictions: what is measured, kept, and known before a row."""
 
 import json
+import shutil
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import yaml
 from command import peftrec
 from shown import make_shown, shown_recipe
 from sklearn.metrics import ndcg_score, roc_auc_score
@@ -13,6 +15,8 @@ from peftrec.errors import UserError
 from peftrec.evaluation.outcomes import read_outcome
 from peftrec.recipe import dump_recipe
 from peftrec.runs.evaluate import evaluate_run
+from peftrec.runs.folder import write_manifest
+from peftrec.runs.saved import load_run
 from peftrec.serving.predictor import Predictor
 from peftrec.tasks.dataset import load_data
 from peftrec.training.loop import train
@@ -112,6 +116,17 @@ def test_a_history_that_a_row_brings_says_what_was_not_clicked(run, folder):
     assert given.inputs()[0, 3] == pytest.approx(np.log1p(48))  # twelve lists of four; the first clicks do not count
 
 
+def test_a_log_of_what_was_shown_that_is_gone_or_damaged_is_one_message(run, tmp_path):
+    copy = shutil.copytree(run, tmp_path / "copy")
+    described = json.loads((copy / "model.json").read_text())
+    described["tasks"]["click"]["rated"] = 7
+    (copy / "model.json").write_text(json.dumps(described))
+    (copy / "manifest.json").unlink()
+    write_manifest(copy)
+    with pytest.raises(UserError, match=r"log-7\.parquet"):
+        load_run(copy)
+
+
 def test_comparing_runs_goes_by_list_and_draws_users(run, folder):
     other = train(shown_recipe(folder, epochs=1), folder / "other")
     found = json.loads(peftrec("compare", run, other, "--json").stdout)
@@ -150,8 +165,6 @@ def test_early_stopping_may_watch_lists(folder, tmp_path):
 def test_wrong_keys_are_one_message(folder, tmp_path, keys, message):
     text = dump_recipe(shown_recipe(folder))
     recipe = tmp_path / "wrong.yaml"
-    import yaml
-
     raw = yaml.safe_load(text)
     raw["data"]["events"] |= keys
     recipe.write_text(yaml.safe_dump(raw))

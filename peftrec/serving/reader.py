@@ -133,10 +133,15 @@ class RowReader:
 
     def _features(self, task: str, row: Row) -> Row:
         """The features that a row brings, by its keys. Raises UserError."""
-        encodings = self.run.encodings[task]
-        for key, known, new in (("item_features", "item", "item_text"), ("user_features", "user", "history")):
+        encodings, history = self.run.encodings[task], self.run.described[task]["history"]
+        for key, known, new in (
+            ("item_features", "item", "go with 'item_text'"),
+            ("user_features", "user", "go with 'history'" if history else "are of a new user"),
+        ):
             if key in row and known in row:
-                raise UserError(f"{key!r} go with {new!r}; those of a known {known!r} are the run's own")
+                raise UserError(f"{key!r} {new}; those of a known {known!r} are the run's own")
+        if "user" in row and not history and str(row["user"]) not in self._known_users:
+            raise UserError(f"no user {shown(str(row['user']))} in the run; of a new one give 'user_features'")
         return {key: checked_features(row[key], key, encodings[of]) for key, of in KEYS.items() if key in row}
 
     def _with_features(self, task: str, examples: Examples, rows: Sequence[Row], brought: Sequence[Row]) -> Examples:

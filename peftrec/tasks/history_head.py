@@ -59,8 +59,11 @@ class HistoryHead(Head):
     def calibrate(self, train: Examples, loss: Loss) -> None:
         """Standardise the features, and start at the best constant prediction and the labels' own scale."""
         inputs = train.inputs()
-        self.centre.copy_(torch.from_numpy(inputs.mean(0)))
-        self.spread.copy_(torch.from_numpy(inputs.std(0) + 1e-6))
+        centre, spread = inputs.mean(0), inputs.std(0)
+        # Alike in all training rows but for rounding, as users' rates are where every list of four has one click.
+        alike = spread <= 1e-5 * np.maximum(1, np.abs(centre))
+        self.centre.copy_(torch.from_numpy(centre))
+        self.spread.copy_(torch.from_numpy(np.where(alike, 1, spread + 1e-6).astype(np.float32)))
         shift, scale = loss.start(train.label.astype(np.float64))
         self.shift.fill_(shift)
         self.scale.fill_(scale)

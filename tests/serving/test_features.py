@@ -235,3 +235,27 @@ def test_check_and_the_card_say_what_is_read(shop, run):
     said = json.loads(done.stdout)["tasks"]["cheap"]["features"]
     assert said.startswith("6: item: price, brand (") and said.endswith("event: hour, device (2 levels)")
     assert "- cheap: item: price, brand (" in (run / "README.md").read_text()
+
+
+def test_match_query_reads_the_features_of_who_asks(shop, quick_intervals):
+    queries = {"path": str(shop / "queries.csv"), "text": "{query}", "item": "item", "label": "grown", "user": "asker"}
+    data = {"queries": queries, "split": {"kind": "by-group", "by": "user", "test": 0.3, "valid": 0.1}}
+    run = trained(shop, "asked", tasks={"query": MATCH["query"]}, data=data, train={"epochs": 40})
+    assert measured(run)["query"]["auc"] > 0.95
+    predictor, ages = Predictor.load(run), {row["id"]: row["age"] for row in rows_of(shop, "users")}
+    row = {"query": "w1", "item": "i9"}
+    new = {"user_features": {"age": int(ages["u8"]), "country": rows_of(shop, "users")[8]["country"]}}
+    answers = predictor.predict("query", [row | {"user": "u8"}, row | new, row, row | {"user_features": {}}])
+    known, same, nobody, nothing = (answer["score"] for answer in answers)
+    assert known == pytest.approx(same, abs=1e-6) and nobody == nothing != known
+    assert predictor.recommend_all("query", [{"query": "w1", "user": "u8"}, {"query": "w1"} | new], k=3)[0]
+    for wrong, message in (
+        (
+            {"user": "u8", "user_features": {}},
+            "'user_features' are of a new user; those of a known 'user' are the run's own",
+        ),
+        ({"user": "nobody"}, "no user 'nobody' in the run; of a new one give 'user_features'"),
+    ):
+        with pytest.raises(UserError) as error:
+            predictor.predict("query", [row | wrong])
+        assert str(error.value) == f"row 1: {message}"

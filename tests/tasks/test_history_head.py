@@ -6,6 +6,7 @@ import torch
 
 import peftrec.tasks.history_head
 from peftrec.data.batches import HeadInput
+from peftrec.data.examples import Examples
 from peftrec.tasks.heads import HeadShape
 from peftrec.tasks.history_head import HistoryHead
 from peftrec.tasks.losses import LOSSES
@@ -80,3 +81,13 @@ def test_the_first_prediction_is_the_labels_own_level():
     assert torch.sigmoid(head.shift).item() == pytest.approx(0.75)
     head.calibrate(examples, LOSSES["mae"])
     assert head.shift.item() == 1.0
+
+
+def test_what_is_alike_in_all_training_rows_does_not_blow_up():
+    head, ordinary = HistoryHead(HeadShape(16, 0, 3, 0.0)), np.array([1.0, 2.0, 3.0, 6.0])
+    rounded = 0.25 + 1e-8 * np.array([0, 1, -1, 1])
+    inputs = np.stack([ordinary, rounded, np.zeros(4)], 1).astype(np.float32)
+    none = np.zeros(4, np.int64)
+    head.calibrate(Examples({}, none % 2, inputs, none, none, none.astype(float)), LOSSES["mae"])
+    assert head.centre.tolist() == [3, 0.25, 0]
+    assert head.spread.tolist() == pytest.approx([ordinary.std() + 1e-6, 1, 1])
