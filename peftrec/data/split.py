@@ -8,7 +8,7 @@ import numpy as np
 
 from peftrec.errors import UserError
 from peftrec.recipe import SplitConfig
-from peftrec.recipe.tables import SPLIT_KINDS
+from peftrec.recipe.split import SPLIT_KINDS
 
 TRAIN, VALID, TEST, LEFT_OUT = 0, 1, 2, 3
 

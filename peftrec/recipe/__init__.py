@@ -23,6 +23,7 @@ from peftrec.recipe.models import (
     TrainConfig,
     WeightingConfig,
 )
+from peftrec.recipe.split import SplitConfig
 from peftrec.recipe.syntax import parse_yaml, read_yaml
 from peftrec.recipe.tables import (
     DataConfig,
@@ -30,7 +31,6 @@ from peftrec.recipe.tables import (
     FileConfig,
     ItemsConfig,
     QueriesConfig,
-    SplitConfig,
     TableConfig,
     TextsConfig,
     TimedConfig,

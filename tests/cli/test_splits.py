@@ -9,7 +9,7 @@ from shop import write_csv
 from tiny import make_tiny_shop, tiny_recipe
 
 from peftrec.recipe import make_recipe
-from peftrec.recipe.tables import SPLIT_KINDS
+from peftrec.recipe.split import SPLIT_KINDS
 from peftrec.tasks.dataset import load_data
 
 TASKS = {

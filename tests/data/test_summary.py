@@ -167,4 +167,10 @@ def test_the_lists_of_a_source(tmp_path):
         ("impression", "impression"),
     ]
     assert found["item"]["common"] == {"N2": 2, "N1": 1}
-    assert found["impression"] == {"use": "impression", "holds": "text", "missing": 1, "distinct": 1, "common": {"0": 2}}
+    assert found["impression"] == {
+        "use": "impression",
+        "holds": "text",
+        "missing": 1,
+        "distinct": 1,
+        "common": {"0": 2},
+    }
