@@ -153,6 +153,7 @@ class AdaptedEncoder(nn.Module):
         Only where `no_vectors` is empty.
         """
         if "pooled" in self.caches:
+            self.caches["pooled"].update(rows, track, self.disk)
             blocks = np.split(rows, range(POOLED_ROWS, len(rows), POOLED_ROWS))
             found = torch.cat([self.caches["pooled"].states(block)[:, -1] for block in blocks])
         else:

@@ -140,7 +140,7 @@ class RowReader:
         ):
             if key in row and known in row:
                 raise UserError(f"{key!r} {new}; those of a known {known!r} are the run's own")
-        if "user" in row and not history and str(row["user"]) not in self._known_users:
+        if "user" in row and "user" in encodings and not history and str(row["user"]) not in self._known_users:
             raise UserError(f"no user {shown(str(row['user']))} in the run; of a new one give 'user_features'")
         return {key: checked_features(row[key], key, encodings[of]) for key, of in KEYS.items() if key in row}
 

@@ -1,8 +1,14 @@
 """What `check` understood, as lines for people."""
 
+import pytest
 from rich.cells import cell_len
 
 from peftrec.cli.understood import examples_lines, tables_lines
+
+
+@pytest.fixture(autouse=True)
+def wide(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "120")
 
 
 def column(name, use="", holds="text", missing=0, distinct=1, least=None, most=None, common=None):

@@ -15,8 +15,8 @@ from peftrec.model.cache.store import ENTRY
 
 
 def cache_case(random: Random, world: World) -> Case:
-    """One or two changes of the key that the run uses, then a verb that reads the cache."""
-    (key,) = (path.parent for path in world.cache.glob("*/key.json"))
+    """One or two changes of a key that the run or its priors use, then a verb that reads the cache."""
+    key = random.choice(sorted(path.parent for path in world.cache.glob("*/key.json")))
     change = " and ".join(_changed(key, world, random) for _ in range(random.choice([1, 1, 2])))
     put(world.case / "rows.jsonl", b"".join(as_json(row) + b"\n" for row in ROWS["query"]))
     predict = ["predict", "run", "--task", "query", "--input", "rows.jsonl"]

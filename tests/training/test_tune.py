@@ -125,8 +125,8 @@ def side_with(recipe, lr):
 
 
 def test_trials_never_see_the_test_split(recipe, study, tmp_path, monkeypatch):
-    def without_test(recipe):
-        dataset = load_data(recipe)
+    def without_test(recipe, *options):
+        dataset = load_data(recipe, *options)
         none = np.zeros(0, np.int64)
         return replace(dataset, tasks={n: replace(t, test=t.test.take(none)) for n, t in dataset.tasks.items()})
 
