@@ -61,6 +61,7 @@ def growth_page(result: dict[str, Any]) -> str:
         f" {asked['of_the_user_s_kinds']:.0%} of what it recommends are of the user's kinds; by chance it would be"
         f" {2 / KINDS:.1%}.",
         "![growth](figures/growth.png)",
+        "Fifty million events and a million items: [a large log](large.md).",
     )
 
 
@@ -85,7 +86,7 @@ def large_page(result: dict[str, Any]) -> str:
     ]
     step, text = (big["step"][name] / small["step"][name] for name in ("cpu_seconds", "texts"))
     peaks = ", ".join(f"{said} {big[name]['peak_memory_mb']:,.0f}" for name, said in phases.items())
-    ranked = " and ".join(f"{n:,} of {name}" for name, n in big["ranked"].items())
+    ranked = " and ".join(f"{of['ranked']:,} of {name}" for name, of in big["rows"].items() if "ranked" in of)
     return page(
         "What a large log takes",
         f"`python -m benchmarks large` ({env['cpu']}, {env['cpu_cores']} cores; what is measured: see"
