@@ -79,11 +79,12 @@ def read_past(tables: Tables, task: Task, data: DataConfig, seed: int) -> tuple[
         raise UserError(f"history: names each table once, the task's own, {name}, among them; found {shown(names)}")
     items = catalogue_of(tables, events, task)
     parts, split, notes = split_events(name, events, data, seed)
-    others = (
-        {} if events.time is not None else {other: split_events(other, found[other], data, seed)[0] for other in names}
-    )
+    of_all = {}
+    if events.time is None:
+        others = {other: split_events(other, found[other], data, seed)[0] for other in names if other != name}
+        of_all = {name: parts, **others}
     past = {other: found[other] for other in names}
-    return Past(name, events, items, parts, split, past, others, tables.user_features), notes
+    return Past(name, events, items, parts, split, past, of_all, tables.user_features), notes
 
 
 def event_examples(
@@ -257,6 +258,12 @@ def train_scale(values: np.ndarray, parts: np.ndarray) -> tuple[float, float]:
     """Mean and deviation of the train rows, by which feedback is standardised; (0, 1) without train rows."""
     train = values[parts == TRAIN]
     return (float(train.mean()), float(train.std()) or 1.0) if len(train) else (0.0, 1.0)
+
+
+def numbers_of(events: Events, column: str, scale: tuple[float, float]) -> np.ndarray:
+    """A table's column as the feedback of its events, standardised, float32 (E,); without it all are average."""
+    values = events.columns.get(column)
+    return np.zeros(len(events), np.float32) if values is None else standardise(values, scale)
 
 
 def standardise(values: np.ndarray, scale: tuple[float, float]) -> np.ndarray:

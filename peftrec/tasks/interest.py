@@ -17,8 +17,8 @@ from peftrec.tasks.events import (
     event_column,
     event_examples,
     event_weights,
+    numbers_of,
     read_past,
-    standardise,
     train_scale,
 )
 from peftrec.tasks.history_head import history_head
@@ -84,9 +84,9 @@ def _notes_of_lists(events: Events) -> list[str]:
 
 def _counted(events: Events, column: str, task: Task, scale: tuple[float, float]) -> np.ndarray:
     """The feedback (E,) of a table's events; those without the column count as liked where clicked, or as average."""
-    values = events.columns.get(column)
     if not task.loss.of_likes:
-        return np.zeros(len(events), np.float32) if values is None else standardise(values, scale)
+        return numbers_of(events, column, scale)
+    values = events.columns.get(column)
     if values is None:
         return events.chosen
     return values >= (1 if task.config.threshold is None else task.config.threshold)

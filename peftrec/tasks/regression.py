@@ -7,7 +7,7 @@ import numpy as np
 
 from peftrec.data.examples import TaskData
 from peftrec.data.rates import RATE_FEATURES
-from peftrec.data.tables import Events, Tables
+from peftrec.data.tables import Tables
 from peftrec.data.texts import TextTable
 from peftrec.errors import UserError
 from peftrec.recipe import DataConfig, TaskConfig
@@ -18,8 +18,8 @@ from peftrec.tasks.events import (
     event_examples,
     event_weights,
     listed,
+    numbers_of,
     read_past,
-    standardise,
     train_scale,
 )
 from peftrec.tasks.heads import Head, HeadShape, NumberHead
@@ -42,18 +42,12 @@ def build(tables: Tables, texts: TextTable, task: Task, data: DataConfig, seed: 
     values, parts = event_column(past.events, config.column), past.parts
     check_varied(values, parts, f"column: {config.column} must differ between events", "value")
     scale = train_scale(values, parts)
-    counted = partial(_counted, column=config.column, scale=scale)
+    counted = partial(numbers_of, column=config.column, scale=scale)
     examples = event_examples(past, texts, data, values.astype(np.float32), counted, seed, rates=True)
     weight = row_weights(values, parts, [], config, event_weights(past.events, config))
     return cut_events(
         replace(examples, weight=weight), past, data, notes=notes, feature_names=RATE_FEATURES, scale=scale
     )
-
-
-def _counted(events: Events, column: str, scale: tuple[float, float]) -> np.ndarray:
-    """The feedback (E,) of a table's events; those without the column count as average."""
-    values = events.columns.get(column)
-    return np.zeros(len(events)) if values is None else standardise(values, scale)
 
 
 def build_texts(tables: Tables, texts: TextTable, task: Task, data: DataConfig, seed: int) -> TaskData:
