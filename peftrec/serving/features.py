@@ -29,9 +29,9 @@ def checked_features(given: Any, key: str, encoding: Encoding) -> Row:
             raise UserError(f"{key!r}: {shown(name)} is no feature here; {nearest(str(name), encoding.names)}")
         if value is None:
             continue
-        if name in encoding.numbers and not (_is_number(value) and abs(value) <= MOST):
+        if name in encoding.numbers and not (is_number(value) and abs(value) <= MOST):
             raise UserError(f"{key!r}: {name!r} is a number of at most {MOST:g} in size, or null; found {shown(value)}")
-        if name in encoding.categories and not (isinstance(value, bool) or _is_number(value) or _is_text(value)):
+        if name in encoding.categories and not (isinstance(value, bool) or is_number(value) or _is_text(value)):
             raise UserError(f"{key!r}: {name!r} is a category: a text, or null; found {shown(value)}")
     return given
 
@@ -48,12 +48,9 @@ def encoded(given: Sequence[Row], encoding: Encoding) -> np.ndarray:
     return encoding.encode(FeatureTable(numbers, categories))
 
 
-def _is_number(value: Any) -> bool:
-    return (
-        isinstance(value, int | float)
-        and not isinstance(value, bool)
-        and -sys.float_info.max <= value <= sys.float_info.max
-    )
+def is_number(value: Any) -> bool:
+    """Whether it is a number that is finite as a float, which of a whole one not even NumPy may ask."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 def _is_text(value: Any) -> bool:

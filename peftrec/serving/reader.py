@@ -1,6 +1,5 @@
 """How a predictor reads rows (`peftrec.tasks.rows` says what they hold): plain dicts in, a task's examples out."""
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -14,7 +13,7 @@ from peftrec.data.times import moment
 from peftrec.errors import RowError, UserError, nearest, shown
 from peftrec.runs.saved import LoadedRun
 from peftrec.runs.tables import UserLog
-from peftrec.serving.features import KEYS, checked_features, encoded
+from peftrec.serving.features import KEYS, checked_features, encoded, is_number
 from peftrec.tasks.rows import Event, Row, text_of
 
 
@@ -189,7 +188,8 @@ class RowReader:
         clicked; where lists were shown, one without a value is a click that stands in none."""
         if not isinstance(history, list):
             raise UserError(f"'history' is a list of item ids or events, oldest first; found {shown(history)}")
-        shelf, tables, own = self._shelves[task], self.run.described[task]["tables"], self._own(task)
+        shelf, described, own = self._shelves[task], self.run.described[task], self._own(task)
+        tables = described["tables"]
         events = [event if isinstance(event, dict) else {"item": event} for event in history]
         keys = ["item", "item_text", "value", "time", *(["table"] if len(tables) > 1 else [])]
         for event in events:
@@ -210,10 +210,9 @@ class RowReader:
         feedback = np.zeros(len(events), np.float32)
         for mark in np.unique(marks):  # what an event says may depend on the one before in its table
             chosen = np.flatnonzero(marks == mark)
-            scale = self.run.described[task]["scale"]
-            feedback[chosen] = of.kind.feedback([past[place] for place in chosen], of, scale)
+            feedback[chosen] = of.kind.feedback([past[place] for place in chosen], of, described["scale"])
         found = _Past(np.array(rows, np.int32), np.array(items, np.int32), feedback, times, marks)
-        described, values = self.run.described[task], [event.value for event in past]
+        values = [event.value for event in past]
         hidden = [value == 0 and tables[mark] in described["hides"] for value, mark in zip(values, marks, strict=True)]
         outside = [value is None and described["impressions"] for value in values]
         received = (marks == own) & ~np.array(outside, bool)
@@ -270,11 +269,6 @@ def check_keys(given: Any, allowed: list[str], of: str) -> None:
 
 def _value(event: Row) -> float | None:
     value = event.get("value")
-    if "value" in event and not _is_number(value):
+    if "value" in event and not is_number(value):
         raise UserError(f"'value' must be a number; found {shown(value)}")
     return value
-
-
-def _is_number(value: Any) -> bool:
-    """Whether it is a number that is finite as a float, which of a whole one not even NumPy may ask."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
