@@ -98,5 +98,5 @@ SEVERAL: Kind = replace(
     losses=("bce",),
     metrics={"tags": ("micro_f1", "macro_f1", "mean_ap", "log_loss")},
     answer=tags_answer,
-    priors=("majority",),
+    priors=("majority", "tfidf", "frozen_lr"),
 )

@@ -1,13 +1,15 @@
 """How a fitted prior is chosen: by rows that it was not fitted on, which also say how sure it may be."""
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.special import log_softmax, softmax
+from scipy.special import expit, log_softmax, softmax
 
 from peftrec.data.examples import Examples, TaskData
+from peftrec.tasks.priors.several import EachClass
 
 HELD_OUT = 0.2  # of the train rows, where there are no validation rows
 
@@ -18,7 +20,7 @@ class Tried:
 
     way    what it is, so that it can be fitted again to more rows
     loss   its log-loss, or mean squared error
-    sharpness  what its scores are multiplied by before the softmax, so that they are as sure as they may be
+    sharpness  what its scores are multiplied by before the softmax or sigmoid, so that they are as sure as they may be
     """
 
     way: Any
@@ -49,35 +51,48 @@ def thinned(examples: Examples, most: int) -> Examples:
 
 
 def learn(model: Any, features: Any, label: np.ndarray) -> Any:
-    """The scikit-learn model, fitted in silence: one that has not quite converged is judged like any other."""
+    """The scikit-learn model, fitted in silence: one that has not quite converged is judged like any other.
+
+    For labels (N, C) one such model a class.
+    """
     from sklearn.exceptions import ConvergenceWarning
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        return model.fit(features, label)
+        return (EachClass(model) if label.ndim == 2 else model).fit(features, label)
 
 
 def judge(way: Any, scores: np.ndarray, label: np.ndarray) -> Tried:
     """How well scores fit the labels (N,): log-scores (N, C), minus infinity for classes never seen, or numbers (N,).
+    Or the labels (N, C): log-odds (N, C).
 
     Few rows may all be right, and would make the best sharpness infinite: labels count as smoothed by 1 / (N + 2), as
     Platt (1999) did. Rows of classes never seen do not count.
     """
-    from scipy.optimize import minimize_scalar
-
     if scores.ndim == 1:
         return Tried(way, float(np.mean((scores - label) ** 2)))
+    if label.ndim == 2:
+        doubt = 1 / (len(label) + 2)
+        having = label * (1 - 2 * doubt) + doubt
+        return _as_sure_as_may_be(way, lambda of: float((np.logaddexp(0, of * scores) - having * of * scores).mean()))
     rows = np.flatnonzero(np.isfinite(scores[np.arange(len(label)), label]))
     if not len(rows):
         return Tried(way, np.inf)
     seen = np.isfinite(scores[0])
     of, label, doubt = scores[rows][:, seen], (np.cumsum(seen) - 1)[label[rows]], 1 / (len(rows) + 2)
 
-    def loss(log_sharpness: float) -> float:
-        chances = log_softmax(np.exp(log_sharpness) * of, axis=1)
+    def loss(sharpness: float) -> float:
+        chances = log_softmax(sharpness * of, axis=1)
         return -float((1 - doubt) * chances[np.arange(len(of)), label].mean() + doubt * chances.mean())
 
-    found = minimize_scalar(loss, bounds=(-5.0, 5.0), method="bounded")
+    return _as_sure_as_may_be(way, loss)
+
+
+def _as_sure_as_may_be(way: Any, loss: Callable[[float], float]) -> Tried:
+    """The way with the sharpness of the least loss."""
+    from scipy.optimize import minimize_scalar
+
+    found = minimize_scalar(lambda log_sharpness: loss(np.exp(log_sharpness)), bounds=(-5.0, 5.0), method="bounded")
     return Tried(way, float(found.fun), float(np.exp(found.x)))
 
 
@@ -87,10 +102,12 @@ def best(tried: list[Tried]) -> Tried:
 
 
 def predicted(scores: np.ndarray, tried: Tried, train: Examples) -> np.ndarray:
-    """Scores (N, C) as probabilities; numbers (N,) no further out than the train labels."""
+    """Scores (N, C) as probabilities, each its own where rows have several labels; numbers (N,) no further out than the
+    train labels."""
     if scores.ndim == 1:
         return np.clip(scores, float(train.label.min()), float(train.label.max()))
-    chances: np.ndarray = softmax(tried.sharpness * scores, axis=1)
+    sharp = tried.sharpness * scores
+    chances: np.ndarray = expit(sharp) if train.label.ndim == 2 else softmax(sharp, axis=1)
     return chances
 
 

@@ -72,7 +72,7 @@ def _affordable(rows: Examples, texts: list[str]) -> int:
 
 
 def _scores(model: Any, features: sparse.csr_matrix, classes: int) -> np.ndarray:
-    """Log-scores (N, C) that softmax makes probabilities of, or numbers (N,)."""
+    """Log-scores (N, C) that softmax, or the sigmoid of each, makes probabilities of; or numbers (N,)."""
     if not classes:
         numbers: np.ndarray = model.predict(features)
         return numbers

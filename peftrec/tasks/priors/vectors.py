@@ -131,7 +131,7 @@ class ClassMeans:
 
 
 def _scores(model: Any, features: np.ndarray, classes: int) -> np.ndarray:
-    """Log-scores (N, C) that softmax makes probabilities of, or numbers (N,)."""
+    """Log-scores (N, C) that softmax, or the sigmoid of each, makes probabilities of; or numbers (N,)."""
     if not classes:
         numbers: np.ndarray = model.predict(features)
         return numbers
