@@ -72,6 +72,7 @@ def _make(data: DataConfig, name: str, config: TableConfig, rows: Rows, made: Ma
         return make_items(rows, config, key)
     if isinstance(config, UsersConfig):
         return make_users(rows, config, key)
+    config = config.model_copy(update={"split": data.split_of(name)})  # the run's may name a column too
     if isinstance(config, TextsConfig):
         return make_texts(rows, config, key)
     catalogue = data.catalogue_of(name)

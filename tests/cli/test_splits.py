@@ -139,6 +139,18 @@ def test_the_split_of_the_run_is_for_each_table_as_it_can_be(shop, tmp_path):
     }
 
 
+def test_the_split_of_the_run_may_be_a_column_of_every_table(shop):
+    found = parts_of(shop, dict.fromkeys(CAN), kind="given", column="part")
+    assert {name: [len(part) for part in parts] for name, parts in found.items()} == ROWS["given"]
+
+
+def test_a_column_of_the_split_of_the_run_that_is_not_there_is_named(shop, tmp_path):
+    done = check(shop, tmp_path, {"told": None}, kind="given", column="by-txt")
+    assert done.exit_code == 2
+    (problem,) = json.loads(done.stdout)["problems"]
+    assert problem.endswith("texts.csv: no column 'by-txt'; its columns are text, label, part")
+
+
 @pytest.mark.parametrize("table", ["clicks", "friends", "asked"])
 def test_by_item_tests_on_cold_items(shop, table):
     data = parts_of(shop, {table: {"kind": "by-group", "by": "item"}})
