@@ -12,6 +12,7 @@ from peftrec.data.examples import Examples, TaskData
 from peftrec.data.features import FeatureTable
 from peftrec.data.log import Log, merged
 from peftrec.data.rates import Rates
+from peftrec.data.remarks import unseen
 from peftrec.data.split import LEFT_OUT, PARTS, TRAIN, Divisible
 from peftrec.data.tables import Events, Items, Tables
 from peftrec.data.texts import TextTable
@@ -180,12 +181,13 @@ def cut_events(
     scale: tuple[float, float] = (0.0, 1.0),
 ) -> TaskData:
     """The examples cut by the splits of their events. Raises UserError for an empty split."""
+    apart = (past.split.by or "user") if past.split.kind == "by-group" else None
     return cut(
         examples,
         past.parts,
         past.split,
         feature_names=feature_names,
-        notes=notes,
+        notes=[*notes, *unseen(examples.item, examples.users, past.parts, apart)],
         scale=scale,
         items=past.events.catalogue,
         history=list(past.history),

@@ -8,7 +8,7 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 
 from peftrec.data.examples import Dataset
-from peftrec.data.unknown import unknown_notes
+from peftrec.data.vocabulary import vocabulary_notes
 from peftrec.errors import Problems, UserError
 from peftrec.evaluation.evaluate import check_measures
 from peftrec.machine import processes
@@ -98,7 +98,7 @@ def prepare(recipe: Recipe, described: bool = False) -> Setup:
     torch.manual_seed(recipe.train.seed)
     model = build_model(recipe, tasks, backbone, dataset)
     notes = [] if start is None else start.take_over(recipe, tasks, dataset, model)
-    unknown = unknown_notes(dataset.texts, backbone.tokenizer)
+    unknown = vocabulary_notes(dataset.texts, backbone.tokenizer)
     return Setup(recipe, tasks, accelerator, dataset, model, [*dataset.notes, *unknown, *notes])
 
 
