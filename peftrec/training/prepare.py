@@ -95,6 +95,7 @@ def prepare(recipe: Recipe, described: bool = False) -> Setup:
             attach(backbone, methods)  # for what it finds wrong
     problems.stop()
     assert dataset is not None and backbone is not None
+    tasks = {name: task.on_scale(dataset.tasks[name].log_scale) for name, task in tasks.items()}
     torch.manual_seed(recipe.train.seed)
     model = build_model(recipe, tasks, backbone, dataset)
     notes = [] if start is None else start.take_over(recipe, tasks, dataset, model)
