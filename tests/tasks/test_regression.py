@@ -114,4 +114,5 @@ def test_the_report_is_in_units_of_the_labels(run):
         "price",
     }
     again = peftrec("evaluate", run, "--json")
-    assert json.loads(again.stdout)["tasks"]["price"]["metrics"] == pytest.approx(report["price"]["metrics"])
+    found = json.loads(again.stdout)["tasks"]["price"]["metrics"]
+    assert found == pytest.approx(report["price"]["metrics"], rel=1e-3)  # the start is kept in 16 bits
