@@ -27,7 +27,7 @@ def begin(setup: Setup) -> None:
     for name in track_tasks(new, "fitting what heads begin at") if new else []:
         starting = setup.tasks[name].kind.start
         assert starting is not None
-        found[name] = starting.fit(setup.dataset, name, setup.tasks[name].config, model.frozen_vectors)
+        found[name] = starting.fit(setup.dataset.learnt(name), name, setup.tasks[name].config, model.frozen_vectors)
         if found[name] is not None:
             model.head(name).begin_at_zero()
     for name, started in found.items():
