@@ -9,6 +9,7 @@ import numpy as np
 from peftrec.data.catalogue import Catalogue
 from peftrec.data.features import NO_FEATURES, Encoding, FeatureTable
 from peftrec.data.log import Log
+from peftrec.data.matches import Matches
 from peftrec.data.rates import Rates
 from peftrec.data.summary import TableSummary
 from peftrec.data.texts import TextTable
@@ -44,6 +45,7 @@ class Examples:
     seen      int (N,): where the user's events before the row end in the log that `rates` is of
     catalogue   what the task ranks, for kinds that tell the item from all others
     candidates  int64 (C,): item numbers that a training step tells the rows' own from; see `drawn`
+    matches   which items are known to match the rows' queries, by group, for kinds whose rows are matches
     weight    float32 (N,): how much each row counts in the loss, 1 in the mean of the train rows; None: all alike
 
     What the tables' features are for heads, as columns that an Encoding made; None without features:
@@ -71,6 +73,7 @@ class Examples:
     seen: np.ndarray | None = None
     catalogue: Catalogue | None = None
     candidates: np.ndarray | None = None
+    matches: Matches | None = None
     weight: np.ndarray | None = None
     of_items: np.ndarray | None = None
     of_users: np.ndarray | None = None
@@ -115,12 +118,17 @@ class Examples:
         places = rates.places(self.item, self.time) if places is None else places
         return replace(self, rates=rates, places=places, seen=seen)
 
-    def drawn(self, seed: int, step: int) -> "Examples":
+    def drawn(self, seed: int, step: int, rows: np.ndarray) -> "Examples":
         """The examples with the candidates of a training step, for a task that ranks a catalogue; else themselves.
 
-        All rows of a step share them, so its gradient does not depend on how the rows are cut into pieces.
+        `rows`: the step's. All of them share the candidates, so its gradient does not depend on how the rows are cut
+        into pieces.
         """
-        return self if self.catalogue is None else replace(self, candidates=self.catalogue.candidates(seed, step))
+        if self.catalogue is None:
+            return self
+        if self.matches is None:
+            return replace(self, candidates=self.catalogue.candidates(seed, step))
+        return replace(self, candidates=self.matches.candidates(self.group[rows], self.item[rows], seed, step))
 
     def candidate_rows(self) -> np.ndarray:
         """Text rows of the candidates, int32 (C,); none without."""
@@ -128,9 +136,33 @@ class Examples:
             return np.zeros(0, np.int32)
         return self.catalogue.rows[self.candidates]
 
+    def met(self) -> tuple[np.ndarray, np.ndarray]:
+        """What is no wrong answer beside the rows' own items: the row int64 (M,) and the item (M,) of each other match
+        of its query, or of each event of its user's strictly before it; the row's own may be among them."""
+        if self.matches is not None:
+            return self.matches.of(self.group)
+        assert self.log is not None and self.stop is not None
+        begin = self.log.user_start[self.users]
+        items = [self.log.items[a:b] for a, b in zip(begin, self.stop, strict=True)]
+        return np.repeat(np.arange(len(self)), self.stop - begin), np.concatenate(items)
+
+    def barred(self) -> np.ndarray | None:
+        """Which candidates are no alternatives to a row's own item, bool (N, C): itself, one of the same text, and the
+        other matches of its query. None without matches or candidates."""
+        if self.catalogue is None or self.candidates is None or self.matches is None:
+            return None
+        barred: np.ndarray = self.candidate_rows() == self.slots["item"][:, None]
+        row, item = self.met()
+        column = np.full(len(self.catalogue), -1)
+        column[self.candidates] = np.arange(len(self.candidates))
+        place = column[item]
+        barred[row[place >= 0], place[place >= 0]] = True
+        return barred
+
     def popularity(self) -> np.ndarray | None:
-        """How often each row's own item, and then every candidate, had been chosen, log1p, float32 (N, 1 + C)."""
-        if self.catalogue is None:
+        """How often each row's own item, and then every candidate, had been chosen, log1p, float32 (N, 1 + C); None
+        where choices do not count."""
+        if self.catalogue is None or self.catalogue.items is None:
             return None
         known = self.item[:, None] >= 0  # an item that the catalogue lacks was never chosen
         own = self.catalogue.popularity(self.time, self.item[:, None]) * known

@@ -196,12 +196,14 @@ class Predictor:
     def _search(self, task: str, one: Examples, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Numbers and scores of about the k best items for one example; the index is made at the first call."""
         if task not in self.run.catalogues:
-            raise UserError(f"approximate search needs a task of kind next-item; {task!r} is of another kind")
+            raise UserError(
+                "approximate search needs a task that ranks its catalogue: kind next-item, or match-query without "
+                f"grades; {task!r} is none"
+            )
         if task not in self._indexes:
             self.model.encoder.update({task: self.run.items_of(task).rows.astype(np.int64)})
-            popularity = self.run.catalogues[task].popularity(np.array([np.nan]))[0]
             rows, known = self.run.items_of(task).rows, self._reader.of_items(task)
-            self._indexes[task] = ItemIndex(self.model.offered_now(task, rows, popularity, known))
+            self._indexes[task] = ItemIndex(self.model.offered_now(task, rows, self.run.catalogues[task], known))
         return self._indexes[task].search(np.append(self.model.asked(task, one).cpu().numpy()[0], 1), k)
 
     def _known(self, task: str) -> None:

@@ -88,7 +88,7 @@ CLASSIFICATION = Kind(
     answer=answer,
     reads=("label", "class_weight", "row_weight"),
     priors=("majority", "tfidf", "frozen_lr"),
-    variant=lambda config: SEVERAL if isinstance(config.label, LabelConfig) else None,
+    variant=lambda config, data: SEVERAL if isinstance(config.label, LabelConfig) else None,
 )
 
 SEVERAL: Kind = replace(

@@ -47,13 +47,13 @@ def input_norm(width: int) -> nn.LayerNorm:
 class CatalogueHead(Head):
     """A head whose score of any item is one dot product, so that a catalogue is ranked by one matrix product.
 
-    score = users . items + bias + popularity * log1p(earlier choices of the item)
+    score = users . items + bias + popularity * log1p(earlier choices of the item), the last where such count
     """
 
-    popularity: nn.Parameter
+    popularity: nn.Parameter | None
 
     def users(self, batch: HeadInput) -> Tensor:
-        """What each example's history asks for (N, q)."""
+        """What each example's history or query asks for (N, q)."""
         raise NotImplementedError
 
     def items(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
@@ -63,6 +63,28 @@ class CatalogueHead(Head):
     def with_features(self, offered: Tensor, bias: Tensor, of_item: Tensor | None) -> tuple[Tensor, Tensor]:
         """The same (I, q), (I,) of items whose texts offer so much and that have these features (I, F)."""
         return offered, bias
+
+    def barred(self, batch: HeadInput) -> Tensor:
+        """Which candidates are no alternatives to the example's own item, bool (N, C)."""
+        assert batch.barred is not None
+        return batch.barred
+
+    def forward(self, batch: HeadInput) -> Tensor:
+        """Scores (N, 1 + C): the example's own item, then the candidates; -inf for a candidate that is barred. Without
+        candidates (N, 1)."""
+        users, own = self.users(batch), batch.slots["item"]
+        offered, bias = self.items(batch.vectors)
+        mine, mine_bias = self.with_features(gather(offered, own), gather(bias, own), batch.of_item)
+        scores = ((users * mine).sum(-1) + mine_bias)[:, None]
+        if batch.candidates is not None:
+            there, there_bias = gather(offered, batch.candidates), gather(bias, batch.candidates)
+            there, there_bias = self.with_features(there, there_bias, batch.of_candidates)
+            others = users @ there.T + there_bias
+            scores = torch.cat([scores, others.masked_fill(self.barred(batch), float("-inf"))], 1)
+        if self.popularity is None:
+            return scores
+        assert batch.popularity is not None
+        return scores + self.popularity * batch.popularity
 
 
 class NumberHead(Head):

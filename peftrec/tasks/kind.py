@@ -57,7 +57,7 @@ class Kind:
     feedback  (events, task, scale) -> float (H,), as training counted them, of past events that a row brings along;
               None for kinds without histories. `scale`: see TaskData
     words     (label, task, classes) -> a label in words; numbers that were fed back read alike
-    variant   (config) -> the kind to take instead, for keys that ask for another form of the task; None: this one
+    variant   (config, data) -> the kind to take instead, for keys that ask for another form of the task; None: this one
     moment    (times, user_start) -> features float32 (E, F) of events ordered by (user, time), for kinds that predict
               from a moment: their rows need a `time`
     """
@@ -77,7 +77,7 @@ class Kind:
     ranks: bool = False
     feedback: Callable[[list[Event], "Task", tuple[float, float]], np.ndarray] | None = None
     words: Callable[[Any, "Task", list[str]], str] = label_words
-    variant: Callable[[TaskConfig], "Kind | None"] = lambda config: None
+    variant: Callable[[TaskConfig, DataConfig], "Kind | None"] = lambda config, data: None
     moment: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
 
 

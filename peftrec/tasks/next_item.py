@@ -139,22 +139,7 @@ class RetrievalHead(CatalogueHead):
         more = self.known_item(of_item)
         return offered + more[:, :-1], bias + more[:, -1]
 
-    def forward(self, batch: HeadInput) -> Tensor:
-        """Scores (N, 1 + C): the example's own item, then the candidates; -inf for a candidate that is its own item, or
-        in its history. Without candidates (N, 1)."""
-        assert batch.popularity is not None
-        users, own = self.users(batch), batch.slots["item"]
-        offered, bias = self.items(batch.vectors)
-        mine, mine_bias = self.with_features(gather(offered, own), gather(bias, own), batch.of_item)
-        scores = ((users * mine).sum(-1) + mine_bias)[:, None]
-        if batch.candidates is not None:
-            there, there_bias = gather(offered, batch.candidates), gather(bias, batch.candidates)
-            there, there_bias = self.with_features(there, there_bias, batch.of_candidates)
-            others = users @ there.T + there_bias
-            scores = torch.cat([scores, others.masked_fill(self._known(batch), float("-inf"))], 1)
-        return scores + self.popularity * batch.popularity
-
-    def _known(self, batch: HeadInput) -> Tensor:
+    def barred(self, batch: HeadInput) -> Tensor:
         """Which candidates are the example's own item, or in its history, bool (N, C)."""
         assert batch.candidates is not None and batch.history is not None
         count = len(batch.candidates)
