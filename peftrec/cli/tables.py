@@ -6,7 +6,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from peftrec.runs.metric_rows import number, verdict
+from peftrec.runs.metric_rows import apart_lines, number, verdict
 
 
 def format_report(report: dict[str, Any]) -> Group:
@@ -17,6 +17,7 @@ def format_report(report: dict[str, Any]) -> Group:
     parts: list[Table | str] = []
     for name, task in report["tasks"].items():
         parts.append(_task_table(name, task))
+        parts += apart_lines(task)
         parts += [f"{metric}: no value, {reason}" for metric, reason in task["undefined"].items()]
         parts += [f"prior {prior}: left out, {reason}" for prior, reason in task.get("left_out", {}).items()]
     gains = [gain for task in report["tasks"].values() for gain in task["gains"].values()]

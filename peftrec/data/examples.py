@@ -46,6 +46,7 @@ class Examples:
     catalogue   what the task ranks, for kinds that tell the item from all others
     candidates  int64 (C,): item numbers that a training step tells the rows' own from; see `drawn`
     matches   which items are known to match the rows' queries, by group, for kinds whose rows are matches
+    repeats   whether what a user met before the row stays among what is ranked for it
     weight    float32 (N,): how much each row counts in the loss, 1 in the mean of the train rows; None: all alike
 
     What the tables' features are for heads, as columns that an Encoding made; None without features:
@@ -74,6 +75,7 @@ class Examples:
     catalogue: Catalogue | None = None
     candidates: np.ndarray | None = None
     matches: Matches | None = None
+    repeats: bool = False
     weight: np.ndarray | None = None
     of_items: np.ndarray | None = None
     of_users: np.ndarray | None = None
@@ -137,26 +139,51 @@ class Examples:
         return self.catalogue.rows[self.candidates]
 
     def met(self) -> tuple[np.ndarray, np.ndarray]:
-        """What is no wrong answer beside the rows' own items: the row int64 (M,) and the item (M,) of each other match
-        of its query, or of each event of its user's strictly before it; the row's own may be among them."""
+        """What the users had met before their rows, or without times beside them: the row int64 (M,) and the item (M,)
+        of each event of their whole past, row by row and oldest first; -1 of one that the catalogue lacks. Of rows that
+        are matches, the other matches of their queries."""
         if self.matches is not None:
-            return self.matches.of(self.group)
+            row, item = self.matches.of(self.group)
+            others = item != self.item[row]
+            return row[others], item[others]
+        if self.log is None:
+            return np.zeros(0, np.int64), np.zeros(0, np.int32)
+        begin, count = self._past()
+        row = np.repeat(np.arange(len(self)), count)
+        place = np.arange(len(row)) + (begin - np.append(0, np.cumsum(count)[:-1]))[row]
+        if self.own is not None:
+            row, place = (of[place != self.own[row]] for of in (row, place))
+        return row, self.log.items[place]
+
+    def repeated(self) -> np.ndarray:
+        """Whether each row's user had met its item before, or without times beside the row, bool (N,)."""
+        if self.log is None:
+            return np.zeros(len(self), bool)
+        begin, count = self._past()
+        first, events = self.log.first_of(self.users, self.item)
+        found: np.ndarray = first < begin + count
+        if self.own is not None:
+            found &= (first != self.own) | (events > 1)
+        return found
+
+    def _past(self) -> tuple[np.ndarray, np.ndarray]:
+        """Where each row's user begins in the log (N,), and how many events from there on are what the user met."""
         assert self.log is not None and self.stop is not None
         begin = self.log.user_start[self.users]
-        items = [self.log.items[a:b] for a, b in zip(begin, self.stop, strict=True)]
-        return np.repeat(np.arange(len(self)), self.stop - begin), np.concatenate(items)
+        return begin, (self.stop if self.own is None else self.log.user_start[self.users + 1]) - begin
 
     def barred(self) -> np.ndarray | None:
-        """Which candidates are no alternatives to a row's own item, bool (N, C): itself, one of the same text, and the
-        other matches of its query. None without matches or candidates."""
-        if self.catalogue is None or self.candidates is None or self.matches is None:
+        """Which candidates are no alternatives to a row's own item, bool (N, C): itself, one of the same text, another
+        match of its query, and unless `repeats` what the user met before. None without candidates."""
+        if self.catalogue is None or self.candidates is None:
             return None
         barred: np.ndarray = self.candidate_rows() == self.slots["item"][:, None]
-        row, item = self.met()
-        column = np.full(len(self.catalogue), -1)
-        column[self.candidates] = np.arange(len(self.candidates))
-        place = column[item]
-        barred[row[place >= 0], place[place >= 0]] = True
+        if not self.repeats:
+            row, item = self.met()
+            column = np.full(len(self.catalogue) + 1, -1)  # the last is of items that the catalogue lacks
+            column[self.candidates] = np.arange(len(self.candidates))
+            place = column[item]
+            barred[row[place >= 0], place[place >= 0]] = True
         return barred
 
     def popularity(self) -> np.ndarray | None:

@@ -12,6 +12,8 @@ A task's report is plain data without NaN, ready for JSON:
     intervals   {metric: [low, high]}: 95 %, clustered by user or query; null without one
     priors      {prior: {metric: value}}
     left_out    {prior: why}, only where one could not be had
+    apart       {"repeats" and "new": {"n", "metrics", "priors"}}: the same ranks of rows whose item the user had
+                before and of the others, only where repeats are allowed
     gains       {metric: {"prior", "by", "interval"}}: the best prior, and by how much the model beats it; `by` above 0
                 means better whatever the metric's direction, and `interval` holds that difference under paired draws
 """
@@ -166,6 +168,9 @@ def evaluate_task(
     if ranking != "none" and examples.label.any():
         most = max(1, MOST_PAIRS[ranking] // len(dataset.items_of(task)))
         targets = (last_liked(examples) if ranking == "users" else examples).thinned(most)
+    else:
+        targets = examples.take(np.arange(0))
+    if len(targets):
         found = rank_catalogue(scorer, dataset, task, targets, ranking_priors)
         report["ranked"] = len(targets)
         if ranking == "rows":
@@ -175,6 +180,8 @@ def evaluate_task(
             known = {name: standing[:, column] for name, standing in found.items()}
             own = known.pop("model")
             _merge(report, _measure(measures, own, known, targets, resamples))
+        if targets.repeats:
+            report["apart"] = _apart(found, targets.repeated())
         if outcomes is not None:
             own_rows = outcomes[task] if metrics else make_outcome(dataset, task, targets, log_probability)
             outcomes[task] = own_rows.with_ranks(dataset, targets, rank)
@@ -208,8 +215,8 @@ def _trivial(
 
 
 def last_liked(examples: Examples) -> Examples:
-    """Each user's last example with label 1."""
-    liked = np.flatnonzero(examples.label == 1)
+    """Each user's last example with label 1; unless repeats are allowed, the last whose item is none."""
+    liked = np.flatnonzero(examples.label == 1 if examples.repeats else (examples.label == 1) & ~examples.repeated())
     liked = liked[np.lexsort((examples.time[liked], examples.users[liked]))]
     last = np.append(examples.users[liked][1:] != examples.users[liked][:-1], True)
     return examples.take(liked[last])
@@ -220,7 +227,7 @@ def rank_catalogue(
 ) -> dict[str, np.ndarray]:
     """Where each row's own item stands in the whole catalogue, from the row's own history, features and time.
 
-    Candidates are all items except those of the user's events strictly before the row; the item itself always stays.
+    Unless the task allows repeats, what the user had met before is no candidate: what `recommend` would not name.
     Returns {"model" and each prior: float64 (N, 2)}: the rank, from 1, ties counting half, and the log-probability that
     the softmax of the scores gives the item.
     """
@@ -233,27 +240,37 @@ def rank_catalogue(
     at_once = max(1, RANKED_PAIRS // len(items))
     for first in range(0, len(targets), at_once):
         some = targets.take(np.arange(first, min(first + at_once, len(targets))))
-        met = _met(some)
+        met = None if some.repeats else some.met()
         for name, scores in predict.items():
             found[name].append(_standing(scores(some), some.item, met))
     return {name: np.concatenate(parts) for name, parts in found.items()}
 
 
-def _met(targets: Examples) -> tuple[np.ndarray, np.ndarray]:
-    """What the users had met before their rows: the row (M,) and the item (M,) of each of their earlier events."""
-    log, stop = targets.log, targets.stop
-    assert log is not None and stop is not None
-    begin = log.user_start[targets.users]
-    items = [log.items[a:b] for a, b in zip(begin, stop, strict=True)]
-    return np.repeat(np.arange(len(targets)), stop - begin), np.concatenate(items)
+def _apart(found: Mapping[str, np.ndarray], again: np.ndarray) -> Report:
+    """Metrics of ranks of the model and its priors, of rows whose item the user had met before and of the others."""
+    parts = {"repeats": np.flatnonzero(again), "new": np.flatnonzero(~again)}
+
+    def values(name: str, rows: np.ndarray) -> Report:
+        ranks = found[name][rows, 0]
+        return {metric: _number(of(ranks, np.ones(len(rows)), rows)) for metric, of in RANKING.items()}
+
+    return {
+        part: {
+            "n": len(rows),
+            "metrics": values("model", rows),
+            "priors": {name: values(name, rows) for name in found if name != "model"},
+        }
+        for part, rows in parts.items()
+        if len(rows)
+    }
 
 
-def _standing(scores: np.ndarray, item: np.ndarray, met: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
-    """Mid-rank and log-probability (N, 2) of each row's item, by scores (N, I), among its own and those not `met`."""
-    rows, scores = np.arange(len(scores)), np.array(scores)
-    own = scores[rows, item]
-    scores[met] = -np.inf
-    scores[rows, item] = own
+def _standing(scores: np.ndarray, item: np.ndarray, met: tuple[np.ndarray, np.ndarray] | None) -> np.ndarray:
+    """Mid-rank and log-probability (N, 2) of each row's item, by scores (N, I), among those that are not `met`."""
+    scores = np.array(scores)
+    own = scores[np.arange(len(scores)), item]
+    if met is not None:
+        scores[met] = -np.inf
     return np.array([_place(line, of) for line, of in zip(scores, own, strict=True)])
 
 

@@ -1,13 +1,17 @@
 """A run measured again: `peftrec evaluate`."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from peftrec.data.features import same_columns
 from peftrec.errors import UserError
 from peftrec.evaluation.evaluate import Report, evaluate, text_rows
 from peftrec.machine.progress import track_rows
-from peftrec.runs.saved import load_run, read_recipe
+from peftrec.recipe import Recipe
+from peftrec.runs.saved import load_run, read_described, read_recipe
 from peftrec.tasks.dataset import load_data
+from peftrec.tasks.kinds import resolve
 
 
 def evaluate_run(run: Path, split: str, cache: bool = True, trust_code: bool = False) -> Report:
@@ -15,7 +19,8 @@ def evaluate_run(run: Path, split: str, cache: bool = True, trust_code: bool = F
 
     `cache`: whether the frozen part's states are looked for, and kept, on disk. `trust_code`: see `read_recipe`.
     """
-    dataset = load_data(read_recipe(run, trust_code))
+    recipe = read_recipe(run, trust_code)
+    dataset = load_data(_as_decided(recipe, read_described(run, recipe)["tasks"]))
     loaded = load_run(run, texts=dataset.texts, trust_code=trust_code)
     model, tasks = loaded.model, loaded.tasks
     for name, data in dataset.tasks.items():
@@ -27,3 +32,14 @@ def evaluate_run(run: Path, split: str, cache: bool = True, trust_code: bool = F
     ranking = split == "test"
     model.encoder.update(text_rows(dataset, tasks, [split], ranking), track_rows)
     return evaluate(model, dataset, tasks, split, ranking=ranking)
+
+
+def _as_decided(recipe: Recipe, described: Mapping[str, Mapping[str, Any]]) -> Recipe:
+    """The recipe with the rule on repeats that the training's data chose: what was trained for is measured."""
+    rules = {
+        name: {"repeats": "allow" if described[name]["repeats"] else "exclude"}
+        for name, task in resolve(recipe).items()
+        if "repeats" in task.kind.reads and "repeats" in described[name]
+    }
+    tasks = {name: config.model_copy(update=rules.get(name, {})) for name, config in recipe.tasks.items()}
+    return recipe.model_copy(update={"tasks": tasks})

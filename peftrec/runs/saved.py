@@ -131,6 +131,7 @@ def describe_task(data: TaskData) -> dict[str, Any]:
         "scale": data.scale,
         "base": None if data.train.rates is None else data.train.rates.base,
         "catalogue": data.train.catalogue is not None,
+        "repeats": data.train.repeats,
         "items": data.items,
         "tables": data.history,
         "impressions": data.impressions,

@@ -44,6 +44,7 @@ class DescribedTask(_Strict):
     log: Count | None
     rated: Count | None
     catalogue: bool = _ABSENT
+    repeats: bool = _ABSENT
     parts: list[Name] = _ABSENT
     encodings: dict[Literal["item", "user", "event"], DescribedFeatures] = _ABSENT
 
@@ -63,6 +64,14 @@ class Gain(_Strict):
     interval: Ends = _ABSENT
 
 
+class Part(_Strict):
+    """Ranks of some of a task's rows."""
+
+    n: Count
+    metrics: Numbers
+    priors: dict[Name, Numbers]
+
+
 class TaskReport(_Strict):
     """One task of report.json; see `evaluation.evaluate`."""
 
@@ -73,6 +82,7 @@ class TaskReport(_Strict):
     gains: dict[Name, Gain]
     undefined: dict[Name, str]
     ranked: Count = _ABSENT
+    apart: dict[Literal["repeats", "new"], Part] = _ABSENT
     not_trained: str = _ABSENT
     gain: str = _ABSENT
     grades: dict[Name, FiniteFloat] = _ABSENT

@@ -98,11 +98,12 @@ class Predictor:
         user_features: Row | None = None,
         features: Row | None = None,
     ) -> list[Row]:
-        """The k best catalogue items, best first: {"item", "text", "score"}; items already in the history are left out.
+        """The k best catalogue items, best first: {"item", "text", "score"}.
 
-        Where fewer are left than k, stderr says so. Give what the task reads: `user` or `history` (an empty one for a
-        new user), or `query`; beside a history the `user_features` of a new user, and the `features` that the event to
-        come has. A `regression` task ranks by the value that it predicts, the largest first.
+        Items already in the history are left out, unless the task allows repeats. Where fewer are left than k, stderr
+        says so. Give what the task reads: `user` or `history` (an empty one for a new user), or `query`; beside a
+        history the `user_features` of a new user, and the `features` that the event to come has. A `regression` task
+        ranks by the value that it predicts, the largest first.
         `approximate`: search an index (extra `faiss`) instead of scoring every item, for a `next-item` task; scores
         are the same, but a few items may be missed. Raises UserError.
         """
@@ -114,7 +115,8 @@ class Predictor:
             asked = {"user": user, "history": history, "query": query}
             one = self._asker(task, asked, {"user_features": user_features, "features": features})
             self.model.encoder.update({task: one.text_rows()})
-            seen = np.zeros(0, np.int64) if one.log is None else np.unique(one.log.items[one.log.items >= 0])
+            met = np.zeros(0, np.int32) if one.repeats else np.unique(one.met()[1])
+            seen = met[met >= 0]
             if approximate:
                 best, scores = self._search(task, one, min(k + len(seen), len(items)))
                 kept = ~np.isin(best, seen)

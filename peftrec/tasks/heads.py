@@ -64,23 +64,19 @@ class CatalogueHead(Head):
         """The same (I, q), (I,) of items whose texts offer so much and that have these features (I, F)."""
         return offered, bias
 
-    def barred(self, batch: HeadInput) -> Tensor:
-        """Which candidates are no alternatives to the example's own item, bool (N, C)."""
-        assert batch.barred is not None
-        return batch.barred
-
     def forward(self, batch: HeadInput) -> Tensor:
-        """Scores (N, 1 + C): the example's own item, then the candidates; -inf for a candidate that is barred. Without
+        """Scores (N, 1 + C): the example's own item, then the candidates; -inf for those that are barred. Without
         candidates (N, 1)."""
         users, own = self.users(batch), batch.slots["item"]
         offered, bias = self.items(batch.vectors)
         mine, mine_bias = self.with_features(gather(offered, own), gather(bias, own), batch.of_item)
         scores = ((users * mine).sum(-1) + mine_bias)[:, None]
         if batch.candidates is not None:
+            assert batch.barred is not None
             there, there_bias = gather(offered, batch.candidates), gather(bias, batch.candidates)
             there, there_bias = self.with_features(there, there_bias, batch.of_candidates)
             others = users @ there.T + there_bias
-            scores = torch.cat([scores, others.masked_fill(self.barred(batch), float("-inf"))], 1)
+            scores = torch.cat([scores, others.masked_fill(batch.barred, float("-inf"))], 1)
         if self.popularity is None:
             return scores
         assert batch.popularity is not None

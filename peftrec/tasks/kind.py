@@ -17,7 +17,7 @@ from peftrec.tasks.losses import Labels, Loss
 from peftrec.tasks.rows import Event, Field, Row
 
 # Keys of a task that some kinds read and others refuse.
-OWN_KEYS = ("input", "history", "label", "column", "threshold", "gain", "class_weight", "row_weight")
+OWN_KEYS = ("input", "history", "label", "column", "threshold", "repeats", "gain", "class_weight", "row_weight")
 
 
 def label_words(label: Any, task: "Task", classes: list[str]) -> str:

@@ -9,7 +9,13 @@ from peftrec.tasks.building import divided
 
 
 def split_queries(
-    tables: Tables, name: str, queries: Queries, group: np.ndarray, label: np.ndarray | None, data: DataConfig, seed: int
+    tables: Tables,
+    name: str,
+    queries: Queries,
+    group: np.ndarray,
+    label: np.ndarray | None,
+    data: DataConfig,
+    seed: int,
 ) -> tuple[np.ndarray, SplitConfig, list[str]]:
     """The part int8 (Q,) of every row, how they were divided, and what the user should know of it.
 
