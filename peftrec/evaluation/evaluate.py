@@ -3,6 +3,7 @@
 A task's report is plain data without NaN, ready for JSON:
 
     n           rows evaluated (`ranked`: for how many rows the catalogue was ranked, when it was)
+    sample_of   how many rows the split has, only where `n` is every so many of them
     not_trained why, only where the task was not: "weight 0"
     gain, grades  of tasks with grades: what a grade g gains in nDCG, `exponential` (2^g - 1) or `linear` (g), and every
                 grade's name with its gain
@@ -35,11 +36,12 @@ from peftrec.model.co_learner import Scorer
 from peftrec.tasks.grades import Grades
 from peftrec.tasks.kind import Task
 from peftrec.tasks.losses import Loss
-from peftrec.tasks.priors import PRIORS, RANKING_PRIORS, find_prior, reads_vectors
+from peftrec.tasks.priors import PRIORS, RANKING_PRIORS, find_prior, is_fitted_once, reads_vectors
 
 Report = dict[str, Any]
 PARTS = ("metrics", "intervals", "priors", "gains", "undefined")
 Ranking = Literal["none", "users", "rows"]  # for whom the catalogue is ranked
+Scores = Callable[[Examples], np.ndarray]  # rows -> scores (N, I) of the catalogue's items
 
 RANKED_PAIRS = 1 << 22  # (row, item) pairs scored in one call: large, because each call may encode the catalogue again
 # And in all, by whom it is for: beyond it, every so many rows are ranked. Tasks measured by ranks alone have heads that
@@ -171,10 +173,17 @@ def evaluate_task(
     else:
         targets = examples.take(np.arange(0))
     if len(targets):
-        found = rank_catalogue(scorer, dataset, task, targets, ranking_priors)
+        known_before, left_out = _ranking_priors(scorer, dataset, task, ranking_priors)
+        found = rank_catalogue(scorer, dataset, task, targets, known_before)
+        if left_out:
+            report["left_out"] = report.get("left_out", {}) | left_out
         report["ranked"] = len(targets)
         if ranking == "rows":
             report["n"] = len(targets)
+            if len(targets) < len(examples):
+                report["sample_of"] = len(examples)
+            if targets.weight is not None:
+                report["weighted_loss"] = -float((targets.weight * found["model"][:, 1]).mean())
         rank, log_probability = found["model"].T
         for measures, column in ((RANKING, 0), (CHOICE, 1))[: 1 if metrics else 2]:
             known = {name: standing[:, column] for name, standing in found.items()}
@@ -214,6 +223,22 @@ def _trivial(
     return found, left_out
 
 
+def _ranking_priors(
+    scorer: Scorer, dataset: Dataset, task: str, names: Sequence[str]
+) -> tuple[dict[str, Scores], dict[str, str]]:
+    """What gives the scores of priors that rank a catalogue, and why others are left out, as of `_trivial`."""
+    found, left_out = dict[str, Scores](), dict[str, str]()
+    for name in names:
+        prior = find_prior(RANKING_PRIORS, name)
+        if reads_vectors(prior):
+            if scorer.frozen_vectors is None:
+                left_out |= {name: scorer.no_vectors} if scorer.no_vectors else {}
+                continue
+            prior = partial(prior, vectors=scorer.frozen_vectors)
+        found[name] = prior(dataset, task) if is_fitted_once(prior) else partial(prior, dataset, task)
+    return found, left_out
+
+
 def last_liked(examples: Examples) -> Examples:
     """Each user's last example with label 1; unless repeats are allowed, the last whose item is none."""
     liked = np.flatnonzero(examples.label == 1 if examples.repeats else (examples.label == 1) & ~examples.repeated())
@@ -223,19 +248,18 @@ def last_liked(examples: Examples) -> Examples:
 
 
 def rank_catalogue(
-    scorer: Scorer, dataset: Dataset, task: str, targets: Examples, priors: Sequence[str] = ()
+    scorer: Scorer, dataset: Dataset, task: str, targets: Examples, priors: Mapping[str, Scores] | None = None
 ) -> dict[str, np.ndarray]:
     """Where each row's own item stands in the whole catalogue, from the row's own history, features and time.
 
-    Unless the task allows repeats, what the user had met before is no candidate: what `recommend` would not name.
+    Unless the task allows repeats, what the user had met before is no candidate: what `recommend` would not name. Nor
+    are the other matches of a query.
     Returns {"model" and each prior: float64 (N, 2)}: the rank, from 1, ties counting half, and the log-probability that
     the softmax of the scores gives the item.
     """
     items = dataset.items_of(task).rows
     score = scorer.ranker(task, items, of_items=targets.of_items)
-    predict: dict[str, Callable[[Examples], np.ndarray]] = {"model": lambda rows: _finite(score(rows), task)}
-    for name in priors:
-        predict[name] = partial(find_prior(RANKING_PRIORS, name), dataset, task)
+    predict: dict[str, Scores] = {"model": lambda rows: _finite(score(rows), task), **(priors or {})}
     found: dict[str, list[np.ndarray]] = {name: [] for name in predict}
     at_once = max(1, RANKED_PAIRS // len(items))
     for first in range(0, len(targets), at_once):

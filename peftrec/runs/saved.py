@@ -67,7 +67,7 @@ class LoadedRun:
     logs       task -> its log and whose it is, for tasks with histories
     received   task -> the same of the events of its own table, that say how items were received
     rates      task -> how items were received, for tasks that read it
-    catalogues task -> which items were chosen when, for tasks that rank them
+    catalogues task -> its items, and which were chosen when, for tasks that rank them
     """
 
     recipe: Recipe
@@ -210,6 +210,11 @@ def load_run(
         name: Catalogue(items[of[name]["items"]].rows, log.items[log.feedback > 0], log.times[log.feedback > 0])
         for name, log in own.items()
         if of[name].get("catalogue")
+    }
+    catalogues |= {
+        name: Catalogue(items[task["items"]].rows)
+        for name, task in of.items()
+        if task.get("catalogue") and not task["history"]
     }
     return LoadedRun(
         recipe, model, tasks, of, items, load_users(folder, of), encodings, logs, received, rates, catalogues

@@ -99,7 +99,7 @@ MATCHES = Kind(
     metrics={"choice": ()},
     answer=number_answer,
     reads=("input", "row_weight"),
-    ranking=("random",),
+    ranking=("random", "cosine", "bm25"),
     ranks=True,
     words=in_words,
 )

@@ -9,10 +9,10 @@ for it.
 import inspect
 from collections.abc import Callable
 from types import FunctionType
-
-import numpy as np
+from typing import Any
 
 from peftrec.recipe.names import find
+from peftrec.tasks.priors.catalogue import bm25, cosine
 from peftrec.tasks.priors.matching import lexical
 from peftrec.tasks.priors.ranking import popularity, popularity_so_far, shuffled
 from peftrec.tasks.priors.rates import (
@@ -28,11 +28,11 @@ from peftrec.tasks.priors.rates import (
 from peftrec.tasks.priors.texts import tfidf
 from peftrec.tasks.priors.vectors import Vectors, frozen_lr
 
-__all__ = ["PRIORS", "RANKING_PRIORS", "Prior", "Vectors", "find_prior", "reads_vectors"]
+__all__ = ["PRIORS", "RANKING_PRIORS", "Prior", "Vectors", "find_prior", "is_fitted_once", "reads_vectors"]
 
 # (dataset, task name, rows to predict) -> as a model's prediction. One that has a parameter `vectors` is given those of
 # the frozen backbone by that name, and is left out where there are none.
-Prior = Callable[..., np.ndarray]
+Prior = Callable[..., Any]
 
 PRIORS: dict[str, Prior] = {
     "random": uninformed,
@@ -48,11 +48,14 @@ PRIORS: dict[str, Prior] = {
     "frozen_lr": frozen_lr,
 }
 
-# Scores (N, I) of the whole catalogue for each row.
+# Scores (N, I) of the whole catalogue for each row. One without a parameter `examples` is fitted once, and returns what
+# gives the scores of rows.
 RANKING_PRIORS: dict[str, Prior] = {
     "random": shuffled,
     "popularity": popularity,
     "popularity_so_far": popularity_so_far,
+    "cosine": cosine,
+    "bm25": bm25,
 }
 
 
@@ -64,3 +67,8 @@ def find_prior(table: dict[str, Prior], name: str) -> Prior:
 def reads_vectors(prior: Prior) -> bool:
     """Whether the prior is to be given the frozen backbone's vectors."""
     return "vectors" in inspect.signature(prior).parameters
+
+
+def is_fitted_once(prior: Prior) -> bool:
+    """Whether a prior that ranks a catalogue returns what scores rows, instead of the scores of given ones."""
+    return "examples" not in inspect.signature(prior).parameters
