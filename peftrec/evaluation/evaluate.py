@@ -36,7 +36,7 @@ from peftrec.model.co_learner import Scorer
 from peftrec.tasks.grades import Grades
 from peftrec.tasks.kind import Task
 from peftrec.tasks.losses import Loss
-from peftrec.tasks.priors import PRIORS, RANKING_PRIORS, find_prior, is_fitted_once, reads_vectors
+from peftrec.tasks.priors import PRIORS, RANKING_PRIORS, find_prior, reads_vectors
 
 Report = dict[str, Any]
 PARTS = ("metrics", "intervals", "priors", "gains", "undefined")
@@ -235,7 +235,7 @@ def _ranking_priors(
                 left_out |= {name: scorer.no_vectors} if scorer.no_vectors else {}
                 continue
             prior = partial(prior, vectors=scorer.frozen_vectors)
-        found[name] = prior(dataset, task) if is_fitted_once(prior) else partial(prior, dataset, task)
+        found[name] = partial(prior, dataset, task)
     return found, left_out
 
 

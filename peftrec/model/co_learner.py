@@ -191,7 +191,8 @@ class CoLearner(nn.Module, Scorer):
             if head.popularity is not None:
                 popularity = torch.from_numpy(examples.catalogue.popularity(examples.time))
                 found.add_(popularity, alpha=float(head.popularity.detach()))
-            return found.numpy()
+            begun = replace(examples, candidates=np.arange(len(item_rows))).begin()
+            return found.numpy() if begun is None else found.numpy() + begun[:, 1:]
 
         return scores
 

@@ -1,6 +1,7 @@
 """Heads: encoded slots and features in, raw predictions out. They know nothing of adapters."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -42,6 +43,10 @@ class Head(nn.Module):
     def begin_at_zero(self) -> None:
         """Make the raw output zero for every row, by the last layer: what is learned is added to a start."""
         raise NotImplementedError
+
+    def begin_beside(self, start: Any) -> None:
+        """Begin with nothing beside what a fitted `tasks.starts.Start` says; or take over what of it is the head's."""
+        self.begin_at_zero()
 
 
 def input_norm(width: int) -> nn.LayerNorm:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from peftrec.data.examples import TaskData
+from peftrec.data.examples import Dataset, Examples, TaskData
 from peftrec.data.tables import Tables
 from peftrec.data.texts import TextTable
 from peftrec.errors import UserError, shown
@@ -14,6 +14,7 @@ from peftrec.recipe import AdapterConfig, DataConfig, TaskConfig
 from peftrec.tasks.grades import Grades, read_grades
 from peftrec.tasks.heads import Head, HeadShape
 from peftrec.tasks.losses import Labels, Loss
+from peftrec.tasks.priors.vectors import Vectors
 from peftrec.tasks.rows import Event, Field, Row
 from peftrec.tasks.starts import Starting
 
@@ -62,6 +63,8 @@ class Kind:
     moment    (times, user_start) -> features float32 (E, F) of events ordered by (user, time), for kinds that predict
               from a moment: their rows need a `time`
     start     what its heads begin at; None: a constant
+    mined     (dataset, task's name, frozen vectors or None) -> its train rows with what steps tell their items from,
+              where that is looked for before the first step
     """
 
     question: str
@@ -82,6 +85,7 @@ class Kind:
     variant: Callable[[TaskConfig, DataConfig], "Kind | None"] = lambda config, data: None
     moment: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
     start: Starting | None = None
+    mined: Callable[[Dataset, str, Vectors | None], Examples] | None = None
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """The head of matches without grades: query and item by the cosine of their vectors, as the backbone gives it first."""
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -45,6 +46,12 @@ class MatchHead(CatalogueHead):
         self.known_asker = feature_layer(shape.of_asker, shape.width)
         self.known_item = feature_layer(shape.of_item, shape.width + 1)
         self.popularity = None
+
+    def begin_beside(self, start: Any) -> None:
+        """The cosine, which is the head's own, has the weight that was fitted, but never so little that nothing can be
+        learnt."""
+        if start.scale is not None:
+            nn.init.constant_(self.log_scale, math.log(max(start.scale, 1.0)))
 
     def users(self, batch: HeadInput) -> Tensor:
         """What each example's query asks for (N, D)."""

@@ -18,7 +18,9 @@ from peftrec.tasks.heads import CatalogueHead, HeadShape
 from peftrec.tasks.kind import Kind, Task, number_answer
 from peftrec.tasks.match_head import MatchHead
 from peftrec.tasks.queries import numbered, split_queries
+from peftrec.tasks.rivals import with_rivals
 from peftrec.tasks.rows import ITEM, text_field
+from peftrec.tasks.starts.matches import MATCHES as BEGIN
 from peftrec.tasks.weights import file_weights, row_weights
 
 
@@ -102,4 +104,6 @@ MATCHES = Kind(
     ranking=("random", "cosine", "bm25"),
     ranks=True,
     words=in_words,
+    start=BEGIN,
+    mined=with_rivals,
 )

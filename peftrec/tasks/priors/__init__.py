@@ -9,7 +9,8 @@ for it.
 import inspect
 from collections.abc import Callable
 from types import FunctionType
-from typing import Any
+
+import numpy as np
 
 from peftrec.recipe.names import find
 from peftrec.tasks.priors.catalogue import bm25, cosine
@@ -28,11 +29,11 @@ from peftrec.tasks.priors.rates import (
 from peftrec.tasks.priors.texts import tfidf
 from peftrec.tasks.priors.vectors import Vectors, frozen_lr
 
-__all__ = ["PRIORS", "RANKING_PRIORS", "Prior", "Vectors", "find_prior", "is_fitted_once", "reads_vectors"]
+__all__ = ["PRIORS", "RANKING_PRIORS", "Prior", "Vectors", "find_prior", "reads_vectors"]
 
 # (dataset, task name, rows to predict) -> as a model's prediction. One that has a parameter `vectors` is given those of
 # the frozen backbone by that name, and is left out where there are none.
-Prior = Callable[..., Any]
+Prior = Callable[..., np.ndarray]
 
 PRIORS: dict[str, Prior] = {
     "random": uninformed,
@@ -48,8 +49,7 @@ PRIORS: dict[str, Prior] = {
     "frozen_lr": frozen_lr,
 }
 
-# Scores (N, I) of the whole catalogue for each row. One without a parameter `examples` is fitted once, and returns what
-# gives the scores of rows.
+# Scores (N, I) of the whole catalogue for each row.
 RANKING_PRIORS: dict[str, Prior] = {
     "random": shuffled,
     "popularity": popularity,
@@ -67,8 +67,3 @@ def find_prior(table: dict[str, Prior], name: str) -> Prior:
 def reads_vectors(prior: Prior) -> bool:
     """Whether the prior is to be given the frozen backbone's vectors."""
     return "vectors" in inspect.signature(prior).parameters
-
-
-def is_fitted_once(prior: Prior) -> bool:
-    """Whether a prior that ranks a catalogue returns what scores rows, instead of the scores of given ones."""
-    return "examples" not in inspect.signature(prior).parameters

@@ -1,6 +1,6 @@
 """What ranks the catalogue of matches with no training, or begins a training: the frozen cosine, BM25, and both."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -9,7 +9,7 @@ from peftrec.data.examples import Dataset, Examples
 from peftrec.data.texts import TextTable
 from peftrec.tasks.priors.blend import Told, fit_weights, loss_of, told_apart
 from peftrec.tasks.priors.bm25 import COUNTERS, CatalogueBm25
-from peftrec.tasks.priors.choice import held_out
+from peftrec.tasks.priors.choice import held_out, once
 from peftrec.tasks.priors.vectors import Vectors
 
 CHARACTERS = 20_000_000  # of a catalogue, beyond which only words are counted: of runs there are far more
@@ -25,24 +25,44 @@ class Blend:
     loss: float
 
 
-def cosine(dataset: Dataset, task: str, vectors: Vectors) -> Callable[[Examples], np.ndarray]:
+def cosine(dataset: Dataset, task: str, examples: Examples, vectors: Vectors) -> np.ndarray:
     """Scores (N, I): the cosine of the frozen vectors of query and item, times what makes it most probable."""
-    found = best_blend(dataset, task, vectors, lexical=False)
-    return lambda rows: np.float32(found.cosine) * likeness(_with_all(rows), vectors)[:, 1:]
+    found = choose_cosine(dataset, task, vectors)
+    return np.float32(found.cosine) * likeness(with_all(examples), vectors)[:, 1:]
 
 
-def bm25(dataset: Dataset, task: str) -> Callable[[Examples], np.ndarray]:
+def bm25(dataset: Dataset, task: str, examples: Examples) -> np.ndarray:
     """Scores (N, I): BM25 of words or of runs of characters, as the validation rows choose, times the same."""
-    found = best_blend(dataset, task, None)
+    found, score = choose_bm25(dataset, task)
+    return np.float32(found.lexical) * score(with_all(examples))[:, 1:]
+
+
+@once
+def choose_cosine(dataset: Dataset, task: str, vectors: Vectors) -> Blend:
+    """The cosine's weight of least log-loss on the train rows."""
+    return min(_tried(dataset, task, vectors, []), key=lambda one: one.loss)
+
+
+@once
+def choose_bm25(dataset: Dataset, task: str) -> tuple[Blend, CatalogueBm25]:
+    """The same of BM25, the validation rows choosing the n-grams; and what gives it."""
     catalogue = dataset.tasks[task].train.catalogue
     assert catalogue is not None
-    score = CatalogueBm25(found.sort, dataset.texts, catalogue)
-    return lambda rows: np.float32(found.lexical) * score(_with_all(rows))[:, 1:]
+    found = min(_tried(dataset, task, None, sorts_of(dataset.texts, catalogue.rows)), key=lambda one: one.loss)
+    return found, CatalogueBm25(found.sort, dataset.texts, catalogue)
 
 
-def best_blend(dataset: Dataset, task: str, vectors: Vectors | None, lexical: bool = True) -> Blend:
-    """The weights of least log-loss on the train rows; whether both take part, and which n-grams, the validation rows
-    choose. Without `vectors` BM25 alone, without `lexical` the cosine alone."""
+@once
+def choose_blend(dataset: Dataset, task: str, vectors: Vectors | None) -> Blend:
+    """The weights of both of least log-loss on the train rows. The validation rows choose whether both take part, and
+    the n-grams. Without `vectors` BM25 alone."""
+    catalogue = dataset.tasks[task].train.catalogue
+    assert catalogue is not None
+    return min(_tried(dataset, task, vectors, sorts_of(dataset.texts, catalogue.rows)), key=lambda one: one.loss)
+
+
+def _tried(dataset: Dataset, task: str, vectors: Vectors | None, sorts: Sequence[str]) -> list[Blend]:
+    """The cosine, BM25 of each sort, and these with the cosine, each fitted on train rows and judged by others."""
     fitted, check = (told_apart(rows) for rows in held_out(dataset.tasks[task]))
     near, tried = {}, list[Blend]()
     if vectors is not None:
@@ -50,11 +70,11 @@ def best_blend(dataset: Dataset, task: str, vectors: Vectors | None, lexical: bo
         tried.append(_blend(near, "words", fitted, check))
     catalogue = fitted.rows.catalogue
     assert catalogue is not None
-    for sort in sorts_of(dataset.texts, catalogue.rows) if lexical else ():
+    for sort in sorts:
         of = CatalogueBm25(sort, dataset.texts, catalogue)
         shared = {"lexical": (of(fitted.rows), of(check.rows))}
         tried += [_blend(columns, sort, fitted, check) for columns in ([shared, near | shared] if near else [shared])]
-    return min(tried, key=lambda one: one.loss)
+    return tried
 
 
 def sorts_of(texts: TextTable, rows: np.ndarray) -> list[str]:
@@ -78,7 +98,8 @@ def _blend(columns: dict[str, tuple[np.ndarray, np.ndarray]], sort: str, fitted:
     return Blend(by_name.get("cosine", 0.0), by_name.get("lexical", 0.0), sort, loss)
 
 
-def _with_all(rows: Examples) -> Examples:
+def with_all(rows: Examples) -> Examples:
+    """The rows with the whole catalogue as candidates."""
     assert rows.catalogue is not None
     return replace(rows, candidates=np.arange(len(rows.catalogue)))
 
