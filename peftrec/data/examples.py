@@ -12,6 +12,7 @@ from peftrec.data.features import NO_FEATURES, Encoding, FeatureTable
 from peftrec.data.log import Log
 from peftrec.data.matches import Matches
 from peftrec.data.rates import Rates
+from peftrec.data.scales import to_log
 from peftrec.data.summary import TableSummary
 from peftrec.data.texts import TextTable
 from peftrec.data.views import Gathered, as_array
@@ -291,6 +292,7 @@ class TaskData:
     feature_names  the F columns of `inputs()`
     notes          what the user should know: rows left out and why, warnings of the split
     scale          (centre, spread) by which the log's feedback was standardised; (0, 1) where it is liked or not
+    log_scale      whether labels, which are as they are, and feedback are learnt as `scales.to_log` of them
     items          name of the table that its items are of; '' without items
     history        names of the tables that its histories are of, in the order of the log's marks
     impressions    whether its rows stand in lists that were shown, which are then their groups; what stood in none does
@@ -314,11 +316,16 @@ class TaskData:
     impressions: bool = False
     fitted: dict[str, Any] = field(default_factory=dict, compare=False)
     hides: list[str] = field(default_factory=list)
+    log_scale: bool = False
 
     @cached_property
     def log_counts(self) -> np.ndarray:
         """log1p of how many train rows each item has, float64, up to the last that has any."""
         return np.log1p(np.bincount(self.train.item))
+
+    def learnt(self, rows: Examples) -> Examples:
+        """Rows of the task with their labels on the scale that these are learnt on."""
+        return replace(rows, label=to_log(rows.label).astype(np.float32)) if self.log_scale else rows
 
     def split(self, name: str) -> Examples:
         """`train`, `valid` or `test` by name."""
@@ -361,6 +368,14 @@ class Dataset:
     notes: list[str] = field(default_factory=list)
     tables: list[TableSummary] = field(default_factory=list)
     users: FeatureTable = NO_FEATURES
+
+    def learnt(self, task: str) -> "Dataset":
+        """The same with the task's labels on the scale that these are learnt on."""
+        data = self.tasks[task]
+        if not data.log_scale:
+            return self
+        train, valid, test = map(data.learnt, (data.train, data.valid, data.test))
+        return replace(self, tasks={**self.tasks, task: replace(data, train=train, valid=valid, test=test)})
 
     def items_of(self, task: str) -> ItemTexts:
         """The catalogue that a task's items are of."""

@@ -131,6 +131,7 @@ def describe_task(data: TaskData) -> dict[str, Any]:
         "classes": data.classes,
         "features": data.feature_names,
         "scale": data.scale,
+        "log_scale": data.log_scale,
         "base": None if data.train.rates is None else data.train.rates.base,
         "catalogue": data.train.catalogue is not None,
         "repeats": data.train.repeats,
@@ -194,7 +195,8 @@ def load_run(
             f"{base.digest[:12]}; give the original weights as `backbone`"
         )
     texts = TextTable() if texts is None else texts
-    tasks, of = resolve(recipe), described["tasks"]
+    of = described["tasks"]
+    tasks = {name: task.on_scale(bool(of[name].get("log_scale"))) for name, task in resolve(recipe).items()}
     items = load_catalogues(folder, texts, of)
     with base.lock, reading(folder):
         check_rows(folder / "model.json", tasks, of, items)

@@ -36,6 +36,7 @@ class DescribedTask(_Strict):
     classes: list[str]
     features: list[Name]
     scale: Annotated[list[FiniteFloat], Field(min_length=2, max_length=2)]
+    log_scale: bool = _ABSENT
     base: Number
     items: Name
     tables: list[Name]

@@ -8,7 +8,7 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 
 from peftrec.data.examples import Dataset
-from peftrec.data.unknown import unknown_notes
+from peftrec.data.vocabulary import vocabulary_notes
 from peftrec.errors import Problems, UserError
 from peftrec.evaluation.evaluate import check_measures
 from peftrec.machine import processes
@@ -100,10 +100,11 @@ def prepare(recipe: Recipe, described: bool = False) -> Setup:
             attach(backbone, methods)  # for what it finds wrong
     problems.stop()
     assert dataset is not None and backbone is not None
+    tasks = {name: task.on_scale(dataset.tasks[name].log_scale) for name, task in tasks.items()}
     torch.manual_seed(recipe.train.seed)
     model = build_model(recipe, tasks, backbone, dataset)
     notes, starts = ([], {}) if start is None else start.take_over(recipe, tasks, dataset, model)
-    unknown = unknown_notes(dataset.texts, backbone.tokenizer)
+    unknown = vocabulary_notes(dataset.texts, backbone.tokenizer)
     return Setup(recipe, tasks, accelerator, dataset, model, [*dataset.notes, *unknown, *notes], starts=starts)
 
 

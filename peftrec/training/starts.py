@@ -27,7 +27,7 @@ def begin(setup: Setup) -> None:
     for name in track_tasks(new, "fitting what heads begin at") if new else []:
         starting = setup.tasks[name].kind.start
         assert starting is not None
-        started = starting.fit(setup.dataset, name, setup.tasks[name].config, model.frozen_vectors)
+        started = starting.fit(setup.dataset.learnt(name), name, setup.tasks[name].config, model.frozen_vectors)
         if started is not None:
             model.head(name).begin_beside(started.start)
         found[name] = started
