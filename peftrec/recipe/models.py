@@ -98,6 +98,11 @@ class TaskConfig(Strict):
     )
     column: str | None = Field(None, description="interest, regression: the numeric event column to predict")
     threshold: float | None = Field(None, description="interest with bce: liked means column >= threshold")
+    repeats: Literal["allow", "exclude"] | None = Field(
+        None,
+        description="next-item, interest: whether what a user had before is ranked and recommended again; default: "
+        "allow where 5 % or more of the train rows are such",
+    )
     gain: Literal["exponential", "linear"] | None = Field(
         None,
         description="match-query: what grade g gains in nDCG: 2^g - 1 or g; default: exponential for whole grades of 0 "

@@ -39,11 +39,13 @@ def evaluate_run(run: Path, split: str, cache: bool = True, trust_code: bool = F
 
 
 def _as_decided(recipe: Recipe, described: Mapping[str, Mapping[str, Any]]) -> Recipe:
-    """The recipe with the scales of labels that the training's data chose: what was trained for is measured."""
-    rules = {
-        name: {"scale": "log" if described[name].get("log_scale") else "linear"}
-        for name, task in resolve(recipe).items()
-        if "scale" in task.kind.reads
-    }
+    """The recipe with what the training's data chose, so that what was trained for is measured."""
+    rules: dict[str, dict[str, str]] = {}
+    for name, task in resolve(recipe).items():
+        rules[name] = {}
+        if "repeats" in task.kind.reads and "repeats" in described[name]:
+            rules[name]["repeats"] = "allow" if described[name]["repeats"] else "exclude"
+        if "scale" in task.kind.reads:
+            rules[name]["scale"] = "log" if described[name].get("log_scale") else "linear"
     tasks = {name: config.model_copy(update=rules.get(name, {})) for name, config in recipe.tasks.items()}
     return recipe.model_copy(update={"tasks": tasks})

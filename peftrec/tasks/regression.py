@@ -114,7 +114,7 @@ REGRESSION = Kind(
     priors=("median", "user_median", "item_rate", "rates_so_far"),
     ranks=True,
     feedback=feedback,
-    variant=lambda config: None if config.label is None else OF_TEXTS,
+    variant=lambda config, data: None if config.label is None else OF_TEXTS,
 )
 
 
