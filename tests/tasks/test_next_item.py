@@ -39,7 +39,7 @@ def made(shop, tasks=LIKED, **changes):
     recipe = shop_recipe(shop, tasks=tasks, **changes)
     dataset = load_data(recipe)
     torch.manual_seed(0)
-    model = build_model(recipe, resolve(recipe), load_backbone(recipe.backbone), dataset)
+    model = build_model(recipe, resolve(recipe), load_backbone(recipe.backbone), dataset, 0.0)
     model.encoder.update()
     return recipe, dataset, model
 
