@@ -12,6 +12,8 @@ from peftrec.evaluation.metrics import CHOICE, OF_IMPRESSIONS, RANKING, is_highe
 from peftrec.tasks.kind import Task, trained
 from peftrec.training.defaults import Settled
 
+_MEND = "give them a share (data.split.valid above 0) or, where the split is given, mark some rows 'valid'"
+
 Scores = dict[str, dict[str, float | None]]  # task -> metric -> value
 
 
@@ -96,10 +98,7 @@ def check_watched(metric: str | None, tasks: Mapping[str, Task], dataset: Datase
     watched = of_loss if metric is None else [metric.split(".", 1)[0]]
     lacking = [name for name in watched if not len(dataset.tasks[name].valid)]
     if lacking:
-        raise UserError(
-            f"{place}: needs validation rows, of which there are none for {', '.join(lacking)}; give them a share "
-            "(data.split.valid above 0) or, where the split is given, mark some rows 'valid'"
-        )
+        raise UserError(f"{place}: needs validation rows, of which there are none for {', '.join(lacking)}; {_MEND}")
     if metric is not None and metric.split(".", 1)[1] in OF_IMPRESSIONS and not dataset.tasks[watched[0]].impressions:
         raise UserError(f"{place}: {metric} needs lists that were shown: the key impression of the task's table")
 
@@ -110,7 +109,7 @@ def unwatched_notes(config: Settled, tasks: Mapping[str, Task], dataset: Dataset
     if not lacking:
         return []
     then = "how long it trains is a guess" if config.early_stopping is None else "early stopping does not watch it"
-    return [f"{', '.join(lacking)}: no validation rows: {then}; data.split.valid gives them a share"]
+    return [f"{', '.join(lacking)}: no validation rows: {then}; {_MEND}"]
 
 
 def is_higher_better(metric: str | None) -> bool:

@@ -114,15 +114,18 @@ def test_early_stopping_without_validation_rows_is_refused(shop, tmp_path, verb)
     assert [path.name for path in tmp_path.iterdir()] == ["never.yaml"]
 
 
-def test_a_watched_metric_needs_the_rows_of_its_task_alone(shop, tmp_path):
+def test_a_watched_metric_needs_the_rows_of_its_task_alone(shop, tmp_path, notes):
     stops = {**STOPS, "max_steps": 1, "early_stopping": {"metric": "query.auc"}}
     data = tiny_recipe(shop).data.model_dump(mode="json", exclude_defaults=True)
     data["texts"] = {"path": str(shop / "notes.csv"), "text": "{text}", "split": "never"}
     tasks = {"tone": TONE, "query": {"kind": "match-query"}}
     both = tiny_recipe(shop, data=data, tasks=tasks, adapter={"method": "side"}, train=stops)
     assert (train(both, tmp_path / "run") / "report.json").is_file()
-    stops["early_stopping"] = {}
+    stops["early_stopping"] = {}  # nothing was asked for: what has rows is watched
+    assert train(tiny_recipe(shop, data=data, tasks=tasks, train=stops), tmp_path / "other").is_dir()
+    assert "tone: no validation rows: early stopping does not watch it; give them a share" in notes.readouterr().err
+    stops["early_stopping"] = {"patience": 2}
     with pytest.raises(
         UserError, match=r"train\.early_stopping: needs validation rows, of which there are none for tone"
     ):
-        train(tiny_recipe(shop, data=data, tasks=tasks, train=stops), tmp_path / "other")
+        train(tiny_recipe(shop, data=data, tasks=tasks, train=stops), tmp_path / "third")
