@@ -150,9 +150,8 @@ def _remarks(rows: Divisible, split: SplitConfig) -> list[str]:
     notes = []
     if split.kind == "given" and _holds_out(rows, split):
         which = "the latest" if rows.sort == "events" and rows.time is not None else "drawn at random"
-        notes.append(
-            f"the split marks no row as valid: {split.valid:.0%} of the train rows are, {which}; valid: 0 trains on them"
-        )
+        share = f"{split.valid:.0%} of the train rows"
+        notes.append(f"the split marks no row as valid: {share} are, {which}; valid: 0 trains on them")
     if rows.given is not None and split.kind != "given":
         how = "split at random: " if split.kind in ("random", "by-group") else ""
         notes.append(f"{how}{split.kind} leaves the split that the {rows.sort} come with unused")
