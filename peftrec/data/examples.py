@@ -1,5 +1,6 @@
 """Examples: the columns of one task's rows, with causal histories as windows of the log."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -18,7 +19,7 @@ FITTED = 1 << 18  # rows that what has a few numbers is fitted on at most
 AT_ONCE = 1 << 22  # rows of a split that are looked at together
 _COLUMNS = (
     *("label", "features", "group", "user", "item", "time", "start", "stop", "own", "rated", "places", "seen"),
-    *("weight", "of_events", "of_new"),
+    *("weight", "of_events", "of_new", "offset"),
 )
 
 
@@ -45,6 +46,9 @@ class Examples:
     catalogue   what the task ranks, for kinds that tell the item from all others
     candidates  int64 (C,): item numbers that a training step tells the rows' own from; see `drawn`
     weight    float32 (N,): how much each row counts in the loss, 1 in the mean of the train rows; None: all alike
+    offsets   rows -> what the task's start says of each, which the head's raw output is added to: float32 (N,) or
+              (N, C); None: heads begin at a constant. See `peftrec.tasks.starts`
+    offset    the same of these rows where it is known: of train rows what a start says that was not fitted on them
 
     What the tables' features are for heads, as columns that an Encoding made; None without features:
 
@@ -72,6 +76,8 @@ class Examples:
     catalogue: Catalogue | None = None
     candidates: np.ndarray | None = None
     weight: np.ndarray | None = None
+    offsets: "Callable[[Examples], np.ndarray] | None" = None
+    offset: np.ndarray | None = None
     of_items: np.ndarray | None = None
     of_users: np.ndarray | None = None
     of_events: np.ndarray | None = None
@@ -114,6 +120,12 @@ class Examples:
         seen = self.stop if seen is None else seen
         places = rates.places(self.item, self.time) if places is None else places
         return replace(self, rates=rates, places=places, seen=seen)
+
+    def begin(self) -> np.ndarray | None:
+        """What is added to the head's raw output of each row, float32 (N,) or (N, C); None without a start."""
+        if self.offset is not None:
+            return np.asarray(self.offset)
+        return None if self.offsets is None else self.offsets(self)
 
     def drawn(self, seed: int, step: int) -> "Examples":
         """The examples with the candidates of a training step, for a task that ranks a catalogue; else themselves.
@@ -226,6 +238,7 @@ class TaskData:
                    not count for its rates
     hides          those of `history` of which histories leave out what was shown and not clicked; where the task's own
                    is among them, its rates count that
+    fitted         what was fitted on these rows, by name: once, whoever asks for it
     encodings      how features are encoded, of its items ("item"), users ("user") and events ("event") that have some
     """
 
@@ -240,6 +253,7 @@ class TaskData:
     history: list[str] = field(default_factory=list)
     encodings: dict[str, Encoding] = field(default_factory=dict)
     impressions: bool = False
+    fitted: dict[str, Any] = field(default_factory=dict, compare=False)
     hides: list[str] = field(default_factory=list)
 
     @cached_property

@@ -1,5 +1,6 @@
 """A run measured again: `peftrec evaluate`."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from peftrec.data.features import same_columns
@@ -8,6 +9,7 @@ from peftrec.evaluation.evaluate import Report, evaluate, text_rows
 from peftrec.machine.progress import track_rows
 from peftrec.runs.saved import load_run, read_recipe
 from peftrec.tasks.dataset import load_data
+from peftrec.tasks.starts import Started, with_start
 
 
 def evaluate_run(run: Path, split: str, cache: bool = True, trust_code: bool = False) -> Report:
@@ -23,6 +25,8 @@ def evaluate_run(run: Path, split: str, cache: bool = True, trust_code: bool = F
             raise UserError(
                 f"{run}: task {name} was trained on other features, or levels of them, than the data have now"
             )
+    begun = {name: with_start(dataset.tasks[name], Started(start)) for name, start in loaded.starts.items()}
+    dataset = replace(dataset, tasks={**dataset.tasks, **begun})
     model.encoder.disk = cache
     ranking = split == "test"
     model.encoder.update(text_rows(dataset, tasks, [split], ranking), track_rows)

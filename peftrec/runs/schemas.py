@@ -46,6 +46,7 @@ class DescribedTask(_Strict):
     catalogue: bool = _ABSENT
     parts: list[Name] = _ABSENT
     encodings: dict[Literal["item", "user", "event"], DescribedFeatures] = _ABSENT
+    start: dict[Name, Any] = _ABSENT
 
 
 class Described(_Strict):
@@ -77,7 +78,8 @@ class TaskReport(_Strict):
     gain: str = _ABSENT
     grades: dict[Name, FiniteFloat] = _ABSENT
     weighted_loss: Number = _ABSENT
-    untrained: Numbers = _ABSENT
+    start: Numbers = _ABSENT
+    began_at: str = _ABSENT
     left_out: dict[Name, str] = _ABSENT
 
 

@@ -15,6 +15,7 @@ from peftrec.tasks.grades import Grades, read_grades
 from peftrec.tasks.heads import Head, HeadShape
 from peftrec.tasks.losses import Labels, Loss
 from peftrec.tasks.rows import Event, Field, Row
+from peftrec.tasks.starts import Starting
 
 # Keys of a task that some kinds read and others refuse.
 OWN_KEYS = ("input", "history", "label", "column", "threshold", "gain", "class_weight", "row_weight")
@@ -60,6 +61,7 @@ class Kind:
     variant   (config) -> the kind to take instead, for keys that ask for another form of the task; None: this one
     moment    (times, user_start) -> features float32 (E, F) of events ordered by (user, time), for kinds that predict
               from a moment: their rows need a `time`
+    start     what its heads begin at; None: a constant
     """
 
     question: str
@@ -79,6 +81,7 @@ class Kind:
     words: Callable[[Any, "Task", list[str]], str] = label_words
     variant: Callable[[TaskConfig], "Kind | None"] = lambda config: None
     moment: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
+    start: Starting | None = None
 
 
 @dataclass(frozen=True)

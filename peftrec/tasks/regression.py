@@ -26,6 +26,7 @@ from peftrec.tasks.heads import Head, HeadShape, NumberHead
 from peftrec.tasks.history_head import history_head
 from peftrec.tasks.kind import Kind, Task, number_answer
 from peftrec.tasks.rows import ITEM, Event, standardised, text_field
+from peftrec.tasks.starts.texts import TEXTS
 from peftrec.tasks.texts import labelled, split_texts, text_examples
 from peftrec.tasks.weights import file_weights, row_weights
 
@@ -102,6 +103,7 @@ OF_TEXTS: Kind = replace(
     head=text_head,
     reads=("label", "row_weight"),
     priors=("median", "tfidf", "frozen_lr"),
+    start=TEXTS,
     ranks=False,
     feedback=None,
 )

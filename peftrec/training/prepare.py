@@ -1,7 +1,7 @@
 """All that training needs, made and checked before the first step: data, backbone, methods, heads."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from accelerate import Accelerator
@@ -20,6 +20,7 @@ from peftrec.recipe import EarlyStopping, Recipe
 from peftrec.tasks.dataset import load_data
 from peftrec.tasks.kind import Task, trained
 from peftrec.tasks.kinds import resolve
+from peftrec.tasks.starts import Start
 from peftrec.training.defaults import Settled, chosen_notes, settled
 from peftrec.training.init_from import read_start
 from peftrec.training.order import make_streams
@@ -37,6 +38,8 @@ class Setup:
     config  its `train` with nothing left open
     notes   what the user should know of it
     judge   is given every epoch's validation metrics, and may end the training by raising
+    starts  the starts of tasks whose heads an earlier run gave, None where it had none
+    begun   whether the rows know what their task's start says of them: see `training.starts.begin`
     """
 
     recipe: Recipe
@@ -47,6 +50,8 @@ class Setup:
     model: CoLearner
     notes: list[str]
     judge: Callable[[Scores], None] | None = None
+    starts: dict[str, Start | None] = field(default_factory=dict)
+    begun: bool = False
 
     @property
     def trained(self) -> dict[str, Task]:
@@ -108,11 +113,11 @@ def prepare(recipe: Recipe, described: bool = False) -> Setup:
     config = settled(recipe, dataset)
     torch.manual_seed(config.seed)
     model = build_model(recipe, tasks, backbone, dataset, config.dropout)
-    notes = [] if start is None else start.take_over(recipe, tasks, dataset, model)
+    notes, starts = ([], {}) if start is None else start.take_over(recipe, tasks, dataset, model)
     unknown = unknown_notes(dataset.texts, backbone.tokenizer)
     notes = [*dataset.notes, *unknown, *notes, *unwatched_notes(config, tasks, dataset)]
     notes += chosen_notes(recipe.train, config)
-    return Setup(recipe, config, tasks, accelerator, dataset, model, notes)
+    return Setup(recipe, config, tasks, accelerator, dataset, model, notes, starts=starts)
 
 
 def _check_precision(recipe: Recipe) -> None:

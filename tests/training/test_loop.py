@@ -37,7 +37,7 @@ def test_the_run_folder_holds_what_the_design_says(shop_run):
     report = json.loads((shop_run / "report.json").read_text())
     assert set(report) >= {"tasks", "cost", "environment"}
     for task in report["tasks"].values():
-        assert set(task) >= {"n", "metrics", "intervals", "priors", "untrained"}
+        assert set(task) >= {"n", "metrics", "intervals", "priors", "start"}
     assert set(report["cost"]) >= {
         "train_seconds",
         "examples_per_second",
