@@ -11,6 +11,7 @@ from peftrec.data.features import NO_FEATURES, Encoding, FeatureTable
 from peftrec.data.log import Log
 from peftrec.data.rates import Rates
 from peftrec.data.summary import TableSummary
+from peftrec.data.tables import Files
 from peftrec.data.texts import TextTable
 from peftrec.data.views import Gathered, as_array
 
@@ -18,7 +19,7 @@ FITTED = 1 << 18  # rows that what has a few numbers is fitted on at most
 AT_ONCE = 1 << 22  # rows of a split that are looked at together
 _COLUMNS = (
     *("label", "features", "group", "user", "item", "time", "start", "stop", "own", "rated", "places", "seen"),
-    *("weight", "of_events", "of_new"),
+    *("weight", "of_events", "of_new", "row"),
 )
 
 
@@ -45,6 +46,7 @@ class Examples:
     catalogue   what the task ranks, for kinds that tell the item from all others
     candidates  int64 (C,): item numbers that a training step tells the rows' own from; see `drawn`
     weight    float32 (N,): how much each row counts in the loss, 1 in the mean of the train rows; None: all alike
+    row       int (N,): where each stands in the files of its table, from 0; -1 for one that was drawn; None: unknown
 
     What the tables' features are for heads, as columns that an Encoding made; None without features:
 
@@ -76,6 +78,7 @@ class Examples:
     of_users: np.ndarray | None = None
     of_events: np.ndarray | None = None
     of_new: np.ndarray | None = None
+    row: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.label)
@@ -227,6 +230,7 @@ class TaskData:
     hides          those of `history` of which histories leave out what was shown and not clicked; where the task's own
                    is among them, its rates count that
     encodings      how features are encoded, of its items ("item"), users ("user") and events ("event") that have some
+    files          of the table that its rows are of; none: its rows' numbers are of no file of the user's
     """
 
     train: Examples
@@ -241,6 +245,7 @@ class TaskData:
     encodings: dict[str, Encoding] = field(default_factory=dict)
     impressions: bool = False
     hides: list[str] = field(default_factory=list)
+    files: Files = ()
 
     @cached_property
     def log_counts(self) -> np.ndarray:

@@ -38,10 +38,11 @@ def build(tables: Tables, texts: TextTable, task: Task, data: DataConfig, seed: 
     items = catalogue_of(tables, queries, task)
     notes = []
     names, group = _numbered(queries.text)
-    column = file_weights(queries.rows, task.config)
+    column, row = file_weights(queries.rows, task.config), np.arange(len(queries))
     if queries.label is None:
         queries, group = _with_non_matches(queries, group, len(items), seed)
         column = None if column is None else np.tile(column, 2)
+        row = np.append(row, np.full(len(row), -1))
         notes.append("queries carry no grades: each row is a match, and one non-match is drawn for it at random")
     assert queries.label is not None
     grades, label = np.unique(queries.label, return_inverse=True)
@@ -63,6 +64,7 @@ def build(tables: Tables, texts: TextTable, task: Task, data: DataConfig, seed: 
         time=np.full(len(label), np.nan) if queries.time is None else queries.time,
         user=None if queries.user is None else queries.user.astype(np.int64),
         weight=row_weights(label, parts, classes, task.config, column),
+        row=row,
     )
     notes += rare_notes(label, parts, classes)
     return cut(
@@ -74,6 +76,7 @@ def build(tables: Tables, texts: TextTable, task: Task, data: DataConfig, seed: 
         items=queries.catalogue,
         key=data.key_of_split(name),
         features={"item": items.features, **({} if queries.user is None else {"user": tables.user_features})},
+        files=queries.files,
     )
 
 

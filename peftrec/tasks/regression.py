@@ -63,7 +63,7 @@ def build_texts(tables: Tables, texts: TextTable, task: Task, data: DataConfig, 
     check_varied(label, parts, f"label: {column} must differ between texts", "value")
     weight = row_weights(label, parts, [], task.config, file_weights(table.rows, task.config))
     examples = replace(text_examples(table, texts, label), weight=weight)
-    return cut(examples, parts, split, notes=notes, key=data.key_of_split(name))
+    return cut(examples, parts, split, notes=notes, key=data.key_of_split(name), files=table.files)
 
 
 def feedback(events: list[Event], task: Task, scale: tuple[float, float]) -> np.ndarray:
