@@ -29,6 +29,7 @@ class Given:
     table     its own table, all rows in the file's order
     items     the catalogue; empty of texts alone
     train     int (T,): places in `table` of the rows to learn from
+    valid     int (V,): of those that choose a strength
     test      the run's test rows: row (from 1), group, item, label
     column    the column that the task is about, where there is one
     threshold of a like
@@ -38,6 +39,7 @@ class Given:
     table: pd.DataFrame
     items: pd.DataFrame
     train: np.ndarray
+    valid: np.ndarray
     test: pd.DataFrame
     column: str | None = None
     threshold: float | None = None
@@ -55,6 +57,14 @@ class Given:
             raise ValueError(f"{differ.sum()} of {len(differ)} test rows have another label than the table says")
         return label
 
+    def check_ids(self) -> None:
+        """Raise ValueError where a test row is of another user or item than its row of the table, if that has them."""
+        for name, column in (("user", "group"), ("item", "item")):
+            if {"user", "item"} <= set(self.table):
+                own = self.table[name].astype(str).to_numpy()[self.places]
+                if (own != self.test[column].to_numpy()).any():
+                    raise ValueError(f"test rows are of other {name}s than the table says")
+
     def embedded(self, texts: "pd.Series[str]") -> np.ndarray:
         """The vectors of texts (N, D), each text read once."""
         assert self.vectors is not None
@@ -70,14 +80,18 @@ def _ngrams() -> FeatureUnion:
 
 
 def classes(given: Given) -> Found:
-    """Logistic regression on words and characters, and on the frozen vectors."""
+    """Logistic regression on words and characters, and on the frozen vectors; of two strengths the validation rows'
+    better."""
     names, texts = given.table[given.column].astype(str), given.table["text"]
     known, label = np.unique(names, return_inverse=True)
     given.checked(label)
     found = {}
     inputs = {"tfidf + logistic": _ngrams().fit_transform(texts), "vectors + logistic": given.embedded(texts)}
     for name, x in inputs.items():
-        model = LogisticRegression(C=10, max_iter=200).fit(x[given.train], label[given.train])
+        models = [LogisticRegression(C=c, max_iter=200).fit(x[given.train], label[given.train]) for c in (10, 100)]
+        model = (
+            max(models, key=lambda of: of.score(x[given.valid], label[given.valid])) if len(given.valid) else models[0]
+        )
         found[name] = np.zeros((len(given.test), len(known)))
         found[name][:, model.classes_] = model.predict_proba(x[given.places])
     return found

@@ -60,6 +60,7 @@ def given_of(task: str, raw: dict[str, Any], frames: Frames, dataset: Dataset, r
         table=frames[name].reset_index(drop=True),
         items=frames.get("items", pd.DataFrame()),
         train=np.asarray(dataset.tasks[task].train.row),
+        valid=np.asarray(dataset.tasks[task].valid.row),
         test=pd.read_parquet(run / "test" / f"{task}.parquet"),
         column=keys.get("column") or keys.get("label"),
         threshold=keys.get("threshold"),
@@ -70,6 +71,7 @@ def given_of(task: str, raw: dict[str, Any], frames: Frames, dataset: Dataset, r
 def line_of(kind: str, given: Given, report: dict[str, Any], run: Path, task: str) -> dict[str, Any]:
     """One line of the card; see `judged`."""
     name, test = JUDGED_BY[kind], given.test
+    given.check_ids()
     found = BASELINES[f"{kind} of texts" if kind == "regression" and "text" in given.table else kind](given)
     label, group = np.asarray(test["label"]), test["group"].to_numpy().astype(str)
     prediction = np.stack(test["prediction"].to_list())
@@ -112,16 +114,22 @@ def work(spec: dict[str, Any], folder: Path) -> dict[str, Any]:
     for name, frame in frames.items():
         frame.to_parquet(folder / "tables" / f"{name}.parquet", index=False)
     raw = recipe_of(spec["set"], folder / "tables", spec["method"], spec["chinese"])
-    recipe, started = make_recipe(raw), time.monotonic()
-    run = train(recipe, run=folder / "run")
+    started = time.monotonic()
+    run = train(make_recipe(raw), run=folder / "run")
     seconds = time.monotonic() - started
-    report, dataset = read_json(run / "report.json"), load_data(recipe)
+    lines = card_lines(raw, frames, run)
+    return {"set": spec["set"], "rows": spec["rows"], "method": spec["method"], "seconds": seconds, "tasks": lines}
+
+
+def card_lines(raw: dict[str, Any], frames: Frames, run: Path) -> dict[str, Any]:
+    """Task -> its line, of a finished run of the recipe."""
+    report, dataset = read_json(run / "report.json"), load_data(make_recipe(raw))
     vectors = frozen_vectors(raw["backbone"]["name"])
     lines = {}
     for task, keys in raw["tasks"].items():
         given = given_of(task, raw, frames, dataset, run, vectors)
         lines[task] = line_of(keys["kind"], given, report["tasks"][task], run, task)
-    return {"set": spec["set"], "rows": spec["rows"], "method": spec["method"], "seconds": seconds, "tasks": lines}
+    return lines
 
 
 if __name__ == "__main__":
