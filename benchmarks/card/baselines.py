@@ -18,7 +18,7 @@ from sklearn.pipeline import FeatureUnion, make_pipeline, make_union
 from sklearn.preprocessing import StandardScaler, normalize
 
 Vectors = Callable[[list[str]], np.ndarray]  # texts -> the frozen backbone's mean-pooled vectors, of length one
-Found = dict[str, np.ndarray]  # baseline -> predictions (N,) or (N, C) of the test rows; of next-item ranks
+Found = dict[str, np.ndarray]  # baseline -> predictions (N,) or (N, C) of the test rows, or ranks
 AT_ONCE = 500  # rows whose scores of the catalogue are held together
 
 
@@ -34,6 +34,7 @@ class Given:
     column    the column that the task is about, where there is one
     threshold of a like
     vectors   see Vectors
+    repeats   whether what a user had before is a candidate
     """
 
     table: pd.DataFrame
@@ -44,6 +45,7 @@ class Given:
     column: str | None = None
     threshold: float | None = None
     vectors: Vectors | None = None
+    repeats: bool = False
 
     @property
     def places(self) -> np.ndarray:
@@ -60,7 +62,7 @@ class Given:
     def check_ids(self) -> None:
         """Raise ValueError where a test row is of another user or item than its row of the table, if that has them."""
         for name, column in (("user", "group"), ("item", "item")):
-            if {"user", "item"} <= set(self.table):
+            if name in self.table:
                 own = self.table[name].astype(str).to_numpy()[self.places]
                 if (own != self.test[column].to_numpy()).any():
                     raise ValueError(f"test rows are of other {name}s than the table says")
@@ -150,38 +152,33 @@ def numbers(given: Given) -> Found:
 
 
 def gaps(given: Given) -> Found:
-    """Gradient boosting for the absolute error on the last gaps, hour and weekday; medians. Labels: log1p(seconds)."""
-    events = given.table.assign(place=np.arange(len(given.table))).sort_values(["user", "time"], kind="stable")
-    time, by_user = events["time"], events.groupby("user")["time"]
-    to_next = by_user.shift(-1) - time
-    to_later = to_next.where(to_next > 0).groupby(events["user"]).bfill()  # the lines of one moment share the gap after
+    """Gradient boosting for the absolute error on the last gaps, hour and weekday; medians. Labels: log1p(seconds).
+
+    What a user does at one time is one moment, known by the last of its rows in the file.
+    """
+    events = given.table[["user", "time"]].sort_values(["user", "time"], kind="stable")
+    moments = events.drop_duplicates(keep="last")
+    time, by_user = moments["time"], moments.groupby("user")["time"]
+    label = np.log1p(by_user.shift(-1) - time)
+    given.checked(label.reindex(given.table.index).to_numpy())
     x = pd.DataFrame({"hour": time % 86_400 // 3600, "day": time // 86_400 % 7, "count": by_user.cumcount()})
     for back in (1, 2, 3):
         x[f"gap_{back}"] = np.log1p(by_user.shift(back - 1) - by_user.shift(back))
-    past = x["gap_1"].groupby(events["user"]).expanding()
+    past = x["gap_1"].groupby(moments["user"]).expanding()
     x["median"], x["mean"] = past.median().droplevel(0), past.mean().droplevel(0)
-    order = np.argsort(events["place"].to_numpy())
-    features = x.to_numpy(float)[order]
-    for gap in (to_next, to_later):
-        label = np.log1p(gap.to_numpy(float))[order]
-        try:
-            given.checked(label)
-            break
-        except ValueError:
-            if gap is to_later:
-                raise
-    train, median = given.train, float(np.median(label[given.train]))
-    own = np.where(np.isnan(features[:, -2]), median, features[:, -2])
-    model = HistGradientBoostingRegressor(loss="absolute_error", random_state=0).fit(features[train], label[train])
-    found = {"median": np.full(len(given.test), median), "user's median": own[given.places]}
-    return found | {"gaps + boosting": model.predict(features[given.places])}
+    median, test = float(label[given.train].median()), x.loc[given.places]
+    model = HistGradientBoostingRegressor(loss="absolute_error", random_state=0)
+    model.fit(x.loc[given.train], label[given.train])
+    found = {"median": np.full(len(test), median), "user's median": test["median"].fillna(median).to_numpy()}
+    return found | {"gaps + boosting": model.predict(test)}
 
 
 def following(given: Given) -> Found:
-    """Ranks, from 1, by popularity and by item-kNN: cosines of the items' train users, summed over the history.
+    """Ranks, from 1, by popularity, by how often the user had the item, and by item-kNN: cosines of the items' train
+    users, summed over the history.
 
-    The history is all that the user did at strictly earlier times, or without times in the train rows; what stands in
-    it is no candidate but for the true item, as in the run's own measure.
+    The history is all that the user did at strictly earlier times, or without times in the train rows. What stands in
+    it is no candidate unless the run allows repeats.
     """
     events, items = given.table, pd.Index(given.items["item"].astype(str))
     item = items.get_indexer(events["item"].astype(str))
@@ -190,22 +187,21 @@ def following(given: Given) -> Found:
     chosen = csr_matrix((np.ones(len(train)), (user[train], item[train])), shape=(user.max() + 1, len(items)))
     popular = np.asarray(chosen.sum(0))[0]
     columns = normalize(chosen.minimum(1), axis=0)
-    similar = (columns.T @ columns).tolil()
-    similar.setdiag(0)
-    similar = similar.tocsr()
+    similar = csr_matrix(columns.T @ columns)
     past = _histories(events, item, user, given, len(items))
-    target = item[given.places]
-    ranks: dict[str, list[np.ndarray]] = {"popularity": [], "item-kNN": []}
+    target, ranks = item[given.places], dict[str, list[np.ndarray]]()
     for first in range(0, len(target), AT_ONCE):
         some = slice(first, first + AT_ONCE)
-        near = (past[some] @ similar).toarray() + 1e-6 * popular
-        for name, scores in (("popularity", np.tile(popular, (len(near), 1)).astype(float)), ("item-kNN", near)):
-            ranks[name].append(_ranked(scores, target[some], past[some]))
+        scores = {"item-kNN": past[some].minimum(1) @ similar, "own frequency": past[some]}
+        for name, of in {"popularity": csr_matrix(past[some].shape), **scores}.items():
+            values = of.toarray() + 1e-6 * popular  # which decides where the history does not
+            out = None if given.repeats else past[some].nonzero()
+            ranks.setdefault(name, []).append(ranked(values, target[some], out))
     return {name: np.concatenate(of) for name, of in ranks.items()}
 
 
 def _histories(events: pd.DataFrame, item: np.ndarray, user: np.ndarray, given: Given, items: int) -> csr_matrix:
-    """0 or 1 (test rows, items): what stands in each row's history."""
+    """How often each item stands in each row's history (test rows, items)."""
     known, places = np.zeros(len(events), bool), given.places
     known[given.train] = True
     time = events["time"].to_numpy(float) if "time" in events else np.where(known, 0.0, 1.0)
@@ -214,40 +210,44 @@ def _histories(events: pd.DataFrame, item: np.ndarray, user: np.ndarray, given: 
     met = [rows[time[rows] < time[place]] for rows, place in zip(met, places, strict=True)]
     line = np.repeat(np.arange(len(places)), [len(rows) for rows in met])
     columns = item[np.concatenate(met)] if met else np.zeros(0, int)
-    return csr_matrix((np.ones(len(line)), (line, columns)), shape=(len(places), items)).minimum(1)
+    return csr_matrix((np.ones(len(line)), (line, columns)), shape=(len(places), items))
 
 
-def _ranked(scores: np.ndarray, target: np.ndarray, past: csr_matrix) -> np.ndarray:
-    """The target's place among the items that are not in the history, ties counting half."""
-    rows = np.arange(len(target))
-    own = scores[rows, target].copy()
-    scores[past.nonzero()] = -np.inf
-    scores[rows, target] = own
+def ranked(scores: np.ndarray, target: np.ndarray, out: tuple[np.ndarray, np.ndarray] | None) -> np.ndarray:
+    """Each row's target's place (N,) by scores (N, I), ties counting half; `out`: rows and items that are none of the
+    candidates, but for the target."""
+    own = scores[np.arange(len(target)), target].copy()
+    if out is not None:
+        scores[out] = -np.inf
+        scores[np.arange(len(target)), target] = own
     return 1 + (scores > own[:, None]).sum(1) + ((scores == own[:, None]).sum(1) - 1) / 2
 
 
 def matches(given: Given) -> Found:
-    """Cosines of query and item (N,): of words and characters, and of the frozen vectors."""
-    query = _queries(given)
-    text = given.items.set_index(given.items["item"].astype(str))["text"].astype(str)
-    item = given.test["item"].map(text)
+    """Of graded pairs the cosines of query and item (N,): of words and characters, and of the frozen vectors."""
+    text = given.items.set_index(given.items["item"].astype(str))["text"]
+    given.checked(np.unique(given.table["grade"], return_inverse=True)[1])
+    pairs = given.table.iloc[given.places]
+    query, item = pairs["query"].astype(str), pairs["item"].astype(str).map(text)
     grams = _ngrams().fit(pd.concat([given.table["query"].astype(str), text]))
-    words = np.asarray(grams.transform(query).multiply(grams.transform(item)).sum(1))[:, 0] / 2
+    words = np.asarray(grams.transform(query).multiply(grams.transform(item)).sum(1))[:, 0]
     return {"tfidf cosine": words, "vectors cosine": (given.embedded(query) * given.embedded(item)).sum(1)}
 
 
-def _queries(given: Given) -> "pd.Series[str]":
-    """The query of every test row: by its row; of one that was drawn by its number, in order of first appearance."""
-    distinct = given.table["query"].astype(str).unique()
-    query = pd.Series(distinct[given.test["group"].to_numpy().astype(int)], index=given.test.index)
-    known = given.test["row"].notna().to_numpy()
-    line = given.table.iloc[given.test["row"][known].to_numpy().astype(int) - 1]
-    same = (line["query"].astype(str).to_numpy() == query[known]) & (
-        line["item"].astype(str).to_numpy() == given.test["item"][known]
-    )
-    if not same.all():
-        raise ValueError(f"{(~same).sum()} test rows are of another query or item than the table says")
-    return query
+def finding(given: Given) -> Found:
+    """Of pairs without grades the rank, from 1, of the item in the whole catalogue, by the same cosines; the query's
+    other matches are no candidates."""
+    texts, queries = given.items["text"], given.table["query"].astype(str)
+    item = pd.Index(given.items["item"].astype(str)).get_indexer(given.table["item"].astype(str))
+    query, distinct = pd.factorize(queries)
+    known = csr_matrix((np.ones(len(item)), (query, item)), shape=(len(distinct), len(texts)))[query[given.places]]
+    asked = queries.iloc[given.places]
+    grams = _ngrams().fit(pd.concat([queries, texts]))
+    scores = {
+        "tfidf cosine": (grams.transform(asked) @ grams.transform(texts).T).toarray(),
+        "vectors cosine": given.embedded(asked) @ given.embedded(texts).T,
+    }
+    return {name: ranked(of, item[given.places], known.nonzero()) for name, of in scores.items()}
 
 
 BASELINES: dict[str, Callable[[Given], Found]] = {
@@ -258,4 +258,5 @@ BASELINES: dict[str, Callable[[Given], Found]] = {
     "next-gap": gaps,
     "next-item": following,
     "match-query": matches,
+    "match-query without grades": finding,
 }

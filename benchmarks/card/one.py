@@ -65,26 +65,30 @@ def given_of(task: str, raw: dict[str, Any], frames: Frames, dataset: Dataset, r
         column=keys.get("column") or keys.get("label"),
         threshold=keys.get("threshold"),
         vectors=vectors,
+        repeats=dataset.tasks[task].test.repeats,
     )
 
 
 def line_of(kind: str, given: Given, report: dict[str, Any], run: Path, task: str) -> dict[str, Any]:
     """One line of the card; see `judged`."""
-    name, test = JUDGED_BY[kind], given.test
+    name, test, form = JUDGED_BY[kind], given.test, kind
     given.check_ids()
-    found = BASELINES[f"{kind} of texts" if kind == "regression" and "text" in given.table else kind](given)
+    if kind == "regression" and "text" in given.table:
+        form = "regression of texts"
+    if kind == "match-query" and "grade" not in given.table:
+        form = "match-query without grades"
+    found = BASELINES[form](given)
     label, group = np.asarray(test["label"]), test["group"].to_numpy().astype(str)
-    prediction = np.stack(test["prediction"].to_list())
-    if kind == "next-item":
+    if form in ("next-item", "match-query without grades"):
         metric, prediction = RANKING[name], pd.read_parquet(run / "test" / f"{task}.ranks.parquet")["rank"].to_numpy()
+        chance = np.random.default_rng(0).integers(1, 1 + len(given.items), len(prediction))
     else:
-        grades = reported_grades(report)
-        metric = find_metric(name).of(grades)
-        if kind == "match-query":
+        metric, prediction = find_metric(name).of(reported_grades(report)), np.stack(test["prediction"].to_list())
+        if form == "match-query":
             found = {name: _expected(score, prediction.shape[1]) for name, score in found.items()}
-    chance = metric(_knowing_nothing(kind, given, found, prediction), label, group)
+        chance = _knowing_nothing(form, given, found, prediction)
     baseline = over_baselines(metric, prediction, found, label, group)
-    return {"kind": kind} | judged(report, name, metric.higher, baseline, chance)
+    return {"kind": kind} | judged(report, name, metric.higher, baseline, metric(chance, label, group))
 
 
 def _expected(score: np.ndarray, classes: int) -> np.ndarray:
@@ -95,15 +99,12 @@ def _expected(score: np.ndarray, classes: int) -> np.ndarray:
 
 def _knowing_nothing(kind: str, given: Given, found: Found, prediction: np.ndarray) -> np.ndarray:
     """Predictions of the commonest class, the median, or at random."""
-    random = np.random.default_rng(0)
     if kind == "classification":
         _, label = np.unique(given.table[given.column].astype(str), return_inverse=True)
         return np.eye(prediction.shape[1])[np.full(len(prediction), np.bincount(label[given.train]).argmax())]
     if "median" in found:
         return found["median"]
-    if kind == "next-item":
-        return random.integers(1, 1 + len(given.items), len(prediction))
-    chance = random.random(len(prediction))
+    chance = np.random.default_rng(0).random(len(prediction))
     return _expected(chance, prediction.shape[1]) if kind == "match-query" else chance
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks.card.baselines import Given, following, gaps, likes, matches, numbers, so_far
+from benchmarks.card.baselines import Given, finding, following, gaps, likes, matches, numbers, so_far
 
 EVENTS = pd.DataFrame(
     [("a", "x", 1.0, 5.0), ("b", "x", 2.0, 1.0), ("a", "y", 3.0, 4.0), ("a", "x", 3.0, 2.0), ("b", "y", 4.0, 3.0)],
@@ -50,22 +50,32 @@ def test_the_next_item_is_ranked_without_the_history():
     assert found["item-kNN"].tolist() == [2.5, 1]  # x is no candidate any more
 
 
+def test_where_repeats_are_allowed_the_history_stays():
+    rows = [("a", "x", 1), ("a", "y", 2), *((u, "w", 1) for u in "cdef")]
+    table = pd.DataFrame([*rows, ("a", "y", 3), ("a", "x", 4)], columns=["user", "item", "time"])
+    of = given(table, range(6), [6, 7], items=CATALOGUE, run={"label": [1, 1]}, repeats=True)
+    assert following(of)["own frequency"].tolist() == [1.5, 2]  # x and y once each; then y twice
+    assert following(of)["popularity"].tolist() == [2.5, 2.5]
+    assert following(replace(of, repeats=False))["popularity"].tolist() == [2, 2]  # after w
+
+
 def test_without_times_the_history_is_the_train_rows():
     table = pd.DataFrame([("a", "x"), ("a", "y"), ("b", "x"), ("b", "y")], columns=["user", "item"])
     found = following(given(table, [0, 1, 2], [3], items=CATALOGUE, run={"label": [1]}))
     assert found["popularity"].tolist() == [1] and found["item-kNN"].tolist() == [1]
 
 
-@pytest.mark.parametrize("later", [False, True])
-def test_gaps_are_to_the_next_event_or_to_the_next_later_moment(later):
-    """Two lines every day: 0 and a day to the next event, a day to the next later moment."""
-    time = np.repeat(np.arange(60) * 86_400.0, 2)
-    table = pd.DataFrame({"user": "a", "time": time})
-    label = np.log1p([86_400.0 if later or place % 2 else 0.0 for place in range(100, 118)])
-    found = gaps(given(table, range(100), range(100, 118), run={"label": label}))
-    assert np.abs(found["gaps + boosting"] - label).max() < 0.1
-    with pytest.raises(ValueError, match="another label"):
-        gaps(given(table, range(100), range(100, 118), run={"label": label + 1}))
+def test_a_gap_is_to_the_next_later_moment_and_is_that_of_its_last_row():
+    """Two lines at a time, after one day and two by turns."""
+    time = np.repeat(np.cumsum(np.tile([86_400.0, 172_800.0], 40)), 2)
+    table, gap = pd.DataFrame({"user": "a", "time": time}), np.diff(time[1::2])
+    label = np.log1p(gap[60:70])
+    train, test = np.arange(1, 120, 2), np.arange(121, 141, 2)
+    found = gaps(given(table, train, test, run={"label": label}))
+    assert np.abs(found["gaps + boosting"] - label).max() < 0.1 < np.abs(found["median"] - label).max()
+    for places, of in ((test, label + 1), (test - 1, label)):
+        with pytest.raises(ValueError, match="10 of 10 test rows have another label"):
+            gaps(given(table, train, places, run={"label": of}))
 
 
 def test_rates_tell_likes_and_numbers():
@@ -81,17 +91,25 @@ def test_rates_tell_likes_and_numbers():
     assert np.abs(found["rates + boosting"] - stars[test]).mean() < 0.2 < np.abs(found["median"] - stars[test]).mean()
 
 
-def test_a_drawn_row_has_the_query_of_its_number():
+SHELF = pd.DataFrame({"item": ["x", "y", "z"], "text": ["a red shoe", "a blue hat", "shoes that are red"]})
+
+
+def colours(texts):
+    return np.stack([["blue" in text, "red" in text] for text in texts]).astype(float)
+
+
+def test_graded_pairs_have_their_cosines():
+    table = pd.DataFrame({"query": ["red shoe", "blue hat"] * 2, "item": list("xyzx"), "grade": [10, 10, 1, 0]})
+    run = {"label": [2, 1, 0], "item": ["y", "z", "x"]}
+    found = matches(given(table, [0], [1, 2, 3], items=SHELF, run=run, vectors=colours))
+    assert found["vectors cosine"].tolist() == [1, 1, 0]
+    assert found["tfidf cosine"][0] > found["tfidf cosine"][1] > found["tfidf cosine"][2]
+
+
+def test_an_item_is_found_in_the_whole_catalogue_but_for_the_query_s_other_matches():
     table = pd.DataFrame({"query": ["red shoe", "blue hat", "red shoe"], "item": ["x", "y", "z"]})
-    items = pd.DataFrame({"item": ["x", "y", "z"], "text": ["a red shoe", "a blue hat", "shoe that is red"]})
-    test = pd.DataFrame({"row": [2, None], "group": ["1", "1"], "item": ["y", "x"], "label": [1, 0]})
-
-    def vectors(texts):
-        return np.stack([["blue" in text, "red" in text] for text in texts]).astype(float)
-
-    of = Given(table, items, np.array([0]), np.array([2]), test, vectors=vectors)
-    found = matches(of)
-    assert found["vectors cosine"].tolist() == [1, 0]
-    assert found["tfidf cosine"][0] > found["tfidf cosine"][1]
-    with pytest.raises(ValueError, match="1 test rows are of another query or item"):
-        matches(replace(of, test=test.assign(row=[1, None])))
+    run = {"label": [1, 1], "item": ["y", "z"]}
+    found = finding(given(table, [0], [1, 2], items=SHELF, run=run, vectors=colours))
+    assert found["vectors cosine"].tolist() == [1, 1] and found["tfidf cosine"].tolist() == [1, 1]
+    alone = given(table.iloc[1:], [0], [1], items=SHELF, run={"label": [1], "item": ["z"]}, vectors=colours)
+    assert finding(alone)["vectors cosine"].tolist() == [1.5]  # x is as red
