@@ -15,6 +15,7 @@ from peftrec.data.matches import Matches
 from peftrec.data.rates import Rates
 from peftrec.data.scales import to_log
 from peftrec.data.summary import TableSummary
+from peftrec.data.tables import Files
 from peftrec.data.texts import TextTable
 from peftrec.data.views import Gathered, as_array
 
@@ -22,7 +23,7 @@ FITTED = 1 << 18  # rows that what has a few numbers is fitted on at most
 AT_ONCE = 1 << 22  # rows of a split that are looked at together
 _COLUMNS = (
     *("label", "features", "group", "user", "item", "time", "start", "stop", "own", "rated", "places", "seen"),
-    *("weight", "of_events", "of_new", "offset"),
+    *("weight", "of_events", "of_new", "offset", "row"),
 )
 
 
@@ -54,6 +55,7 @@ class Examples:
     offsets   rows -> what the task's start says of each, which the head's raw output is added to: float32 (N,) or
               (N, C); None: heads begin at a constant. See `peftrec.tasks.starts`
     offset    the same of these rows where it is known: of train rows what a start says that was not fitted on them
+    row       int (N,): where each stands in the files of its table, from 0; -1 for one that was drawn; None: unknown
 
     What the tables' features are for heads, as columns that an Encoding made; None without features:
 
@@ -89,6 +91,7 @@ class Examples:
     of_users: np.ndarray | None = None
     of_events: np.ndarray | None = None
     of_new: np.ndarray | None = None
+    row: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.label)
@@ -277,6 +280,7 @@ class TaskData:
                    is among them, its rates count that
     fitted         what was fitted on these rows, by name: once, whoever asks for it
     encodings      how features are encoded, of its items ("item"), users ("user") and events ("event") that have some
+    files          of the table that its rows are of; none: its rows' numbers are of no file of the user's
     """
 
     train: Examples
@@ -293,6 +297,7 @@ class TaskData:
     fitted: dict[str, Any] = field(default_factory=dict, compare=False)
     hides: list[str] = field(default_factory=list)
     log_scale: bool = False
+    files: Files = ()
 
     @cached_property
     def log_counts(self) -> np.ndarray:
