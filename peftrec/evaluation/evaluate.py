@@ -174,9 +174,8 @@ def evaluate_task(
     else:
         targets = examples.take(np.arange(0))
     if len(targets):
-        known_before, left_out = _ranking_priors(scorer, dataset, task, ranking_priors)
-        found = rank_catalogue(scorer, dataset, task, targets, known_before)
-        if left_out:
+        found = rank_catalogue(scorer, dataset, task, targets, ranking_priors)
+        if left_out := _ranking_priors(scorer, dataset, task, ranking_priors)[1]:
             report["left_out"] = report.get("left_out", {}) | left_out
         report["ranked"] = len(targets)
         if ranking == "rows":
@@ -253,7 +252,7 @@ def last_liked(examples: Examples) -> Examples:
 
 
 def rank_catalogue(
-    scorer: Scorer, dataset: Dataset, task: str, targets: Examples, priors: Mapping[str, Scores] | None = None
+    scorer: Scorer, dataset: Dataset, task: str, targets: Examples, priors: Sequence[str] = ()
 ) -> dict[str, np.ndarray]:
     """Where each row's own item stands in the whole catalogue, from the row's own history, features and time.
 
@@ -264,7 +263,10 @@ def rank_catalogue(
     """
     items = dataset.items_of(task).rows
     score = scorer.ranker(task, items, of_items=targets.of_items)
-    predict: dict[str, Scores] = {"model": lambda rows: _finite(score(rows), task), **(priors or {})}
+    predict: dict[str, Scores] = {
+        "model": lambda rows: _finite(score(rows), task),
+        **_ranking_priors(scorer, dataset, task, priors)[0],
+    }
     found: dict[str, list[np.ndarray]] = {name: [] for name in predict}
     at_once = max(1, RANKED_PAIRS // len(items))
     for first in range(0, len(targets), at_once):

@@ -63,7 +63,7 @@ def test_where_there_are_too_many_every_so_many_are_taken():
 
 def test_without_a_catalogue_nothing_is_drawn_and_there_is_no_popularity():
     some = made()
-    assert some.drawn(0, 3) is some
+    assert some.drawn(0, 3, np.arange(1)) is some
     assert some.candidate_rows().tolist() == [] and some.popularity() is None
 
 

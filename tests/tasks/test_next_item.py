@@ -167,7 +167,7 @@ def test_pieces_of_a_step_add_up_to_its_gradient(shop, monkeypatch, candidates):
     found = []
     for parts in (1, 3):
         model.zero_grad()
-        tasks = {name: of.train.drawn(0, 7) for name, of in dataset.tasks.items()}
+        tasks = {name: of.train.drawn(0, 7, np.arange(3)) for name, of in dataset.tasks.items()}
         assert len(tasks["next"].candidates) == min(candidates, ITEMS) and tasks["interest"].candidates is None
         rows = {"next": np.arange(20), "interest": np.arange(31)}
         model.parts = parts
@@ -248,7 +248,9 @@ def test_two_items_of_one_text_are_no_alternatives(tmp_path, shop):
     data = dataset.tasks["next"].train
     same = data.catalogue.rows.copy()
     same[1] = same[0]
-    some = replace(data, catalogue=replace(data.catalogue, rows=same)).drawn(0, 0).take(np.arange(len(data)))
+    some = (
+        replace(data, catalogue=replace(data.catalogue, rows=same)).drawn(0, 0, np.arange(3)).take(np.arange(len(data)))
+    )
     some = replace(some, slots={"item": same[some.item]})
     unique = UniqueRows({"next": some}, len(dataset.texts))
     output = model.head("next")(unique.head_input("next", some, model.encoder.encode(unique.rows, "next")))
