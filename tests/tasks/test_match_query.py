@@ -149,7 +149,7 @@ def test_the_score_is_the_expected_grade_number_and_the_gain_is_chosen():
 
 def test_queries_of_a_source_without_grades_are_refused_with_the_way_to_take():
     queries = graded().one(Queries)
-    with pytest.raises(UserError, match="carry no grades, each row is a match: .* with loss: softmax"):
+    with pytest.raises(UserError, match=r"carry no grades, each row is a match: .* with loss: softmax"):
         build("match-query", asked(replace(queries, label=None)))
 
 
@@ -164,7 +164,11 @@ QUERIES = {"path": "q.csv", "text": "{q}", "item": "item"}
         (QUERIES | {"label": "grade"}, {}, "graded"),
         (QUERIES | {"label": "grade"}, {"input": "joint"}, "joint"),
         (QUERIES | {"label": "grade"}, {"loss": "softmax"}, "matches"),  # whose builder refuses grades
-        (QUERIES, {"input": "joint"}, "input: rows without grades (label) are matches, for which the whole catalogue is"),
+        (
+            QUERIES,
+            {"input": "joint"},
+            "input: rows without grades (label) are matches, for which the whole catalogue is",
+        ),
         (QUERIES, {"loss": "cross_entropy"}, "loss: rows without grades (label) are matches, for which the whole"),
     ],
 )
