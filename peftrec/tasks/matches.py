@@ -52,6 +52,7 @@ def build(tables: Tables, texts: TextTable, task: Task, data: DataConfig, seed: 
         weight=row_weights(label, parts, [], task.config, file_weights(queries.rows, task.config)),
         catalogue=Catalogue(rows),
         matches=known,
+        row=np.arange(len(queries)),
     )
     found = cut(
         examples,
@@ -61,6 +62,7 @@ def build(tables: Tables, texts: TextTable, task: Task, data: DataConfig, seed: 
         items=queries.catalogue,
         key=data.key_of_split(name),
         features={"item": items.features, **({} if queries.user is None else {"user": tables.user_features})},
+        files=queries.files,
     )
     trained = parts == TRAIN
     return replace(

@@ -5,6 +5,7 @@ import json
 import shutil
 import sys
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ import peftrec.data.catalogue as catalogues
 from peftrec.cli.tables import format_report
 from peftrec.data.batches import HeadInput, UniqueRows
 from peftrec.errors import UserError
-from peftrec.evaluation.evaluate import rank_catalogue
+from peftrec.evaluation.ranking import rank_catalogue
 from peftrec.model.backbone import load_backbone
 from peftrec.model.co_learner import build_model
 from peftrec.runs.compare import compare_runs
@@ -26,6 +27,7 @@ from peftrec.tasks.dataset import load_data
 from peftrec.tasks.heads import HeadShape
 from peftrec.tasks.kinds import resolve
 from peftrec.tasks.next_item import RetrievalHead
+from peftrec.tasks.priors import RANKING_PRIORS
 from peftrec.training import step as training
 from peftrec.training.loop import train
 from peftrec.training.step import joint_backward
@@ -39,7 +41,7 @@ def made(shop, tasks=LIKED, **changes):
     recipe = shop_recipe(shop, tasks=tasks, **changes)
     dataset = load_data(recipe)
     torch.manual_seed(0)
-    model = build_model(recipe, resolve(recipe), load_backbone(recipe.backbone), dataset)
+    model = build_model(recipe, resolve(recipe), load_backbone(recipe.backbone), dataset, 0.0)
     model.encoder.update()
     return recipe, dataset, model
 
@@ -131,7 +133,8 @@ def test_it_starts_as_popularity(shop):
     _, dataset, model = made(shop)
     targets = dataset.tasks["next"].test
     model.head("next").user[-1].weight.data.zero_(), model.head("next").user[-1].bias.data.zero_()
-    found = rank_catalogue(model, dataset, "next", targets, ["popularity_so_far"])
+    so_far = partial(RANKING_PRIORS["popularity_so_far"], dataset, "next")
+    found = rank_catalogue(model, dataset, "next", targets, {"popularity_so_far": so_far})
     assert found["model"] == pytest.approx(found["popularity_so_far"], abs=1e-4)
 
 
@@ -303,7 +306,7 @@ def test_approximate_search_finds_what_exact_search_does(run):
         exact, near = (predictor.recommend("next", k=8, approximate=how, **asked) for how in (False, True))
         assert [row["item"] for row in near] == [row["item"] for row in exact]  # 30 items are one cell
         assert [row["score"] for row in near] == pytest.approx([row["score"] for row in exact], abs=1e-4)
-    with pytest.raises(UserError, match=r"approximate search needs a task of kind next-item; 'interest' is"):
+    with pytest.raises(UserError, match=r"approximate search needs a task that ranks its catalogue; 'interest' is"):
         predictor.recommend("interest", user="u3", approximate=True)
 
 
