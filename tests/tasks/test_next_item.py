@@ -133,8 +133,8 @@ def test_it_starts_as_popularity(shop):
     _, dataset, model = made(shop)
     targets = dataset.tasks["next"].test
     model.head("next").user[-1].weight.data.zero_(), model.head("next").user[-1].bias.data.zero_()
-    known = {"popularity_so_far": partial(RANKING_PRIORS["popularity_so_far"], dataset, "next")}
-    found = rank_catalogue(model, dataset, "next", targets, known)
+    so_far = partial(RANKING_PRIORS["popularity_so_far"], dataset, "next")
+    found = rank_catalogue(model, dataset, "next", targets, {"popularity_so_far": so_far})
     assert found["model"] == pytest.approx(found["popularity_so_far"], abs=1e-4)
 
 
@@ -306,7 +306,7 @@ def test_approximate_search_finds_what_exact_search_does(run):
         exact, near = (predictor.recommend("next", k=8, approximate=how, **asked) for how in (False, True))
         assert [row["item"] for row in near] == [row["item"] for row in exact]  # 30 items are one cell
         assert [row["score"] for row in near] == pytest.approx([row["score"] for row in exact], abs=1e-4)
-    with pytest.raises(UserError, match=r"needs a task that ranks its catalogue: .*'interest' is none"):
+    with pytest.raises(UserError, match=r"approximate search needs a task that ranks its catalogue; 'interest' is"):
         predictor.recommend("interest", user="u3", approximate=True)
 
 
