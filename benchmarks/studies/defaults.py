@@ -27,12 +27,9 @@ MINILM = {"name": "sentence-transformers/all-MiniLM-L6-v2", "dtype": "fp32", "qu
 RULES: dict[str, dict[str, Any]] = {
     "as chosen": {},
     "rates / 3": {"lr": 1 / 3, "head_lr": 1 / 3},
-    "rates / 10": {"lr": 0.1, "head_lr": 0.1},
     "rates x 3": {"lr": 3.0, "head_lr": 3.0},
     "batches x 4": {"batch_size": 4.0},
     "dropout .3": {"dropout": 0.3},
-    "decay .1": {"weight_decay": 0.1},
-    "no cool-down": {"schedule": "constant"},
     "linear": {"schedule": "linear"},
     "by its first metric": {"early_stopping": {}},
     "before": {
@@ -188,7 +185,9 @@ def measure_set(made: dict[str, Any], seeds: int) -> dict[str, Any]:
 def _train(setup: Setup, task: str, changes: dict[str, Any], first: dict[str, torch.Tensor], seed: int) -> Any:
     chosen = settled(setup.recipe, setup.dataset)
     said = {
-        key: type(getattr(chosen, key))(getattr(chosen, key) * value) if key in FACTORS and "epochs" not in changes else value
+        key: type(getattr(chosen, key))(getattr(chosen, key) * value)
+        if key in FACTORS and "epochs" not in changes
+        else value
         for key, value in changes.items()
     }
     if said.get("early_stopping") == {}:

@@ -61,18 +61,31 @@ class Outcome:
         return all(np.array_equal(getattr(self, n), getattr(other, n), equal_nan=n == "time") for n in names)
 
     def with_ranks(self, dataset: Dataset, targets: Examples, rank: np.ndarray) -> "Outcome":
-        """The same with the targets' users and their ranks (U,), from `evaluation.rank_catalogue`."""
-        return replace(self, ranked=np.array(dataset.user_ids, dtype=object)[targets.users], rank=rank)
+        """The same with the targets' users or queries and their ranks (U,), from `evaluation.rank_catalogue`."""
+        return replace(self, ranked=_clusters(dataset, targets), rank=rank)
 
 
 def make_outcome(dataset: Dataset, task: str, examples: Examples, prediction: np.ndarray) -> Outcome:
     """The examples' rows by their ids, with predictions."""
     known = dataset.items_of(task).ids if dataset.tasks[task].items else []
     items = np.array([*known, ""], dtype=object)  # item -1 is the last
-    names = np.array(dataset.user_ids, dtype=object)
-    group = names[examples.users] if examples.log is not None else examples.group.astype(str).astype(object)
     impression = examples.group if dataset.tasks[task].impressions else None
-    return Outcome(group, items[examples.item], examples.time, examples.label, prediction, impression=impression)
+    return Outcome(
+        _clusters(dataset, examples),
+        items[examples.item],
+        examples.time,
+        examples.label,
+        prediction,
+        impression=impression,
+    )
+
+
+def _clusters(dataset: Dataset, examples: Examples) -> np.ndarray:
+    """The user's id of each row, or the number of what it belongs to, text (N,)."""
+    if examples.log is not None:
+        return np.array(dataset.user_ids, dtype=object)[examples.users]
+    numbers: np.ndarray = examples.group.astype(str).astype(object)
+    return numbers
 
 
 def write_outcomes(folder: Path, outcomes: dict[str, Outcome]) -> None:

@@ -37,6 +37,7 @@ def check_rows(
             ("history", of["history"], kind.feedback is not None),
             ("base", of["base"] is not None, of["features"] == RATE_FEATURES),
             ("catalogue", bool(of.get("catalogue")), "choice" in kind.metrics),
+            ("log_scale", bool(of.get("log_scale")), bool(of.get("log_scale")) and "scale" in kind.reads),
             ("tables", bool(of["tables"]), kind.feedback is not None),
             ("tables", of["tables"], task.config.history or of["tables"][:1]),
             ("hides", of["hides"], [table for table in of["tables"] if table in of["hides"]]),

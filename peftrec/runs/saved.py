@@ -66,7 +66,7 @@ class LoadedRun:
     logs       task -> its log and whose it is, for tasks with histories
     received   task -> the same of the events of its own table, that say how items were received
     rates      task -> how items were received, for tasks that read it
-    catalogues task -> which items were chosen when, for tasks that rank them
+    catalogues task -> its items, and which were chosen when, for tasks that rank them
     starts     task -> what its head begins at, for tasks that begin at something
     """
 
@@ -131,8 +131,10 @@ def describe_task(data: TaskData) -> dict[str, Any]:
         "classes": data.classes,
         "features": data.feature_names,
         "scale": data.scale,
+        "log_scale": data.log_scale,
         "base": None if data.train.rates is None else data.train.rates.base,
         "catalogue": data.train.catalogue is not None,
+        "repeats": data.train.repeats,
         "items": data.items,
         "tables": data.history,
         "impressions": data.impressions,
@@ -193,7 +195,8 @@ def load_run(
             f"{base.digest[:12]}; give the original weights as `backbone`"
         )
     texts = TextTable() if texts is None else texts
-    tasks, of = resolve(recipe), described["tasks"]
+    of = described["tasks"]
+    tasks = {name: task.on_scale(bool(of[name].get("log_scale"))) for name, task in resolve(recipe).items()}
     items = load_catalogues(folder, texts, of)
     with base.lock, reading(folder):
         check_rows(folder / "model.json", tasks, of, items)
@@ -211,6 +214,11 @@ def load_run(
         name: Catalogue(items[of[name]["items"]].rows, log.items[log.feedback > 0], log.times[log.feedback > 0])
         for name, log in own.items()
         if of[name].get("catalogue")
+    }
+    catalogues |= {
+        name: Catalogue(items[task["items"]].rows)
+        for name, task in of.items()
+        if task.get("catalogue") and not task["history"]
     }
     users, starts = load_users(folder, of), load_starts(folder, tasks, of, texts, model.frozen_vectors)
     return LoadedRun(recipe, model, tasks, of, items, users, encodings, logs, received, rates, catalogues, starts)

@@ -90,7 +90,7 @@ CLASSIFICATION = Kind(
     reads=("label", "class_weight", "row_weight"),
     priors=("majority", "tfidf", "frozen_lr"),
     start=TEXTS,
-    variant=lambda config: SEVERAL if isinstance(config.label, LabelConfig) else None,
+    variant=lambda config, data: SEVERAL if isinstance(config.label, LabelConfig) else None,
 )
 
 SEVERAL: Kind = replace(

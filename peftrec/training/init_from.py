@@ -190,9 +190,11 @@ def _what_matters(
             task["loss"] = resolved[name].config.loss
             own = {key: value for key, value in described[name].items() if key not in _ELSE}
             own["history"] = of.data.history if own["history"] else None
+            own["log_scale"] = bool(own.get("log_scale"))
             tasks[name] = {**{k: v for k, v in task.items() if k not in _FREE}, "adapter": adapter, **own}
         else:
-            tasks[name] = {"kind": task["kind"], "adapter": adapter}
+            scale = "log" if described[name].get("log_scale") else "linear"  # which a head's numbers are on
+            tasks[name] = {"kind": task["kind"], "adapter": adapter, "scale": scale}
     return {"backbone": {key: backbone[key] for key in sorted(keys)}, "tasks": tasks}
 
 

@@ -9,7 +9,7 @@ from accelerate.state import AcceleratorState
 
 from peftrec.data.examples import Dataset
 from peftrec.data.joined import train_on_all
-from peftrec.data.unknown import unknown_notes
+from peftrec.data.vocabulary import vocabulary_notes
 from peftrec.errors import Problems, UserError
 from peftrec.evaluation.evaluate import check_measures
 from peftrec.machine import processes
@@ -115,13 +115,14 @@ def prepare(recipe: Recipe, described: bool = False, settled_as: Settled | None 
             attach(backbone, methods)  # for what it finds wrong
     problems.stop()
     assert tasks is not None and dataset is not None and backbone is not None
+    tasks = {name: task.on_scale(dataset.tasks[name].log_scale) for name, task in tasks.items()}
     config = settled(recipe, dataset)
     if settled_as is not None:
         config, dataset = settled_as.model_copy(update={"early_stopping": None}), train_on_all(dataset)
     torch.manual_seed(config.seed)
     model = build_model(recipe, tasks, backbone, dataset, config.dropout)
     notes, starts = ([], {}) if start is None else start.take_over(recipe, tasks, dataset, model)
-    unknown = unknown_notes(dataset.texts, backbone.tokenizer)
+    unknown = vocabulary_notes(dataset.texts, backbone.tokenizer)
     notes = [*dataset.notes, *unknown, *notes, *unwatched_notes(config, tasks, dataset)]
     notes += chosen_notes(recipe.train, config)
     return Setup(recipe, config, tasks, accelerator, dataset, model, notes, starts=starts)

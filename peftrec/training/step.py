@@ -93,7 +93,8 @@ def plan_steps(setup: Setup) -> Steps:
     streams, per_epoch, total = make_streams(recipe, config, setup.dataset)
     goes_back = config.schedule == "cooldown" and config.early_stopping is not None
     main = total - cooldown_steps(total) if goes_back else total
-    first = {name: of.drawn(config.seed, 0).take(streams[name].step(0)) for name, of in tasks.items()}
+    begin = {name: stream.step(0) for name, stream in streams.items()}
+    first = {name: of.drawn(config.seed, 0, begin[name]).take(begin[name]) for name, of in tasks.items()}
     plan = plan_together(model, first, config)
     shard(model)
     trainable = model.trainable()
@@ -120,7 +121,7 @@ def one_step(steps: Steps, number: int, cooldown: Cooldown | None = None) -> Ste
     seed_step(config.seed, number)
     set_learning_rates(optimizer, lr_factor(config, number, steps.total, cooldown))
     rows = {name: stream.step(number) for name, stream in steps.streams.items()}
-    tasks = {name: of.drawn(config.seed, number) for name, of in steps.tasks.items()}
+    tasks = {name: of.drawn(config.seed, number, rows[name]) for name, of in steps.tasks.items()}
     losses, weights = joint_backward(model, tasks, rows, steps.weighting, accelerator)
     norms = gradient_norms(model, accelerator)
     made, problem = False, None

@@ -27,7 +27,7 @@ class Start(Protocol):
         """Such as `tfidf + frozen_lr`."""
 
     def __call__(self, rows: Examples) -> np.ndarray:
-        """Of each row, float32 (N,) or (N, C): logits, or numbers in label units."""
+        """Of each row, float32 (N,) or (N, C): logits, or numbers on the scale that labels are learnt on."""
 
     def settings(self) -> dict[str, Any]:
         """What a run keeps of it beside its tensors, as plain values."""
@@ -52,8 +52,9 @@ class Started:
 class Starting:
     """How a kind's start is made.
 
-    fit   (dataset, task's name, its keys, vectors) -> fitted to the train rows; None where nothing is better than a
-          constant. `vectors` is None where the backbone is trained itself, so that nothing it says stays
+    fit   (dataset, task's name, its keys, vectors) -> fitted to the train rows, their labels being on the scale that
+          these are learnt on; None where nothing is better than a constant. `vectors` is None where the
+          backbone is trained itself, so that nothing it says stays
     load  (settings, tensors, texts, vectors) -> the start that a run kept. Raises KeyError, TypeError, ValueError for
           what is none
     """
@@ -72,7 +73,8 @@ def with_start(data: TaskData, started: Started) -> TaskData:
     start = started.start
 
     def known(rows: Examples) -> Examples:
-        offset = start(rows) if 0 < len(rows) <= KEPT_ROWS else None
+        kept = 0 < len(rows) <= KEPT_ROWS and rows.catalogue is None  # else each step has other candidates
+        offset = start(rows) if kept else None
         return replace(rows, offsets=start, offset=offset)
 
     train = known(data.train) if started.train is None else replace(data.train, offsets=start)
