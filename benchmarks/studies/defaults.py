@@ -1,7 +1,7 @@
 """Which rules `train` goes by where a recipe says nothing: rules chosen on all data sets but one, tried on that one.
 
-Run from the folder that holds the data sets' folders (docs/results/defaults.md says whose they are). Each is thinned, so
-that all of it takes minutes: texts to `TEXTS` rows, logs to the events of some users.
+Run from the folder that holds the data sets' folders (docs/results/defaults.md says whose they are). Each is thinned,
+so that all of it takes minutes: texts to some rows, logs to the events of some users.
 """
 
 import tempfile

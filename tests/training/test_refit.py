@@ -10,6 +10,7 @@ from tiny import fail, make_tiny_shop, tiny_recipe, trained_files
 import peftrec.training.loop
 from peftrec.data.joined import train_on_all
 from peftrec.errors import UserError
+from peftrec.runs.evaluate import evaluate_run
 from peftrec.tasks.dataset import load_data
 from peftrec.training.loop import train
 from peftrec.training.optim import Cooldown
@@ -94,6 +95,17 @@ def test_the_run_is_the_second_training_and_says_so(recipe, run):
     assert report["refit"]["steps"] == pytest.approx(report["refit"]["epochs"] * an_epoch, abs=1)
     assert report["train"]["early_stopping"]["patience"] == prepare(recipe).config.early_stopping.patience
     assert "refit: true" in (run / "run.yaml").read_text()
+
+
+def test_it_is_measured_again_as_its_report_says_and_never_on_valid(run):
+    again, (report, _) = evaluate_run(run, "test"), read(run)
+    for name, of in again["tasks"].items():
+        assert of["metrics"] == pytest.approx(report["tasks"][name]["metrics"], abs=1e-4)
+        assert of["priors"].keys() == report["tasks"][name]["priors"].keys()
+        for prior, values in of["priors"].items():
+            assert values == pytest.approx(report["tasks"][name]["priors"][prior], abs=1e-4)
+    with pytest.raises(UserError, match=r"has no valid rows left: it was trained on them too \(train\.refit\); take"):
+        evaluate_run(run, "valid")
 
 
 def test_it_is_the_training_of_so_many_steps_on_all_rows(shop, tmp_path, monkeypatch):
