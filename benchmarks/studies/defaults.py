@@ -28,9 +28,7 @@ RULES: dict[str, dict[str, Any]] = {
     "as chosen": {},
     "rates / 3": {"lr": 1 / 3, "head_lr": 1 / 3},
     "rates x 3": {"lr": 3.0, "head_lr": 3.0},
-    "batches x 4": {"batch_size": 4.0},
     "dropout .3": {"dropout": 0.3},
-    "linear": {"schedule": "linear"},
     "by its first metric": {"early_stopping": {}},
     "before": {
         **{"epochs": 3, "batch_size": 1024, "lr": 5e-4, "head_lr": 2e-3, "schedule": "linear"},
