@@ -17,12 +17,12 @@ class Catalogue:
 
     rows   int32 (I,): text row of every item
     items  int (E,): the item of every choice, and
-    times  float64 (E,): its time, in any order
+    times  float64 (E,): its time, in any order; None where choices do not count
     """
 
     rows: np.ndarray
-    items: np.ndarray
-    times: np.ndarray
+    items: np.ndarray | None = None
+    times: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -31,6 +31,7 @@ class Catalogue:
     def _snapshots(self) -> tuple[np.ndarray, np.ndarray]:
         """Moments float64 (K,), and log1p of the choices before the first, strictly before each, and of all: float32
         (K + 2, I)."""
+        assert self.items is not None and self.times is not None
         times = np.sort(self.times)
         count = min(SNAPSHOTS, max(1, COUNTS // max(1, len(self)))) if len(times) else 0
         moments = np.unique(times[np.arange(count) * len(times) // max(1, count)])

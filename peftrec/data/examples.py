@@ -1,5 +1,6 @@
 """Examples: the columns of one task's rows, with causal histories as windows of the log."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -9,7 +10,9 @@ import numpy as np
 from peftrec.data.catalogue import Catalogue
 from peftrec.data.features import NO_FEATURES, Encoding, FeatureTable
 from peftrec.data.log import Log
+from peftrec.data.matches import Matches
 from peftrec.data.rates import Rates
+from peftrec.data.scales import to_log
 from peftrec.data.summary import TableSummary
 from peftrec.data.tables import Files
 from peftrec.data.texts import TextTable
@@ -19,7 +22,7 @@ FITTED = 1 << 18  # rows that what has a few numbers is fitted on at most
 AT_ONCE = 1 << 22  # rows of a split that are looked at together
 _COLUMNS = (
     *("label", "features", "group", "user", "item", "time", "start", "stop", "own", "rated", "places", "seen"),
-    *("weight", "of_events", "of_new", "row"),
+    *("weight", "of_events", "of_new", "offset", "row"),
 )
 
 
@@ -45,8 +48,13 @@ class Examples:
     seen      int (N,): where the user's events before the row end in the log that `rates` is of
     catalogue   what the task ranks, for kinds that tell the item from all others
     candidates  int64 (C,): item numbers that a training step tells the rows' own from; see `drawn`
+    matches   which items are known to match the rows' queries, by group, for kinds whose rows are matches
+    repeats   whether what a user met before the row stays among what is ranked for it
     weight    float32 (N,): how much each row counts in the loss, 1 in the mean of the train rows; None: all alike
-    row       int (N,): where each stands in the files of its table, from 0; -1 for one that was drawn; None: unknown
+    row       int (N,): where each stands in the files of its table, from 0; None: unknown
+    offsets   rows -> what the task's start says of each, which the head's raw output is added to: float32 (N,) or
+              (N, C); None: heads begin at a constant. See `peftrec.tasks.starts`
+    offset    the same of these rows where it is known: of train rows what a start says that was not fitted on them
 
     What the tables' features are for heads, as columns that an Encoding made; None without features:
 
@@ -73,7 +81,11 @@ class Examples:
     seen: np.ndarray | None = None
     catalogue: Catalogue | None = None
     candidates: np.ndarray | None = None
+    matches: Matches | None = None
+    repeats: bool = False
     weight: np.ndarray | None = None
+    offsets: "Callable[[Examples], np.ndarray] | None" = None
+    offset: np.ndarray | None = None
     of_items: np.ndarray | None = None
     of_users: np.ndarray | None = None
     of_events: np.ndarray | None = None
@@ -118,12 +130,23 @@ class Examples:
         places = rates.places(self.item, self.time) if places is None else places
         return replace(self, rates=rates, places=places, seen=seen)
 
-    def drawn(self, seed: int, step: int) -> "Examples":
+    def begin(self) -> np.ndarray | None:
+        """What is added to the head's raw output of each row, float32 (N,) or (N, C); None without a start."""
+        if self.offset is not None:
+            return np.asarray(self.offset)
+        return None if self.offsets is None else self.offsets(self)
+
+    def drawn(self, seed: int, step: int, rows: np.ndarray) -> "Examples":
         """The examples with the candidates of a training step, for a task that ranks a catalogue; else themselves.
 
-        All rows of a step share them, so its gradient does not depend on how the rows are cut into pieces.
+        `rows`: the step's. All of them share the candidates, so its gradient does not depend on how the rows are cut
+        into pieces.
         """
-        return self if self.catalogue is None else replace(self, candidates=self.catalogue.candidates(seed, step))
+        if self.catalogue is None:
+            return self
+        if self.matches is None:
+            return replace(self, candidates=self.catalogue.candidates(seed, step))
+        return replace(self, candidates=self.matches.candidates(self.group[rows], self.item[rows], seed, step))
 
     def candidate_rows(self) -> np.ndarray:
         """Text rows of the candidates, int32 (C,); none without."""
@@ -131,9 +154,58 @@ class Examples:
             return np.zeros(0, np.int32)
         return self.catalogue.rows[self.candidates]
 
+    def met(self) -> tuple[np.ndarray, np.ndarray]:
+        """What the users had met before their rows, or without times beside them: the row int64 (M,) and the item (M,)
+        of each event of their whole past, row by row and oldest first; -1 of one that the catalogue lacks. Of rows that
+        are matches, the other matches of their queries."""
+        if self.matches is not None:
+            row, item = self.matches.of(self.group)
+            others = item != self.item[row]
+            return row[others], item[others]
+        if self.log is None:
+            return np.zeros(0, np.int64), np.zeros(0, np.int32)
+        begin, count = self._past()
+        row = np.repeat(np.arange(len(self)), count)
+        place = np.arange(len(row)) + (begin - np.append(0, np.cumsum(count)[:-1]))[row]
+        if self.own is not None:
+            row, place = (of[place != self.own[row]] for of in (row, place))
+        return row, self.log.items[place]
+
+    def repeated(self) -> np.ndarray:
+        """Whether each row's user had met its item before, or without times beside the row, bool (N,)."""
+        if self.log is None:
+            return np.zeros(len(self), bool)
+        begin, count = self._past()
+        first, events = self.log.first_of(self.users, self.item)
+        found: np.ndarray = first < begin + count
+        if self.own is not None:
+            found &= (first != self.own) | (events > 1)
+        return found
+
+    def _past(self) -> tuple[np.ndarray, np.ndarray]:
+        """Where each row's user begins in the log (N,), and how many events from there on are what the user met."""
+        assert self.log is not None and self.stop is not None
+        begin = self.log.user_start[self.users]
+        return begin, (self.stop if self.own is None else self.log.user_start[self.users + 1]) - begin
+
+    def barred(self) -> np.ndarray | None:
+        """Which candidates are no alternatives to a row's own item, bool (N, C): itself, one of the same text, another
+        match of its query, and unless `repeats` what the user met before. None without candidates."""
+        if self.catalogue is None or self.candidates is None:
+            return None
+        barred: np.ndarray = self.candidate_rows() == self.slots["item"][:, None]
+        if not self.repeats:
+            row, item = self.met()
+            column = np.full(len(self.catalogue) + 1, -1)  # the last is of items that the catalogue lacks
+            column[self.candidates] = np.arange(len(self.candidates))
+            place = column[item]
+            barred[row[place >= 0], place[place >= 0]] = True
+        return barred
+
     def popularity(self) -> np.ndarray | None:
-        """How often each row's own item, and then every candidate, had been chosen, log1p, float32 (N, 1 + C)."""
-        if self.catalogue is None:
+        """How often each row's own item, and then every candidate, had been chosen, log1p, float32 (N, 1 + C); None
+        where choices do not count."""
+        if self.catalogue is None or self.catalogue.items is None:
             return None
         known = self.item[:, None] >= 0  # an item that the catalogue lacks was never chosen
         own = self.catalogue.popularity(self.time, self.item[:, None]) * known
@@ -223,12 +295,14 @@ class TaskData:
     feature_names  the F columns of `inputs()`
     notes          what the user should know: rows left out and why, warnings of the split
     scale          (centre, spread) by which the log's feedback was standardised; (0, 1) where it is liked or not
+    log_scale      whether labels, which are as they are, and feedback are learnt as `scales.to_log` of them
     items          name of the table that its items are of; '' without items
     history        names of the tables that its histories are of, in the order of the log's marks
     impressions    whether its rows stand in lists that were shown, which are then their groups; what stood in none does
                    not count for its rates
     hides          those of `history` of which histories leave out what was shown and not clicked; where the task's own
                    is among them, its rates count that
+    fitted         what was fitted on these rows, by name: once, whoever asks for it
     encodings      how features are encoded, of its items ("item"), users ("user") and events ("event") that have some
     files          of the table that its rows are of; none: its rows' numbers are of no file of the user's
     """
@@ -244,13 +318,19 @@ class TaskData:
     history: list[str] = field(default_factory=list)
     encodings: dict[str, Encoding] = field(default_factory=dict)
     impressions: bool = False
+    fitted: dict[str, Any] = field(default_factory=dict, compare=False)
     hides: list[str] = field(default_factory=list)
+    log_scale: bool = False
     files: Files = ()
 
     @cached_property
     def log_counts(self) -> np.ndarray:
         """log1p of how many train rows each item has, float64, up to the last that has any."""
         return np.log1p(np.bincount(self.train.item))
+
+    def learnt(self, rows: Examples) -> Examples:
+        """Rows of the task with their labels on the scale that these are learnt on."""
+        return replace(rows, label=to_log(rows.label).astype(np.float32)) if self.log_scale else rows
 
     def split(self, name: str) -> Examples:
         """`train`, `valid` or `test` by name."""
@@ -293,6 +373,14 @@ class Dataset:
     notes: list[str] = field(default_factory=list)
     tables: list[TableSummary] = field(default_factory=list)
     users: FeatureTable = NO_FEATURES
+
+    def learnt(self, task: str) -> "Dataset":
+        """The same with the task's labels on the scale that these are learnt on."""
+        data = self.tasks[task]
+        if not data.log_scale:
+            return self
+        train, valid, test = map(data.learnt, (data.train, data.valid, data.test))
+        return replace(self, tasks={**self.tasks, task: replace(data, train=train, valid=valid, test=test)})
 
     def items_of(self, task: str) -> ItemTexts:
         """The catalogue that a task's items are of."""

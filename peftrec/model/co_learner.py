@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from peftrec.data.batches import UniqueRows, Work
+from peftrec.data.catalogue import Catalogue
 from peftrec.data.examples import FITTED, Dataset, Examples
 from peftrec.data.features import columns
 from peftrec.data.texts import TextTable
@@ -33,7 +34,7 @@ def with_every_item(examples: Examples, item_rows: np.ndarray) -> Examples:
     """Each example once with every item in place of its own, (N * I,); `item_rows` (I,) are the items' text rows."""
     item = np.tile(np.arange(len(item_rows)), len(examples))
     pairs = examples.take(np.repeat(np.arange(len(examples)), len(item_rows)))
-    pairs = replace(pairs, item=item, slots={**pairs.slots, "item": item_rows[item]})
+    pairs = replace(pairs, item=item, slots={**pairs.slots, "item": item_rows[item]}, offset=None)
     return pairs if pairs.rates is None else pairs.with_rates(pairs.rates, pairs.seen)
 
 
@@ -120,8 +121,8 @@ class CoLearner(nn.Module, Scorer):
             for first, tasks in groups.items():
                 vectors = self.encoder.encode(unique[first].rows, first)
                 for task in tasks:
-                    own = self._watched(task, vectors)
-                    found[task] = self.head(task)(unique[first].head_input(task, batches[task], own))
+                    batch = unique[first].head_input(task, batches[task], self._watched(task, vectors))
+                    found[task] = batch.begun(self.head(task)(batch))
         return {task: found[task] for task in batches}
 
     def _watched(self, task: str, vectors: Tensor) -> Tensor:
@@ -187,8 +188,11 @@ class CoLearner(nn.Module, Scorer):
         def scores(examples: Examples) -> np.ndarray:
             assert examples.catalogue is not None
             found = (offered @ self.asked(task, examples).T).T.add(bias).float().cpu().contiguous()
-            popularity = torch.from_numpy(examples.catalogue.popularity(examples.time))
-            return found.add_(popularity, alpha=float(head.popularity.detach())).numpy()
+            if head.popularity is not None:
+                popularity = torch.from_numpy(examples.catalogue.popularity(examples.time))
+                found.add_(popularity, alpha=float(head.popularity.detach()))
+            begun = replace(examples, candidates=np.arange(len(item_rows))).begin()
+            return found.numpy() if begun is None else found.numpy() + begun[:, 1:]
 
         return scores
 
@@ -206,17 +210,19 @@ class CoLearner(nn.Module, Scorer):
             return head.with_features(vectors[index], bias[index], known)
 
     def offered_now(
-        self, task: str, item_rows: np.ndarray, popularity: np.ndarray, of_items: np.ndarray | None = None
+        self, task: str, item_rows: np.ndarray, catalogue: Catalogue, of_items: np.ndarray | None = None
     ) -> np.ndarray:
         """A catalogue-ranking task's items with all that their scores hold, float32 (I, q + 1): the inner product with
-        [asked, 1] is the score. `popularity` (I,): log1p of earlier choices."""
-        offered, bias = self.offered(task, item_rows, of_items)
-        constant = bias.cpu().numpy() + float(self._catalogue_head(task).popularity.detach()) * popularity
+        [asked, 1] is the score now, after every choice that the catalogue knows."""
+        (offered, bias), weight = self.offered(task, item_rows, of_items), self._catalogue_head(task).popularity
+        constant = bias.cpu().numpy()
+        if weight is not None:
+            constant = constant + float(weight.detach()) * catalogue.popularity(np.array([np.nan]))[0]
         return np.concatenate([offered.cpu().numpy(), constant[:, None]], 1)
 
     @torch.inference_mode()
     def asked(self, task: str, examples: Examples) -> Tensor:
-        """A catalogue-ranking task's vectors (N, q) of what the examples' histories ask for."""
+        """A catalogue-ranking task's vectors (N, q) of what the examples' histories or queries ask for."""
         unique = UniqueRows({task: examples}, len(self.encoder.texts))
         with self._evaluating():
             vectors = self.encoder.encode(unique.rows, task)
@@ -240,7 +246,8 @@ class CoLearner(nn.Module, Scorer):
     def _predict_chunk(self, task: str, chunk: Examples, rows: np.ndarray, vectors: Tensor) -> np.ndarray:
         unique = UniqueRows({task: chunk}, len(self.encoder.texts))
         own = vectors[torch.from_numpy(np.searchsorted(rows, unique.rows)).to(vectors.device)]
-        output = self.head(task)(unique.head_input(task, chunk, own))
+        batch = unique.head_input(task, chunk, own)
+        output = batch.begun(self.head(task)(batch))
         prediction: np.ndarray = self.loss_of[task].predict(output).float().cpu().numpy()
         return prediction
 

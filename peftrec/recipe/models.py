@@ -98,6 +98,11 @@ class TaskConfig(Strict):
     )
     column: str | None = Field(None, description="interest, regression: the numeric event column to predict")
     threshold: float | None = Field(None, description="interest with bce: liked means column >= threshold")
+    repeats: Literal["allow", "exclude"] | None = Field(
+        None,
+        description="next-item, interest: whether what a user had before is ranked and recommended again; default: "
+        "allow where 5 % or more of the train rows are such",
+    )
     gain: Literal["exponential", "linear"] | None = Field(
         None,
         description="match-query: what grade g gains in nDCG: 2^g - 1 or g; default: exponential for whole grades of 0 "
@@ -112,6 +117,11 @@ class TaskConfig(Strict):
         None,
         description="classification, match-query, interest, regression: numeric column of the table that says how much "
         "each row counts in the loss",
+    )
+    scale: Literal["linear", "log"] | None = Field(
+        None,
+        description="regression with mae: what numbers are learnt on, as they are or by log1p of their size; default: "
+        "log where the train labels have heavy tails",
     )
     share: float | None = Field(
         None, gt=0, le=1e6, description="rows an epoch as a multiple of the task's training rows; default 1"

@@ -114,7 +114,8 @@ class RowReader:
             item=np.array(items, np.int64),
             time=np.array(times),
         )
-        examples = replace(examples, catalogue=self.run.catalogues.get(task))
+        ranked, begun = self.run.catalogues.get(task), self.run.starts.get(task)
+        examples = replace(examples, catalogue=ranked, offsets=begun, repeats=bool(described.get("repeats")))
         examples = self._with_features(task, examples, rows, brought)
         return self._with_history(task, examples, pasts) if described["history"] else examples
 

@@ -1,6 +1,7 @@
 """Heads: encoded slots and features in, raw predictions out. They know nothing of adapters."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,11 +28,25 @@ class HeadShape:
     of_asker: tuple[int, ...] = ()
 
 
+def silence(layer: nn.Module) -> None:
+    """Make a linear layer give zeros."""
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
+
+
 class Head(nn.Module):
     """What every head has: a forward from HeadInput, and a start at the labels' level."""
 
     def calibrate(self, train: Examples, loss: Loss) -> None:
         """Set what the head takes from the training rows (feature scales, label level); by default nothing."""
+
+    def begin_at_zero(self) -> None:
+        """Make the raw output zero for every row, by the last layer: what is learned is added to a start."""
+        raise NotImplementedError
+
+    def begin_beside(self, start: Any) -> None:
+        """Begin with nothing beside what a fitted `tasks.starts.Start` says; or take over what of it is the head's."""
+        self.begin_at_zero()
 
 
 def input_norm(width: int) -> nn.LayerNorm:
@@ -47,13 +62,13 @@ def input_norm(width: int) -> nn.LayerNorm:
 class CatalogueHead(Head):
     """A head whose score of any item is one dot product, so that a catalogue is ranked by one matrix product.
 
-    score = users . items + bias + popularity * log1p(earlier choices of the item)
+    score = users . items + bias + popularity * log1p(earlier choices of the item), the last where such count
     """
 
-    popularity: nn.Parameter
+    popularity: nn.Parameter | None
 
     def users(self, batch: HeadInput) -> Tensor:
-        """What each example's history asks for (N, q)."""
+        """What each example's history or query asks for (N, q)."""
         raise NotImplementedError
 
     def items(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
@@ -63,6 +78,24 @@ class CatalogueHead(Head):
     def with_features(self, offered: Tensor, bias: Tensor, of_item: Tensor | None) -> tuple[Tensor, Tensor]:
         """The same (I, q), (I,) of items whose texts offer so much and that have these features (I, F)."""
         return offered, bias
+
+    def forward(self, batch: HeadInput) -> Tensor:
+        """Scores (N, 1 + C): the example's own item, then the candidates; -inf for those that are barred. Without
+        candidates (N, 1)."""
+        users, own = self.users(batch), batch.slots["item"]
+        offered, bias = self.items(batch.vectors)
+        mine, mine_bias = self.with_features(gather(offered, own), gather(bias, own), batch.of_item)
+        scores = ((users * mine).sum(-1) + mine_bias)[:, None]
+        if batch.candidates is not None:
+            assert batch.barred is not None
+            there, there_bias = gather(offered, batch.candidates), gather(bias, batch.candidates)
+            there, there_bias = self.with_features(there, there_bias, batch.of_candidates)
+            others = users @ there.T + there_bias
+            scores = torch.cat([scores, others.masked_fill(batch.barred, float("-inf"))], 1)
+        if self.popularity is None:
+            return scores
+        assert batch.popularity is not None
+        return scores + self.popularity * batch.popularity
 
 
 class NumberHead(Head):
@@ -84,6 +117,11 @@ class NumberHead(Head):
         shift, scale = loss.start(train.label.astype(np.float64))
         self.shift.fill_(shift)
         self.scale.fill_(scale)
+
+    def begin_at_zero(self) -> None:
+        """The scale stays."""
+        silence(self.out)
+        self.shift.zero_()
 
     def forward(self, batch: HeadInput) -> Tensor:
         """One number an example (N,), in label units."""
@@ -107,6 +145,10 @@ class TextHead(Head):
             shift, _ = loss.start(train.label.astype(np.float64))
             with torch.no_grad():
                 self.out.bias.copy_(torch.from_numpy(shift))
+
+    def begin_at_zero(self) -> None:
+        """Features begin there anyway."""
+        silence(self.out)
 
     def forward(self, batch: HeadInput) -> Tensor:
         """Logits (N, C)."""

@@ -89,7 +89,8 @@ def plan_steps(setup: Setup) -> Steps:
     recipe, config, model = setup.recipe, setup.recipe.train, setup.model
     tasks = {name: setup.dataset.tasks[name].train for name in recipe.trained}
     streams, per_epoch, total = make_streams(recipe, setup.dataset)
-    first = {name: of.drawn(config.seed, 0).take(streams[name].step(0)) for name, of in tasks.items()}
+    begin = {name: stream.step(0) for name, stream in streams.items()}
+    first = {name: of.drawn(config.seed, 0, begin[name]).take(begin[name]) for name, of in tasks.items()}
     plan = plan_together(model, first, config)
     shard(model)
     trainable = model.trainable()
@@ -110,7 +111,7 @@ def one_step(steps: Steps, number: int) -> Step:
     seed_step(config.seed, number)
     set_learning_rates(optimizer, lr_factor(config, number, steps.total))
     rows = {name: stream.step(number) for name, stream in steps.streams.items()}
-    tasks = {name: of.drawn(config.seed, number) for name, of in steps.tasks.items()}
+    tasks = {name: of.drawn(config.seed, number, rows[name]) for name, of in steps.tasks.items()}
     losses, weights = joint_backward(model, tasks, rows, steps.weighting, accelerator)
     norms = gradient_norms(model, accelerator)
     made, problem = False, None

@@ -93,9 +93,8 @@ def plain(head, batch):
         user = head.user(torch.cat([*reads, torch.tensor([np.log1p(len(past))], dtype=vectors.dtype)]))
         line = [user @ items[own] + bias[own] + head.popularity * batch.popularity[n, 0]]
         for c, row in enumerate(batch.candidates.tolist()):
-            barred = row == own or row in history
             score = user @ items[row] + bias[row] + head.popularity * batch.popularity[n, 1 + c]
-            line.append(torch.tensor(-np.inf, dtype=vectors.dtype) if barred else score)
+            line.append(torch.tensor(-np.inf, dtype=vectors.dtype) if batch.barred[n, c] else score)
         rows.append(torch.stack(line))
     return torch.stack(rows)
 
@@ -115,6 +114,7 @@ def test_the_head_is_its_formula_and_every_parameter_learns():
         feedback=torch.randint(0, 2, (12, 5), generator=g).double() * (history >= 0),
         features=torch.zeros(12, 0),
         candidates=torch.arange(3, 20),
+        barred=torch.rand(12, 17, generator=g) < 0.1,
         popularity=torch.rand(12, 18, generator=g, dtype=torch.float64),
     )
     scores = head(batch)
