@@ -5,6 +5,8 @@ from functools import cached_property
 
 import numpy as np
 
+from peftrec.data.features import NO_FEATURES, FeatureTable
+
 SNAPSHOTS = 128  # moments at which choices are counted, spread evenly over them
 COUNTS = 1 << 26  # counts kept at most (256 MB): a larger catalogue has fewer snapshots
 AT_ONCE = 1 << 22  # choices counted together
@@ -62,3 +64,20 @@ class Catalogue:
         if len(self) <= CANDIDATES:
             return np.arange(len(self))
         return np.sort(np.random.default_rng((seed, step)).choice(len(self), CANDIDATES, replace=False))
+
+
+@dataclass(frozen=True)
+class ItemTexts:
+    """A catalogue among a run's texts.
+
+    ids   in item-number order
+    rows  int32 (I,): text row of each item
+    features  of each item, as they were read
+    """
+
+    ids: list[str]
+    rows: np.ndarray
+    features: FeatureTable = NO_FEATURES
+
+    def __len__(self) -> int:
+        return len(self.ids)

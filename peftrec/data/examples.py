@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from peftrec.data.catalogue import Catalogue
+from peftrec.data.catalogue import Catalogue, ItemTexts
 from peftrec.data.features import NO_FEATURES, Encoding, FeatureTable
+from peftrec.data.history import History, histories
 from peftrec.data.log import Log
 from peftrec.data.matches import Matches
 from peftrec.data.rates import Rates
@@ -51,10 +52,10 @@ class Examples:
     matches   which items are known to match the rows' queries, by group, for kinds whose rows are matches
     repeats   whether what a user met before the row stays among what is ranked for it
     weight    float32 (N,): how much each row counts in the loss, 1 in the mean of the train rows; None: all alike
-    row       int (N,): where each stands in the files of its table, from 0; None: unknown
     offsets   rows -> what the task's start says of each, which the head's raw output is added to: float32 (N,) or
               (N, C); None: heads begin at a constant. See `peftrec.tasks.starts`
     offset    the same of these rows where it is known: of train rows what a start says that was not fitted on them
+    row       int (N,): where each stands in the files of its table, from 0; None: unknown
 
     What the tables' features are for heads, as columns that an Encoding made; None without features:
 
@@ -256,35 +257,10 @@ class Examples:
             found.append(np.flatnonzero(used))
         return np.unique(np.concatenate(found)).astype(np.int64)
 
-    def history(self) -> "History":
+    def history(self) -> History:
         """Histories as (N, H), absent places on the left. H is the longest history of these rows."""
         assert self.log is not None and self.start is not None and self.stop is not None
-        width = int((self.stop - self.start).max(initial=0))
-        index = self.stop[:, None] - np.arange(width, 0, -1)[None]  # (N, H)
-        present = index >= self.start[:, None]
-        if self.own is not None:
-            present &= index != self.own[:, None]
-        index = np.where(present, index, 0)
-        marks = self.log.marks
-        return History(
-            rows=np.where(present, self.log.rows[index], -1).astype(np.int32),
-            feedback=np.where(present, self.log.feedback[index], 0).astype(np.float32),
-            marks=None if marks is None else np.where(present, marks[index], 0).astype(np.int64),
-        )
-
-
-@dataclass(frozen=True)
-class History:
-    """What the users of some rows did before, oldest first.
-
-    rows      int32 (N, H): text rows, -1 where absent
-    feedback  float32 (N, H): what the user said about each; 0 where absent
-    marks     int64 (N, H): which of the task's history tables each is of; None: there is one
-    """
-
-    rows: np.ndarray
-    feedback: np.ndarray
-    marks: np.ndarray | None
+        return histories(self.log, self.start, self.stop, self.own)
 
 
 @dataclass(frozen=True)
@@ -335,23 +311,6 @@ class TaskData:
     def split(self, name: str) -> Examples:
         """`train`, `valid` or `test` by name."""
         return {"train": self.train, "valid": self.valid, "test": self.test}[name]
-
-
-@dataclass(frozen=True)
-class ItemTexts:
-    """A catalogue among a run's texts.
-
-    ids   in item-number order
-    rows  int32 (I,): text row of each item
-    features  of each item, as they were read
-    """
-
-    ids: list[str]
-    rows: np.ndarray
-    features: FeatureTable = NO_FEATURES
-
-    def __len__(self) -> int:
-        return len(self.ids)
 
 
 @dataclass(frozen=True)

@@ -286,9 +286,12 @@ def _chunks(examples: Examples) -> Iterator[Examples]:
         yield examples.take(np.arange(start, min(start + PREDICT_ROWS, len(examples))))
 
 
-def build_model(recipe: Recipe, tasks: Mapping[str, Task], backbone: Backbone, dataset: Dataset) -> CoLearner:
-    """Attach every task's method and make its head, from the recipe. Random weights follow torch's global seed."""
-    width, dropout = backbone.hidden_size, recipe.train.dropout
+def build_model(
+    recipe: Recipe, tasks: Mapping[str, Task], backbone: Backbone, dataset: Dataset, dropout: float
+) -> CoLearner:
+    """Attach every task's method and make its head, with `dropout` in the heads. Random weights follow torch's global
+    seed."""
+    width = backbone.hidden_size
     shapes = {
         name: HeadShape(
             *(width, len(data.classes), len(data.feature_names), dropout, max(1, len(data.history))),

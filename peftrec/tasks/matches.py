@@ -52,9 +52,9 @@ def build(tables: Tables, texts: TextTable, task: Task, data: DataConfig, seed: 
         time=np.full(len(label), np.nan) if queries.time is None else queries.time,
         user=None if queries.user is None else queries.user.astype(np.int64),
         weight=row_weights(label, parts, [], task.config, file_weights(queries.rows, task.config)),
-        row=np.arange(len(group)),
         catalogue=Catalogue(rows),
         matches=known,
+        row=np.arange(len(queries)),
     )
     found = cut(
         examples,

@@ -17,7 +17,7 @@ import peftrec.data.catalogue as catalogues
 from peftrec.cli.tables import format_report
 from peftrec.data.batches import HeadInput, UniqueRows
 from peftrec.errors import UserError
-from peftrec.evaluation.evaluate import rank_catalogue
+from peftrec.evaluation.ranking import rank_catalogue
 from peftrec.model.backbone import load_backbone
 from peftrec.model.co_learner import build_model
 from peftrec.runs.compare import compare_runs
@@ -39,7 +39,7 @@ def made(shop, tasks=LIKED, **changes):
     recipe = shop_recipe(shop, tasks=tasks, **changes)
     dataset = load_data(recipe)
     torch.manual_seed(0)
-    model = build_model(recipe, resolve(recipe), load_backbone(recipe.backbone), dataset)
+    model = build_model(recipe, resolve(recipe), load_backbone(recipe.backbone), dataset, 0.0)
     model.encoder.update()
     return recipe, dataset, model
 

@@ -5,7 +5,7 @@ import pytest
 from shop import shop_recipe, write_csv
 
 from peftrec.errors import UserError
-from peftrec.evaluation.evaluate import last_liked, rank_catalogue
+from peftrec.evaluation.ranking import last_liked, rank_catalogue
 from peftrec.model.co_learner import Scorer
 from peftrec.runs.evaluate import evaluate_run
 from peftrec.runs.folder import read_report
