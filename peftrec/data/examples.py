@@ -55,7 +55,7 @@ class Examples:
     offsets   rows -> what the task's start says of each, which the head's raw output is added to: float32 (N,) or
               (N, C); None: heads begin at a constant. See `peftrec.tasks.starts`
     offset    the same of these rows where it is known: of train rows what a start says that was not fitted on them
-    row       int (N,): where each stands in the files of its table, from 0; -1 for one that was drawn; None: unknown
+    row       int (N,): where each stands in the files of its table, from 0; None: unknown
 
     What the tables' features are for heads, as columns that an Encoding made; None without features:
 
