@@ -6,7 +6,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from peftrec.runs.metric_rows import number, trained_on, verdict
+from peftrec.runs.metric_rows import apart_lines, number, trained_on, verdict
 
 
 def format_report(report: dict[str, Any]) -> Group:
@@ -17,6 +17,7 @@ def format_report(report: dict[str, Any]) -> Group:
     parts: list[Table | str] = []
     for name, task in report["tasks"].items():
         parts.append(_task_table(name, task))
+        parts += apart_lines(task)
         parts += [f"{metric}: no value, {reason}" for metric, reason in task["undefined"].items()]
         parts += [f"began at {task['began_at']}{_added(task)}"] if "began_at" in task else []
         parts += [f"prior {prior}: left out, {reason}" for prior, reason in task.get("left_out", {}).items()]
@@ -41,7 +42,8 @@ def _task_table(name: str, task: dict[str, Any]) -> Table:
     by_user = task.get("ranked", task["n"]) != task["n"]  # else every row is ranked, or none
     ranked = f", {task['ranked']:,} users ranked" if by_user else ""
     not_trained = f", not trained: {task['not_trained']}" if "not_trained" in task else ""
-    table = _table(f"{name}: {task['n']:,} rows{ranked}{not_trained}", metrics)
+    sample = f", every so many of {task['sample_of']:,}" if "sample_of" in task else ""
+    table = _table(f"{name}: {task['n']:,} rows{sample}{ranked}{not_trained}", metrics)
     table.add_row("model", *(_value(task["metrics"][m]) for m in metrics), style="bold")
     if task["intervals"]:
         table.add_row("  95 % from\n       to", *(_ends(task["intervals"][m], "") for m in metrics), style="dim")

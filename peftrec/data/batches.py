@@ -20,8 +20,9 @@ class HeadInput:
     marks     int64 (N, H): which of the task's history tables each is of; None where there is one
     features  float32 (N, F)
     candidates  int64 (C,): positions of the items to tell each example's own from; None outside such training
+    barred      bool (N, C): which candidates are no alternatives to each example's own item
     popularity  float32 (N, 1 + C): log1p of earlier choices of the example's own item and of every candidate; None for
-                tasks that rank no catalogue
+                tasks that count none
     of_item     float32 (N, F): the features of each example's item; None where items have none
     of_asker    float32 (N, F): the same of its user and of its event
     of_candidates  float32 (C, F): the same of every candidate
@@ -35,6 +36,7 @@ class HeadInput:
     features: Tensor
     marks: Tensor | None = None
     candidates: Tensor | None = None
+    barred: Tensor | None = None
     popularity: Tensor | None = None
     of_item: Tensor | None = None
     of_asker: Tensor | None = None
@@ -80,6 +82,7 @@ class UniqueRows:
             marks=there(marks),
             features=torch.from_numpy(batch.inputs()).to(device),
             candidates=there(candidates),
+            barred=there(batch.barred()),
             popularity=there(batch.popularity()),
             of_item=there(batch.features_of_item()),
             of_asker=there(batch.features_of_asker()),

@@ -5,6 +5,8 @@ from functools import cached_property
 
 import numpy as np
 
+from peftrec.data.features import NO_FEATURES, FeatureTable
+
 SNAPSHOTS = 128  # moments at which choices are counted, spread evenly over them
 COUNTS = 1 << 26  # counts kept at most (256 MB): a larger catalogue has fewer snapshots
 AT_ONCE = 1 << 22  # choices counted together
@@ -17,12 +19,12 @@ class Catalogue:
 
     rows   int32 (I,): text row of every item
     items  int (E,): the item of every choice, and
-    times  float64 (E,): its time, in any order
+    times  float64 (E,): its time, in any order; None where choices do not count
     """
 
     rows: np.ndarray
-    items: np.ndarray
-    times: np.ndarray
+    items: np.ndarray | None = None
+    times: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -31,6 +33,7 @@ class Catalogue:
     def _snapshots(self) -> tuple[np.ndarray, np.ndarray]:
         """Moments float64 (K,), and log1p of the choices before the first, strictly before each, and of all: float32
         (K + 2, I)."""
+        assert self.items is not None and self.times is not None
         times = np.sort(self.times)
         count = min(SNAPSHOTS, max(1, COUNTS // max(1, len(self)))) if len(times) else 0
         moments = np.unique(times[np.arange(count) * len(times) // max(1, count)])
@@ -61,3 +64,20 @@ class Catalogue:
         if len(self) <= CANDIDATES:
             return np.arange(len(self))
         return np.sort(np.random.default_rng((seed, step)).choice(len(self), CANDIDATES, replace=False))
+
+
+@dataclass(frozen=True)
+class ItemTexts:
+    """A catalogue among a run's texts.
+
+    ids   in item-number order
+    rows  int32 (I,): text row of each item
+    features  of each item, as they were read
+    """
+
+    ids: list[str]
+    rows: np.ndarray
+    features: FeatureTable = NO_FEATURES
+
+    def __len__(self) -> int:
+        return len(self.ids)

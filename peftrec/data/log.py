@@ -6,6 +6,8 @@ from functools import cached_property
 
 import numpy as np
 
+AT_ONCE = 1 << 22  # events that are sorted together
+
 
 @dataclass(frozen=True)
 class Log:
@@ -48,6 +50,28 @@ class Log:
     def users(self) -> np.ndarray:
         """The user number of every event, int64 (E,)."""
         return np.repeat(np.arange(len(self.user_start) - 1), np.diff(self.user_start))
+
+    def first_of(self, users: np.ndarray, items: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The place of each user's first event with an item, int64 (N,), beyond the log where there is none, and how
+        many such events the user has, int64 (N,)."""
+        users, items = np.asarray(users, np.int64), np.asarray(items, np.int64)
+        first, count = np.full(len(users), len(self)), np.zeros(len(users), np.int64)
+        order = np.argsort(users, kind="stable")
+        size = 1 + int(max(self.items.max(initial=0), items.max(initial=0)))
+        low, last = 0, len(self.user_start) - 1
+        while low < last:  # as many users as have so many events together, for what sorting them takes
+            high = int(np.searchsorted(self.user_start, self.user_start[low] + AT_ONCE, side="right")) - 1
+            high = min(last, max(low + 1, high))
+            begin, end = self.user_start[[low, high]]
+            pairs = np.repeat(np.arange(high - low), np.diff(self.user_start[low : high + 1])) * size
+            known, place, events = np.unique(pairs + self.items[begin:end], return_index=True, return_counts=True)
+            rows = order[slice(*np.searchsorted(users, [low, high], sorter=order))]
+            asked = (users[rows] - low) * size + items[rows]
+            at = np.minimum(np.searchsorted(known, asked), len(known) - 1)
+            there = known[at] == asked if len(known) else np.zeros(len(rows), bool)
+            first[rows[there]], count[rows[there]] = begin + place[at[there]], events[at[there]]
+            low = high
+        return first, count
 
     def before(self, users: np.ndarray, times: np.ndarray) -> np.ndarray:
         """Where each user's events strictly before a time end, int64 (N,); NaN comes after every event."""

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from peftrec.data.batches import UniqueRows, Work
+from peftrec.data.catalogue import Catalogue
 from peftrec.data.examples import FITTED, Dataset, Examples
 from peftrec.data.features import columns
 from peftrec.data.texts import TextTable
@@ -187,8 +188,11 @@ class CoLearner(nn.Module, Scorer):
         def scores(examples: Examples) -> np.ndarray:
             assert examples.catalogue is not None
             found = (offered @ self.asked(task, examples).T).T.add(bias).float().cpu().contiguous()
-            popularity = torch.from_numpy(examples.catalogue.popularity(examples.time))
-            return found.add_(popularity, alpha=float(head.popularity.detach())).numpy()
+            if head.popularity is not None:
+                popularity = torch.from_numpy(examples.catalogue.popularity(examples.time))
+                found.add_(popularity, alpha=float(head.popularity.detach()))
+            begun = replace(examples, candidates=np.arange(len(item_rows))).begin()
+            return found.numpy() if begun is None else found.numpy() + begun[:, 1:]
 
         return scores
 
@@ -206,17 +210,19 @@ class CoLearner(nn.Module, Scorer):
             return head.with_features(vectors[index], bias[index], known)
 
     def offered_now(
-        self, task: str, item_rows: np.ndarray, popularity: np.ndarray, of_items: np.ndarray | None = None
+        self, task: str, item_rows: np.ndarray, catalogue: Catalogue, of_items: np.ndarray | None = None
     ) -> np.ndarray:
         """A catalogue-ranking task's items with all that their scores hold, float32 (I, q + 1): the inner product with
-        [asked, 1] is the score. `popularity` (I,): log1p of earlier choices."""
-        offered, bias = self.offered(task, item_rows, of_items)
-        constant = bias.cpu().numpy() + float(self._catalogue_head(task).popularity.detach()) * popularity
+        [asked, 1] is the score now, after every choice that the catalogue knows."""
+        (offered, bias), weight = self.offered(task, item_rows, of_items), self._catalogue_head(task).popularity
+        constant = bias.cpu().numpy()
+        if weight is not None:
+            constant = constant + float(weight.detach()) * catalogue.popularity(np.array([np.nan]))[0]
         return np.concatenate([offered.cpu().numpy(), constant[:, None]], 1)
 
     @torch.inference_mode()
     def asked(self, task: str, examples: Examples) -> Tensor:
-        """A catalogue-ranking task's vectors (N, q) of what the examples' histories ask for."""
+        """A catalogue-ranking task's vectors (N, q) of what the examples' histories or queries ask for."""
         unique = UniqueRows({task: examples}, len(self.encoder.texts))
         with self._evaluating():
             vectors = self.encoder.encode(unique.rows, task)
@@ -280,9 +286,12 @@ def _chunks(examples: Examples) -> Iterator[Examples]:
         yield examples.take(np.arange(start, min(start + PREDICT_ROWS, len(examples))))
 
 
-def build_model(recipe: Recipe, tasks: Mapping[str, Task], backbone: Backbone, dataset: Dataset) -> CoLearner:
-    """Attach every task's method and make its head, from the recipe. Random weights follow torch's global seed."""
-    width, dropout = backbone.hidden_size, recipe.train.dropout
+def build_model(
+    recipe: Recipe, tasks: Mapping[str, Task], backbone: Backbone, dataset: Dataset, dropout: float
+) -> CoLearner:
+    """Attach every task's method and make its head, with `dropout` in the heads. Random weights follow torch's global
+    seed."""
+    width = backbone.hidden_size
     shapes = {
         name: HeadShape(
             *(width, len(data.classes), len(data.feature_names), dropout, max(1, len(data.history))),

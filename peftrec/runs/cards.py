@@ -23,7 +23,7 @@ from peftrec.model.backbone import Backbone
 from peftrec.model.co_learner import CoLearner
 from peftrec.recipe import Recipe
 from peftrec.runs.folder import is_plain_peft
-from peftrec.runs.metric_rows import metric_rows, number
+from peftrec.runs.metric_rows import apart_lines, metric_rows, number
 from peftrec.runs.templates import templates
 from peftrec.tasks.kind import Task
 from peftrec.tasks.rows import example_row
@@ -109,6 +109,7 @@ def _render(template: str, run: _Run, front: ModelCardData, about: list[str], **
         plain=run.plain,
         results=results,
         counts={task: run.report["tasks"][task]["n"] for task in about},
+        apart={task: apart_lines(run.report["tasks"][task]) for task in about},
         gains={task: run.report["tasks"][task].get("gain") for task in about},
         lost=[f"{row.label} of {task} against `{row.prior}`" for task, row in rows if row.verdict == "worse"],
         open=[f"{row.label} of {task} from `{row.prior}`" for task, row in rows if row.verdict == "open"],

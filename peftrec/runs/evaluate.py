@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from peftrec.data.features import same_columns
+from peftrec.data.joined import train_on_all
 from peftrec.errors import UserError
 from peftrec.evaluation.evaluate import Report, evaluate, text_rows
 from peftrec.machine.progress import track_rows
@@ -22,7 +23,10 @@ def evaluate_run(run: Path, split: str, cache: bool = True, trust_code: bool = F
     `cache`: whether the frozen part's states are looked for, and kept, on disk. `trust_code`: see `read_recipe`.
     """
     recipe = read_recipe(run, trust_code)
+    if recipe.train.refit and split == "valid":
+        raise UserError(f"{run}: has no valid rows left: it was trained on them too (train.refit); take --split test")
     dataset = load_data(_as_decided(recipe, read_described(run, recipe)["tasks"]))
+    dataset = train_on_all(dataset) if recipe.train.refit else dataset
     loaded = load_run(run, texts=dataset.texts, trust_code=trust_code)
     model, tasks = loaded.model, loaded.tasks
     for name, data in dataset.tasks.items():
@@ -39,11 +43,13 @@ def evaluate_run(run: Path, split: str, cache: bool = True, trust_code: bool = F
 
 
 def _as_decided(recipe: Recipe, described: Mapping[str, Mapping[str, Any]]) -> Recipe:
-    """The recipe with the scales of labels that the training's data chose: what was trained for is measured."""
-    rules = {
-        name: {"scale": "log" if described[name].get("log_scale") else "linear"}
-        for name, task in resolve(recipe).items()
-        if "scale" in task.kind.reads
-    }
+    """The recipe with what the training's data chose, so that what was trained for is measured."""
+    rules: dict[str, dict[str, str]] = {}
+    for name, task in resolve(recipe).items():
+        rules[name] = {}
+        if "repeats" in task.kind.reads and "repeats" in described[name]:
+            rules[name]["repeats"] = "allow" if described[name]["repeats"] else "exclude"
+        if "scale" in task.kind.reads:
+            rules[name]["scale"] = "log" if described[name].get("log_scale") else "linear"
     tasks = {name: config.model_copy(update=rules.get(name, {})) for name, config in recipe.tasks.items()}
     return recipe.model_copy(update={"tasks": tasks})

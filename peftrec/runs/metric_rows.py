@@ -76,6 +76,21 @@ def metric_rows(task: dict[str, Any]) -> list[Row]:
     return rows
 
 
+def apart_lines(task: dict[str, Any]) -> list[str]:
+    """What a report says of repeats and of new items apart, a line each: metrics, and the best prior by each."""
+    words = {"repeats": "of items that the user had before", "new": "of items new to the user"}
+    lines = []
+    for part, of in task.get("apart", {}).items():
+        said = []
+        for metric, value in of["metrics"].items():
+            priors = {name: values.get(metric) for name, values in of["priors"].items()}
+            best = max(priors, key=lambda name: -1 if priors[name] is None else priors[name], default=None)
+            beside = f" ({best} {number(priors[best])})" if best else ""
+            said.append(f"{LABELS.get(metric, metric)} {number(value)}{beside}")
+        lines.append(f"{of['n']:,} rows {words[part]}: {', '.join(said)}")
+    return lines
+
+
 def trained_on(task: dict[str, Any]) -> bool:
     """Whether training changed anything of what the task's start says, as far as the report of the test split shows."""
     start = task.get("start")

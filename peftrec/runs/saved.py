@@ -19,8 +19,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from peftrec.data.catalogue import Catalogue
-from peftrec.data.examples import Dataset, ItemTexts, TaskData
+from peftrec.data.catalogue import Catalogue, ItemTexts
+from peftrec.data.examples import Dataset, TaskData
 from peftrec.data.features import Encoding, columns
 from peftrec.data.rates import Rates
 from peftrec.data.texts import TextTable
@@ -66,7 +66,7 @@ class LoadedRun:
     logs       task -> its log and whose it is, for tasks with histories
     received   task -> the same of the events of its own table, that say how items were received
     rates      task -> how items were received, for tasks that read it
-    catalogues task -> which items were chosen when, for tasks that rank them
+    catalogues task -> its items, and which were chosen when, for tasks that rank them
     starts     task -> what its head begins at, for tasks that begin at something
     """
 
@@ -134,6 +134,7 @@ def describe_task(data: TaskData) -> dict[str, Any]:
         "log_scale": data.log_scale,
         "base": None if data.train.rates is None else data.train.rates.base,
         "catalogue": data.train.catalogue is not None,
+        "repeats": data.train.repeats,
         "items": data.items,
         "tables": data.history,
         "impressions": data.impressions,
@@ -213,6 +214,11 @@ def load_run(
         name: Catalogue(items[of[name]["items"]].rows, log.items[log.feedback > 0], log.times[log.feedback > 0])
         for name, log in own.items()
         if of[name].get("catalogue")
+    }
+    catalogues |= {
+        name: Catalogue(items[task["items"]].rows)
+        for name, task in of.items()
+        if task.get("catalogue") and not task["history"]
     }
     users, starts = load_users(folder, of), load_starts(folder, tasks, of, texts, model.frozen_vectors)
     return LoadedRun(recipe, model, tasks, of, items, users, encodings, logs, received, rates, catalogues, starts)

@@ -45,6 +45,7 @@ class DescribedTask(_Strict):
     log: Count | None
     rated: Count | None
     catalogue: bool = _ABSENT
+    repeats: bool = _ABSENT
     parts: list[Name] = _ABSENT
     encodings: dict[Literal["item", "user", "event"], DescribedFeatures] = _ABSENT
     start: dict[Name, Any] = _ABSENT
@@ -65,6 +66,14 @@ class Gain(_Strict):
     interval: Ends = _ABSENT
 
 
+class Part(_Strict):
+    """Ranks of some of a task's rows."""
+
+    n: Count
+    metrics: Numbers
+    priors: dict[Name, Numbers]
+
+
 class TaskReport(_Strict):
     """One task of report.json; see `evaluation.evaluate`."""
 
@@ -75,6 +84,8 @@ class TaskReport(_Strict):
     gains: dict[Name, Gain]
     undefined: dict[Name, str]
     ranked: Count = _ABSENT
+    sample_of: Count = _ABSENT
+    apart: dict[Literal["repeats", "new"], Part] = _ABSENT
     not_trained: str = _ABSENT
     gain: str = _ABSENT
     grades: dict[Name, FiniteFloat] = _ABSENT

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from numbers import Integral
 from pathlib import Path
@@ -98,11 +99,12 @@ class Predictor:
         user_features: Row | None = None,
         features: Row | None = None,
     ) -> list[Row]:
-        """The k best catalogue items, best first: {"item", "text", "score"}; items already in the history are left out.
+        """The k best catalogue items, best first: {"item", "text", "score"}.
 
-        Where fewer are left than k, stderr says so. Give what the task reads: `user` or `history` (an empty one for a
-        new user), or `query`; beside a history the `user_features` of a new user, and the `features` that the event to
-        come has. A `regression` task ranks by the value that it predicts, the largest first.
+        Items already in the history are left out, unless the task allows repeats. Where fewer are left than k, stderr
+        says so. Give what the task reads: `user` or `history` (an empty one for a new user), or `query`; beside a
+        history the `user_features` of a new user, and the `features` that the event to come has. A `regression` task
+        ranks by the value that it predicts, the largest first.
         `approximate`: search an index (extra `faiss`) instead of scoring every item, for a `next-item` task; scores
         are the same, but a few items may be missed. Raises UserError.
         """
@@ -114,7 +116,8 @@ class Predictor:
             asked = {"user": user, "history": history, "query": query}
             one = self._asker(task, asked, {"user_features": user_features, "features": features})
             self.model.encoder.update({task: one.text_rows()})
-            seen = np.zeros(0, np.int64) if one.log is None else np.unique(one.log.items[one.log.items >= 0])
+            met = np.zeros(0, np.int32) if one.repeats else np.unique(one.met()[1])
+            seen = met[met >= 0]
             if approximate:
                 best, scores = self._search(task, one, min(k + len(seen), len(items)))
                 kept = ~np.isin(best, seen)
@@ -196,13 +199,17 @@ class Predictor:
     def _search(self, task: str, one: Examples, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Numbers and scores of about the k best items for one example; the index is made at the first call."""
         if task not in self.run.catalogues:
-            raise UserError(f"approximate search needs a task of kind next-item; {task!r} is of another kind")
+            raise UserError(
+                "approximate search needs a task that ranks its catalogue: kind next-item, or match-query without "
+                f"grades; {task!r} is none"
+            )
         if task not in self._indexes:
             self.model.encoder.update({task: self.run.items_of(task).rows.astype(np.int64)})
-            popularity = self.run.catalogues[task].popularity(np.array([np.nan]))[0]
             rows, known = self.run.items_of(task).rows, self._reader.of_items(task)
-            self._indexes[task] = ItemIndex(self.model.offered_now(task, rows, popularity, known))
-        return self._indexes[task].search(np.append(self.model.asked(task, one).cpu().numpy()[0], 1), k)
+            self._indexes[task] = ItemIndex(self.model.offered_now(task, rows, self.run.catalogues[task], known))
+        asked = np.append(self.model.asked(task, one).cpu().numpy()[0], 1)
+        begun = replace(one, candidates=np.arange(len(self.run.items_of(task)))).begin()
+        return self._indexes[task].search(asked, k, None if begun is None else begun[0, 1:])
 
     def _known(self, task: str) -> None:
         if task not in self.run.tasks:

@@ -23,7 +23,9 @@ from peftrec.tasks.events import (
 )
 from peftrec.tasks.history_head import history_head
 from peftrec.tasks.kind import Kind, Task, number_answer
+from peftrec.tasks.repeats import rule_repeats
 from peftrec.tasks.rows import ITEM, Event, liked_or_not, standardised
+from peftrec.tasks.starts.events import EVENTS
 from peftrec.tasks.weights import row_weights
 
 
@@ -63,6 +65,9 @@ def build(tables: Tables, texts: TextTable, task: Task, data: DataConfig, seed: 
     if events.impression is not None:
         examples = replace(examples, group=events.impression, user=examples.users)
         notes += _notes_of_lists(events)
+    positive = label > 0 if task.loss.of_likes else np.ones(len(label), bool)
+    examples, _, said = rule_repeats(examples, parts, positive, config)
+    notes += said
     classes = ["0", "1"] if task.loss.labels == "liked" else []
     weight = row_weights(label, parts, classes, config, event_weights(events, config))
     examples = replace(examples, weight=weight)
@@ -116,9 +121,10 @@ INTEREST = Kind(
     losses=("bce", "mse"),
     metrics={"liked": ("auc", "gauc", "log_loss", "ece"), "number": ("mae", "rmse", "r2")},
     answer=number_answer,
-    reads=("history", "column", "threshold", "class_weight", "row_weight"),
+    reads=("history", "column", "threshold", "repeats", "class_weight", "row_weight"),
     priors=("random", "majority", "item_rate", "user_rate", "item_and_user", "rates_so_far"),
     ranking=("random", "popularity"),
+    start=EVENTS,
     ranks=True,
     feedback=feedback,
 )

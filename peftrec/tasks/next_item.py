@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from peftrec.data.batches import HeadInput
 from peftrec.data.catalogue import Catalogue
 from peftrec.data.examples import TaskData
-from peftrec.data.split import LEFT_OUT, TRAIN
+from peftrec.data.split import LEFT_OUT, TEST, TRAIN, VALID
 from peftrec.data.tables import Events, Tables
 from peftrec.data.texts import TextTable
 from peftrec.errors import UserError
@@ -22,6 +22,7 @@ from peftrec.tasks.features import feature_layer
 from peftrec.tasks.gather import gather
 from peftrec.tasks.heads import CatalogueHead, HeadShape, input_norm
 from peftrec.tasks.kind import Kind, Task, number_answer
+from peftrec.tasks.repeats import rule_repeats
 from peftrec.tasks.rows import ITEM, Event, liked_or_not
 
 
@@ -46,13 +47,24 @@ def build(tables: Tables, texts: TextTable, task: Task, data: DataConfig, seed: 
         notes.append(f"{int((~chosen).sum()):,} events are below the threshold: in histories, but not to be found")
     label = np.broadcast_to(np.float32(1), len(events))
     examples = event_examples(past, texts, data, label, counted, seed)
+    examples, again, said = rule_repeats(examples, past.parts, chosen, config)
+    notes += said
     # Without times no choice is before another: those of the training rows are what is known.
     known = chosen & (past.parts == TRAIN) if events.time is None else chosen
     items, times = events.item, np.zeros(len(events)) if events.time is None else events.time
     if not known.all():
         items, times = items[known], times[known]
     catalogue = Catalogue(item_rows(past.items, texts), items, times)
-    past = replace(past, parts=np.where(chosen, past.parts, LEFT_OUT))
+    found = chosen if examples.repeats else chosen & ~again
+    if left := int((chosen & ~found & (past.parts != LEFT_OUT)).sum()):
+        notes.append(f"{left:,} rows of items that the user had before are left out: they are not to be found")
+    for name, part in (("train", TRAIN), ("valid", VALID), ("test", TEST)):
+        rows = past.parts == part
+        if (chosen & rows).any() and not (found & rows).any():
+            raise UserError(
+                f"repeats: all items to be found in {name} are ones that the user had before; set repeats: allow"
+            )
+    past = replace(past, parts=np.where(found, past.parts, LEFT_OUT))
     return cut_events(replace(examples, catalogue=catalogue), past, data, notes=notes)
 
 
@@ -139,31 +151,6 @@ class RetrievalHead(CatalogueHead):
         more = self.known_item(of_item)
         return offered + more[:, :-1], bias + more[:, -1]
 
-    def forward(self, batch: HeadInput) -> Tensor:
-        """Scores (N, 1 + C): the example's own item, then the candidates; -inf for a candidate that is its own item, or
-        in its history. Without candidates (N, 1)."""
-        assert batch.popularity is not None
-        users, own = self.users(batch), batch.slots["item"]
-        offered, bias = self.items(batch.vectors)
-        mine, mine_bias = self.with_features(gather(offered, own), gather(bias, own), batch.of_item)
-        scores = ((users * mine).sum(-1) + mine_bias)[:, None]
-        if batch.candidates is not None:
-            there, there_bias = gather(offered, batch.candidates), gather(bias, batch.candidates)
-            there, there_bias = self.with_features(there, there_bias, batch.of_candidates)
-            others = users @ there.T + there_bias
-            scores = torch.cat([scores, others.masked_fill(self._known(batch), float("-inf"))], 1)
-        return scores + self.popularity * batch.popularity
-
-    def _known(self, batch: HeadInput) -> Tensor:
-        """Which candidates are the example's own item, or in its history, bool (N, C)."""
-        assert batch.candidates is not None and batch.history is not None
-        count = len(batch.candidates)
-        column = torch.full((len(batch.vectors) + 1,), count, device=batch.candidates.device)  # count: no candidate
-        column[batch.candidates] = torch.arange(count, device=column.device)
-        past = column[batch.history]  # an absent place, -1, finds the last entry
-        known = torch.zeros(len(past), count + 1, dtype=torch.bool, device=column.device).scatter_(1, past, True)
-        return known[:, :count] | (batch.candidates == batch.slots["item"][:, None])
-
 
 def head(shape: HeadShape, config: TaskConfig) -> CatalogueHead:
     """The head of the kind."""
@@ -187,7 +174,7 @@ NEXT_ITEM = Kind(
     losses=("softmax",),
     metrics={"choice": ()},
     answer=number_answer,
-    reads=("history", "column", "threshold"),
+    reads=("history", "column", "threshold", "repeats"),
     ranking=("random", "popularity", "popularity_so_far"),
     ranks=True,
     feedback=feedback,

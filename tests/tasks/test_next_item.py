@@ -5,6 +5,7 @@ import json
 import shutil
 import sys
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ import peftrec.data.catalogue as catalogues
 from peftrec.cli.tables import format_report
 from peftrec.data.batches import HeadInput, UniqueRows
 from peftrec.errors import UserError
-from peftrec.evaluation.evaluate import rank_catalogue
+from peftrec.evaluation.ranking import rank_catalogue
 from peftrec.model.backbone import load_backbone
 from peftrec.model.co_learner import build_model
 from peftrec.runs.compare import compare_runs
@@ -26,6 +27,7 @@ from peftrec.tasks.dataset import load_data
 from peftrec.tasks.heads import HeadShape
 from peftrec.tasks.kinds import resolve
 from peftrec.tasks.next_item import RetrievalHead
+from peftrec.tasks.priors import RANKING_PRIORS
 from peftrec.training import step as training
 from peftrec.training.loop import train
 from peftrec.training.step import joint_backward
@@ -39,7 +41,7 @@ def made(shop, tasks=LIKED, **changes):
     recipe = shop_recipe(shop, tasks=tasks, **changes)
     dataset = load_data(recipe)
     torch.manual_seed(0)
-    model = build_model(recipe, resolve(recipe), load_backbone(recipe.backbone), dataset)
+    model = build_model(recipe, resolve(recipe), load_backbone(recipe.backbone), dataset, 0.0)
     model.encoder.update()
     return recipe, dataset, model
 
@@ -93,9 +95,8 @@ def plain(head, batch):
         user = head.user(torch.cat([*reads, torch.tensor([np.log1p(len(past))], dtype=vectors.dtype)]))
         line = [user @ items[own] + bias[own] + head.popularity * batch.popularity[n, 0]]
         for c, row in enumerate(batch.candidates.tolist()):
-            barred = row == own or row in history
             score = user @ items[row] + bias[row] + head.popularity * batch.popularity[n, 1 + c]
-            line.append(torch.tensor(-np.inf, dtype=vectors.dtype) if barred else score)
+            line.append(torch.tensor(-np.inf, dtype=vectors.dtype) if batch.barred[n, c] else score)
         rows.append(torch.stack(line))
     return torch.stack(rows)
 
@@ -115,6 +116,7 @@ def test_the_head_is_its_formula_and_every_parameter_learns():
         feedback=torch.randint(0, 2, (12, 5), generator=g).double() * (history >= 0),
         features=torch.zeros(12, 0),
         candidates=torch.arange(3, 20),
+        barred=torch.rand(12, 17, generator=g) < 0.1,
         popularity=torch.rand(12, 18, generator=g, dtype=torch.float64),
     )
     scores = head(batch)
@@ -131,7 +133,8 @@ def test_it_starts_as_popularity(shop):
     _, dataset, model = made(shop)
     targets = dataset.tasks["next"].test
     model.head("next").user[-1].weight.data.zero_(), model.head("next").user[-1].bias.data.zero_()
-    found = rank_catalogue(model, dataset, "next", targets, ["popularity_so_far"])
+    so_far = partial(RANKING_PRIORS["popularity_so_far"], dataset, "next")
+    found = rank_catalogue(model, dataset, "next", targets, {"popularity_so_far": so_far})
     assert found["model"] == pytest.approx(found["popularity_so_far"], abs=1e-4)
 
 
@@ -167,7 +170,7 @@ def test_pieces_of_a_step_add_up_to_its_gradient(shop, monkeypatch, candidates):
     found = []
     for parts in (1, 3):
         model.zero_grad()
-        tasks = {name: of.train.drawn(0, 7) for name, of in dataset.tasks.items()}
+        tasks = {name: of.train.drawn(0, 7, np.arange(3)) for name, of in dataset.tasks.items()}
         assert len(tasks["next"].candidates) == min(candidates, ITEMS) and tasks["interest"].candidates is None
         rows = {"next": np.arange(20), "interest": np.arange(31)}
         model.parts = parts
@@ -248,7 +251,9 @@ def test_two_items_of_one_text_are_no_alternatives(tmp_path, shop):
     data = dataset.tasks["next"].train
     same = data.catalogue.rows.copy()
     same[1] = same[0]
-    some = replace(data, catalogue=replace(data.catalogue, rows=same)).drawn(0, 0).take(np.arange(len(data)))
+    some = (
+        replace(data, catalogue=replace(data.catalogue, rows=same)).drawn(0, 0, np.arange(3)).take(np.arange(len(data)))
+    )
     some = replace(some, slots={"item": same[some.item]})
     unique = UniqueRows({"next": some}, len(dataset.texts))
     output = model.head("next")(unique.head_input("next", some, model.encoder.encode(unique.rows, "next")))
@@ -301,7 +306,7 @@ def test_approximate_search_finds_what_exact_search_does(run):
         exact, near = (predictor.recommend("next", k=8, approximate=how, **asked) for how in (False, True))
         assert [row["item"] for row in near] == [row["item"] for row in exact]  # 30 items are one cell
         assert [row["score"] for row in near] == pytest.approx([row["score"] for row in exact], abs=1e-4)
-    with pytest.raises(UserError, match=r"approximate search needs a task of kind next-item; 'interest' is"):
+    with pytest.raises(UserError, match=r"approximate search needs a task that ranks its catalogue; 'interest' is"):
         predictor.recommend("interest", user="u3", approximate=True)
 
 

@@ -10,7 +10,7 @@ from peftrec.machine.jsonl import read_objects
 from peftrec.recipe import Recipe, dump_recipe
 from peftrec.recipe.dotted import dotted
 from peftrec.runs.folder import read_report
-from peftrec.runs.metric_rows import LABELS, arrow, metric_rows, number
+from peftrec.runs.metric_rows import LABELS, apart_lines, arrow, metric_rows, number
 from peftrec.runs.report.figures import Curve, Picture, draw
 from peftrec.runs.saved import read_recipe
 from peftrec.runs.schemas import Line as LineOf
@@ -101,6 +101,7 @@ def _task(task: Task, report: dict[str, Any], lines: list[Line]) -> dict[str, An
         "rows": rows,
         "start": report.get("start", {}),
         "counts": {word: sum(row.verdict == word for row in rows) for word in ("better", "open", "worse")},
+        "apart": apart_lines(report),
         "undefined": {LABELS.get(metric, metric): why for metric, why in report["undefined"].items()},
         "pictures": _curves(task.name, task.loss, lines),
     }

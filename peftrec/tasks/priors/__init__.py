@@ -14,6 +14,7 @@ import numpy as np
 
 from peftrec.recipe.names import find
 from peftrec.tasks.priors.boosted import boosted
+from peftrec.tasks.priors.catalogue import bm25, cosine
 from peftrec.tasks.priors.matching import lexical
 from peftrec.tasks.priors.ranking import popularity, popularity_so_far, shuffled
 from peftrec.tasks.priors.rates import (
@@ -55,6 +56,8 @@ RANKING_PRIORS: dict[str, Prior] = {
     "random": shuffled,
     "popularity": popularity,
     "popularity_so_far": popularity_so_far,
+    "cosine": cosine,
+    "bm25": bm25,
 }
 
 

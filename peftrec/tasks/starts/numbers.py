@@ -1,4 +1,4 @@
-"""The start of numbers of events: gradient-boosted trees, a user's recent median, or nothing but a constant."""
+"""The start of numbers of events: gradient-boosted trees, a user's recent median, or a constant."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
@@ -42,14 +42,13 @@ class NumberStart:
         return {of.name: getattr(self.model.trees, of.name) for of in fields(Trees)}
 
 
-def fit(dataset: Dataset, task: str, config: TaskConfig, vectors: Vectors | None) -> Started | None:
+def fit(dataset: Dataset, task: str, config: TaskConfig, vectors: Vectors | None) -> Started:
     """Choose it, and predict the train rows by folds where it saw many of them."""
     chosen, train = choose_boosted(dataset, task, LOSSES.get(config.loss or "")), dataset.tasks[task].train
     assert isinstance(chosen.whole, Boosted)
-    if chosen.whole.name == "constant":
-        return None
     start = NumberStart(chosen.whole)
-    return Started(start, None if len(train) > SEEN * ROWS else out_of_fold(train, 0, chosen.fit))
+    fits = len(chosen.whole.trees) > 0 and len(train) <= SEEN * ROWS
+    return Started(start, out_of_fold(train, 0, chosen.fit) if fits else None)
 
 
 def load(settings: Mapping[str, Any], tensors: Tensors, texts: TextTable, vectors: Vectors | None) -> NumberStart:

@@ -38,17 +38,21 @@ def test_train_rows_are_told_by_what_did_not_see_them(started, monkeypatch):
     of = rated(lambda user, n, random: random.normal())
     train = of.tasks["task"].train
     random = fit(of, "task", TOLD, None)
-    if random is not None:
+    if random.train is not None:
         assert np.abs(random.train - train.label).mean() > 0.95 * np.abs(train.label - np.median(train.label)).mean()
     assert started.train.shape == (len(alternating().tasks["task"].train),)
     monkeypatch.setattr(numbers, "SEEN", 0)  # as if there were far more rows than it is fitted to
     assert fit(alternating(), "task", TOLD, None).train is None
 
 
-def test_a_constant_is_no_start():
-    """Of a coin that falls as it will, a tree says nothing that holds on other rows."""
+def test_where_nothing_tells_more_it_is_the_median():
+    """Of a coin that mostly falls on one side, a tree says nothing that holds on other rows."""
     of = rated(lambda user, n, random: float(random.random() < 0.1))
-    assert fit(of, "task", TOLD, None) is None
+    constant = fit(of, "task", TOLD, None)
+    assert constant.train is None and constant.start.name == "constant"
+    assert constant.start(of.tasks["task"].test).tolist() == [0.0] * len(of.tasks["task"].test)
+    kept = load(constant.start.settings(), read(write(constant.start.tensors())), of.texts, None)
+    assert kept(of.tasks["task"].test).tolist() == [0.0] * len(of.tasks["task"].test)
 
 
 DAMAGED = {
