@@ -1,7 +1,6 @@
 """Training: one visible loop minimises the weighted sum of the task losses, once everything is prepared and checked."""
 
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -31,8 +30,9 @@ from peftrec.training.sharding import whole
 from peftrec.training.snapshot import Progress, TrainingState
 from peftrec.training.starts import begin
 from peftrec.training.step import one_step, plan_steps
-from peftrec.training.stopping import BestEpoch, Scores
+from peftrec.training.stopping import BestEpoch
 from peftrec.training.trackers import Trackers
+from peftrec.training.validation import validate
 from peftrec.training.watch import Watch
 
 
@@ -192,24 +192,3 @@ def leave_out(found: str, config: TrainConfig) -> None:
         with processes.alike():
             raise Diverged(f"{found}; lower train.lr, or leave such steps out with train.non_finite: skip")
     note(f"{found}: the step is left out")
-
-
-def validate(setup: Setup, judge: Callable[[Scores], None] | None = None) -> Scores:
-    """Each trained task's metrics on its validation rows, also given to the `judge`; nothing for one without rows.
-
-    Where rows have weights their `weighted_loss` is among them.
-    """
-    tasks = {n: t for n, t in setup.trained.items() if len(setup.dataset.tasks[n].valid)}
-
-    def measured() -> Scores:
-        report = evaluate(setup.model, setup.dataset, tasks, "valid", resamples=0, priors=False)
-        scores = {name: of["metrics"] for name, of in report["tasks"].items()}
-        for name, of in report["tasks"].items():
-            if "weighted_loss" in of:
-                scores[name]["weighted_loss"] = of["weighted_loss"]
-        if judge is not None:
-            judge(scores)
-        return scores
-
-    with whole(setup.model):
-        return processes.on_first(measured)
