@@ -233,7 +233,7 @@ def rank_catalogue(
     """
     items = dataset.items_of(task).rows
     score = scorer.ranker(task, items, of_items=targets.of_items)
-    predict: dict[str, Callable[[Examples], np.ndarray]] = {"model": lambda rows: _finite(score(rows), task)}
+    predict: dict[str, Callable[[Examples], np.ndarray | None]] = {"model": lambda rows: _finite(score(rows), task)}
     for name in priors:
         predict[name] = partial(find_prior(RANKING_PRIORS, name), dataset, task)
     found: dict[str, list[np.ndarray]] = {name: [] for name in predict}
@@ -241,9 +241,11 @@ def rank_catalogue(
     for first in range(0, len(targets), at_once):
         some = targets.take(np.arange(first, min(first + at_once, len(targets))))
         met = None if some.repeats else some.met()
-        for name, scores in predict.items():
-            found[name].append(_standing(scores(some), some.item, met))
-    return {name: np.concatenate(parts) for name, parts in found.items()}
+        for name, score_of in predict.items():
+            scores = score_of(some)
+            if scores is not None:  # a prior that does not apply has none
+                found[name].append(_standing(scores, some.item, met))
+    return {name: np.concatenate(parts) for name, parts in found.items() if parts}
 
 
 def _apart(found: Mapping[str, np.ndarray], again: np.ndarray) -> Report:

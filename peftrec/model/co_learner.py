@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from peftrec.data.batches import UniqueRows, Work
 from peftrec.data.examples import FITTED, Dataset, Examples
 from peftrec.data.features import columns
+from peftrec.data.signals import of_every_item
 from peftrec.data.texts import TextTable
 from peftrec.errors import UserError
 from peftrec.machine.progress import track_rows
@@ -185,10 +186,8 @@ class CoLearner(nn.Module, Scorer):
 
         @torch.inference_mode()
         def scores(examples: Examples) -> np.ndarray:
-            assert examples.catalogue is not None
             found = (offered @ self.asked(task, examples).T).T.add(bias).float().cpu().contiguous()
-            popularity = torch.from_numpy(examples.catalogue.popularity(examples.time))
-            return found.add_(popularity, alpha=float(head.popularity.detach())).numpy()
+            return found.numpy() + self.beside(task, of_every_item(examples))
 
         return scores
 
@@ -206,13 +205,18 @@ class CoLearner(nn.Module, Scorer):
             return head.with_features(vectors[index], bias[index], known)
 
     def offered_now(
-        self, task: str, item_rows: np.ndarray, popularity: np.ndarray, of_items: np.ndarray | None = None
+        self, task: str, item_rows: np.ndarray, signals: np.ndarray, of_items: np.ndarray | None = None
     ) -> np.ndarray:
-        """A catalogue-ranking task's items with all that their scores hold, float32 (I, q + 1): the inner product with
-        [asked, 1] is the score. `popularity` (I,): log1p of earlier choices."""
+        """A catalogue-ranking task's items with what their scores hold for whoever asks, float32 (I, q + 1): the inner
+        product with [asked, 1] is the score but for `beside`. `signals` (I, S): of a user without a past."""
         offered, bias = self.offered(task, item_rows, of_items)
-        constant = bias.cpu().numpy() + float(self._catalogue_head(task).popularity.detach()) * popularity
+        constant = bias.cpu().numpy() + self.beside(task, signals)
         return np.concatenate([offered.cpu().numpy(), constant[:, None]], 1)
+
+    def beside(self, task: str, signals: np.ndarray) -> np.ndarray:
+        """What signals (..., S) add to the scores (...) of a catalogue-ranking task."""
+        added: np.ndarray = signals @ self._catalogue_head(task).signals.detach().cpu().numpy()
+        return added
 
     @torch.inference_mode()
     def asked(self, task: str, examples: Examples) -> Tensor:
@@ -292,7 +296,10 @@ def build_model(recipe: Recipe, tasks: Mapping[str, Task], backbone: Backbone, d
     configs = {name: task.adapter for name, task in tasks.items()}
     model = assemble(recipe, tasks, backbone, dataset.texts, configs, shapes)
     for name, data in dataset.tasks.items():
-        model.head(name).calibrate(data.train.thinned(FITTED), tasks[name].loss)
+        head = model.head(name)
+        head.calibrate(data.train.thinned(FITTED), tasks[name].loss)
+        if isinstance(head, CatalogueHead):
+            head.begin(data)
     return model
 
 

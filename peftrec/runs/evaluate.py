@@ -1,9 +1,12 @@
 """A run measured again: `peftrec evaluate`."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from peftrec.data.catalogue import Catalogue
+from peftrec.data.examples import Examples
 from peftrec.data.features import same_columns
 from peftrec.errors import UserError
 from peftrec.evaluation.evaluate import Report, evaluate, text_rows
@@ -12,6 +15,8 @@ from peftrec.recipe import Recipe
 from peftrec.runs.saved import load_run, read_described, read_recipe
 from peftrec.tasks.dataset import load_data
 from peftrec.tasks.kinds import resolve
+
+PARTS = ("train", "valid", "test")
 
 
 def evaluate_run(run: Path, split: str, cache: bool = True, trust_code: bool = False) -> Report:
@@ -28,10 +33,18 @@ def evaluate_run(run: Path, split: str, cache: bool = True, trust_code: bool = F
             raise UserError(
                 f"{run}: task {name} was trained on other features, or levels of them, than the data have now"
             )
+        if name in loaded.catalogues:  # the run's, not one fitted to what the data are now
+            train, valid, test = (_with_neighbours(data.split(p), loaded.catalogues[name]) for p in PARTS)
+            dataset.tasks[name] = replace(data, train=train, valid=valid, test=test)
     model.encoder.disk = cache
     ranking = split == "test"
     model.encoder.update(text_rows(dataset, tasks, [split], ranking), track_rows)
     return evaluate(model, dataset, tasks, split, ranking=ranking)
+
+
+def _with_neighbours(examples: Examples, kept: Catalogue) -> Examples:
+    assert examples.catalogue is not None
+    return replace(examples, catalogue=replace(examples.catalogue, known=kept.neighbours))
 
 
 def _as_decided(recipe: Recipe, described: Mapping[str, Mapping[str, Any]]) -> Recipe:

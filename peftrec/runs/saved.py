@@ -5,6 +5,7 @@ model.json            backbone digest; each task's slots, classes, features, and
 adapters/<task>/      adapter_config.json, adapter_model.safetensors: shared and private composed
 parts/<part>.safetensors   the same apart, as they were trained: what another run may start from (`init_from`)
 heads/<task>.safetensors
+starts/<task>.safetensors  which items go together, for tasks that rank a catalogue (`peftrec.runs.neighbours`)
 catalogue.parquet     item ids, texts and features, and log.parquet, who did what when (`peftrec.runs.tables`)
 report.json  metrics.jsonl  README.md  manifest.json        README.md (`peftrec.runs.cards`) also in adapters/<task>/
 """
@@ -34,6 +35,7 @@ from peftrec.model.co_learner import CoLearner, assemble
 from peftrec.recipe import Recipe, dump_recipe, make_recipe, read_yaml
 from peftrec.recipe.names import refuse_foreign
 from peftrec.runs.folder import NEEDED, verify_run
+from peftrec.runs.neighbours import load_neighbours, save_neighbours
 from peftrec.runs.schemas import Described, checked
 from peftrec.runs.tables import (
     KnownUsers,
@@ -115,6 +117,7 @@ def save_run(
         sizes = report["cost"].setdefault("adapter_bytes", {})
         sizes[task] = sum(f.stat().st_size for f in adapter.iterdir())
     _save_parts(folder, model)
+    save_neighbours(folder, dataset)
     save_catalogues(folder, dataset)
     save_logs(folder, dataset)
     write_json(folder / "report.json", report)
@@ -206,11 +209,12 @@ def load_run(
     received |= load_logs(folder, items, of, "rated")
     own = {name: found.log for name, found in received.items()}
     rates = {name: Rates(log, of[name]["base"]) for name, log in own.items() if of[name]["base"] is not None}
-    catalogues = {
-        name: Catalogue(items[of[name]["items"]].rows, log.items[log.feedback > 0], log.times[log.feedback > 0])
-        for name, log in own.items()
-        if of[name].get("catalogue")
-    }
+    catalogues = {}
+    for name, log in own.items():
+        if of[name].get("catalogue"):
+            rows, chosen = items[of[name]["items"]].rows, log.feedback > 0
+            near = load_neighbours(folder, name, len(rows))
+            catalogues[name] = Catalogue(rows, log.items[chosen], log.times[chosen], known=near)
     return LoadedRun(
         recipe, model, tasks, of, items, load_users(folder, of), encodings, logs, received, rates, catalogues
     )

@@ -31,6 +31,12 @@ class ItemIndex:
         rows = np.random.default_rng(0).permutation(len(vectors))[: TRAINING_ROWS * cells]
         self._index.train(vectors[np.sort(rows)])
         self._index.add(vectors)
+        self._index.make_direct_map()  # 8 bytes an item, to find vectors by their numbers
+
+    def vectors(self, numbers: np.ndarray) -> np.ndarray:
+        """The vectors (N, q) of some items."""
+        found: np.ndarray = self._index.reconstruct_batch(np.asarray(numbers, np.int64))
+        return found
 
     def search(self, asked: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Numbers int64 and scores float32 of at most k items for one vector (q,), best first."""

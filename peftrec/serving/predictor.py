@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from peftrec.data.examples import Examples
+from peftrec.data.signals import SHARED, of_every_item, of_items, reached
 from peftrec.data.unknown import unknown_notes
 from peftrec.errors import RowError, UserError, nearest, shown
 from peftrec.machine.progress import note
@@ -201,10 +202,17 @@ class Predictor:
             raise UserError(f"approximate search needs a task of kind next-item; {task!r} is of another kind")
         if task not in self._indexes:
             self.model.encoder.update({task: self.run.items_of(task).rows.astype(np.int64)})
-            popularity = self.run.catalogues[task].popularity(np.array([np.nan]))[0]
+            nobody = self._asker(task, {"history": []}, {})
             rows, known = self.run.items_of(task).rows, self._reader.of_items(task)
-            self._indexes[task] = ItemIndex(self.model.offered_now(task, rows, popularity, known))
-        return self._indexes[task].search(np.append(self.model.asked(task, one).cpu().numpy()[0], 1), k)
+            self._indexes[task] = ItemIndex(self.model.offered_now(task, rows, of_every_item(nobody)[0], known))
+        index, asked = self._indexes[task], np.append(self.model.asked(task, one).cpu().numpy()[0], np.float32(1))
+        # What the past says more of than of others is few items: they are scored beside those that the index finds.
+        near = np.union1d(index.search(asked, k)[0], reached(one))
+        of_past = of_items(one, near)[0]
+        of_past[:, :SHARED] = 0  # which the index holds
+        scores = index.vectors(near) @ asked + self.model.beside(task, of_past)
+        best = _best(scores, k)
+        return near[best], scores[best]
 
     def _known(self, task: str) -> None:
         if task not in self.run.tasks:

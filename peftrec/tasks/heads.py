@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from peftrec.data.batches import HeadInput
-from peftrec.data.examples import Examples
+from peftrec.data.examples import Examples, TaskData
 from peftrec.tasks.features import Beside
 from peftrec.tasks.gather import gather
 from peftrec.tasks.losses import Loss
@@ -47,10 +47,14 @@ def input_norm(width: int) -> nn.LayerNorm:
 class CatalogueHead(Head):
     """A head whose score of any item is one dot product, so that a catalogue is ranked by one matrix product.
 
-    score = users . items + bias + popularity * log1p(earlier choices of the item)
+    score = users . items + bias + weights . what is known of the item for the user (`peftrec.data.signals`)
     """
 
-    popularity: nn.Parameter
+    signals: nn.Parameter
+
+    def begin(self, data: TaskData) -> None:
+        """Weigh the signals before training."""
+        raise NotImplementedError
 
     def users(self, batch: HeadInput) -> Tensor:
         """What each example's history asks for (N, q)."""

@@ -16,6 +16,7 @@ from shop import shop_recipe, write_csv
 import peftrec.data.catalogue as catalogues
 from peftrec.cli.tables import format_report
 from peftrec.data.batches import HeadInput, UniqueRows
+from peftrec.data.signals import SIGNALS, of_every_item
 from peftrec.errors import UserError
 from peftrec.evaluation.evaluate import rank_catalogue
 from peftrec.model.backbone import load_backbone
@@ -25,6 +26,7 @@ from peftrec.serving.predictor import Predictor
 from peftrec.tasks.dataset import load_data
 from peftrec.tasks.heads import HeadShape
 from peftrec.tasks.kinds import resolve
+from peftrec.tasks.mixing import fit_weights
 from peftrec.tasks.next_item import RetrievalHead
 from peftrec.training import step as training
 from peftrec.training.loop import train
@@ -91,9 +93,9 @@ def plain(head, batch):
                 read = read + weight * (head.past(vectors[row]) + said * head.feedback[r])
             reads.append(read)
         user = head.user(torch.cat([*reads, torch.tensor([np.log1p(len(past))], dtype=vectors.dtype)]))
-        line = [user @ items[own] + bias[own] + head.popularity * batch.popularity[n, 0]]
+        line = [user @ items[own] + bias[own] + head.signals @ batch.signals[n, 0]]
         for c, row in enumerate(batch.candidates.tolist()):
-            score = user @ items[row] + bias[row] + head.popularity * batch.popularity[n, 1 + c]
+            score = user @ items[row] + bias[row] + head.signals @ batch.signals[n, 1 + c]
             line.append(torch.tensor(-np.inf, dtype=vectors.dtype) if batch.barred[n, c] else score)
         rows.append(torch.stack(line))
     return torch.stack(rows)
@@ -115,7 +117,7 @@ def test_the_head_is_its_formula_and_every_parameter_learns():
         features=torch.zeros(12, 0),
         candidates=torch.arange(3, 20),
         barred=torch.rand(12, 17, generator=g) < 0.1,
-        popularity=torch.rand(12, 18, generator=g, dtype=torch.float64),
+        signals=torch.rand(12, 18, len(SIGNALS), generator=g, dtype=torch.float64),
     )
     scores = head(batch)
     torch.testing.assert_close(scores, plain(head, batch), atol=1e-9, rtol=1e-9)
@@ -127,10 +129,15 @@ def test_the_head_is_its_formula_and_every_parameter_learns():
         assert float(gradient.abs().max()) > 0, name
 
 
-def test_it_starts_as_popularity(shop):
+def test_it_starts_as_its_signals(shop):
     _, dataset, model = made(shop)
-    targets = dataset.tasks["next"].test
-    model.head("next").user[-1].weight.data.zero_(), model.head("next").user[-1].bias.data.zero_()
+    targets, head = dataset.tasks["next"].test, model.head("next")
+    targets = targets.take(np.arange(len(targets)))
+    weights = fit_weights(dataset.tasks["next"])
+    assert head.signals.tolist() == weights.tolist() and weights.any()
+    scores = model.ranker("next", dataset.items["items"].rows)(targets)
+    assert scores == pytest.approx(of_every_item(targets) @ weights, abs=1e-5)
+    head.signals.data = torch.eye(len(SIGNALS))[0]
     found = rank_catalogue(model, dataset, "next", targets, ["popularity_so_far"])
     assert found["model"] == pytest.approx(found["popularity_so_far"], abs=1e-4)
 
@@ -186,7 +193,8 @@ def test_it_learns_tastes_beyond_popularity(run):
     console.print(format_report({"tasks": {"next": report}}))
     shown = console.export_text()
     assert f"next: {report['n']:,} rows" in shown and "users ranked" not in shown  # every row is
-    assert set(report["priors"]) == {"random", "popularity", "popularity_so_far"}
+    priors = {"random", "popularity", "popularity_so_far", "recent_popularity", "item_item"}
+    assert set(report["priors"]) == priors  # no user here has a film twice
     assert report["gains"]["hr@10"]["interval"][0] > 0.2
     assert report["metrics"]["log_loss"] < report["priors"]["popularity_so_far"]["log_loss"] - 0.2
     history = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]

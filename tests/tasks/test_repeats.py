@@ -1,6 +1,5 @@
 """Repeats: what a user had before is ranked, trained against and recommended, or is not, alike everywhere."""
 
-
 import numpy as np
 import pytest
 from shop import shop_recipe, write_csv
