@@ -38,6 +38,7 @@ def events(seed=0, binary=True, count=600):
 
 def predict(name, dataset, examples=None, **given):
     """The prior's predictions of the task called `task`, by default of its test rows."""
+    dataset.tasks["task"].fitted.clear()  # what was fitted before: each test fits anew
     return PRIORS[name](dataset, "task", dataset.tasks["task"].test if examples is None else examples, **given)
 
 

@@ -32,7 +32,9 @@ APART = {
     "cli.cache": "model/cache/test_folder.py, over keys made by hand",
     "model.adapters.base": "abstract: test_attach.py and every method's own",
     "model.cache.disk": "a table's states on disk: test_states.py",
+    "runs.damage": "runs/test_tables.py and runs/test_folder.py, over runs that were changed",
     "tasks.kind": "what a kind may be: test_harness.py, for every one and one from outside",
+    "tasks.starts.base": "types: training/test_starts.py and every kind's own",
 }
 
 

@@ -6,7 +6,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from peftrec.runs.metric_rows import apart_lines, number, verdict
+from peftrec.runs.metric_rows import apart_lines, number, trained_on, verdict
 
 
 def format_report(report: dict[str, Any]) -> Group:
@@ -19,12 +19,18 @@ def format_report(report: dict[str, Any]) -> Group:
         parts.append(_task_table(name, task))
         parts += apart_lines(task)
         parts += [f"{metric}: no value, {reason}" for metric, reason in task["undefined"].items()]
+        parts += [f"began at {task['began_at']}{_added(task)}"] if "began_at" in task else []
         parts += [f"prior {prior}: left out, {reason}" for prior, reason in task.get("left_out", {}).items()]
     gains = [gain for task in report["tasks"].values() for gain in task["gains"].values()]
     notes = ["*     the best trivial prior by that metric"] if gains else []
     if any(gain.get("interval") and verdict(gain["interval"]) == "open" for gain in gains):
         notes.append("open  the gain's interval holds 0: neither better nor worse can be told")
     return Group(*parts, *(["", *notes] if notes else []))
+
+
+def _added(task: dict[str, Any]) -> str:
+    """What to say where training added nothing to the start."""
+    return "" if trained_on(task) else "; training added nothing: no step was better on the validation rows"
 
 
 def _task_table(name: str, task: dict[str, Any]) -> Table:
@@ -35,11 +41,13 @@ def _task_table(name: str, task: dict[str, Any]) -> Table:
     metrics, gains = list(task["metrics"]), task["gains"]
     by_user = task.get("ranked", task["n"]) != task["n"]  # else every row is ranked, or none
     ranked = f", {task['ranked']:,} users ranked" if by_user else ""
-    untrained = f", not trained: {task['not_trained']}" if "not_trained" in task else ""
-    table = _table(f"{name}: {task['n']:,} rows{ranked}{untrained}", metrics)
+    not_trained = f", not trained: {task['not_trained']}" if "not_trained" in task else ""
+    table = _table(f"{name}: {task['n']:,} rows{ranked}{not_trained}", metrics)
     table.add_row("model", *(_value(task["metrics"][m]) for m in metrics), style="bold")
     if task["intervals"]:
         table.add_row("  95 % from\n       to", *(_ends(task["intervals"][m], "") for m in metrics), style="dim")
+    if "start" in task:
+        table.add_row("at start", *(_value(task["start"].get(m)) for m in metrics))
     for prior, values in task["priors"].items():
         best = {m for m in metrics if m in gains and gains[m]["prior"] == prior}
         table.add_row(prior, *(_value(values.get(m), "*" if m in best else " ") for m in metrics))

@@ -27,6 +27,7 @@ class HeadInput:
     of_item     float32 (N, F): the features of each example's item; None where items have none
     of_asker    float32 (N, F): the same of its user and of its event
     of_candidates  float32 (C, F): the same of every candidate
+    offset      float32 (N,) or (N, C): what is added to the head's raw output; None where it begins at a constant
     """
 
     vectors: Tensor
@@ -41,6 +42,11 @@ class HeadInput:
     of_item: Tensor | None = None
     of_asker: Tensor | None = None
     of_candidates: Tensor | None = None
+    offset: Tensor | None = None
+
+    def begun(self, raw: Tensor) -> Tensor:
+        """The raw output of a head, (N,) or (N, C), with what it begins at."""
+        return raw if self.offset is None else raw + self.offset
 
 
 class UniqueRows:
@@ -82,6 +88,7 @@ class UniqueRows:
             of_item=there(batch.features_of_item()),
             of_asker=there(batch.features_of_asker()),
             of_candidates=there(batch.features_of_candidates()),
+            offset=there(batch.begin()),
         )
 
 

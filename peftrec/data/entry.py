@@ -104,6 +104,9 @@ def make_events(
     if config.impression is not None:
         assert time is not None  # the recipe has no lists without
         impression = known[config.impression] = _lists(rows, config.impression, user, time)
+    if config.moment is not None:
+        assert time is not None  # the recipe has no moments without
+        time = _shared_times(rows, config.moment, user, time)
     events = Events(
         user,
         item,
@@ -128,6 +131,17 @@ def _zero_or_one(rows: Rows, name: str) -> np.ndarray:
     if len(other):
         rows.fail(int(other[0]), name, "must be 1 (clicked) or 0 (shown, not clicked)", plain_number(numbers[other[0]]))
     return numbers
+
+
+def _shared_times(rows: Rows, name: str, user: np.ndarray, time: np.ndarray) -> np.ndarray:
+    """`time` (E,), but rows of a user with an equal value in a column have that of the last of them, so that nothing
+    is known sooner than it was. Rows without a value keep their own time. Raises UserError."""
+    values = rows.labels(name).dictionary_encode()
+    groups, group = np.unique(np.stack([user, values.indices.to_numpy()]), axis=1, return_inverse=True)
+    last = np.full(groups.shape[1], -np.inf)
+    np.maximum.at(last, group.ravel(), time)
+    empty = pc.index(values.dictionary, "").as_py()
+    return np.where(values.indices.to_numpy() == empty, time, last[group.ravel()])
 
 
 def _lists(rows: Rows, name: str, user: np.ndarray, time: np.ndarray) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Examples: the columns of one task's rows, with causal histories as windows of the log."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -10,6 +11,7 @@ from peftrec.data.catalogue import Catalogue
 from peftrec.data.features import NO_FEATURES, Encoding, FeatureTable
 from peftrec.data.log import Log
 from peftrec.data.rates import Rates
+from peftrec.data.scales import to_log
 from peftrec.data.summary import TableSummary
 from peftrec.data.texts import TextTable
 from peftrec.data.views import Gathered, as_array
@@ -18,7 +20,7 @@ FITTED = 1 << 18  # rows that what has a few numbers is fitted on at most
 AT_ONCE = 1 << 22  # rows of a split that are looked at together
 _COLUMNS = (
     *("label", "features", "group", "user", "item", "time", "start", "stop", "own", "rated", "places", "seen"),
-    *("weight", "of_events", "of_new", "fold"),
+    *("weight", "of_events", "of_new", "fold", "offset"),
 )
 
 
@@ -47,6 +49,9 @@ class Examples:
     candidates  int64 (C,): item numbers that a training step tells the rows' own from; see `drawn`
     repeats   whether what a user met before the row stays among what is ranked for it
     weight    float32 (N,): how much each row counts in the loss, 1 in the mean of the train rows; None: all alike
+    offsets   rows -> what the task's start says of each, which the head's raw output is added to: float32 (N,) or
+              (N, C); None: heads begin at a constant. See `peftrec.tasks.starts`
+    offset    the same of these rows where it is known: of train rows what a start says that was not fitted on them
 
     What the tables' features are for heads, as columns that an Encoding made; None without features:
 
@@ -76,6 +81,8 @@ class Examples:
     candidates: np.ndarray | None = None
     repeats: bool = False
     weight: np.ndarray | None = None
+    offsets: "Callable[[Examples], np.ndarray] | None" = None
+    offset: np.ndarray | None = None
     of_items: np.ndarray | None = None
     of_users: np.ndarray | None = None
     of_events: np.ndarray | None = None
@@ -118,6 +125,12 @@ class Examples:
         seen = self.stop if seen is None else seen
         places = rates.places(self.item, self.time) if places is None else places
         return replace(self, rates=rates, places=places, seen=seen)
+
+    def begin(self) -> np.ndarray | None:
+        """What is added to the head's raw output of each row, float32 (N,) or (N, C); None without a start."""
+        if self.offset is not None:
+            return np.asarray(self.offset)
+        return None if self.offsets is None else self.offsets(self)
 
     def drawn(self, seed: int, step: int) -> "Examples":
         """The examples with the candidates of a training step, for a task that ranks a catalogue; else themselves.
@@ -256,12 +269,14 @@ class TaskData:
     feature_names  the F columns of `inputs()`
     notes          what the user should know: rows left out and why, warnings of the split
     scale          (centre, spread) by which the log's feedback was standardised; (0, 1) where it is liked or not
+    log_scale      whether labels, which are as they are, and feedback are learnt as `scales.to_log` of them
     items          name of the table that its items are of; '' without items
     history        names of the tables that its histories are of, in the order of the log's marks
     impressions    whether its rows stand in lists that were shown, which are then their groups; what stood in none does
                    not count for its rates
     hides          those of `history` of which histories leave out what was shown and not clicked; where the task's own
                    is among them, its rates count that
+    fitted         what was fitted on these rows, by name: once, whoever asks for it
     encodings      how features are encoded, of its items ("item"), users ("user") and events ("event") that have some
     """
 
@@ -276,12 +291,18 @@ class TaskData:
     history: list[str] = field(default_factory=list)
     encodings: dict[str, Encoding] = field(default_factory=dict)
     impressions: bool = False
+    fitted: dict[str, Any] = field(default_factory=dict, compare=False)
     hides: list[str] = field(default_factory=list)
+    log_scale: bool = False
 
     @cached_property
     def log_counts(self) -> np.ndarray:
         """log1p of how many train rows each item has, float64, up to the last that has any."""
         return np.log1p(np.bincount(self.train.item))
+
+    def learnt(self, rows: Examples) -> Examples:
+        """Rows of the task with their labels on the scale that these are learnt on."""
+        return replace(rows, label=to_log(rows.label).astype(np.float32)) if self.log_scale else rows
 
     def split(self, name: str) -> Examples:
         """`train`, `valid` or `test` by name."""
@@ -324,6 +345,14 @@ class Dataset:
     notes: list[str] = field(default_factory=list)
     tables: list[TableSummary] = field(default_factory=list)
     users: FeatureTable = NO_FEATURES
+
+    def learnt(self, task: str) -> "Dataset":
+        """The same with the task's labels on the scale that these are learnt on."""
+        data = self.tasks[task]
+        if not data.log_scale:
+            return self
+        train, valid, test = map(data.learnt, (data.train, data.valid, data.test))
+        return replace(self, tasks={**self.tasks, task: replace(data, train=train, valid=valid, test=test)})
 
     def items_of(self, task: str) -> ItemTexts:
         """The catalogue that a task's items are of."""

@@ -6,6 +6,9 @@ import pyarrow.compute as pc
 from peftrec.data.rows import Rows, template_columns
 from peftrec.data.split import LEFT_OUT, TEST, TRAIN
 
+COLD = 0.25  # of the test rows with an item that train lacks: what is known of a quarter of them is a text, and no past
+NEW = 0.5  # of the test rows with a user whom train lacks: most of what is measured is how strangers are served
+
 
 def first_alike(*columns: np.ndarray) -> np.ndarray:
     """int64 (N,): for every row the first one that is equal to it in all columns (N,); itself if there is none."""
@@ -56,4 +59,28 @@ def repeated_texts(text: np.ndarray, label: np.ndarray, parts: np.ndarray) -> li
     if len(unsure):
         rows = int(np.isin(text[used], unsure).sum())
         lines.append(f"{len(unsure):,} texts stand with different labels ({rows:,} rows): no answer is right for all")
+    return lines
+
+
+def unseen(item: np.ndarray, user: np.ndarray, parts: np.ndarray, asked: str | None) -> list[str]:
+    """Lines where many test rows are of items, or most of users, that no train row has.
+
+    item, user  int (N,)
+    parts       int8 (N,): the split
+    asked       which of "item" and "user" the split keeps apart on purpose, which is no news
+    """
+    lines, count = [], int((parts == TEST).sum())
+    of_items, of_users = (
+        float((~np.isin(of[parts == TEST], of[parts == TRAIN])).mean()) if count else 0.0 for of in (item, user)
+    )
+    if of_items > COLD and asked != "item":
+        lines.append(
+            f"{of_items:.0%} of the test rows have an item that no train row has: of it the text and the features are "
+            "known, not how it was received; what reads texts can rank it, what counts cannot"
+        )
+    if of_users > NEW and asked != "user":
+        lines.append(
+            f"{of_users:.0%} of the test rows are of users without a train row: the test measures mostly how new users "
+            "are served; split: leave-last-out measures known ones"
+        )
     return lines

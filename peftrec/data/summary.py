@@ -19,8 +19,8 @@ LETTERS = 80  # of such a value
 class ColumnSummary:
     """One column.
 
-    use       what it is taken for: id, user, item, time, text, label, number, feature, impression, clicked, split,
-              weight; '' for none
+    use       what it is taken for: id, user, item, time, text, label, number, feature, impression, clicked,
+              moment, split, weight; '' for none
     holds     number, time or text; the type's own name for what is none of these
     missing   rows without a value
     distinct  different values; None where they cannot be compared
@@ -65,7 +65,7 @@ def uses_of(config: TableConfig, key: str) -> dict[str, str]:
     template = getattr(config, "text", None)
     texts = [] if template is None else template_columns(template, f"{key}.text")
     split = getattr(config, "split", None)
-    rest = {getattr(config, use, None): use for use in ("label", "impression", "clicked")}
+    rest = {getattr(config, use, None): use for use in ("label", "impression", "clicked", "moment")}
     rest |= {None if split is None else split.column: "split"}
     numbers = dict.fromkeys(getattr(config, "columns", ()), "number")
     numbers |= dict.fromkeys(getattr(config, "features", ()), "feature")
@@ -87,7 +87,7 @@ def _column(rows: Rows, name: str, use: str) -> ColumnSummary:
             return _range(name, use, "time", there.times(name), len(rows))
         except UserError:  # a time that nothing reads may lie in the future
             pass
-    if use not in ("id", "user", "item", "impression"):  # ids are texts
+    if use not in ("id", "user", "item", "impression", "moment"):  # ids are texts
         try:
             return _range(name, use, "number", rows.numbers(name, missing=True), len(rows))
         except UserError:

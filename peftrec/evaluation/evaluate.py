@@ -25,6 +25,7 @@ from typing import Any, Literal
 import numpy as np
 
 from peftrec.data.examples import Dataset, Examples, TaskData
+from peftrec.data.scales import from_log
 from peftrec.errors import Diverged, Problems, UserError
 from peftrec.evaluation.intervals import bootstrap, paired
 from peftrec.evaluation.metric import Metric
@@ -201,8 +202,12 @@ def weighted_loss(loss: Loss, prediction: np.ndarray, examples: Examples) -> flo
 def _trivial(
     scorer: Scorer, dataset: Dataset, task: str, examples: Examples, names: Sequence[str]
 ) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """The predictions of priors, and why others are left out: vectors of a backbone that is frozen no more."""
-    found, left_out = {}, {}
+    """The predictions of priors, and why others are left out: vectors of a backbone that is frozen no more.
+
+    They are fitted to labels on the scale that these are learnt on.
+    """
+    found, left_out, data = {}, {}, dataset.tasks[task]
+    dataset, examples = dataset.learnt(task), data.learnt(examples)
     for name in names:
         prior = find_prior(PRIORS, name)
         if not reads_vectors(prior):
@@ -211,7 +216,7 @@ def _trivial(
             found[name] = prior(dataset, task, examples, vectors=scorer.frozen_vectors)
         elif scorer.no_vectors:
             left_out[name] = scorer.no_vectors
-    return found, left_out
+    return {name: from_log(of) for name, of in found.items()} if data.log_scale else found, left_out
 
 
 def last_liked(examples: Examples) -> Examples:

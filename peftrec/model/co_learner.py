@@ -34,7 +34,7 @@ def with_every_item(examples: Examples, item_rows: np.ndarray) -> Examples:
     """Each example once with every item in place of its own, (N * I,); `item_rows` (I,) are the items' text rows."""
     item = np.tile(np.arange(len(item_rows)), len(examples))
     pairs = examples.take(np.repeat(np.arange(len(examples)), len(item_rows)))
-    pairs = replace(pairs, item=item, slots={**pairs.slots, "item": item_rows[item]})
+    pairs = replace(pairs, item=item, slots={**pairs.slots, "item": item_rows[item]}, offset=None)
     return pairs if pairs.rates is None else pairs.with_rates(pairs.rates, pairs.seen)
 
 
@@ -121,8 +121,8 @@ class CoLearner(nn.Module, Scorer):
             for first, tasks in groups.items():
                 vectors = self.encoder.encode(unique[first].rows, first)
                 for task in tasks:
-                    own = self._watched(task, vectors)
-                    found[task] = self.head(task)(unique[first].head_input(task, batches[task], own))
+                    batch = unique[first].head_input(task, batches[task], self._watched(task, vectors))
+                    found[task] = batch.begun(self.head(task)(batch))
         return {task: found[task] for task in batches}
 
     def _watched(self, task: str, vectors: Tensor) -> Tensor:
@@ -244,7 +244,8 @@ class CoLearner(nn.Module, Scorer):
     def _predict_chunk(self, task: str, chunk: Examples, rows: np.ndarray, vectors: Tensor) -> np.ndarray:
         unique = UniqueRows({task: chunk}, len(self.encoder.texts))
         own = vectors[torch.from_numpy(np.searchsorted(rows, unique.rows)).to(vectors.device)]
-        output = self.head(task)(unique.head_input(task, chunk, own))
+        batch = unique.head_input(task, chunk, own)
+        output = batch.begun(self.head(task)(batch))
         prediction: np.ndarray = self.loss_of[task].predict(output).float().cpu().numpy()
         return prediction
 
@@ -296,10 +297,7 @@ def build_model(recipe: Recipe, tasks: Mapping[str, Task], backbone: Backbone, d
     configs = {name: task.adapter for name, task in tasks.items()}
     model = assemble(recipe, tasks, backbone, dataset.texts, configs, shapes)
     for name, data in dataset.tasks.items():
-        head = model.head(name)
-        head.calibrate(data.train.thinned(FITTED), tasks[name].loss)
-        if isinstance(head, CatalogueHead):
-            head.begin(data)
+        model.head(name).calibrate(data.train.thinned(FITTED), tasks[name].loss)
     return model
 
 

@@ -152,6 +152,10 @@ class AdaptedEncoder(nn.Module):
 
         Only where `no_vectors` is empty.
         """
+        with torch.inference_mode(False), torch.no_grad():  # what is kept outlives a caller's inference mode
+            return self._frozen_vectors(rows, track)
+
+    def _frozen_vectors(self, rows: np.ndarray, track: Track | None) -> np.ndarray:
         if "pooled" in self.caches:
             self.caches["pooled"].update(rows, track, self.disk)
             blocks = np.split(rows, range(POOLED_ROWS, len(rows), POOLED_ROWS))

@@ -118,6 +118,11 @@ class TaskConfig(Strict):
         description="classification, match-query, interest, regression: numeric column of the table that says how much "
         "each row counts in the loss",
     )
+    scale: Literal["linear", "log"] | None = Field(
+        None,
+        description="regression with mae: what numbers are learnt on, as they are or by log1p of their size; default: "
+        "log where the train labels have heavy tails",
+    )
     share: float | None = Field(
         None, gt=0, le=1e6, description="rows an epoch as a multiple of the task's training rows; default 1"
     )

@@ -157,6 +157,11 @@ class EventsConfig(FeaturedConfig, TimedConfig):
     impression: str | None = Field(
         None, description="column of the id of the list that a row was shown in; empty: in none, known of the past only"
     )
+    moment: str | None = Field(
+        None,
+        description="column whose equal values of a user are one moment, such as an order's id: such rows all get the "
+        "time of their last, so that none is the past of another",
+    )
     unclicked_in_history: bool = Field(
         False, description="whether histories hold what was shown and not clicked too; how items were received always"
     )
@@ -166,6 +171,10 @@ class EventsConfig(FeaturedConfig, TimedConfig):
     def _shown_lists(self) -> "EventsConfig":
         if self.impression is not None and self.time is None:
             raise ValueError("impression: needs time too: what was clicked in a list is not known when it is shown")
+        if self.moment is not None and self.time is None:
+            raise ValueError("moment: needs time too, which its rows share")
+        if self.moment is not None and self.impression is not None:
+            raise ValueError("moment: what is shown in a list (impression) is a moment already; leave one of them out")
         if self.unclicked_in_history and self.clicked is None:
             raise ValueError("unclicked_in_history: needs clicked, the column that says what was not clicked")
         return self

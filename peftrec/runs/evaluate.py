@@ -15,6 +15,7 @@ from peftrec.recipe import Recipe
 from peftrec.runs.saved import load_run, read_described, read_recipe
 from peftrec.tasks.dataset import load_data
 from peftrec.tasks.kinds import resolve
+from peftrec.tasks.starts import Started, with_start
 
 PARTS = ("train", "valid", "test")
 
@@ -36,6 +37,8 @@ def evaluate_run(run: Path, split: str, cache: bool = True, trust_code: bool = F
         if name in loaded.catalogues:  # the run's, not one fitted to what the data are now
             train, valid, test = (_with_neighbours(data.split(p), loaded.catalogues[name]) for p in PARTS)
             dataset.tasks[name] = replace(data, train=train, valid=valid, test=test)
+    begun = {name: with_start(dataset.tasks[name], Started(start)) for name, start in loaded.starts.items()}
+    dataset = replace(dataset, tasks={**dataset.tasks, **begun})
     model.encoder.disk = cache
     ranking = split == "test"
     model.encoder.update(text_rows(dataset, tasks, [split], ranking), track_rows)
@@ -48,11 +51,18 @@ def _with_neighbours(examples: Examples, kept: Catalogue) -> Examples:
 
 
 def _as_decided(recipe: Recipe, described: Mapping[str, Mapping[str, Any]]) -> Recipe:
-    """The recipe with the rule on repeats that the training's data chose: what was trained for is measured."""
+    """The recipe with what the training's data chose, scales of labels and rules on repeats: what was trained for is
+    measured."""
+    found = {
+        name: {
+            "scale": "log" if described[name].get("log_scale") else "linear",
+            "repeats": "allow" if described[name].get("repeats") else "exclude",
+        }
+        for name in recipe.tasks
+    }
     rules = {
-        name: {"repeats": "allow" if described[name]["repeats"] else "exclude"}
+        name: {key: value for key, value in found[name].items() if key in task.kind.reads}
         for name, task in resolve(recipe).items()
-        if "repeats" in task.kind.reads and "repeats" in described[name]
     }
     tasks = {name: config.model_copy(update=rules.get(name, {})) for name, config in recipe.tasks.items()}
     return recipe.model_copy(update={"tasks": tasks})

@@ -91,6 +91,12 @@ def apart_lines(task: dict[str, Any]) -> list[str]:
     return lines
 
 
+def trained_on(task: dict[str, Any]) -> bool:
+    """Whether training changed anything of what the task's start says, as far as the report of the test split shows."""
+    start = task.get("start")
+    return start is None or any(start.get(metric) != value for metric, value in task["metrics"].items())
+
+
 def verdict(interval: list[float]) -> str:
     """What the interval of a gain says: better above 0, worse below, open where it holds 0."""
     return "better" if interval[0] > 0 else "worse" if interval[1] < 0 else "open"

@@ -4,8 +4,8 @@ run.yaml              the complete recipe; `peftrec train run.yaml` repeats the 
 model.json            backbone digest; each task's slots, classes, features, and the parts its adapter is composed of
 adapters/<task>/      adapter_config.json, adapter_model.safetensors: shared and private composed
 parts/<part>.safetensors   the same apart, as they were trained: what another run may start from (`init_from`)
-heads/<task>.safetensors
-starts/<task>.safetensors  which items go together, for tasks that rank a catalogue (`peftrec.runs.neighbours`)
+heads/<task>.safetensors    and starts/<task>.safetensors, what the head begins at (`peftrec.runs.starts`,
+                            `peftrec.runs.neighbours`)
 catalogue.parquet     item ids, texts and features, and log.parquet, who did what when (`peftrec.runs.tables`)
 report.json  metrics.jsonl  README.md  manifest.json        README.md (`peftrec.runs.cards`) also in adapters/<task>/
 """
@@ -23,9 +23,9 @@ from torch import Tensor
 from peftrec.data.catalogue import Catalogue
 from peftrec.data.examples import Dataset, ItemTexts, TaskData
 from peftrec.data.features import Encoding, columns
-from peftrec.data.rates import RATE_FEATURES, Rates
+from peftrec.data.rates import Rates
 from peftrec.data.texts import TextTable
-from peftrec.errors import UserError, shown
+from peftrec.errors import UserError
 from peftrec.machine.files import read_json, reading, to_json, write_json
 from peftrec.machine.tensors import misfit, write_tensors
 from peftrec.model.adapters.base import WEIGHTS, as_saved
@@ -34,9 +34,11 @@ from peftrec.model.backbone import Backbone, load_backbone, share_backbone
 from peftrec.model.co_learner import CoLearner, assemble
 from peftrec.recipe import Recipe, dump_recipe, make_recipe, read_yaml
 from peftrec.recipe.names import refuse_foreign
+from peftrec.runs.damage import check_rows, check_sizes
 from peftrec.runs.folder import NEEDED, verify_run
 from peftrec.runs.neighbours import load_neighbours, save_neighbours
 from peftrec.runs.schemas import Described, checked
+from peftrec.runs.starts import load_starts, save_start
 from peftrec.runs.tables import (
     KnownUsers,
     UserLog,
@@ -48,13 +50,10 @@ from peftrec.runs.tables import (
     save_catalogues,
     save_logs,
 )
-from peftrec.tasks.features import SIZE
 from peftrec.tasks.heads import HeadShape
 from peftrec.tasks.kind import Task
-from peftrec.tasks.kinds import KINDS, resolve
-
-# Options of methods that say how many numbers an adapter has.
-_SIZES = ("r", "init_r", "target_r", "rank", "size", "expansion", "num_virtual_tokens")
+from peftrec.tasks.kinds import resolve
+from peftrec.tasks.starts import Start
 
 
 @dataclass(frozen=True)
@@ -70,6 +69,7 @@ class LoadedRun:
     received   task -> the same of the events of its own table, that say how items were received
     rates      task -> how items were received, for tasks that read it
     catalogues task -> which items were chosen when, for tasks that rank them
+    starts     task -> what its head begins at, for tasks that begin at something
     """
 
     recipe: Recipe
@@ -83,6 +83,7 @@ class LoadedRun:
     received: dict[str, UserLog]
     rates: dict[str, Rates]
     catalogues: dict[str, Catalogue]
+    starts: dict[str, Start]
 
     def items_of(self, task: str) -> ItemTexts:
         """The catalogue that a task's items are of."""
@@ -103,6 +104,7 @@ def save_run(
     described = {
         name: {
             **describe_task(data),
+            **save_start(folder, name, data),
             **{key: numbers.get(name) for key, numbers in logs.items()},
             "parts": model.encoder.adapter_of(name).owners_of(name),
         }
@@ -132,6 +134,7 @@ def describe_task(data: TaskData) -> dict[str, Any]:
         "classes": data.classes,
         "features": data.feature_names,
         "scale": data.scale,
+        "log_scale": data.log_scale,
         "base": None if data.train.rates is None else data.train.rates.base,
         "catalogue": data.train.catalogue is not None,
         "repeats": data.train.repeats,
@@ -195,11 +198,12 @@ def load_run(
             f"{base.digest[:12]}; give the original weights as `backbone`"
         )
     texts = TextTable() if texts is None else texts
-    tasks, of = resolve(recipe), described["tasks"]
+    of = described["tasks"]
+    tasks = {name: task.on_scale(bool(of[name].get("log_scale"))) for name, task in resolve(recipe).items()}
     items = load_catalogues(folder, texts, of)
     with base.lock, reading(folder):
-        _check_rows(folder / "model.json", tasks, of, items)
-        _check_sizes(folder, tasks, of)
+        check_rows(folder / "model.json", tasks, of, items)
+        check_sizes(folder, tasks, of)
         if isinstance(backbone, Backbone):
             base = share_backbone(backbone, recipe.backbone)
         encodings = {name: encodings_of(task) for name, task in of.items()}
@@ -215,9 +219,8 @@ def load_run(
             rows, chosen = items[of[name]["items"]].rows, log.feedback > 0
             near = load_neighbours(folder, name, len(rows))
             catalogues[name] = Catalogue(rows, log.items[chosen], log.times[chosen], known=near)
-    return LoadedRun(
-        recipe, model, tasks, of, items, load_users(folder, of), encodings, logs, received, rates, catalogues
-    )
+    users, starts = load_users(folder, of), load_starts(folder, tasks, of, texts, model.frozen_vectors)
+    return LoadedRun(recipe, model, tasks, of, items, users, encodings, logs, received, rates, catalogues, starts)
 
 
 def _own_log(described: Mapping[str, Any], of: UserLog, task: Task) -> UserLog:
@@ -235,81 +238,6 @@ def read_described(folder: Path, recipe: Recipe) -> dict[str, Any]:
         found, wanted = (", ".join(names)[:200] for names in (described["tasks"], recipe.tasks))
         raise UserError(f"{file}: damaged: tasks: {found or 'none'}; run.yaml has {wanted}")
     return described
-
-
-def _check_rows(
-    file: Path, tasks: Mapping[str, Task], described: dict[str, dict[str, Any]], items: Mapping[str, ItemTexts]
-) -> None:
-    """What is said of a task's rows is what its kind makes of them; of kinds of one's own the fields are known."""
-    for name, task in tasks.items():
-        of, kind = described[name], task.kind
-        wanted = sorted(kind.fields)
-        if not of["slots"] or not set(of["slots"]) <= set(wanted):
-            raise UserError(f"{file}: damaged: tasks.{name}.slots: found {of['slots'][:9]}; a row has {wanted}")
-        if of["items"] and of["items"] not in items:
-            raise UserError(f"{file}: damaged: tasks.{name}.items: no catalogue {shown(of['items'])} in the run")
-        _check_features(file, name, of)
-        if task.config.kind not in KINDS:
-            continue
-        if sorted(of["slots"]) != wanted:
-            raise UserError(f"{file}: damaged: tasks.{name}.slots: found {of['slots'][:9]}; a row has {wanted}")
-        for key, found, right in (
-            ("history", of["history"], kind.feedback is not None),
-            ("base", of["base"] is not None, of["features"] == RATE_FEATURES),
-            ("catalogue", bool(of.get("catalogue")), "choice" in kind.metrics),
-            ("tables", bool(of["tables"]), kind.feedback is not None),
-            ("tables", of["tables"], task.config.history or of["tables"][:1]),
-            ("hides", of["hides"], [table for table in of["tables"] if table in of["hides"]]),
-            ("rated", of["rated"] is not None, of["base"] is not None and (of["impressions"] or bool(of["hides"]))),
-        ):
-            if found != right:
-                raise UserError(
-                    f"{file}: damaged: tasks.{name}.{key}: found {of.get(key)}, which is not so of {task.config.kind}"
-                )
-
-
-def _check_features(file: Path, task: str, described: Mapping[str, Any]) -> None:
-    """Features can be encoded as it is said, and are of those whom the task's rows name."""
-    for of, encoding in (described.get("encodings") or {}).items():
-        place = f"{file}: damaged: tasks.{task}.encodings.{of}"
-        needs = {"item": "items", "user": "items", "event": "history"}[of]  # who likes, asks for, or acts on an item
-        if not described[needs]:
-            raise UserError(f"{place}: the task's rows name none")
-        for name, (_, spread) in encoding["numbers"].items():
-            if spread <= 0:
-                raise UserError(f"{place}.{name}: a spread is above 0; found {spread:g}")
-        for name, levels in encoding["categories"].items():
-            if len(set(levels)) < len(levels) or name in encoding["numbers"]:
-                raise UserError(f"{place}.{name}: it, or one of its levels, stands there twice")
-
-
-def _check_sizes(folder: Path, tasks: Mapping[str, Task], described: dict[str, dict[str, Any]]) -> None:
-    """Nothing is made that is far larger than the files that fill it: a rank, a class has its numbers there."""
-    for name, task in tasks.items():
-        head, adapter = folder / "heads" / f"{name}.safetensors", folder / "adapters" / name
-        counts = {key: len(described[name][key]) for key in ("classes", "features")}
-        for encoding in encodings_of(described[name]).values():
-            counts["encodings"] = counts.get("encodings", 0) + sum(encoding.columns) * SIZE + len(encoding.numbers)
-        for key, found in counts.items():
-            if found * 4 > head.stat().st_size:
-                raise UserError(
-                    f"{folder / 'model.json'}: damaged: tasks.{name}.{key}: {found:,} are more than {head} has"
-                )
-        config = read_json(adapter / "adapter_config.json")
-        if not isinstance(config, dict):
-            raise UserError(
-                f"{adapter / 'adapter_config.json'}: damaged: expected an object; found {repr(config)[:60]}"
-            )
-        if config.get("megatron_config") is not None:
-            raise UserError(
-                f"{adapter / 'adapter_config.json'}: megatron_config: names code to import; a run names none"
-            )
-        most = sum(file.stat().st_size for file in adapter.iterdir())
-        for file, options in ((folder / "run.yaml", task.adapter.options), (adapter / "adapter_config.json", config)):
-            ranks = {key: options.get(key) for key in _SIZES} | dict(options.get("rank_pattern") or {})
-            for key, rank in ranks.items():
-                if isinstance(rank, int) and rank > most:
-                    raise UserError(f"{file}: damaged: {key}: {rank:,} is more than {adapter} has")
 
 
 def _rebuild(

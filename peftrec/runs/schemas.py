@@ -36,6 +36,7 @@ class DescribedTask(_Strict):
     classes: list[str]
     features: list[Name]
     scale: Annotated[list[FiniteFloat], Field(min_length=2, max_length=2)]
+    log_scale: bool = _ABSENT
     base: Number
     items: Name
     tables: list[Name]
@@ -47,6 +48,7 @@ class DescribedTask(_Strict):
     repeats: bool = _ABSENT
     parts: list[Name] = _ABSENT
     encodings: dict[Literal["item", "user", "event"], DescribedFeatures] = _ABSENT
+    start: dict[Name, Any] = _ABSENT
 
 
 class Described(_Strict):
@@ -87,7 +89,8 @@ class TaskReport(_Strict):
     gain: str = _ABSENT
     grades: dict[Name, FiniteFloat] = _ABSENT
     weighted_loss: Number = _ABSENT
-    untrained: Numbers = _ABSENT
+    start: Numbers = _ABSENT
+    began_at: str = _ABSENT
     left_out: dict[Name, str] = _ABSENT
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from peftrec.data.examples import Examples
 from peftrec.data.signals import SHARED, of_every_item, of_items, reached
-from peftrec.data.unknown import unknown_notes
+from peftrec.data.vocabulary import vocabulary_notes
 from peftrec.errors import RowError, UserError, nearest, shown
 from peftrec.machine.progress import note
 from peftrec.model.backbone import Backbone
@@ -82,7 +82,7 @@ class Predictor:
             examples = self._reader.examples(task, rows)
             self.model.encoder.update({task: examples.text_rows()})
             new = np.arange(before, len(self.texts))
-            for line in unknown_notes(self.texts, self.model.encoder.backbone.tokenizer, new):
+            for line in vocabulary_notes(self.texts, self.model.encoder.backbone.tokenizer, new):
                 note(line)
             predicted = self.model.predict(task, examples)
         of, classes = self.run.tasks[task], self.run.described[task]["classes"]

@@ -114,7 +114,12 @@ class RowReader:
             item=np.array(items, np.int64),
             time=np.array(times),
         )
-        examples = replace(examples, catalogue=self.run.catalogues.get(task), repeats=bool(described.get("repeats")))
+        examples = replace(
+            examples,
+            catalogue=self.run.catalogues.get(task),
+            repeats=bool(described.get("repeats")),
+            offsets=self.run.starts.get(task),
+        )
         examples = self._with_features(task, examples, rows, brought)
         return self._with_history(task, examples, pasts) if described["history"] else examples
 

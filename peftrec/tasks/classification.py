@@ -12,6 +12,7 @@ from peftrec.tasks.building import check_varied, cut, rare_notes
 from peftrec.tasks.heads import Head, HeadShape, TextHead
 from peftrec.tasks.kind import Kind, Task, class_answer
 from peftrec.tasks.rows import Row, text_field
+from peftrec.tasks.starts.texts import TEXTS
 from peftrec.tasks.texts import labelled, split_texts, text_examples
 from peftrec.tasks.weights import file_weights, row_weights
 
@@ -88,6 +89,7 @@ CLASSIFICATION = Kind(
     answer=answer,
     reads=("label", "class_weight", "row_weight"),
     priors=("majority", "tfidf", "frozen_lr"),
+    start=TEXTS,
     variant=lambda config: SEVERAL if isinstance(config.label, LabelConfig) else None,
 )
 

@@ -12,6 +12,8 @@ from peftrec.data.examples import Examples, TaskData
 from peftrec.data.features import FeatureTable
 from peftrec.data.log import Log, merged
 from peftrec.data.rates import Rates
+from peftrec.data.remarks import unseen
+from peftrec.data.scales import to_log
 from peftrec.data.split import LEFT_OUT, PARTS, TRAIN, Divisible
 from peftrec.data.tables import Events, Items, Tables
 from peftrec.data.texts import TextTable
@@ -180,12 +182,13 @@ def cut_events(
     scale: tuple[float, float] = (0.0, 1.0),
 ) -> TaskData:
     """The examples cut by the splits of their events. Raises UserError for an empty split."""
+    apart = (past.split.by or "user") if past.split.kind == "by-group" else None
     return cut(
         examples,
         past.parts,
         past.split,
         feature_names=feature_names,
-        notes=notes,
+        notes=[*notes, *unseen(examples.item, examples.users, past.parts, apart)],
         scale=scale,
         items=past.events.catalogue,
         history=list(past.history),
@@ -260,10 +263,15 @@ def train_scale(values: np.ndarray, parts: np.ndarray) -> tuple[float, float]:
     return (float(train.mean()), float(train.std()) or 1.0) if len(train) else (0.0, 1.0)
 
 
-def numbers_of(events: Events, column: str, scale: tuple[float, float]) -> np.ndarray:
-    """A table's column as the feedback of its events, standardised, float32 (E,); without it all are average."""
+def numbers_of(events: Events, column: str, scale: tuple[float, float], log: bool = False) -> np.ndarray:
+    """A table's column as the feedback of its events, standardised, float32 (E,); without it all are average.
+
+    `log`: by `to_log` of it, which the scale is then of.
+    """
     values = events.columns.get(column)
-    return np.zeros(len(events), np.float32) if values is None else standardise(values, scale)
+    if values is None:
+        return np.zeros(len(events), np.float32)
+    return standardise(to_log(values) if log else values, scale)
 
 
 def standardise(values: np.ndarray, scale: tuple[float, float]) -> np.ndarray:

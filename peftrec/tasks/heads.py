@@ -27,11 +27,21 @@ class HeadShape:
     of_asker: tuple[int, ...] = ()
 
 
+def silence(layer: nn.Module) -> None:
+    """Make a linear layer give zeros."""
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
+
+
 class Head(nn.Module):
     """What every head has: a forward from HeadInput, and a start at the labels' level."""
 
     def calibrate(self, train: Examples, loss: Loss) -> None:
         """Set what the head takes from the training rows (feature scales, label level); by default nothing."""
+
+    def begin_at_zero(self) -> None:
+        """Make the raw output zero for every row, by the last layer: what is learned is added to a start."""
+        raise NotImplementedError
 
 
 def input_norm(width: int) -> nn.LayerNorm:
@@ -52,8 +62,8 @@ class CatalogueHead(Head):
 
     signals: nn.Parameter
 
-    def begin(self, data: TaskData) -> None:
-        """Weigh the signals before training."""
+    def begin(self, data: TaskData) -> str:
+        """Weigh the signals before training; returns which weigh anything."""
         raise NotImplementedError
 
     def users(self, batch: HeadInput) -> Tensor:
@@ -89,6 +99,11 @@ class NumberHead(Head):
         self.shift.fill_(shift)
         self.scale.fill_(scale)
 
+    def begin_at_zero(self) -> None:
+        """The scale stays."""
+        silence(self.out)
+        self.shift.zero_()
+
     def forward(self, batch: HeadInput) -> Tensor:
         """One number an example (N,), in label units."""
         numbers = self.out(self.dropout(self.norm(batch.vectors)))[:, 0]
@@ -111,6 +126,10 @@ class TextHead(Head):
             shift, _ = loss.start(train.label.astype(np.float64))
             with torch.no_grad():
                 self.out.bias.copy_(torch.from_numpy(shift))
+
+    def begin_at_zero(self) -> None:
+        """Features begin there anyway."""
+        silence(self.out)
 
     def forward(self, batch: HeadInput) -> Tensor:
         """Logits (N, C)."""

@@ -12,7 +12,7 @@ from peftrec.data.examples import Examples
 from peftrec.recipe import TaskConfig
 from peftrec.tasks.features import Beside
 from peftrec.tasks.gather import gather
-from peftrec.tasks.heads import Head, HeadShape, input_norm
+from peftrec.tasks.heads import Head, HeadShape, input_norm, silence
 from peftrec.tasks.losses import Loss
 
 # Above this many candidate-by-past scores each example's own pairs are scored instead of all pairs.
@@ -67,6 +67,12 @@ class HistoryHead(Head):
         shift, scale = loss.start(train.label.astype(np.float64))
         self.shift.fill_(shift)
         self.scale.fill_(scale)
+
+    def begin_at_zero(self) -> None:
+        """The scale stays."""
+        silence(self.mlp[-1])
+        silence(self.item_bias)
+        self.shift.zero_()
 
     def forward(self, batch: HeadInput) -> Tensor:
         """One number an example (N,): a logit, or a value in label units."""

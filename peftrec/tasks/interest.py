@@ -25,6 +25,7 @@ from peftrec.tasks.history_head import history_head
 from peftrec.tasks.kind import Kind, Task, number_answer
 from peftrec.tasks.repeats import rule_repeats
 from peftrec.tasks.rows import ITEM, Event, liked_or_not, standardised
+from peftrec.tasks.starts.events import EVENTS
 from peftrec.tasks.weights import row_weights
 
 
@@ -123,6 +124,7 @@ INTEREST = Kind(
     reads=("history", "column", "threshold", "repeats", "class_weight", "row_weight"),
     priors=("random", "majority", "item_rate", "user_rate", "item_and_user", "rates_so_far"),
     ranking=("random", "popularity"),
+    start=EVENTS,
     ranks=True,
     feedback=feedback,
 )

@@ -1,7 +1,7 @@
 """What a kind of task is, and a task: a recipe's `tasks` entry with its kind, loss and method looked up once."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,11 +13,14 @@ from peftrec.errors import UserError, shown
 from peftrec.recipe import AdapterConfig, DataConfig, TaskConfig
 from peftrec.tasks.grades import Grades, read_grades
 from peftrec.tasks.heads import Head, HeadShape
-from peftrec.tasks.losses import Labels, Loss
+from peftrec.tasks.losses import Labels, Loss, on_log
 from peftrec.tasks.rows import Event, Field, Row
+from peftrec.tasks.starts import Starting
 
 # Keys of a task that some kinds read and others refuse.
-OWN_KEYS = ("input", "history", "label", "column", "threshold", "repeats", "gain", "class_weight", "row_weight")
+OWN_KEYS = (
+    *("input", "history", "label", "column", "threshold", "repeats", "gain", "scale", "class_weight", "row_weight"),
+)
 
 
 def label_words(label: Any, task: "Task", classes: list[str]) -> str:
@@ -60,6 +63,7 @@ class Kind:
     variant   (config) -> the kind to take instead, for keys that ask for another form of the task; None: this one
     moment    (times, user_start) -> features float32 (E, F) of events ordered by (user, time), for kinds that predict
               from a moment: their rows need a `time`
+    start     what its heads begin at; None: a constant
     """
 
     question: str
@@ -79,6 +83,7 @@ class Kind:
     words: Callable[[Any, "Task", list[str]], str] = label_words
     variant: Callable[[TaskConfig], "Kind | None"] = lambda config: None
     moment: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
+    start: Starting | None = None
 
 
 @dataclass(frozen=True)
@@ -90,6 +95,12 @@ class Task:
     kind: Kind
     loss: Loss
     adapter: AdapterConfig
+
+    def on_scale(self, log: bool) -> "Task":
+        """The task with the scale that its labels are learnt on, which where the recipe names none the data chose."""
+        if not log:
+            return self
+        return replace(self, config=self.config.model_copy(update={"scale": "log"}), loss=on_log(self.loss))
 
     @property
     def metrics(self) -> tuple[str, ...]:

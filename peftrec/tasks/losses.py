@@ -1,13 +1,15 @@
 """Losses: all that anything needs to know of one, in one object. `LOSSES` is where to add one."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from peftrec.data.scales import to_log
 
 Labels = Literal["class", "tags", "liked", "number", "choice"]
 
@@ -27,7 +29,8 @@ class Loss:
     predict  raw output -> prediction: class probabilities (N, C), a probability (N,), the number itself (N,), or the
              own item's score (N,)
     metric   the metric that stands for it: on the same rows, raised to `power`, it equals the mean of the rows' losses,
-             also where rows have weights
+             also where rows have weights; of a loss `on_log` it is in units of the labels, and its scale is that of
+             the raw output
     start    labels float64 (N,) -> (shift, scale) of the raw output at which a head that has learnt nothing begins; of
              tags (N, C) the shift is (C,)
     """
@@ -92,6 +95,19 @@ def _median_and_spread(label: np.ndarray) -> tuple[float, float]:
 
 def _unchanged(output: Tensor) -> Tensor:
     return output
+
+
+def on_log(loss: Loss) -> Loss:
+    """The loss of numbers whose raw output is `scales.to_log` of them. Of what is least in the mean of absolute errors
+    on one scale, the median, the same is so on the other."""
+
+    def back(output: Tensor) -> Tensor:
+        return output.sign() * output.abs().expm1()
+
+    def value(output: Tensor, label: Tensor) -> Tensor:
+        return loss.value(output, label.sign() * label.abs().log1p())
+
+    return replace(loss, value=value, predict=back, start=lambda label: loss.start(to_log(label)))
 
 
 LOSSES: dict[str, Loss] = {

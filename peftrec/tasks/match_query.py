@@ -18,7 +18,7 @@ from peftrec.recipe import DataConfig, SplitConfig, TaskConfig
 from peftrec.tasks.building import catalogue_of, check_varied, cut, divided, item_rows, rare_notes, table_of
 from peftrec.tasks.features import Beside
 from peftrec.tasks.gather import gather
-from peftrec.tasks.heads import Head, HeadShape, TextHead, input_norm
+from peftrec.tasks.heads import Head, HeadShape, TextHead, input_norm, silence
 from peftrec.tasks.kind import Kind, Task, class_answer
 from peftrec.tasks.rows import ITEM, Row, pair_field, text_field
 from peftrec.tasks.weights import file_weights, row_weights
@@ -169,6 +169,10 @@ class TowerHead(Head):
             nn.Linear(4 * hidden + 1, hidden), nn.GELU(), nn.Dropout(shape.dropout), nn.Linear(hidden, shape.classes)
         )
         self.known = Beside(shape.of_item, shape.of_asker, hidden)
+
+    def begin_at_zero(self) -> None:
+        """By the last layer."""
+        silence(self.mlp[-1])
 
     def forward(self, batch: HeadInput) -> Tensor:
         """Logits (N, C)."""

@@ -1,15 +1,15 @@
 """Kind `next-gap`: when will the user come back."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from peftrec.data.examples import TaskData
-from peftrec.data.split import LEFT_OUT
+from peftrec.data.split import LEFT_OUT, leave_last_out
 from peftrec.data.tables import Events, Tables
 from peftrec.data.texts import TextTable
-from peftrec.data.views import Column, as_array
+from peftrec.data.views import Column, Gathered, as_array
 from peftrec.errors import UserError
 from peftrec.recipe import DataConfig, SplitConfig
 from peftrec.tasks.building import check_varied
@@ -25,59 +25,99 @@ GAP_FEATURES = ["hour_sin", "hour_cos", "weekday_sin", "weekday_cos", "gap_1", "
 
 
 def build(tables: Tables, texts: TextTable, task: Task, data: DataConfig, seed: int) -> TaskData:
-    """When will the user come back: label = log1p(seconds until the user's next event). Slot `item`; group = user.
+    """When will the user come back: label = log1p(seconds until the user's next moment). Slot `item`; group = user.
 
-    A user's last event has no label and is left out, and so is a train or valid event whose next one lies in a later
-    split: its label was not known then. The feedback of the history is log1p of the gap that each event ended,
-    standardised. Features: `next_gap_features`.
+    What a user does at one time is one moment and one example, that of its last event in the order of the file: an
+    order of 20 lines counts once. A user's last moment has no label and is left out, and so is a train or valid moment
+    whose next one lies in a later split: its label was not known then. The feedback of the history is log1p of the gap
+    that each event's moment ended, standardised. Features: `next_gap_features`.
     """
     past, notes = read_past(tables, task, data, seed)
     past = past.clicks()
     events, time = past.events, past.events.time
     if time is None:
         raise UserError(f"table: kind next-gap asks when, and {past.name} has no times: name its column of times")
-    gaps = np.diff(time, append=time[-1:])
-    has_next = np.ones(len(events), bool)
-    has_next[events.user_start[1:] - 1] = False
+    moments = moments_of(time, events.user_start)
+    gaps, has_next = np.diff(moments.time, append=moments.time[-1:]), np.ones(len(moments.time), bool)
+    has_next[moments.user_start[1:][np.diff(moments.user_start) > 0] - 1] = False
     gaps[~has_next] = 0
     label = np.log1p(gaps, out=gaps).astype(np.float32)
-    parts, left_out = known_in_time(past.parts, has_next, past.split)
-    check_varied(label, parts, "data.events: the times from one event of a user to the next must differ", "gap")
-    notes.append(f"{int((~has_next).sum())} events left out: a user's last event has no next one")
-    if left_out:
-        notes.append(f"{left_out} train and valid events left out: the next event comes after their split has ended")
-    scale = train_scale(_ended(events), parts)
-    features = as_array(GapFeatures(time, events.user_start))
+    parts, late = known_in_time(past.parts[moments.last], moments, has_next, past.split)
+    check_varied(label, parts, "data.events: the times from one moment of a user to the next must differ", "gap")
+    notes.append(f"{int((~has_next).sum()):,} moments left out: a user's last one has no next")
+    if late:
+        notes.append(f"{late:,} train and valid moments left out: the next one comes after their split has ended")
+    notes += _notes_of_moments(len(events), len(moments.time))
+    whole = np.full(len(events), LEFT_OUT, np.int8)
+    whole[moments.last] = parts
+    scale = train_scale(_ended(moments), parts)
+    features = as_array(Gathered(as_array(GapFeatures(moments)), moments.of))
 
     def counted(of: Events) -> np.ndarray:
-        return standardise(_ended(of), scale)
+        assert of.time is not None
+        own = moments_of(of.time, of.user_start)
+        return standardise(_ended(own), scale)[own.of]
 
-    examples = event_examples(past, texts, data, label, counted, seed, features)
-    return cut_events(examples, replace(past, parts=parts), data, notes, GAP_FEATURES, scale)
+    examples = event_examples(past, texts, data, label[moments.of], counted, seed, features)
+    return cut_events(examples, replace(past, parts=whole), data, notes, GAP_FEATURES, scale)
 
 
-def _ended(events: Events) -> np.ndarray:
-    """log1p of the gap that each event ended, float64 (E,); 0 for a user's first in the table."""
-    assert events.time is not None
-    gaps = np.diff(events.time, prepend=events.time[:1]).clip(0)
-    gaps[_first(events.user_start)] = 0
+def _notes_of_moments(events: int, moments: int) -> list[str]:
+    """How many events a moment has; nothing where each has its own."""
+    if moments == events:
+        return []
+    return [
+        f"{(events - moments) / events:.0%} of {events:,} events happened at one time with their user's event before, "
+        f"with no gap between: all are {moments:,} moments, an example each, whose gap is that to the next moment"
+    ]
+
+
+@dataclass(frozen=True)
+class Moments:
+    """When users did something: M different times, ordered by (user, time), of E events.
+
+    time        float64 (M,)
+    user_start  int64 (users + 1,): user u's moments are [user_start[u]:user_start[u + 1]]
+    of          int64 (E,): the moment of each event
+    last        int64 (M,): the last event of each moment
+    """
+
+    time: np.ndarray
+    user_start: np.ndarray
+    of: np.ndarray
+    last: np.ndarray
+
+
+def moments_of(time: np.ndarray, user_start: np.ndarray) -> Moments:
+    """The moments of events at `time` (E,), ordered by (user, time): user u's are user_start[u]:user_start[u + 1]."""
+    begins = np.diff(time, prepend=time[:1]) != 0
+    begins[_first(user_start)] = True
+    before = np.append(0, np.cumsum(begins))  # (E + 1,): moments that begin before each event
+    begin = np.flatnonzero(begins)
+    return Moments(time[begin], before[user_start], before[1:] - 1, np.append(begin[1:], len(time)) - 1)
+
+
+def _ended(moments: Moments) -> np.ndarray:
+    """log1p of the gap that each moment ended, float64 (M,); 0 for a user's first."""
+    gaps = np.diff(moments.time, prepend=moments.time[:1]).clip(0)
+    gaps[_first(moments.user_start)] = 0
     return np.log1p(gaps, out=gaps)
 
 
 class GapFeatures(Column):
-    """GAP_FEATURES, float32 (E, 8), of events ordered by (user, time): user u's are user_start[u]:user_start[u+1].
+    """GAP_FEATURES, float32 (M, 8), of moments.
 
     Hour of the day and weekday (UTC) as sine and cosine; log1p of the last three gaps in seconds, newest first, 0 where
-    there is none; log of the event's place in its session (from 1; a session ends after 30 minutes without an event).
+    there is none; log of the moment's place in its session (from 1; a session ends after 30 minutes without one).
     """
 
-    def __init__(self, time: np.ndarray, user_start: np.ndarray) -> None:
-        super().__init__((len(time), len(GAP_FEATURES)), np.float32)
-        self.time, first = time, _first(user_start)
-        self.place = _places(len(time), first)  # int32 (E,): among the user's events, from 0
-        begins = np.diff(time, prepend=time[:1]) > SESSION_GAP
+    def __init__(self, moments: Moments) -> None:
+        super().__init__((len(moments.time), len(GAP_FEATURES)), np.float32)
+        self.time, first = moments.time, _first(moments.user_start)
+        self.place = _places(len(self), first)  # int32 (M,): among the user's moments, from 0
+        begins = np.diff(self.time, prepend=self.time[:1]) > SESSION_GAP
         begins[first] = True
-        self.in_session = _places(len(time), np.flatnonzero(begins))
+        self.in_session = _places(len(self), np.flatnonzero(begins))
 
     def rows(self, index: Any) -> Any:
         """Computed."""
@@ -94,41 +134,46 @@ class GapFeatures(Column):
 
 
 def next_gap_features(time: np.ndarray, user_start: np.ndarray) -> np.ndarray:
-    """All of GapFeatures."""
-    return np.asarray(GapFeatures(time, user_start))
+    """GapFeatures of the moment of every event, float32 (E, 8)."""
+    moments = moments_of(time, user_start)
+    return np.asarray(GapFeatures(moments))[moments.of]
 
 
 def _first(user_start: np.ndarray) -> np.ndarray:
-    """Each user's first event, of those who have any."""
+    """Each user's first event or moment, of those who have any."""
     found: np.ndarray = user_start[:-1][np.diff(user_start) > 0]
     return found
 
 
 def _places(count: int, first: np.ndarray) -> np.ndarray:
-    """How far each of `count` events is from the last of `first` (ascending, from 0) that is no later, int32."""
+    """How far each of `count` moments is from the last of `first` (ascending, from 0) that is no later, int32."""
     begin = np.zeros(count, np.int32)
     begin[first] = first
     found: np.ndarray = np.arange(count, dtype=np.int32) - np.maximum.accumulate(begin)
     return found
 
 
-def known_in_time(parts: np.ndarray, has_next: np.ndarray, split: SplitConfig) -> tuple[np.ndarray, int]:
-    """The split of next-gap examples, and how many are left out because their label becomes known in a later split."""
-    following = np.append(parts[1:], parts[-1:])
+def known_in_time(
+    parts: np.ndarray, moments: Moments, has_next: np.ndarray, split: SplitConfig
+) -> tuple[np.ndarray, int]:
+    """The split of next-gap examples (M,), by that of their moments' last events, and how many are left out because
+    their label becomes known in a later split."""
     if split.kind == "leave-last-out":
-        # The held-out event is the one to predict: the example belongs where its next event does.
-        return np.where(has_next & (parts != LEFT_OUT), following, LEFT_OUT), 0
+        # The held-out moment is the one to predict: the example belongs where its next moment does.
+        held_out = leave_last_out(moments.user_start, split.valid > 0)
+        return np.where(has_next, np.append(held_out[1:], LEFT_OUT), LEFT_OUT).astype(np.int8), 0
+    following = np.append(parts[1:], parts[-1:])
     late = has_next & (following > parts)
     return np.where(has_next & ~late, parts, LEFT_OUT), int(late.sum())
 
 
 def feedback(events: list[Event], task: Task, scale: tuple[float, float]) -> np.ndarray:
-    """The gap that each event ended, as in training; whatever value it brings is not read."""
+    """The gap that each event's moment ended, as in training; whatever value it brings is not read."""
     if not all_timed(events):
         raise UserError("every event of 'history' needs its 'time'")
-    times = np.array([event.time for event in events])
+    moments = moments_of(np.array([event.time for event in events]), np.array([0, len(events)]))
     centre, spread = scale
-    return (np.log1p(np.diff(times, prepend=times[:1])) - centre) / spread
+    return ((_ended(moments) - centre) / spread)[moments.of]
 
 
 def answer(prediction: np.ndarray, task: Task, classes: list[str]) -> Row:

@@ -118,10 +118,12 @@ class RetrievalHead(CatalogueHead):
         self.known_user = feature_layer(shape.of_asker, 2 * hidden)
         self.known_item = feature_layer(shape.of_item, hidden + 1)
 
-    def begin(self, data: TaskData) -> None:
-        """Weigh the signals as validation rows would have it."""
+    def begin(self, data: TaskData) -> str:
+        """Weigh the signals as validation rows would have it; returns those that weigh anything."""
+        weights = fit_weights(data)
         with torch.no_grad():
-            self.signals.copy_(torch.from_numpy(fit_weights(data)))
+            self.signals.copy_(torch.from_numpy(weights))
+        return " + ".join(f"{weight:.2f} {name}" for name, weight in zip(SIGNALS, weights, strict=True) if weight)
 
     def users(self, batch: HeadInput) -> Tensor:
         """What each example's history asks for (N, q)."""

@@ -7,6 +7,8 @@ import numpy as np
 
 from peftrec.data.examples import TaskData
 from peftrec.data.rates import RATE_FEATURES
+from peftrec.data.scales import heavy_tails, to_log
+from peftrec.data.split import TRAIN
 from peftrec.data.tables import Tables
 from peftrec.data.texts import TextTable
 from peftrec.errors import UserError
@@ -26,6 +28,7 @@ from peftrec.tasks.heads import Head, HeadShape, NumberHead
 from peftrec.tasks.history_head import history_head
 from peftrec.tasks.kind import Kind, Task, number_answer
 from peftrec.tasks.rows import ITEM, Event, standardised, text_field
+from peftrec.tasks.starts.texts import TEXTS
 from peftrec.tasks.texts import labelled, split_texts, text_examples
 from peftrec.tasks.weights import file_weights, row_weights
 
@@ -33,7 +36,8 @@ from peftrec.tasks.weights import file_weights, row_weights
 def build(tables: Tables, texts: TextTable, task: Task, data: DataConfig, seed: int) -> TaskData:
     """Any number of an event, such as watch seconds: the label is `column` as it is. Slot `item`; group = user.
 
-    The feedback of the history is the same column, standardised by the train split's mean and deviation.
+    The feedback of the history is the same column, standardised by the train split's mean and deviation; where
+    tails are heavy both are learnt on a log scale.
     """
     config, (past, notes) = task.config, read_past(tables, task, data, seed)
     past = past.clicks()
@@ -41,13 +45,36 @@ def build(tables: Tables, texts: TextTable, task: Task, data: DataConfig, seed: 
         raise UserError(f"column: kind regression needs it; the numeric columns are {listed(past.events)}")
     values, parts = event_column(past.events, config.column), past.parts
     check_varied(values, parts, f"column: {config.column} must differ between events", "value")
-    scale = train_scale(values, parts)
-    counted = partial(numbers_of, column=config.column, scale=scale)
+    log, said = chosen_scale(values, parts, task)
+    scale = train_scale(to_log(values) if log else values, parts)
+    counted = partial(numbers_of, column=config.column, scale=scale, log=log)
     examples = event_examples(past, texts, data, values.astype(np.float32), counted, seed, rates=True)
     weight = row_weights(values, parts, [], config, event_weights(past.events, config))
-    return cut_events(
+    notes += said
+    built = cut_events(
         replace(examples, weight=weight), past, data, notes=notes, feature_names=RATE_FEATURES, scale=scale
     )
+    return replace(built, log_scale=log)
+
+
+def chosen_scale(values: np.ndarray, parts: np.ndarray, task: Task) -> tuple[bool, list[str]]:
+    """Whether labels are learnt on a log scale: as the recipe says, or by the tails of the train rows; and a note.
+
+    Raises UserError for a loss that no scale but the labels' own is right for: the mean, unlike the median, is another
+    on each.
+    """
+    wanted, loss = task.config.scale, task.config.loss
+    if loss != "mae":
+        if wanted == "log":
+            raise UserError(f"scale: log is for loss mae, whose medians are the same on every scale; found loss {loss}")
+        return False, []
+    log = wanted == "log" or (wanted is None and heavy_tails(values[parts == TRAIN]))
+    if wanted is not None or not log:
+        return log, []
+    return True, [
+        "labels with heavy tails, learnt on a log scale (scale: linear takes them as they are); predictions and "
+        "metrics are in units of the labels"
+    ]
 
 
 def build_texts(tables: Tables, texts: TextTable, task: Task, data: DataConfig, seed: int) -> TaskData:
@@ -63,12 +90,15 @@ def build_texts(tables: Tables, texts: TextTable, task: Task, data: DataConfig, 
     check_varied(label, parts, f"label: {column} must differ between texts", "value")
     weight = row_weights(label, parts, [], task.config, file_weights(table.rows, task.config))
     examples = replace(text_examples(table, texts, label), weight=weight)
-    return cut(examples, parts, split, notes=notes, key=data.key_of_split(name))
+    log, said = chosen_scale(values, parts, task)
+    return replace(cut(examples, parts, split, notes=[*notes, *said], key=data.key_of_split(name)), log_scale=log)
 
 
 def feedback(events: list[Event], task: Task, scale: tuple[float, float]) -> np.ndarray:
     """On the scale of the train rows."""
-    return np.array(standardised(events, scale))
+    log = task.config.scale == "log"
+    known = [replace(of, value=float(to_log(of.value))) if log and of.value is not None else of for of in events]
+    return np.array(standardised(known, scale))
 
 
 REGRESSION = Kind(
@@ -80,7 +110,7 @@ REGRESSION = Kind(
     losses=("mae", "mse"),
     metrics={"number": ("mae", "rmse", "r2")},
     answer=number_answer,
-    reads=("history", "column", "row_weight"),
+    reads=("history", "column", "row_weight", "scale"),
     priors=("median", "user_median", "item_rate", "rates_so_far"),
     ranks=True,
     feedback=feedback,
@@ -100,8 +130,9 @@ OF_TEXTS: Kind = replace(
     build=build_texts,
     fields={"text": text_field("text")},
     head=text_head,
-    reads=("label", "row_weight"),
+    reads=("label", "row_weight", "scale"),
     priors=("median", "tfidf", "frozen_lr"),
+    start=TEXTS,
     ranks=False,
     feedback=None,
 )

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from peftrec.data.examples import Dataset, Examples, TaskData
+from peftrec.data.scales import from_log
 from peftrec.data.summary import iso
 from peftrec.tasks.kind import Task
 
@@ -68,7 +69,8 @@ def _histories(dataset: Dataset, data: TaskData, rows: Examples, task: Task) -> 
             if differs and task.loss.of_likes:
                 event["said"] = "liked" if said[place] else "not liked"
             elif differs:
-                event["said"] = task.kind.words(centre + spread * said[place], task, data.classes)
+                number = centre + spread * said[place]
+                event["said"] = task.kind.words(from_log(number) if data.log_scale else number, task, data.classes)
             if past.marks is not None:
                 event["table"] = data.history[marks[place]]
             events.append(event)

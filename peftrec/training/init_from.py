@@ -24,17 +24,20 @@ from peftrec.model.co_learner import CoLearner
 from peftrec.recipe import Recipe
 from peftrec.recipe.names import foreign_names
 from peftrec.runs.saved import describe_task, read_described, read_recipe
+from peftrec.runs.starts import load_starts
 from peftrec.runs.tables import encodings_of
 from peftrec.tasks.kind import Task
 from peftrec.tasks.kinds import resolve
+from peftrec.tasks.starts import Start
 from peftrec.training.fingerprint import differences
 
+_ELSE = {"parts", "log", "rated", "start"}  # of what model.json says of a task, what is not of its data
 # Keys of a task that do not change what it predicts.
 _FREE = {"weight", "share", "frozen", "adapter"}
 
 
 @dataclass(frozen=True)
-class Start:
+class EarlierRun:
     """The run to start from: its folder, its recipe, and what its model.json says of each task."""
 
     folder: Path
@@ -42,8 +45,12 @@ class Start:
     backbone_digest: str
     tasks: dict[str, dict[str, Any]]
 
-    def take_over(self, recipe: Recipe, tasks: Mapping[str, Task], dataset: Dataset, model: CoLearner) -> list[str]:
-        """Fill the model's parts and heads from the run, freeze what the recipe freezes; returns lines for the user.
+    def take_over(
+        self, recipe: Recipe, tasks: Mapping[str, Task], dataset: Dataset, model: CoLearner
+    ) -> tuple[list[str], dict[str, Start | None]]:
+        """Fill the model's parts and heads from the run, freeze what the recipe freezes.
+
+        Returns lines for the user, and what the heads that were taken began at in the run.
 
         Raises UserError listing whatever in recipe, data or backbone keeps the run from fitting.
         """
@@ -63,7 +70,9 @@ class Start:
         frozen = [name for name in recipe.tasks if name not in recipe.trained]
         model.freeze(frozen)
         said = [f"from {self.folder}: adapter parts {_listed(parts)}; heads {_listed(heads)}", *notes]
-        return [*said, *_frozen_lines(frozen, recipe, model)]
+        described = {name: self.tasks[name] for name in heads}
+        known = load_starts(self.folder, tasks, described, dataset.texts, model.frozen_vectors)
+        return [*said, *_frozen_lines(frozen, recipe, model)], {name: known.get(name) for name in heads}
 
     def _problems(
         self,
@@ -141,7 +150,7 @@ class Start:
         return taken, notes
 
 
-def read_start(recipe: Recipe) -> Start | None:
+def read_start(recipe: Recipe) -> EarlierRun | None:
     """The run that the recipe starts from, verified; None without `init_from`. Raises UserError."""
     if recipe.init_from is None:
         return None
@@ -160,7 +169,7 @@ def read_start(recipe: Recipe) -> Start | None:
             f"init_from: {folder} was written by an earlier peftrec, which kept no shared and private parts apart; "
             f"train it again: peftrec train {folder}/run.yaml"
         )
-    return Start(folder, theirs, described["backbone_digest"], described["tasks"])
+    return EarlierRun(folder, theirs, described["backbone_digest"], described["tasks"])
 
 
 def _what_matters(
@@ -179,11 +188,13 @@ def _what_matters(
         task, adapter = of.tasks[name].model_dump(mode="json"), of.adapters[name].model_dump(mode="json")
         if recipe.tasks[name].frozen:
             task["loss"] = resolved[name].config.loss
-            own = {key: value for key, value in described[name].items() if key not in ("parts", "log", "rated")}
+            own = {key: value for key, value in described[name].items() if key not in _ELSE}
             own["history"] = of.data.history if own["history"] else None
+            own["log_scale"] = bool(own.get("log_scale"))
             tasks[name] = {**{k: v for k, v in task.items() if k not in _FREE}, "adapter": adapter, **own}
         else:
-            tasks[name] = {"kind": task["kind"], "adapter": adapter}
+            scale = "log" if described[name].get("log_scale") else "linear"  # which a head's numbers are on
+            tasks[name] = {"kind": task["kind"], "adapter": adapter, "scale": scale}
     return {"backbone": {key: backbone[key] for key in sorted(keys)}, "tasks": tasks}
 
 

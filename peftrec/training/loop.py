@@ -17,6 +17,7 @@ from peftrec.recipe import Recipe, TrainConfig
 from peftrec.runs.cards import write_cards
 from peftrec.runs.folder import choose_run, write_run
 from peftrec.runs.saved import save_run
+from peftrec.tasks.starts import start_of
 from peftrec.training.costs import costs
 from peftrec.training.fingerprint import describe_origin
 from peftrec.training.memory import Tidy
@@ -24,6 +25,7 @@ from peftrec.training.prepare import Setup, prepare
 from peftrec.training.resume import Checkpoints
 from peftrec.training.sharding import whole
 from peftrec.training.snapshot import Progress, TrainingState
+from peftrec.training.starts import begin
 from peftrec.training.step import one_step, plan_steps
 from peftrec.training.stopping import BestEpoch, Scores
 from peftrec.training.trackers import Trackers
@@ -61,24 +63,25 @@ def train(
         model.encoder.disk = cache
         needed = text_rows(dataset, tasks, ["train", "valid", "test"], ranking=True)
         model.encoder.update(needed, track_rows, together=True)
+        begin(setup)
         # The model before training: shown beside the result, nothing is chosen by it.
-        untrained = processes.on_first(lambda: evaluate(model, dataset, tasks, "test", resamples=0, priors=False))
+        start = processes.on_first(lambda: evaluate(model, setup.dataset, tasks, "test", resamples=0, priors=False))
         progress = fit(setup, checkpoints, trackers)
         with whole(model):
-            processes.on_first(lambda: _finish(Path(folder), setup, progress, trackers, untrained, started))
+            processes.on_first(lambda: _finish(Path(folder), setup, progress, trackers, start, started))
         processes.on_first(stack.close)
     return target
 
 
-def _finish(
-    folder: Path, setup: Setup, progress: Progress, trackers: Trackers, untrained: Report, started: float
-) -> None:
+def _finish(folder: Path, setup: Setup, progress: Progress, trackers: Trackers, start: Report, started: float) -> None:
     """Evaluate on the test split, and write the run's files."""
     note("evaluating on the test split, with intervals and priors")
     recipe, dataset, model, outcomes = setup.recipe, setup.dataset, setup.model, dict[str, Outcome]()
     report = evaluate(model, dataset, setup.tasks, "test", ranking=True, outcomes=outcomes)
     for task, of in report["tasks"].items():
-        of["untrained"] = untrained["tasks"][task]["metrics"]
+        of["start"] = start["tasks"][task]["metrics"]
+        if (began := start_of(dataset.tasks[task])) is not None:
+            of["began_at"] = began.name
     trackers.log({"step": progress.step, "test": {task: of["metrics"] for task, of in report["tasks"].items()}})
     report["cost"] = costs(model, progress) | {"total_seconds": time.monotonic() - started}
     report["environment"] = environment()
@@ -101,18 +104,17 @@ def fit(setup: Setup, checkpoints: Checkpoints | None = None, trackers: Trackers
     First the frozen part's states of the training and validation rows are computed, unless they are there.
     An epoch is ceil(rows of all tasks / batch_size) steps; in it every task gives `share` times its training rows (1:
     each row once), spread evenly over the steps. With early stopping the best epoch's weights are put back at the end;
-    those that `init_from` gave count as an epoch. Frozen tasks take no part.
+    those of the beginning count as an epoch. Frozen tasks take no part.
     Raises Interrupted, with a checkpoint written if any are, after the step during which SIGTERM or Ctrl-C came.
     """
     model, at = setup.model, Progress()
-    needed = text_rows(setup.dataset, setup.trained, ["train", "valid"], ranking=False)
-    model.encoder.update(needed, track_rows, together=True)
+    begin(setup)
     steps, stopper = plan_steps(setup), BestEpoch(setup.recipe, setup.tasks)
     note(steps.plan)
     state = TrainingState(model, steps.optimizer, steps.weighting, stopper, at, setup.accelerator.scaler)
     if checkpoints:
         processes.on_each(partial(checkpoints.restore, state))
-    if setup.recipe.init_from and stopper.patience and at.step == 0 and model.encoder.settled:
+    if stopper.patience and at.step == 0 and model.encoder.settled:
         stopper.see(validate(setup), steps.trainable)
     if trackers:
         processes.on_first(partial(trackers.start, at))

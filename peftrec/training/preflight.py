@@ -19,6 +19,8 @@ from peftrec.training.order import make_streams
 from peftrec.training.prepare import prepare
 from peftrec.training.rehearsal import rehearse
 
+NAMED = 5  # classes of a task that are named
+
 
 def check(recipe: Recipe) -> dict[str, Any]:
     """Build everything that training would, take a few steps, keep nothing, and describe it all as plain values.
@@ -123,16 +125,32 @@ def _features(data: TaskData) -> dict[str, Any]:
 
 
 def _describe(data: TaskData, part: str, task: Task) -> str:
-    """Rows, classes or mean label, and the time they span, on one line."""
+    """Rows, what their labels are, and the time they span, on one line."""
     examples, labels = data.split(part), task.loss.labels
     if not len(examples):
         return "0 rows"
     line = f"{len(examples):,} rows"
-    if labels in ("liked", "number"):
-        line += f", mean label {examples.label.mean():.3g}"
-    elif labels == "class":
-        line += f" of {len(np.unique(examples.label))} of the {len(data.classes)} classes"
+    if labels == "liked":
+        liked = int(examples.label.sum())
+        line += f", {liked:,} liked and {len(examples) - liked:,} not"
+    elif labels == "number":
+        ends = np.quantile(examples.label, (0.05, 0.5, 0.95), method="nearest")
+        low, middle, high = (task.kind.words(of, task, data.classes) for of in ends)
+        line += f", labels: {low} to {high} in 9 of 10 rows, median {middle}"
+    elif labels in ("class", "tags"):
+        line += _classes(examples.label, data.classes)
     if np.isfinite(examples.time).all():
         first, last = (str(np.datetime64(int(t), "s"))[:10] for t in (examples.time.min(), examples.time.max()))
         line += f", {first} to {last}"
     return line
+
+
+def _classes(label: np.ndarray, classes: list[str]) -> str:
+    """How many rows the classes of labels (N,) or (N, C) have, the most frequent by name."""
+    count = label.sum(0).astype(int) if label.ndim == 2 else np.bincount(label, minlength=len(classes))
+    there = np.flatnonzero(count)
+    order = there[np.argsort(-count[there], kind="stable")].tolist()
+    said = ", ".join(f"{classes[c]} {count[c]:,}" for c in order[:NAMED])
+    more = len(order) - NAMED
+    rest = f" and {more:,} more of at most {count[order[NAMED]]:,}" if more > 0 else ""
+    return f" of {len(order)} of the {len(classes)} classes: {said}{rest}"

@@ -1,14 +1,14 @@
 """All that training needs, made and checked before the first step: data, backbone, methods, heads."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 
 from peftrec.data.examples import Dataset
-from peftrec.data.unknown import unknown_notes
+from peftrec.data.vocabulary import vocabulary_notes
 from peftrec.errors import Problems, UserError
 from peftrec.evaluation.evaluate import check_measures
 from peftrec.machine import processes
@@ -20,6 +20,7 @@ from peftrec.recipe import Recipe
 from peftrec.tasks.dataset import load_data
 from peftrec.tasks.kind import Task, trained
 from peftrec.tasks.kinds import resolve
+from peftrec.tasks.starts import Start
 from peftrec.training.init_from import read_start
 from peftrec.training.order import make_streams
 from peftrec.training.sharding import check_sharding
@@ -34,6 +35,8 @@ class Setup:
 
     notes  what the user should know of it
     judge  is given every epoch's validation metrics, and may end the training by raising
+    starts the starts of tasks whose heads an earlier run gave, None where it had none
+    begun  whether the rows know what their task's start says of them: see `training.starts.begin`
     """
 
     recipe: Recipe
@@ -43,6 +46,8 @@ class Setup:
     model: CoLearner
     notes: list[str]
     judge: Callable[[Scores], None] | None = None
+    starts: dict[str, Start | None] = field(default_factory=dict)
+    begun: bool = False
 
     @property
     def trained(self) -> dict[str, Task]:
@@ -95,11 +100,12 @@ def prepare(recipe: Recipe, described: bool = False) -> Setup:
             attach(backbone, methods)  # for what it finds wrong
     problems.stop()
     assert dataset is not None and backbone is not None
+    tasks = {name: task.on_scale(dataset.tasks[name].log_scale) for name, task in tasks.items()}
     torch.manual_seed(recipe.train.seed)
     model = build_model(recipe, tasks, backbone, dataset)
-    notes = [] if start is None else start.take_over(recipe, tasks, dataset, model)
-    unknown = unknown_notes(dataset.texts, backbone.tokenizer)
-    return Setup(recipe, tasks, accelerator, dataset, model, [*dataset.notes, *unknown, *notes])
+    notes, starts = ([], {}) if start is None else start.take_over(recipe, tasks, dataset, model)
+    unknown = vocabulary_notes(dataset.texts, backbone.tokenizer)
+    return Setup(recipe, tasks, accelerator, dataset, model, [*dataset.notes, *unknown, *notes], starts=starts)
 
 
 def _check_precision(recipe: Recipe) -> None:

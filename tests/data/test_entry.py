@@ -291,6 +291,22 @@ def test_a_hundred_thousand_rows_load(tmp_path):
     assert len(tables.named["events"]) == 100_000
 
 
+ORDERS = "user,item,time,order\na,i1,10,7\na,i2,40,8\na,i3,20, 7 \nb,i1,30,7\na,i2,15,\na,i3,16,\na,i1,50,8\n"
+
+
+def test_rows_of_one_order_have_the_time_of_its_last(folder):
+    (folder / "events.csv").write_text(ORDERS)
+    tables = load_tables(config(folder, events__columns=[], events__moment="order"), described=True)
+    events = tables.named["events"]
+    assert events.user_ids == ["a", "b"] and events.user.tolist() == [0] * 6 + [1]
+    assert events.time.tolist() == [15, 16, 20, 20, 50, 50, 30]  # rows without an order keep their own
+    assert events.item.tolist() == [1, 2, 0, 2, 1, 0, 0]
+    (use,) = (of.use for table in tables.summaries for of in table.columns if of.name == "order")
+    assert use == "moment"
+    with pytest.raises(UserError, match="no column 'basket'; its columns are user, item, time, order"):
+        load_tables(config(folder, events__columns=[], events__moment="basket"))
+
+
 SHOWN = "user,item,time,list,hit\na,i1,10,x,0\nb,i2,10,y,1\na,i2,10,x,1\nb,i3,5,,1\na,i3,20, z ,0\n"
 
 

@@ -3,7 +3,7 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from peftrec.data.remarks import empty_fields, first_alike, repeated_rows, repeated_texts
+from peftrec.data.remarks import empty_fields, first_alike, repeated_rows, repeated_texts, unseen
 from peftrec.data.rows import Rows
 from peftrec.data.split import LEFT_OUT, TEST, TRAIN, VALID, Divisible, divide
 from peftrec.recipe import SplitConfig
@@ -49,3 +49,23 @@ def test_equal_texts_kept_together_are_not_told_but_their_labels_are(rows, seed)
     several = sum(len({own for name, own in rows if name == of}) > 1 for of in set(text.tolist()))
     told = repeated_texts(text, label, parts)
     assert len(told) == bool(several) and all(line.startswith(f"{several} texts stand") for line in told)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6), st.sampled_from([TRAIN, VALID, TEST])), max_size=40),
+    st.sampled_from([None, "item", "user"]),
+)
+def test_test_rows_of_items_and_users_that_train_lacks_are_told_with_their_share(rows, asked):
+    item, user, parts = (np.array([row[n] for row in rows], int) for n in range(3))
+    told = unseen(item, user, parts, asked)
+    tested = [row for row in rows if row[2] == TEST]
+    wanted = []
+    for name, place, most, said in (
+        ("item", 0, 0.25, "have an item that no train row has"),
+        ("user", 1, 0.5, "are of users without a train row"),
+    ):
+        known = {row[place] for row in rows if row[2] == TRAIN}
+        share = sum(row[place] not in known for row in tested) / max(1, len(tested))
+        if share > most and asked != name:
+            wanted.append(f"{share:.0%} of the test rows {said}")
+    assert len(told) == len(wanted) and all(map(str.startswith, told, wanted))

@@ -9,9 +9,12 @@ from peftrec.recipe import DataConfig, EventsConfig, FileConfig, ItemsConfig, Te
     [
         ({"impression": "list"}, "impression: needs time too"),
         ({"unclicked_in_history": True}, "unclicked_in_history: needs clicked"),
+        ({"moment": "order"}, "moment: needs time too"),
+        ({"moment": "order", "time": "t", "impression": "list"}, "moment: what is shown in a list"),
+        ({"moment": 3, "time": "t"}, "Input should be a valid string"),
     ],
 )
-def test_keys_of_shown_lists_that_lack_another_are_refused(keys, message):
+def test_keys_of_events_that_lack_another_are_refused(keys, message):
     with pytest.raises(ValidationError, match=message):
         EventsConfig(path="a.csv", user="u", item="i", **keys)
 

@@ -49,7 +49,7 @@ def test_notes_name_the_task():
     assert notes[:3] == [
         "the source's remark",
         "query: split by query, not global-time: whole queries are held out",
-        "time: 2 events left out: a user's last event has no next one",
+        "time: 2 moments left out: a user's last one has no next",
     ]
 
 

@@ -62,8 +62,10 @@ def test_several_labels_are_measured_as_scikit_learn_does_and_start_at_their_rat
         abs=1e-6,
     )
     assert list(report["priors"]) == ["majority", "tfidf", "frozen_lr"]
-    assert report["untrained"]["log_loss"] < report["priors"]["majority"]["log_loss"] + 0.15
-    assert report["metrics"]["log_loss"] < report["untrained"]["log_loss"]
+    assert report["began_at"] == "tfidf"  # the tags are words of the text, which the random backbone does not know
+    assert (
+        max(report["start"]["log_loss"], report["metrics"]["log_loss"]) < report["priors"]["majority"]["log_loss"] / 4
+    )
     card = (run / "README.md").read_text()
     assert "| mAP ↑ |" in card and "| micro-F1 ↑ |" in card
 

@@ -12,7 +12,7 @@ from made import made
 
 from peftrec.evaluation.metrics import CHOICE, METRICS
 from peftrec.tasks.kinds import KINDS
-from peftrec.tasks.losses import LOSSES, TAG_LOSSES, Loss
+from peftrec.tasks.losses import LOSSES, TAG_LOSSES, Loss, on_log
 
 HINGE = Loss(
     "liked",
@@ -103,3 +103,17 @@ def test_every_kind_with_such_labels_takes_it_and_no_other(name, monkeypatch):
         assert taken == ["interest"]
     else:
         assert taken == [kind for kind, of in KINDS.items() if name in of.losses] != []
+
+
+def test_a_loss_on_the_log_scale_reads_and_gives_numbers_as_they_are():
+    label = np.array([0.0, 2, -5, 8, 30_000])
+    raw = np.array([0.5, 1.0, -2.0, 0.0, 10.0])
+    logs = np.array([0, np.log(3), -np.log(6), np.log(9), np.log(30_001)])
+    loss = on_log(LOSSES["mae"])
+    each = loss.value(torch.from_numpy(raw), torch.from_numpy(label))
+    assert each.numpy() == pytest.approx(np.abs(raw - logs))
+    predicted = [np.expm1(0.5), np.expm1(1), -np.expm1(2), 0, np.expm1(10)]
+    assert loss.predict(torch.from_numpy(raw)).numpy() == pytest.approx(predicted)
+    shift, scale = loss.start(label)
+    assert shift == pytest.approx(np.log(3)) and scale == pytest.approx(logs.std(), rel=1e-5)
+    assert (loss.metric, loss.labels, loss.power) == ("mae", "number", 1)

@@ -134,6 +134,7 @@ def test_it_starts_as_its_signals(shop):
     targets, head = dataset.tasks["next"].test, model.head("next")
     targets = targets.take(np.arange(len(targets)))
     weights = fit_weights(dataset.tasks["next"])
+    head.begin(dataset.tasks["next"])
     assert head.signals.tolist() == weights.tolist() and weights.any()
     scores = model.ranker("next", dataset.items["items"].rows)(targets)
     assert scores == pytest.approx(of_every_item(targets) @ weights, abs=1e-5)

@@ -159,7 +159,7 @@ def test_without_frozen_tasks_all_goes_on_from_the_run(shop, run, tmp_path):
         assert holds(model, part, run)
     again = train(recipe, tmp_path / "again")
     for task in ("query", "interest"):
-        assert report_of(again)["tasks"][task]["untrained"] == {
+        assert report_of(again)["tasks"][task]["start"] == {
             metric: value
             for metric, value in report_of(run)["tasks"][task]["metrics"].items()
             if "@10" not in metric or task == "query"

@@ -37,7 +37,7 @@ def test_the_run_folder_holds_what_the_design_says(shop_run):
     report = json.loads((shop_run / "report.json").read_text())
     assert set(report) >= {"tasks", "cost", "environment"}
     for task in report["tasks"].values():
-        assert set(task) >= {"n", "metrics", "intervals", "priors", "untrained"}
+        assert set(task) >= {"n", "metrics", "intervals", "priors", "start"}
     assert set(report["cost"]) >= {
         "train_seconds",
         "examples_per_second",
@@ -99,8 +99,9 @@ def test_early_stopping_puts_the_best_epochs_weights_back(shop):
     config = {"epochs": 8, "lr": 0.02, "head_lr": 0.02, "schedule": "constant", "warmup": 0.0}
     recipe = shop_recipe(shop, train={**config, "early_stopping": {"patience": 1, "metric": "interest.log_loss"}})
     setup, history, _ = trained(recipe)
-    losses = [line["valid"]["interest"]["log_loss"] for line in history if "valid" in line]
-    assert len(losses) < 8
+    first = validate(prepare(recipe))["interest"]["log_loss"]  # before the first step
+    losses = [first, *(line["valid"]["interest"]["log_loss"] for line in history if "valid" in line)]
+    assert len(losses) < 9
     assert losses[-1] > min(losses)
     assert validate(setup)["interest"]["log_loss"] == pytest.approx(min(losses), abs=1e-6)
 

@@ -2,10 +2,12 @@
 
 import json
 
+import numpy as np
 from command import peftrec
 from shop import shop_recipe
 
 from peftrec.machine.files import write_json
+from peftrec.training.preflight import _classes
 
 
 def test_check_tells_the_mistakes_of_the_recipe_and_of_what_it_names_together(shop, tmp_path):
@@ -63,6 +65,14 @@ def test_check_shows_the_tables_and_the_first_rows_of_every_task(shop, tmp_path)
     assert uses == [("text", "text"), ("part", "split"), ("genre", "label"), ("sure", "weight"), ("note", "")]
     first = {name: task["first"] for name, task in found["tasks"].items()}
     assert {name: len(rows) for name, rows in first.items()} == {"query": 3, "interest": 3, "time": 3, "genre": 3}
+    said = {name: task["test"] for name, task in found["tasks"].items()}
+    with_interest = [row.split(",") for row in (shop / "events.csv").read_text().splitlines()[1:]]
+    last = [float(stars) >= 4 for _, _, _, stars in sorted(with_interest, key=lambda row: row[2])[-96:]]
+    assert said["interest"].startswith(f"96 rows, {sum(last)} liked and {96 - sum(last)} not, 2020-09-18 to")
+    assert said["time"].startswith("62 rows, labels: after 2 h to after 23 h 2 min in 9 of 10 rows, median after 12 h")
+    assert said["query"] == "32 rows of 2 of the 2 classes: 0 31, 1 1"
+    genres = "cooking 4, football 4, horror 4, romance 4, space adventure 4"
+    assert said["genre"] == f"20 rows of 5 of the 5 classes: {genres}"
     assert first["genre"][0] == {"text": "romance 0", "label": "romance"}
     example = first["interest"][0]
     assert example["user"] == "u0" and len(example["history"]) == 1 and example["before"] == 0
@@ -71,3 +81,10 @@ def test_check_shows_the_tables_and_the_first_rows_of_every_task(shop, tmp_path)
     lines = peftrec("check", path).stdout.splitlines()
     assert f"events: 480 events of {shop}/events.csv"[:99] in {line.rstrip("…") for line in lines}
     assert "genre: which class does the text belong to? The first training rows:" in lines
+
+
+def test_the_most_frequent_of_many_classes_are_named():
+    label = np.array([0] * 3 + [1] * 9 + [2] * 2 + [4] * 5 + [5] * 4 + [6] + [7])
+    names = list("abcdefgh")
+    assert _classes(label, names) == " of 7 of the 8 classes: b 9, e 5, f 4, a 3, c 2 and 2 more of at most 1"
+    assert _classes(np.eye(8)[label[:4]], names) == " of 2 of the 8 classes: a 3, b 1"

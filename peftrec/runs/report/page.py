@@ -99,7 +99,7 @@ def _task(task: Task, report: dict[str, Any], lines: list[Line]) -> dict[str, An
         "config": task.config,
         "report": report,
         "rows": rows,
-        "untrained": report.get("untrained", {}),
+        "start": report.get("start", {}),
         "counts": {word: sum(row.verdict == word for row in rows) for word in ("better", "open", "worse")},
         "apart": apart_lines(report),
         "undefined": {LABELS.get(metric, metric): why for metric, why in report["undefined"].items()},

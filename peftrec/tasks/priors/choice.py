@@ -3,12 +3,13 @@
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import wraps
 from typing import Any
 
 import numpy as np
 from scipy.special import expit, log_softmax, softmax
 
-from peftrec.data.examples import Examples, TaskData
+from peftrec.data.examples import Dataset, Examples, TaskData
 from peftrec.tasks.priors.several import EachClass
 
 HELD_OUT = 0.2  # of the train rows, where there are no validation rows
@@ -20,12 +21,47 @@ class Tried:
 
     way    what it is, so that it can be fitted again to more rows
     loss   its log-loss, or mean squared error
+    scores what it said of them: as `judge` takes them
     sharpness  what its scores are multiplied by before the softmax or sigmoid, so that they are as sure as they may be
     """
 
     way: Any
     loss: float
+    scores: np.ndarray
     sharpness: float = 1.0
+
+
+Scores = Callable[[Examples], np.ndarray]  # rows -> log-scores (N, C), up to one factor, or numbers (N,)
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A way to predict that the validation rows chose.
+
+    tried   how it did on them, fitted to others
+    check   those rows
+    fit     fits it to any rows
+    whole   the same, fitted to all train rows
+    """
+
+    tried: Tried
+    check: Examples
+    fit: Callable[[Examples], Scores]
+    whole: Scores
+
+
+def once(choose: Callable[..., Chosen]) -> Callable[..., Chosen]:
+    """The same function of (dataset, task, ...), which chooses once for a task's rows: priors and starts share it."""
+
+    @wraps(choose)
+    def chosen(dataset: Dataset, task: str, *given: Any) -> Chosen:
+        fitted = dataset.tasks[task].fitted
+        if choose.__name__ not in fitted:
+            fitted[choose.__name__] = choose(dataset, task, *given)
+        found: Chosen = fitted[choose.__name__]
+        return found
+
+    return chosen
 
 
 def held_out(data: TaskData) -> tuple[Examples, Examples]:
@@ -70,14 +106,16 @@ def judge(way: Any, scores: np.ndarray, label: np.ndarray) -> Tried:
     Platt (1999) did. Rows of classes never seen do not count.
     """
     if scores.ndim == 1:
-        return Tried(way, float(np.mean((scores - label) ** 2)))
+        return Tried(way, float(np.mean((scores - label) ** 2)), scores)
     if label.ndim == 2:
         doubt = 1 / (len(label) + 2)
         having = label * (1 - 2 * doubt) + doubt
-        return _as_sure_as_may_be(way, lambda of: float((np.logaddexp(0, of * scores) - having * of * scores).mean()))
+        return _as_sure_as_may_be(
+            way, scores, lambda of: float((np.logaddexp(0, of * scores) - having * of * scores).mean())
+        )
     rows = np.flatnonzero(np.isfinite(scores[np.arange(len(label)), label]))
     if not len(rows):
-        return Tried(way, np.inf)
+        return Tried(way, np.inf, scores)
     seen = np.isfinite(scores[0])
     of, label, doubt = scores[rows][:, seen], (np.cumsum(seen) - 1)[label[rows]], 1 / (len(rows) + 2)
 
@@ -85,15 +123,15 @@ def judge(way: Any, scores: np.ndarray, label: np.ndarray) -> Tried:
         chances = log_softmax(sharpness * of, axis=1)
         return -float((1 - doubt) * chances[np.arange(len(of)), label].mean() + doubt * chances.mean())
 
-    return _as_sure_as_may_be(way, loss)
+    return _as_sure_as_may_be(way, scores, loss)
 
 
-def _as_sure_as_may_be(way: Any, loss: Callable[[float], float]) -> Tried:
+def _as_sure_as_may_be(way: Any, scores: np.ndarray, loss: Callable[[float], float]) -> Tried:
     """The way with the sharpness of the least loss."""
     from scipy.optimize import minimize_scalar
 
     found = minimize_scalar(lambda log_sharpness: loss(np.exp(log_sharpness)), bounds=(-5.0, 5.0), method="bounded")
-    return Tried(way, float(found.fun), float(np.exp(found.x)))
+    return Tried(way, float(found.fun), scores, float(np.exp(found.x)))
 
 
 def best(tried: list[Tried]) -> Tried:

@@ -1,6 +1,7 @@
 """Texts as counts of hashed n-grams, of words and of characters, and their TF-IDF."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -68,22 +69,38 @@ def _count_runs(texts: list[str], shortest: int, longest: int) -> sparse.csr_mat
     return sparse.coo_matrix((np.ones(len(row), np.float32), (row, column)), (len(texts), 1 << BITS)).tocsr()
 
 
+@dataclass(frozen=True)
 class TfIdf:
-    """Counts of several sorts as TF-IDF side by side, each sort's rows of length 1.
+    """Counts of several sorts as TF-IDF side by side, each sort's rows of length 1, as scikit-learn computes it with a
+    sublinear frequency.
 
-    Columns and weights are those of the counts that it is made with.
+    columns  of each sort the columns that count, int32 (K,), ascending; others do not
+    rarity   float32 (K,): log((1 + N) / (1 + texts that have it)) + 1
     """
 
-    def __init__(self, counts: Sequence[sparse.csr_matrix]) -> None:
-        from sklearn.feature_extraction.text import TfidfTransformer
-
-        self.columns = [np.unique(of.indices) for of in counts]
-        self.weights = [
-            TfidfTransformer(sublinear_tf=True).fit(of[:, columns])
-            for of, columns in zip(counts, self.columns, strict=True)
-        ]
+    columns: tuple[np.ndarray, ...]
+    rarity: tuple[np.ndarray, ...]
 
     def __call__(self, counts: Sequence[sparse.csr_matrix]) -> sparse.csr_matrix:
-        """TF-IDF float32 (N, columns)."""
-        parts = zip(counts, self.columns, self.weights, strict=True)
-        return sparse.hstack([weights.transform(of[:, columns]) for of, columns, weights in parts], "csr")
+        """TF-IDF float32 (N, columns of all sorts)."""
+        from sklearn.preprocessing import normalize
+
+        parts = []
+        for of, columns, rarity in zip(counts, self.columns, self.rarity, strict=True):
+            some = of[:, columns]
+            weighted = ((1 + np.log(some.data)) * rarity[some.indices]).astype(np.float32)
+            parts.append(normalize(sparse.csr_matrix((weighted, some.indices, some.indptr), some.shape), copy=False))
+        return sparse.hstack(parts, "csr")
+
+
+def tf_idf(counts: Sequence[sparse.csr_matrix], most: int) -> TfIdf:
+    """Of the columns that these counts (N, 2 ** BITS) have; of more than `most` a sort those that most texts have."""
+    columns, rarity = [], []
+    for of in counts:
+        having = np.bincount(of.indices, minlength=of.shape[1])
+        known = np.flatnonzero(having)
+        if len(known) > most:
+            known = np.sort(known[np.argsort(-having[known], kind="stable")[:most]])
+        columns.append(known.astype(np.int32))
+        rarity.append((np.log((1 + of.shape[0]) / (1 + having[known])) + 1).astype(np.float32))
+    return TfIdf(tuple(columns), tuple(rarity))

@@ -1,14 +1,17 @@
 """The prior `tfidf`: a linear model on a text's n-grams, chosen on the validation rows."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from scipy import sparse
 
 from peftrec.data.examples import Dataset, Examples
-from peftrec.tasks.priors.choice import best, held_out, judge, learn, predicted, spread, thinned
-from peftrec.tasks.priors.grams import TfIdf, characters, words
+from peftrec.data.texts import TextTable
+from peftrec.tasks.priors.choice import Chosen, Tried, best, held_out, judge, learn, once, predicted, thinned
+from peftrec.tasks.priors.grams import TfIdf, characters, tf_idf, words
+from peftrec.tasks.priors.linear import Linear, linear
 
 COUNTERS = {"words": words(2), "characters": characters(1, 4)}
 SORTS = (("words",), ("characters",), ("words", "characters"))
@@ -18,8 +21,38 @@ TRY_WORK, FIT_WORK = 100_000_000, 500_000_000
 FEWEST_ROWS = 10  # a class, below which thinning the train rows costs more than a simpler model
 PREDICTED_ROWS = 16_384  # at once
 
+MOST_WEIGHTS = 1 << 25  # that a model may keep: 64 MB at two bytes each
+
 Counts = dict[str, sparse.csr_matrix]
 Way = tuple[tuple[str, ...], Callable[[], Any]]  # sorts of n-grams, and a model to fit
+
+
+@dataclass(frozen=True)
+class GramScores:
+    """A linear model on a text's n-grams."""
+
+    sorts: tuple[str, ...]
+    weigh: TfIdf
+    model: Linear
+    texts: TextTable
+
+    def __call__(self, rows: Examples) -> np.ndarray:
+        """Log-scores (N, C), up to one factor, or numbers (N,); every text is counted once."""
+        if not len(rows):
+            return np.zeros((0, *self.model.bias.shape[: not self.model.numbers]), np.float32)
+        used, place = np.unique(rows.slots["text"], return_inverse=True)
+        blocks = [used[first : first + PREDICTED_ROWS] for first in range(0, len(used), PREDICTED_ROWS)]
+        return np.concatenate([self.of_counts(count(self.texts, block, self.sorts)) for block in blocks])[place]
+
+    def of_counts(self, counts: Counts) -> np.ndarray:
+        """The same of texts whose n-grams are counted."""
+        return self.model(self.weigh([counts[sort] for sort in self.sorts]))
+
+
+def count(texts: TextTable, rows: np.ndarray, sorts: Iterable[str]) -> Counts:
+    """The n-grams of text rows (N,), at least one."""
+    read = [texts.texts[row] for row in rows]
+    return {sort: COUNTERS[sort](read) for sort in sorts}
 
 
 def tfidf(dataset: Dataset, task: str, examples: Examples) -> np.ndarray:
@@ -30,55 +63,53 @@ def tfidf(dataset: Dataset, task: str, examples: Examples) -> np.ndarray:
     every so many of the train rows, and where that leaves few rows a class, complement naive Bayes takes its place,
     which counts once.
     """
-    data, texts = dataset.tasks[task], dataset.texts.texts
+    chosen = choose_grams(dataset, task)
+    return predicted(chosen.whole(examples), chosen.tried, dataset.tasks[task].train)
+
+
+@once
+def choose_grams(dataset: Dataset, task: str) -> Chosen:
+    """The n-grams and the model that the validation rows choose; see `tfidf`."""
+    data, texts = dataset.tasks[task], dataset.texts
     classes = len(data.classes)
 
-    def count(rows: Examples) -> Counts:
-        read = [texts[row] for row in rows.slots["text"]]
-        return {sort: counter(read) for sort, counter in COUNTERS.items()}
+    def counted(rows: Examples) -> Counts:
+        return count(texts, rows.slots["text"], COUNTERS)
 
-    def fit(way: Way, rows: Examples, counts: Counts) -> Callable[[Counts], np.ndarray]:
+    def fit(way: Way, rows: Examples, counts: Counts) -> GramScores:
         sorts, make = way
-        weigh = TfIdf([counts[sort] for sort in sorts])
+        weigh = tf_idf([counts[sort] for sort in sorts], MOST_WEIGHTS // max(1, classes) // len(sorts))
         model = learn(make(), weigh([counts[sort] for sort in sorts]), rows.label)
-        return lambda of: _scores(model, weigh([of[sort] for sort in sorts]), classes)
+        return GramScores(sorts, weigh, linear(model, classes), texts)
 
-    def attempt(way: Way) -> Any:
-        return judge(way, fit(way, some, some_counts)(check_counts), check.label)
+    def attempt(way: Way) -> Tried:
+        return judge(way, fit(way, some, some_counts).of_counts(check_counts), check.label)
 
     fitted, check = held_out(data)
-    fitted = thinned(fitted, _affordable(fitted, texts))
-    counts, check_counts = count(fitted), count(check)
+    fitted = thinned(fitted, _affordable(fitted, texts.texts))
+    counts, check_counts = counted(fitted), counted(check)
     per_row = sum(of.nnz for of in counts.values()) / len(fitted) * max(1, classes)
     simple = FIT_WORK / per_row < min(len(fitted), FEWEST_ROWS * classes)
     models = _NUMBERS if not classes else _SIMPLE if simple else _CLASSES
     some = fitted if simple else thinned(fitted, int(TRY_WORK / per_row))
-    some_counts = counts if some is fitted else count(some)
+    some_counts = counts if some is fitted else counted(some)
     tried = [attempt((sorts, models[0])) for sorts in SORTS]
     sorts = best(tried).way[0]
     tried += [attempt((sorts, model)) for model in models[1:]]
     chosen = best(tried)
-    whole = thinned(data.train, _affordable(data.train, texts))
-    whole = whole if simple else thinned(whole, int(FIT_WORK / per_row))
-    score = fit(chosen.way, whole, count(whole))
-    blocks = [np.arange(a, min(a + PREDICTED_ROWS, len(examples))) for a in range(0, len(examples), PREDICTED_ROWS)]
-    return np.concatenate([predicted(score(count(examples.take(rows))), chosen, data.train) for rows in blocks])
+
+    def again(rows: Examples) -> GramScores:
+        rows = thinned(rows, _affordable(rows, texts.texts))
+        rows = rows if simple else thinned(rows, int(FIT_WORK / per_row))
+        return fit(chosen.way, rows, counted(rows))
+
+    return Chosen(chosen, check, again, again(data.train))
 
 
 def _affordable(rows: Examples, texts: list[str]) -> int:
     """How many of the rows may be read."""
     read = sum(len(texts[row]) for row in rows.slots["text"])
     return int(len(rows) * min(1, MOST_CHARACTERS / max(1, read)))
-
-
-def _scores(model: Any, features: sparse.csr_matrix, classes: int) -> np.ndarray:
-    """Log-scores (N, C) that softmax, or the sigmoid of each, makes probabilities of; or numbers (N,)."""
-    if not classes:
-        numbers: np.ndarray = model.predict(features)
-        return numbers
-    if hasattr(model, "decision_function"):
-        return spread(model.decision_function(features), model.classes_, classes)
-    return spread(model.predict_log_proba(features), model.classes_, classes)
 
 
 def _support_vectors(strength: float) -> Callable[[], Any]:

@@ -1,12 +1,14 @@
 """The prior `frozen_lr`: a linear model on what the frozen backbone says of the texts, before any training."""
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from peftrec.data.examples import Dataset, Examples
-from peftrec.tasks.priors.choice import Tried, best, held_out, judge, learn, predicted, spread, thinned
+from peftrec.tasks.priors.choice import Chosen, Tried, best, held_out, judge, learn, once, predicted, thinned
+from peftrec.tasks.priors.linear import Linear, linear
 
 Vectors = Callable[[np.ndarray], np.ndarray]  # text rows (N,) -> the frozen backbone's pooled vectors float32 (N, D)
 Shape = Callable[[Examples, Vectors], np.ndarray]  # rows, vectors -> features float32 (N, F)
@@ -23,9 +25,35 @@ PENALTIES = (100.0, 1000.0, 10.0, 1.0)  # of ridge regression, likewise
 class Way(NamedTuple):
     """What a text or pair of texts is to the model, how it is scaled, and how free the model is."""
 
-    shape: Shape
+    shape: str
     scale: str
     strength: float
+
+
+@dataclass(frozen=True)
+class VectorScores:
+    """A linear model on the frozen backbone's vectors."""
+
+    shape: str
+    unit: bool  # whether features are brought to length 1
+    model: Linear
+    vectors: Vectors
+
+    def __call__(self, rows: Examples) -> np.ndarray:
+        """Log-scores (N, C), up to one factor, or numbers (N,)."""
+        if not len(rows):
+            return np.zeros((0, *self.model.bias.shape[: not self.model.numbers]), np.float32)
+        self.vectors(rows.text_rows())  # all at once: what is computed shows its progress
+        blocks = range(0, len(rows), PREDICTED_ROWS)
+        return np.concatenate(
+            [self._block(rows.take(np.arange(at, min(at + PREDICTED_ROWS, len(rows))))) for at in blocks]
+        )
+
+    def _block(self, rows: Examples) -> np.ndarray:
+        features = SHAPES[self.shape](rows, self.vectors)
+        if self.unit:
+            features = features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
+        return self.model(features)
 
 
 def frozen_lr(dataset: Dataset, task: str, examples: Examples, vectors: Vectors) -> np.ndarray:
@@ -35,13 +63,20 @@ def frozen_lr(dataset: Dataset, task: str, examples: Examples, vectors: Vectors)
     First shape and scale are chosen, then the strength. Sees every so many of more than `MOST_ROWS` train rows, or
     fewer where there are many classes; where that leaves few rows a class, the classes' mean vectors are compared.
     """
+    chosen = choose_vectors(dataset, task, vectors)
+    return predicted(chosen.whole(examples), chosen.tried, dataset.tasks[task].train)
+
+
+@once
+def choose_vectors(dataset: Dataset, task: str, vectors: Vectors) -> Chosen:
+    """The shape, the scale and the strength that the validation rows choose; see `frozen_lr`."""
     data = dataset.tasks[task]
     classes = len(data.classes)
     fitted, check = (thinned(rows, MOST_ROWS) for rows in held_out(data))
-    whole = thinned(data.train, MOST_ROWS)
 
-    def fit(way: Way, rows: Examples) -> Callable[[Examples], np.ndarray]:
-        features = way.shape(rows, vectors)
+    def fit(way: Way, rows: Examples) -> VectorScores:
+        rows = thinned(rows, MOST_ROWS)
+        features = SHAPES[way.shape](rows, vectors)
         most = MOST_WORK // (features.shape[1] * max(1, classes))
         simple = most < min(len(rows), FEWEST_ROWS * classes)
         if not simple and most < len(rows):
@@ -49,32 +84,33 @@ def frozen_lr(dataset: Dataset, task: str, examples: Examples, vectors: Vectors)
         scale = _scaler(way.scale).fit(features)
         scaled = scale.transform(features)
         unit = float(np.mean(np.square(scaled, dtype=np.float64)))
-        model = learn(_model(way.strength, unit, classes, simple), scaled, rows.label)
-        return lambda of: _scores(model, scale.transform(way.shape(of, vectors)), classes)
+        model = linear(learn(_model(way.strength, unit, classes, simple), scaled, rows.label), classes)
+        if way.scale == "standardised":  # folded in: (x - mean) / spread @ w = x @ (w / spread) - mean / spread @ w
+            weight = model.weight / scale.scale_[:, None].astype(np.float32)
+            model = replace(model, weight=weight, bias=(model.bias - scale.mean_ @ weight).astype(np.float32))
+        return VectorScores(way.shape, way.scale == "unit length", model, vectors)
 
     def attempt(way: Way) -> Tried:
         return judge(way, fit(way, fitted)(check), check.label)
 
     # All at once: what is computed shows its progress.
-    vectors(np.unique(np.concatenate([rows.text_rows() for rows in (fitted, check, whole)])))
+    vectors(np.unique(np.concatenate([rows.text_rows() for rows in (fitted, check, thinned(data.train, MOST_ROWS))])))
     strengths = STRENGTHS if classes else PENALTIES
     tried = [attempt(Way(shape, scale, strengths[0])) for shape, scale in _first(fitted)]
     found = best(tried).way
     chosen = best([*tried, *(attempt(found._replace(strength=strength)) for strength in strengths[1:])])
-    score = fit(chosen.way, whole)
-    found = []
-    for start in range(0, len(examples), PREDICTED_ROWS):
-        block = examples.take(np.arange(start, min(start + PREDICTED_ROWS, len(examples))))
-        vectors(block.text_rows())
-        found.append(predicted(score(block), chosen, data.train))
-    return np.concatenate(found)
+
+    def again(rows: Examples) -> VectorScores:
+        return fit(chosen.way, rows)
+
+    return Chosen(chosen, check, again, again(data.train))
 
 
-def _first(rows: Examples) -> list[tuple[Shape, str]]:
+def _first(rows: Examples) -> list[tuple[str, str]]:
     """What is tried first."""
     if rows.slots.keys() == {"query", "item"}:
-        return [(_likeness, "standardised"), *((_pair, scale) for scale in SCALES)]
-    return [(_concatenated, scale) for scale in SCALES]
+        return [("likeness", "standardised"), *(("pair", scale) for scale in SCALES)]
+    return [("concatenated", scale) for scale in SCALES]
 
 
 def _concatenated(rows: Examples, vectors: Vectors) -> np.ndarray:
@@ -95,6 +131,7 @@ def _likeness(rows: Examples, vectors: Vectors) -> np.ndarray:
     return np.stack([(query * item).sum(1) / size, np.linalg.norm(query - item, axis=1)], 1)
 
 
+SHAPES: dict[str, Shape] = {"concatenated": _concatenated, "pair": _pair, "likeness": _likeness}
 SCALES = ("plain", "unit length", "standardised")
 
 
@@ -128,11 +165,3 @@ class ClassMeans:
         """Scores (N, K) of the classes seen."""
         scores: np.ndarray = features @ self.means.T
         return scores
-
-
-def _scores(model: Any, features: np.ndarray, classes: int) -> np.ndarray:
-    """Log-scores (N, C) that softmax, or the sigmoid of each, makes probabilities of; or numbers (N,)."""
-    if not classes:
-        numbers: np.ndarray = model.predict(features)
-        return numbers
-    return spread(model.decision_function(features), model.classes_, classes)

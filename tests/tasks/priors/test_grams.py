@@ -5,7 +5,7 @@ import pytest
 from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
 
 from peftrec.tasks.priors import grams
-from peftrec.tasks.priors.grams import TfIdf, characters, words
+from peftrec.tasks.priors.grams import characters, tf_idf, words
 
 TEXTS = ["Ab  ba\tab", "", "\u4f60\u597d\u4f60\u597d", "a", "ab ba ab", "\U0001f44d !", "x" * 50, "\ud800 y"]
 
@@ -37,7 +37,7 @@ def test_words_and_signs():
 def test_tf_idf_is_that_of_scikit_learn_side_by_side():
     texts = ["one two", "two three", "three three three"]
     counts = [words(1)(texts), characters(1, 2)(texts)]
-    weigh = TfIdf([of[:2] for of in counts])
+    weigh = tf_idf([of[:2] for of in counts], 1 << 20)
     found = weigh(counts)
     halves = []
     for of in counts:

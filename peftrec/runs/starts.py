@@ -1,0 +1,56 @@
+"""What heads begin at, in a run: `starts/<task>.safetensors`, and the entry `start` of the task in model.json."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import load_file, save_file
+
+from peftrec.data.examples import TaskData
+from peftrec.data.texts import TextTable
+from peftrec.errors import UserError
+from peftrec.machine.files import reading
+from peftrec.tasks.kind import Task
+from peftrec.tasks.priors import Vectors
+from peftrec.tasks.starts import Start, start_of
+
+
+def save_start(folder: Path, task: str, data: TaskData) -> dict[str, Any]:
+    """Write the tensors of a task's start; returns its entry in model.json, nothing of a task without one."""
+    start = start_of(data)
+    if start is None:
+        return {}
+    (folder / "starts").mkdir(exist_ok=True)
+    tensors = {name: np.ascontiguousarray(tensor) for name, tensor in start.tensors().items()}
+    save_file(tensors, folder / "starts" / f"{task}.safetensors", {"format": "np"})
+    return {"start": {"name": start.name, **start.settings()}}
+
+
+def load_starts(
+    folder: Path,
+    tasks: Mapping[str, Task],
+    described: Mapping[str, Mapping[str, Any]],
+    texts: TextTable,
+    vectors: Vectors | None,
+) -> dict[str, Start]:
+    """The starts of those tasks that have one, over a table of texts. Raises UserError for what is none."""
+    found = {}
+    for name, of in described.items():
+        file = folder / "starts" / f"{name}.safetensors"
+        if not of.get("start"):
+            continue
+        starting = tasks[name].kind.start
+        if starting is None:
+            raise UserError(
+                f"{folder / 'model.json'}: damaged: tasks.{name}.start: kind {tasks[name].config.kind} has none"
+            )
+        with reading(file):
+            tensors = load_file(file)
+            if wrong := [name for name, of in tensors.items() if of.dtype.kind == "f" and not np.isfinite(of).all()]:
+                raise UserError(f"{file}: {wrong[0]} holds numbers that are not finite")
+            try:
+                found[name] = starting.load(of["start"], tensors, texts, vectors)
+            except (KeyError, TypeError, ValueError, IndexError) as error:
+                raise UserError(f"{file}: damaged: it is no start of kind {tasks[name].config.kind}: {error}") from None
+    return found

@@ -1,0 +1,63 @@
+"""A fitted linear model as two arrays, whatever fitted it: so it can be kept, and applied without scikit-learn."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from peftrec.tasks.priors.several import EachClass
+
+
+@dataclass(frozen=True)
+class Linear:
+    """features @ weight + bias: log-scores of classes, up to one factor, or numbers.
+
+    weight  float32 (F, C); (F, 1) of numbers
+    bias    float32 (C,), minus infinity for classes never seen
+    numbers whether it predicts numbers
+    """
+
+    weight: np.ndarray
+    bias: np.ndarray
+    numbers: bool
+
+    def __call__(self, features: Any) -> np.ndarray:
+        """Scores (N, C), or numbers (N,), of features (N, F), which may be sparse."""
+        found = np.asarray(features @ self.weight) + self.bias
+        return found[:, 0] if self.numbers else found
+
+
+def linear(model: Any, classes: int) -> Linear:
+    """The fitted model, of classes 0 to C - 1 of which it may have seen a part, or of numbers (`classes` 0)."""
+    if isinstance(model, EachClass):
+        parts = [_margin(of) for of in model.models]
+        width = max(len(weight) for weight, _ in parts)
+        weight = np.stack([np.resize(of, width) if len(of) else np.zeros(width) for of, _ in parts], 1)
+        return Linear(weight.astype(np.float32), np.array([bias for _, bias in parts], np.float32), False)
+    weight, bias = _weights(model)
+    if not classes:
+        return Linear(weight.astype(np.float32), bias.astype(np.float32), True)
+    if weight.shape[1] == 1:  # for the second of two
+        weight, bias = np.concatenate([-weight, weight], 1) / 2, np.concatenate([-bias, bias]) / 2
+    every, of_every = np.zeros((len(weight), classes), np.float32), np.full(classes, -np.inf, np.float32)
+    every[:, model.classes_], of_every[model.classes_] = weight, bias
+    return Linear(every, of_every, False)
+
+
+def _weights(model: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Weights (F, K) and biases (K,) of a model of scikit-learn, or of ours."""
+    if hasattr(model, "feature_log_prob_"):  # naive Bayes; of a single class its prior would stand beside, the same
+        return model.feature_log_prob_.T, np.zeros(len(model.feature_log_prob_))
+    if hasattr(model, "means"):
+        return model.means.T, np.zeros(len(model.means))
+    return np.atleast_2d(model.coef_).T, np.atleast_1d(model.intercept_)
+
+
+def _margin(model: Any) -> tuple[np.ndarray, float]:
+    """Weights (F,) and bias of how much more speaks for the class than against it; no weights for a constant."""
+    if isinstance(model, float):
+        return np.zeros(0), model
+    weight, bias = _weights(model)
+    if weight.shape[1] == 2:
+        return weight[:, 1] - weight[:, 0], float(bias[1] - bias[0])
+    return weight[:, 0], float(bias[0])

@@ -1,0 +1,82 @@
+"""What a start is, and what a kind says of its own."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, cast
+
+import numpy as np
+
+from peftrec.data.examples import Dataset, Examples, TaskData
+from peftrec.data.texts import TextTable
+from peftrec.recipe import TaskConfig
+from peftrec.tasks.priors.vectors import Vectors
+
+KEPT_ROWS = 1 << 20  # of a split, of which what the start says is kept: of more it is computed when they are read
+
+Tensors = Mapping[str, np.ndarray]
+
+
+class Start(Protocol):
+    """A fitted predictor of one task's rows: what is added to its head's raw output.
+
+    name  what it was made of, as priors are named
+    """
+
+    @property
+    def name(self) -> str:
+        """Such as `tfidf + frozen_lr`."""
+
+    def __call__(self, rows: Examples) -> np.ndarray:
+        """Of each row, float32 (N,) or (N, C): logits, or numbers on the scale that labels are learnt on."""
+
+    def settings(self) -> dict[str, Any]:
+        """What a run keeps of it beside its tensors, as plain values."""
+
+    def tensors(self) -> dict[str, np.ndarray]:
+        """What a run keeps of it as numbers."""
+
+
+@dataclass(frozen=True)
+class Started:
+    """A start, and what is said of the train rows by such as were not fitted on them: the head shall learn what is left
+    to learn of rows that nobody has seen, not of rows that are explained already.
+
+    train  float32 (N,) or (N, C); None: the start saw few of the rows, and may be asked itself
+    """
+
+    start: Start
+    train: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Starting:
+    """How a kind's start is made.
+
+    fit   (dataset, task's name, its keys, vectors) -> fitted to the train rows, their labels being on the scale that
+          these are learnt on; None where nothing is better than a constant. `vectors` is None where the
+          backbone is trained itself, so that nothing it says stays
+    load  (settings, tensors, texts, vectors) -> the start that a run kept. Raises KeyError, TypeError, ValueError for
+          what is none
+    """
+
+    fit: Callable[[Dataset, str, TaskConfig, Vectors | None], Started | None]
+    load: Callable[[Mapping[str, Any], Tensors, TextTable, Vectors | None], Start]
+
+
+def start_of(data: TaskData) -> Start | None:
+    """What a task's rows say that its head begins at."""
+    return cast(Start | None, data.train.offsets)
+
+
+def with_start(data: TaskData, started: Started) -> TaskData:
+    """The task's data, whose rows know what the start says of them."""
+    start = started.start
+
+    def known(rows: Examples) -> Examples:
+        offset = start(rows) if 0 < len(rows) <= KEPT_ROWS else None
+        return replace(rows, offsets=start, offset=offset)
+
+    train = known(data.train) if started.train is None else replace(data.train, offsets=start)
+    if started.train is not None:
+        train = replace(train, offset=started.train.astype(np.float32))
+    return replace(data, train=train, valid=known(data.valid), test=known(data.test))

@@ -1,0 +1,42 @@
+"""Scales: numbers by their order of magnitude, and when they are learnt so."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from peftrec.data.scales import from_log, heavy_tails, to_log
+
+
+@given(st.lists(st.floats(-1e12, 1e12), min_size=1, max_size=20))
+def test_the_log_scale_keeps_order_and_sign_and_comes_back(values):
+    numbers = np.array(values)
+    found = to_log(numbers)
+    assert np.allclose(from_log(found), numbers, rtol=1e-9, atol=1e-12)
+    order = np.argsort(numbers, kind="stable")
+    assert (np.diff(found[order]) >= 0).all() and (np.sign(found) == np.sign(numbers)).all()
+
+
+def test_it_is_the_logarithm_of_one_more():
+    assert to_log([0, 9, -9, 99]).tolist() == pytest.approx([0, np.log(10), -np.log(10), np.log(100)])
+
+
+@pytest.mark.parametrize(
+    ("heavy", "draw"),
+    [
+        (False, lambda random: random.normal(size=20_000)),
+        (False, lambda random: random.exponential(size=20_000)),
+        (False, lambda random: random.integers(1, 6, 20_000)),
+        (False, lambda random: random.poisson(3, 20_000)),
+        (True, lambda random: np.exp(random.normal(size=20_000) * 1.2)),
+        (True, lambda random: random.pareto(1.5, 20_000)),
+        (True, lambda random: random.standard_t(1.5, 20_000)),
+    ],
+)
+def test_tails_are_heavy_beyond_those_of_an_exponential(heavy, draw):
+    values = draw(np.random.default_rng(0))
+    assert heavy_tails(values) == heavy == heavy_tails(values * 1e-3) == heavy_tails(values + 5)
+
+
+def test_numbers_that_are_alike_or_none_have_no_tails():
+    assert not heavy_tails(np.ones(9)) and not heavy_tails(np.zeros(0))

@@ -1,0 +1,137 @@
+"""The start of events: what it reads by plain loops over the file, what it learns where the truth is known."""
+
+import csv
+
+import numpy as np
+import pytest
+from tiny import make_tiny_shop, tiny_recipe
+
+from peftrec.tasks.dataset import load_data
+from peftrec.tasks.priors import PRIORS
+from peftrec.tasks.starts.events import MOST_PAIRS, Expected, _cosines, _expected, columns, fit, load, read
+
+STARS = {"interest": {"kind": "interest", "column": "stars", "threshold": 4}}
+NUMBERS = {"interest": {"kind": "interest", "column": "stars", "loss": "mse"}}
+RANDOM = np.random.default_rng(5)
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory):
+    """The tiny shop, whose users like some items more than others, and each other's a little."""
+    folder = make_tiny_shop(tmp_path_factory.mktemp("tiny"), users=120)
+    rows = list(csv.DictReader((folder / "events.csv").open()))
+    worth, taste = RANDOM.normal(size=20), RANDOM.normal(size=120)
+    for row in rows:
+        value = worth[int(row["item"][1:])] + taste[int(row["user"][1:])] + 0.7 * RANDOM.normal()
+        row["stars"] = int(np.clip(np.round(3.3 + 1.2 * value), 1, 5))
+    with (folder / "events.csv").open("w") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    return folder
+
+
+def loaded(shop, tasks=STARS):
+    recipe = tiny_recipe(shop, tasks=tasks)
+    dataset = load_data(recipe)
+    held = RANDOM.normal(size=(len(dataset.texts), 6)).astype(np.float32)
+    return dataset, recipe.tasks["interest"], lambda rows: held[rows], held
+
+
+def test_what_is_read_is_what_plain_loops_find(shop):
+    dataset, _, vectors, held = loaded(shop)
+    data = dataset.tasks["interest"]
+    expected = Expected(np.full(6, 0.1, np.float32), np.arange(6, dtype=np.float32))
+    some = data.test.take(np.arange(0, len(data.test), 7))
+    said = read(some, expected, vectors)
+    events = list(csv.DictReader((shop / "events.csv").open()))
+    unit = held - 0.1
+    unit /= np.linalg.norm(unit, axis=1, keepdims=True)
+    texts = {f"i{n}": row for n, row in enumerate(dataset.items_of("interest").rows)}
+    for n in range(len(some)):
+        user, item, time = f"u{some.users[n]}", f"i{some.item[n]}", some.time[n]
+        earlier = [of for of in events if int(of["time"]) < time]
+        for name, mine in (("item", item), ("user", user)):
+            likes = [int(of["stars"]) >= 4 for of in earlier if of[name] == mine]
+            assert said[f"{name}_sum"][n] == pytest.approx(sum(likes), abs=1e-4)
+            assert said[f"{name}_count"][n] == pytest.approx(len(likes), abs=1e-4)
+        past = [of for of in earlier if of["user"] == user][-5:]
+        assert said["met"][n] == len(past)
+        alike = {True: [], False: []}
+        for of in past:
+            alike[int(of["stars"]) >= 4].append(float(unit[texts[item]] @ unit[texts[of["item"]]]))
+        assert said["share"][n] == pytest.approx(len(alike[True]) / max(1, len(past)))
+        assert said["liked"][n] == pytest.approx(np.mean(alike[True] or [0]), abs=1e-6)
+        assert said["other"][n] == pytest.approx(np.mean(alike[False] or [0]), abs=1e-6)
+        assert said["most"][n] == pytest.approx(max(alike[True] or [0]), abs=1e-6)
+        assert said["expected"][n] == pytest.approx(unit[texts[item]] @ expected.weight, abs=1e-5)
+
+
+def test_means_shrink_to_what_the_text_lets_expect_and_to_all():
+    said = dict.fromkeys(("base", "expected", "met", "share", "liked", "other", "most"), np.zeros(1))
+    said |= {"base": np.array([0.4]), "expected": np.array([0.2])}
+    said |= {
+        "item_sum": np.array([3.0]),
+        "item_count": np.array([4.0]),
+        "user_sum": np.zeros(1),
+        "user_count": np.ones(1),
+    }
+    found = columns(said, (4.0, 9.0), binary=False)[0]
+    assert found[:3] == pytest.approx([(3 + 4 * 0.6) / 8, 9 * 0.4 / 10, 0.4])
+    odds = columns(said, (4.0, 9.0), binary=True)[0]
+    assert odds[:3] == pytest.approx(np.log(found[:3] / (1 - found[:3])))
+
+
+def test_a_table_of_cosines_and_each_row_s_own_are_the_same(monkeypatch):
+    unit, own, earlier = RANDOM.normal(size=(9, 4)), RANDOM.integers(0, 9, 30), RANDOM.integers(0, 9, (30, 3))
+    by_table = _cosines(unit, own, earlier)
+    assert MOST_PAIRS > 81
+    monkeypatch.setattr("peftrec.tasks.starts.events.MOST_PAIRS", 0)
+    assert _cosines(unit, own, earlier) == pytest.approx(by_table)
+    assert by_table[4, 2] == pytest.approx(unit[own[4]] @ unit[earlier[4, 2]])
+
+
+def loss(raw, label):
+    return float((np.logaddexp(0, raw) - label * raw).mean())
+
+
+@pytest.mark.parametrize("texts", [True, False])
+def test_it_says_more_than_any_rate_alone(shop, texts):
+    dataset, config, vectors, _ = loaded(shop)
+    started = fit(dataset, "interest", config, vectors if texts else None)
+    assert started.start.name == ("rates + likeness" if texts else "rates")
+    test = dataset.tasks["interest"].test
+    own = loss(started.start(test), test.label)
+    for prior in ("majority", "item_rate", "user_rate"):
+        said = PRIORS[prior](dataset, "interest", test)
+        assert own < loss(np.log(said / (1 - said)), test.label)
+
+
+def test_numbers(shop):
+    dataset, config, vectors, _ = loaded(shop, NUMBERS)
+    started = fit(dataset, "interest", config, vectors)
+    test = dataset.tasks["interest"].test
+    error = np.mean((started.start(test) - test.label) ** 2)
+    assert error < 0.8 * np.mean((PRIORS["majority"](dataset, "interest", test) - test.label) ** 2)
+
+
+@pytest.mark.parametrize("texts", [True, False])
+def test_what_is_kept_says_the_same(shop, texts):
+    dataset, config, vectors, _ = loaded(shop)
+    start = fit(dataset, "interest", config, vectors if texts else None).start
+    again = load(start.settings(), start.tensors(), dataset.texts, vectors if texts else None)
+    test = dataset.tasks["interest"].test
+    assert np.array_equal(again(test), start(test)) and again.name == start.name
+    if texts:
+        with pytest.raises(ValueError, match="needs the frozen backbone's vectors"):
+            load(start.settings(), start.tensors(), dataset.texts, None)
+
+
+def test_train_rows_do_not_know_what_their_own_item_s_text_was_fitted_to(shop):
+    """Vectors that are random tell nothing of other items; the train rows must not seem to be told."""
+    dataset, config, vectors, _ = loaded(shop)
+    started, train = fit(dataset, "interest", config, vectors), dataset.tasks["interest"].train
+    assert not np.array_equal(started.train, started.start(train))
+    expected, by_others = _expected(train, vectors)
+    by_all = expected.unit(vectors(train.slots["item"])) @ expected.weight
+    assert np.corrcoef(by_others, train.label)[0, 1] < 0.1 < np.corrcoef(by_all, train.label)[0, 1]

@@ -1,0 +1,88 @@
+"""The start of texts: better than each part alone, kept and read again, honest about the rows it was fitted on."""
+
+import numpy as np
+import pytest
+from columns import WORDS, split, without_valid
+from scipy.special import log_softmax
+
+from peftrec.data.texts import TextTable
+from peftrec.recipe import TaskConfig
+from peftrec.tasks.priors import PRIORS
+from peftrec.tasks.starts.texts import fit, load
+
+TOLD = TaskConfig(kind="classification")
+
+
+def made(kind="classes", count=700):
+    """Texts whose label is told half by a word and half by their vector."""
+    random, texts = np.random.default_rng(0), TextTable()
+    word, held = random.integers(0, 3, count), random.normal(size=(count, 6))
+    raw = 1.5 * np.eye(3)[word] + held[:, :3] + 0.3 * random.normal(size=(count, 3))
+    label = {"classes": raw.argmax(1), "tags": (raw > 0.7).astype(np.float32), "numbers": raw[:, 0].astype(np.float32)}
+    written = [texts.add(f"{WORDS[of]} {WORDS[5 + n % 30]} {n}") for n, of in enumerate(word)]
+    classes = [] if kind == "numbers" else list("abc")
+    vectors = held.astype(np.float32)
+    return split(texts, {"text": written}, label[kind], classes), lambda rows: vectors[rows]
+
+
+def loss(raw, label):
+    if label.ndim == 2:
+        return float((np.logaddexp(0, raw) - label * raw).mean())
+    if raw.ndim == 1:
+        return float(((raw - label) ** 2).mean())
+    return -float(log_softmax(raw, axis=1)[np.arange(len(label)), label].mean())
+
+
+@pytest.mark.parametrize("valid", [True, False])
+@pytest.mark.parametrize("kind", ["classes", "tags", "numbers"])
+def test_together_they_say_more_than_each(kind, valid):
+    dataset, vectors = made(kind)
+    dataset = dataset if valid else without_valid(dataset)
+    data = dataset.tasks["task"]
+    started = fit(dataset, "task", TOLD, vectors)
+    assert started.start.name == "tfidf + frozen_lr"
+    own = loss(started.start(data.test), data.test.label)
+    for prior in ("tfidf", "frozen_lr"):
+        said = PRIORS[prior](dataset, "task", data.test, **({"vectors": vectors} if prior == "frozen_lr" else {}))
+        alone = said if kind == "numbers" else np.log(said / (1 - said)) if kind == "tags" else np.log(said)
+        assert own < 0.9 * loss(alone, data.test.label)
+
+
+def test_train_rows_are_told_by_what_did_not_see_them():
+    """Labels that nothing tells: who was fitted on a row knows it by its number, who was not knows nothing."""
+    dataset, vectors = made()
+    data = dataset.tasks["task"]
+    random = np.random.default_rng(1)
+    for part in (data.train, data.valid, data.test):
+        part.label[:] = random.integers(0, 3, len(part))
+    started = fit(dataset, "task", TOLD, vectors)
+    if started is not None:
+        assert loss(started.train, data.train.label) > np.log(3) - 0.05
+
+
+@pytest.mark.parametrize("kind", ["classes", "tags", "numbers"])
+def test_what_is_kept_says_the_same(kind):
+    dataset, vectors = made(kind)
+    start = fit(dataset, "task", TOLD, vectors).start
+    again = load(start.settings(), start.tensors(), dataset.texts, vectors)
+    test = dataset.tasks["task"].test
+    assert again(test) == pytest.approx(start(test), abs=2e-3)  # weights of n-grams are kept in 16 bits
+    assert again.name == start.name
+    with pytest.raises(ValueError, match="needs the frozen backbone's vectors"):
+        load(start.settings(), start.tensors(), dataset.texts, None)
+
+
+def test_where_the_backbone_is_trained_only_n_grams_are_read():
+    dataset, _ = made()
+    assert fit(dataset, "task", TOLD, None).start.name == "tfidf"
+
+
+def test_of_pairs_only_vectors_are_read():
+    dataset, vectors = made()
+    texts = TextTable()
+    rows = [texts.add(text, "pair") for text in dataset.texts.texts]
+    assert rows == list(range(700))
+    joint = split(texts, {"pair": rows}, np.arange(700) % 3, list("abc"))
+    assert fit(joint, "task", TOLD, None) is None
+    started = fit(joint, "task", TOLD, vectors)
+    assert started is None or started.start.name == "frozen_lr"
