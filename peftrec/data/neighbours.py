@@ -6,6 +6,7 @@ a user's past is read in as many steps as it has events times neighbours.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -32,26 +33,31 @@ class Neighbours:
     items: np.ndarray
     weights: np.ndarray
 
-    def scores(
-        self, events: tuple[np.ndarray, np.ndarray, np.ndarray], column: np.ndarray, shape: tuple[int, int]
-    ) -> np.ndarray:
-        """What pasts say for items: float32 of `shape` (N, C), 0 where nothing.
+    @cached_property
+    def _matrix(self) -> Any:
+        """What each item says for every other, a sparse matrix (I, I)."""
+        from scipy.sparse import csr_array
 
-        `events`: of which past each is, ascending (M,), its item (M,), and how much it counts (M,). `column` (I,):
-        where each item stands among those that are asked about; -1 where it does not.
+        some = self.weights > 0
+        start = np.append(0, np.cumsum(some.sum(1)))
+        return csr_array((self.weights[some], self.items[some], start), shape=(len(self.items), len(self.items)))
+
+    def scores(
+        self, rows: int, events: tuple[np.ndarray, np.ndarray, np.ndarray], asked: np.ndarray | None
+    ) -> np.ndarray:
+        """What the pasts of so many rows say for items, by default all: float32 (N, C), 0 where nothing.
+
+        `events`: of which row's past each is (M,), ascending, its item (M,), and how much it counts (M,). `asked` (C,):
+        the items asked about.
         """
+        from scipy.sparse import csr_array
+
         row, item, weight = events
-        found = np.zeros(shape, np.float32)
-        at_once = max(1, AT_ONCE // self.items.shape[1])
-        for first in range(0, len(row), at_once):
-            some = slice(first, first + at_once)
-            place = column[self.items[item[some]]]  # (M, K)
-            asked = place >= 0
-            low, high = int(row[first]), int(row[some][-1]) + 1
-            where = ((row[some] - low)[:, None] * shape[1] + place)[asked]
-            of = (weight[some][:, None] * self.weights[item[some]])[asked]
-            size = (high - low) * shape[1]
-            found[low:high] += np.bincount(where, of, minlength=size).reshape(-1, shape[1])
+        items, place = np.unique(item, return_inverse=True)
+        start = np.searchsorted(row, np.arange(rows + 1))
+        pasts = csr_array((weight.astype(np.float32), place, start), shape=(rows, len(items)))
+        says = self._matrix[items]
+        found: np.ndarray = (pasts @ (says if asked is None else says[:, asked])).toarray()
         return found
 
 

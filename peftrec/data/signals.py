@@ -32,10 +32,7 @@ def of_own_item(examples: Examples) -> np.ndarray:
         if items[0] < 0:
             items, place = items[1:], place - 1
         known = np.flatnonzero(place >= 0)
-        of = of_items(some, items)[known, place[known]]
-        if some.rated is not None:  # without times the row's own choice is among all that are counted
-            of[:, :2] = np.log1p(np.expm1(of[:, :2]) - (some.rated[known] >= 0)[:, None])
-        found[first + known, 0] = of
+        found[first + known, 0] = _without_itself(some.take(known), of_items(some, items)[known, place[known]])
     return found
 
 
@@ -44,8 +41,20 @@ def of_step(examples: Examples) -> np.ndarray | None:
     no catalogue."""
     if examples.catalogue is None:
         return None
-    own = of_own_item(examples)
-    return own if examples.candidates is None else np.concatenate([own, of_items(examples, examples.candidates)], 1)
+    if examples.candidates is None:
+        return of_own_item(examples)
+    others = np.setdiff1d(examples.item, examples.candidates)  # of a sample
+    asked = np.append(examples.candidates, others)
+    found, order = of_items(examples, asked), np.argsort(asked)
+    own = found[np.arange(len(examples)), order[np.searchsorted(asked, examples.item, sorter=order)]]
+    return np.concatenate([_without_itself(examples, own)[:, None], found[:, : len(examples.candidates)]], 1)
+
+
+def _without_itself(examples: Examples, own: np.ndarray) -> np.ndarray:
+    """The signals (N, S) of each row's own item; without times its choice is among all that are counted."""
+    if examples.rated is not None:
+        own[:, :SHARED] = np.log1p(np.expm1(own[:, :SHARED]) - (examples.rated >= 0)[:, None])
+    return own
 
 
 def _catalogue(examples: Examples) -> Catalogue:
@@ -60,20 +69,20 @@ def of_items(examples: Examples, items: np.ndarray | None) -> np.ndarray:
     found = np.zeros((*shape, len(SIGNALS)), np.float32)
     found[:, :, 0] = catalogue.popularity(examples.time, items)
     found[:, :, 1] = catalogue.popularity(examples.time, items, lately=True)
-    column = np.arange(len(catalogue))
-    if items is not None:
-        column[:] = -1
-        column[items] = np.arange(len(items))
     row, item, back = _past(examples)
     # Without times there is no order, and all count alike.
     weight = back**-0.5 if examples.own is None else np.ones(len(back))
     folds = np.full(len(examples), -1) if examples.fold is None else np.asarray(examples.fold)
     for fold in np.unique(folds).tolist():
-        of = (back <= READ) & (folds[row] == fold)
-        events = (row[of], item[of], weight[of])
-        found[:, :, 2] += catalogue.neighbours_for(fold).scores(events, column, shape)
-    np.log1p(found[:, :, 2], out=found[:, :, 2])
+        of = np.flatnonzero(folds == fold)
+        some = (back <= READ) & (folds[row] == fold)
+        events = (np.searchsorted(of, row[some]), item[some], weight[some])
+        found[of, :, 2] = np.log1p(catalogue.neighbours_for(fold).scores(len(of), events, items))
     if examples.repeats:
+        column = np.arange(len(catalogue))
+        if items is not None:
+            column[:] = -1
+            column[items] = np.arange(len(items))
         place = column[item]
         row, place, weight = (of[place >= 0] for of in (row, place, weight))
         count = np.bincount(row * shape[1] + place, minlength=shape[0] * shape[1]).reshape(shape)

@@ -79,17 +79,15 @@ def test_of_a_long_past_the_newest_count_and_of_many_users_every_so_many(monkeyp
     assert counted.toarray().tolist() == [[0, 1, 1], [0, 0, 0], [0, 1, 1], [0, 0, 0]]
 
 
-@pytest.mark.parametrize("at_once", [1, 7, 1 << 22])
-def test_what_pasts_say_is_the_sum_over_their_events(monkeypatch, at_once):
-    monkeypatch.setattr(neighbours, "AT_ONCE", at_once)
+def test_what_pasts_say_is_the_sum_over_their_events():
     random = np.random.default_rng(1)
     near = Neighbours(random.integers(0, 9, (9, 3)).astype(np.int32), random.random((9, 3)).astype(np.float32))
     row, item, weight = np.sort(random.integers(0, 6, 40)), random.integers(0, 9, 40), random.random(40)
-    column = np.full(9, -1)
-    column[[2, 5, 7]] = [0, 1, 2]
-    exact = np.zeros((6, 3))
+    exact = np.zeros((7, 9))  # the last row has no past
     for of, at, counts in zip(row, item, weight, strict=True):
         for other, says in zip(near.items[at], near.weights[at], strict=True):
-            if column[other] >= 0:
-                exact[of, column[other]] += counts * says
-    assert near.scores((row, item, weight), column, (6, 3)) == pytest.approx(exact, rel=1e-5)
+            exact[of, other] += counts * says
+    assert near.scores(7, (row, item, weight), None) == pytest.approx(exact, rel=1e-5)
+    some = np.array([7, 2, 5])
+    assert near.scores(7, (row, item, weight), some) == pytest.approx(exact[:, some], rel=1e-5)
+    assert near.scores(2, (row[:0], item[:0], weight[:0]), some).tolist() == [[0] * 3] * 2
