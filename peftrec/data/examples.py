@@ -145,49 +145,6 @@ class Examples:
             return np.zeros(0, np.int32)
         return self.catalogue.rows[self.candidates]
 
-    def met(self) -> tuple[np.ndarray, np.ndarray]:
-        """What the users had met before their rows, or without times beside them: the row int64 (M,) and the item (M,)
-        of each event of their whole past, row by row and oldest first; -1 of one that the catalogue lacks."""
-        if self.log is None:
-            return np.zeros(0, np.int64), np.zeros(0, np.int32)
-        begin, count = self._past()
-        row = np.repeat(np.arange(len(self)), count)
-        place = np.arange(len(row)) + (begin - np.append(0, np.cumsum(count)[:-1]))[row]
-        if self.own is not None:
-            row, place = (of[place != self.own[row]] for of in (row, place))
-        return row, self.log.items[place]
-
-    def repeated(self) -> np.ndarray:
-        """Whether each row's user had met its item before, or without times beside the row, bool (N,)."""
-        if self.log is None:
-            return np.zeros(len(self), bool)
-        begin, count = self._past()
-        first, events = self.log.first_of(self.users, self.item)
-        found: np.ndarray = first < begin + count
-        if self.own is not None:
-            found &= (first != self.own) | (events > 1)
-        return found
-
-    def _past(self) -> tuple[np.ndarray, np.ndarray]:
-        """Where each row's user begins in the log (N,), and how many events from there on are what the user met."""
-        assert self.log is not None and self.stop is not None
-        begin = self.log.user_start[self.users]
-        return begin, (self.stop if self.own is None else self.log.user_start[self.users + 1]) - begin
-
-    def barred(self) -> np.ndarray | None:
-        """Which candidates are no alternatives to a row's own item, bool (N, C): itself, one of the same text, and
-        unless `repeats` what the user met before. None without candidates."""
-        if self.catalogue is None or self.candidates is None:
-            return None
-        barred: np.ndarray = self.candidate_rows() == self.slots["item"][:, None]
-        if not self.repeats:
-            row, item = self.met()
-            column = np.full(len(self.catalogue) + 1, -1)  # the last is of items that the catalogue lacks
-            column[self.candidates] = np.arange(len(self.candidates))
-            place = column[item]
-            barred[row[place >= 0], place[place >= 0]] = True
-        return barred
-
     def inputs(self) -> np.ndarray:
         """What heads read beside texts, float32 (N, F): the features, and rates as they stood at each row's time."""
         if self.rates is None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from peftrec.data.catalogue import Catalogue
 from peftrec.data.examples import Examples
+from peftrec.data.past import met
 
 SIGNALS = ("popularity", "recent", "together", "own_count", "own_last")
 SHARED = 2  # of these the first say the same for all users at a moment
@@ -101,7 +102,7 @@ def reached(examples: Examples) -> np.ndarray:
 
 def _past(examples: Examples) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The events of the rows' whole pasts: the row (M,), the item (M,), and how many events back, 1 for the newest."""
-    row, item = examples.met()
+    row, item = met(examples)
     back = np.cumsum(np.bincount(row, minlength=len(examples)))[row] - np.arange(len(row))
     known = item >= 0
     return row[known], item[known], back[known]

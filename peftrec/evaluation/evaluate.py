@@ -25,12 +25,14 @@ from typing import Any, Literal
 import numpy as np
 
 from peftrec.data.examples import Dataset, Examples, TaskData
+from peftrec.data.past import met, repeated
 from peftrec.data.scales import from_log
 from peftrec.errors import Diverged, Problems, UserError
 from peftrec.evaluation.intervals import bootstrap, paired
 from peftrec.evaluation.metric import Metric
 from peftrec.evaluation.metrics import CHOICE, OF_IMPRESSIONS, RANKING, find_metric
 from peftrec.evaluation.outcomes import Outcome, make_outcome
+from peftrec.evaluation.ranks import apart, standing
 from peftrec.machine.progress import track_tasks
 from peftrec.model.co_learner import Scorer
 from peftrec.tasks.grades import Grades
@@ -178,11 +180,11 @@ def evaluate_task(
             report["n"] = len(targets)
         rank, log_probability = found["model"].T
         for measures, column in ((RANKING, 0), (CHOICE, 1))[: 1 if metrics else 2]:
-            known = {name: standing[:, column] for name, standing in found.items()}
+            known = {name: ranks[:, column] for name, ranks in found.items()}
             own = known.pop("model")
             _merge(report, _measure(measures, own, known, targets, resamples))
         if targets.repeats:
-            report["apart"] = _apart(found, targets.repeated())
+            report["apart"] = apart(found, repeated(targets))
         if outcomes is not None:
             own_rows = outcomes[task] if metrics else make_outcome(dataset, task, targets, log_probability)
             outcomes[task] = own_rows.with_ranks(dataset, targets, rank)
@@ -221,7 +223,7 @@ def _trivial(
 
 def last_liked(examples: Examples) -> Examples:
     """Each user's last example with label 1; unless repeats are allowed, the last whose item is none."""
-    liked = np.flatnonzero(examples.label == 1 if examples.repeats else (examples.label == 1) & ~examples.repeated())
+    liked = np.flatnonzero(examples.label == 1 if examples.repeats else (examples.label == 1) & ~repeated(examples))
     liked = liked[np.lexsort((examples.time[liked], examples.users[liked]))]
     last = np.append(examples.users[liked][1:] != examples.users[liked][:-1], True)
     return examples.take(liked[last])
@@ -245,51 +247,12 @@ def rank_catalogue(
     at_once = max(1, RANKED_PAIRS // len(items))
     for first in range(0, len(targets), at_once):
         some = targets.take(np.arange(first, min(first + at_once, len(targets))))
-        met = None if some.repeats else some.met()
+        out = None if some.repeats else met(some)
         for name, score_of in predict.items():
             scores = score_of(some)
             if scores is not None:  # a prior that does not apply has none
-                found[name].append(_standing(scores, some.item, met))
+                found[name].append(standing(scores, some.item, out))
     return {name: np.concatenate(parts) for name, parts in found.items() if parts}
-
-
-def _apart(found: Mapping[str, np.ndarray], again: np.ndarray) -> Report:
-    """Metrics of ranks of the model and its priors, of rows whose item the user had met before and of the others."""
-    parts = {"repeats": np.flatnonzero(again), "new": np.flatnonzero(~again)}
-
-    def values(name: str, rows: np.ndarray) -> Report:
-        ranks = found[name][rows, 0]
-        return {metric: _number(of(ranks, np.ones(len(rows)), rows)) for metric, of in RANKING.items()}
-
-    return {
-        part: {
-            "n": len(rows),
-            "metrics": values("model", rows),
-            "priors": {name: values(name, rows) for name in found if name != "model"},
-        }
-        for part, rows in parts.items()
-        if len(rows)
-    }
-
-
-def _standing(scores: np.ndarray, item: np.ndarray, met: tuple[np.ndarray, np.ndarray] | None) -> np.ndarray:
-    """Mid-rank and log-probability (N, 2) of each row's item, by scores (N, I), among those that are not `met`."""
-    scores = np.array(scores)
-    own = scores[np.arange(len(scores)), item]
-    if met is not None:
-        scores[met] = -np.inf
-    return np.array([_place(line, of) for line, of in zip(scores, own, strict=True)])
-
-
-def _place(scores: np.ndarray, own: np.floating) -> tuple[float, float]:
-    """Mid-rank of one of the scores (I,) among them, and the log-probability that their softmax gives it.
-
-    A row at a time: what a million items need then stays in the processor's cache.
-    """
-    better, tied = np.count_nonzero(scores > own), np.count_nonzero(scores == own)
-    top = scores.max()
-    total = np.exp(scores - top).sum(dtype=np.float64)
-    return 1 + better + (tied - 1) / 2, float(own) - float(top) - float(np.log(total))
 
 
 def _measure(

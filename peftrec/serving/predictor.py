@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from peftrec.data.examples import Examples
+from peftrec.data.past import met
 from peftrec.data.signals import SHARED, of_every_item, of_items, reached
 from peftrec.data.vocabulary import vocabulary_notes
 from peftrec.errors import RowError, UserError, nearest, shown
@@ -116,8 +117,8 @@ class Predictor:
             asked = {"user": user, "history": history, "query": query}
             one = self._asker(task, asked, {"user_features": user_features, "features": features})
             self.model.encoder.update({task: one.text_rows()})
-            met = np.zeros(0, np.int32) if one.repeats else np.unique(one.met()[1])
-            seen = met[met >= 0]
+            had = np.zeros(0, np.int32) if one.repeats else np.unique(met(one)[1])
+            seen = had[had >= 0]
             if approximate:
                 best, scores = self._search(task, one, min(k + len(seen), len(items)))
                 kept = ~np.isin(best, seen)

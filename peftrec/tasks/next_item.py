@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from peftrec.data.batches import HeadInput
 from peftrec.data.catalogue import Catalogue, Choices, fold_of
 from peftrec.data.examples import TaskData
-from peftrec.data.signals import SIGNALS
+from peftrec.data.signals import SHARED, SIGNALS
 from peftrec.data.split import LEFT_OUT, TEST, TRAIN, VALID
 from peftrec.data.tables import Events, Tables
 from peftrec.data.texts import TextTable
@@ -111,6 +111,7 @@ class RetrievalHead(CatalogueHead):
             nn.Linear(2 * hidden, hidden),
         )
         self.bias = nn.Linear(shape.width, 1, bias=False)
+        self.dropout = shape.dropout
         self.signals = nn.Parameter(torch.eye(len(SIGNALS))[0])
         for layer in (self.bias, self.user[-1]):
             for parameter in layer.parameters():
@@ -181,7 +182,15 @@ class RetrievalHead(CatalogueHead):
             there, there_bias = self.with_features(there, there_bias, batch.of_candidates)
             others = users @ there.T + there_bias
             scores = torch.cat([scores, others.masked_fill(batch.barred, float("-inf"))], 1)
-        return scores + batch.signals @ self.signals
+        return scores + self._known(batch.signals) @ self.signals
+
+    def _known(self, signals: Tensor) -> Tensor:
+        """The signals (N, 1 + C, S); in training those of the past are left out of some rows, so that the rest learns
+        what to say of users and items of which nothing is known."""
+        if not self.training or not self.dropout:
+            return signals
+        kept = torch.rand(len(signals), 1, 1, device=signals.device) >= self.dropout
+        return torch.cat([signals[..., :SHARED], signals[..., SHARED:] * kept], -1)
 
 
 def head(shape: HeadShape, config: TaskConfig) -> CatalogueHead:
