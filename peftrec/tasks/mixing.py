@@ -16,6 +16,7 @@ OTHERS = 1024  # items that the chosen one is told from in the fit; a sample of 
 RIDGE = 1e-3
 STEPS, ENOUGH = 30, 1e-6  # of Newton's method at most, and the change of the loss that ends it
 DOUBT = 1.0  # standard errors by which a ranking is better without a signal, for the signal to be left out
+FOR = (0, 1, 2, 3)  # signals that never speak against an item: else one that nobody ever chose would come first
 TOGETHER = ([0], [1], [2], [3, 4])  # signals that come and go together
 
 
@@ -53,8 +54,15 @@ def _fit(signals: np.ndarray, barred: np.ndarray, groups: list[list[int]]) -> tu
     used = [of for group in groups for of in group]
     every = max(1, (signals.shape[1] - 1) // OTHERS)
     columns = np.append(0, np.arange(1, signals.shape[1], every))
+    some, out = signals[:, columns], barred[:, columns]
     weights = np.zeros(len(SIGNALS))
-    weights[used] = logit(signals[:, columns][:, :, used], barred[:, columns])
+    while used:
+        weights[:] = 0
+        weights[used] = logit(some[:, :, used], out)
+        against = [of for of in used if weights[of] < 0 and of in FOR]
+        if not against:
+            break
+        used = [of for of in used if of not in against]
     scores = np.where(barred, -np.inf, signals @ weights.astype(np.float32))
     own = scores[:, :1]
     rank = 1 + (scores > own).sum(1) + ((scores == own).sum(1) - 1) / 2

@@ -45,13 +45,22 @@ def test_a_signal_that_says_nothing_breaks_nothing():
     assert logit(signals, barred)[[0, 2]] == pytest.approx(logit(signals[:, :, [0, 2]], barred), abs=1e-3)
 
 
+def test_popularity_never_speaks_against_an_item():
+    """Where the rare are chosen, by these rows, an item that nobody ever chose would be the best of all."""
+    signals, barred = drawn([-2.0, 0.3, 4.0])
+    signals = np.concatenate([signals, np.zeros((*signals.shape[:2], 2), np.float32)], 2)
+    assert logit(signals[:, :, :3], barred)[0] < -1
+    weights, _ = mixing._fit(signals, barred, [[0], [1], [2]])
+    assert weights[0] == 0 and weights[1:3] == pytest.approx(logit(signals[:, :, 1:3], barred))
+
+
 def test_weights_are_of_the_signals_that_rank_better(shop, tmp_path, monkeypatch):
     data = load(shop, habits(shop, tmp_path, 0.6)).tasks["next"]
     weights = fit_weights(data)
     assert weights.dtype == np.float32 and weights.shape == (len(SIGNALS),)
     assert weights[3:].sum() > 0.5  # six of ten choices are repeats
     monkeypatch.setattr(mixing, "DOUBT", -1e9)  # better without, whatever the ranking says
-    assert np.flatnonzero(fit_weights(data)).tolist() == [3, 4]
+    assert set(np.flatnonzero(fit_weights(data)).tolist()) in ({3}, {3, 4})  # the group that is left at the end
 
 
 def test_without_rows_it_is_popularity(shop, tmp_path):

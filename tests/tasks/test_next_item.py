@@ -66,7 +66,7 @@ def tastes(shop, tmp_path_factory):
 def run(tastes, tmp_path_factory):
     """Retrieval learned together with interest."""
     tasks = {**LIKED, "interest": {"kind": "interest", "column": "stars", "threshold": 4}}
-    changes = {"epochs": 8, "batch_size": 64, "head_lr": 3e-3}
+    changes = {"epochs": 8, "batch_size": 64, "head_lr": 3e-3, "dropout": 0.2}
     return train(shop_recipe(tastes, tasks=tasks, train=changes), tmp_path_factory.mktemp("next") / "run")
 
 
@@ -196,8 +196,10 @@ def test_it_learns_tastes_beyond_popularity(run):
     assert f"next: {report['n']:,} rows" in shown and "users ranked" not in shown  # every row is
     priors = {"random", "popularity", "popularity_so_far", "recent_popularity", "item_item"}
     assert set(report["priors"]) == priors  # no user here has a film twice
-    assert report["gains"]["hr@10"]["interval"][0] > 0.2
-    assert report["metrics"]["log_loss"] < report["priors"]["popularity_so_far"]["log_loss"] - 0.2
+    for prior in ("popularity_so_far", "recent_popularity"):
+        assert report["metrics"]["hr@10"] > report["priors"][prior]["hr@10"] + 0.3
+    assert report["metrics"]["log_loss"] < min(of["log_loss"] for of in report["priors"].values()) - 0.2
+    assert report["metrics"]["log_loss"] < report["start"]["log_loss"]
     history = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert history[-1]["train_loss"]["next"] < history[0]["train_loss"]["next"]
     assert set(history[-1]["valid"]["next"]) == set(report["metrics"])
@@ -225,7 +227,11 @@ def test_new_users_and_new_items(run):
     assert np.isfinite(one["score"])
     # A past hour knows less: what was chosen later does not count.
     then = predictor.predict("next", [{"history": [], "item": "i1", "time": 1_500_000_000}])
-    assert then[0]["score"] < predictor.predict("next", [{"history": [], "item": "i1"}])[0]["score"]
+    now = predictor.predict("next", [{"history": [], "item": "i1"}])
+    catalogue, never = predictor.run.catalogues["next"], np.array([np.nan])
+    known = [catalogue.popularity(never, np.array([1]), lately=lately)[0, 0] for lately in (False, True)]
+    weights = predictor.model.head("next").signals.detach().numpy()[:2]
+    assert now[0]["score"] - then[0]["score"] == pytest.approx(float(weights @ known), abs=1e-4) and min(known) > 0
 
 
 def test_resumed_in_the_middle_it_ends_in_the_same_bytes(shop, tmp_path, monkeypatch):
@@ -301,7 +307,7 @@ def test_runs_are_compared_by_rank(run, tastes, tmp_path):
     other = train(quick, tmp_path / "other")
     of = compare_runs([run, other], resamples=100)[str(other)]["tasks"]["next"]
     assert set(of["differences"]) == set(of["metrics"]) == {"hr@10", "ndcg@10", "mrr@10", "log_loss"}
-    assert of["differences"]["hr@10"]["interval"][1] < 0 and of["differences"]["log_loss"]["by"] < 0
+    assert of["differences"]["log_loss"]["interval"][1] < 0 and of["differences"]["hr@10"]["by"] <= 0
 
 
 def test_approximate_search_finds_what_exact_search_does(run):
