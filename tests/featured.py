@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from minimal import QUICK
 from shop import write_csv
 from tiny import make_tiny_shop
 
@@ -83,7 +84,7 @@ def featured_recipe(folder: Path, features: dict[str, dict[str, str]] = FEATURES
         "adapter": {"method": "head_only"},
         "data": data,
         "tasks": {name: {"kind": "interest", "column": name} for name in ("cheap", "young", "mobile")},
-        "train": {"epochs": 10, "batch_size": 128, "lr": 2e-2},
+        "train": {**QUICK, "epochs": 10, "batch_size": 128, "lr": 2e-2},
     }
     for key, value in changes.items():
         raw[key] = {**raw[key], **value} if key in ("train", "data") else value

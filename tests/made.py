@@ -13,7 +13,7 @@ from peftrec.tasks.kinds import make_task
 
 def made(name: str = "task", **keys: object) -> Task:
     """A task with these keys."""
-    return make_task(name, TaskConfig(**keys), AdapterConfig())
+    return make_task(name, TaskConfig(**keys), AdapterConfig(), DataConfig(source="x"))
 
 
 def labelled(texts: list[str], labels: list[str], split: list[str] | None = None) -> Tables:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+from minimal import QUICK
 from shop import write_csv
 from tiny import make_tiny_shop
 
@@ -98,6 +99,6 @@ def several_recipe(folder: Path, tasks: dict | None = None, tables: dict | None 
             "adapter": {"method": "side", "sharing": "shared"},
             "data": {"tables": named, "history": 5},
             "tasks": TASKS if tasks is None else tasks,
-            "train": {"epochs": 2, "batch_size": 128, "lr": 1e-2},
+            "train": {**QUICK, "epochs": 2, "batch_size": 128, "lr": 1e-2},
         }
     )

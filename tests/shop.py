@@ -3,6 +3,8 @@
 import csv
 from pathlib import Path
 
+from minimal import QUICK
+
 from peftrec.recipe import Recipe, make_recipe
 
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
@@ -40,7 +42,7 @@ def shop_recipe(shop: Path, **changes: object) -> Recipe:
             "interest": {"kind": "interest", "column": "stars", "threshold": 4, "weight": 0.5},
             "time": {"kind": "next-gap", "weight": 0.3},
         },
-        "train": {"epochs": 2, "batch_size": 128, "lr": 1e-3, "dropout": 0.0},
+        "train": {**QUICK, "epochs": 2, "batch_size": 128, "lr": 1e-3, "dropout": 0.0},
     }
     for key, value in changes.items():
         raw[key] = {**raw[key], **value} if isinstance(value, dict) and key in ("data", "train", "backbone") else value

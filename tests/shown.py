@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+from minimal import QUICK
 from shop import MINILM, write_csv
 
 from peftrec.recipe import Recipe, make_recipe
@@ -58,6 +59,6 @@ def shown_recipe(folder: Path, tasks: dict | None = None, epochs: int = 4, **eve
                 "split": {"kind": "global-time", "test": 0.3, "valid": 0.1},
             },
             "tasks": tasks or {"click": {"kind": "interest"}},
-            "train": {"epochs": epochs, "batch_size": 128, "lr": 3e-3},
+            "train": {**QUICK, "epochs": epochs, "batch_size": 128, "lr": 3e-3},
         }
     )

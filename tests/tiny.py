@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from minimal import QUICK
 from shop import write_csv
 
 from peftrec.model.backbone.families import tiny_config, tiny_model, tiny_tokenizer
@@ -56,7 +57,7 @@ def tiny_recipe(folder: Path, **changes: object) -> Recipe:
             "query": {"kind": "match-query"},
             "interest": {"kind": "interest", "column": "stars", "threshold": 4, "weight": 0.5},
         },
-        "train": {"epochs": 3, "batch_size": 32, "lr": 1e-2, "checkpoint": {"every": "3 steps"}},
+        "train": {**QUICK, "epochs": 3, "batch_size": 32, "lr": 1e-2, "checkpoint": {"every": "3 steps"}},
     }
     for key, value in changes.items():
         raw[key] = {**raw[key], **value} if key == "train" else value
@@ -91,10 +92,10 @@ def at_step(monkeypatch, wanted: int, happens: Callable[[], object]) -> None:
 
     kept = peftrec.training.step.lr_factor
 
-    def lr_factor(config, step, total):
+    def lr_factor(config, step, total, cooldown=None):
         if step == wanted:
             happens()
-        return kept(config, step, total)
+        return kept(config, step, total, cooldown)
 
     monkeypatch.setattr(peftrec.training.step, "lr_factor", lr_factor)
 

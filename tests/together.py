@@ -41,6 +41,10 @@ CASES: dict[str, dict] = {
         "train": {**STEADY, "optimizer": "sgd", "lr": 0.1, "early_stopping": {"patience": 1}},
     },
     "full": {"adapter": {"method": "full", "sharing": "shared"}, "train": {**STEADY, "optimizer": "sgd", "lr": 0.01}},
+    "cool-down": {
+        "adapter": PLAIN,
+        "train": {**STEADY, "schedule": "cooldown", "early_stopping": {}, "checkpoint": {"every": "1 step"}},
+    },
     "dropout": {"train": {"checkpoint": {"every": "1 step"}}},
     "no number": {"train": {**STEADY, "checkpoint": {"every": "1 step"}}},
     "no number, skipped": {"train": {**STEADY, "non_finite": "skip"}},

@@ -26,6 +26,7 @@ from peftrec.recipe import Recipe
 from peftrec.recipe.shipped import load_recipe
 from peftrec.tasks.dataset import load_data
 from peftrec.tasks.kinds import resolve
+from peftrec.training.defaults import settled
 from peftrec.training.loop import fit
 from peftrec.training.prepare import Setup
 
@@ -61,10 +62,11 @@ def co_learn(recipe: Recipe, data: Dataset) -> dict[str, Any]:
     """Train one of peftrec's methods, then score the test rows, beside their priors."""
     torch.manual_seed(0)
     tasks = resolve(recipe)
-    model = build_model(recipe, tasks, load_backbone(recipe.backbone), data)
+    config = settled(recipe, data)
+    model = build_model(recipe, tasks, load_backbone(recipe.backbone), data, config.dropout)
     model.encoder.disk = False  # each method computes its own states, and their cost is its own
     started = time.process_time()
-    progress = fit(Setup(recipe, tasks, Accelerator(), data, model, []))
+    progress = fit(Setup(recipe, config, tasks, Accelerator(), data, model, []))
     seconds = time.process_time() - started
     report = evaluate(model, data, tasks, "test", resamples=1000, priors=True)["tasks"][TASK]
     return {

@@ -34,6 +34,7 @@ from peftrec.recipe.shipped import load_recipe
 from peftrec.serving.predictor import Predictor
 from peftrec.tasks.dataset import build_dataset
 from peftrec.tasks.kinds import resolve
+from peftrec.training.defaults import settled
 from peftrec.training.loop import train
 from peftrec.training.optim import make_optimizer
 from peftrec.training.order import make_streams
@@ -92,7 +93,8 @@ def growth(events: int, items: int, locality: str, steps: int = 4) -> dict[str, 
     recipe = make_recipe(raw | {"tasks": {"interest": raw["tasks"]["interest"]}})
     resolved = resolve(recipe)
     dataset = build_dataset(grown(events, items), resolved, recipe.data, 0)
-    model = build_model(recipe, resolved, load_backbone(recipe.backbone), dataset)
+    config = settled(recipe, dataset)
+    model = build_model(recipe, resolved, load_backbone(recipe.backbone), dataset, config.dropout)
     if items > 1:
         generator = torch.Generator().manual_seed(0)
 
@@ -101,9 +103,9 @@ def growth(events: int, items: int, locality: str, steps: int = 4) -> dict[str, 
 
         StateCache.compute = at_random  # type: ignore[method-assign]
     model.encoder.update()
-    optimizer = make_optimizer(recipe.train, model.trainable())
+    optimizer = make_optimizer(config, model.trainable())
     tasks = {"interest": dataset.tasks["interest"].train}
-    streams, _, _ = make_streams(recipe, dataset)
+    streams, _, _ = make_streams(recipe, config, dataset)
     torch.set_num_threads(1)
     before, seconds, accelerator = peak_memory_mb(), [], Accelerator()
     model.train()

@@ -122,7 +122,7 @@ def steps_of(spec: dict[str, Any]) -> dict[str, Any]:
     """Median seconds of an optimiser step (with `together` CPU seconds), examples a second, the cache's build time,
     peak memory, useful FLOP/s; and without `steps`, after whole epochs, the test AUC of interest."""
     setup = prepared(spec["tasks"], spec["adapter"], BATCH, spec.get("recipe", "movielens-100k"))
-    model, config = setup.model, setup.recipe.train
+    model, config = setup.model, setup.config
     tasks = {name: setup.dataset.tasks[name].train for name in spec["tasks"]}
     if spec.get("uncached"):
         model.encoder.trunk, model.encoder.caches = 0, {}
@@ -131,7 +131,7 @@ def steps_of(spec: dict[str, Any]) -> dict[str, Any]:
     model.encoder.update({} if spec.get("unkept") else None)
     built = time.perf_counter() - started
     optimizer = make_optimizer(config, model.trainable())
-    streams, per_epoch, _ = make_streams(setup.recipe, setup.dataset)
+    streams, per_epoch, _ = make_streams(setup.recipe, config, setup.dataset)
     weighting = make_weighting(setup.recipe.weighting, setup.recipe)
 
     def rows(step: int) -> dict[str, Any]:

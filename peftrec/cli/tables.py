@@ -42,7 +42,8 @@ def _task_table(name: str, task: dict[str, Any]) -> Table:
     by_user = task.get("ranked", task["n"]) != task["n"]  # else every row is ranked, or none
     ranked = f", {task['ranked']:,} users ranked" if by_user else ""
     not_trained = f", not trained: {task['not_trained']}" if "not_trained" in task else ""
-    table = _table(f"{name}: {task['n']:,} rows{ranked}{not_trained}", metrics)
+    sample = f", every so many of {task['sample_of']:,}" if "sample_of" in task else ""
+    table = _table(f"{name}: {task['n']:,} rows{sample}{ranked}{not_trained}", metrics)
     table.add_row("model", *(_value(task["metrics"][m]) for m in metrics), style="bold")
     if task["intervals"]:
         table.add_row("  95 % from\n       to", *(_ends(task["intervals"][m], "") for m in metrics), style="dim")

@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 from peftrec.data.examples import Examples
-from peftrec.data.past import barred
 from peftrec.data.signals import of_step
 
 
@@ -84,7 +83,7 @@ class UniqueRows:
             marks=there(marks),
             features=torch.from_numpy(batch.inputs()).to(device),
             candidates=there(candidates),
-            barred=there(barred(batch)),
+            barred=there(batch.barred()),
             signals=there(of_step(batch)),
             of_item=there(batch.features_of_item()),
             of_asker=there(batch.features_of_asker()),

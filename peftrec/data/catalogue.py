@@ -5,6 +5,7 @@ from functools import cached_property
 
 import numpy as np
 
+from peftrec.data.features import NO_FEATURES, FeatureTable
 from peftrec.data.neighbours import Neighbours, fit_neighbours
 
 SNAPSHOTS = 128  # moments at which choices are counted, spread evenly over them
@@ -29,14 +30,14 @@ class Catalogue:
 
     rows   int32 (I,): text row of every item
     items  int (E,): the item of every choice, and
-    times  float64 (E,): its time, in any order
+    times  float64 (E,): its time, in any order; None where choices do not count
     learnt   the choices of the train rows, by which it is known what goes together
     known    what goes together, where that was kept by a run
     """
 
     rows: np.ndarray
-    items: np.ndarray
-    times: np.ndarray
+    items: np.ndarray | None = None
+    times: np.ndarray | None = None
     learnt: Choices | None = None
     known: Neighbours | None = None
 
@@ -65,6 +66,7 @@ class Catalogue:
     @cached_property
     def _snapshots(self) -> tuple[np.ndarray, np.ndarray]:
         """Moments float64 (K,), and the choices before the first, strictly before each, and all: float32 (K + 2, I)."""
+        assert self.items is not None and self.times is not None
         times = np.sort(self.times)
         count = min(SNAPSHOTS, max(1, COUNTS // max(1, len(self)))) if len(times) else 0
         moments = np.unique(times[np.arange(count) * len(times) // max(1, count)])
@@ -106,3 +108,20 @@ def fold_of(users: np.ndarray) -> np.ndarray:
     """The fold of each user, by their numbers."""
     found: np.ndarray = users % FOLDS
     return found
+
+
+@dataclass(frozen=True)
+class ItemTexts:
+    """A catalogue among a run's texts.
+
+    ids   in item-number order
+    rows  int32 (I,): text row of each item
+    features  of each item, as they were read
+    """
+
+    ids: list[str]
+    rows: np.ndarray
+    features: FeatureTable = NO_FEATURES
+
+    def __len__(self) -> int:
+        return len(self.ids)

@@ -7,12 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from peftrec.data.catalogue import Catalogue
+from peftrec.data.catalogue import Catalogue, ItemTexts
 from peftrec.data.features import NO_FEATURES, Encoding, FeatureTable
+from peftrec.data.history import History, histories
 from peftrec.data.log import Log
+from peftrec.data.matches import Matches
 from peftrec.data.rates import Rates
 from peftrec.data.scales import to_log
 from peftrec.data.summary import TableSummary
+from peftrec.data.tables import Files
 from peftrec.data.texts import TextTable
 from peftrec.data.views import Gathered, as_array
 
@@ -20,7 +23,7 @@ FITTED = 1 << 18  # rows that what has a few numbers is fitted on at most
 AT_ONCE = 1 << 22  # rows of a split that are looked at together
 _COLUMNS = (
     *("label", "features", "group", "user", "item", "time", "start", "stop", "own", "rated", "places", "seen"),
-    *("weight", "of_events", "of_new", "fold", "offset"),
+    *("weight", "of_events", "of_new", "offset", "row", "fold"),
 )
 
 
@@ -47,11 +50,13 @@ class Examples:
     catalogue   what the task ranks, for kinds that tell the item from all others
     fold      int (N,): which fold of the users each train row is of, -1 of others; see `Catalogue.neighbours_for`
     candidates  int64 (C,): item numbers that a training step tells the rows' own from; see `drawn`
+    matches   which items are known to match the rows' queries, by group, for kinds whose rows are matches
     repeats   whether what a user met before the row stays among what is ranked for it
     weight    float32 (N,): how much each row counts in the loss, 1 in the mean of the train rows; None: all alike
     offsets   rows -> what the task's start says of each, which the head's raw output is added to: float32 (N,) or
               (N, C); None: heads begin at a constant. See `peftrec.tasks.starts`
     offset    the same of these rows where it is known: of train rows what a start says that was not fitted on them
+    row       int (N,): where each stands in the files of its table, from 0; -1 for one that was drawn; None: unknown
 
     What the tables' features are for heads, as columns that an Encoding made; None without features:
 
@@ -79,6 +84,7 @@ class Examples:
     catalogue: Catalogue | None = None
     fold: np.ndarray | None = None
     candidates: np.ndarray | None = None
+    matches: Matches | None = None
     repeats: bool = False
     weight: np.ndarray | None = None
     offsets: "Callable[[Examples], np.ndarray] | None" = None
@@ -87,6 +93,7 @@ class Examples:
     of_users: np.ndarray | None = None
     of_events: np.ndarray | None = None
     of_new: np.ndarray | None = None
+    row: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.label)
@@ -132,18 +139,71 @@ class Examples:
             return np.asarray(self.offset)
         return None if self.offsets is None else self.offsets(self)
 
-    def drawn(self, seed: int, step: int) -> "Examples":
+    def drawn(self, seed: int, step: int, rows: np.ndarray) -> "Examples":
         """The examples with the candidates of a training step, for a task that ranks a catalogue; else themselves.
 
-        All rows of a step share them, so its gradient does not depend on how the rows are cut into pieces.
+        `rows`: the step's. All of them share the candidates, so its gradient does not depend on how the rows are cut
+        into pieces.
         """
-        return self if self.catalogue is None else replace(self, candidates=self.catalogue.candidates(seed, step))
+        if self.catalogue is None:
+            return self
+        if self.matches is None:
+            return replace(self, candidates=self.catalogue.candidates(seed, step))
+        return replace(self, candidates=self.matches.candidates(self.group[rows], self.item[rows], seed, step))
 
     def candidate_rows(self) -> np.ndarray:
         """Text rows of the candidates, int32 (C,); none without."""
         if self.catalogue is None or self.candidates is None:
             return np.zeros(0, np.int32)
         return self.catalogue.rows[self.candidates]
+
+    def met(self) -> tuple[np.ndarray, np.ndarray]:
+        """What the users had met before their rows, or without times beside them: the row int64 (M,) and the item (M,)
+        of each event of their whole past, row by row and oldest first; -1 of one that the catalogue lacks. Of rows that
+        are matches, the other matches of their queries."""
+        if self.matches is not None:
+            row, item = self.matches.of(self.group)
+            others = item != self.item[row]
+            return row[others], item[others]
+        if self.log is None:
+            return np.zeros(0, np.int64), np.zeros(0, np.int32)
+        begin, count = self._past()
+        row = np.repeat(np.arange(len(self)), count)
+        place = np.arange(len(row)) + (begin - np.append(0, np.cumsum(count)[:-1]))[row]
+        if self.own is not None:
+            row, place = (of[place != self.own[row]] for of in (row, place))
+        return row, self.log.items[place]
+
+    def repeated(self) -> np.ndarray:
+        """Whether each row's user had met its item before, or without times beside the row, bool (N,)."""
+        if self.log is None:
+            return np.zeros(len(self), bool)
+        begin, count = self._past()
+        first, events = self.log.first_of(self.users, self.item)
+        found: np.ndarray = first < begin + count
+        if self.own is not None:
+            found &= (first != self.own) | (events > 1)
+        return found
+
+    def _past(self) -> tuple[np.ndarray, np.ndarray]:
+        """Where each row's user begins in the log (N,), and how many events from there on are what the user met."""
+        assert self.log is not None and self.stop is not None
+        begin = self.log.user_start[self.users]
+        return begin, (self.stop if self.own is None else self.log.user_start[self.users + 1]) - begin
+
+    def barred(self) -> np.ndarray | None:
+        """Which candidates are no alternatives to a row's own item, bool (N, C): itself, one of the same text, another
+        match of its query, and unless `repeats` what the user met before. None without candidates."""
+        if self.catalogue is None or self.candidates is None:
+            return None
+        barred: np.ndarray = self.candidate_rows() == self.slots["item"][:, None]
+        if not self.repeats:
+            row, item = self.met()
+            column = np.full(len(self.catalogue) + 1, -1)  # the last is of items that the catalogue lacks
+            column[self.candidates] = np.arange(len(self.candidates))
+            place = column[item]
+            barred[row[place >= 0], place[place >= 0]] = True
+        return barred
 
     def inputs(self) -> np.ndarray:
         """What heads read beside texts, float32 (N, F): the features, and rates as they stood at each row's time."""
@@ -187,35 +247,10 @@ class Examples:
             found.append(np.flatnonzero(used))
         return np.unique(np.concatenate(found)).astype(np.int64)
 
-    def history(self) -> "History":
+    def history(self) -> History:
         """Histories as (N, H), absent places on the left. H is the longest history of these rows."""
         assert self.log is not None and self.start is not None and self.stop is not None
-        width = int((self.stop - self.start).max(initial=0))
-        index = self.stop[:, None] - np.arange(width, 0, -1)[None]  # (N, H)
-        present = index >= self.start[:, None]
-        if self.own is not None:
-            present &= index != self.own[:, None]
-        index = np.where(present, index, 0)
-        marks = self.log.marks
-        return History(
-            rows=np.where(present, self.log.rows[index], -1).astype(np.int32),
-            feedback=np.where(present, self.log.feedback[index], 0).astype(np.float32),
-            marks=None if marks is None else np.where(present, marks[index], 0).astype(np.int64),
-        )
-
-
-@dataclass(frozen=True)
-class History:
-    """What the users of some rows did before, oldest first.
-
-    rows      int32 (N, H): text rows, -1 where absent
-    feedback  float32 (N, H): what the user said about each; 0 where absent
-    marks     int64 (N, H): which of the task's history tables each is of; None: there is one
-    """
-
-    rows: np.ndarray
-    feedback: np.ndarray
-    marks: np.ndarray | None
+        return histories(self.log, self.start, self.stop, self.own)
 
 
 @dataclass(frozen=True)
@@ -235,6 +270,7 @@ class TaskData:
                    is among them, its rates count that
     fitted         what was fitted on these rows, by name: once, whoever asks for it
     encodings      how features are encoded, of its items ("item"), users ("user") and events ("event") that have some
+    files          of the table that its rows are of; none: its rows' numbers are of no file of the user's
     """
 
     train: Examples
@@ -251,6 +287,7 @@ class TaskData:
     fitted: dict[str, Any] = field(default_factory=dict, compare=False)
     hides: list[str] = field(default_factory=list)
     log_scale: bool = False
+    files: Files = ()
 
     @cached_property
     def log_counts(self) -> np.ndarray:
@@ -264,23 +301,6 @@ class TaskData:
     def split(self, name: str) -> Examples:
         """`train`, `valid` or `test` by name."""
         return {"train": self.train, "valid": self.valid, "test": self.test}[name]
-
-
-@dataclass(frozen=True)
-class ItemTexts:
-    """A catalogue among a run's texts.
-
-    ids   in item-number order
-    rows  int32 (I,): text row of each item
-    features  of each item, as they were read
-    """
-
-    ids: list[str]
-    rows: np.ndarray
-    features: FeatureTable = NO_FEATURES
-
-    def __len__(self) -> int:
-        return len(self.ids)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ import numpy as np
 
 from peftrec.data.catalogue import Catalogue
 from peftrec.data.examples import Examples
-from peftrec.data.past import met
 
 SIGNALS = ("popularity", "recent", "together", "own_count", "own_last")
 SHARED = 2  # of these the first say the same for all users at a moment
@@ -39,8 +38,8 @@ def of_own_item(examples: Examples) -> np.ndarray:
 
 def of_step(examples: Examples) -> np.ndarray | None:
     """The signals of each row's own item, and then of every candidate, float32 (N, 1 + C, S); None for rows that rank
-    no catalogue."""
-    if examples.catalogue is None:
+    no catalogue, or one where choices do not count."""
+    if examples.catalogue is None or examples.catalogue.items is None:
         return None
     if examples.candidates is None:
         return of_own_item(examples)
@@ -92,17 +91,17 @@ def of_items(examples: Examples, items: np.ndarray | None) -> np.ndarray:
     return found
 
 
-def reached(examples: Examples) -> np.ndarray:
-    """The items of which a past says more than of all others, by number, ascending: what its events go together with,
-    and where repeats are allowed the events' own."""
-    _, item, back = _past(examples)
-    near = _catalogue(examples).neighbours.items[item[back <= READ]].ravel()
-    return np.unique(np.append(near, item) if examples.repeats else near)
+def of_nobody(catalogue: Catalogue) -> np.ndarray:
+    """The signals of every item now for a user without a past, float32 (I, S)."""
+    found, now = np.zeros((len(catalogue), len(SIGNALS)), np.float32), np.array([np.nan])
+    found[:, 0] = catalogue.popularity(now)[0]
+    found[:, 1] = catalogue.popularity(now, lately=True)[0]
+    return found
 
 
 def _past(examples: Examples) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The events of the rows' whole pasts: the row (M,), the item (M,), and how many events back, 1 for the newest."""
-    row, item = met(examples)
+    row, item = examples.met()
     back = np.cumsum(np.bincount(row, minlength=len(examples)))[row] - np.arange(len(row))
     known = item >= 0
     return row[known], item[known], back[known]

@@ -113,7 +113,8 @@ def _drawn(rows: Divisible, split: SplitConfig, seed: int) -> np.ndarray:
             return stratified(rows.label, split, seed)
         case "given":
             assert rows.given is not None
-            return np.fromiter((PARTS[name] for name in rows.given), np.int8, rows.rows)
+            parts = np.fromiter((PARTS[name] for name in rows.given), np.int8, rows.rows)
+            return held_out(rows, parts, split, seed) if _holds_out(rows, split) else parts
         case "by-text":
             return by_group(rows.groups["text"], split, seed)
         case "by-group" if name := _kept_whole(rows, split):
@@ -122,9 +123,35 @@ def _drawn(rows: Divisible, split: SplitConfig, seed: int) -> np.ndarray:
             return at_random(rows.rows, split, seed)
 
 
+def _holds_out(rows: Divisible, split: SplitConfig) -> bool:
+    """Whether a given split marks no row as valid, and should have some all the same."""
+    assert rows.given is not None
+    return split.valid > 0 and not {"valid", "validation"} & set(rows.given)
+
+
+def held_out(rows: Divisible, parts: np.ndarray, split: SplitConfig, seed: int) -> np.ndarray:
+    """The parts int8 (N,) with `split.valid` of the train rows valid: of events the latest, else drawn by `seed`, rows
+    of one query or text together. One train row stays train."""
+    own = np.flatnonzero(parts == TRAIN)
+    if rows.sort == "events" and rows.time is not None and len(own):
+        last = np.sort(rows.time[own])[max(0, round((1 - split.valid) * len(own)) - 1)]
+        valid = rows.time[own] > last
+    else:
+        names = rows.groups.get("query" if rows.sort == "queries" else "text", np.arange(rows.rows))[own]
+        drawn = by_group(names, split.model_copy(update={"test": 0.0}), seed)
+        valid = (drawn == VALID) & (len(np.unique(names)) > 1)
+    parts = parts.copy()
+    parts[own[valid]] = VALID
+    return parts
+
+
 def _remarks(rows: Divisible, split: SplitConfig) -> list[str]:
     """What the user should know of a split as it is done."""
     notes = []
+    if split.kind == "given" and _holds_out(rows, split):
+        which = "the latest" if rows.sort == "events" and rows.time is not None else "drawn at random"
+        share = f"{split.valid:.0%} of the train rows"
+        notes.append(f"the split marks no row as valid: {share} are, {which}; valid: 0 trains on them")
     if rows.given is not None and split.kind != "given":
         how = "split at random: " if split.kind in ("random", "by-group") else ""
         notes.append(f"{how}{split.kind} leaves the split that the {rows.sort} come with unused")

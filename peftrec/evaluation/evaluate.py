@@ -3,6 +3,7 @@
 A task's report is plain data without NaN, ready for JSON:
 
     n           rows evaluated (`ranked`: for how many rows the catalogue was ranked, when it was)
+    sample_of   how many rows the split has, only where `n` is every so many of them
     not_trained why, only where the task was not: "weight 0"
     gain, grades  of tasks with grades: what a grade g gains in nDCG, `exponential` (2^g - 1) or `linear` (g), and every
                 grade's name with its gain
@@ -18,21 +19,20 @@ A task's report is plain data without NaN, ready for JSON:
                 means better whatever the metric's direction, and `interval` holds that difference under paired draws
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Literal
 
 import numpy as np
 
 from peftrec.data.examples import Dataset, Examples, TaskData
-from peftrec.data.past import met, repeated
 from peftrec.data.scales import from_log
-from peftrec.errors import Diverged, Problems, UserError
+from peftrec.errors import Problems, UserError
 from peftrec.evaluation.intervals import bootstrap, paired
 from peftrec.evaluation.metric import Metric
 from peftrec.evaluation.metrics import CHOICE, OF_IMPRESSIONS, RANKING, find_metric
 from peftrec.evaluation.outcomes import Outcome, make_outcome
-from peftrec.evaluation.ranks import apart, standing
+from peftrec.evaluation.ranking import Scores, apart, finite, last_liked, number_or_none, rank_catalogue
 from peftrec.machine.progress import track_tasks
 from peftrec.model.co_learner import Scorer
 from peftrec.tasks.grades import Grades
@@ -44,7 +44,6 @@ Report = dict[str, Any]
 PARTS = ("metrics", "intervals", "priors", "gains", "undefined")
 Ranking = Literal["none", "users", "rows"]  # for whom the catalogue is ranked
 
-RANKED_PAIRS = 1 << 22  # (row, item) pairs scored in one call: large, because each call may encode the catalogue again
 # And in all, by whom it is for: beyond it, every so many rows are ranked. Tasks measured by ranks alone have heads that
 # score a catalogue by one matrix product; the others do it pair by pair, which takes a hundred times as long.
 MOST_PAIRS: dict[Ranking, int] = {"rows": 1 << 32, "users": 1 << 25}
@@ -158,7 +157,7 @@ def evaluate_task(
             "grades": dict(zip(dataset.tasks[task].classes, grades.gains.tolist(), strict=True)),
         }
     if metrics:
-        prediction = _finite(scorer.predict(task, examples), task)
+        prediction = finite(scorer.predict(task, examples), task)
         trivial, left_out = _trivial(scorer, dataset, task, examples, priors)
         if left_out:
             report["left_out"] = left_out
@@ -174,17 +173,24 @@ def evaluate_task(
     else:
         targets = examples.take(np.arange(0))
     if len(targets):
-        found = rank_catalogue(scorer, dataset, task, targets, ranking_priors)
+        known_before, left_out = _ranking_priors(scorer, dataset, task, ranking_priors)
+        found = rank_catalogue(scorer, dataset, task, targets, known_before)
+        if left_out:
+            report["left_out"] = report.get("left_out", {}) | left_out
         report["ranked"] = len(targets)
         if ranking == "rows":
             report["n"] = len(targets)
+            if len(targets) < len(examples):
+                report["sample_of"] = len(examples)
+            if targets.weight is not None:
+                report["weighted_loss"] = -float((targets.weight * found["model"][:, 1]).mean())
         rank, log_probability = found["model"].T
         for measures, column in ((RANKING, 0), (CHOICE, 1))[: 1 if metrics else 2]:
-            known = {name: ranks[:, column] for name, ranks in found.items()}
+            known = {name: standing[:, column] for name, standing in found.items()}
             own = known.pop("model")
             _merge(report, _measure(measures, own, known, targets, resamples))
         if targets.repeats:
-            report["apart"] = apart(found, repeated(targets))
+            report["apart"] = apart(found, targets.repeated())
         if outcomes is not None:
             own_rows = outcomes[task] if metrics else make_outcome(dataset, task, targets, log_probability)
             outcomes[task] = own_rows.with_ranks(dataset, targets, rank)
@@ -221,38 +227,20 @@ def _trivial(
     return {name: from_log(of) for name, of in found.items()} if data.log_scale else found, left_out
 
 
-def last_liked(examples: Examples) -> Examples:
-    """Each user's last example with label 1; unless repeats are allowed, the last whose item is none."""
-    liked = np.flatnonzero(examples.label == 1 if examples.repeats else (examples.label == 1) & ~repeated(examples))
-    liked = liked[np.lexsort((examples.time[liked], examples.users[liked]))]
-    last = np.append(examples.users[liked][1:] != examples.users[liked][:-1], True)
-    return examples.take(liked[last])
-
-
-def rank_catalogue(
-    scorer: Scorer, dataset: Dataset, task: str, targets: Examples, priors: Sequence[str] = ()
-) -> dict[str, np.ndarray]:
-    """Where each row's own item stands in the whole catalogue, from the row's own history, features and time.
-
-    Unless the task allows repeats, what the user had met before is no candidate: what `recommend` would not name.
-    Returns {"model" and each prior: float64 (N, 2)}: the rank, from 1, ties counting half, and the log-probability that
-    the softmax of the scores gives the item.
-    """
-    items = dataset.items_of(task).rows
-    score = scorer.ranker(task, items, of_items=targets.of_items)
-    predict: dict[str, Callable[[Examples], np.ndarray | None]] = {"model": lambda rows: _finite(score(rows), task)}
-    for name in priors:
-        predict[name] = partial(find_prior(RANKING_PRIORS, name), dataset, task)
-    found: dict[str, list[np.ndarray]] = {name: [] for name in predict}
-    at_once = max(1, RANKED_PAIRS // len(items))
-    for first in range(0, len(targets), at_once):
-        some = targets.take(np.arange(first, min(first + at_once, len(targets))))
-        out = None if some.repeats else met(some)
-        for name, score_of in predict.items():
-            scores = score_of(some)
-            if scores is not None:  # a prior that does not apply has none
-                found[name].append(standing(scores, some.item, out))
-    return {name: np.concatenate(parts) for name, parts in found.items() if parts}
+def _ranking_priors(
+    scorer: Scorer, dataset: Dataset, task: str, names: Sequence[str]
+) -> tuple[dict[str, Scores], dict[str, str]]:
+    """What gives the scores of priors that rank a catalogue, and why others are left out, as of `_trivial`."""
+    found, left_out = dict[str, Scores](), dict[str, str]()
+    for name in names:
+        prior = find_prior(RANKING_PRIORS, name)
+        if reads_vectors(prior):
+            if scorer.frozen_vectors is None:
+                left_out |= {name: scorer.no_vectors} if scorer.no_vectors else {}
+                continue
+            prior = partial(prior, vectors=scorer.frozen_vectors)
+        found[name] = partial(prior, dataset, task)
+    return found, left_out
 
 
 def _measure(
@@ -267,10 +255,10 @@ def _measure(
     label, group, cluster = examples.label, examples.group, examples.users
     values = {name: metric(prediction, label, group) for name, metric in metrics.items()}
     report: Report = {
-        "metrics": {name: _number(value) for name, value in values.items()},
+        "metrics": {name: number_or_none(value) for name, value in values.items()},
         "intervals": {},
         "priors": {
-            prior: {name: _number(metric(trivial, label, group)) for name, metric in metrics.items()}
+            prior: {name: number_or_none(metric(trivial, label, group)) for name, metric in metrics.items()}
             for prior, trivial in priors.items()
         },
         "gains": {},
@@ -298,20 +286,6 @@ def _merge(report: Report, more: Report) -> None:
                 report[part].setdefault(name, {}).update(value)
             else:
                 report[part][name] = value
-
-
-def _finite(prediction: np.ndarray, task: str) -> np.ndarray:
-    wrong = int((~np.isfinite(prediction)).sum())
-    if wrong:
-        raise Diverged(
-            f"task {task!r}: {wrong} of {prediction.size} predictions are not finite numbers: the training diverged; "
-            "lower train.lr or train.head_lr, or set train.mixed_precision: no"
-        )
-    return prediction
-
-
-def _number(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)
 
 
 def _pair(ends: tuple[float, float]) -> list[float] | None:

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from peftrec.data.batches import UniqueRows, Work
+from peftrec.data.catalogue import Catalogue
 from peftrec.data.examples import FITTED, Dataset, Examples
 from peftrec.data.features import columns
-from peftrec.data.signals import of_every_item
+from peftrec.data.signals import SHARED, of_every_item, of_nobody
 from peftrec.data.texts import TextTable
 from peftrec.errors import UserError
 from peftrec.machine.progress import track_rows
@@ -187,7 +188,10 @@ class CoLearner(nn.Module, Scorer):
         @torch.inference_mode()
         def scores(examples: Examples) -> np.ndarray:
             found = (offered @ self.asked(task, examples).T).T.add(bias).float().cpu().contiguous()
-            return found.numpy() + self.beside(task, of_every_item(examples))
+            if head.signals is not None:
+                found = found.add_(torch.from_numpy(self.beside(task, of_every_item(examples))))
+            begun = replace(examples, candidates=np.arange(len(item_rows))).begin()
+            return found.numpy() if begun is None else found.numpy() + begun[:, 1:]
 
         return scores
 
@@ -205,22 +209,37 @@ class CoLearner(nn.Module, Scorer):
             return head.with_features(vectors[index], bias[index], known)
 
     def offered_now(
-        self, task: str, item_rows: np.ndarray, signals: np.ndarray, of_items: np.ndarray | None = None
+        self, task: str, item_rows: np.ndarray, catalogue: Catalogue, of_items: np.ndarray | None = None
     ) -> np.ndarray:
-        """A catalogue-ranking task's items with what their scores hold for whoever asks, float32 (I, q + 1): the inner
-        product with [asked, 1] is the score but for `beside`. `signals` (I, S): of a user without a past."""
+        """A catalogue-ranking task's items with what their scores hold for all who ask, float32 (I, q + 1): the inner
+        product with [asked, 1] is the score now, after every choice that the catalogue knows, but for `of_past`."""
         offered, bias = self.offered(task, item_rows, of_items)
-        constant = bias.cpu().numpy() + self.beside(task, signals)
+        constant = bias.cpu().numpy()
+        if self._catalogue_head(task).signals is not None:
+            constant = constant + self.beside(task, of_nobody(catalogue))
         return np.concatenate([offered.cpu().numpy(), constant[:, None]], 1)
 
     def beside(self, task: str, signals: np.ndarray) -> np.ndarray:
         """What signals (..., S) add to the scores (...) of a catalogue-ranking task."""
-        added: np.ndarray = signals @ self._catalogue_head(task).signals.detach().cpu().numpy()
+        weights = self._catalogue_head(task).signals
+        assert weights is not None
+        added: np.ndarray = signals @ weights.detach().cpu().numpy()
         return added
+
+    def of_past(self, task: str, examples: Examples) -> np.ndarray | None:
+        """What the pasts of a catalogue-ranking task's rows, or its start, add to the scores of every item, float32
+        (N, I); None where nothing does."""
+        assert examples.catalogue is not None
+        if self._catalogue_head(task).signals is not None:
+            signals = of_every_item(examples)
+            signals[:, :, :SHARED] = 0
+            return self.beside(task, signals)
+        begun = replace(examples, candidates=np.arange(len(examples.catalogue))).begin()
+        return None if begun is None else begun[:, 1:]
 
     @torch.inference_mode()
     def asked(self, task: str, examples: Examples) -> Tensor:
-        """A catalogue-ranking task's vectors (N, q) of what the examples' histories ask for."""
+        """A catalogue-ranking task's vectors (N, q) of what the examples' histories or queries ask for."""
         unique = UniqueRows({task: examples}, len(self.encoder.texts))
         with self._evaluating():
             vectors = self.encoder.encode(unique.rows, task)
@@ -284,9 +303,12 @@ def _chunks(examples: Examples) -> Iterator[Examples]:
         yield examples.take(np.arange(start, min(start + PREDICT_ROWS, len(examples))))
 
 
-def build_model(recipe: Recipe, tasks: Mapping[str, Task], backbone: Backbone, dataset: Dataset) -> CoLearner:
-    """Attach every task's method and make its head, from the recipe. Random weights follow torch's global seed."""
-    width, dropout = backbone.hidden_size, recipe.train.dropout
+def build_model(
+    recipe: Recipe, tasks: Mapping[str, Task], backbone: Backbone, dataset: Dataset, dropout: float
+) -> CoLearner:
+    """Attach every task's method and make its head, with `dropout` in the heads. Random weights follow torch's global
+    seed."""
+    width = backbone.hidden_size
     shapes = {
         name: HeadShape(
             *(width, len(data.classes), len(data.feature_names), dropout, max(1, len(data.history))),

@@ -1,9 +1,10 @@
 """The models of a recipe: strict, typed, one a concept."""
 
 import re
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     Field,
     ValidationError,
     ValidatorFunctionWrapHandler,
@@ -12,10 +13,11 @@ from pydantic import (
 )
 
 from peftrec.errors import shown
-from peftrec.recipe.strict import Factor, Strict
+from peftrec.recipe.strict import Factor, Strict, not_lost
 from peftrec.recipe.tables import DataConfig
 
 Sharing = Literal["shared", "private", "shared+private"]
+Schedule = Literal["linear", "cosine", "constant", "cooldown"]
 
 
 class BackboneConfig(Strict):
@@ -174,9 +176,11 @@ class WeightingConfig(Strict):
 class EarlyStopping(Strict):
     """Stop when the validation score has not improved for `patience` epochs; the best weights are restored."""
 
-    patience: int = Field(2, ge=1, description="epochs without a better score before training stops")
+    patience: int | None = Field(
+        None, ge=1, description="epochs without a better score before training stops; default: chosen from rows"
+    )
     metric: str | None = Field(
-        None, description="'task.metric', such as interest.auc; default: the weighted validation loss"
+        None, description="'task.metric', such as interest.auc; default: the mean gain of all tasks in their losses"
     )
 
 
@@ -194,24 +198,38 @@ class CheckpointConfig(Strict):
         return value
 
 
+Rate = Annotated[float, Field(gt=0, allow_inf_nan=False), AfterValidator(not_lost)]
+
+
 class TrainConfig(Strict):
     """The loop: optimiser, schedule, batches, precision, seeds."""
 
-    epochs: int = Field(3, ge=1, description="times that every task's training rows are gone through")
+    epochs: int | None = Field(
+        None, ge=1, description="most times that every task's training rows are gone through; default: chosen from rows"
+    )
     max_steps: int | None = Field(None, ge=1, description="stop after so many optimiser steps")
-    batch_size: int = Field(1024, ge=1, description="rows of all tasks together in one optimiser step")
+    batch_size: int | None = Field(
+        None, ge=1, description="rows of all tasks together in one optimiser step; default: chosen from rows"
+    )
     accumulate: int = Field(1, ge=1, description="parts each optimiser step is cut into; the gradient is the same")
     optimizer: Literal["adamw", "sgd", "adafactor"] = Field("adamw", description="what steps on the gradients")
-    lr: Factor = Field(
-        5e-4, gt=0, allow_inf_nan=False, description="learning rate of adapters (of the backbone for method full)"
+    lr: Rate | None = Field(
+        None,
+        description="learning rate of adapters (of the backbone for method full); default: chosen from the method",
     )
-    head_lr: Factor = Field(2e-3, gt=0, allow_inf_nan=False, description="learning rate of the heads")
-    schedule: Literal["linear", "cosine", "constant"] = Field(
-        "linear", description="how the learning rates fall, to 0 at the last step or not at all"
+    head_lr: Rate | None = Field(None, description="learning rate of the heads; default: chosen from the method")
+    schedule: Schedule | None = Field(
+        None,
+        description="how the learning rates fall to 0: until the last step, in a last stretch (cooldown), or not at "
+        "all; default: cooldown where validation is watched, else linear",
     )
     warmup: float = Field(0.05, ge=0, lt=1, description="share of the steps over which the learning rate rises")
-    weight_decay: float = Field(0.01, ge=0, description="not applied to norms, biases and gates")
-    dropout: float = Field(0.1, ge=0, lt=1, description="in the heads; methods have their own")
+    weight_decay: float | None = Field(
+        None, ge=0, description="not applied to norms, biases and gates; default: chosen from rows"
+    )
+    dropout: float | None = Field(
+        None, ge=0, lt=1, description="in the heads; methods have their own; default: chosen from rows"
+    )
     clip: float | None = Field(1.0, gt=0, description="largest global gradient norm; null: no clipping")
     mixed_precision: Literal["no", "bf16", "fp16"] = Field("no", description="what autocast computes in")
     gradient_checkpointing: bool = Field(False, description="recompute the encoder in the backward pass to save memory")
@@ -223,7 +241,9 @@ class TrainConfig(Strict):
     locality: Literal["none", "user"] = Field(
         "none", description="user: a user's rows share a step where they can, so that a step encodes fewer texts"
     )
-    early_stopping: EarlyStopping | None = None
+    early_stopping: EarlyStopping | None = Field(
+        EarlyStopping(), description="null: off; default: on for the tasks that have validation rows"
+    )
     checkpoint: CheckpointConfig = CheckpointConfig()
     non_finite: Literal["stop", "skip"] = Field(
         "stop", description="a loss or gradient that is NaN or infinite: stop, or leave the step out and count it"
@@ -236,9 +256,14 @@ class TrainConfig(Strict):
     )
     seed: int = Field(0, ge=0, description="of weights, order, dropout and whatever is drawn")
 
+    @field_validator("early_stopping", mode="before")
+    @classmethod
+    def _false_is_off(cls, value: Any) -> Any:
+        return None if value is False else value
+
     @model_validator(mode="after")
     def _parts_have_rows(self) -> "TrainConfig":
-        if self.accumulate > self.batch_size:
+        if self.batch_size is not None and self.accumulate > self.batch_size:
             raise ValueError(
                 f"accumulate cuts a step's batch_size rows into parts: at most {self.batch_size}; found "
                 f"{self.accumulate}"

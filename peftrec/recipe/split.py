@@ -16,7 +16,12 @@ class SplitConfig(Strict):
         "share; groups whole (`by`); equal texts together; or as a column of the data or the rows' files say",
     )
     test: float = Field(0.2, gt=0, lt=1, description="share of the test split: of the rows, or of the groups")
-    valid: float = Field(0.1, ge=0, lt=1, description="share of the validation split")
+    valid: float = Field(
+        0.1,
+        ge=0,
+        lt=1,
+        description="share of the validation split; given: of the train rows, where no row is marked valid",
+    )
     column: str | None = Field(None, description="given: the column that holds train, valid (or validation) or test")
     files: dict[Literal["train", "valid", "validation", "test"], str] | None = Field(
         None, description="given, without a column: patterns of the names of each split's files: '*_test.csv'"

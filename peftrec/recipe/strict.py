@@ -21,7 +21,7 @@ class Strict(BaseModel):
     def _true_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
         # To Python, and so to pydantic, true is 1.
         kind = cls.model_fields[info.field_name or ""].annotation
-        if isinstance(value, bool) and not {int, float}.isdisjoint(get_args(kind) or (kind,)):
+        if isinstance(value, bool) and not {int, float}.isdisjoint(map(_bare, get_args(kind) or (kind,))):
             raise ValueError(f"must be a number; found {str(value).lower()}")
         return value
 
@@ -37,7 +37,8 @@ class Strict(BaseModel):
         return value
 
 
-def _not_lost(value: float) -> float:
+def not_lost(value: float) -> float:
+    """The value. Raises ValueError where 32-bit numbers lose what is multiplied by it."""
     if 0 < value < LEAST:
         raise ValueError(
             f"must be 0 or at least {LEAST:g}: 32-bit numbers lose what is multiplied by less; found {value}"
@@ -45,4 +46,9 @@ def _not_lost(value: float) -> float:
     return value
 
 
-Factor = Annotated[float, AfterValidator(_not_lost)]  # what losses or gradients are multiplied by
+def _bare(kind: Any) -> Any:
+    """A type without what `Annotated` says of it."""
+    return getattr(kind, "__origin__", kind)
+
+
+Factor = Annotated[float, AfterValidator(not_lost)]  # what losses or gradients are multiplied by

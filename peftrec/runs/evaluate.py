@@ -5,19 +5,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from peftrec.data.catalogue import Catalogue
-from peftrec.data.examples import Examples
 from peftrec.data.features import same_columns
 from peftrec.errors import UserError
 from peftrec.evaluation.evaluate import Report, evaluate, text_rows
 from peftrec.machine.progress import track_rows
 from peftrec.recipe import Recipe
+from peftrec.runs.neighbours import with_neighbours
 from peftrec.runs.saved import load_run, read_described, read_recipe
 from peftrec.tasks.dataset import load_data
 from peftrec.tasks.kinds import resolve
 from peftrec.tasks.starts import Started, with_start
-
-PARTS = ("train", "valid", "test")
 
 
 def evaluate_run(run: Path, split: str, cache: bool = True, trust_code: bool = False) -> Report:
@@ -34,35 +31,25 @@ def evaluate_run(run: Path, split: str, cache: bool = True, trust_code: bool = F
             raise UserError(
                 f"{run}: task {name} was trained on other features, or levels of them, than the data have now"
             )
-        if name in loaded.catalogues:  # the run's, not one fitted to what the data are now
-            train, valid, test = (_with_neighbours(data.split(p), loaded.catalogues[name]) for p in PARTS)
-            dataset.tasks[name] = replace(data, train=train, valid=valid, test=test)
     begun = {name: with_start(dataset.tasks[name], Started(start)) for name, start in loaded.starts.items()}
     dataset = replace(dataset, tasks={**dataset.tasks, **begun})
+    near = {name: of.known for name, of in loaded.catalogues.items() if of.known is not None}
+    known = {name: with_neighbours(dataset.tasks[name], of) for name, of in near.items()}
+    dataset = replace(dataset, tasks={**dataset.tasks, **known})
     model.encoder.disk = cache
     ranking = split == "test"
     model.encoder.update(text_rows(dataset, tasks, [split], ranking), track_rows)
     return evaluate(model, dataset, tasks, split, ranking=ranking)
 
 
-def _with_neighbours(examples: Examples, kept: Catalogue) -> Examples:
-    assert examples.catalogue is not None
-    return replace(examples, catalogue=replace(examples.catalogue, known=kept.neighbours))
-
-
 def _as_decided(recipe: Recipe, described: Mapping[str, Mapping[str, Any]]) -> Recipe:
-    """The recipe with what the training's data chose, scales of labels and rules on repeats: what was trained for is
-    measured."""
-    found = {
-        name: {
-            "scale": "log" if described[name].get("log_scale") else "linear",
-            "repeats": "allow" if described[name].get("repeats") else "exclude",
-        }
-        for name in recipe.tasks
-    }
-    rules = {
-        name: {key: value for key, value in found[name].items() if key in task.kind.reads}
-        for name, task in resolve(recipe).items()
-    }
+    """The recipe with what the training's data chose, so that what was trained for is measured."""
+    rules: dict[str, dict[str, str]] = {}
+    for name, task in resolve(recipe).items():
+        rules[name] = {}
+        if "repeats" in task.kind.reads and "repeats" in described[name]:
+            rules[name]["repeats"] = "allow" if described[name]["repeats"] else "exclude"
+        if "scale" in task.kind.reads:
+            rules[name]["scale"] = "log" if described[name].get("log_scale") else "linear"
     tasks = {name: config.model_copy(update=rules.get(name, {})) for name, config in recipe.tasks.items()}
     return recipe.model_copy(update={"tasks": tasks})

@@ -1,11 +1,12 @@
 """What a run keeps of which items go together: starts/<task>.safetensors, of tasks that rank a catalogue."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
-from peftrec.data.examples import Dataset
+from peftrec.data.examples import Dataset, Examples, TaskData
 from peftrec.data.neighbours import KEPT, Neighbours
 from peftrec.errors import UserError
 from peftrec.machine.files import reading
@@ -14,7 +15,7 @@ from peftrec.machine.files import reading
 def save_neighbours(folder: Path, dataset: Dataset) -> None:
     """Write those of every task that has some."""
     for name, data in dataset.tasks.items():
-        if data.train.catalogue is not None:
+        if data.train.catalogue is not None and data.train.catalogue.items is not None:
             near = data.train.catalogue.neighbours
             _file(folder, name).parent.mkdir(exist_ok=True)
             save_file({"items": near.items, "weights": near.weights}, _file(folder, name))
@@ -35,6 +36,16 @@ def load_neighbours(folder: Path, task: str, size: int) -> Neighbours:
     if not np.isfinite(weights).all() or (weights < 0).any():
         raise UserError(f"{file}: damaged: weights: numbers that are finite, and not below 0")
     return Neighbours(items, weights)
+
+
+def with_neighbours(data: TaskData, near: Neighbours) -> TaskData:
+    """A task's data, whose rows know those that a run kept, not such as are fitted to what the data are now."""
+
+    def known(rows: Examples) -> Examples:
+        assert rows.catalogue is not None
+        return replace(rows, catalogue=replace(rows.catalogue, known=near))
+
+    return replace(data, train=known(data.train), valid=known(data.valid), test=known(data.test))
 
 
 def _file(folder: Path, task: str) -> Path:

@@ -20,8 +20,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from peftrec.data.catalogue import Catalogue
-from peftrec.data.examples import Dataset, ItemTexts, TaskData
+from peftrec.data.catalogue import Catalogue, ItemTexts
+from peftrec.data.examples import Dataset, TaskData
 from peftrec.data.features import Encoding, columns
 from peftrec.data.rates import Rates
 from peftrec.data.texts import TextTable
@@ -68,7 +68,7 @@ class LoadedRun:
     logs       task -> its log and whose it is, for tasks with histories
     received   task -> the same of the events of its own table, that say how items were received
     rates      task -> how items were received, for tasks that read it
-    catalogues task -> which items were chosen when, for tasks that rank them
+    catalogues task -> its items, and which were chosen when, for tasks that rank them
     starts     task -> what its head begins at, for tasks that begin at something
     """
 
@@ -219,6 +219,11 @@ def load_run(
             rows, chosen = items[of[name]["items"]].rows, log.feedback > 0
             near = load_neighbours(folder, name, len(rows))
             catalogues[name] = Catalogue(rows, log.items[chosen], log.times[chosen], known=near)
+    catalogues |= {
+        name: Catalogue(items[task["items"]].rows)
+        for name, task in of.items()
+        if task.get("catalogue") and not task["history"]
+    }
     users, starts = load_users(folder, of), load_starts(folder, tasks, of, texts, model.frozen_vectors)
     return LoadedRun(recipe, model, tasks, of, items, users, encodings, logs, received, rates, catalogues, starts)
 

@@ -84,6 +84,7 @@ class TaskReport(_Strict):
     gains: dict[Name, Gain]
     undefined: dict[Name, str]
     ranked: Count = _ABSENT
+    sample_of: Count = _ABSENT
     apart: dict[Literal["repeats", "new"], Part] = _ABSENT
     not_trained: str = _ABSENT
     gain: str = _ABSENT

@@ -7,6 +7,7 @@ import numpy as np
 from peftrec.errors import UserError
 
 CELLS_READ = 1 / 32  # of the cells: the share of a catalogue that a search looks at
+WIDER = 10  # times as many items are looked at where something is added to their products
 TRAINING_ROWS = 64  # items a cell that the cells are placed by
 
 
@@ -31,15 +32,21 @@ class ItemIndex:
         rows = np.random.default_rng(0).permutation(len(vectors))[: TRAINING_ROWS * cells]
         self._index.train(vectors[np.sort(rows)])
         self._index.add(vectors)
-        self._index.make_direct_map()  # 8 bytes an item, to find vectors by their numbers
+        self._index.make_direct_map()
 
-    def vectors(self, numbers: np.ndarray) -> np.ndarray:
-        """The vectors (N, q) of some items."""
-        found: np.ndarray = self._index.reconstruct_batch(np.asarray(numbers, np.int64))
-        return found
+    def search(self, asked: np.ndarray, k: int, beside: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Numbers int64 and scores float32 of at most k items for one vector (q,), best first.
 
-    def search(self, asked: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """Numbers int64 and scores float32 of at most k items for one vector (q,), best first."""
-        scores, numbers = self._index.search(np.ascontiguousarray(asked[None], np.float32), k)
-        found = numbers[0] >= 0
-        return numbers[0][found], scores[0][found]
+        `beside` (I,): what is added to each item's product; then the best by either alone are looked at.
+        """
+        asked = np.ascontiguousarray(asked[None], np.float32)
+        if beside is None:
+            scores, numbers = self._index.search(asked, k)
+            found = numbers[0] >= 0
+            return numbers[0][found], scores[0][found]
+        wide = min(len(beside), WIDER * k)
+        near = self._index.search(asked, wide)[1][0]
+        near = np.union1d(near[near >= 0], np.argpartition(-beside, wide - 1)[:wide])
+        total = self._index.reconstruct_batch(near) @ asked[0] + beside[near]
+        best = np.lexsort((near, -total))[:k]
+        return near[best], total[best]

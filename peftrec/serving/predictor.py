@@ -10,8 +10,6 @@ from typing import Any
 import numpy as np
 
 from peftrec.data.examples import Examples
-from peftrec.data.past import met
-from peftrec.data.signals import SHARED, of_every_item, of_items, reached
 from peftrec.data.vocabulary import vocabulary_notes
 from peftrec.errors import RowError, UserError, nearest, shown
 from peftrec.machine.progress import note
@@ -117,8 +115,8 @@ class Predictor:
             asked = {"user": user, "history": history, "query": query}
             one = self._asker(task, asked, {"user_features": user_features, "features": features})
             self.model.encoder.update({task: one.text_rows()})
-            had = np.zeros(0, np.int32) if one.repeats else np.unique(met(one)[1])
-            seen = had[had >= 0]
+            met = np.zeros(0, np.int32) if one.repeats else np.unique(one.met()[1])
+            seen = met[met >= 0]
             if approximate:
                 best, scores = self._search(task, one, min(k + len(seen), len(items)))
                 kept = ~np.isin(best, seen)
@@ -200,20 +198,17 @@ class Predictor:
     def _search(self, task: str, one: Examples, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Numbers and scores of about the k best items for one example; the index is made at the first call."""
         if task not in self.run.catalogues:
-            raise UserError(f"approximate search needs a task of kind next-item; {task!r} is of another kind")
+            raise UserError(
+                "approximate search needs a task that ranks its catalogue: kind next-item, or match-query without "
+                f"grades; {task!r} is none"
+            )
         if task not in self._indexes:
             self.model.encoder.update({task: self.run.items_of(task).rows.astype(np.int64)})
-            nobody = self._asker(task, {"history": []}, {})
             rows, known = self.run.items_of(task).rows, self._reader.of_items(task)
-            self._indexes[task] = ItemIndex(self.model.offered_now(task, rows, of_every_item(nobody)[0], known))
-        index, asked = self._indexes[task], np.append(self.model.asked(task, one).cpu().numpy()[0], np.float32(1))
-        # What the past says more of than of others is few items: they are scored beside those that the index finds.
-        near = np.union1d(index.search(asked, k)[0], reached(one))
-        of_past = of_items(one, near)[0]
-        of_past[:, :SHARED] = 0  # which the index holds
-        scores = index.vectors(near) @ asked + self.model.beside(task, of_past)
-        best = _best(scores, k)
-        return near[best], scores[best]
+            self._indexes[task] = ItemIndex(self.model.offered_now(task, rows, self.run.catalogues[task], known))
+        asked = np.append(self.model.asked(task, one).cpu().numpy()[0], 1)
+        beside = self.model.of_past(task, one)
+        return self._indexes[task].search(asked, k, None if beside is None else beside[0])
 
     def _known(self, task: str) -> None:
         if task not in self.run.tasks:

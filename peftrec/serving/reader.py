@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from peftrec.data.examples import Examples, ItemTexts
+from peftrec.data.catalogue import ItemTexts
+from peftrec.data.examples import Examples
 from peftrec.data.log import Log
 from peftrec.data.texts import TextTable
 from peftrec.data.times import moment
@@ -114,12 +115,8 @@ class RowReader:
             item=np.array(items, np.int64),
             time=np.array(times),
         )
-        examples = replace(
-            examples,
-            catalogue=self.run.catalogues.get(task),
-            repeats=bool(described.get("repeats")),
-            offsets=self.run.starts.get(task),
-        )
+        ranked, begun = self.run.catalogues.get(task), self.run.starts.get(task)
+        examples = replace(examples, catalogue=ranked, offsets=begun, repeats=bool(described.get("repeats")))
         examples = self._with_features(task, examples, rows, brought)
         return self._with_history(task, examples, pasts) if described["history"] else examples
 

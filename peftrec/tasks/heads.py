@@ -1,6 +1,7 @@
 """Heads: encoded slots and features in, raw predictions out. They know nothing of adapters."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -8,6 +9,7 @@ from torch import Tensor, nn
 
 from peftrec.data.batches import HeadInput
 from peftrec.data.examples import Examples, TaskData
+from peftrec.data.signals import SHARED
 from peftrec.tasks.features import Beside
 from peftrec.tasks.gather import gather
 from peftrec.tasks.losses import Loss
@@ -43,6 +45,10 @@ class Head(nn.Module):
         """Make the raw output zero for every row, by the last layer: what is learned is added to a start."""
         raise NotImplementedError
 
+    def begin_beside(self, start: Any) -> None:
+        """Begin with nothing beside what a fitted `tasks.starts.Start` says; or take over what of it is the head's."""
+        self.begin_at_zero()
+
 
 def input_norm(width: int) -> nn.LayerNorm:
     """Brings any backbone's vectors to one size: theirs differ by orders of magnitude (MiniLM 0.3, SmolLM2 2).
@@ -57,17 +63,20 @@ def input_norm(width: int) -> nn.LayerNorm:
 class CatalogueHead(Head):
     """A head whose score of any item is one dot product, so that a catalogue is ranked by one matrix product.
 
-    score = users . items + bias + weights . what is known of the item for the user (`peftrec.data.signals`)
+    score = users . items + bias + weights . what is known of the item for the user (`peftrec.data.signals`), the last
+    where choices count; in training what the past says is left out of a share `left_out` of the rows, so that the rest
+    learns what to say of users and items of which nothing is known
     """
 
-    signals: nn.Parameter
+    signals: nn.Parameter | None
+    left_out: float = 0.0
 
     def begin(self, data: TaskData) -> str:
         """Weigh the signals before training; returns which weigh anything."""
         raise NotImplementedError
 
     def users(self, batch: HeadInput) -> Tensor:
-        """What each example's history asks for (N, q)."""
+        """What each example's history or query asks for (N, q)."""
         raise NotImplementedError
 
     def items(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
@@ -77,6 +86,28 @@ class CatalogueHead(Head):
     def with_features(self, offered: Tensor, bias: Tensor, of_item: Tensor | None) -> tuple[Tensor, Tensor]:
         """The same (I, q), (I,) of items whose texts offer so much and that have these features (I, F)."""
         return offered, bias
+
+    def forward(self, batch: HeadInput) -> Tensor:
+        """Scores (N, 1 + C): the example's own item, then the candidates; -inf for those that are barred. Without
+        candidates (N, 1)."""
+        users, own = self.users(batch), batch.slots["item"]
+        offered, bias = self.items(batch.vectors)
+        mine, mine_bias = self.with_features(gather(offered, own), gather(bias, own), batch.of_item)
+        scores = ((users * mine).sum(-1) + mine_bias)[:, None]
+        if batch.candidates is not None:
+            assert batch.barred is not None
+            there, there_bias = gather(offered, batch.candidates), gather(bias, batch.candidates)
+            there, there_bias = self.with_features(there, there_bias, batch.of_candidates)
+            others = users @ there.T + there_bias
+            scores = torch.cat([scores, others.masked_fill(batch.barred, float("-inf"))], 1)
+        if self.signals is None:
+            return scores
+        assert batch.signals is not None
+        known = batch.signals
+        if self.training and self.left_out:
+            kept = torch.rand(len(known), 1, 1, device=known.device) >= self.left_out
+            known = torch.cat([known[..., :SHARED], known[..., SHARED:] * kept], -1)
+        return scores + known @ self.signals
 
 
 class NumberHead(Head):

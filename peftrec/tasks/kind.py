@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from peftrec.data.examples import TaskData
+from peftrec.data.examples import Dataset, Examples, TaskData
 from peftrec.data.tables import Tables
 from peftrec.data.texts import TextTable
 from peftrec.errors import UserError, shown
@@ -14,6 +14,7 @@ from peftrec.recipe import AdapterConfig, DataConfig, TaskConfig
 from peftrec.tasks.grades import Grades, read_grades
 from peftrec.tasks.heads import Head, HeadShape
 from peftrec.tasks.losses import Labels, Loss, on_log
+from peftrec.tasks.priors.vectors import Vectors
 from peftrec.tasks.rows import Event, Field, Row
 from peftrec.tasks.starts import Starting
 
@@ -60,10 +61,12 @@ class Kind:
     feedback  (events, task, scale) -> float (H,), as training counted them, of past events that a row brings along;
               None for kinds without histories. `scale`: see TaskData
     words     (label, task, classes) -> a label in words; numbers that were fed back read alike
-    variant   (config) -> the kind to take instead, for keys that ask for another form of the task; None: this one
+    variant   (config, data) -> the kind to take instead, for keys that ask for another form of the task; None: this one
     moment    (times, user_start) -> features float32 (E, F) of events ordered by (user, time), for kinds that predict
               from a moment: their rows need a `time`
     start     what its heads begin at; None: a constant
+    mined     (dataset, task's name, frozen vectors or None) -> its train rows with what steps tell their items from,
+              where that is looked for before the first step
     """
 
     question: str
@@ -81,9 +84,10 @@ class Kind:
     ranks: bool = False
     feedback: Callable[[list[Event], "Task", tuple[float, float]], np.ndarray] | None = None
     words: Callable[[Any, "Task", list[str]], str] = label_words
-    variant: Callable[[TaskConfig], "Kind | None"] = lambda config: None
+    variant: Callable[[TaskConfig, DataConfig], "Kind | None"] = lambda config, data: None
     moment: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
     start: Starting | None = None
+    mined: Callable[[Dataset, str, Vectors | None], Examples] | None = None
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The kinds of task. `KINDS` is where to add one: a file beside this one, and a line here."""
 
 from peftrec.errors import Problems, UserError, nearest, shown
-from peftrec.recipe import AdapterConfig, Recipe, TaskConfig
+from peftrec.recipe import AdapterConfig, DataConfig, Recipe, TaskConfig
 from peftrec.recipe.names import find
 from peftrec.tasks.classification import CLASSIFICATION
 from peftrec.tasks.interest import INTEREST
@@ -30,15 +30,15 @@ def resolve(recipe: Recipe) -> dict[str, Task]:
     problems, tasks = Problems(), dict[str, Task]()
     for name, config in recipe.tasks.items():
         with problems.collect(f"tasks.{name}."):
-            tasks[name] = make_task(name, config, recipe.adapters[name])
+            tasks[name] = make_task(name, config, recipe.adapters[name], recipe.data)
     problems.stop()
     return tasks
 
 
-def make_task(name: str, config: TaskConfig, adapter: AdapterConfig) -> Task:
+def make_task(name: str, config: TaskConfig, adapter: AdapterConfig, data: DataConfig) -> Task:
     """One task looked up. Raises UserError."""
     kind = find(KINDS, config.kind, "kind", Kind)
-    kind = kind.variant(config) or kind
+    kind = kind.variant(config, data) or kind
     named = config.loss or kind.losses[0]
     return Task(name, config.model_copy(update={"loss": named}), kind, _find_loss(named, kind, config.kind), adapter)
 

@@ -10,43 +10,39 @@ from torch.nn import functional as F
 from peftrec.data.batches import HeadInput
 from peftrec.data.examples import Examples, TaskData
 from peftrec.data.rows import plain_number
-from peftrec.data.split import Divisible, time_boundaries
-from peftrec.data.tables import Events, Queries, Tables
+from peftrec.data.tables import Queries, Tables
 from peftrec.data.texts import TextTable
-from peftrec.errors import UserError, shown
-from peftrec.recipe import DataConfig, SplitConfig, TaskConfig
-from peftrec.tasks.building import catalogue_of, check_varied, cut, divided, item_rows, rare_notes, table_of
+from peftrec.errors import UserError
+from peftrec.recipe import DataConfig, QueriesConfig, TaskConfig
+from peftrec.tasks.building import catalogue_of, check_varied, cut, item_rows, rare_notes, table_of
 from peftrec.tasks.features import Beside
 from peftrec.tasks.gather import gather
 from peftrec.tasks.heads import Head, HeadShape, TextHead, input_norm, silence
 from peftrec.tasks.kind import Kind, Task, class_answer
+from peftrec.tasks.matches import MATCHES
+from peftrec.tasks.queries import numbered, split_queries
 from peftrec.tasks.rows import ITEM, Row, pair_field, text_field
 from peftrec.tasks.weights import file_weights, row_weights
-
-_DRAWS = 30  # rounds of drawing again the non-matches that turned out to be matches
 
 
 def build(tables: Tables, texts: TextTable, task: Task, data: DataConfig, seed: int) -> TaskData:
     """Does the item match the query: label = position of the grade among the distinct grades, ascending.
 
     Slots `query` and `item`, or `pair` with `input: joint`; group = query number (equal texts are one query).
-    Queries without grades are matches (grade 1), and for each a non-match (grade 0) is drawn among the items never
-    paired with that query. Split by time when the queries have times and the recipe says global-time, on the events'
-    boundaries when there are events; otherwise whole queries are held out.
+    Split by time when the queries have times and the recipe says global-time, on the events' boundaries when there are
+    events; otherwise whole queries are held out. Queries without grades are `peftrec.tasks.matches`.
     """
     name, queries = table_of(tables, Queries, task)
     items = catalogue_of(tables, queries, task)
-    notes = []
-    names, group = _numbered(queries.text)
-    column = file_weights(queries.rows, task.config)
     if queries.label is None:
-        queries, group = _with_non_matches(queries, group, len(items), seed)
-        column = None if column is None else np.tile(column, 2)
-        notes.append("queries carry no grades: each row is a match, and one non-match is drawn for it at random")
-    assert queries.label is not None
+        raise UserError(
+            "loss: the queries of this source carry no grades, each row is a match: rank the catalogue by them with "
+            "loss: softmax"
+        )
+    names, group = numbered(queries.text)
+    column = file_weights(queries.rows, task.config)
     grades, label = np.unique(queries.label, return_inverse=True)
-    parts, split, of_split = _split_queries(tables, name, queries, group, label, data, seed)
-    notes += of_split
+    parts, split, notes = split_queries(tables, name, queries, group, label, data, seed)
     check_varied(label, parts, "queries: the grades must differ")
     if task.config.input == "joint":
         slots = {"pair": _pair_rows(names, group, items.texts, queries.item, texts)}
@@ -63,6 +59,7 @@ def build(tables: Tables, texts: TextTable, task: Task, data: DataConfig, seed: 
         time=np.full(len(label), np.nan) if queries.time is None else queries.time,
         user=None if queries.user is None else queries.user.astype(np.int64),
         weight=row_weights(label, parts, classes, task.config, column),
+        row=np.arange(len(queries)),
     )
     notes += rare_notes(label, parts, classes)
     return cut(
@@ -74,39 +71,8 @@ def build(tables: Tables, texts: TextTable, task: Task, data: DataConfig, seed: 
         items=queries.catalogue,
         key=data.key_of_split(name),
         features={"item": items.features, **({} if queries.user is None else {"user": tables.user_features})},
+        files=queries.files,
     )
-
-
-def _split_queries(
-    tables: Tables, name: str, queries: Queries, group: np.ndarray, label: np.ndarray, data: DataConfig, seed: int
-) -> tuple[np.ndarray, SplitConfig, list[str]]:
-    """The part int8 (Q,) of every row, how they were divided, and what the user should know of it.
-
-    `group` (Q,): query numbers; `label` (Q,): grades.
-    """
-    beside = [e.time for e in tables.of(Events).values() if e.catalogue == queries.catalogue and e.time is not None]
-    rows = Divisible(
-        sort="queries",
-        rows=len(queries),
-        time=queries.time,
-        groups={
-            "query": group,
-            "text": group,
-            "item": queries.item,
-            **({} if queries.user is None else {"user": queries.user}),
-        },
-        given=queries.given,
-        label=label,
-        boundaries=time_boundaries(beside[0], data.split_of(name)) if beside else None,
-    )
-    return divided(rows, name, data, seed)
-
-
-def _numbered(texts: list[str]) -> tuple[list[str], np.ndarray]:
-    """The distinct texts in order of appearance, and each row's position among them, int64 (N,)."""
-    numbers: dict[str, int] = {}
-    positions = np.fromiter((numbers.setdefault(text, len(numbers)) for text in texts), np.int64, len(texts))
-    return list(numbers), positions
 
 
 def _pair_rows(
@@ -116,42 +82,6 @@ def _pair_rows(
     keys, position = np.unique(query * len(items) + item, return_inverse=True)
     rows = [texts.add(queries[key // len(items)], items[key % len(items)]) for key in keys.tolist()]
     return np.asarray(rows, np.int32)[position]
-
-
-def _with_non_matches(queries: Queries, group: np.ndarray, items: int, seed: int) -> tuple[Queries, np.ndarray]:
-    """The queries (grade 1) followed by as many non-matches (grade 0), one for each row, with its text and time."""
-    matches = np.unique(group * items + queries.item)
-    full = np.flatnonzero(np.bincount(matches // items) >= items)
-    if len(full):
-        query = queries.text[int(np.argmax(group == full[0]))]
-        raise UserError(
-            f"queries: the query {shown(query)} matches every item: no non-match can be drawn; give "
-            "data.queries.label, or more items"
-        )
-    random = np.random.default_rng(seed)
-    drawn = np.full(len(group), -1, np.int32)
-    for _ in range(_DRAWS):
-        open_rows = np.flatnonzero(drawn < 0)
-        if not len(open_rows):
-            break
-        candidate = random.integers(0, items, len(open_rows), dtype=np.int32)
-        fresh = ~np.isin(group[open_rows] * items + candidate, matches)
-        drawn[open_rows[fresh]] = candidate[fresh]
-    for query in np.unique(group[drawn < 0]).tolist():  # those that match nearly the whole catalogue
-        rows = np.flatnonzero((drawn < 0) & (group == query))
-        drawn[rows] = random.choice(
-            np.setdiff1d(np.arange(items), matches[matches // items == query] % items), len(rows)
-        )
-    both = replace(
-        queries,
-        text=queries.text * 2,
-        item=np.concatenate([queries.item, drawn]),
-        label=np.repeat([1.0, 0.0], len(group)),
-        time=None if queries.time is None else np.tile(queries.time, 2),
-        given=None if queries.given is None else queries.given * 2,
-        user=None if queries.user is None else np.tile(queries.user, 2),
-    )
-    return both, np.tile(group, 2)
 
 
 class TowerHead(Head):
@@ -202,6 +132,21 @@ def answer(prediction: np.ndarray, task: Task, classes: list[str]) -> Row:
     return {"score": float(grades.score(prediction)), "grade": grade, "probabilities": chances}
 
 
+def form(config: TaskConfig, data: DataConfig) -> Kind | None:
+    """The form of the kind that a recipe asks for. Raises UserError for what queries without grades cannot be."""
+    tables = {name: table for name, table in data.named.items() if isinstance(table, QueriesConfig)}
+    found = list(tables.values()) if config.table is None else [tables[n] for n in tables if n == config.table]
+    without = len(found) == 1 and found[0].label is None
+    if not without and config.loss != "softmax":
+        return JOINT if config.input == "joint" else None
+    why = "rows without grades (label) are matches, for which the whole catalogue is ranked: it takes"
+    if config.input == "joint":
+        raise UserError(f"input: {why} query and item apart (towers); found 'joint'")
+    if config.loss == "cross_entropy":
+        raise UserError(f"loss: {why} softmax; found 'cross_entropy'")
+    return MATCHES
+
+
 MATCH_QUERY = Kind(
     question="does the item match the query",
     hub_type="text-ranking",
@@ -215,7 +160,7 @@ MATCH_QUERY = Kind(
     graded=True,
     priors=("random", "majority", "lexical", "frozen_lr"),
     ranks=True,
-    variant=lambda config: JOINT if config.input == "joint" else None,
+    variant=form,
 )
 
 JOINT: Kind = replace(MATCH_QUERY, fields={"pair": pair_field("query")}, head=joint_head, ranks=False)

@@ -7,7 +7,6 @@ fitted to; where a signal makes the ranking of these rows worse for all that, it
 import numpy as np
 
 from peftrec.data.examples import Examples, TaskData
-from peftrec.data.past import barred as barred_in
 from peftrec.data.signals import SIGNALS, of_step
 
 ROWS = 1024  # that weights are fitted to
@@ -43,9 +42,9 @@ def fit_weights(data: TaskData, seed: int = 0) -> np.ndarray:
 def _signals(rows: Examples, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """The signals of each row's own item and of candidates, float32 (N, 1 + C, S), and which are no alternatives to it,
     bool (N, 1 + C)."""
-    drawn = rows.drawn(seed, 0)
+    drawn = rows.drawn(seed, 0, np.arange(len(rows)))
     parts = [drawn.take(some) for some in np.array_split(np.arange(len(rows)), -(-len(rows) // 128))]
-    signals, barred = zip(*((of_step(part), barred_in(part)) for part in parts), strict=True)
+    signals, barred = zip(*((of_step(part), part.barred()) for part in parts), strict=True)
     return np.concatenate(signals), np.pad(np.concatenate(barred), ((0, 0), (1, 0)))
 
 

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from peftrec.data.batches import HeadInput
 from peftrec.data.catalogue import Catalogue, Choices, fold_of
 from peftrec.data.examples import TaskData
-from peftrec.data.signals import SHARED, SIGNALS
+from peftrec.data.signals import SIGNALS
 from peftrec.data.split import LEFT_OUT, TEST, TRAIN, VALID
 from peftrec.data.tables import Events, Tables
 from peftrec.data.texts import TextTable
@@ -91,6 +91,8 @@ class RetrievalHead(CatalogueHead):
     the features of user and event; an item is its text and its features.
     """
 
+    signals: nn.Parameter
+
     def __init__(self, shape: HeadShape, hidden: int = 64, readings: int = 4) -> None:
         super().__init__()
         self.norm = input_norm(shape.width)
@@ -111,7 +113,7 @@ class RetrievalHead(CatalogueHead):
             nn.Linear(2 * hidden, hidden),
         )
         self.bias = nn.Linear(shape.width, 1, bias=False)
-        self.dropout = shape.dropout
+        self.left_out = shape.dropout
         self.signals = nn.Parameter(torch.eye(len(SIGNALS))[0])
         for layer in (self.bias, self.user[-1]):
             for parameter in layer.parameters():
@@ -167,30 +169,6 @@ class RetrievalHead(CatalogueHead):
         assert of_item is not None
         more = self.known_item(of_item)
         return offered + more[:, :-1], bias + more[:, -1]
-
-    def forward(self, batch: HeadInput) -> Tensor:
-        """Scores (N, 1 + C): the example's own item, then the candidates; -inf for those that are barred. Without
-        candidates (N, 1)."""
-        assert batch.signals is not None
-        users, own = self.users(batch), batch.slots["item"]
-        offered, bias = self.items(batch.vectors)
-        mine, mine_bias = self.with_features(gather(offered, own), gather(bias, own), batch.of_item)
-        scores = ((users * mine).sum(-1) + mine_bias)[:, None]
-        if batch.candidates is not None:
-            assert batch.barred is not None
-            there, there_bias = gather(offered, batch.candidates), gather(bias, batch.candidates)
-            there, there_bias = self.with_features(there, there_bias, batch.of_candidates)
-            others = users @ there.T + there_bias
-            scores = torch.cat([scores, others.masked_fill(batch.barred, float("-inf"))], 1)
-        return scores + self._known(batch.signals) @ self.signals
-
-    def _known(self, signals: Tensor) -> Tensor:
-        """The signals (N, 1 + C, S); in training those of the past are left out of some rows, so that the rest learns
-        what to say of users and items of which nothing is known."""
-        if not self.training or not self.dropout:
-            return signals
-        kept = torch.rand(len(signals), 1, 1, device=signals.device) >= self.dropout
-        return torch.cat([signals[..., :SHARED], signals[..., SHARED:] * kept], -1)
 
 
 def head(shape: HeadShape, config: TaskConfig) -> CatalogueHead:

@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 
 from peftrec.data.examples import Examples
-from peftrec.data.past import repeated
 from peftrec.data.split import TRAIN
 from peftrec.recipe import TaskConfig
 
@@ -21,7 +20,7 @@ def rule_repeats(
 
     `counted` bool (N,): the rows whose items were chosen. The share that decides is that of the train rows among them.
     """
-    again = repeated(examples)
+    again = examples.repeated()
     train = counted & (parts == TRAIN)
     repeats, rows = int(again[train].sum()), int(train.sum())
     share = repeats / max(1, rows)

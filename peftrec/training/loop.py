@@ -1,6 +1,7 @@
 """Training: one visible loop minimises the weighted sum of the task losses, once everything is prepared and checked."""
 
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -19,6 +20,7 @@ from peftrec.runs.folder import choose_run, write_run
 from peftrec.runs.saved import save_run
 from peftrec.tasks.starts import start_of
 from peftrec.training.costs import costs
+from peftrec.training.ending import ended, ending_notes
 from peftrec.training.fingerprint import describe_origin
 from peftrec.training.memory import Tidy
 from peftrec.training.prepare import Setup, prepare
@@ -55,7 +57,7 @@ def train(
         started = time.monotonic()
         setup = processes.on_each(lambda: prepare(recipe))
         model, dataset, tasks = setup.model, setup.dataset, setup.tasks
-        origin = describe_origin(recipe, dataset, model, processes.count())
+        origin = describe_origin(setup.complete, dataset, model, processes.count())
         settings = (recipe.train.checkpoint, origin, resume, allow_changes)
         checkpoints = processes.on_each(lambda: Checkpoints(target, *settings))
         for line in [*processes.notes(), *setup.notes, *cache_lines(model)]:
@@ -84,6 +86,7 @@ def _finish(folder: Path, setup: Setup, progress: Progress, trackers: Trackers, 
             of["began_at"] = began.name
     trackers.log({"step": progress.step, "test": {task: of["metrics"] for task, of in report["tasks"].items()}})
     report["cost"] = costs(model, progress) | {"total_seconds": time.monotonic() - started}
+    report["train"] = setup.config.model_dump(mode="json")
     report["environment"] = environment()
     save_run(folder, recipe, dataset, model, report, progress.history)
     write_cards(folder, recipe, setup.tasks, dataset, model, report)
@@ -103,54 +106,54 @@ def fit(setup: Setup, checkpoints: Checkpoints | None = None, trackers: Trackers
 
     First the frozen part's states of the training and validation rows are computed, unless they are there.
     An epoch is ceil(rows of all tasks / batch_size) steps; in it every task gives `share` times its training rows (1:
-    each row once), spread evenly over the steps. With early stopping the best epoch's weights are put back at the end;
-    those of the beginning count as an epoch. Frozen tasks take no part.
+    each row once), spread evenly over the steps. With early stopping the best epoch's weights are put back at the end,
+    and those before the first step count as an epoch; see `ended` for the cool-down. Frozen tasks take no part.
     Raises Interrupted, with a checkpoint written if any are, after the step during which SIGTERM or Ctrl-C came.
     """
     model, at = setup.model, Progress()
     begin(setup)
-    steps, stopper = plan_steps(setup), BestEpoch(setup.recipe, setup.tasks)
+    steps, stopper = plan_steps(setup), BestEpoch(setup.config, setup.tasks)
     note(steps.plan)
     state = TrainingState(model, steps.optimizer, steps.weighting, stopper, at, setup.accelerator.scaler)
     if checkpoints:
         processes.on_each(partial(checkpoints.restore, state))
     if stopper.patience and at.step == 0 and model.encoder.settled:
-        stopper.see(validate(setup), steps.trainable)
+        stopper.see(0, validate(setup), steps.trainable)
     if trackers:
         processes.on_first(partial(trackers.start, at))
     watch, tidy, began = Watch(steps, at), Tidy(), time.monotonic() - at.seconds
-    over = at.step == steps.total or stopper.exhausted
+    over = ended(steps, stopper, at)
     with StopSignals() as signals, bar(steps.rows, "training", "examples", at.examples) as shown:
         while not over:
             watch.begin()
-            step = one_step(steps, at.step)
+            step = one_step(steps, at.step, at.cooldown)
             at.step += 1
             at.examples += step.count
             at.skipped += not step.made
             if step.problem:
-                leave_out(f"step {at.step}: {step.problem} is not a finite number", setup.recipe.train)
+                leave_out(f"step {at.step}: {step.problem} is not a finite number", setup.config)
             shown.update(step.count)
             shown.set_postfix_str(watch.end(step))
             if watch.due:
                 line = watch.line()
                 if watch.epoch_ends:
-                    line["valid"] = validate(setup)
+                    line["valid"] = validate(setup, setup.judge)
                     if model.encoder.settled:
-                        stopper.see(line["valid"], steps.trainable)
+                        last = at.cooldown is not None and at.step == at.cooldown.end
+                        stopper.see(at.step, line["valid"], steps.trainable, no_worse=last)
                 if trackers:
                     trackers.log(line)
             at.seconds = time.monotonic() - began
             tidy.when_due()
-            over = at.step == steps.total or stopper.exhausted or signals.agree() > 0
+            over = ended(steps, stopper, at) or signals.agree() > 0
             if checkpoints:
                 checkpoints.keep_up(state, now=over)
         signals.agree()  # what came while the last step's checkpoint was written
     if signals.received is not None:
         raise Interrupted(signals.received, at.step)
-    if stopper.exhausted:
-        note(f"stopped after step {at.step}: no better for {stopper.patience} epochs")
     stopper.restore(steps.trainable)
-    note(model.work.line())
+    for said in [*ending_notes(steps, stopper, at), model.work.line()]:
+        note(said)
     return at
 
 
@@ -162,8 +165,8 @@ def leave_out(found: str, config: TrainConfig) -> None:
     note(f"{found}: the step is left out")
 
 
-def validate(setup: Setup) -> Scores:
-    """Each trained task's metrics on its validation rows, also given to `setup.judge`; nothing for one without rows.
+def validate(setup: Setup, judge: Callable[[Scores], None] | None = None) -> Scores:
+    """Each trained task's metrics on its validation rows, also given to the `judge`; nothing for one without rows.
 
     Where rows have weights their `weighted_loss` is among them.
     """
@@ -175,8 +178,8 @@ def validate(setup: Setup) -> Scores:
         for name, of in report["tasks"].items():
             if "weighted_loss" in of:
                 scores[name]["weighted_loss"] = of["weighted_loss"]
-        if setup.judge is not None:
-            setup.judge(scores)
+        if judge is not None:
+            judge(scores)
         return scores
 
     with whole(setup.model):

@@ -4,6 +4,7 @@ import numpy as np
 
 from peftrec.data.examples import Dataset
 from peftrec.recipe import Recipe
+from peftrec.training.defaults import Settled, rows_an_epoch
 
 Rows = dict[str, np.ndarray]  # task -> row numbers of its training examples
 
@@ -59,16 +60,13 @@ class RowStream:
         return self._passes[number]
 
 
-def make_streams(recipe: Recipe, dataset: Dataset) -> tuple[dict[str, RowStream], int, int]:
+def make_streams(recipe: Recipe, config: Settled, dataset: Dataset) -> tuple[dict[str, RowStream], int, int]:
     """Each trained task's order of rows, the steps of an epoch, and of the whole training."""
-    config = recipe.train
-    tasks = {name: dataset.tasks[name].train for name in recipe.trained}
-    per_epoch = {name: max(1, round(len(rows) * (recipe.tasks[name].share or 1.0))) for name, rows in tasks.items()}
+    per_epoch = rows_an_epoch(recipe, dataset)
     steps = -(-sum(per_epoch.values()) // config.batch_size)
-    streams = {
-        name: RowStream(
-            len(rows), per_epoch[name], steps, config.seed, number, rows.users if config.locality == "user" else None
-        )
-        for number, (name, rows) in enumerate(tasks.items())
-    }
+    streams = {}
+    for number, (name, rows) in enumerate(per_epoch.items()):
+        train = dataset.tasks[name].train
+        group = train.users if config.locality == "user" else None
+        streams[name] = RowStream(len(train), rows, steps, config.seed, number, group)
     return streams, steps, min(config.epochs * steps, config.max_steps or config.epochs * steps)

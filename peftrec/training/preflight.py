@@ -31,7 +31,7 @@ def check(recipe: Recipe) -> dict[str, Any]:
     dataset, model = setup.dataset, setup.model
     encoder = model.encoder
     backbone = encoder.backbone
-    _, steps, _ = make_streams(recipe, dataset)
+    _, steps, _ = make_streams(recipe, setup.config, dataset)
     needed = text_rows(dataset, setup.tasks, ["train", "valid", "test"], ranking=True)
     caches = {level: _describe_cache(of, encoder.rows_of(level, needed)) for level, of in encoder.caches.items()}
     trainable, total = model.parameter_counts()
@@ -78,7 +78,7 @@ def check(recipe: Recipe) -> dict[str, Any]:
         "cache": caches,
         "training": {
             "steps_per_epoch": steps,
-            "epochs": recipe.train.epochs,
+            "epochs": setup.config.epochs,
             "trainable_parameters": trainable,
             "total_parameters": total,
             "cache_megabytes": sum(of["megabytes"] for of in caches.values()),

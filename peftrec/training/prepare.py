@@ -16,15 +16,16 @@ from peftrec.model.adapters import attach, find_method
 from peftrec.model.backbone import load_backbone
 from peftrec.model.co_learner import CoLearner, build_model
 from peftrec.model.probe import check_method
-from peftrec.recipe import Recipe
+from peftrec.recipe import EarlyStopping, Recipe
 from peftrec.tasks.dataset import load_data
 from peftrec.tasks.kind import Task, trained
 from peftrec.tasks.kinds import resolve
 from peftrec.tasks.starts import Start
+from peftrec.training.defaults import Settled, chosen_notes, settled
 from peftrec.training.init_from import read_start
 from peftrec.training.order import make_streams
 from peftrec.training.sharding import check_sharding
-from peftrec.training.stopping import BestEpoch, Scores, check_watched
+from peftrec.training.stopping import Scores, check_metric, check_watched, unwatched_notes
 from peftrec.training.trackers import check_trackers
 from peftrec.training.weighting import make_weighting
 
@@ -33,13 +34,16 @@ from peftrec.training.weighting import make_weighting
 class Setup:
     """All that training needs, made and checked.
 
-    notes  what the user should know of it
-    judge  is given every epoch's validation metrics, and may end the training by raising
-    starts the starts of tasks whose heads an earlier run gave, None where it had none
-    begun  whether the rows know what their task's start says of them: see `training.starts.begin`
+    recipe  as the user wrote it
+    config  its `train` with nothing left open
+    notes   what the user should know of it
+    judge   is given every epoch's validation metrics, and may end the training by raising
+    starts  the starts of tasks whose heads an earlier run gave, None where it had none
+    begun   whether the rows know what their task's start says of them: see `training.starts.begin`
     """
 
     recipe: Recipe
+    config: Settled
     tasks: dict[str, Task]
     accelerator: Accelerator
     dataset: Dataset
@@ -54,6 +58,11 @@ class Setup:
         """The tasks that are not frozen."""
         return trained(self.tasks)
 
+    @property
+    def complete(self) -> Recipe:
+        """The recipe with nothing left open under `train`."""
+        return self.recipe.model_copy(update={"train": self.config})
+
 
 def prepare(recipe: Recipe, described: bool = False) -> Setup:
     """Load data and backbone, attach adapters and heads; `described`: with summaries of the tables.
@@ -61,7 +70,7 @@ def prepare(recipe: Recipe, described: bool = False) -> Setup:
     Raises UserErrors for all that cannot work, together.
     """
     processes.start()
-    problems, dataset, backbone, start, stopper = Problems(), None, None, None, None
+    problems, dataset, backbone, start, tasks = Problems(), None, None, None, None
     with problems.collect():
         _check_precision(recipe)
     AcceleratorState._reset_state()  # else a process could not train a second recipe with another precision
@@ -76,7 +85,8 @@ def prepare(recipe: Recipe, described: bool = False) -> Setup:
     with problems.collect():
         tasks = resolve(recipe)
         check_measures(tasks)
-        stopper = BestEpoch(recipe, tasks)
+        if recipe.train.early_stopping is not None:
+            check_metric(recipe.train.early_stopping.metric, tasks, "train.early_stopping.metric")
     with problems.collect():
         start = read_start(recipe)
     with problems.collect():
@@ -84,28 +94,31 @@ def prepare(recipe: Recipe, described: bool = False) -> Setup:
     with problems.collect():
         dataset = load_data(recipe, described)
         _check_parts(recipe, dataset)
-    if stopper is not None and stopper.patience and dataset is not None:
+    if tasks is not None and dataset is not None and recipe.train.early_stopping not in (None, EarlyStopping()):
         with problems.collect():
-            check_watched(stopper.metric, tasks, dataset, "train.early_stopping")
+            check_watched(recipe.train.early_stopping.metric, tasks, dataset, "train.early_stopping")
     with problems.collect(), processes.sharding_is_ours():
         backbone = load_backbone(recipe.backbone, accelerator.device)
     methods = recipe.adapters
-    for config in methods.values():
+    for method in methods.values():
         with problems.collect():
-            find_method(config.method)
+            find_method(method.method)
             if backbone is not None:
-                check_method(config, backbone)  # once each: what has passed is remembered
+                check_method(method, backbone)  # once each: what has passed is remembered
     if problems.found and backbone is not None:
         with problems.collect():
             attach(backbone, methods)  # for what it finds wrong
     problems.stop()
-    assert dataset is not None and backbone is not None
+    assert tasks is not None and dataset is not None and backbone is not None
+    config = settled(recipe, dataset)
     tasks = {name: task.on_scale(dataset.tasks[name].log_scale) for name, task in tasks.items()}
-    torch.manual_seed(recipe.train.seed)
-    model = build_model(recipe, tasks, backbone, dataset)
+    torch.manual_seed(config.seed)
+    model = build_model(recipe, tasks, backbone, dataset, config.dropout)
     notes, starts = ([], {}) if start is None else start.take_over(recipe, tasks, dataset, model)
-    unknown = vocabulary_notes(dataset.texts, backbone.tokenizer)
-    return Setup(recipe, tasks, accelerator, dataset, model, [*dataset.notes, *unknown, *notes], starts=starts)
+    vocabulary = vocabulary_notes(dataset.texts, backbone.tokenizer)
+    notes = [*dataset.notes, *vocabulary, *notes, *unwatched_notes(config, tasks, dataset)]
+    notes += chosen_notes(recipe.train, config)
+    return Setup(recipe, config, tasks, accelerator, dataset, model, notes, starts=starts)
 
 
 def _check_precision(recipe: Recipe) -> None:
@@ -115,7 +128,7 @@ def _check_precision(recipe: Recipe) -> None:
 
 def _check_parts(recipe: Recipe, dataset: Dataset) -> None:
     """Raise UserError where a step would be cut into more parts than it has rows."""
-    streams, _, _ = make_streams(recipe, dataset)
+    streams, _, _ = make_streams(recipe, settled(recipe, dataset), dataset)
     rows = sum(stream.rows_until(1) for stream in streams.values())
     if recipe.train.accumulate > max(1, rows):
         raise UserError(

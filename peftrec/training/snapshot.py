@@ -11,6 +11,7 @@ from peftrec.errors import UserError
 from peftrec.machine.tensors import misfit
 from peftrec.model.co_learner import CoLearner
 from peftrec.runs.checkpoints import Tensors
+from peftrec.training.optim import Cooldown
 from peftrec.training.sharding import share
 from peftrec.training.stopping import BestEpoch
 from peftrec.training.weighting import Weighting
@@ -27,6 +28,7 @@ class Progress:
     means     since the last line of metrics.jsonl: quantity -> its sum, and over how much
     history   the lines of metrics.jsonl
     trackers  tracker -> what it calls this training, to go on in the same log
+    cooldown  the last stretch, once it has begun
     """
 
     step: int = 0
@@ -36,6 +38,7 @@ class Progress:
     means: dict[str, list[float]] = field(default_factory=dict)
     history: list[dict[str, Any]] = field(default_factory=list)
     trackers: dict[str, str] = field(default_factory=dict)
+    cooldown: Cooldown | None = None
 
     def add(self, quantity: str, value: float, over: float = 1) -> None:
         """Take `value` into the quantity's mean since the last line."""
@@ -114,6 +117,8 @@ class TrainingState:
         self.stopper.load_state(values["stopper"], best)
         for item in fields(Progress):
             setattr(self.progress, item.name, values["progress"][item.name])
+        if (cooldown := values["progress"]["cooldown"]) is not None:
+            self.progress.cooldown = Cooldown(**cooldown)
         if self.scaler is not None and values["scaler"] is not None:
             self.scaler.load_state_dict(values["scaler"])
         encoder = self.model.encoder

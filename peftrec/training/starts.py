@@ -28,13 +28,18 @@ def begin(setup: Setup) -> None:
     for name in track_tasks(new, "fitting what heads begin at") if new else []:
         starting = setup.tasks[name].kind.start
         assert starting is not None
-        found[name] = starting.fit(setup.dataset.learnt(name), name, setup.tasks[name].config, model.frozen_vectors)
-        if found[name] is not None:
-            model.head(name).begin_at_zero()
+        started = starting.fit(setup.dataset.learnt(name), name, setup.tasks[name].config, model.frozen_vectors)
+        if started is not None:
+            model.head(name).begin_beside(started.start)
+        found[name] = started
     for name, data in tasks.items():
         head = model.head(name)
-        if isinstance(head, CatalogueHead) and name not in setup.starts:
+        if isinstance(head, CatalogueHead) and head.signals is not None and name not in setup.starts:
             note(f"{name}: begins at {head.begin(data)}")
+    for name, task in setup.trained.items():
+        if task.kind.mined is not None:
+            train = task.kind.mined(setup.dataset, name, model.frozen_vectors)
+            tasks[name] = replace(tasks[name], train=train)
     for name, started in found.items():
         if started is not None:
             tasks[name] = with_start(tasks[name], started)

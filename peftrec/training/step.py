@@ -14,7 +14,7 @@ from peftrec.machine import processes
 from peftrec.model.co_learner import CoLearner
 from peftrec.training.culprits import find_culprits
 from peftrec.training.memory import fitting, plan_together
-from peftrec.training.optim import lr_factor, make_optimizer, set_learning_rates
+from peftrec.training.optim import Cooldown, cooldown_steps, lr_factor, make_optimizer, set_learning_rates
 from peftrec.training.order import Rows, RowStream, make_streams
 from peftrec.training.prepare import Setup
 from peftrec.training.sharding import clip, is_shard, shard, total_norm
@@ -27,7 +27,8 @@ class Steps:
 
     tasks      the trained tasks' training examples
     streams    the order of each one's rows
-    per_epoch  steps of an epoch; `total` of the whole training
+    per_epoch  steps of an epoch; `total` of the whole training at most
+    main       steps before a cool-down that early stopping goes back to the best weights for
     plan       how a step fits into memory, as a line for the user
     """
 
@@ -36,6 +37,7 @@ class Steps:
     streams: dict[str, RowStream]
     per_epoch: int
     total: int
+    main: int
     plan: str
     weighting: Weighting
     trainable: dict[str, nn.Parameter]
@@ -86,31 +88,35 @@ class Piece:
 
 def plan_steps(setup: Setup) -> Steps:
     """Choose how a step fits into memory, share the weights out where asked to, and make weighting and optimiser."""
-    recipe, config, model = setup.recipe, setup.recipe.train, setup.model
+    recipe, config, model = setup.recipe, setup.config, setup.model
     tasks = {name: setup.dataset.tasks[name].train for name in recipe.trained}
-    streams, per_epoch, total = make_streams(recipe, setup.dataset)
-    first = {name: of.drawn(config.seed, 0).take(streams[name].step(0)) for name, of in tasks.items()}
+    streams, per_epoch, total = make_streams(recipe, config, setup.dataset)
+    goes_back = config.schedule == "cooldown" and config.early_stopping is not None
+    main = total - cooldown_steps(total) if goes_back else total
+    begin = {name: stream.step(0) for name, stream in streams.items()}
+    first = {name: of.drawn(config.seed, 0, begin[name]).take(begin[name]) for name, of in tasks.items()}
     plan = plan_together(model, first, config)
     shard(model)
     trainable = model.trainable()
     optimizer = setup.accelerator.prepare(make_optimizer(config, trainable))
     weighting = make_weighting(recipe.weighting, recipe)
-    return Steps(setup, tasks, streams, per_epoch, total, plan, weighting, trainable, optimizer)
+    return Steps(setup, tasks, streams, per_epoch, total, main, plan, weighting, trainable, optimizer)
 
 
-def one_step(steps: Steps, number: int) -> Step:
-    """Make optimiser step `number`, from 0: a function of the weights, the optimiser's state and the number alone.
+def one_step(steps: Steps, number: int, cooldown: Cooldown | None = None) -> Step:
+    """Make optimiser step `number`, from 0: a function of the weights, the optimiser's state, the number and where the
+    cool-down began alone.
 
     A step whose loss or gradient is not finite is left out, as is one whose gradient overflows in fp16. Gradients are
     left cleared.
     """
     model, optimizer, accelerator = steps.setup.model, steps.optimizer, steps.setup.accelerator
-    config = steps.setup.recipe.train
+    config = steps.setup.config
     model.train()
     seed_step(config.seed, number)
-    set_learning_rates(optimizer, lr_factor(config, number, steps.total))
+    set_learning_rates(optimizer, lr_factor(config, number, steps.total, cooldown))
     rows = {name: stream.step(number) for name, stream in steps.streams.items()}
-    tasks = {name: of.drawn(config.seed, number) for name, of in steps.tasks.items()}
+    tasks = {name: of.drawn(config.seed, number, rows[name]) for name, of in steps.tasks.items()}
     losses, weights = joint_backward(model, tasks, rows, steps.weighting, accelerator)
     norms = gradient_norms(model, accelerator)
     made, problem = False, None

@@ -9,36 +9,51 @@ from torch import nn
 from peftrec.data.examples import Dataset
 from peftrec.errors import UserError, nearest, shown
 from peftrec.evaluation.metrics import CHOICE, OF_IMPRESSIONS, RANKING, is_higher
-from peftrec.recipe import Recipe
 from peftrec.tasks.kind import Task, trained
+from peftrec.training.defaults import Settled
+
+_MEND = "give them a share (data.split.valid above 0) or, where the split is given, mark some rows 'valid'"
 
 Scores = dict[str, dict[str, float | None]]  # task -> metric -> value
 
 
 class BestEpoch:
-    """Watches `train.early_stopping.metric`, by default the weighted sum of the tasks' validation losses.
+    """Watches `train.early_stopping.metric`, by default the weighted mean of the tasks' gains: of its error, the share
+    that a task has lost since the first evaluation. What is its error, see `error`.
 
-    Without `early_stopping` it never stops and restores nothing. Raises UserError for a metric that no task has.
+    Tasks without validation rows, and those of weight 0, are not watched. Without `early_stopping` it never stops and
+    restores nothing.
     """
 
-    def __init__(self, recipe: Recipe, tasks: Mapping[str, Task]) -> None:
-        self.tasks, config = tasks, recipe.train.early_stopping
-        self.patience = config.patience if config else 0
-        self.metric = config.metric if config else None
-        self.best, self.waited = float("-inf"), 0
+    def __init__(self, config: Settled, tasks: Mapping[str, Task]) -> None:
+        self.tasks, stopping = tasks, config.early_stopping
+        self.patience = stopping.patience if stopping else 0
+        self.metric = stopping.metric if stopping else None
+        self.best, self.waited, self.step = float("-inf"), 0, 0
+        self.first: dict[str, float] = {}
         self.weights: dict[str, torch.Tensor] = {}
-        check_metric(self.metric, tasks, "train.early_stopping.metric")
 
-    def see(self, scores: Scores, trainable: dict[str, nn.Parameter]) -> None:
-        """Take an epoch's validation scores, and its weights when they are the best so far."""
+    def see(self, step: int, scores: Scores, trainable: dict[str, nn.Parameter], no_worse: bool = False) -> None:
+        """Take the validation scores after `step`, and the weights when they are the best so far, or `no_worse`."""
         if not self.patience:
             return
-        value = score(scores, self.tasks, self.metric)
-        if value > self.best:
-            self.best, self.waited = value, 0
+        value = self._value(scores)
+        if value > self.best or (no_worse and value == self.best):
+            self.best, self.waited, self.step = value, 0, step
             self.weights = {name: p.detach().clone() for name, p in trainable.items()}
         else:
             self.waited += 1
+
+    def _value(self, scores: Scores) -> float:
+        return 1 - self.loss(scores) if self.metric is None else score(scores, self.tasks, self.metric)
+
+    def loss(self, scores: Scores) -> float:
+        """The weighted mean over the tasks of their errors, each as a share of what it was at first."""
+        errors = {name: error(self.tasks[name], of) for name, of in scores.items() if self.tasks[name].config.weight}
+        self.first = self.first or errors
+        weights = {name: self.tasks[name].config.weight for name in errors}
+        shares = [weights[name] * of / (self.first[name] or 1.0) for name, of in errors.items()]
+        return sum(shares) / sum(weights.values())
 
     @property
     def exhausted(self) -> bool:
@@ -51,14 +66,22 @@ class BestEpoch:
         for name, value in self.weights.items():
             trainable[name].copy_(value)
 
-    def state(self) -> dict[str, float | None]:
+    def state(self) -> dict[str, Any]:
         """What `load_state` takes beside the weights, as plain values for JSON (which has no infinity: null)."""
-        return {"best": None if self.best == float("-inf") else self.best, "waited": self.waited}
+        best = None if self.best == float("-inf") else self.best
+        return {"best": best, "waited": self.waited, "step": self.step, "first": self.first}
 
     def load_state(self, state: dict[str, Any], weights: dict[str, torch.Tensor]) -> None:
         """Put back what `state` and `weights` were."""
         self.best = float("-inf") if state["best"] is None else state["best"]
-        self.waited, self.weights = state["waited"], weights
+        self.waited, self.step, self.first = state["waited"], state["step"], state["first"]
+        self.weights = weights
+
+
+def error(task: Task, scores: Mapping[str, float | None]) -> float:
+    """What early stopping judges a task by, lower is better: the metric of its loss; of rows with weights its
+    `weighted_loss`."""
+    return float(scores.get("weighted_loss", scores[task.loss.metric]) or 0)
 
 
 def check_metric(metric: str | None, tasks: Mapping[str, Task], place: str) -> None:
@@ -75,12 +98,18 @@ def check_watched(metric: str | None, tasks: Mapping[str, Task], dataset: Datase
     watched = of_loss if metric is None else [metric.split(".", 1)[0]]
     lacking = [name for name in watched if not len(dataset.tasks[name].valid)]
     if lacking:
-        raise UserError(
-            f"{place}: needs validation rows, of which there are none for {', '.join(lacking)}; give them a share "
-            "(data.split.valid above 0) or, where the split is given, mark some rows 'valid'"
-        )
+        raise UserError(f"{place}: needs validation rows, of which there are none for {', '.join(lacking)}; {_MEND}")
     if metric is not None and metric.split(".", 1)[1] in OF_IMPRESSIONS and not dataset.tasks[watched[0]].impressions:
         raise UserError(f"{place}: {metric} needs lists that were shown: the key impression of the task's table")
+
+
+def unwatched_notes(config: Settled, tasks: Mapping[str, Task], dataset: Dataset) -> list[str]:
+    """Which trained tasks have no validation rows, so that nothing tells when they are trained too long."""
+    lacking = [name for name, t in trained(tasks).items() if t.config.weight > 0 and not len(dataset.tasks[name].valid)]
+    if not lacking:
+        return []
+    then = "how long it trains is a guess" if config.early_stopping is None else "early stopping does not watch it"
+    return [f"{', '.join(lacking)}: no validation rows: {then}; {_MEND}"]
 
 
 def is_higher_better(metric: str | None) -> bool:

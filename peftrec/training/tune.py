@@ -206,7 +206,7 @@ def _measure(
         nonlocal epochs
         epochs += 1
         trial.report(_finite(sign * score(scores, tasks, metric), metric), epochs)
-        if epochs < own.train.epochs and trial.should_prune():
+        if epochs < setup.config.epochs and trial.should_prune():
             raise optuna.TrialPruned
 
     setup.judge = judge

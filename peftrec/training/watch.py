@@ -31,7 +31,7 @@ class Watch:
 
     def __init__(self, steps: Steps, at: Progress) -> None:
         self.steps, self.at = steps, at
-        self.model, self.config = steps.setup.model, steps.setup.recipe.train
+        self.model, self.config = steps.setup.model, steps.setup.config
         self.every = self.config.log_every or max(1, steps.total // LINES)
         self._seconds, self._examples = 0.0, 0
         self.begin()
@@ -64,8 +64,9 @@ class Watch:
 
     @property
     def epoch_ends(self) -> bool:
-        """Whether this step is an epoch's last, or the training's."""
-        return self.at.step % self.steps.per_epoch == 0 or self.at.step == self.steps.total
+        """Whether this step is the last of an epoch, of the cool-down, of what comes before it, or of all."""
+        ends = (self.steps.main, self.steps.total, self.at.cooldown.end if self.at.cooldown else None)
+        return self.at.step % self.steps.per_epoch == 0 or self.at.step in ends
 
     @property
     def due(self) -> bool:
@@ -81,7 +82,7 @@ class Watch:
             group, _, name = quantity.partition("/")
             if name:
                 line.setdefault(group, {})[name] = at.mean(quantity)
-        factor = lr_factor(self.config, at.step - 1, self.steps.total)
+        factor = lr_factor(self.config, at.step - 1, self.steps.total, at.cooldown)
         line["learning_rate"] = {"adapter": self.config.lr * factor, "head": self.config.head_lr * factor}
         line["padding"] = at.mean("padding")
         line["examples_per_second"] = self._examples / self._seconds

@@ -8,7 +8,7 @@ from habits import ITEMS, habits, load, past_of
 
 from peftrec.data import signals
 from peftrec.data.catalogue import FOLDS, Catalogue, Choices
-from peftrec.data.signals import SIGNALS, of_every_item, of_own_item, of_step, reached
+from peftrec.data.signals import SIGNALS, of_every_item, of_own_item, of_step
 
 
 def by_hand(examples, row):
@@ -69,15 +69,6 @@ def test_an_item_that_the_catalogue_lacks_has_no_signals(shop, tmp_path):
     unknown = replace(test, item=np.array([-1, 3, -1, 4]))
     assert of_own_item(unknown)[[0, 2]].tolist() == [[[0] * len(SIGNALS)]] * 2
     assert of_own_item(unknown)[[1, 3], 0].any()
-
-
-def test_what_a_past_reaches_is_all_of_which_it_says_something(shop, tmp_path):
-    for rule in ("allow", "exclude"):
-        test = load(shop, habits(shop, tmp_path, 0.3), repeats=rule).tasks["next"].test
-        for row in range(10):
-            one = test.take(np.array([row]))
-            said = np.flatnonzero(of_every_item(one)[0, :, signals.SHARED :].any(-1))
-            assert set(said.tolist()) <= set(reached(one).tolist())
 
 
 def test_recently_chosen_is_what_was_chosen_since_some_snapshots_before():

@@ -331,3 +331,35 @@ def test_an_empty_part_of_a_given_split_is_to_be_named_in_its_column():
 def test_valid_may_be_empty_when_it_is_not_asked_for():
     check_parts(np.asarray([TRAIN, TEST]), SplitConfig(valid=0))
     check_parts(np.asarray([TRAIN, TEST]), SplitConfig(kind="given"))
+
+
+NO_VALID = [*["train"] * 40, *["test"] * 10]
+
+
+@pytest.mark.parametrize("sort", ["texts", "queries"])
+def test_a_given_split_without_valid_holds_out_whole_texts_or_queries_of_train(sort):
+    group = np.arange(50) // 2
+    rows = Divisible(sort, 50, groups={"text": group, "query": group}, given=NO_VALID)
+    parts, done, notes = divide(rows, SplitConfig(kind="given"), 3, "data.here")
+    assert (counts(parts), done.kind) == ([36, 4, 10], "given")  # 2 of the 20 groups that are train
+    assert (parts[::2] == parts[1::2]).all() and (parts[40:] == TEST).all()
+    assert notes == [
+        "the split marks no row as valid: 10% of the train rows are, drawn at random; valid: 0 trains on them"
+    ]
+    again = divide(rows, SplitConfig(kind="given"), 4, "data.here")[0]
+    assert (again != parts).any()
+    assert counts(divide(rows, SplitConfig(kind="given", valid=0), 3, "data.here")[0]) == [40, 0, 10]
+
+
+def test_of_events_the_latest_of_train_are_held_out_and_equal_times_stay_together():
+    time = np.concatenate([np.arange(30.0), np.full(10, 99.0), np.arange(10.0)])  # the test rows are the oldest
+    rows = Divisible("events", 50, time=time, given=NO_VALID)
+    parts, _, notes = divide(rows, SplitConfig(kind="given", valid=0.3), 0, "data.here")
+    assert counts(parts) == [28, 12, 10]
+    assert np.flatnonzero(parts == VALID).tolist() == [28, 29, *range(30, 40)]
+    assert notes == ["the split marks no row as valid: 30% of the train rows are, the latest; valid: 0 trains on them"]
+
+
+def test_a_single_train_row_is_not_held_out():
+    rows = Divisible("texts", 2, given=["train", "test"])
+    assert divide(rows, SplitConfig(kind="given"), 0, "data.here")[0].tolist() == [TRAIN, TEST]

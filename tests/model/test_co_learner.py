@@ -32,7 +32,7 @@ def made(shop, method, sharing, layers, **train):
     recipe = shop_recipe(shop, adapter={"method": method, "sharing": sharing, "layers": layers}, train=train)
     dataset = load_data(recipe)
     torch.manual_seed(0)
-    model = build_model(recipe, resolve(recipe), load_backbone(recipe.backbone), dataset)
+    model = build_model(recipe, resolve(recipe), load_backbone(recipe.backbone), dataset, 0.0)
     model.encoder.update()
     return recipe, dataset, model
 

@@ -108,7 +108,10 @@ def test_an_unknown_key_without_a_near_one_lists_what_is_known():
         ("tasks.interest.row_weight", 3, ["valid string", "found 3"]),
         ("tasks.interest.gain", "log", ["'exponential' or 'linear'", "'log'"]),
         ("tasks.interest.share", 1e29, ["less than or equal to 1000000", "found 1e+29"]),
-        ("train.accumulate", 1_000_000, ["accumulate cuts a step's", "at most 1024; found 1000000"]),
+        ("train", {"accumulate": 9, "batch_size": 8}, ["accumulate cuts a step's", "at most 8; found 9"]),
+        ("train.lr", 1e-300, ["0 or at least 1e-30", "found 1e-300"]),
+        ("train.schedule", "wsd", ["'linear', 'cosine', 'constant' or 'cooldown'", "found 'wsd'"]),
+        ("train.early_stopping", True, ["must be a group of keys; found True"]),
         ("train.checkpoint.every", "9" * 5000 + " steps", ["write 'N steps'", "(5,006 letters)"]),
         ("adapter.layers", "top-" + "9" * 5000, ["'top-K'", "(5,004 letters)"]),
         ("train.optimizer", "x" * 20_000, ["'adamw'", "found 'xxx", "... (20,000 letters)"]),
@@ -136,7 +139,7 @@ NUMBERS = [
     *(
         f"train.{key}"
         for key, of in TrainConfig.model_fields.items()
-        if {int, float} & {of.annotation, *get_args(of.annotation)}
+        if {int, float} & {getattr(kind, "__origin__", kind) for kind in (of.annotation, *get_args(of.annotation))}
     ),
 ]
 

@@ -18,6 +18,7 @@ from peftrec.training.loop import train
 
 TAGS = {"kind": "classification", "label": {"column": "tags"}}
 TONE = {"kind": "classification", "label": "tone", "class_weight": {"bad": 4}, "row_weight": "sure", "weight": 0.5}
+NEVER = {"kind": "given", "column": "never", "valid": 0}  # no row is valid, and none shall be
 STOPS = {"lr": 1e-2, "head_lr": 5e-2, "epochs": 3, "early_stopping": {"patience": 3}}
 
 
@@ -106,7 +107,7 @@ def test_runs_with_several_labels_compare(shop, run):
 @pytest.mark.parametrize("verb", ["check", "train"])
 def test_early_stopping_without_validation_rows_is_refused(shop, tmp_path, verb):
     file = tmp_path / "never.yaml"
-    file.write_text(dump_recipe(recipe(shop, {"tags": TAGS, "tone": TONE}, "never", train=STOPS)))
+    file.write_text(dump_recipe(recipe(shop, {"tags": TAGS, "tone": TONE}, NEVER, train=STOPS)))
     done = peftrec(verb, file, *(["--run", tmp_path / "run"] if verb == "train" else []))
     assert (done.exit_code, done.stdout) == (2, "")
     assert (
@@ -116,15 +117,18 @@ def test_early_stopping_without_validation_rows_is_refused(shop, tmp_path, verb)
     assert [path.name for path in tmp_path.iterdir()] == ["never.yaml"]
 
 
-def test_a_watched_metric_needs_the_rows_of_its_task_alone(shop, tmp_path):
+def test_a_watched_metric_needs_the_rows_of_its_task_alone(shop, tmp_path, notes):
     stops = {**STOPS, "max_steps": 1, "early_stopping": {"metric": "query.auc"}}
     data = tiny_recipe(shop).data.model_dump(mode="json", exclude_defaults=True)
-    data["texts"] = {"path": str(shop / "notes.csv"), "text": "{text}", "split": "never"}
+    data["texts"] = {"path": str(shop / "notes.csv"), "text": "{text}", "split": NEVER}
     tasks = {"tone": TONE, "query": {"kind": "match-query"}}
     both = tiny_recipe(shop, data=data, tasks=tasks, adapter={"method": "side"}, train=stops)
     assert (train(both, tmp_path / "run") / "report.json").is_file()
-    stops["early_stopping"] = {}
+    stops["early_stopping"] = {}  # nothing was asked for: what has rows is watched
+    assert train(tiny_recipe(shop, data=data, tasks=tasks, train=stops), tmp_path / "other").is_dir()
+    assert "tone: no validation rows: early stopping does not watch it; give them a share" in notes.readouterr().err
+    stops["early_stopping"] = {"patience": 2}
     with pytest.raises(
         UserError, match=r"train\.early_stopping: needs validation rows, of which there are none for tone"
     ):
-        train(tiny_recipe(shop, data=data, tasks=tasks, train=stops), tmp_path / "other")
+        train(tiny_recipe(shop, data=data, tasks=tasks, train=stops), tmp_path / "third")

@@ -59,8 +59,10 @@ def test_weights_are_of_the_signals_that_rank_better(shop, tmp_path, monkeypatch
     weights = fit_weights(data)
     assert weights.dtype == np.float32 and weights.shape == (len(SIGNALS),)
     assert weights[3:].sum() > 0.5  # six of ten choices are repeats
-    monkeypatch.setattr(mixing, "DOUBT", -1e9)  # better without, whatever the ranking says
-    assert set(np.flatnonzero(fit_weights(data)).tolist()) in ({3}, {3, 4})  # the group that is left at the end
+    monkeypatch.setattr(mixing, "DOUBT", 1e9)  # never sure that it is better without
+    every = np.flatnonzero(fit_weights(data))
+    monkeypatch.setattr(mixing, "DOUBT", -1e9)  # always, unless nothing changes
+    assert set(np.flatnonzero(fit_weights(data))) < set(every)
 
 
 def test_without_rows_it_is_popularity(shop, tmp_path):

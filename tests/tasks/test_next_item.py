@@ -18,7 +18,7 @@ from peftrec.cli.tables import format_report
 from peftrec.data.batches import HeadInput, UniqueRows
 from peftrec.data.signals import SIGNALS, of_every_item
 from peftrec.errors import UserError
-from peftrec.evaluation.evaluate import rank_catalogue
+from peftrec.evaluation.ranking import rank_catalogue
 from peftrec.model.backbone import load_backbone
 from peftrec.model.co_learner import build_model
 from peftrec.runs.compare import compare_runs
@@ -41,7 +41,7 @@ def made(shop, tasks=LIKED, **changes):
     recipe = shop_recipe(shop, tasks=tasks, **changes)
     dataset = load_data(recipe)
     torch.manual_seed(0)
-    model = build_model(recipe, resolve(recipe), load_backbone(recipe.backbone), dataset)
+    model = build_model(recipe, resolve(recipe), load_backbone(recipe.backbone), dataset, 0.0)
     model.encoder.update()
     return recipe, dataset, model
 
@@ -175,7 +175,7 @@ def test_pieces_of_a_step_add_up_to_its_gradient(shop, monkeypatch, candidates):
     found = []
     for parts in (1, 3):
         model.zero_grad()
-        tasks = {name: of.train.drawn(0, 7) for name, of in dataset.tasks.items()}
+        tasks = {name: of.train.drawn(0, 7, np.arange(len(of.train))) for name, of in dataset.tasks.items()}
         assert len(tasks["next"].candidates) == min(candidates, ITEMS) and tasks["interest"].candidates is None
         rows = {"next": np.arange(20), "interest": np.arange(31)}
         model.parts = parts
@@ -263,7 +263,11 @@ def test_two_items_of_one_text_are_no_alternatives(tmp_path, shop):
     data = dataset.tasks["next"].train
     same = data.catalogue.rows.copy()
     same[1] = same[0]
-    some = replace(data, catalogue=replace(data.catalogue, rows=same)).drawn(0, 0).take(np.arange(len(data)))
+    some = (
+        replace(data, catalogue=replace(data.catalogue, rows=same))
+        .drawn(0, 0, np.arange(len(data)))
+        .take(np.arange(len(data)))
+    )
     some = replace(some, slots={"item": same[some.item]})
     unique = UniqueRows({"next": some}, len(dataset.texts))
     output = model.head("next")(unique.head_input("next", some, model.encoder.encode(unique.rows, "next")))

@@ -5,15 +5,45 @@ import pytest
 from habits import ITEMS, habits, load, past_of
 from shop import shop_recipe, write_csv
 
-from peftrec.data.past import repeated
 from peftrec.errors import UserError
-from peftrec.evaluation.evaluate import last_liked, rank_catalogue
+from peftrec.evaluation.ranking import last_liked, rank_catalogue
 from peftrec.model.co_learner import Scorer
 from peftrec.runs.evaluate import evaluate_run
 from peftrec.runs.folder import read_report
 from peftrec.serving.predictor import Predictor
 from peftrec.tasks.dataset import load_data
 from peftrec.training.loop import train
+
+
+@pytest.mark.parametrize("timed", [True, False])
+def test_who_met_what_is_what_the_log_says(shop, tmp_path, timed):
+    data = load(shop, habits(shop, tmp_path, 0.3, timed), repeats="allow").tasks["next"]
+    for part in (data.train, data.valid, data.test):
+        pasts = [past_of(part, row) for row in range(len(part))]
+        row, item = part.met()
+        assert [item[row == n].tolist() for n in range(len(part))] == pasts
+        assert part.repeated().tolist() == [int(of) in past for of, past in zip(part.item, pasts, strict=True)]
+    assert 0.1 < data.train.repeated().mean() < 0.5
+
+
+@pytest.mark.parametrize("timed", [True, False])
+@pytest.mark.parametrize("repeats", ["allow", "exclude"])
+def test_the_past_bars_candidates_where_repeats_are_excluded(shop, tmp_path, timed, repeats):
+    data = load(shop, habits(shop, tmp_path, 0.3, timed), repeats=repeats).tasks["next"]
+    step = data.train.drawn(0, 0, np.arange(50)).take(np.arange(50))
+    found = step.barred()
+    for row in range(len(step)):
+        own = np.arange(ITEMS) == step.item[row]
+        known = np.isin(np.arange(ITEMS), past_of(step, row)) if repeats == "exclude" else False
+        assert (found[row] == (own | known)).all()
+    assert data.train.take(np.arange(3)).barred() is None  # without candidates
+
+
+def test_a_long_log_is_read_in_blocks_of_users(shop, tmp_path, monkeypatch):
+    train = load(shop, habits(shop, tmp_path, 0.3), repeats="allow").tasks["next"].train
+    whole = train.repeated()
+    monkeypatch.setattr("peftrec.data.log.AT_ONCE", 25)  # two users of ten events each
+    assert train.repeated().tolist() == whole.tolist()
 
 
 @pytest.mark.parametrize("timed", [True, False])
@@ -38,8 +68,8 @@ def test_rows_that_cannot_be_found_are_left_out_and_said(shop, tmp_path):
     every, new = (load(shop, table, repeats=rule) for rule in ("allow", "exclude"))
     for part in ("train", "valid", "test"):
         of = every.tasks["next"].split(part)
-        assert new.tasks["next"].split(part).item.tolist() == of.item[~repeated(of)].tolist()
-    count = sum(int(repeated(every.tasks["next"].split(part)).sum()) for part in ("train", "valid", "test"))
+        assert new.tasks["next"].split(part).item.tolist() == of.item[~of.repeated()].tolist()
+    count = sum(int(every.tasks["next"].split(part).repeated().sum()) for part in ("train", "valid", "test"))
     assert any(f"{count:,} rows of items that the user had before are left out" in note for note in new.notes)
     # Popularity counts every choice, also of what is not to be found again.
     assert every.tasks["next"].train.catalogue.items.tolist() == new.tasks["next"].train.catalogue.items.tolist()
@@ -56,7 +86,7 @@ def test_the_data_decide_and_it_is_said(shop, tmp_path, again, allowed):
         or ("(repeats: allow, as 5 % or more are)" if allowed else "(repeats: exclude, as fewer than 5 % are)") in note
     )
     if allowed:
-        rows, train = int(repeated(data.train).sum()), len(data.train)
+        rows, train = int(data.train.repeated().sum()), len(data.train)
         assert note.startswith(f"next: {rows:,} of {train:,} train rows ({rows / train:.1%}) are of items")
 
 
@@ -70,7 +100,7 @@ def test_interest_ranks_by_the_same_rule(shop, tmp_path):
         if rule == "exclude":
             liked = [row for row in liked if int(test.item[row]) not in past_of(test, row)]
         assert len(last[rule]) == len({int(test.users[row]) for row in liked})
-    assert repeated(last["allow"]).any() and not repeated(last["exclude"]).any()
+    assert last["allow"].repeated().any() and not last["exclude"].repeated().any()
 
 
 @pytest.fixture(scope="module")

@@ -25,7 +25,7 @@ def made(shop, method="lora", layers="top-2", **train):
     recipe = shop_recipe(shop, adapter={"method": method, "sharing": "shared+private", "layers": layers}, train=train)
     dataset = load_data(recipe)
     torch.manual_seed(0)
-    model = build_model(recipe, resolve(recipe), load_backbone(recipe.backbone), dataset)
+    model = build_model(recipe, resolve(recipe), load_backbone(recipe.backbone), dataset, 0.0)
     model.encoder.update()
     return recipe, dataset, model.train()
 

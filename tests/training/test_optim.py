@@ -5,15 +5,20 @@ import torch
 from torch import nn
 
 from peftrec.recipe import TrainConfig
-from peftrec.training.optim import lr_factor, make_optimizer, set_learning_rates
+from peftrec.training.defaults import settle
+from peftrec.training.optim import Cooldown, cooldown_steps, lr_factor, make_optimizer, set_learning_rates
 
 NAMES = {"shared/lora_A": 2, "query/norm.weight": 2, "query/down.bias": 2, "query/gates": 2, "head/query/w": 2}
 NAMES |= {"shared/scale": 1}
 
 
+def settings(**config):
+    return settle(TrainConfig(**config), 100, ["lora"], watched=True)
+
+
 def made(**config):
     trainable = {name: nn.Parameter(torch.ones([2] * dimensions)) for name, dimensions in NAMES.items()}
-    return trainable, make_optimizer(TrainConfig(lr=1e-2, head_lr=1e-3, **config), trainable)
+    return trainable, make_optimizer(settings(lr=1e-2, head_lr=1e-3, **config), trainable)
 
 
 def test_heads_have_a_rate_of_their_own_and_norms_biases_and_gates_do_not_decay():
@@ -46,8 +51,21 @@ def test_the_recipe_names_the_optimiser(name, kind):
     ],
 )
 def test_rates_warm_up_and_follow_the_schedule(schedule, expected):
-    config = TrainConfig(schedule=schedule, warmup=0.33)
+    config = settings(schedule=schedule, warmup=0.33)
     assert [lr_factor(config, step, 6) for step in range(6)] == pytest.approx(expected)
+
+
+def test_the_schedule_cooldown_falls_in_its_last_fifth():
+    assert [cooldown_steps(steps) for steps in (0, 1, 3, 10, 100)] == [1, 1, 1, 2, 20]
+    config = settings(schedule="cooldown", warmup=0.1)
+    assert [lr_factor(config, step, 20) for step in range(20)] == pytest.approx([0.5, *[1] * 15, 1, 0.75, 0.5, 0.25])
+
+
+def test_a_cooldown_falls_from_the_rate_of_the_best_step_to_0():
+    config = settings(schedule="linear", warmup=0)
+    found = [lr_factor(config, step, 20, Cooldown(14, 4, like=10)) for step in range(14, 18)]
+    assert found == pytest.approx([0.5, 0.375, 0.25, 0.125])  # 1 - 10 / 20, then a straight line
+    assert Cooldown(14, 4, like=10).end == 18
 
 
 def test_every_groups_rate_follows_its_base():

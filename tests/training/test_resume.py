@@ -78,6 +78,7 @@ class Smoothed(weighting.Weighting):
 
 
 SIDE = {"method": "side", "options": {"rank": 4}}
+COOLS = {"schedule": "cooldown", "early_stopping": {}, "epochs": 2}  # from step 6 of 8 on
 CASES = {
     "lora": {},
     "adalora": {"adapter": {"method": "adalora", "options": {"init_r": 4, "target_r": 2}}},
@@ -93,6 +94,8 @@ CASES = {
         "adapter": SIDE,
         "train": {"early_stopping": {"patience": 1}, "lr": 0.1, "head_lr": 0.1, "epochs": 8},
     },
+    "as it begins to cool down": {"train": COOLS},
+    "cooling down": {"adapter": SIDE, "train": {**COOLS, "checkpoint": {"every": "1 step"}}},
     "recomputed": {"train": {"gradient_checkpointing": True}},
     "weighting with state": {"adapter": SIDE, "weighting": {"method": "smoothed"}},
 }

@@ -4,14 +4,22 @@ import numpy as np
 import pytest
 import torch
 from made import made
-from minimal import MINIMAL
 from torch import nn
 
 from peftrec.data.examples import Dataset, Examples, TaskData
 from peftrec.data.texts import TextTable
 from peftrec.errors import UserError
-from peftrec.recipe import make_recipe
-from peftrec.training.stopping import BestEpoch, check_metric, check_watched, is_higher_better, score
+from peftrec.recipe import TrainConfig
+from peftrec.training.defaults import settle
+from peftrec.training.stopping import (
+    BestEpoch,
+    check_metric,
+    check_watched,
+    error,
+    is_higher_better,
+    score,
+    unwatched_notes,
+)
 
 TASKS = {
     "query": made("query", kind="match-query", weight=1.0),
@@ -19,16 +27,16 @@ TASKS = {
 }
 
 
-def recipe(**stopping):
-    return make_recipe(MINIMAL | {"train": {"early_stopping": stopping or None}})
+def settings(stopping):
+    return settle(TrainConfig(early_stopping=stopping), 100, ["lora"], watched=True)
 
 
 def watched(values, **stopping):
-    """A BestEpoch that has seen `values` of interest.auc, one an epoch, with a weight that counts the epochs."""
-    weight, best = nn.Parameter(torch.zeros(1)), BestEpoch(recipe(**stopping), TASKS)
+    """A BestEpoch that has seen `values` of query.auc, one an epoch, with a weight that counts the epochs."""
+    weight, best = nn.Parameter(torch.zeros(1)), BestEpoch(settings(stopping or None), TASKS)
     for epoch, value in enumerate(values, 1):
         weight.data.fill_(epoch)
-        best.see({"query": {"auc": value, "log_loss": 1.0}}, {"w": weight})
+        best.see(epoch, {"query": {"auc": value, "log_loss": 1.0}}, {"w": weight})
     return best, weight
 
 
@@ -36,8 +44,16 @@ def test_the_best_epochs_weights_come_back_and_patience_ends():
     best, weight = watched([0.5, 0.8, 0.7, 0.8], patience=2, metric="query.auc")
     assert best.exhausted  # as good as the best is no better
     best.restore({"w": weight})
-    assert weight.item() == 2
+    assert (weight.item(), best.step) == (2, 2)
     assert not watched([0.5, 0.8, 0.7], patience=2, metric="query.auc")[0].exhausted
+
+
+def test_where_no_worse_is_enough_the_later_weights_are_kept():
+    best, weight = watched([0.5, 0.8, 0.7], patience=9, metric="query.auc")
+    best.see(4, {"query": {"auc": 0.8}}, {"w": weight}, no_worse=True)
+    assert best.step == 4 and best.weights["w"].item() == 3
+    best.see(5, {"query": {"auc": 0.79}}, {"w": weight}, no_worse=True)
+    assert best.step == 4
 
 
 def test_without_early_stopping_nothing_is_kept():
@@ -49,11 +65,31 @@ def test_without_early_stopping_nothing_is_kept():
 
 def test_its_state_goes_on_and_has_no_infinity():
     fresh, _ = watched([], patience=2, metric="query.auc")
-    assert fresh.state() == {"best": None, "waited": 0}
+    assert fresh.state() == {"best": None, "waited": 0, "step": 0, "first": {}}
     best, _ = watched([0.8, 0.7], patience=2, metric="query.auc")
     fresh.load_state(best.state(), best.weights)
-    fresh.see({"query": {"auc": 0.75}}, {"w": nn.Parameter(torch.ones(1))})
-    assert fresh.exhausted and fresh.weights["w"].item() == 1
+    fresh.see(3, {"query": {"auc": 0.75}}, {"w": nn.Parameter(torch.ones(1))})
+    assert fresh.exhausted and fresh.weights["w"].item() == 1 and fresh.step == 1
+
+
+def test_several_tasks_are_judged_by_the_weighted_mean_of_what_is_left_of_their_errors():
+    best = BestEpoch(settings({"patience": 5}), {**TASKS, "apart": made("apart", kind="next-gap", weight=0)})
+    seen = [(0.7, 4.0), (0.35, 4.0), (0.7, 1.0), (0.42, 2.0)]  # of rows in millions of seconds it would be the same
+    for step, (query, time) in enumerate(seen):
+        scores = {"query": {"log_loss": query}, "time": {"rmse": time}, "apart": {"mae": step}}
+        best.see(step, scores, {"w": nn.Parameter(torch.ones(1))})
+    # Weights 1 and .5: (1 * .5 + .5 * 1) / 1.5 = .667; (1 * 1 + .5 * .25) / 1.5 = .75; (1 * .6 + .5 * .5) / 1.5 = .567
+    assert best.step == 3
+    assert best.best == pytest.approx(1 - 0.85 / 1.5)
+    assert best.state()["first"] == {"query": 0.7, "time": 4.0}
+
+
+def test_a_resumed_training_goes_on_from_the_same_first_evaluation():
+    one, two = (BestEpoch(settings({"patience": 5}), TASKS) for _ in range(2))
+    scores = {"query": {"log_loss": 0.5}, "time": {"rmse": 3.0}}
+    one.see(0, scores, {})
+    two.load_state(one.state(), {})
+    assert two.loss({"query": {"log_loss": 0.25}, "time": {"rmse": 3.0}}) == pytest.approx((0.5 + 0.5) / 1.5)
 
 
 def test_the_score_is_the_metric_or_minus_the_weighted_losses_higher_being_better():
@@ -97,3 +133,15 @@ def data_of(**rows):
 def test_rows_with_weights_are_watched_by_their_weighted_loss():
     scores = {"query": {"log_loss": 0.5, "weighted_loss": 0.25}, "time": {"rmse": 3.0}}
     assert score(scores, TASKS, None) == pytest.approx(-(1.0 * 0.25 + 0.5 * 3.0**2))
+    assert [error(TASKS[name], of) for name, of in scores.items()] == [0.25, 3.0]
+
+
+def test_tasks_without_validation_rows_are_named():
+    dataset = data_of(query=3, time=0)
+    assert unwatched_notes(settings({"patience": 1}), TASKS, dataset) == [
+        "time: no validation rows: early stopping does not watch it; give them a share "
+        "(data.split.valid above 0) or, where the split is given, mark some rows 'valid'"
+    ]
+    (off,) = unwatched_notes(settings(None), TASKS, data_of(query=0, time=0))
+    assert off.startswith("query, time: no validation rows: how long it trains is a guess; give them a share (")
+    assert unwatched_notes(settings(None), TASKS, data_of(query=3, time=3)) == []

@@ -84,11 +84,11 @@ def test_a_study_goes_on_where_it_was(recipe, study, tmp_path):
 def test_an_interrupted_trial_is_done_again(recipe, study, tmp_path, monkeypatch):
     kept, steps = peftrec.training.step.lr_factor, []
 
-    def interrupts(config, step, total):
+    def interrupts(config, step, total, cooldown=None):
         steps.append(step)
         if len(steps) == 15:  # in the second trial
             os.kill(os.getpid(), signal.SIGINT)
-        return kept(config, step, total)
+        return kept(config, step, total, cooldown)
 
     with monkeypatch.context() as patch:
         patch.setattr(peftrec.training.step, "lr_factor", interrupts)

@@ -12,6 +12,7 @@ from types import FunctionType
 from typing import Any
 
 from peftrec.recipe.names import find
+from peftrec.tasks.priors.catalogue import bm25, cosine
 from peftrec.tasks.priors.matching import lexical
 from peftrec.tasks.priors.ranking import (
     item_item,
@@ -62,6 +63,8 @@ RANKING_PRIORS: dict[str, Prior] = {
     "recent_popularity": recent_popularity,
     "item_item": item_item,
     "own_frequency": own_frequency,
+    "cosine": cosine,
+    "bm25": bm25,
 }
 
 

@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from scipy.special import expit, log_softmax, softmax
@@ -31,6 +31,7 @@ class Tried:
     sharpness: float = 1.0
 
 
+Fitted = TypeVar("Fitted")
 Scores = Callable[[Examples], np.ndarray]  # rows -> log-scores (N, C), up to one factor, or numbers (N,)
 
 
@@ -50,15 +51,15 @@ class Chosen:
     whole: Scores
 
 
-def once(choose: Callable[..., Chosen]) -> Callable[..., Chosen]:
+def once(choose: Callable[..., Fitted]) -> Callable[..., Fitted]:
     """The same function of (dataset, task, ...), which chooses once for a task's rows: priors and starts share it."""
 
     @wraps(choose)
-    def chosen(dataset: Dataset, task: str, *given: Any) -> Chosen:
+    def chosen(dataset: Dataset, task: str, *given: Any) -> Fitted:
         fitted = dataset.tasks[task].fitted
         if choose.__name__ not in fitted:
             fitted[choose.__name__] = choose(dataset, task, *given)
-        found: Chosen = fitted[choose.__name__]
+        found: Fitted = fitted[choose.__name__]
         return found
 
     return chosen

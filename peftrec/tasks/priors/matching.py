@@ -7,15 +7,13 @@ from scipy import sparse
 
 from peftrec.data.examples import Dataset, Examples
 from peftrec.data.texts import TextTable
+from peftrec.tasks.priors.bm25 import COUNTERS, LENGTH_SHARE, SATURATION
 from peftrec.tasks.priors.choice import best, held_out, judge, learn, predicted, spread, thinned
-from peftrec.tasks.priors.grams import Counter, characters, words
+from peftrec.tasks.priors.grams import Counter
 
-# Runs of one to three characters tell Chinese apart, of three to five languages that write words apart.
-COUNTERS = {"words": words(1), "short runs": characters(1, 3), "long runs": characters(3, 5)}
 SORTS = (("words",), ("short runs",), ("long runs",), ("words", "short runs"), ("words", "long runs"))
 MOST_CHARACTERS = 8_000_000  # of the train rows' different texts
 PAIRS_AT_ONCE = 4096
-SATURATION, LENGTH_SHARE = 1.2, 0.75  # BM25's k1 and b, as Lucene has them
 
 
 def lexical(dataset: Dataset, task: str, examples: Examples) -> np.ndarray:

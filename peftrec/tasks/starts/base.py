@@ -73,7 +73,8 @@ def with_start(data: TaskData, started: Started) -> TaskData:
     start = started.start
 
     def known(rows: Examples) -> Examples:
-        offset = start(rows) if 0 < len(rows) <= KEPT_ROWS else None
+        kept = 0 < len(rows) <= KEPT_ROWS and rows.catalogue is None  # else each step has other candidates
+        offset = start(rows) if kept else None
         return replace(rows, offsets=start, offset=offset)
 
     train = known(data.train) if started.train is None else replace(data.train, offsets=start)

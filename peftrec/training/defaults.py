@@ -1,0 +1,101 @@
+"""What a recipe's `train` leaves open, chosen from rows, classes and methods. docs/results/defaults.md has the figures.
+
+batch_size   the power of two next to twice the square root of the rows of an epoch, from 16 to 2,048
+epochs       as many as make 1,000 steps, from 4 to 40; where nothing is watched at most 8
+lr           by method; where tasks have several, the smallest
+head_lr      2e-3
+schedule     cooldown where validation is watched, else linear
+patience     as many epochs as make 100 steps, at least 3
+dropout      .1
+weight_decay .01
+"""
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+from peftrec.data.examples import Dataset
+from peftrec.recipe import EarlyStopping, Recipe, Schedule, TrainConfig
+
+LEAST_BATCH, MOST_BATCH = 16, 2048
+STEPS, LEAST_EPOCHS, MOST_EPOCHS, UNWATCHED_EPOCHS = 1000, 4, 40, 8
+PATIENT_STEPS, LEAST_PATIENCE = 100, 3
+# Of others, PEFT's further methods and one's own, as of lora.
+HEAD_RATE, WEIGHT_DECAY, DROPOUT = 2e-3, 0.01, 0.1
+RATES = {"lora": 1e-3, "side": 2e-3, "full": 5e-5, "ia3": 5e-3, "prefix": 5e-3}
+
+
+class Watching(EarlyStopping):
+    """Early stopping with nothing left open."""
+
+    patience: int
+
+
+class Settled(TrainConfig):
+    """A recipe's `train` with nothing left open."""
+
+    epochs: int
+    batch_size: int
+    lr: float
+    head_lr: float
+    schedule: Schedule
+    weight_decay: float
+    dropout: float
+    early_stopping: Watching | None
+
+
+def settled(recipe: Recipe, dataset: Dataset) -> Settled:
+    """The recipe's `train` with what it leaves open chosen for these data."""
+    rows = sum(rows_an_epoch(recipe, dataset).values())
+    methods = {recipe.adapters[name].method for name in recipe.trained}
+    watched = any(len(dataset.tasks[name].valid) for name, task in recipe.trained.items() if task.weight > 0)
+    return settle(recipe.train, rows, methods, watched)
+
+
+def settle(config: TrainConfig, rows: int, methods: Iterable[str], watched: bool) -> Settled:
+    """The configuration with what it leaves open chosen.
+
+    rows     of an epoch, of all trained tasks
+    methods  of these tasks
+    watched  whether any of them has validation rows; without, early stopping that nothing was said of is off
+    """
+    stopping = None if config.early_stopping == EarlyStopping() and not watched else config.early_stopping
+    batch = config.batch_size or max(config.accumulate, _batch(rows))
+    an_epoch = -(-rows // batch)
+    most = MOST_EPOCHS if stopping else UNWATCHED_EPOCHS
+    chosen: dict[str, Any] = {
+        "batch_size": batch,
+        "epochs": min(max(math.ceil(STEPS / an_epoch), LEAST_EPOCHS), most),
+        "lr": min(RATES.get(method.lower(), RATES["lora"]) for method in methods),
+        "head_lr": HEAD_RATE,
+        "schedule": "cooldown" if stopping else "linear",
+        "weight_decay": WEIGHT_DECAY,
+        "dropout": DROPOUT,
+    }
+    given = config.model_dump()
+    complete = given | {key: value for key, value in chosen.items() if given[key] is None}
+    patience = max(LEAST_PATIENCE, math.ceil(PATIENT_STEPS / an_epoch))
+    watching = stopping and {"patience": stopping.patience or patience, "metric": stopping.metric}
+    return Settled.model_validate(complete | {"early_stopping": watching})
+
+
+def chosen_notes(given: TrainConfig, config: Settled) -> list[str]:
+    """What `given` left open and what was chosen, as a line for the user; none where it left nothing open."""
+    before, after = given.model_dump(), config.model_dump()
+    chosen = {key: value for key, value in after.items() if before[key] is None and value is not None}
+    if config.early_stopping and given.early_stopping and given.early_stopping.patience is None:
+        chosen["early_stopping.patience"] = config.early_stopping.patience
+    return [f"train: chosen {', '.join(f'{key} {value}' for key, value in chosen.items())}"] if chosen else []
+
+
+def rows_an_epoch(recipe: Recipe, dataset: Dataset) -> dict[str, int]:
+    """How many rows each trained task gives in an epoch: `share` times its training rows."""
+    return {
+        name: max(1, round(len(dataset.tasks[name].train) * (task.share or 1.0)))
+        for name, task in recipe.trained.items()
+    }
+
+
+def _batch(rows: int) -> int:
+    power = round(math.log2(2 * math.sqrt(rows)))
+    return int(min(max(2**power, LEAST_BATCH), MOST_BATCH))
