@@ -21,7 +21,7 @@ from peftrec.data.views import Gathered, as_array
 
 FITTED = 1 << 18  # rows that what has a few numbers is fitted on at most
 AT_ONCE = 1 << 22  # rows of a split that are looked at together
-_COLUMNS = (
+COLUMNS = (
     *("label", "features", "group", "user", "item", "time", "start", "stop", "own", "rated", "places", "seen"),
     *("weight", "of_events", "of_new", "offset", "row", "fold"),
 )
@@ -56,7 +56,7 @@ class Examples:
     offsets   rows -> what the task's start says of each, which the head's raw output is added to: float32 (N,) or
               (N, C); None: heads begin at a constant. See `peftrec.tasks.starts`
     offset    the same of these rows where it is known: of train rows what a start says that was not fitted on them
-    row       int (N,): where each stands in the files of its table, from 0; -1 for one that was drawn; None: unknown
+    row       int (N,): where each stands in the files of its table, from 0; None: unknown
 
     What the tables' features are for heads, as columns that an Encoding made; None without features:
 
@@ -105,13 +105,13 @@ class Examples:
 
     def take(self, index: np.ndarray) -> "Examples":
         """The examples at `index`, in that order; the log is shared."""
-        columns = {name: getattr(self, name) for name in _COLUMNS}
+        columns = {name: getattr(self, name) for name in COLUMNS}
         taken: dict[str, Any] = {name: None if of is None else of[index] for name, of in columns.items()}
         return replace(self, slots={name: rows[index] for name, rows in self.slots.items()}, **taken)
 
     def part(self, index: np.ndarray) -> "Examples":
         """The same, but columns are only referred to: many rows take no more memory than their numbers."""
-        columns = {name: getattr(self, name) for name in _COLUMNS}
+        columns = {name: getattr(self, name) for name in COLUMNS}
         taken: dict[str, Any] = {
             name: None if of is None else as_array(Gathered(of, index)) for name, of in columns.items()
         }

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from peftrec.data.features import same_columns
+from peftrec.data.joined import train_on_all
 from peftrec.errors import UserError
 from peftrec.evaluation.evaluate import Report, evaluate, text_rows
 from peftrec.machine.progress import track_rows
@@ -23,7 +24,10 @@ def evaluate_run(run: Path, split: str, cache: bool = True, trust_code: bool = F
     `cache`: whether the frozen part's states are looked for, and kept, on disk. `trust_code`: see `read_recipe`.
     """
     recipe = read_recipe(run, trust_code)
+    if recipe.train.refit and split == "valid":
+        raise UserError(f"{run}: has no valid rows left: it was trained on them too (train.refit); take --split test")
     dataset = load_data(_as_decided(recipe, read_described(run, recipe)["tasks"]))
+    dataset = train_on_all(dataset) if recipe.train.refit else dataset
     loaded = load_run(run, texts=dataset.texts, trust_code=trust_code)
     model, tasks = loaded.model, loaded.tasks
     for name, data in dataset.tasks.items():
