@@ -64,7 +64,7 @@ def test_who_met_what_is_what_the_log_says(shop, tmp_path, timed):
 def test_candidates_and_ranks_follow_the_rule(shop, tmp_path, timed, repeats):
     dataset = load(shop, habits(shop, tmp_path, 0.3, timed), repeats=repeats)
     data = dataset.tasks["next"]
-    step = data.train.drawn(0, 0).take(np.arange(50))
+    step = data.train.drawn(0, 0, np.arange(50)).take(np.arange(50))
     barred = step.barred()
     for row in range(len(step)):
         own = np.arange(ITEMS) == step.item[row]

@@ -13,7 +13,8 @@ from types import FunctionType
 import numpy as np
 
 from peftrec.recipe.names import find
-from peftrec.tasks.priors.catalogue import bm25, cosine
+from peftrec.tasks.priors.catalogue import bm25
+from peftrec.tasks.priors.catalogue import cosine as scaled_cosine
 from peftrec.tasks.priors.matching import lexical
 from peftrec.tasks.priors.ranking import popularity, popularity_so_far, shuffled
 from peftrec.tasks.priors.rates import (
@@ -27,7 +28,7 @@ from peftrec.tasks.priors.rates import (
     user_rate,
 )
 from peftrec.tasks.priors.texts import tfidf
-from peftrec.tasks.priors.vectors import Vectors, frozen_lr
+from peftrec.tasks.priors.vectors import Vectors, cosine, frozen_lr
 
 __all__ = ["PRIORS", "RANKING_PRIORS", "Prior", "Vectors", "find_prior", "reads_vectors"]
 
@@ -47,6 +48,7 @@ PRIORS: dict[str, Prior] = {
     "lexical": lexical,
     "tfidf": tfidf,
     "frozen_lr": frozen_lr,
+    "cosine": cosine,
 }
 
 # Scores (N, I) of the whole catalogue for each row.
@@ -54,7 +56,7 @@ RANKING_PRIORS: dict[str, Prior] = {
     "random": shuffled,
     "popularity": popularity,
     "popularity_so_far": popularity_so_far,
-    "cosine": cosine,
+    "cosine": scaled_cosine,
     "bm25": bm25,
 }
 
