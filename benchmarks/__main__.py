@@ -12,7 +12,7 @@ from benchmarks.matrix.plan import read_experiments
 from benchmarks.matrix.run import alone, run, tell_plan
 from benchmarks.places import RESULTS
 from benchmarks.report.pages import write_pages
-from benchmarks.studies import busy, effects, estimates, growth, large, reference_split, speed
+from benchmarks.studies import busy, defaults, effects, estimates, growth, large, reference_split, speed
 from peftrec.machine.files import write_json
 
 # Verb -> what it measures, and the option that says how often, if any.
@@ -22,6 +22,7 @@ STUDIES: dict[str, tuple[Callable[..., Any], str | None]] = {
     "growth": (growth.measure, None),
     "large": (large.measure, None),
     "effects": (effects.measure, "seeds"),
+    "defaults": (defaults.measure, "seeds"),
     "reference-split": (reference_split.measure, "seeds"),
 }
 

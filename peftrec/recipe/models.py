@@ -244,6 +244,10 @@ class TrainConfig(Strict):
     early_stopping: EarlyStopping | None = Field(
         EarlyStopping(), description="null: off; default: on for the tasks that have validation rows"
     )
+    refit: bool = Field(
+        False,
+        description="once validation has chosen how long: train again, as long, on the rows of train and valid",
+    )
     checkpoint: CheckpointConfig = CheckpointConfig()
     non_finite: Literal["stop", "skip"] = Field(
         "stop", description="a loss or gradient that is NaN or infinite: stop, or leave the step out and count it"
