@@ -29,8 +29,8 @@ from peftrec.training.resume import Checkpoints
 from peftrec.training.sharding import whole
 from peftrec.training.snapshot import Progress, TrainingState
 from peftrec.training.starts import begin
-from peftrec.training.step import one_step, plan_steps
-from peftrec.training.stopping import BestEpoch
+from peftrec.training.step import Steps, one_step, plan_steps
+from peftrec.training.stopping import BestEpoch, Scores
 from peftrec.training.trackers import Trackers
 from peftrec.training.validation import validate
 from peftrec.training.watch import Watch
@@ -131,11 +131,9 @@ def fit(
 ) -> Progress:
     """The loop. Trains `setup.model` in place, from the checkpoint that `checkpoints` goes on from if any.
 
-    First the frozen part's states of the training and validation rows are computed, unless they are there.
-    An epoch is ceil(rows of all tasks / batch_size) steps; in it every task gives `share` times its training rows (1:
-    each row once), spread evenly over the steps. With early stopping the best epoch's weights are put back at the end,
-    and those before the first step count as an epoch; see `ended` for the cool-down. Frozen tasks take no part.
-    `at`: what a first training came to, where this is the second (`train.refit`).
+    An epoch is ceil(rows of all tasks / batch_size) steps; in it every task gives `share` times its training rows,
+    spread evenly. With early stopping the best epoch's weights are put back at the end, and those before the first step
+    count as an epoch; see `ended` for the cool-down. `at`: what the first training of `train.refit` came to.
     Raises Interrupted, with a checkpoint written if any are, after the step during which SIGTERM or Ctrl-C came.
     """
     model, at = setup.model, at or Progress()
@@ -165,10 +163,7 @@ def fit(
             if watch.due:
                 line = watch.line()
                 if watch.epoch_ends:
-                    line["valid"] = validate(setup, setup.judge)
-                    if model.encoder.settled:
-                        last = at.cooldown is not None and at.step == at.cooldown.end
-                        stopper.see(at.step, line["valid"], steps.trainable, no_worse=last)
+                    line["valid"] = _judged(steps, stopper, at)
                 if trackers:
                     trackers.log(line)
             at.seconds = time.monotonic() - began
@@ -184,6 +179,15 @@ def fit(
     for said in [*ending_notes(steps, stopper, at), model.work.line()]:
         note(said)
     return at
+
+
+def _judged(steps: Steps, stopper: BestEpoch, at: Progress) -> Scores:
+    """The validation scores at an epoch's end, which the stopper has seen where the methods' weights may be chosen."""
+    scores = validate(steps.setup, steps.setup.judge)
+    if steps.setup.model.encoder.settled:
+        last = at.cooldown is not None and at.step == at.cooldown.end
+        stopper.see(at.step, scores, steps.trainable, no_worse=last)
+    return scores
 
 
 def leave_out(found: str, config: TrainConfig) -> None:
