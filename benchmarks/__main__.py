@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from benchmarks.card.run import finished, run_card
+from benchmarks.card.sets import CHINESE, SETS
 from benchmarks.matrix.plan import read_experiments
 from benchmarks.matrix.run import alone, run, tell_plan
 from benchmarks.places import RESULTS
@@ -32,6 +34,11 @@ def main() -> None:
         for line in estimates.measure():
             print(line, flush=True)
         return
+    if given.verb == "card":
+        with alone(given.out.resolve()):
+            now = run_card(given.data, given.out.resolve(), given.only, given.rows, given.method, given.chinese)
+        before = {} if given.before is None else finished(given.before)
+        write_json(RESULTS / "score-card.json", {"now": now, "before": before})
     if given.verb in ("quick", "full"):
         until, out = time.monotonic() + 60 * given.minutes, given.out.resolve()
         experiments = read_experiments(given.verb, given.only)
@@ -58,6 +65,14 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         runs.add_argument("--out", type=Path, default=Path("runs/bench"), help="where runs are kept")
         runs.add_argument("--minutes", type=float, default=float("inf"), help="begin nothing after so many minutes")
         runs.add_argument("--plan", action="store_true", help="say what would run and how long it takes, and stop")
+    card = verbs.add_parser("card", help="every data set with a default recipe, beside scikit-learn on the same rows")
+    card.add_argument("--data", type=Path, required=True, help="the folder that holds the data sets' folders")
+    card.add_argument("--only", nargs="+", metavar="NAME", help=f"of {', '.join(SETS)}")
+    card.add_argument("--out", type=Path, default=Path("runs/card"), help="where runs are kept; what is there stays")
+    card.add_argument("--before", type=Path, help="another --out, of an older commit, to stand beside it")
+    card.add_argument("--rows", type=int, default=20_000, help="of events at most, and a fifth as many texts")
+    card.add_argument("--method", default="side", help="instead of lora on all layers, which takes hours on few cores")
+    card.add_argument("--chinese", default=CHINESE, help="backbone for Chinese texts")
     verbs.add_parser("report", help="write the pages and figures from the results, and measure nothing")
     for name, (measure, option) in STUDIES.items():
         study = verbs.add_parser(name, help=measure.__doc__)

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from peftrec.data.examples import Dataset, Examples, ItemTexts, TaskData
+from peftrec.data.catalogue import ItemTexts
+from peftrec.data.examples import Dataset, Examples, TaskData
 from peftrec.data.texts import TextTable
 from peftrec.tasks.priors import PRIORS
 

@@ -6,6 +6,7 @@ from typing import Any
 from benchmarks.matrix.plan import read_experiments
 from benchmarks.places import PAGES, RESULTS
 from benchmarks.report.busy import busy_page
+from benchmarks.report.card import card_page
 from benchmarks.report.cells import cells_page
 from benchmarks.report.defaults import defaults_page
 from benchmarks.report.effects import effects_page
@@ -23,6 +24,7 @@ from benchmarks.report.speed import speed_page
 from peftrec.machine.files import read_json
 
 STUDIES: dict[str, Callable[[Any], str]] = {
+    "score-card": card_page,
     "plain-peft": plain_peft_page,
     "equal-epochs": equal_epochs_page,
     "tallrec": tallrec_page,

@@ -16,10 +16,11 @@ from torch import nn
 from peftrec.evaluation.evaluate import evaluate
 from peftrec.recipe import TrainConfig, make_recipe
 from peftrec.training.defaults import settled
-from peftrec.training.loop import fit, validate
+from peftrec.training.loop import fit
 from peftrec.training.prepare import Setup, prepare
 from peftrec.training.starts import begin
 from peftrec.training.stopping import error
+from peftrec.training.validation import validate
 
 USERS = 20
 MINILM = {"name": "sentence-transformers/all-MiniLM-L6-v2", "dtype": "fp32", "quantize": None, "max_length": 48}

@@ -120,6 +120,7 @@ def make_events(
         config.clicked,
         impression,
         config.unclicked_in_history,
+        np.arange(len(rows), dtype=np.int32),
     ).ordered()
     return replace(events, notes=repeated_rows(key, first_alike(*_alike(events)), list(known)))
 

@@ -7,13 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from peftrec.data.catalogue import Catalogue
+from peftrec.data.catalogue import Catalogue, ItemTexts
 from peftrec.data.features import NO_FEATURES, Encoding, FeatureTable
+from peftrec.data.history import History, histories
 from peftrec.data.log import Log
 from peftrec.data.matches import Matches
 from peftrec.data.rates import Rates
 from peftrec.data.scales import to_log
 from peftrec.data.summary import TableSummary
+from peftrec.data.tables import Files
 from peftrec.data.texts import TextTable
 from peftrec.data.views import Gathered, as_array
 
@@ -21,7 +23,7 @@ FITTED = 1 << 18  # rows that what has a few numbers is fitted on at most
 AT_ONCE = 1 << 22  # rows of a split that are looked at together
 COLUMNS = (
     *("label", "features", "group", "user", "item", "time", "start", "stop", "own", "rated", "places", "seen"),
-    *("weight", "of_events", "of_new", "offset"),
+    *("weight", "of_events", "of_new", "offset", "row", "fold"),
 )
 
 
@@ -46,6 +48,7 @@ class Examples:
     places    int32 (N,): where each row's item and time come among what `rates` is of
     seen      int (N,): where the user's events before the row end in the log that `rates` is of
     catalogue   what the task ranks, for kinds that tell the item from all others
+    fold      int (N,): which fold of the users each train row is of, -1 of others; see `Catalogue.neighbours_for`
     candidates  int64 (C,): item numbers that a training step tells the rows' own from; see `drawn`
     matches   which items are known to match the rows' queries, by group, for kinds whose rows are matches
     repeats   whether what a user met before the row stays among what is ranked for it
@@ -53,6 +56,7 @@ class Examples:
     offsets   rows -> what the task's start says of each, which the head's raw output is added to: float32 (N,) or
               (N, C); None: heads begin at a constant. See `peftrec.tasks.starts`
     offset    the same of these rows where it is known: of train rows what a start says that was not fitted on them
+    row       int (N,): where each stands in the files of its table, from 0; None: unknown
 
     What the tables' features are for heads, as columns that an Encoding made; None without features:
 
@@ -78,6 +82,7 @@ class Examples:
     places: np.ndarray | None = None
     seen: np.ndarray | None = None
     catalogue: Catalogue | None = None
+    fold: np.ndarray | None = None
     candidates: np.ndarray | None = None
     matches: Matches | None = None
     repeats: bool = False
@@ -88,6 +93,7 @@ class Examples:
     of_users: np.ndarray | None = None
     of_events: np.ndarray | None = None
     of_new: np.ndarray | None = None
+    row: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.label)
@@ -199,18 +205,6 @@ class Examples:
             barred[row[place >= 0], place[place >= 0]] = True
         return barred
 
-    def popularity(self) -> np.ndarray | None:
-        """How often each row's own item, and then every candidate, had been chosen, log1p, float32 (N, 1 + C); None
-        where choices do not count."""
-        if self.catalogue is None or self.catalogue.items is None:
-            return None
-        known = self.item[:, None] >= 0  # an item that the catalogue lacks was never chosen
-        own = self.catalogue.popularity(self.time, self.item[:, None]) * known
-        if self.rated is not None:  # without times the row's own choice is among all that are counted
-            own = np.log1p(np.expm1(own) - (self.rated >= 0)[:, None]).astype(np.float32)
-        others = [] if self.candidates is None else [self.catalogue.popularity(self.time, self.candidates)]
-        return np.concatenate([own, *others], 1)
-
     def inputs(self) -> np.ndarray:
         """What heads read beside texts, float32 (N, F): the features, and rates as they stood at each row's time."""
         if self.rates is None:
@@ -253,35 +247,10 @@ class Examples:
             found.append(np.flatnonzero(used))
         return np.unique(np.concatenate(found)).astype(np.int64)
 
-    def history(self) -> "History":
+    def history(self) -> History:
         """Histories as (N, H), absent places on the left. H is the longest history of these rows."""
         assert self.log is not None and self.start is not None and self.stop is not None
-        width = int((self.stop - self.start).max(initial=0))
-        index = self.stop[:, None] - np.arange(width, 0, -1)[None]  # (N, H)
-        present = index >= self.start[:, None]
-        if self.own is not None:
-            present &= index != self.own[:, None]
-        index = np.where(present, index, 0)
-        marks = self.log.marks
-        return History(
-            rows=np.where(present, self.log.rows[index], -1).astype(np.int32),
-            feedback=np.where(present, self.log.feedback[index], 0).astype(np.float32),
-            marks=None if marks is None else np.where(present, marks[index], 0).astype(np.int64),
-        )
-
-
-@dataclass(frozen=True)
-class History:
-    """What the users of some rows did before, oldest first.
-
-    rows      int32 (N, H): text rows, -1 where absent
-    feedback  float32 (N, H): what the user said about each; 0 where absent
-    marks     int64 (N, H): which of the task's history tables each is of; None: there is one
-    """
-
-    rows: np.ndarray
-    feedback: np.ndarray
-    marks: np.ndarray | None
+        return histories(self.log, self.start, self.stop, self.own)
 
 
 @dataclass(frozen=True)
@@ -301,6 +270,7 @@ class TaskData:
                    is among them, its rates count that
     fitted         what was fitted on these rows, by name: once, whoever asks for it
     encodings      how features are encoded, of its items ("item"), users ("user") and events ("event") that have some
+    files          of the table that its rows are of; none: its rows' numbers are of no file of the user's
     """
 
     train: Examples
@@ -317,6 +287,7 @@ class TaskData:
     fitted: dict[str, Any] = field(default_factory=dict, compare=False)
     hides: list[str] = field(default_factory=list)
     log_scale: bool = False
+    files: Files = ()
 
     @cached_property
     def log_counts(self) -> np.ndarray:
@@ -330,23 +301,6 @@ class TaskData:
     def split(self, name: str) -> Examples:
         """`train`, `valid` or `test` by name."""
         return {"train": self.train, "valid": self.valid, "test": self.test}[name]
-
-
-@dataclass(frozen=True)
-class ItemTexts:
-    """A catalogue among a run's texts.
-
-    ids   in item-number order
-    rows  int32 (I,): text row of each item
-    features  of each item, as they were read
-    """
-
-    ids: list[str]
-    rows: np.ndarray
-    features: FeatureTable = NO_FEATURES
-
-    def __len__(self) -> int:
-        return len(self.ids)
 
 
 @dataclass(frozen=True)

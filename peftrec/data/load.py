@@ -48,6 +48,8 @@ def load_tables(data: DataConfig, described: bool = False) -> Tables:
         with problems.collect():
             rows = _rows(data, name, config)
             table = _make(data, name, config, rows, made)
+            if not isinstance(table, Items):
+                table = replace(table, files=rows.parts or [(rows.file, len(rows))])
             made[name] = replace(table, notes=[*rows.notes, *table.notes])
             if described:
                 summaries[name] = summarise(name, config.kind, rows, uses_of(config, data.key_of(name)))

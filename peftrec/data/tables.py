@@ -1,6 +1,6 @@
 """Tables: the catalogues, users, events, queries and labelled texts of a run, any number of each under names."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TypeVar
@@ -10,6 +10,9 @@ import numpy as np
 from peftrec.data.features import NO_FEATURES, FeatureTable
 from peftrec.data.rows import Rows
 from peftrec.data.summary import TableSummary
+
+# The user's own files that a table was read from, each with its number of rows, in order; none: a source made it.
+Files = Sequence[tuple[str, int]]
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,8 @@ class Events:
     impression  int64 (E,): number of the list that a row was shown in, one user's at one time; -1 where in none: such a
                 row is known of the past only. None: nothing is known of lists
     unclicked_in_history  whether histories hold what was shown and not clicked too
+    row         int32 (E,): where each stood in what it was read from, from 0; None: unknown
+    files       see `Files`
     """
 
     user: np.ndarray
@@ -72,6 +77,8 @@ class Events:
     clicked: str | None = None
     impression: np.ndarray | None = None
     unclicked_in_history: bool = False
+    row: np.ndarray | None = None
+    files: Files = ()
 
     def __len__(self) -> int:
         return len(self.user)
@@ -130,6 +137,7 @@ class Events:
             given=None if self.given is None else [self.given[row] for row in order],
             features=self.features.take(order),
             impression=None if self.impression is None else self.impression[order],
+            row=None if self.row is None else self.row[order],
         )
 
     def ordered(self) -> "Events":
@@ -152,6 +160,7 @@ class Queries:
     rows       what stands beside the queries in their file; None without one
     user       int32 (Q,): number of the user who asked, a position in `user_ids`; None: unknown
     user_ids   in user-number order
+    files      see `Files`
     """
 
     text: list[str]
@@ -164,6 +173,7 @@ class Queries:
     rows: Rows | None = None
     user: np.ndarray | None = None
     user_ids: list[str] = field(default_factory=list)
+    files: Files = ()
 
     def __len__(self) -> int:
         return len(self.text)
@@ -178,6 +188,7 @@ class Texts:
     time   float64 (N,): seconds since 1970; None: unknown
     given  the split that each row comes with, as `split.PARTS` names it
     notes  what the user should know of them
+    files  see `Files`
     """
 
     text: list[str]
@@ -186,6 +197,7 @@ class Texts:
     time: np.ndarray | None = None
     given: list[str] | None = None
     notes: list[str] = field(default_factory=list)
+    files: Files = ()
 
     def __len__(self) -> int:
         return len(self.text)

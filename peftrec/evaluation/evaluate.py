@@ -19,7 +19,7 @@ A task's report is plain data without NaN, ready for JSON:
                 means better whatever the metric's direction, and `interval` holds that difference under paired draws
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Literal
 
@@ -27,11 +27,12 @@ import numpy as np
 
 from peftrec.data.examples import Dataset, Examples, TaskData
 from peftrec.data.scales import from_log
-from peftrec.errors import Diverged, Problems, UserError
+from peftrec.errors import Problems, UserError
 from peftrec.evaluation.intervals import bootstrap, paired
 from peftrec.evaluation.metric import Metric
 from peftrec.evaluation.metrics import CHOICE, OF_IMPRESSIONS, RANKING, find_metric
 from peftrec.evaluation.outcomes import Outcome, make_outcome
+from peftrec.evaluation.ranking import Scores, apart, finite, last_liked, number_or_none, rank_catalogue
 from peftrec.machine.progress import track_tasks
 from peftrec.model.co_learner import Scorer
 from peftrec.tasks.grades import Grades
@@ -42,9 +43,7 @@ from peftrec.tasks.priors import PRIORS, RANKING_PRIORS, find_prior, reads_vecto
 Report = dict[str, Any]
 PARTS = ("metrics", "intervals", "priors", "gains", "undefined")
 Ranking = Literal["none", "users", "rows"]  # for whom the catalogue is ranked
-Scores = Callable[[Examples], np.ndarray]  # rows -> scores (N, I) of the catalogue's items
 
-RANKED_PAIRS = 1 << 22  # (row, item) pairs scored in one call: large, because each call may encode the catalogue again
 # And in all, by whom it is for: beyond it, every so many rows are ranked. Tasks measured by ranks alone have heads that
 # score a catalogue by one matrix product; the others do it pair by pair, which takes a hundred times as long.
 MOST_PAIRS: dict[Ranking, int] = {"rows": 1 << 32, "users": 1 << 25}
@@ -158,7 +157,7 @@ def evaluate_task(
             "grades": dict(zip(dataset.tasks[task].classes, grades.gains.tolist(), strict=True)),
         }
     if metrics:
-        prediction = _finite(scorer.predict(task, examples), task)
+        prediction = finite(scorer.predict(task, examples), task)
         trivial, left_out = _trivial(scorer, dataset, task, examples, priors)
         if left_out:
             report["left_out"] = left_out
@@ -191,7 +190,7 @@ def evaluate_task(
             own = known.pop("model")
             _merge(report, _measure(measures, own, known, targets, resamples))
         if targets.repeats:
-            report["apart"] = _apart(found, targets.repeated())
+            report["apart"] = apart(found, targets.repeated())
         if outcomes is not None:
             own_rows = outcomes[task] if metrics else make_outcome(dataset, task, targets, log_probability)
             outcomes[task] = own_rows.with_ranks(dataset, targets, rank)
@@ -244,76 +243,6 @@ def _ranking_priors(
     return found, left_out
 
 
-def last_liked(examples: Examples) -> Examples:
-    """Each user's last example with label 1; unless repeats are allowed, the last whose item is none."""
-    liked = np.flatnonzero(examples.label == 1 if examples.repeats else (examples.label == 1) & ~examples.repeated())
-    liked = liked[np.lexsort((examples.time[liked], examples.users[liked]))]
-    last = np.append(examples.users[liked][1:] != examples.users[liked][:-1], True)
-    return examples.take(liked[last])
-
-
-def rank_catalogue(
-    scorer: Scorer, dataset: Dataset, task: str, targets: Examples, priors: Mapping[str, Scores] | None = None
-) -> dict[str, np.ndarray]:
-    """Where each row's own item stands in the whole catalogue, from the row's own history, features and time.
-
-    Unless the task allows repeats, what the user had met before is no candidate: what `recommend` would not name. Nor
-    are the other matches of a query.
-    Returns {"model" and each prior: float64 (N, 2)}: the rank, from 1, ties counting half, and the log-probability that
-    the softmax of the scores gives the item.
-    """
-    items = dataset.items_of(task).rows
-    score = scorer.ranker(task, items, of_items=targets.of_items)
-    predict: dict[str, Scores] = {"model": lambda rows: _finite(score(rows), task), **(priors or {})}
-    found: dict[str, list[np.ndarray]] = {name: [] for name in predict}
-    at_once = max(1, RANKED_PAIRS // len(items))
-    for first in range(0, len(targets), at_once):
-        some = targets.take(np.arange(first, min(first + at_once, len(targets))))
-        met = None if some.repeats else some.met()
-        for name, scores in predict.items():
-            found[name].append(_standing(scores(some), some.item, met))
-    return {name: np.concatenate(parts) for name, parts in found.items()}
-
-
-def _apart(found: Mapping[str, np.ndarray], again: np.ndarray) -> Report:
-    """Metrics of ranks of the model and its priors, of rows whose item the user had met before and of the others."""
-    parts = {"repeats": np.flatnonzero(again), "new": np.flatnonzero(~again)}
-
-    def values(name: str, rows: np.ndarray) -> Report:
-        ranks = found[name][rows, 0]
-        return {metric: _number(of(ranks, np.ones(len(rows)), rows)) for metric, of in RANKING.items()}
-
-    return {
-        part: {
-            "n": len(rows),
-            "metrics": values("model", rows),
-            "priors": {name: values(name, rows) for name in found if name != "model"},
-        }
-        for part, rows in parts.items()
-        if len(rows)
-    }
-
-
-def _standing(scores: np.ndarray, item: np.ndarray, met: tuple[np.ndarray, np.ndarray] | None) -> np.ndarray:
-    """Mid-rank and log-probability (N, 2) of each row's item, by scores (N, I), among those that are not `met`."""
-    scores = np.array(scores)
-    own = scores[np.arange(len(scores)), item]
-    if met is not None:
-        scores[met] = -np.inf
-    return np.array([_place(line, of) for line, of in zip(scores, own, strict=True)])
-
-
-def _place(scores: np.ndarray, own: np.floating) -> tuple[float, float]:
-    """Mid-rank of one of the scores (I,) among them, and the log-probability that their softmax gives it.
-
-    A row at a time: what a million items need then stays in the processor's cache.
-    """
-    better, tied = np.count_nonzero(scores > own), np.count_nonzero(scores == own)
-    top = scores.max()
-    total = np.exp(scores - top).sum(dtype=np.float64)
-    return 1 + better + (tied - 1) / 2, float(own) - float(top) - float(np.log(total))
-
-
 def _measure(
     metrics: Mapping[str, Metric],
     prediction: np.ndarray,
@@ -326,10 +255,10 @@ def _measure(
     label, group, cluster = examples.label, examples.group, examples.users
     values = {name: metric(prediction, label, group) for name, metric in metrics.items()}
     report: Report = {
-        "metrics": {name: _number(value) for name, value in values.items()},
+        "metrics": {name: number_or_none(value) for name, value in values.items()},
         "intervals": {},
         "priors": {
-            prior: {name: _number(metric(trivial, label, group)) for name, metric in metrics.items()}
+            prior: {name: number_or_none(metric(trivial, label, group)) for name, metric in metrics.items()}
             for prior, trivial in priors.items()
         },
         "gains": {},
@@ -357,20 +286,6 @@ def _merge(report: Report, more: Report) -> None:
                 report[part].setdefault(name, {}).update(value)
             else:
                 report[part][name] = value
-
-
-def _finite(prediction: np.ndarray, task: str) -> np.ndarray:
-    wrong = int((~np.isfinite(prediction)).sum())
-    if wrong:
-        raise Diverged(
-            f"task {task!r}: {wrong} of {prediction.size} predictions are not finite numbers: the training diverged; "
-            "lower train.lr or train.head_lr, or set train.mixed_precision: no"
-        )
-    return prediction
-
-
-def _number(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)
 
 
 def _pair(ends: tuple[float, float]) -> list[float] | None:

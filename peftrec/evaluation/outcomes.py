@@ -1,7 +1,8 @@
 """What a run predicted for each row of its test split, kept in the run so that runs can be compared row by row.
 
 test/<task>.parquet        group (user id, or the query's or row's number), item, time, label, prediction, and
-                           impression (the list's number) where lists were shown
+                           impression (the list's number) where lists were shown; of one's own tables row, the number
+                           of the data row in its file, from 1, and file where the table is of several
 test/<task>.ranks.parquet  group, rank: where each user's target stood in the full catalogue, for tasks that rank it
 """
 
@@ -14,6 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from peftrec.data.examples import Dataset, Examples
+from peftrec.data.tables import Files
 from peftrec.errors import UserError
 from peftrec.machine.files import reading
 from peftrec.machine.parquet import read_columns
@@ -39,6 +41,8 @@ class Outcome:
                 measured by ranks alone
     ranked, rank  text (U,) and float64 (U,): users and the ranks of their targets from 1; None without a ranking
     impression  int64 (N,): the list that each row was shown in; None where nothing is known of lists
+    row, file   int64 (N,) and text (N,): where each row stands in the user's files; None where that is unknown, and
+                `file` where there is one. They are written for the user, and not read again
     """
 
     group: np.ndarray
@@ -49,6 +53,8 @@ class Outcome:
     ranked: np.ndarray | None = None
     rank: np.ndarray | None = None
     impression: np.ndarray | None = None
+    row: np.ndarray | None = None
+    file: np.ndarray | None = None
 
     @property
     def grouped(self) -> np.ndarray:
@@ -70,6 +76,7 @@ def make_outcome(dataset: Dataset, task: str, examples: Examples, prediction: np
     known = dataset.items_of(task).ids if dataset.tasks[task].items else []
     items = np.array([*known, ""], dtype=object)  # item -1 is the last
     impression = examples.group if dataset.tasks[task].impressions else None
+    row, file = _places(examples, dataset.tasks[task].files)
     return Outcome(
         _clusters(dataset, examples),
         items[examples.item],
@@ -77,7 +84,19 @@ def make_outcome(dataset: Dataset, task: str, examples: Examples, prediction: np
         examples.label,
         prediction,
         impression=impression,
+        row=row,
+        file=file,
     )
+
+
+def _places(examples: Examples, files: Files) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """The number of each row in its file (N,), and where there are several files their names (N,)."""
+    if examples.row is None or not files:
+        return None, None
+    row, ends = np.asarray(examples.row), np.cumsum([rows for _, rows in files])
+    file = np.searchsorted(ends, row, side="right")
+    names = np.array([name for name, _ in files], object)
+    return row + 1 - np.append(0, ends)[file], names[file] if len(files) > 1 else None
 
 
 def _clusters(dataset: Dataset, examples: Examples) -> np.ndarray:
@@ -94,6 +113,8 @@ def write_outcomes(folder: Path, outcomes: dict[str, Outcome]) -> None:
     for task, of in outcomes.items():
         columns = {"group": _texts(of.group), "item": _texts(of.item), "time": of.time}
         columns |= {} if of.impression is None else {"impression": of.impression}
+        columns |= {} if of.file is None else {"file": _texts(of.file)}
+        columns |= {} if of.row is None else {"row": pa.array(of.row.astype(np.int64))}
         table = pa.table({**columns, "label": pa.array(list(of.label)), "prediction": pa.array(list(of.prediction))})
         pq.write_table(table, folder / "test" / f"{task}.parquet")
         if of.ranked is not None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from peftrec.data.examples import ItemTexts
+from peftrec.data.catalogue import ItemTexts
 from peftrec.data.rates import RATE_FEATURES
 from peftrec.errors import UserError, shown
 from peftrec.machine.files import read_json

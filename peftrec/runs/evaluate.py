@@ -11,6 +11,7 @@ from peftrec.errors import UserError
 from peftrec.evaluation.evaluate import Report, evaluate, text_rows
 from peftrec.machine.progress import track_rows
 from peftrec.recipe import Recipe
+from peftrec.runs.neighbours import with_neighbours
 from peftrec.runs.saved import load_run, read_described, read_recipe
 from peftrec.tasks.dataset import load_data
 from peftrec.tasks.kinds import resolve
@@ -36,6 +37,9 @@ def evaluate_run(run: Path, split: str, cache: bool = True, trust_code: bool = F
             )
     begun = {name: with_start(dataset.tasks[name], Started(start)) for name, start in loaded.starts.items()}
     dataset = replace(dataset, tasks={**dataset.tasks, **begun})
+    near = {name: of.known for name, of in loaded.catalogues.items() if of.known is not None}
+    known = {name: with_neighbours(dataset.tasks[name], of) for name, of in near.items()}
+    dataset = replace(dataset, tasks={**dataset.tasks, **known})
     model.encoder.disk = cache
     ranking = split == "test"
     model.encoder.update(text_rows(dataset, tasks, [split], ranking), track_rows)

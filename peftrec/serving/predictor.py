@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import UTC, datetime
 from numbers import Integral
 from pathlib import Path
@@ -208,8 +207,8 @@ class Predictor:
             rows, known = self.run.items_of(task).rows, self._reader.of_items(task)
             self._indexes[task] = ItemIndex(self.model.offered_now(task, rows, self.run.catalogues[task], known))
         asked = np.append(self.model.asked(task, one).cpu().numpy()[0], 1)
-        begun = replace(one, candidates=np.arange(len(self.run.items_of(task)))).begin()
-        return self._indexes[task].search(asked, k, None if begun is None else begun[0, 1:])
+        beside = self.model.of_past(task, one)
+        return self._indexes[task].search(asked, k, None if beside is None else beside[0])
 
     def _known(self, task: str) -> None:
         if task not in self.run.tasks:

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from peftrec.data.examples import Examples, ItemTexts
+from peftrec.data.catalogue import ItemTexts
+from peftrec.data.examples import Examples
 from peftrec.data.log import Log
 from peftrec.data.texts import TextTable
 from peftrec.data.times import moment

@@ -8,7 +8,7 @@ import numpy as np
 from peftrec.data.examples import Examples, TaskData
 from peftrec.data.features import Encoding, FeatureTable, fit_encoding
 from peftrec.data.split import TEST, TRAIN, VALID, Divisible, check_parts, divide
-from peftrec.data.tables import Events, Items, Queries, T, Tables
+from peftrec.data.tables import Events, Files, Items, Queries, T, Tables
 from peftrec.data.texts import TextTable
 from peftrec.errors import UserError, nearest, shown
 from peftrec.recipe import DataConfig, SplitConfig
@@ -73,6 +73,7 @@ def cut(
     history: Sequence[str] = (),
     key: str = "data.split",
     features: Mapping[str, FeatureTable] | None = None,
+    files: Files = (),
 ) -> TaskData:
     """The examples cut by `parts` int8 (N,); see TaskData for the others. `key` is where the recipe has the split.
 
@@ -85,7 +86,17 @@ def cut(
         examples.part(np.flatnonzero(parts == part).astype(np.int32)) for part in (TRAIN, VALID, TEST)
     )
     return TaskData(
-        train, valid, test, list(classes), list(feature_names), list(notes), scale, items, list(history), encodings
+        train,
+        valid,
+        test,
+        list(classes),
+        list(feature_names),
+        list(notes),
+        scale,
+        items,
+        list(history),
+        encodings,
+        files=files,
     )
 
 

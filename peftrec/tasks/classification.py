@@ -36,7 +36,7 @@ def build(tables: Tables, texts: TextTable, task: Task, data: DataConfig, seed: 
     notes += rare_notes(label, parts, classes.tolist())
     examples = replace(text_examples(table, texts, label), weight=weight)
     key = data.key_of_split(name)
-    return cut(examples, parts, split, classes=classes.tolist(), notes=notes, key=key)
+    return cut(examples, parts, split, classes=classes.tolist(), notes=notes, key=key, files=table.files)
 
 
 def build_tags(tables: Tables, texts: TextTable, task: Task, data: DataConfig, seed: int) -> TaskData:
@@ -58,7 +58,7 @@ def build_tags(tables: Tables, texts: TextTable, task: Task, data: DataConfig, s
     weight = row_weights(label, parts, [], task.config, file_weights(table.rows, task.config))
     notes += rare_notes(label, parts, classes)
     examples = replace(text_examples(table, texts, label), weight=weight)
-    return cut(examples, parts, split, classes=classes, notes=notes, key=data.key_of_split(name))
+    return cut(examples, parts, split, classes=classes, notes=notes, key=data.key_of_split(name), files=table.files)
 
 
 def head(shape: HeadShape, config: TaskConfig) -> Head:

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 
-from peftrec.data.examples import Dataset, ItemTexts, TaskData
+from peftrec.data.catalogue import ItemTexts
+from peftrec.data.examples import Dataset, TaskData
 from peftrec.data.load import load_tables
 from peftrec.data.tables import Items, Tables, Texts
 from peftrec.data.texts import TextTable

@@ -111,6 +111,7 @@ def event_examples(
         group=events.user,
         item=events.item,
         time=np.full(len(events), np.nan) if events.time is None else events.time,
+        row=events.row,
     )
     if events.time is None:
         examples, own, seen = _among_the_others(examples, past, rows, data.history, counted, seed)
@@ -194,6 +195,7 @@ def cut_events(
         history=list(past.history),
         key=data.key_of_split(past.name),
         features={"item": past.items.features, "user": past.users, "event": past.events.features},
+        files=past.events.files,
     )
 
 

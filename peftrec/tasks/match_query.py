@@ -59,6 +59,7 @@ def build(tables: Tables, texts: TextTable, task: Task, data: DataConfig, seed: 
         time=np.full(len(label), np.nan) if queries.time is None else queries.time,
         user=None if queries.user is None else queries.user.astype(np.int64),
         weight=row_weights(label, parts, classes, task.config, column),
+        row=np.arange(len(queries)),
     )
     notes += rare_notes(label, parts, classes)
     return cut(
@@ -70,6 +71,7 @@ def build(tables: Tables, texts: TextTable, task: Task, data: DataConfig, seed: 
         items=queries.catalogue,
         key=data.key_of_split(name),
         features={"item": items.features, **({} if queries.user is None else {"user": tables.user_features})},
+        files=queries.files,
     )
 
 

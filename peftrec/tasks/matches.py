@@ -33,9 +33,7 @@ def build(tables: Tables, texts: TextTable, task: Task, data: DataConfig, seed: 
     name, queries = table_of(tables, Queries, task)
     items = catalogue_of(tables, queries, task)
     if queries.label is not None:
-        raise UserError(
-            "loss: softmax ranks the catalogue by queries without grades, and these have some; leave it out"
-        )
+        raise UserError("loss: softmax is for queries without grades, and these have some; leave the key out")
     names, group = numbered(queries.text)
     known = matches_of(group, queries.item, len(names))
     _check_open(known.counts(), names, len(items))
@@ -54,6 +52,7 @@ def build(tables: Tables, texts: TextTable, task: Task, data: DataConfig, seed: 
         weight=row_weights(label, parts, [], task.config, file_weights(queries.rows, task.config)),
         catalogue=Catalogue(rows),
         matches=known,
+        row=np.arange(len(queries)),
     )
     found = cut(
         examples,
@@ -63,6 +62,7 @@ def build(tables: Tables, texts: TextTable, task: Task, data: DataConfig, seed: 
         items=queries.catalogue,
         key=data.key_of_split(name),
         features={"item": items.features, **({} if queries.user is None else {"user": tables.user_features})},
+        files=queries.files,
     )
     trained = parts == TRAIN
     return replace(

@@ -91,7 +91,9 @@ def build_texts(tables: Tables, texts: TextTable, task: Task, data: DataConfig, 
     weight = row_weights(label, parts, [], task.config, file_weights(table.rows, task.config))
     examples = replace(text_examples(table, texts, label), weight=weight)
     log, said = chosen_scale(values, parts, task)
-    return replace(cut(examples, parts, split, notes=[*notes, *said], key=data.key_of_split(name)), log_scale=log)
+    notes += said
+    built = cut(examples, parts, split, notes=notes, key=data.key_of_split(name), files=table.files)
+    return replace(built, log_scale=log)
 
 
 def feedback(events: list[Event], task: Task, scale: tuple[float, float]) -> np.ndarray:

@@ -1,7 +1,6 @@
 """Training: one visible loop minimises the weighted sum of the task losses, once everything is prepared and checked."""
 
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -30,9 +29,10 @@ from peftrec.training.resume import Checkpoints
 from peftrec.training.sharding import whole
 from peftrec.training.snapshot import Progress, TrainingState
 from peftrec.training.starts import begin
-from peftrec.training.step import one_step, plan_steps
+from peftrec.training.step import Steps, one_step, plan_steps
 from peftrec.training.stopping import BestEpoch, Scores
 from peftrec.training.trackers import Trackers
+from peftrec.training.validation import validate
 from peftrec.training.watch import Watch
 
 
@@ -131,11 +131,9 @@ def fit(
 ) -> Progress:
     """The loop. Trains `setup.model` in place, from the checkpoint that `checkpoints` goes on from if any.
 
-    First the frozen part's states of the training and validation rows are computed, unless they are there.
-    An epoch is ceil(rows of all tasks / batch_size) steps; in it every task gives `share` times its training rows (1:
-    each row once), spread evenly over the steps. With early stopping the best epoch's weights are put back at the end,
-    and those before the first step count as an epoch; see `ended` for the cool-down. Frozen tasks take no part.
-    `at`: what a first training came to, where this is the second (`train.refit`).
+    An epoch is ceil(rows of all tasks / batch_size) steps; in it every task gives `share` times its training rows,
+    spread evenly. With early stopping the best epoch's weights are put back at the end, and those before the first step
+    count as an epoch; see `ended` for the cool-down. `at`: what the first training of `train.refit` came to.
     Raises Interrupted, with a checkpoint written if any are, after the step during which SIGTERM or Ctrl-C came.
     """
     model, at = setup.model, at or Progress()
@@ -165,10 +163,7 @@ def fit(
             if watch.due:
                 line = watch.line()
                 if watch.epoch_ends:
-                    line["valid"] = validate(setup, setup.judge)
-                    if model.encoder.settled:
-                        last = at.cooldown is not None and at.step == at.cooldown.end
-                        stopper.see(at.step, line["valid"], steps.trainable, no_worse=last)
+                    line["valid"] = _judged(steps, stopper, at)
                 if trackers:
                     trackers.log(line)
             at.seconds = time.monotonic() - began
@@ -186,30 +181,18 @@ def fit(
     return at
 
 
+def _judged(steps: Steps, stopper: BestEpoch, at: Progress) -> Scores:
+    """The validation scores at an epoch's end, which the stopper has seen where the methods' weights may be chosen."""
+    scores = validate(steps.setup, steps.setup.judge)
+    if steps.setup.model.encoder.settled:
+        last = at.cooldown is not None and at.step == at.cooldown.end
+        stopper.see(at.step, scores, steps.trainable, no_worse=last)
+    return scores
+
+
 def leave_out(found: str, config: TrainConfig) -> None:
     """Say which step is left out; raise Diverged unless the recipe says to leave such steps out."""
     if config.non_finite == "stop":
         with processes.alike():
             raise Diverged(f"{found}; lower train.lr, or leave such steps out with train.non_finite: skip")
     note(f"{found}: the step is left out")
-
-
-def validate(setup: Setup, judge: Callable[[Scores], None] | None = None) -> Scores:
-    """Each trained task's metrics on its validation rows, also given to the `judge`; nothing for one without rows.
-
-    Where rows have weights their `weighted_loss` is among them.
-    """
-    tasks = {n: t for n, t in setup.trained.items() if len(setup.dataset.tasks[n].valid)}
-
-    def measured() -> Scores:
-        report = evaluate(setup.model, setup.dataset, tasks, "valid", resamples=0, priors=False)
-        scores = {name: of["metrics"] for name, of in report["tasks"].items()}
-        for name, of in report["tasks"].items():
-            if "weighted_loss" in of:
-                scores[name]["weighted_loss"] = of["weighted_loss"]
-        if judge is not None:
-            judge(scores)
-        return scores
-
-    with whole(setup.model):
-        return processes.on_first(measured)

@@ -32,13 +32,6 @@ def test_rows_are_taken_in_every_column_and_the_log_is_shared():
     assert taken.log is LOG
 
 
-def test_histories_are_as_wide_as_the_longest_with_what_is_absent_on_the_left():
-    past = made().history()
-    assert past.rows.tolist() == [[7, 8], [-1, -1], [-1, 5]]
-    assert past.feedback.tolist() == [[1, 0], [0, 0], [0, 1]]
-    assert made().take(np.array([1])).history().rows.shape == (1, 0)
-
-
 def test_the_texts_of_slots_and_windows_are_named_once():
     assert made().text_rows().tolist() == [1, 2, 5, 7, 8]  # not 9, which is in no window
     assert made().take(np.array([1])).text_rows().tolist() == [2]
@@ -63,7 +56,7 @@ def test_where_there_are_too_many_every_so_many_are_taken():
 
 def test_without_a_catalogue_nothing_is_drawn_and_there_is_no_popularity():
     some = made()
-    assert some.drawn(0, 3) is some
+    assert some.drawn(0, 3, np.arange(3)) is some
     assert some.candidate_rows().tolist() == [] and some.popularity() is None
 
 

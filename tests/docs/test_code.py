@@ -7,6 +7,7 @@ from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
 
+import numpy as np
 import pyarrow.csv as pc
 import pyarrow.parquet as pq
 import pytest
@@ -16,6 +17,7 @@ from peftrec.data.load import load_tables
 from peftrec.errors import UserError
 from peftrec.recipe import make_recipe, parse_yaml
 from peftrec.serving.predictor import Predictor
+from peftrec.tasks.dataset import load_data
 from peftrec.tasks.kinds import KINDS
 
 WITH_CODE = [page for page in PAGES if page != README and blocks(page, "python")]
@@ -66,14 +68,33 @@ def test_blocks_that_are_not_run_say_why():
     assert len(WITH_CODE) >= 5
 
 
+def shown_files(page: Path) -> dict[str, list[str]]:
+    """The lines of the files in the page's first text block, by name."""
+    files: dict[str, list[str]] = {}
+    for file, row in (line.split("|", 1) for line in blocks(page, "text")[0].splitlines()):
+        files.setdefault(file.strip() or [*files][-1], []).append(row.strip() + "\n")
+    return files
+
+
+def test_the_first_page_s_texts_are_what_its_recipe_reads(tmp_path, monkeypatch):
+    page = DOCS / "index.md"
+    ((file, (header, *rows)),) = shown_files(page).items()
+    (tmp_path / file).write_text("".join([header, *rows * 5]))  # too few to divide
+    monkeypatch.chdir(tmp_path)
+    data = load_data(make_recipe(parse_yaml(blocks(page, "yaml")[0], name(page))))
+    assert data.tasks["topic"].classes == ["delivery", "payment"]
+    effort = data.tasks["effort"]
+    minutes = np.concatenate([effort.split(part).label for part in ("train", "valid", "test")])
+    assert sorted(set(minutes.tolist())) == [5, 8, 12, 30] and len(minutes) == 20
+    assert sum(len(data.tasks["topic"].split(part)) for part in ("train", "valid", "test")) == 15
+    assert "topic: 5 of 20 texts have no label, and do not count for this task" in data.notes
+
+
 def test_the_rows_of_ones_own_data_are_what_the_recipe_reads(tmp_path, monkeypatch):
     page = DOCS / "guide/data.md"
     recipe = parse_yaml(blocks(page, "yaml")[0], name(page))
     assert recipe == parse_yaml(blocks(README, "yaml")[0], "README.md")
-    files: dict[str, list[str]] = {}
-    for file, row in (line.split("|", 1) for line in blocks(page, "text")[0].splitlines()):
-        files.setdefault(file.strip() or [*files][-1], []).append(row.strip() + "\n")
-    for file, rows in files.items():
+    for file, rows in shown_files(page).items():
         (tmp_path / file).write_text("".join(rows))
     pq.write_table(pc.read_csv(tmp_path / "items.parquet"), tmp_path / "items.parquet")
     monkeypatch.chdir(tmp_path)

@@ -1,5 +1,6 @@
 import json
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -7,13 +8,15 @@ from command import printed
 
 from peftrec.errors import UserError
 from peftrec.evaluation import evaluate as evaluation
-from peftrec.evaluation.evaluate import evaluate, evaluate_task, last_liked, rank_catalogue, weighted_loss
+from peftrec.evaluation import ranking
+from peftrec.evaluation.evaluate import evaluate, evaluate_task, weighted_loss
 from peftrec.evaluation.metrics import METRICS
+from peftrec.evaluation.ranking import last_liked, rank_catalogue
 from peftrec.model.co_learner import Scorer
 from peftrec.recipe import make_recipe
 from peftrec.tasks.dataset import load_data
 from peftrec.tasks.kinds import resolve
-from peftrec.tasks.priors import PRIORS
+from peftrec.tasks.priors import PRIORS, RANKING_PRIORS
 
 USERS, ITEMS = 12, 25
 
@@ -30,8 +33,9 @@ def recipe(tmp_path_factory):
     seconds = 100 * user + rng.integers(0, 50, size=900)
     events = [",".join(map(str, row)) for row in zip(user, item, time, rating, seconds, strict=True)]
     (folder / "events.csv").write_text("user,item,time,rating,seconds\n" + "\n".join(events))
-    queries = [f"number{k % ITEMS} please {k // ITEMS},{k % ITEMS}" for k in range(150)]
-    (folder / "queries.csv").write_text("query,item\n" + "\n".join(queries))
+    asked = [(f"number{k % ITEMS} please {k // ITEMS}", k % ITEMS, (3 * k + 1) % ITEMS) for k in range(150)]
+    queries = [f"{text},{match},1\n{text},{other},0" for text, match, other in asked if match != other]
+    (folder / "queries.csv").write_text("query,item,match\n" + "\n".join(queries))
     path = lambda name: str(folder / name)  # noqa: E731
     return make_recipe(
         {
@@ -42,7 +46,7 @@ def recipe(tmp_path_factory):
                     "path": path("events.csv"),
                     **{"user": "user", "item": "item", "time": "time", "columns": ["rating", "seconds"]},
                 },
-                "queries": {"path": path("queries.csv"), "text": "{query}", "item": "item"},
+                "queries": {"path": path("queries.csv"), "text": "{query}", "item": "item", "label": "match"},
             },
             "tasks": {
                 "query": {"kind": "match-query"},
@@ -232,10 +236,11 @@ def ranks_by_hand(dataset, score):
 
 @pytest.mark.parametrize("rows_at_once", [1, 60, 1 << 20])
 def test_full_catalogue_ranks_by_hand(dataset, monkeypatch, rows_at_once):
-    monkeypatch.setattr(evaluation, "RANKED_PAIRS", rows_at_once)
+    monkeypatch.setattr(ranking, "RANKED_PAIRS", rows_at_once)
     data = dataset.tasks["interest"]
     targets = last_liked(data.test)
-    found = rank_catalogue(ByItem(), dataset, "interest", targets, ["popularity", "random"])
+    priors = {name: partial(RANKING_PRIORS[name], dataset, "interest") for name in ("popularity", "random")}
+    found = rank_catalogue(ByItem(), dataset, "interest", targets, priors)
     ranks = {name: standing[:, 0] for name, standing in found.items()}
     expected_users, expected = ranks_by_hand(dataset, lambda item: item // 3)
     assert targets.group.tolist() == expected_users and ranks["model"].tolist() == expected

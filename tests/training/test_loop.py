@@ -9,8 +9,9 @@ from shop import shop_recipe
 
 from peftrec.errors import UserError
 from peftrec.recipe import load_recipe
-from peftrec.training.loop import fit, prepare, train, validate
+from peftrec.training.loop import fit, prepare, train
 from peftrec.training.starts import begin
+from peftrec.training.validation import validate
 
 
 def trained(recipe):

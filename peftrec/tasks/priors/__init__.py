@@ -9,13 +9,19 @@ for it.
 import inspect
 from collections.abc import Callable
 from types import FunctionType
-
-import numpy as np
+from typing import Any
 
 from peftrec.recipe.names import find
 from peftrec.tasks.priors.catalogue import bm25, cosine
 from peftrec.tasks.priors.matching import lexical
-from peftrec.tasks.priors.ranking import popularity, popularity_so_far, shuffled
+from peftrec.tasks.priors.ranking import (
+    item_item,
+    own_frequency,
+    popularity,
+    popularity_so_far,
+    recent_popularity,
+    shuffled,
+)
 from peftrec.tasks.priors.rates import (
     item_and_user,
     item_rate,
@@ -33,7 +39,7 @@ __all__ = ["PRIORS", "RANKING_PRIORS", "Prior", "Vectors", "find_prior", "reads_
 
 # (dataset, task name, rows to predict) -> as a model's prediction. One that has a parameter `vectors` is given those of
 # the frozen backbone by that name, and is left out where there are none.
-Prior = Callable[..., np.ndarray]
+Prior = Callable[..., Any]
 
 PRIORS: dict[str, Prior] = {
     "random": uninformed,
@@ -49,11 +55,14 @@ PRIORS: dict[str, Prior] = {
     "frozen_lr": frozen_lr,
 }
 
-# Scores (N, I) of the whole catalogue for each row.
+# Scores (N, I) of the whole catalogue for each row; None of one that does not apply.
 RANKING_PRIORS: dict[str, Prior] = {
     "random": shuffled,
     "popularity": popularity,
     "popularity_so_far": popularity_so_far,
+    "recent_popularity": recent_popularity,
+    "item_item": item_item,
+    "own_frequency": own_frequency,
     "cosine": cosine,
     "bm25": bm25,
 }

@@ -1,0 +1,80 @@
+"""Runs the data sets of the card that are missing, one after another, and prints each as it ends."""
+
+import shutil
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.card.sets import SETS
+from benchmarks.children import run_child
+from peftrec.machine.files import partial, read_json, write_json
+from peftrec.runs.metric_rows import LABELS, number
+
+HEADING = ["data set", "task", "metric", "start", "result", "best prior", "baseline", "chance", ""]
+
+
+def run_card(
+    data: Path, out: Path, only: Sequence[str] | None, rows: int, method: str, chinese: str
+) -> dict[str, dict[str, Any]]:
+    """Data set -> its result.json, of those that are finished; what is not there yet is run first.
+
+    data  the folder that holds the data sets' folders. Raises SystemExit for names that no data set has, for results in
+    `out` that are of other rows or another method, and, at the end, for data sets that failed.
+    """
+    if unknown := set(only or ()) - set(SETS):
+        raise SystemExit(f"no data set {', '.join(sorted(unknown))}; there are {', '.join(SETS)}")
+    asked = {"rows": rows, "method": method}
+    wanted, failed = [name for name in SETS if not only or name in only], []
+    for place, name in enumerate(wanted, 1):
+        folder, began = out / name, time.monotonic()
+        if not (folder / "result.json").is_file():
+            print(f"{place}/{len(wanted)} {name}: {SETS[name].said}", file=sys.stderr, flush=True)
+            spec = {"set": name, "data": str(data.resolve()), **asked, "chinese": chinese}
+            if said := _child(folder, spec):
+                failed.append(f"{name}: {said}")
+                continue
+            print(f"{time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
+        result = read_json(folder / "result.json")
+        if {key: result[key] for key in asked} != asked:
+            raise SystemExit(f"{folder}: is of {result['rows']} rows and {result['method']}: give another --out")
+        print(columns([HEADING, *lines(name, result)]), flush=True)
+    if failed:
+        raise SystemExit("\n".join(failed))
+    return finished(out)
+
+
+def finished(out: Path) -> dict[str, dict[str, Any]]:
+    """Data set -> its result.json, of those in a folder."""
+    return {name: read_json(out / name / "result.json") for name in SETS if (out / name / "result.json").is_file()}
+
+
+def lines(name: str, result: dict[str, Any]) -> list[list[str]]:
+    """The cells of a data set's tasks, under HEADING."""
+    found = []
+    for task, of in result["tasks"].items():
+        prior = "-" if of["prior"] is None else f"{number(of['prior']['value'])} {of['prior']['name']}"
+        said = f"{number(of['baseline']['value'])} {of['baseline']['name']}"
+        values = [number(of["start"]), number(of["result"]), prior, said, number(of["chance"]), of["verdict"]]
+        found.append([name, task, LABELS.get(of["metric"], of["metric"]), *values])
+    return found
+
+
+def columns(table: list[list[str]]) -> str:
+    """A table as lines of text."""
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in table)
+
+
+def _child(folder: Path, spec: dict[str, Any]) -> str:
+    """Run a data set in a process of its own, which writes `folder`; its last words where it fails, else nothing."""
+    for old in (folder, partial(folder)):
+        shutil.rmtree(old, ignore_errors=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    request = folder.parent / f"{folder.name}.json"
+    write_json(request, spec)
+    said = run_child("card.one", request, folder, threads=1)
+    if not said:
+        request.unlink()
+    return said

@@ -1,0 +1,121 @@
+"""The data sets of the card and their recipes: what cannot be left out, so that the defaults are measured."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from benchmarks.card import tables
+from benchmarks.card.tables import Frames
+
+ENGLISH = "sentence-transformers/all-MiniLM-L6-v2"
+CHINESE = "intfloat/multilingual-e5-small"
+
+_TEXTS: dict[str, Any] = {"kind": "texts", "text": "{text}"}
+_GIVEN = _TEXTS | {"split": "split"}
+_ITEMS: dict[str, Any] = {"kind": "items", "id": "item", "text": "{text}"}
+_QUERIES: dict[str, Any] = {"kind": "queries", "text": "{query}", "item": "item"}
+_EVENTS: dict[str, Any] = {"kind": "events", "user": "user", "item": "item"}
+_TIMED = _EVENTS | {"time": "time"}
+
+
+@dataclass(frozen=True)
+class CardSet:
+    """One data set.
+
+    said    what it is
+    tables  (folder of the data, rows) -> its tables by name; see `benchmarks.card.tables`
+    data    table -> its keys in the recipe, but for the path
+    tasks   as in the recipe
+    chinese whether its texts are: the backbone is then CHINESE
+    """
+
+    said: str
+    tables: Callable[[Path, int], Frames]
+    data: Mapping[str, Mapping[str, Any]]
+    tasks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    chinese: bool = False
+
+
+def _texts(
+    said: str, read: Callable[[Path, int], Frames], label: str, table: Mapping[str, Any], **more: Any
+) -> CardSet:
+    kind = more.pop("kind", "classification")
+    return CardSet(said, read, {"texts": table}, {label: {"kind": kind, "label": label}}, **more)
+
+
+def _pairs(said: str, read: Callable[[Path, int], Frames], task: str, **more: Any) -> CardSet:
+    return CardSet(said, read, {"items": _ITEMS, "queries": _QUERIES}, {task: {"kind": "match-query"}}, **more)
+
+
+def _log(said: str, read: Callable[[Path, int], Frames], tasks: Mapping[str, Any], columns: list[str]) -> CardSet:
+    return CardSet(said, read, {"items": _ITEMS, "events": _TIMED | {"columns": columns}}, tasks)
+
+
+def _rated(threshold: float) -> dict[str, Any]:
+    return {
+        "like": {"kind": "interest", "column": "rating", "threshold": threshold},
+        "next": {"kind": "next-item"},
+        "rating": {"kind": "regression", "column": "rating"},
+    }
+
+
+_GAP = {"return": {"kind": "next-gap"}}
+
+SETS: dict[str, CardSet] = {
+    "clinc150": _texts("intents, 151 classes", tables.clinc150, "intent", _GIVEN),
+    "bitext": _texts("support intents, 27 classes", tables.bitext, "intent", _TEXTS),
+    "bitext-few": _texts("the same, ten rows a class", tables.bitext_few, "intent", _GIVEN),
+    "twitter-finance": CardSet(
+        "topics and sentiments of financial news",
+        tables.twitter_finance,
+        {"topics": _GIVEN, "opinions": _GIVEN},
+        {
+            "topic": {"kind": "classification", "table": "topics", "label": "label"},
+            "sentiment": {"kind": "classification", "table": "opinions", "label": "label"},
+        },
+    ),
+    "crosswoz": _texts("domain of a turn, Chinese", tables.crosswoz, "domain", _GIVEN, chinese=True),
+    "crosswoz-minilm": _texts("the same with an English backbone", tables.crosswoz, "domain", _GIVEN),
+    "retail-price": _texts("price by description", tables.retail_price, "price", _TEXTS, kind="regression"),
+    "esci": CardSet(
+        "product search, graded",
+        tables.esci,
+        {"items": _ITEMS, "queries": _QUERIES | {"label": "grade"}},
+        {"relevance": {"kind": "match-query"}},
+    ),
+    "bitext-answers": _pairs("the answer to an utterance", tables.bitext_answers, "answer"),
+    "xquad-en": _pairs("the paragraph of a question", partial(tables.xquad, "en"), "paragraph"),
+    "xquad-zh": _pairs("the same in Chinese", partial(tables.xquad, "zh"), "paragraph", chinese=True),
+    "xquad-zh-minilm": _pairs("the same with an English backbone", partial(tables.xquad, "zh"), "paragraph"),
+    "ml-latest-tags": _pairs("the film of a tag", tables.ml_tags, "film"),
+    "movielens-100k": _log("film ratings", tables.movielens_100k, _rated(4), ["rating"]),
+    "ml-latest-small": _log("film ratings, many films", tables.ml_latest, _rated(4) | _GAP, ["rating"]),
+    "movietweetings": _log("film ratings, few a user", tables.movietweetings, _rated(8), ["rating"]),
+    "lastfm": CardSet(
+        "artists, without times",
+        tables.lastfm,
+        {"items": _ITEMS, "events": _EVENTS},
+        {"artist": {"kind": "next-item"}},
+    ),
+    "online-retail": _log(
+        "a shop's order lines",
+        tables.online_retail,
+        {"next": {"kind": "next-item"}, "quantity": {"kind": "regression", "column": "quantity"}, **_GAP},
+        ["quantity"],
+    ),
+}
+
+
+def recipe_of(name: str, folder: Path, method: str, chinese: str = CHINESE) -> dict[str, Any]:
+    """The recipe of a data set whose tables lie in `folder`: backbone, method, data and tasks, nothing of `train`."""
+    of = SETS[name]
+    return {
+        "backbone": {"name": chinese if of.chinese else ENGLISH},
+        "adapter": {"method": method},
+        "data": {
+            "tables": {table: {**keys, "path": str(folder / f"{table}.parquet")} for table, keys in of.data.items()}
+        },
+        "tasks": {task: dict(keys) for task, keys in of.tasks.items()},
+    }

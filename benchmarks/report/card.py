@@ -1,0 +1,97 @@
+"""The page of the score card."""
+
+from collections import Counter
+from typing import Any
+
+from benchmarks.card.run import lines
+from benchmarks.card.sets import SETS
+from benchmarks.report.formats import ends, page, table
+from peftrec.runs.metric_rows import LABELS, number
+
+_WHAT = """
+Every data set with a recipe that names backbone, method, data and tasks, and leaves everything else as it is by
+default: no `train:` section. The method is named, here `{method}`, because the default, LoRA on all layers, takes hours
+on two cores.
+
+- Thinned to at most {rows:,} events, of whole users, or {texts:,} texts. One seed. The tasks of a data set are trained
+  together.
+- *start*: the model before its first step. *best prior*: the strongest of the report's own. *chance*: the commonest
+  class, the median, or at random.
+- *baseline*: the best of a few lines of pandas and scikit-learn each (`benchmarks/card/baselines.py`), chosen by the
+  test rows, which favours it. They share no code with the priors and read the tables themselves. They learn from the
+  run's train rows and are measured on its test rows, which are known by their number in the file; a test row whose ids
+  or label are not those of the table ends the measurement.
+- *win*, *loss*: the 95 % interval of the difference to the better of prior and baseline, under paired draws of users,
+  queries or texts, leaves out zero; else *level*.
+- Where a data set stands again with `minilm`, its texts are Chinese and the backbone is English; the other time it is
+  multilingual-e5-small.
+"""
+
+# What `before` measured otherwise.
+_CHANGED = """
+Before, `next-gap` asked for the gap to the next row, which for the lines of one order is 0; queries without grades were
+measured among two candidates, the match and one drawn item; and a repeated item was ranked among new ones. There the
+two sides are not of the same rows. The baselines changed with the question; those of classes had one strength.
+"""
+
+
+def card_page(result: dict[str, Any]) -> str:
+    """What is measured now, and before where that was."""
+    now, before = result["now"], result["before"]
+    first = next(iter(now.values()))
+    parts = [_WHAT.format(method=first["method"], rows=first["rows"], texts=first["rows"] // 5), f"Now: {tally(now)}."]
+    if before:
+        parts[-1] += f" Before, at commit {next(iter(before.values()))['commit']}: {tally(before)}."
+    heading = ["data set", "task", "metric", "rows", "start", "result", "best prior", "baseline", "chance", ""]
+    parts += ["## The card", table(heading, [row for name, of in now.items() for row in _rows(name, of)])]
+    if before:
+        parts += ["## Before and now", _CHANGED, _beside(before, now)]
+    parts += ["## What they are", "\n".join(f"- `{name}`: {SETS[name].said}" for name in now)]
+    return page("The score card", *parts)
+
+
+def tally(results: dict[str, dict[str, Any]]) -> str:
+    """How many tasks win, are level and lose."""
+    found = Counter(of["verdict"] for result in results.values() for of in result["tasks"].values())
+    return f"of {found.total()} tasks {found['win']} win, {found['level']} are level, {found['loss']} lose"
+
+
+def _rows(name: str, result: dict[str, Any]) -> list[list[str]]:
+    """The cells of `lines` with the number of test rows, and the result's interval."""
+    found = []
+    for cells, of in zip(lines(name, result), result["tasks"].values(), strict=True):
+        *before, value, prior, baseline, chance, verdict = cells
+        found.append(
+            [*before[:3], f"{of['n']:,}", before[3], value + ends(of["interval"]), prior, baseline, chance, verdict]
+        )
+    return found
+
+
+def _beside(before: dict[str, dict[str, Any]], now: dict[str, dict[str, Any]]) -> str:
+    """A table of what both have measured."""
+    rows = []
+    for name, result in now.items():
+        for task, of in result["tasks"].items():
+            old = before.get(name, {"tasks": {}})["tasks"].get(task)
+            if old is not None:
+                label = LABELS.get(of["metric"], of["metric"])
+                rows.append([name, task, label, *(text for one in (old, of) for text in _said(one))])
+    heading = [
+        "data set",
+        "task",
+        "metric",
+        "before: start",
+        "result",
+        "rival",
+        "",
+        "now: start",
+        "result",
+        "rival",
+        "",
+    ]
+    return table(heading, rows)
+
+
+def _said(of: dict[str, Any]) -> list[str]:
+    rival = of["baseline"] if of["prior"] is None or of["rival"] == of["baseline"]["name"] else of["prior"]
+    return [number(of["start"]), number(of["result"]), number(rival["value"]), of["verdict"]]

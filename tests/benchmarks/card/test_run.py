@@ -1,0 +1,58 @@
+"""What is run, what is not run again, and what is printed of it."""
+
+import json
+
+import pytest
+
+from benchmarks.card import run
+
+LINE = {
+    "metric": "auc", "higher": True, "n": 9, "start": 0.5, "result": 0.75, "interval": [0.7, 0.8],
+    "prior": {"name": "rates", "value": 0.7, "by": 0.05, "interval": [0.01, 0.1]},
+    "baseline": {"name": "knn", "value": 0.6, "by": 0.15, "interval": [0.1, 0.2], "all": {"knn": 0.6}},
+    "chance": 0.5, "rival": "rates", "verdict": "win", "kind": "interest",
+}  # fmt: skip
+
+
+@pytest.fixture
+def ran(monkeypatch):
+    """Names of the data sets that were run; those in `fails` fail."""
+    names: list[str] = []
+
+    def pretend(folder, spec):
+        names.append(spec["set"])
+        if spec["set"] == "esci":
+            return "its last words"
+        folder.mkdir(parents=True)
+        of = {"rows": spec["rows"], "method": spec["method"], "tasks": {"like": LINE}}
+        (folder / "result.json").write_text(json.dumps(of))
+        return ""
+
+    monkeypatch.setattr(run, "_child", pretend)
+    return names
+
+
+def test_what_is_there_is_not_run_again(tmp_path, ran, capsys):
+    asked = (tmp_path / "out", ["xquad-en", "bitext"], 100, "side", "")
+    found = run.run_card(tmp_path, *asked)
+    assert ran == ["bitext", "xquad-en"] and set(found) == set(ran)
+    said = capsys.readouterr()
+    line = "bitext    like  AUC     0.5000  0.7500  0.7000 rates  0.6000 knn  0.5000  win"
+    assert said.out.splitlines()[1] == line
+    assert "1/2 bitext: support intents" in said.err
+    run.run_card(tmp_path, *asked)
+    assert len(ran) == 2 and capsys.readouterr().out == said.out
+    with pytest.raises(SystemExit, match="is of 100 rows and side: give another --out"):
+        run.run_card(tmp_path, tmp_path / "out", ["bitext"], 200, "side", "")
+
+
+def test_one_that_fails_does_not_keep_the_others(tmp_path, ran):
+    with pytest.raises(SystemExit, match="esci: its last words"):
+        run.run_card(tmp_path, tmp_path / "out", ["esci", "xquad-en"], 100, "side", "")
+    assert ran == ["esci", "xquad-en"] and set(run.finished(tmp_path / "out")) == {"xquad-en"}
+
+
+def test_names_are_known(tmp_path, ran):
+    with pytest.raises(SystemExit, match="no data set nothing; there are clinc150, bitext"):
+        run.run_card(tmp_path, tmp_path / "out", ["nothing"], 100, "side", "")
+    assert not ran

@@ -1,0 +1,34 @@
+"""The page of the score card says what was measured, now and before."""
+
+from benchmarks.report.card import card_page, tally
+
+LINE = {
+    "metric": "mae", "higher": False, "n": 1200, "start": 2.0, "result": 1.5, "interval": [1.4, 1.6],
+    "prior": {"name": "median", "value": 1.9, "by": 0.4, "interval": [0.3, 0.5]},
+    "baseline": {"name": "boosting", "value": 1.2, "by": -0.3, "interval": [-0.4, -0.2], "all": {"boosting": 1.2}},
+    "chance": 2.5, "rival": "boosting", "verdict": "loss", "kind": "regression",
+}  # fmt: skip
+NOW = {
+    "esci": {"commit": "abc", "rows": 20_000, "method": "side", "tasks": {"a": LINE, "b": LINE | {"verdict": "win"}}}
+}
+BEFORE = {
+    "esci": {"commit": "old", "rows": 20_000, "method": "side", "tasks": {"a": LINE | {"prior": None, "result": 3.0}}}
+}
+
+
+def test_the_page_has_every_line_with_its_verdict():
+    text = card_page({"now": NOW, "before": {}})
+    row = "| esci | a | MAE | 1,200 | 2.0000 | 1.5000 (1.400 to 1.600) | 1.9000 median | 1.2000 boosting | 2.5000 |"
+    assert row in text and "at most 20,000 events, of whole users, or 4,000 texts" in text
+    assert "Now: of 2 tasks 1 win, 0 are level, 1 lose." in text and "Before" not in text
+
+
+def test_what_was_before_stands_beside():
+    text = card_page({"now": NOW, "before": BEFORE})
+    assert "Before, at commit old: of 1 tasks 0 win, 0 are level, 1 lose." in text
+    assert "| esci | a | MAE | 2.0000 | 3.0000 | 1.2000 | loss | 2.0000 | 1.5000 | 1.2000 | loss |" in text
+    assert "| esci | b | MAE |" not in text.split("## Before and now")[1]
+
+
+def test_a_tally_counts_all_tasks():
+    assert tally(NOW | {"xquad-en": BEFORE["esci"]}) == "of 3 tasks 1 win, 0 are level, 2 lose"
