@@ -13,7 +13,8 @@ from typing import Any
 
 from peftrec.recipe.names import find
 from peftrec.tasks.priors.boosted import boosted
-from peftrec.tasks.priors.catalogue import bm25, cosine
+from peftrec.tasks.priors.catalogue import bm25
+from peftrec.tasks.priors.catalogue import cosine as scaled_cosine
 from peftrec.tasks.priors.matching import lexical
 from peftrec.tasks.priors.ranking import (
     item_item,
@@ -34,7 +35,7 @@ from peftrec.tasks.priors.rates import (
     user_rate,
 )
 from peftrec.tasks.priors.texts import tfidf
-from peftrec.tasks.priors.vectors import Vectors, frozen_lr
+from peftrec.tasks.priors.vectors import Vectors, cosine, frozen_lr
 
 __all__ = ["PRIORS", "RANKING_PRIORS", "Prior", "Vectors", "find_prior", "reads_loss", "reads_vectors"]
 
@@ -55,6 +56,7 @@ PRIORS: dict[str, Prior] = {
     "lexical": lexical,
     "tfidf": tfidf,
     "frozen_lr": frozen_lr,
+    "cosine": cosine,
 }
 
 # Scores (N, I) of the whole catalogue for each row; None of one that does not apply.
@@ -65,7 +67,7 @@ RANKING_PRIORS: dict[str, Prior] = {
     "recent_popularity": recent_popularity,
     "item_item": item_item,
     "own_frequency": own_frequency,
-    "cosine": cosine,
+    "cosine": scaled_cosine,
     "bm25": bm25,
 }
 
