@@ -46,9 +46,14 @@ class NumberStart:
         return {of.name: getattr(self.model.trees, of.name) for of in fields(Trees)}
 
 
-def fit(dataset: Dataset, task: str, config: TaskConfig, vectors: Vectors | None) -> Started:
-    """Choose it, and predict the train rows by folds where it saw many of them."""
-    chosen, train = choose_boosted(dataset, task, LOSSES.get(config.loss or "")), dataset.tasks[task].train
+def fit(dataset: Dataset, task: str, config: TaskConfig, vectors: Vectors | None) -> Started | None:
+    """Choose it, and predict the train rows by folds where it saw many of them.
+
+    None for a loss of one's own, which may ask for a quantile: medians and means are no start for that.
+    """
+    if config.loss not in LOSSES:
+        return None
+    chosen, train = choose_boosted(dataset, task, LOSSES[config.loss]), dataset.tasks[task].train
     assert isinstance(chosen.whole, Boosted)
     start = NumberStart(chosen.whole)
     fits = len(chosen.whole.trees) > 0 and len(train) <= SEEN * ROWS

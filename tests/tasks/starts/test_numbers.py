@@ -55,6 +55,10 @@ def test_where_nothing_tells_more_it_is_the_median():
     assert kept(of.tasks["task"].test).tolist() == [0.0] * len(of.tasks["task"].test)
 
 
+def test_a_loss_of_ones_own_begins_at_its_own_constant():
+    assert fit(chaotic(), "task", TaskConfig(kind="regression", loss="own:QUANTILE"), None) is None
+
+
 DAMAGED = {
     "a loop": ({"left": 0}, "followed by none, or by one before it"),
     "a node that is none": ({"right": 10_000}, "followed by none, or by one before it"),
