@@ -12,6 +12,7 @@ from types import FunctionType
 from typing import Any
 
 from peftrec.recipe.names import find
+from peftrec.tasks.priors.boosted import boosted
 from peftrec.tasks.priors.catalogue import bm25
 from peftrec.tasks.priors.catalogue import cosine as scaled_cosine
 from peftrec.tasks.priors.matching import lexical
@@ -36,10 +37,10 @@ from peftrec.tasks.priors.rates import (
 from peftrec.tasks.priors.texts import tfidf
 from peftrec.tasks.priors.vectors import Vectors, cosine, frozen_lr
 
-__all__ = ["PRIORS", "RANKING_PRIORS", "Prior", "Vectors", "find_prior", "reads_vectors"]
+__all__ = ["PRIORS", "RANKING_PRIORS", "Prior", "Vectors", "find_prior", "reads_loss", "reads_vectors"]
 
 # (dataset, task name, rows to predict) -> as a model's prediction. One that has a parameter `vectors` is given those of
-# the frozen backbone by that name, and is left out where there are none.
+# the frozen backbone by that name, and is left out where there are none; one that has `loss` the task's.
 Prior = Callable[..., Any]
 
 PRIORS: dict[str, Prior] = {
@@ -51,6 +52,7 @@ PRIORS: dict[str, Prior] = {
     "rates_so_far": rates_so_far,
     "median": train_median,
     "user_median": user_median,
+    "boosted": boosted,
     "lexical": lexical,
     "tfidf": tfidf,
     "frozen_lr": frozen_lr,
@@ -78,3 +80,8 @@ def find_prior(table: dict[str, Prior], name: str) -> Prior:
 def reads_vectors(prior: Prior) -> bool:
     """Whether the prior is to be given the frozen backbone's vectors."""
     return "vectors" in inspect.signature(prior).parameters
+
+
+def reads_loss(prior: Prior) -> bool:
+    """Whether the prior is to be given the task's loss."""
+    return "loss" in inspect.signature(prior).parameters
