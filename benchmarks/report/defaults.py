@@ -12,24 +12,24 @@ Sets = Mapping[str, dict[str, Any]]
 
 ABOUT = """\
 `python -m benchmarks defaults --seeds {seeds}`, from the folder that holds the data: MiniLM with method `side` on
-{count} data sets that no recipe was made for, each thinned, {seeds} seed{s}. What is compared is where training comes
-to with other values than those that `train` chooses by itself, beside the start that the heads begin at. An error is
-the metric of the task's loss: log-loss, or MAE; test rows choose nothing."""
+{count} data sets, each thinned, {seeds} seed{s}. What is compared is where training comes to with other values than
+those that `train` chooses by itself, beside the start that the heads begin at. An error is the metric of the task's
+loss: log-loss, or MAE; test rows choose nothing."""
 
 OTHERS = """\
 Does it matter, and would other data have told? The rule that does best by validation on all the other data sets is
-tried on each: "of others". Figures are test errors, as shares of the error of the start; below 1 training helped."""
+tried on each: "of others". Figures are test errors, as shares of the error of the start; below 1 training has
+helped."""
 
 WHOSE = """\
 The data: [CLINC150](https://github.com/clinc/oos-eval),
 [Bitext's utterances](https://huggingface.co/datasets/bitext/Bitext-customer-support-llm-chatbot-training-dataset),
 financial news by [topic](https://huggingface.co/datasets/zeroshot/twitter-financial-news-topic) and
 [sentiment](https://huggingface.co/datasets/zeroshot/twitter-financial-news-sentiment),
-[ml-latest-small and MovieLens-100k](https://grouplens.org/datasets/movielens/),
+[ml-latest-small](https://grouplens.org/datasets/movielens/latest/),
 [MovieTweetings](https://github.com/sidooms/MovieTweetings),
 [Online Retail](https://archive.ics.uci.edu/dataset/352/online+retail),
-[HetRec 2011, Last.fm](https://grouplens.org/datasets/hetrec-2011/),
-[ESCI's sample](https://github.com/amazon-science/esci-data)."""
+[HetRec 2011, Last.fm](https://grouplens.org/datasets/hetrec-2011/)."""
 
 
 def defaults_page(result: dict[str, Any]) -> str:

@@ -22,14 +22,13 @@ from peftrec.training.starts import begin
 from peftrec.training.stopping import error
 from peftrec.training.validation import validate
 
-USERS = 300
+USERS = 20
 MINILM = {"name": "sentence-transformers/all-MiniLM-L6-v2", "dtype": "fp32", "quantize": None, "max_length": 48}
 # Rules: what is said instead of the chosen values, as factors of these or as values.
 RULES: dict[str, dict[str, Any]] = {
     "as chosen": {},
     "rates / 3": {"lr": 1 / 3, "head_lr": 1 / 3},
     "rates x 3": {"lr": 3.0, "head_lr": 3.0},
-    "dropout .3": {"dropout": 0.3},
     "by its first metric": {"early_stopping": {}},
     "before": {
         **{"epochs": 3, "batch_size": 1024, "lr": 5e-4, "head_lr": 2e-3, "schedule": "linear"},
@@ -123,24 +122,6 @@ def plays() -> dict[str, Any]:
     return {**made, "data": {**made["data"], "split": "random"}}
 
 
-def packaged() -> dict[str, Any]:
-    """MovieLens-100k from its package, whole: when the next rating follows."""
-    return {
-        "files": {},
-        "data": {"source": "movielens-100k", "history": 20},
-        "tasks": {"time": {"kind": "next-gap"}},
-    }
-
-
-def judged() -> dict[str, Any]:
-    """Grades of products for queries."""
-    return {
-        "files": {},
-        "data": {"source": "esci", "path": "esci-us-sample", "split": {"kind": "by-group", "test": 0.2, "valid": 0.1}},
-        "tasks": {"relevance": {"kind": "match-query"}},
-    }
-
-
 SETS = {
     "clinc150, 3,000 of 151 intents": clinc,
     "bitext, 300 of 27 intents": lambda: texts("bitext-support/support.csv.gz", "instruction", "intent", 300),
@@ -151,8 +132,6 @@ SETS = {
     "movietweetings, ratings": tweeted,
     "online-retail, dozens": orders,
     "lastfm, heard often": plays,
-    "esci, grades": judged,
-    "movielens-100k, gaps": packaged,
 }
 
 
