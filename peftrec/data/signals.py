@@ -19,8 +19,14 @@ ROWS = 256  # rows whose own items are asked about together
 
 
 def of_every_item(examples: Examples) -> np.ndarray:
-    """The signals of the whole catalogue for every row, float32 (N, I, S)."""
-    return of_items(examples, None)
+    """The signals of the whole catalogue for every row, float32 (N, I, S): computed once for the same examples, which a
+    model and several priors rank one after the other."""
+    kept = vars(examples)  # where cached properties are kept too
+    if "every_item" not in kept:
+        kept["every_item"] = of_items(examples, None)
+        kept["every_item"].flags.writeable = False
+    found: np.ndarray = kept["every_item"]
+    return found
 
 
 def of_own_item(examples: Examples) -> np.ndarray:

@@ -13,7 +13,7 @@ from peftrec.data.batches import UniqueRows, Work
 from peftrec.data.catalogue import Catalogue
 from peftrec.data.examples import FITTED, Dataset, Examples
 from peftrec.data.features import columns
-from peftrec.data.signals import SHARED, of_every_item, of_nobody
+from peftrec.data.signals import SHARED, SIGNALS, of_every_item, of_nobody
 from peftrec.data.texts import TextTable
 from peftrec.errors import UserError
 from peftrec.machine.progress import track_rows
@@ -231,9 +231,7 @@ class CoLearner(nn.Module, Scorer):
         (N, I); None where nothing does."""
         assert examples.catalogue is not None
         if self._catalogue_head(task).signals is not None:
-            signals = of_every_item(examples)
-            signals[:, :, :SHARED] = 0
-            return self.beside(task, signals)
+            return self.beside(task, of_every_item(examples) * (np.arange(len(SIGNALS)) >= SHARED))
         begun = replace(examples, candidates=np.arange(len(examples.catalogue))).begin()
         return None if begun is None else begun[:, 1:]
 

@@ -67,7 +67,8 @@ class Predictor:
         """One prediction a row, in order.
 
         interest: {"score"} (a probability for bce); next-item: {"score"}, which only orders items; match-query:
-        {"score", "grade", "probabilities"}, score being the expected grade number; classification: {"label",
+        {"score", "grade", "probabilities"}, score being the expected grade number, or without grades {"score"};
+        classification: {"label",
         "probabilities"}, or {"labels", "probabilities"} where a text may have several; next-gap: {"value", "seconds"};
         regression: {"value"}. Raises UserError naming the row (from 1), the key and the rule.
         """

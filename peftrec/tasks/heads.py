@@ -103,11 +103,11 @@ class CatalogueHead(Head):
         if self.signals is None:
             return scores
         assert batch.signals is not None
-        known = batch.signals
-        if self.training and self.left_out:
-            kept = torch.rand(len(known), 1, 1, device=known.device) >= self.left_out
-            known = torch.cat([known[..., :SHARED], known[..., SHARED:] * kept], -1)
-        return scores + known @ self.signals
+        if not self.training or not self.left_out:
+            return scores + batch.signals @ self.signals
+        weights = self.signals.repeat(len(scores), 1)  # (N, S)
+        weights[torch.rand(len(scores), device=scores.device) < self.left_out, SHARED:] = 0
+        return scores + torch.bmm(batch.signals, weights[:, :, None])[:, :, 0]
 
 
 class NumberHead(Head):
