@@ -28,8 +28,7 @@ financial news by [topic](https://huggingface.co/datasets/zeroshot/twitter-finan
 [sentiment](https://huggingface.co/datasets/zeroshot/twitter-financial-news-sentiment),
 [ml-latest-small](https://grouplens.org/datasets/movielens/latest/),
 [MovieTweetings](https://github.com/sidooms/MovieTweetings),
-[Online Retail](https://archive.ics.uci.edu/dataset/352/online+retail),
-[HetRec 2011, Last.fm](https://grouplens.org/datasets/hetrec-2011/)."""
+[Online Retail](https://archive.ics.uci.edu/dataset/352/online+retail)."""
 
 
 def defaults_page(result: dict[str, Any]) -> str:

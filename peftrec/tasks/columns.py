@@ -5,7 +5,7 @@ import numpy as np
 from peftrec.data.examples import Examples
 
 HISTORY = ("median", "mean", "newest", "count")  # what is said of the feedback of a history, first of all columns
-AT_ONCE = 1 << 16  # rows whose histories are looked at together
+PLACES = 1 << 21  # of histories, which are looked at together
 
 
 def columns(rows: Examples) -> np.ndarray:
@@ -13,7 +13,9 @@ def columns(rows: Examples) -> np.ndarray:
 
     float32 (N, F).
     """
-    blocks = [_columns(rows.take(np.arange(a, min(a + AT_ONCE, len(rows))))) for a in range(0, len(rows), AT_ONCE)]
+    longest = 1 if rows.start is None or rows.stop is None else int((rows.stop - rows.start).max(initial=1))
+    at_once = max(1, PLACES // max(32, longest))
+    blocks = [_columns(rows.take(np.arange(a, min(a + at_once, len(rows))))) for a in range(0, len(rows), at_once)]
     return np.concatenate(blocks) if blocks else _columns(rows)
 
 

@@ -5,6 +5,7 @@ from eventful import build, make, timeline
 from hypothesis import given
 from hypothesis import strategies as st
 
+from peftrec.tasks import columns as module
 from peftrec.tasks.columns import HISTORY, columns, median_of_each
 
 NAN = float("nan")
@@ -30,6 +31,13 @@ def test_histories_in_short_stand_before_rates():
             said = past.feedback[row][past.rows[row] >= 0]
             right = [np.median(said), said.mean(), said[-1], len(said)] if len(said) else [0, 0, 0, 0]
             np.testing.assert_allclose(own, right, rtol=1e-6)
+
+
+def test_many_rows_are_looked_at_in_parts(monkeypatch):
+    rows = build("regression", make(timeline(40)), column="rating", history=4).train
+    whole = columns(rows)
+    monkeypatch.setattr(module, "PLACES", 64)  # two rows
+    np.testing.assert_array_equal(columns(rows), whole)
 
 
 def test_there_may_be_no_rows():

@@ -56,20 +56,29 @@ class Trees:
 
 @dataclass(frozen=True)
 class Base:
-    """What trees are added to: the median of the user's own recent past, or one number.
+    """What trees are added to: one number, the median of the user's own recent past, or a linear function.
 
-    constant  the number, also for users of whom nothing is known
-    own       the columns of the median, and of how many it is of; None: the constant for all
+    constant  the number; also that of users of whom nothing is known, and the linear function's intercept
+    own       the columns of the median, and of how many it is of; None: it is none
     centre, spread  by which the median's column was standardised
+    weight    of every column; none: it is no linear function
     """
 
     constant: float
     own: tuple[int, int] | None = None
     centre: float = 0.0
     spread: float = 1.0
+    weight: tuple[float, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Which it is."""
+        return "linear" if self.weight else "constant" if self.own is None else "recent_median"
 
     def __call__(self, values: np.ndarray) -> np.ndarray:
         """Of columns (N, F), float64 (N,)."""
+        if self.weight:
+            return values.astype(np.float64) @ np.array(self.weight) + self.constant
         if self.own is None:
             return np.full(len(values), self.constant)
         median, count = (values[:, column].astype(np.float64) for column in self.own)
@@ -78,29 +87,36 @@ class Base:
 
 @dataclass(frozen=True)
 class Boosted:
-    """A base and the trees that are added to it; `width`: how many columns they read."""
+    """A base and the trees that are added to it.
+
+    width      how many columns they read
+    low, high  the range of the train labels, beyond which nothing is predicted
+    """
 
     base: Base
     trees: Trees
     width: int
+    low: float
+    high: float
 
     @property
     def name(self) -> str:
         """What it amounts to."""
-        return "boosted" if len(self.trees) else "constant" if self.base.own is None else "recent_median"
+        return "boosted" if len(self.trees) else self.base.name
 
     def __call__(self, rows: Examples) -> np.ndarray:
         """A number of each row, float64 (N,)."""
         values = columns(rows)
         if values.shape[1] != self.width:
             raise UserError(f"the trees read {self.width} columns, and these rows have {values.shape[1]}")
-        return self.base(values) + self.trees(values)
+        return np.clip(self.base(values) + self.trees(values), self.low, self.high)
 
 
 def boosted(dataset: Dataset, task: str, examples: Examples, loss: Loss | None = None) -> np.ndarray:
     """Gradient-boosted trees, fitted to at most 5,000 train rows.
 
-    How many, and whether they are added to a user's recent median or to a constant, the validation rows choose.
+    How many, and whether they are added to a constant, a user's recent median or a linear function, the validation rows
+    choose: of what changes in the course of time a linear function says more than trees, which end where the rows did.
     """
     return choose_boosted(dataset, task, loss).whole(examples)
 
@@ -113,26 +129,24 @@ def choose_boosted(dataset: Dataset, task: str, loss: Loss | None) -> Chosen:
     train, check = held_out(data)
     train, check = thinned(train, ROWS), thinned(check, ROWS)
     seen, asked = columns(train), columns(check)
+    low, high = float(train.label.min()), float(train.label.max())
     tried: list[Tried] = []
-    fitted: dict[Base, Trees] = {}
-    for base in _bases(data, squared):
-        model = _fitted(train, seen, base, squared)
-        fitted[base] = _arrays(model)
-        begin = base(asked)
-        staged = dict(enumerate(model.staged_predict(asked), 1)) if len(train) > 1 else {}
-        for count in TRIED:
-            if count == 0 or count in staged:
-                said = begin + (staged[count] if count else 0)
+    for make in _bases(data, squared):
+        base = make(train, seen)
+        begin, staged = base(asked), _fitted(train, seen, base, squared).staged_predict(asked)
+        for count, more in enumerate((0, *staged)):
+            if count in TRIED:
+                said = np.clip(begin + more, low, high)
                 apart = from_log(said) - from_log(check.label) if data.log_scale else said - check.label
-                tried.append(Tried((base, count), _error(apart, squared), said))
+                tried.append(Tried((make, count), _error(apart, squared), said))
     chosen = best(tried)
-    base, count = chosen.way
+    make, count = chosen.way
 
     def fit(rows: Examples) -> Callable[[Examples], np.ndarray]:
         rows = thinned(rows, ROWS)
         values = columns(rows)
-        own = Base(_middle(rows.label, squared), base.own, base.centre, base.spread)
-        return Boosted(own, _arrays(_fitted(rows, values, own, squared), count), values.shape[1])
+        base, low, high = make(rows, values), float(rows.label.min()), float(rows.label.max())
+        return Boosted(base, _arrays(_fitted(rows, values, base, squared), count), values.shape[1], low, high)
 
     return Chosen(chosen, check, fit, fit(data.train))
 
@@ -146,15 +160,31 @@ def _middle(label: np.ndarray, squared: bool) -> float:
     return float(label.mean() if squared else np.median(label))
 
 
-def _bases(data: TaskData, squared: bool) -> list[Base]:
-    """A constant, and the user's own median where histories, or gaps, have one."""
-    constant, names = _middle(data.train.label, squared), data.feature_names
-    if "gap_median" in names:  # of moments; histories are of events
-        place = len(HISTORY) + names.index("gap_median")
-        return [Base(constant), Base(constant, (place, place + 1))]
-    if data.train.log is None:
-        return [Base(constant)]
-    return [Base(constant), Base(constant, (HISTORY.index("median"), HISTORY.index("count")), *data.scale)]
+def _bases(data: TaskData, squared: bool) -> list[Callable[[Examples, np.ndarray], Base]]:
+    """(rows, their columns) -> a constant; the user's own median where there are histories; a linear function."""
+
+    def constant(rows: Examples, values: np.ndarray) -> Base:
+        return Base(_middle(rows.label, squared))
+
+    def own(rows: Examples, values: np.ndarray) -> Base:
+        if "gap_median" in data.feature_names:  # of moments; histories are of events
+            place = len(HISTORY) + data.feature_names.index("gap_median")
+            return Base(_middle(rows.label, squared), (place, place + 1))
+        centre, spread = map(float, data.scale)
+        return Base(_middle(rows.label, squared), (HISTORY.index("median"), HISTORY.index("count")), centre, spread)
+
+    return [constant, _linear] if data.train.log is None else [constant, own, _linear]
+
+
+def _linear(rows: Examples, values: np.ndarray) -> Base:
+    """By least squares, each column in its own spread."""
+    values, label = values.astype(np.float64), np.asarray(rows.label, np.float64)
+    centre, spread = values.mean(0), values.std(0)
+    spread = np.where(spread > 1e-9 * (1 + np.abs(centre)), spread, np.inf)  # those that are alike say nothing
+    each = np.ones(len(rows)) if rows.weight is None else np.sqrt(np.asarray(rows.weight, np.float64))
+    found = np.linalg.lstsq((values - centre) / spread * each[:, None], (label - label.mean()) * each, rcond=1e-6)[0]
+    weight = found / spread
+    return Base(float(label.mean() - weight @ centre), weight=tuple(weight.tolist()))
 
 
 def _fitted(rows: Examples, values: np.ndarray, base: Base, squared: bool) -> "GradientBoostingRegressor":

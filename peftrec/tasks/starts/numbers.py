@@ -1,4 +1,4 @@
-"""The start of numbers of events: gradient-boosted trees, a user's recent median, or a constant."""
+"""The start of numbers of events: gradient-boosted trees, and what they are added to."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
@@ -34,8 +34,12 @@ class NumberStart:
         return self.model(rows).astype(np.float32)
 
     def settings(self) -> dict[str, Any]:
-        """The base, and how many columns there are."""
-        return {"base": asdict(self.model.base), "columns": self.model.width}
+        """The base, how many columns there are, and what is predicted at least and at most."""
+        return {
+            "base": asdict(self.model.base),
+            "columns": self.model.width,
+            "range": [self.model.low, self.model.high],
+        }
 
     def tensors(self) -> dict[str, np.ndarray]:
         """The trees."""
@@ -54,7 +58,8 @@ def fit(dataset: Dataset, task: str, config: TaskConfig, vectors: Vectors | None
 def load(settings: Mapping[str, Any], tensors: Tensors, texts: TextTable, vectors: Vectors | None) -> NumberStart:
     """What a run kept."""
     base = dict(settings["base"])
-    own = base.pop("own")
+    own, weight = base.pop("own"), tuple(map(float, base.pop("weight")))
+    low, high = map(float, settings["range"])
     trees = Trees(**{of.name: tensors[of.name] for of in fields(Trees)})
     width = int(settings["columns"])
     whole, inner = trees.feature.shape, trees.feature >= 0
@@ -65,8 +70,11 @@ def load(settings: Mapping[str, Any], tensors: Tensors, texts: TextTable, vector
             raise ValueError("a node of its trees is followed by none, or by one before it")
     if trees.feature.max(initial=-1) >= width or (own is not None and not 0 <= min(own) <= max(own) < width):
         raise ValueError(f"it reads a column beyond {width}")
+    if len(weight) not in (0, width):
+        raise ValueError(f"{len(weight)} weights of {width} columns")
     known = {name: float(number) for name, number in base.items()}
-    return NumberStart(Boosted(Base(**known, own=None if own is None else (int(own[0]), int(own[1]))), trees, width))
+    columns = None if own is None else (int(own[0]), int(own[1]))
+    return NumberStart(Boosted(Base(**known, own=columns, weight=weight), trees, width, low, high))
 
 
 NUMBERS = Starting(fit, load)

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from eventful import alternating, rated
+from eventful import chaotic, rated
 from safetensors.numpy import load as read
 from safetensors.numpy import save as write
 
@@ -20,11 +20,11 @@ TOLD = TaskConfig(kind="regression", loss="mae")
 
 @pytest.fixture(scope="module")
 def started():
-    return fit(alternating(), "task", TOLD, None)
+    return fit(chaotic(), "task", TOLD, None)
 
 
 def test_it_begins_better_than_medians_and_a_run_keeps_it(started):
-    of = alternating()
+    of = chaotic()
     data = of.tasks["task"]
     assert started.start.name == "boosted"
     said = started.start(data.test)
@@ -40,9 +40,9 @@ def test_train_rows_are_told_by_what_did_not_see_them(started, monkeypatch):
     random = fit(of, "task", TOLD, None)
     if random.train is not None:
         assert np.abs(random.train - train.label).mean() > 0.95 * np.abs(train.label - np.median(train.label)).mean()
-    assert started.train.shape == (len(alternating().tasks["task"].train),)
+    assert started.train.shape == (len(chaotic().tasks["task"].train),)
     monkeypatch.setattr(numbers, "SEEN", 0)  # as if there were far more rows than it is fitted to
-    assert fit(alternating(), "task", TOLD, None).train is None
+    assert fit(chaotic(), "task", TOLD, None).train is None
 
 
 def test_where_nothing_tells_more_it_is_the_median():
@@ -83,6 +83,6 @@ def test_trees_of_several_sizes_and_a_base_of_no_column_are_refused(started):
 
 
 def test_rows_of_other_columns_are_refused(started):
-    rows = alternating().tasks["task"].test
+    rows = chaotic().tasks["task"].test
     with pytest.raises(UserError, match="the trees read 8 columns, and these rows have 7"):
         started.start(replace(rows, rates=None, features=np.zeros((len(rows), 3), np.float32)))
