@@ -104,8 +104,9 @@ def _finish(
     report = evaluate(model, dataset, setup.tasks, "test", ranking=True, outcomes=outcomes)
     for task, of in report["tasks"].items():
         of["start"] = start["tasks"][task]["metrics"]
-        if (began := start_of(dataset.tasks[task])) is not None:
-            of["began_at"] = began.name
+        began = start_of(dataset.tasks[task])
+        if began is not None or task in setup.began:
+            of["began_at"] = setup.began[task] if began is None else began.name
     trackers.log({"step": progress.step, "test": {task: of["metrics"] for task, of in report["tasks"].items()}})
     report["cost"] = costs(model, progress) | {"total_seconds": time.monotonic() - started}
     report |= {"train": chosen.model_dump(mode="json"), **describe_refit(setup, progress)}

@@ -40,6 +40,7 @@ class Setup:
     notes   what the user should know of it
     judge   is given every epoch's validation metrics, and may end the training by raising
     starts  the starts of tasks whose heads an earlier run gave, None where it had none
+    began   what the heads that weigh signals of a catalogue began at, in words
     begun   whether the rows know what their task's start says of them: see `training.starts.begin`
     """
 
@@ -52,6 +53,7 @@ class Setup:
     notes: list[str]
     judge: Callable[[Scores], None] | None = None
     starts: dict[str, Start | None] = field(default_factory=dict)
+    began: dict[str, str] = field(default_factory=dict)
     begun: bool = False
 
     @property
