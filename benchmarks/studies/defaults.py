@@ -52,7 +52,7 @@ def texts(table: pd.DataFrame, text: str, label: str, rows: int, kind: str = "cl
             "texts": {"text": f"{{{text}}}", "label": label},
             "split": {"kind": "by-text", "test": share, "valid": 0.1 * (1 - share)},
         },
-        "tasks": {"label": {"kind": kind}},
+        "tasks": {"label": {"kind": kind, "label": label}},
     }
 
 
