@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
+from peftrec.data.load import Ahead
 from peftrec.errors import Diverged
 from peftrec.evaluation.evaluate import Report, evaluate, text_rows
 from peftrec.evaluation.outcomes import Outcome, write_outcomes
@@ -41,6 +42,7 @@ def train(
     cache: bool = True,
     resume: bool = False,
     allow_changes: bool = False,
+    ahead: Ahead | None = None,
 ) -> Path:
     """Train the recipe and write its run folder, returned. Raises UserError for mistakes in recipe or data.
 
@@ -48,6 +50,7 @@ def train(
     resume         continue the interrupted training of `run` (default: the last one called `name`) from its newest
                    intact checkpoint: the weights become what they would have been without the interruption
     allow_changes  continue although recipe, data, weights or packages changed
+    ahead          has the recipe's tables where they were read already
     """
     processes.start()
     target = Path(processes.on_first(lambda: str(choose_run(name, resume))) if run is None else run)
@@ -55,7 +58,7 @@ def train(
         folder = processes.on_first(lambda: str(stack.enter_context(write_run(target, resume))))
         trackers = stack.enter_context(Trackers(recipe, target))
         started = time.monotonic()
-        setup = processes.on_each(lambda: prepare(recipe))
+        setup = processes.on_each(lambda: prepare(recipe, ahead=ahead))
         model, dataset, tasks = setup.model, setup.dataset, setup.tasks
         origin = describe_origin(setup.complete, dataset, model, processes.count())
         settings = (recipe.train.checkpoint, origin, resume, allow_changes)
@@ -87,6 +90,7 @@ def _finish(folder: Path, setup: Setup, progress: Progress, trackers: Trackers, 
     trackers.log({"step": progress.step, "test": {task: of["metrics"] for task, of in report["tasks"].items()}})
     report["cost"] = costs(model, progress) | {"total_seconds": time.monotonic() - started}
     report["train"] = setup.config.model_dump(mode="json")
+    report["notes"] = setup.notes
     report["environment"] = environment()
     save_run(folder, recipe, dataset, model, report, progress.history)
     write_cards(folder, recipe, setup.tasks, dataset, model, report)

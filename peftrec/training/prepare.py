@@ -8,6 +8,7 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 
 from peftrec.data.examples import Dataset
+from peftrec.data.load import Ahead
 from peftrec.data.vocabulary import vocabulary_notes
 from peftrec.errors import Problems, UserError
 from peftrec.evaluation.evaluate import check_measures
@@ -64,10 +65,11 @@ class Setup:
         return self.recipe.model_copy(update={"train": self.config})
 
 
-def prepare(recipe: Recipe, described: bool = False) -> Setup:
+def prepare(recipe: Recipe, described: bool = False, ahead: Ahead | None = None) -> Setup:
     """Load data and backbone, attach adapters and heads; `described`: with summaries of the tables.
 
-    Raises UserErrors for all that cannot work, together.
+    `ahead` has the tables where they were read already. Raises UserErrors for all that cannot work, together; but for
+    what is wrong with the tasks' rows, which is told before the backbone is loaded.
     """
     processes.start()
     problems, dataset, backbone, start, tasks = Problems(), None, None, None, None
@@ -92,8 +94,10 @@ def prepare(recipe: Recipe, described: bool = False) -> Setup:
     with problems.collect():
         check_trackers(recipe.train.track)
     with problems.collect():
-        dataset = load_data(recipe, described)
+        dataset = load_data(recipe, described, ahead)
         _check_parts(recipe, dataset)
+    if dataset is None and tasks is not None:
+        problems.stop()
     if tasks is not None and dataset is not None and recipe.train.early_stopping not in (None, EarlyStopping()):
         with problems.collect():
             check_watched(recipe.train.early_stopping.metric, tasks, dataset, "train.early_stopping")
