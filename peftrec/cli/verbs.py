@@ -203,7 +203,7 @@ def predict(
 
         if output is not None:
             refuse_output(output)
-        predictor = Predictor.load(run, cache=not no_cache, trust_code=trust_code)
+        predictor = Predictor.load(run, cache=not no_cache, trust_code=trust_code, keep=True)
         predicted = _answered(rows, given, partial(predictor.predict, task))
     lines = "".join(to_json(row, indent=None) + "\n" for row in predicted)
     if output is None:

@@ -170,7 +170,7 @@ class Predictor:
     """Stands in for the trained one: answers with what it was asked."""
 
     @classmethod
-    def load(cls, run, cache, trust_code):
+    def load(cls, run, cache, trust_code, keep=False):
         if not Path(run).exists():
             raise UserError(f"{run}: no such run folder")
         made = cls()
