@@ -2,7 +2,7 @@
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from benchmarks.matrix.plan import read_experiments
 from benchmarks.matrix.run import alone, run, tell_plan
 from benchmarks.places import RESULTS
 from benchmarks.report.pages import write_pages
-from benchmarks.studies import busy, effects, estimates, growth, large, reference_split, speed
+from benchmarks.studies import busy, defaults, effects, estimates, frozen_part, growth, large, reference_split, speed
 from peftrec.machine.files import write_json
 
 # Verb -> what it measures, and the option that says how often, if any.
@@ -22,15 +22,19 @@ STUDIES: dict[str, tuple[Callable[..., Any], str | None]] = {
     "growth": (growth.measure, None),
     "large": (large.measure, None),
     "effects": (effects.measure, "seeds"),
+    "defaults": (defaults.measure, "seeds"),
     "reference-split": (reference_split.measure, "seeds"),
 }
 
+# Verb -> what gives the lines that are printed, and written nowhere.
+SAID: dict[str, Callable[[], Iterator[str]]] = {"estimates": estimates.measure, "frozen-part": frozen_part.measure}
+
 
 def main() -> None:
-    """Do what the verb says; all but `estimates` and `--plan` then write the pages anew."""
+    """Do what the verb says; all but those in SAID and `--plan` then write the pages anew."""
     given = parse()
-    if given.verb == "estimates":
-        for line in estimates.measure():
+    if given.verb in SAID:
+        for line in SAID[given.verb]():
             print(line, flush=True)
         return
     if given.verb == "card":

@@ -4,6 +4,7 @@ import numpy as np
 from hypothesis import strategies as st
 from made import made
 
+from peftrec.data.examples import Dataset
 from peftrec.data.tables import Events, Items, Tables
 from peftrec.data.texts import TextTable
 from peftrec.errors import UserError
@@ -54,3 +55,29 @@ def build_or_none(builder, events, **options):
 
 def timeline(count=10, user=0, start=0):
     return [(user, n % 6, start + 100 * n, 1 + n % 5) for n in range(count)]
+
+
+def rated(rating, count=900, users=4, **task):
+    """A data set of the task `task`, regression, over events of users at random times.
+
+    `rating`: (user, place among theirs, random) -> what they say.
+    """
+    random, rows = np.random.default_rng(0), []
+    for user in range(users):
+        times = np.cumsum(random.integers(50, 5000, count // users))
+        rows += [(user, random.integers(6), time, rating(user, n, random)) for n, time in enumerate(times.tolist())]
+    texts, data = TextTable(), DataConfig(source="x", split={"test": 0.2, "valid": 0.2}, history=10)
+    tables = Tables({"items": ITEMS, "events": make(rows)})
+    built = made(kind="regression", column="rating", **task).examples(tables, texts, data, 0)
+    return Dataset(texts, {}, [], {"task": built})
+
+
+def chaotic():
+    """The same where a rating follows from its user's one before, by a tent: medians and lines say nothing of it."""
+    last = {}
+
+    def rating(user, n, random):
+        last[user] = np.clip(1 - 2 * abs(last.get(user, 0.3)) + 0.05 * random.normal(), -1, 1)
+        return last[user]
+
+    return rated(rating)

@@ -27,6 +27,13 @@ on two cores.
   multilingual-e5-small.
 """
 
+# What `before` measured otherwise.
+_CHANGED = """
+Before, `next-gap` asked for the gap to the next row, which for the lines of one order is 0; queries without grades were
+measured among two candidates, the match and one drawn item; and a repeated item was ranked among new ones. There the
+two sides are not of the same rows. The baselines changed with the question; those of classes had one strength.
+"""
+
 
 def card_page(result: dict[str, Any]) -> str:
     """What is measured now, and before where that was."""
@@ -38,7 +45,7 @@ def card_page(result: dict[str, Any]) -> str:
     heading = ["data set", "task", "metric", "rows", "start", "result", "best prior", "baseline", "chance", ""]
     parts += ["## The card", table(heading, [row for name, of in now.items() for row in _rows(name, of)])]
     if before:
-        parts += ["## Before and now", _beside(before, now)]
+        parts += ["## Before and now", _CHANGED, _beside(before, now)]
     parts += ["## What they are", "\n".join(f"- `{name}`: {SETS[name].said}" for name in now)]
     return page("The score card", *parts)
 

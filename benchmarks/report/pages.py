@@ -8,6 +8,7 @@ from benchmarks.places import PAGES, RESULTS
 from benchmarks.report.busy import busy_page
 from benchmarks.report.card import card_page
 from benchmarks.report.cells import cells_page
+from benchmarks.report.defaults import defaults_page
 from benchmarks.report.effects import effects_page
 from benchmarks.report.figures import draw_all
 from benchmarks.report.formats import has_cells
@@ -32,6 +33,7 @@ STUDIES: dict[str, Callable[[Any], str]] = {
     "growth": growth_page,
     "large": large_page,
     "effects": effects_page,
+    "defaults": defaults_page,
     "reference-split": reference_split_page,
 }
 

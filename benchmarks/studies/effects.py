@@ -14,8 +14,9 @@ import numpy as np
 
 from peftrec.machine.environment import environment
 from peftrec.recipe.shipped import load_recipe
-from peftrec.training.loop import fit, validate
+from peftrec.training.loop import fit
 from peftrec.training.prepare import prepare
+from peftrec.training.validation import validate
 
 ROWS: dict[str, list[str]] = {
     "as shipped, states in fp32": [],

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from peftrec.data.examples import Examples
+from peftrec.data.signals import of_step
 
 
 @dataclass(frozen=True)
@@ -21,8 +22,8 @@ class HeadInput:
     features  float32 (N, F)
     candidates  int64 (C,): positions of the items to tell each example's own from; None outside such training
     barred      bool (N, C): which candidates are no alternatives to each example's own item
-    popularity  float32 (N, 1 + C): log1p of earlier choices of the example's own item and of every candidate; None for
-                tasks that count none
+    signals   float32 (N, 1 + C, S): what is known of the example's own item and of every candidate; None for tasks that
+              rank no catalogue. See `data.signals`
     of_item     float32 (N, F): the features of each example's item; None where items have none
     of_asker    float32 (N, F): the same of its user and of its event
     of_candidates  float32 (C, F): the same of every candidate
@@ -37,7 +38,7 @@ class HeadInput:
     marks: Tensor | None = None
     candidates: Tensor | None = None
     barred: Tensor | None = None
-    popularity: Tensor | None = None
+    signals: Tensor | None = None
     of_item: Tensor | None = None
     of_asker: Tensor | None = None
     of_candidates: Tensor | None = None
@@ -83,7 +84,7 @@ class UniqueRows:
             features=torch.from_numpy(batch.inputs()).to(device),
             candidates=there(candidates),
             barred=there(batch.barred()),
-            popularity=there(batch.popularity()),
+            signals=there(of_step(batch)),
             of_item=there(batch.features_of_item()),
             of_asker=there(batch.features_of_asker()),
             of_candidates=there(batch.features_of_candidates()),

@@ -21,9 +21,9 @@ from peftrec.data.views import Gathered, as_array
 
 FITTED = 1 << 18  # rows that what has a few numbers is fitted on at most
 AT_ONCE = 1 << 22  # rows of a split that are looked at together
-_COLUMNS = (
+COLUMNS = (
     *("label", "features", "group", "user", "item", "time", "start", "stop", "own", "rated", "places", "seen"),
-    *("weight", "of_events", "of_new", "offset", "row"),
+    *("weight", "of_events", "of_new", "offset", "row", "fold"),
 )
 
 
@@ -48,6 +48,7 @@ class Examples:
     places    int32 (N,): where each row's item and time come among what `rates` is of
     seen      int (N,): where the user's events before the row end in the log that `rates` is of
     catalogue   what the task ranks, for kinds that tell the item from all others
+    fold      int (N,): which fold of the users each train row is of, -1 of others; see `Catalogue.neighbours_for`
     candidates  int64 (C,): item numbers that a training step tells the rows' own from; see `drawn`
     matches   which items are known to match the rows' queries, by group, for kinds whose rows are matches
     repeats   whether what a user met before the row stays among what is ranked for it
@@ -55,7 +56,7 @@ class Examples:
     offsets   rows -> what the task's start says of each, which the head's raw output is added to: float32 (N,) or
               (N, C); None: heads begin at a constant. See `peftrec.tasks.starts`
     offset    the same of these rows where it is known: of train rows what a start says that was not fitted on them
-    row       int (N,): where each stands in the files of its table, from 0; -1 for one that was drawn; None: unknown
+    row       int (N,): where each stands in the files of its table, from 0; None: unknown
 
     What the tables' features are for heads, as columns that an Encoding made; None without features:
 
@@ -81,6 +82,7 @@ class Examples:
     places: np.ndarray | None = None
     seen: np.ndarray | None = None
     catalogue: Catalogue | None = None
+    fold: np.ndarray | None = None
     candidates: np.ndarray | None = None
     matches: Matches | None = None
     repeats: bool = False
@@ -103,13 +105,13 @@ class Examples:
 
     def take(self, index: np.ndarray) -> "Examples":
         """The examples at `index`, in that order; the log is shared."""
-        columns = {name: getattr(self, name) for name in _COLUMNS}
+        columns = {name: getattr(self, name) for name in COLUMNS}
         taken: dict[str, Any] = {name: None if of is None else of[index] for name, of in columns.items()}
         return replace(self, slots={name: rows[index] for name, rows in self.slots.items()}, **taken)
 
     def part(self, index: np.ndarray) -> "Examples":
         """The same, but columns are only referred to: many rows take no more memory than their numbers."""
-        columns = {name: getattr(self, name) for name in _COLUMNS}
+        columns = {name: getattr(self, name) for name in COLUMNS}
         taken: dict[str, Any] = {
             name: None if of is None else as_array(Gathered(of, index)) for name, of in columns.items()
         }
@@ -176,12 +178,12 @@ class Examples:
         """Whether each row's user had met its item before, or without times beside the row, bool (N,)."""
         if self.log is None:
             return np.zeros(len(self), bool)
-        begin, count = self._past()
+        assert self.stop is not None
         first, events = self.log.first_of(self.users, self.item)
-        found: np.ndarray = first < begin + count
-        if self.own is not None:
-            found &= (first != self.own) | (events > 1)
-        return found
+        if self.own is None:
+            return np.asarray(first < self.stop)
+        there: np.ndarray = events > 0
+        return there & ((first != self.own) | (events > 1))
 
     def _past(self) -> tuple[np.ndarray, np.ndarray]:
         """Where each row's user begins in the log (N,), and how many events from there on are what the user met."""
@@ -202,18 +204,6 @@ class Examples:
             place = column[item]
             barred[row[place >= 0], place[place >= 0]] = True
         return barred
-
-    def popularity(self) -> np.ndarray | None:
-        """How often each row's own item, and then every candidate, had been chosen, log1p, float32 (N, 1 + C); None
-        where choices do not count."""
-        if self.catalogue is None or self.catalogue.items is None:
-            return None
-        known = self.item[:, None] >= 0  # an item that the catalogue lacks was never chosen
-        own = self.catalogue.popularity(self.time, self.item[:, None]) * known
-        if self.rated is not None:  # without times the row's own choice is among all that are counted
-            own = np.log1p(np.expm1(own) - (self.rated >= 0)[:, None]).astype(np.float32)
-        others = [] if self.candidates is None else [self.catalogue.popularity(self.time, self.candidates)]
-        return np.concatenate([own, *others], 1)
 
     def inputs(self) -> np.ndarray:
         """What heads read beside texts, float32 (N, F): the features, and rates as they stood at each row's time."""

@@ -38,7 +38,7 @@ from peftrec.model.co_learner import Scorer
 from peftrec.tasks.grades import Grades
 from peftrec.tasks.kind import Task
 from peftrec.tasks.losses import Loss
-from peftrec.tasks.priors import PRIORS, RANKING_PRIORS, find_prior, reads_vectors
+from peftrec.tasks.priors import PRIORS, RANKING_PRIORS, find_prior, reads_loss, reads_vectors
 
 Report = dict[str, Any]
 PARTS = ("metrics", "intervals", "priors", "gains", "undefined")
@@ -47,6 +47,7 @@ Ranking = Literal["none", "users", "rows"]  # for whom the catalogue is ranked
 # And in all, by whom it is for: beyond it, every so many rows are ranked. Tasks measured by ranks alone have heads that
 # score a catalogue by one matrix product; the others do it pair by pair, which takes a hundred times as long.
 MOST_PAIRS: dict[Ranking, int] = {"rows": 1 << 32, "users": 1 << 25}
+MOST_MATCHES = 1 << 28  # of rows that are matches: BM25 with a whole catalogue takes ten times as long as a product
 
 
 def evaluate(
@@ -158,7 +159,7 @@ def evaluate_task(
         }
     if metrics:
         prediction = finite(scorer.predict(task, examples), task)
-        trivial, left_out = _trivial(scorer, dataset, task, examples, priors)
+        trivial, left_out = _trivial(scorer, dataset, task, examples, priors, loss)
         if left_out:
             report["left_out"] = left_out
         columns = {name: find_metric(name).of(grades) for name in metrics}
@@ -168,7 +169,8 @@ def evaluate_task(
         if outcomes is not None:
             outcomes[task] = make_outcome(dataset, task, examples, prediction)
     if ranking != "none" and examples.label.any():
-        most = max(1, MOST_PAIRS[ranking] // len(dataset.items_of(task)))
+        pairs = MOST_PAIRS[ranking] if examples.matches is None else MOST_MATCHES
+        most = max(1, pairs // len(dataset.items_of(task)))
         targets = (last_liked(examples) if ranking == "users" else examples).thinned(most)
     else:
         targets = examples.take(np.arange(0))
@@ -208,7 +210,7 @@ def weighted_loss(loss: Loss, prediction: np.ndarray, examples: Examples) -> flo
 
 
 def _trivial(
-    scorer: Scorer, dataset: Dataset, task: str, examples: Examples, names: Sequence[str]
+    scorer: Scorer, dataset: Dataset, task: str, examples: Examples, names: Sequence[str], loss: Loss | None
 ) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """The predictions of priors, and why others are left out: vectors of a backbone that is frozen no more.
 
@@ -218,10 +220,11 @@ def _trivial(
     dataset, examples = dataset.learnt(task), data.learnt(examples)
     for name in names:
         prior = find_prior(PRIORS, name)
-        if not reads_vectors(prior):
-            found[name] = prior(dataset, task, examples)
-        elif scorer.frozen_vectors is not None:
-            found[name] = prior(dataset, task, examples, vectors=scorer.frozen_vectors)
+        given: dict[str, Any] = {"loss": loss} if reads_loss(prior) else {}
+        if reads_vectors(prior):
+            given["vectors"] = scorer.frozen_vectors
+        if given.get("vectors", True) is not None:
+            found[name] = prior(dataset, task, examples, **given)
         elif scorer.no_vectors:
             left_out[name] = scorer.no_vectors
     return {name: from_log(of) for name, of in found.items()} if data.log_scale else found, left_out

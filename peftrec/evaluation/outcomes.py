@@ -2,8 +2,7 @@
 
 test/<task>.parquet        group (user id, or the query's or row's number), item, time, label, prediction, and
                            impression (the list's number) where lists were shown; of one's own tables row, the number
-                           of the data row in its file, from 1, null for one that was drawn, and file where the table
-                           is of several
+                           of the data row in its file, from 1, and file where the table is of several
 test/<task>.ranks.parquet  group, rank: where each user's target stood in the full catalogue, for tasks that rank it
 """
 
@@ -42,8 +41,8 @@ class Outcome:
                 measured by ranks alone
     ranked, rank  text (U,) and float64 (U,): users and the ranks of their targets from 1; None without a ranking
     impression  int64 (N,): the list that each row was shown in; None where nothing is known of lists
-    row, file   masked int64 (N,) and text (N,): where each row stands in the user's files; None where that is unknown,
-                and `file` where there is one. They are written for the user, and not read again
+    row, file   int64 (N,) and text (N,): where each row stands in the user's files; None where that is unknown, and
+                `file` where there is one. They are written for the user, and not read again
     """
 
     group: np.ndarray
@@ -78,8 +77,26 @@ def make_outcome(dataset: Dataset, task: str, examples: Examples, prediction: np
     items = np.array([*known, ""], dtype=object)  # item -1 is the last
     impression = examples.group if dataset.tasks[task].impressions else None
     row, file = _places(examples, dataset.tasks[task].files)
-    given = (_clusters(dataset, examples), items[examples.item], examples.time, examples.label, prediction)
-    return Outcome(*given, impression=impression, row=row, file=file)
+    return Outcome(
+        _clusters(dataset, examples),
+        items[examples.item],
+        examples.time,
+        examples.label,
+        prediction,
+        impression=impression,
+        row=row,
+        file=file,
+    )
+
+
+def _places(examples: Examples, files: Files) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """The number of each row in its file (N,), and where there are several files their names (N,)."""
+    if examples.row is None or not files:
+        return None, None
+    row, ends = np.asarray(examples.row), np.cumsum([rows for _, rows in files])
+    file = np.searchsorted(ends, row, side="right")
+    names = np.array([name for name, _ in files], object)
+    return row + 1 - np.append(0, ends)[file], names[file] if len(files) > 1 else None
 
 
 def _clusters(dataset: Dataset, examples: Examples) -> np.ndarray:
@@ -88,17 +105,6 @@ def _clusters(dataset: Dataset, examples: Examples) -> np.ndarray:
         return np.array(dataset.user_ids, dtype=object)[examples.users]
     numbers: np.ndarray = examples.group.astype(str).astype(object)
     return numbers
-
-
-def _places(examples: Examples, files: Files) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """The number of each row in its file, masked (N,), and where there are several files their names (N,)."""
-    if examples.row is None or not files:
-        return None, None
-    row, names = np.asarray(examples.row), np.array([*(name for name, _ in files), None], object)
-    ends = np.cumsum([rows for _, rows in files])
-    file = np.where(row < 0, len(files), np.searchsorted(ends, row, side="right"))  # -1, drawn, is of none
-    number = np.ma.masked_array(row + 1 - np.append(0, ends)[file], row < 0)
-    return number, names[file] if len(files) > 1 else None
 
 
 def write_outcomes(folder: Path, outcomes: dict[str, Outcome]) -> None:

@@ -11,7 +11,7 @@ from peftrec.evaluation.metrics import RANKING
 from peftrec.model.co_learner import Scorer
 
 RANKED_PAIRS = 1 << 22  # (row, item) pairs scored in one call: large, because each call may encode the catalogue again
-Scores = Callable[[Examples], np.ndarray]  # rows -> scores (N, I) of the catalogue's items
+Scores = Callable[[Examples], np.ndarray | None]  # rows -> scores (N, I) of the catalogue's items, if any
 
 
 def last_liked(examples: Examples) -> Examples:
@@ -40,9 +40,11 @@ def rank_catalogue(
     for first in range(0, len(targets), at_once):
         some = targets.take(np.arange(first, min(first + at_once, len(targets))))
         met = None if some.repeats else some.met()
-        for name, scores in predict.items():
-            found[name].append(_standing(scores(some), some.item, met))
-    return {name: np.concatenate(parts) for name, parts in found.items()}
+        for name, score_of in predict.items():
+            scores = score_of(some)
+            if scores is not None:  # a prior that does not apply has none
+                found[name].append(_standing(scores, some.item, met))
+    return {name: np.concatenate(parts) for name, parts in found.items() if parts}
 
 
 def apart(found: Mapping[str, np.ndarray], again: np.ndarray) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from peftrec.data.batches import UniqueRows, Work
 from peftrec.data.catalogue import Catalogue
 from peftrec.data.examples import FITTED, Dataset, Examples
 from peftrec.data.features import columns
+from peftrec.data.signals import SHARED, SIGNALS, of_every_item, of_nobody
 from peftrec.data.texts import TextTable
 from peftrec.errors import UserError
 from peftrec.machine.progress import track_rows
@@ -186,11 +187,9 @@ class CoLearner(nn.Module, Scorer):
 
         @torch.inference_mode()
         def scores(examples: Examples) -> np.ndarray:
-            assert examples.catalogue is not None
             found = (offered @ self.asked(task, examples).T).T.add(bias).float().cpu().contiguous()
-            if head.popularity is not None:
-                popularity = torch.from_numpy(examples.catalogue.popularity(examples.time))
-                found.add_(popularity, alpha=float(head.popularity.detach()))
+            if head.signals is not None:
+                found = found.add_(torch.from_numpy(self.beside(task, of_every_item(examples))))
             begun = replace(examples, candidates=np.arange(len(item_rows))).begin()
             return found.numpy() if begun is None else found.numpy() + begun[:, 1:]
 
@@ -212,13 +211,29 @@ class CoLearner(nn.Module, Scorer):
     def offered_now(
         self, task: str, item_rows: np.ndarray, catalogue: Catalogue, of_items: np.ndarray | None = None
     ) -> np.ndarray:
-        """A catalogue-ranking task's items with all that their scores hold, float32 (I, q + 1): the inner product with
-        [asked, 1] is the score now, after every choice that the catalogue knows."""
-        (offered, bias), weight = self.offered(task, item_rows, of_items), self._catalogue_head(task).popularity
+        """A catalogue-ranking task's items with what their scores hold for all who ask, float32 (I, q + 1): the inner
+        product with [asked, 1] is the score now, after every choice that the catalogue knows, but for `of_past`."""
+        offered, bias = self.offered(task, item_rows, of_items)
         constant = bias.cpu().numpy()
-        if weight is not None:
-            constant = constant + float(weight.detach()) * catalogue.popularity(np.array([np.nan]))[0]
+        if self._catalogue_head(task).signals is not None:
+            constant = constant + self.beside(task, of_nobody(catalogue))
         return np.concatenate([offered.cpu().numpy(), constant[:, None]], 1)
+
+    def beside(self, task: str, signals: np.ndarray) -> np.ndarray:
+        """What signals (..., S) add to the scores (...) of a catalogue-ranking task."""
+        weights = self._catalogue_head(task).signals
+        assert weights is not None
+        added: np.ndarray = signals @ weights.detach().cpu().numpy()
+        return added
+
+    def of_past(self, task: str, examples: Examples) -> np.ndarray | None:
+        """What the pasts of a catalogue-ranking task's rows, or its start, add to the scores of every item, float32
+        (N, I); None where nothing does."""
+        assert examples.catalogue is not None
+        if self._catalogue_head(task).signals is not None:
+            return self.beside(task, of_every_item(examples) * (np.arange(len(SIGNALS)) >= SHARED))
+        begun = replace(examples, candidates=np.arange(len(examples.catalogue))).begin()
+        return None if begun is None else begun[:, 1:]
 
     @torch.inference_mode()
     def asked(self, task: str, examples: Examples) -> Tensor:

@@ -185,7 +185,7 @@ class EventsConfig(FeaturedConfig, TimedConfig):
 
 
 class QueriesConfig(TimedConfig):
-    """Queries with the item they refer to. Without `label` every row is a match and non-matches are sampled 1:1."""
+    """Queries with the item they refer to. Without `label` every row is a match, and the whole catalogue is ranked."""
 
     kind: Literal["queries"] = Field("queries", description="which sort of table it is")
     text: str = Field(description="template over columns, such as '{query}'")

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from peftrec.data.features import same_columns
+from peftrec.data.joined import train_on_all
 from peftrec.errors import UserError
 from peftrec.evaluation.evaluate import Report, evaluate, text_rows
 from peftrec.machine.progress import track_rows
 from peftrec.recipe import Recipe
+from peftrec.runs.neighbours import with_neighbours
 from peftrec.runs.saved import load_run, read_described, read_recipe
 from peftrec.tasks.dataset import load_data
 from peftrec.tasks.kinds import resolve
@@ -22,7 +24,10 @@ def evaluate_run(run: Path, split: str, cache: bool = True, trust_code: bool = F
     `cache`: whether the frozen part's states are looked for, and kept, on disk. `trust_code`: see `read_recipe`.
     """
     recipe = read_recipe(run, trust_code)
+    if recipe.train.refit and split == "valid":
+        raise UserError(f"{run}: has no valid rows left: it was trained on them too (train.refit); take --split test")
     dataset = load_data(_as_decided(recipe, read_described(run, recipe)["tasks"]))
+    dataset = train_on_all(dataset) if recipe.train.refit else dataset
     loaded = load_run(run, texts=dataset.texts, trust_code=trust_code)
     model, tasks = loaded.model, loaded.tasks
     for name, data in dataset.tasks.items():
@@ -32,6 +37,9 @@ def evaluate_run(run: Path, split: str, cache: bool = True, trust_code: bool = F
             )
     begun = {name: with_start(dataset.tasks[name], Started(start)) for name, start in loaded.starts.items()}
     dataset = replace(dataset, tasks={**dataset.tasks, **begun})
+    near = {name: of.known for name, of in loaded.catalogues.items() if of.known is not None}
+    known = {name: with_neighbours(dataset.tasks[name], of) for name, of in near.items()}
+    dataset = replace(dataset, tasks={**dataset.tasks, **known})
     model.encoder.disk = cache
     ranking = split == "test"
     model.encoder.update(text_rows(dataset, tasks, [split], ranking), track_rows)

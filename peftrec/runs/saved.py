@@ -4,7 +4,8 @@ run.yaml              the complete recipe; `peftrec train run.yaml` repeats the 
 model.json            backbone digest; each task's slots, classes, features, and the parts its adapter is composed of
 adapters/<task>/      adapter_config.json, adapter_model.safetensors: shared and private composed
 parts/<part>.safetensors   the same apart, as they were trained: what another run may start from (`init_from`)
-heads/<task>.safetensors    and starts/<task>.safetensors, what the head begins at (`peftrec.runs.starts`)
+heads/<task>.safetensors    and starts/<task>.safetensors, what the head begins at (`peftrec.runs.starts`,
+                            `peftrec.runs.neighbours`)
 catalogue.parquet     item ids, texts and features, and log.parquet, who did what when (`peftrec.runs.tables`)
 report.json  metrics.jsonl  README.md  manifest.json        README.md (`peftrec.runs.cards`) also in adapters/<task>/
 """
@@ -35,6 +36,7 @@ from peftrec.recipe import Recipe, dump_recipe, make_recipe, read_yaml
 from peftrec.recipe.names import refuse_foreign
 from peftrec.runs.damage import check_rows, check_sizes
 from peftrec.runs.folder import NEEDED, verify_run
+from peftrec.runs.neighbours import load_neighbours, save_neighbours
 from peftrec.runs.schemas import Described, checked
 from peftrec.runs.starts import load_starts, save_start
 from peftrec.runs.tables import (
@@ -117,6 +119,7 @@ def save_run(
         sizes = report["cost"].setdefault("adapter_bytes", {})
         sizes[task] = sum(f.stat().st_size for f in adapter.iterdir())
     _save_parts(folder, model)
+    save_neighbours(folder, dataset)
     save_catalogues(folder, dataset)
     save_logs(folder, dataset)
     write_json(folder / "report.json", report)
@@ -210,11 +213,12 @@ def load_run(
     received |= load_logs(folder, items, of, "rated")
     own = {name: found.log for name, found in received.items()}
     rates = {name: Rates(log, of[name]["base"]) for name, log in own.items() if of[name]["base"] is not None}
-    catalogues = {
-        name: Catalogue(items[of[name]["items"]].rows, log.items[log.feedback > 0], log.times[log.feedback > 0])
-        for name, log in own.items()
-        if of[name].get("catalogue")
-    }
+    catalogues = {}
+    for name, log in own.items():
+        if of[name].get("catalogue"):
+            rows, chosen = items[of[name]["items"]].rows, log.feedback > 0
+            near = load_neighbours(folder, name, len(rows))
+            catalogues[name] = Catalogue(rows, log.items[chosen], log.times[chosen], known=near)
     catalogues |= {
         name: Catalogue(items[task["items"]].rows)
         for name, task in of.items()

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import UTC, datetime
 from numbers import Integral
 from pathlib import Path
@@ -75,7 +74,8 @@ class Predictor:
         """One prediction a row, in order.
 
         interest: {"score"} (a probability for bce); next-item: {"score"}, which only orders items; match-query:
-        {"score", "grade", "probabilities"}, score being the expected grade number; classification: {"label",
+        {"score", "grade", "probabilities"}, score being the expected grade number, or without grades {"score"};
+        classification: {"label",
         "probabilities"}, or {"labels", "probabilities"} where a text may have several; next-gap: {"value", "seconds"};
         regression: {"value"}. Raises UserError naming the row (from 1), the key and the rule.
         """
@@ -217,8 +217,8 @@ class Predictor:
             rows, known = self.run.items_of(task).rows, self._reader.of_items(task)
             self._indexes[task] = ItemIndex(self.model.offered_now(task, rows, self.run.catalogues[task], known))
         asked = np.append(self.model.asked(task, one).cpu().numpy()[0], 1)
-        begun = replace(one, candidates=np.arange(len(self.run.items_of(task)))).begin()
-        return self._indexes[task].search(asked, k, None if begun is None else begun[0, 1:])
+        beside = self.model.of_past(task, one)
+        return self._indexes[task].search(asked, k, None if beside is None else beside[0])
 
     def _known(self, task: str) -> None:
         if task not in self.run.tasks:

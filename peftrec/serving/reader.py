@@ -233,7 +233,8 @@ class RowReader:
         stop, last = (of.user_start[1:] - 1 for of in (log, received))  # the rows themselves, which end the pasts
         features = examples.features
         if kind.moment is not None:
-            features = kind.moment(received.times, received.user_start)[last]
+            made = kind.moment(received.times, received.user_start)[last]
+            features = made[:, : len(self.run.described[task]["features"])]  # an earlier version's run may have fewer
         first = np.maximum(log.user_start[:-1], stop - self.run.recipe.data.history)
         log = log if several else replace(log, marks=None)
         examples = replace(examples, log=log, start=first, stop=stop, features=features)

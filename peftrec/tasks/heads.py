@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from peftrec.data.batches import HeadInput
-from peftrec.data.examples import Examples
+from peftrec.data.examples import Examples, TaskData
+from peftrec.data.signals import SHARED
 from peftrec.tasks.features import Beside
 from peftrec.tasks.gather import gather
 from peftrec.tasks.losses import Loss
@@ -62,10 +63,17 @@ def input_norm(width: int) -> nn.LayerNorm:
 class CatalogueHead(Head):
     """A head whose score of any item is one dot product, so that a catalogue is ranked by one matrix product.
 
-    score = users . items + bias + popularity * log1p(earlier choices of the item), the last where such count
+    score = users . items + bias + weights . what is known of the item for the user (`peftrec.data.signals`), the last
+    where choices count; in training what the past says is left out of a share `left_out` of the rows, so that the rest
+    learns what to say of users and items of which nothing is known
     """
 
-    popularity: nn.Parameter | None
+    signals: nn.Parameter | None
+    left_out: float = 0.0
+
+    def begin(self, data: TaskData) -> str:
+        """Weigh the signals before training; returns which weigh anything."""
+        raise NotImplementedError
 
     def users(self, batch: HeadInput) -> Tensor:
         """What each example's history or query asks for (N, q)."""
@@ -92,10 +100,14 @@ class CatalogueHead(Head):
             there, there_bias = self.with_features(there, there_bias, batch.of_candidates)
             others = users @ there.T + there_bias
             scores = torch.cat([scores, others.masked_fill(batch.barred, float("-inf"))], 1)
-        if self.popularity is None:
+        if self.signals is None:
             return scores
-        assert batch.popularity is not None
-        return scores + self.popularity * batch.popularity
+        assert batch.signals is not None
+        if not self.training or not self.left_out:
+            return scores + batch.signals @ self.signals
+        weights = self.signals.repeat(len(scores), 1)  # (N, S)
+        weights[torch.rand(len(scores), device=scores.device) < self.left_out, SHARED:] = 0
+        return scores + torch.bmm(batch.signals, weights[:, :, None])[:, :, 0]
 
 
 class NumberHead(Head):

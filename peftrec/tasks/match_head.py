@@ -45,7 +45,7 @@ class MatchHead(CatalogueHead):
         self.log_scale = nn.Parameter(torch.tensor(math.log(SCALE)))
         self.known_asker = feature_layer(shape.of_asker, shape.width)
         self.known_item = feature_layer(shape.of_item, shape.width + 1)
-        self.popularity = None
+        self.signals = None
 
     def begin_beside(self, start: Any) -> None:
         """The cosine, which is the head's own, has the weight that was fitted, but never so little that nothing can be

@@ -22,6 +22,7 @@ from peftrec.tasks.kind import Kind, Task, class_answer
 from peftrec.tasks.matches import MATCHES
 from peftrec.tasks.queries import numbered, split_queries
 from peftrec.tasks.rows import ITEM, Row, pair_field, text_field
+from peftrec.tasks.starts.texts import TEXTS
 from peftrec.tasks.weights import file_weights, row_weights
 
 
@@ -158,9 +159,16 @@ MATCH_QUERY = Kind(
     answer=answer,
     reads=("input", "gain", "class_weight", "row_weight"),
     graded=True,
-    priors=("random", "majority", "lexical", "frozen_lr"),
+    priors=("random", "majority", "lexical", "cosine", "frozen_lr"),
+    start=TEXTS,
     ranks=True,
     variant=form,
 )
 
-JOINT: Kind = replace(MATCH_QUERY, fields={"pair": pair_field("query")}, head=joint_head, ranks=False)
+JOINT: Kind = replace(
+    MATCH_QUERY,
+    fields={"pair": pair_field("query")},
+    head=joint_head,
+    priors=("random", "majority", "lexical", "frozen_lr"),
+    ranks=False,
+)

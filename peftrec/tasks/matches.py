@@ -33,9 +33,7 @@ def build(tables: Tables, texts: TextTable, task: Task, data: DataConfig, seed: 
     name, queries = table_of(tables, Queries, task)
     items = catalogue_of(tables, queries, task)
     if queries.label is not None:
-        raise UserError(
-            "loss: softmax ranks the catalogue by queries without grades, and these have some; leave it out"
-        )
+        raise UserError("loss: softmax is for queries without grades, and these have some; leave the key out")
     names, group = numbered(queries.text)
     known = matches_of(group, queries.item, len(names))
     _check_open(known.counts(), names, len(items))

@@ -13,15 +13,23 @@ from peftrec.data.views import Column, Gathered, as_array
 from peftrec.errors import UserError
 from peftrec.recipe import DataConfig, SplitConfig
 from peftrec.tasks.building import check_varied
+from peftrec.tasks.columns import median_of_each
 from peftrec.tasks.events import cut_events, event_examples, read_past, standardise, train_scale
 from peftrec.tasks.history_head import history_head
 from peftrec.tasks.kind import Kind, Task, number_answer
 from peftrec.tasks.rows import ITEM, Event, Row, all_timed
+from peftrec.tasks.starts.numbers import NUMBERS
 
 UNITS = {"d": 86_400, "h": 3600, "min": 60, "s": 1}  # seconds each
 SESSION_GAP = 1800.0  # seconds without an event after which a new session begins
 
-GAP_FEATURES = ["hour_sin", "hour_cos", "weekday_sin", "weekday_cos", "gap_1", "gap_2", "gap_3", "session_position"]
+RECENT = 20  # gaps of which a user's median is taken
+
+# Runs of before the last two were added have those before them.
+GAP_FEATURES = [
+    *("hour_sin", "hour_cos", "weekday_sin", "weekday_cos", "gap_1", "gap_2", "gap_3", "session_position"),
+    *("gap_median", "gap_count"),
+]
 
 
 def build(tables: Tables, texts: TextTable, task: Task, data: DataConfig, seed: int) -> TaskData:
@@ -105,10 +113,11 @@ def _ended(moments: Moments) -> np.ndarray:
 
 
 class GapFeatures(Column):
-    """GAP_FEATURES, float32 (M, 8), of moments.
+    """GAP_FEATURES, float32 (M, 10), of moments.
 
     Hour of the day and weekday (UTC) as sine and cosine; log1p of the last three gaps in seconds, newest first, 0 where
-    there is none; log of the moment's place in its session (from 1; a session ends after 30 minutes without one).
+    there is none; log of the moment's place in its session (from 1; a session ends after 30 minutes without one); the
+    median of log1p of the last 20 gaps, 0 without any; log1p of how many there were.
     """
 
     def __init__(self, moments: Moments) -> None:
@@ -124,17 +133,16 @@ class GapFeatures(Column):
         index = np.arange(len(self))[index] if isinstance(index, slice) else index
         time = self.time[index]
         day, week = 2 * np.pi * (time % 86_400) / 86_400, 2 * np.pi * (time // 86_400 % 7) / 7
-        gaps = [
-            np.log1p((self.time[(index - k).clip(0)] - self.time[(index - k - 1).clip(0)]).clip(0))
-            * (self.place[index] > k)
-            for k in range(3)
-        ]
-        columns = [np.sin(day), np.cos(day), np.sin(week), np.cos(week), *gaps, np.log(self.in_session[index] + 1)]
+        place, back = self.place[index], index[:, None] - np.arange(RECENT + 1)  # (N, 21)
+        gaps = np.log1p(-np.diff(self.time[back.clip(0)], axis=1).clip(max=0))
+        gaps[place[:, None] <= np.arange(RECENT)] = np.nan
+        columns = [np.sin(day), np.cos(day), np.sin(week), np.cos(week), *np.nan_to_num(gaps[:, :3]).T]
+        columns += [np.log(self.in_session[index] + 1), median_of_each(gaps), np.log1p(place)]
         return np.stack(columns, axis=1).astype(np.float32)
 
 
 def next_gap_features(time: np.ndarray, user_start: np.ndarray) -> np.ndarray:
-    """GapFeatures of the moment of every event, float32 (E, 8)."""
+    """GapFeatures of the moment of every event, float32 (E, 10)."""
     moments = moments_of(time, user_start)
     return np.asarray(GapFeatures(moments))[moments.of]
 
@@ -203,7 +211,8 @@ NEXT_GAP = Kind(
     metrics={"number": ("mae", "rmse", "r2")},
     answer=answer,
     reads=("history",),
-    priors=("median", "user_median"),
+    priors=("median", "user_median", "boosted"),
+    start=NUMBERS,
     feedback=feedback,
     words=words,
     moment=next_gap_features,

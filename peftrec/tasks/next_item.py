@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from peftrec.data.batches import HeadInput
-from peftrec.data.catalogue import Catalogue
+from peftrec.data.catalogue import Catalogue, Choices, fold_of
 from peftrec.data.examples import TaskData
+from peftrec.data.signals import SIGNALS
 from peftrec.data.split import LEFT_OUT, TEST, TRAIN, VALID
 from peftrec.data.tables import Events, Tables
 from peftrec.data.texts import TextTable
@@ -22,6 +23,7 @@ from peftrec.tasks.features import feature_layer
 from peftrec.tasks.gather import gather
 from peftrec.tasks.heads import CatalogueHead, HeadShape, input_norm
 from peftrec.tasks.kind import Kind, Task, number_answer
+from peftrec.tasks.mixing import fit_weights
 from peftrec.tasks.repeats import rule_repeats
 from peftrec.tasks.rows import ITEM, Event, liked_or_not
 
@@ -54,7 +56,6 @@ def build(tables: Tables, texts: TextTable, task: Task, data: DataConfig, seed: 
     items, times = events.item, np.zeros(len(events)) if events.time is None else events.time
     if not known.all():
         items, times = items[known], times[known]
-    catalogue = Catalogue(item_rows(past.items, texts), items, times)
     found = chosen if examples.repeats else chosen & ~again
     if left := int((chosen & ~found & (past.parts != LEFT_OUT)).sum()):
         notes.append(f"{left:,} rows of items that the user had before are left out: they are not to be found")
@@ -65,7 +66,12 @@ def build(tables: Tables, texts: TextTable, task: Task, data: DataConfig, seed: 
                 f"repeats: all items to be found in {name} are ones that the user had before; set repeats: allow"
             )
     past = replace(past, parts=np.where(found, past.parts, LEFT_OUT))
-    return cut_events(replace(examples, catalogue=catalogue), past, data, notes=notes)
+    train = np.flatnonzero(past.parts == TRAIN)
+    learnt = Choices(events.user[train], events.item[train]).thinned()
+    catalogue = Catalogue(item_rows(past.items, texts), items, times, learnt)
+    fold = np.where(past.parts == TRAIN, fold_of(events.user), -1).astype(np.int8)
+    examples = replace(examples, catalogue=catalogue, fold=fold)
+    return cut_events(examples, past, data, notes=notes)
 
 
 def _counted(events: Events, column: str, threshold: float | None) -> np.ndarray:
@@ -78,11 +84,14 @@ def _counted(events: Events, column: str, threshold: float | None) -> np.ndarray
 class RetrievalHead(CatalogueHead):
     """The user's history against any item, as one dot product: a catalogue is ranked by one matrix product.
 
-    score = user . item + bias(item) + weight * log1p(earlier choices of the item). It starts as the last term with
-    weight 1, which is popularity as it stood; the rest learns what a history adds. A user is several readings of the
+    score = user . item + bias(item) + weights . signals of the item (`peftrec.data.signals`). It starts as the last
+    term, popularity as it stood and what the user's past says for the item, weighted as other rows would have it; the
+    rest starts at zero and learns what texts and features add. A user is several readings of the
     history, each an attention over it by content, feedback and recency, none of which knows the item (unlike DIN), and
     the features of user and event; an item is its text and its features.
     """
+
+    signals: nn.Parameter
 
     def __init__(self, shape: HeadShape, hidden: int = 64, readings: int = 4) -> None:
         super().__init__()
@@ -104,10 +113,20 @@ class RetrievalHead(CatalogueHead):
             nn.Linear(2 * hidden, hidden),
         )
         self.bias = nn.Linear(shape.width, 1, bias=False)
-        self.popularity = nn.Parameter(torch.tensor(1.0))
-        nn.init.zeros_(self.bias.weight)
+        self.left_out = shape.dropout
+        self.signals = nn.Parameter(torch.eye(len(SIGNALS))[0])
+        for layer in (self.bias, self.user[-1]):
+            for parameter in layer.parameters():
+                nn.init.zeros_(parameter)
         self.known_user = feature_layer(shape.of_asker, 2 * hidden)
         self.known_item = feature_layer(shape.of_item, hidden + 1)
+
+    def begin(self, data: TaskData) -> str:
+        """Weigh the signals as validation rows would have it; returns those that weigh anything."""
+        weights = fit_weights(data)
+        with torch.no_grad():
+            self.signals.copy_(torch.from_numpy(weights))
+        return " + ".join(f"{weight:.2f} {name}" for name, weight in zip(SIGNALS, weights, strict=True) if weight)
 
     def users(self, batch: HeadInput) -> Tensor:
         """What each example's history asks for (N, q)."""
@@ -175,7 +194,7 @@ NEXT_ITEM = Kind(
     metrics={"choice": ()},
     answer=number_answer,
     reads=("history", "column", "threshold", "repeats"),
-    ranking=("random", "popularity", "popularity_so_far"),
+    ranking=("random", "popularity", "popularity_so_far", "recent_popularity", "item_item", "own_frequency"),
     ranks=True,
     feedback=feedback,
 )

@@ -28,6 +28,7 @@ from peftrec.tasks.heads import Head, HeadShape, NumberHead
 from peftrec.tasks.history_head import history_head
 from peftrec.tasks.kind import Kind, Task, number_answer
 from peftrec.tasks.rows import ITEM, Event, standardised, text_field
+from peftrec.tasks.starts.numbers import NUMBERS
 from peftrec.tasks.starts.texts import TEXTS
 from peftrec.tasks.texts import labelled, split_texts, text_examples
 from peftrec.tasks.weights import file_weights, row_weights
@@ -113,7 +114,8 @@ REGRESSION = Kind(
     metrics={"number": ("mae", "rmse", "r2")},
     answer=number_answer,
     reads=("history", "column", "row_weight", "scale"),
-    priors=("median", "user_median", "item_rate", "rates_so_far"),
+    priors=("median", "user_median", "item_rate", "rates_so_far", "boosted"),
+    start=NUMBERS,
     ranks=True,
     feedback=feedback,
     variant=lambda config, data: None if config.label is None else OF_TEXTS,

@@ -2,8 +2,9 @@
 
 batch_size   the power of two next to twice the square root of the rows of an epoch, from 16 to 2,048
 epochs       as many as make 1,000 steps, from 4 to 40; where nothing is watched at most 8
-lr           by method; where tasks have several, the smallest
-head_lr      2e-3
+lr           by method, where tasks have several the smallest, times the square root of batch_size / 1,024 (for Adam;
+             Malladi et al. 2022, arXiv:2205.10287): few rows, small batches, small rates
+head_lr      2e-3, likewise
 schedule     cooldown where validation is watched, else linear
 patience     as many epochs as make 100 steps, at least 3
 dropout      .1
@@ -20,9 +21,11 @@ from peftrec.recipe import EarlyStopping, Recipe, Schedule, TrainConfig
 LEAST_BATCH, MOST_BATCH = 16, 2048
 STEPS, LEAST_EPOCHS, MOST_EPOCHS, UNWATCHED_EPOCHS = 1000, 4, 40, 8
 PATIENT_STEPS, LEAST_PATIENCE = 100, 3
+RATED_BATCH = 1024  # the batch that these rates are for
+WEIGHT_DECAY, DROPOUT = 0.01, 0.1
 # Of others, PEFT's further methods and one's own, as of lora.
-HEAD_RATE, WEIGHT_DECAY, DROPOUT = 2e-3, 0.01, 0.1
-RATES = {"lora": 1e-3, "side": 2e-3, "full": 5e-5, "ia3": 5e-3, "prefix": 5e-3}
+HEAD_RATE = 2e-3
+RATES = {"lora": 2e-3, "side": 1e-3, "full": 1e-4, "ia3": 1e-2, "prefix": 1e-2}
 
 
 class Watching(EarlyStopping):
@@ -62,12 +65,13 @@ def settle(config: TrainConfig, rows: int, methods: Iterable[str], watched: bool
     stopping = None if config.early_stopping == EarlyStopping() and not watched else config.early_stopping
     batch = config.batch_size or max(config.accumulate, _batch(rows))
     an_epoch = -(-rows // batch)
+    scale = math.sqrt(batch / RATED_BATCH)
     most = MOST_EPOCHS if stopping else UNWATCHED_EPOCHS
     chosen: dict[str, Any] = {
         "batch_size": batch,
         "epochs": min(max(math.ceil(STEPS / an_epoch), LEAST_EPOCHS), most),
-        "lr": min(RATES.get(method.lower(), RATES["lora"]) for method in methods),
-        "head_lr": HEAD_RATE,
+        "lr": scale * min(RATES.get(method.lower(), RATES["lora"]) for method in methods),
+        "head_lr": scale * HEAD_RATE,
         "schedule": "cooldown" if stopping else "linear",
         "weight_decay": WEIGHT_DECAY,
         "dropout": DROPOUT,

@@ -5,7 +5,7 @@ import statistics
 
 from peftrec.machine.progress import note
 from peftrec.training.optim import Cooldown, cooldown_steps
-from peftrec.training.snapshot import Progress
+from peftrec.training.snapshot import Progress, Refit
 from peftrec.training.step import Steps
 from peftrec.training.stopping import BestEpoch
 
@@ -19,6 +19,8 @@ def ended(steps: Steps, stopper: BestEpoch, at: Progress) -> bool:
     first: back at the best weights they fall to 0, over a fifth of the way to these or, where that is longer, an epoch,
     as far as `epochs` or `max_steps` leave steps.
     """
+    if at.refit is not None:
+        return _refitted(steps, at, at.refit)
     if at.cooldown is not None:
         return at.step >= at.cooldown.end
     if at.step < steps.main and not stopper.exhausted:
@@ -28,11 +30,19 @@ def ended(steps: Steps, stopper: BestEpoch, at: Progress) -> bool:
         return True
     best = stopper.step if stopper.weights else at.step
     length = min(max(cooldown_steps(best), steps.per_epoch), steps.total - at.step)
-    at.cooldown = Cooldown(at.step, length, max(best - 1, round(config.warmup * steps.total)))
+    at.cooldown = Cooldown(at.step, length, best)
     stopper.restore(steps.trainable)
     why = f"no better for {stopper.patience} epochs" if stopper.exhausted else "so far the epochs go"
     note(f"step {at.step}: {why}: back to step {best}, and {length} steps in which the learning rates fall to 0")
     return False
+
+
+def _refitted(steps: Steps, at: Progress, refit: Refit) -> bool:
+    """Whether a training on all rows is over, whose length is known."""
+    main, last = round(refit.main * steps.per_epoch), round(refit.cooldown * steps.per_epoch)
+    if last and at.own == main:
+        at.cooldown = Cooldown(main, last, main)
+    return at.own >= main + last
 
 
 def ending_notes(steps: Steps, stopper: BestEpoch, at: Progress) -> list[str]:

@@ -1,7 +1,6 @@
 """Training: one visible loop minimises the weighted sum of the task losses, once everything is prepared and checked."""
 
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -21,17 +20,20 @@ from peftrec.runs.folder import choose_run, write_run
 from peftrec.runs.saved import save_run
 from peftrec.tasks.starts import start_of
 from peftrec.training.costs import costs
+from peftrec.training.defaults import Settled
 from peftrec.training.ending import ended, ending_notes
 from peftrec.training.fingerprint import describe_origin
 from peftrec.training.memory import Tidy
 from peftrec.training.prepare import Setup, prepare
+from peftrec.training.refit import begin_refit, describe_refit, prepare_refit, refit_of
 from peftrec.training.resume import Checkpoints
 from peftrec.training.sharding import whole
 from peftrec.training.snapshot import Progress, TrainingState
 from peftrec.training.starts import begin
-from peftrec.training.step import one_step, plan_steps
+from peftrec.training.step import Steps, one_step, plan_steps
 from peftrec.training.stopping import BestEpoch, Scores
 from peftrec.training.trackers import Trackers
+from peftrec.training.validation import validate
 from peftrec.training.watch import Watch
 
 
@@ -59,27 +61,47 @@ def train(
         trackers = stack.enter_context(Trackers(recipe, target))
         started = time.monotonic()
         setup = processes.on_each(lambda: prepare(recipe, ahead=ahead))
-        model, dataset, tasks = setup.model, setup.dataset, setup.tasks
-        origin = describe_origin(setup.complete, dataset, model, processes.count())
+        origin = describe_origin(setup.complete, setup.dataset, setup.model, processes.count())
         settings = (recipe.train.checkpoint, origin, resume, allow_changes)
         checkpoints = processes.on_each(lambda: Checkpoints(target, *settings))
-        for line in [*processes.notes(), *setup.notes, *cache_lines(model)]:
+        for line in [*processes.notes(), *setup.notes, *cache_lines(setup.model)]:
             note(line)
-        model.encoder.disk = cache
-        needed = text_rows(dataset, tasks, ["train", "valid", "test"], ranking=True)
-        model.encoder.update(needed, track_rows, together=True)
-        begin(setup)
-        # The model before training: shown beside the result, nothing is chosen by it.
-        start = processes.on_first(lambda: evaluate(model, setup.dataset, tasks, "test", resamples=0, priors=False))
-        progress = fit(setup, checkpoints, trackers)
-        with whole(model):
-            processes.on_first(lambda: _finish(Path(folder), setup, progress, trackers, start, started))
+        chosen, progress = setup.config, checkpoints.refitting
+        if progress is None:
+            start = _ready(setup, cache)
+            progress = fit(setup, checkpoints, trackers)
+        if recipe.train.refit:
+            refit = progress.refit or refit_of(setup, progress)
+            setup = processes.on_each(partial(prepare_refit, setup, refit))
+            start = _ready(setup, cache)
+            progress = fit(setup, checkpoints, trackers, begin_refit(progress, refit))
+        with whole(setup.model):
+            processes.on_first(lambda: _finish(Path(folder), setup, chosen, progress, trackers, start, started))
         processes.on_first(stack.close)
     return target
 
 
-def _finish(folder: Path, setup: Setup, progress: Progress, trackers: Trackers, start: Report, started: float) -> None:
-    """Evaluate on the test split, and write the run's files."""
+def _ready(setup: Setup, cache: bool) -> Report:
+    """Compute what is frozen, and fit the starts; returns what the model is before training, shown beside the result:
+    nothing is chosen by it."""
+    setup.model.encoder.disk = cache
+    needed = text_rows(setup.dataset, setup.tasks, ["train", "valid", "test"], ranking=True)
+    setup.model.encoder.update(needed, track_rows, together=True)
+    begin(setup)
+    measured = (setup.model, setup.dataset, setup.tasks, "test")
+    return processes.on_first(lambda: evaluate(*measured, resamples=0, priors=False))
+
+
+def _finish(
+    folder: Path,
+    setup: Setup,
+    chosen: Settled,
+    progress: Progress,
+    trackers: Trackers,
+    start: Report,
+    started: float,
+) -> None:
+    """Evaluate on the test split, and write the run's files. `chosen`: what the first training went by."""
     note("evaluating on the test split, with intervals and priors")
     recipe, dataset, model, outcomes = setup.recipe, setup.dataset, setup.model, dict[str, Outcome]()
     report = evaluate(model, dataset, setup.tasks, "test", ranking=True, outcomes=outcomes)
@@ -89,7 +111,7 @@ def _finish(folder: Path, setup: Setup, progress: Progress, trackers: Trackers, 
             of["began_at"] = began.name
     trackers.log({"step": progress.step, "test": {task: of["metrics"] for task, of in report["tasks"].items()}})
     report["cost"] = costs(model, progress) | {"total_seconds": time.monotonic() - started}
-    report["train"] = setup.config.model_dump(mode="json")
+    report |= {"train": chosen.model_dump(mode="json"), **describe_refit(setup, progress)}
     report["notes"] = setup.notes
     report["environment"] = environment()
     save_run(folder, recipe, dataset, model, report, progress.history)
@@ -105,16 +127,20 @@ def cache_lines(model: CoLearner) -> list[str]:
     return [f"{', '.join(tasks)}: cache level {level}: {why}" for (level, why), tasks in said.items()]
 
 
-def fit(setup: Setup, checkpoints: Checkpoints | None = None, trackers: Trackers | None = None) -> Progress:
+def fit(
+    setup: Setup,
+    checkpoints: Checkpoints | None = None,
+    trackers: Trackers | None = None,
+    at: Progress | None = None,
+) -> Progress:
     """The loop. Trains `setup.model` in place, from the checkpoint that `checkpoints` goes on from if any.
 
-    First the frozen part's states of the training and validation rows are computed, unless they are there.
-    An epoch is ceil(rows of all tasks / batch_size) steps; in it every task gives `share` times its training rows (1:
-    each row once), spread evenly over the steps. With early stopping the best epoch's weights are put back at the end,
-    and those before the first step count as an epoch; see `ended` for the cool-down. Frozen tasks take no part.
+    An epoch is ceil(rows of all tasks / batch_size) steps; in it every task gives `share` times its training rows,
+    spread evenly. With early stopping the best epoch's weights are put back at the end, and those before the first step
+    count as an epoch; see `ended` for the cool-down. `at`: what the first training of `train.refit` came to.
     Raises Interrupted, with a checkpoint written if any are, after the step during which SIGTERM or Ctrl-C came.
     """
-    model, at = setup.model, Progress()
+    model, at = setup.model, at or Progress()
     begin(setup)
     steps, stopper = plan_steps(setup), BestEpoch(setup.config, setup.tasks)
     note(steps.plan)
@@ -130,7 +156,7 @@ def fit(setup: Setup, checkpoints: Checkpoints | None = None, trackers: Trackers
     with StopSignals() as signals, bar(steps.rows, "training", "examples", at.examples) as shown:
         while not over:
             watch.begin()
-            step = one_step(steps, at.step, at.cooldown)
+            step = one_step(steps, at.own, at.cooldown)
             at.step += 1
             at.examples += step.count
             at.skipped += not step.made
@@ -141,10 +167,7 @@ def fit(setup: Setup, checkpoints: Checkpoints | None = None, trackers: Trackers
             if watch.due:
                 line = watch.line()
                 if watch.epoch_ends:
-                    line["valid"] = validate(setup, setup.judge)
-                    if model.encoder.settled:
-                        last = at.cooldown is not None and at.step == at.cooldown.end
-                        stopper.see(at.step, line["valid"], steps.trainable, no_worse=last)
+                    line["valid"] = _judged(steps, stopper, at)
                 if trackers:
                     trackers.log(line)
             at.seconds = time.monotonic() - began
@@ -156,9 +179,19 @@ def fit(setup: Setup, checkpoints: Checkpoints | None = None, trackers: Trackers
     if signals.received is not None:
         raise Interrupted(signals.received, at.step)
     stopper.restore(steps.trainable)
+    at.kept = stopper.step if stopper.weights else at.step
     for said in [*ending_notes(steps, stopper, at), model.work.line()]:
         note(said)
     return at
+
+
+def _judged(steps: Steps, stopper: BestEpoch, at: Progress) -> Scores:
+    """The validation scores at an epoch's end, which the stopper has seen where the methods' weights may be chosen."""
+    scores = validate(steps.setup, steps.setup.judge)
+    if steps.setup.model.encoder.settled:
+        last = at.cooldown is not None and at.step == at.cooldown.end
+        stopper.see(at.step, scores, steps.trainable, no_worse=last)
+    return scores
 
 
 def leave_out(found: str, config: TrainConfig) -> None:
@@ -167,24 +200,3 @@ def leave_out(found: str, config: TrainConfig) -> None:
         with processes.alike():
             raise Diverged(f"{found}; lower train.lr, or leave such steps out with train.non_finite: skip")
     note(f"{found}: the step is left out")
-
-
-def validate(setup: Setup, judge: Callable[[Scores], None] | None = None) -> Scores:
-    """Each trained task's metrics on its validation rows, also given to the `judge`; nothing for one without rows.
-
-    Where rows have weights their `weighted_loss` is among them.
-    """
-    tasks = {n: t for n, t in setup.trained.items() if len(setup.dataset.tasks[n].valid)}
-
-    def measured() -> Scores:
-        report = evaluate(setup.model, setup.dataset, tasks, "valid", resamples=0, priors=False)
-        scores = {name: of["metrics"] for name, of in report["tasks"].items()}
-        for name, of in report["tasks"].items():
-            if "weighted_loss" in of:
-                scores[name]["weighted_loss"] = of["weighted_loss"]
-        if judge is not None:
-            judge(scores)
-        return scores
-
-    with whole(setup.model):
-        return processes.on_first(measured)

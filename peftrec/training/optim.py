@@ -39,12 +39,12 @@ def _decays(name: str, parameter: nn.Parameter) -> bool:
 
 @dataclass(frozen=True)
 class Cooldown:
-    """The last stretch of a training: from step `first` on the learning rates fall from those of step `like` to 0,
-    over `steps`."""
+    """The last stretch of a training: from step `first` on, back at the weights of step `best`, the learning rates fall
+    from what they were there to 0, over `steps`."""
 
     first: int
     steps: int
-    like: int
+    best: int
 
     @property
     def end(self) -> int:
@@ -61,7 +61,8 @@ def lr_factor(config: Settled, step: int, total: int, cooldown: Cooldown | None 
     """What base learning rates are multiplied by in `step` of `total`: linear warm-up, then the schedule, and in the
     cool-down, when it has begun, a straight line to 0."""
     if cooldown is not None:
-        return lr_factor(config, cooldown.like, total) * (cooldown.end - step) / cooldown.steps
+        like = max(cooldown.best - 1, round(config.warmup * total))
+        return lr_factor(config, like, total) * (cooldown.end - step) / cooldown.steps
     warm = round(config.warmup * total)
     if step < warm:
         return (step + 1) / warm

@@ -8,6 +8,7 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 
 from peftrec.data.examples import Dataset
+from peftrec.data.joined import train_on_all
 from peftrec.data.load import Ahead
 from peftrec.data.vocabulary import vocabulary_notes
 from peftrec.errors import Problems, UserError
@@ -65,9 +66,12 @@ class Setup:
         return self.recipe.model_copy(update={"train": self.config})
 
 
-def prepare(recipe: Recipe, described: bool = False, ahead: Ahead | None = None) -> Setup:
+def prepare(
+    recipe: Recipe, described: bool = False, settled_as: Settled | None = None, ahead: Ahead | None = None
+) -> Setup:
     """Load data and backbone, attach adapters and heads; `described`: with summaries of the tables.
 
+    `settled_as`: for the second training of `train.refit`, on the rows of train and valid, what the first went by.
     `ahead` has the tables where they were read already. Raises UserErrors for all that cannot work, together; but for
     what is wrong with the tasks' rows, which is told before the backbone is loaded.
     """
@@ -101,6 +105,9 @@ def prepare(recipe: Recipe, described: bool = False, ahead: Ahead | None = None)
     if tasks is not None and dataset is not None and recipe.train.early_stopping not in (None, EarlyStopping()):
         with problems.collect():
             check_watched(recipe.train.early_stopping.metric, tasks, dataset, "train.early_stopping")
+    if dataset is not None and recipe.train.refit and not any(len(of.valid) for of in dataset.tasks.values()):
+        with problems.collect():
+            raise UserError("train.refit: there are no validation rows to train on as well; leave it out")
     with problems.collect(), processes.sharding_is_ours():
         backbone = load_backbone(recipe.backbone, accelerator.device)
     methods = recipe.adapters
@@ -114,13 +121,15 @@ def prepare(recipe: Recipe, described: bool = False, ahead: Ahead | None = None)
             attach(backbone, methods)  # for what it finds wrong
     problems.stop()
     assert tasks is not None and dataset is not None and backbone is not None
-    config = settled(recipe, dataset)
     tasks = {name: task.on_scale(dataset.tasks[name].log_scale) for name, task in tasks.items()}
+    config = settled(recipe, dataset)
+    if settled_as is not None:
+        config, dataset = settled_as.model_copy(update={"early_stopping": None}), train_on_all(dataset)
     torch.manual_seed(config.seed)
     model = build_model(recipe, tasks, backbone, dataset, config.dropout)
     notes, starts = ([], {}) if start is None else start.take_over(recipe, tasks, dataset, model)
-    vocabulary = vocabulary_notes(dataset.texts, backbone.tokenizer)
-    notes = [*dataset.notes, *vocabulary, *notes, *unwatched_notes(config, tasks, dataset)]
+    unknown = vocabulary_notes(dataset.texts, backbone.tokenizer)
+    notes = [*dataset.notes, *unknown, *notes, *unwatched_notes(config, tasks, dataset)]
     notes += chosen_notes(recipe.train, config)
     return Setup(recipe, config, tasks, accelerator, dataset, model, notes, starts=starts)
 

@@ -11,7 +11,7 @@ from peftrec.recipe import CheckpointConfig
 from peftrec.runs.checkpoints import Tensors, newest_checkpoint, read_checkpoint, step_of, write_checkpoint
 from peftrec.training.fingerprint import differences
 from peftrec.training.sharding import gather
-from peftrec.training.snapshot import TrainingState
+from peftrec.training.snapshot import Progress, TrainingState, read_progress
 
 
 class Checkpoints:
@@ -60,10 +60,18 @@ class Checkpoints:
             note(f"changed: {line}")
         self._same = not changed
 
+    @property
+    def refitting(self) -> Progress | None:
+        """Where the second training of `train.refit` stood, if training goes on from a checkpoint of that."""
+        at = None if self._begin is None else read_progress(read_checkpoint(self._begin)[1]["state"])
+        return None if at is None or at.refit is None else at
+
     def restore(self, state: TrainingState) -> None:
-        """Put the state of the checkpoint that training goes on from into `state`; nothing on a fresh start."""
+        """Put the state of the checkpoint that training goes on from into `state`; nothing on a fresh start, nor when
+        that was done: a second training (`train.refit`) begins afresh."""
         if self._begin is not None:
             tensors, values = read_checkpoint(self._begin)
+            self._begin = None
             state.load(tensors, values["state"], self._same)
             note(f"continuing after step {state.progress.step}")
 

@@ -17,18 +17,35 @@ from peftrec.training.stopping import BestEpoch
 from peftrec.training.weighting import Weighting
 
 
+@dataclass(frozen=True)
+class Refit:
+    """The second training of `train.refit`: it begins after `first` steps of the first, and has `main` epochs before
+    the `cooldown` epochs in which its learning rates fall to 0."""
+
+    first: int
+    main: float
+    cooldown: float
+
+    @property
+    def epochs(self) -> float:
+        """Of the whole of it."""
+        return self.main + self.cooldown
+
+
 @dataclass
 class Progress:
     """Where the loop stands.
 
-    step      optimiser steps done; the schedule and the order of rows follow from it
+    step      optimiser steps done, of the second training too
     examples  rows trained on
     skipped   steps left out because a loss or gradient was not finite
     seconds   spent in the loop, in all sessions
     means     since the last line of metrics.jsonl: quantity -> its sum, and over how much
     history   the lines of metrics.jsonl
     trackers  tracker -> what it calls this training, to go on in the same log
-    cooldown  the last stretch, once it has begun
+    cooldown  the last stretch, once it has begun; its steps are `own`
+    kept      after how many steps the weights were what they are at the end
+    refit     the second training, once it has begun
     """
 
     step: int = 0
@@ -39,6 +56,13 @@ class Progress:
     history: list[dict[str, Any]] = field(default_factory=list)
     trackers: dict[str, str] = field(default_factory=dict)
     cooldown: Cooldown | None = None
+    kept: int = 0
+    refit: Refit | None = None
+
+    @property
+    def own(self) -> int:
+        """Steps done of the training that is going on; the schedule and the order of rows follow from it."""
+        return self.step - (0 if self.refit is None else self.refit.first)
 
     def add(self, quantity: str, value: float, over: float = 1) -> None:
         """Take `value` into the quantity's mean since the last line."""
@@ -49,6 +73,14 @@ class Progress:
         """The quantity's mean since the last line; None where there is none yet."""
         total, count = self.means.get(quantity, (0.0, 0.0))
         return total / count if count else None
+
+
+def read_progress(values: dict[str, Any]) -> Progress:
+    """The progress in what `TrainingState.values` gave."""
+    kept = dict(values["progress"])
+    for name, of in (("cooldown", Cooldown), ("refit", Refit)):
+        kept[name] = None if kept[name] is None else of(**kept[name])
+    return Progress(**kept)
 
 
 @dataclass
@@ -115,10 +147,9 @@ class TrainingState:
         trainable = self.model.trainable()
         best = {name: share(tensor, trainable[name]) for name, tensor in tensors.get("best", {}).items()}
         self.stopper.load_state(values["stopper"], best)
+        read = read_progress(values)
         for item in fields(Progress):
-            setattr(self.progress, item.name, values["progress"][item.name])
-        if (cooldown := values["progress"]["cooldown"]) is not None:
-            self.progress.cooldown = Cooldown(**cooldown)
+            setattr(self.progress, item.name, getattr(read, item.name))
         if self.scaler is not None and values["scaler"] is not None:
             self.scaler.load_state_dict(values["scaler"])
         encoder = self.model.encoder

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from peftrec.evaluation.evaluate import text_rows
 from peftrec.machine.progress import note, track_rows, track_tasks
+from peftrec.tasks.heads import CatalogueHead
 from peftrec.tasks.starts import Started, with_start
 from peftrec.training.prepare import Setup
 
@@ -31,6 +32,10 @@ def begin(setup: Setup) -> None:
         if started is not None:
             model.head(name).begin_beside(started.start)
         found[name] = started
+    for name, data in tasks.items():
+        head = model.head(name)
+        if isinstance(head, CatalogueHead) and head.signals is not None and name not in setup.starts:
+            note(f"{name}: begins at {head.begin(data)}")
     for name, task in setup.trained.items():
         if task.kind.mined is not None:
             train = task.kind.mined(setup.dataset, name, model.frozen_vectors)

@@ -103,6 +103,11 @@ def plan_steps(setup: Setup) -> Steps:
     return Steps(setup, tasks, streams, per_epoch, total, main, plan, weighting, trainable, optimizer)
 
 
+def steps_an_epoch(setup: Setup) -> int:
+    """Of the training."""
+    return make_streams(setup.recipe, setup.config, setup.dataset)[1]
+
+
 def one_step(steps: Steps, number: int, cooldown: Cooldown | None = None) -> Step:
     """Make optimiser step `number`, from 0: a function of the weights, the optimiser's state, the number and where the
     cool-down began alone.

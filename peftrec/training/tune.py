@@ -29,10 +29,11 @@ from peftrec.recipe import Recipe, dump_recipe
 from peftrec.tasks.kind import Task
 from peftrec.tasks.kinds import resolve
 from peftrec.training.fingerprint import differences
-from peftrec.training.loop import fit, validate
+from peftrec.training.loop import fit
 from peftrec.training.prepare import prepare
 from peftrec.training.search_space import Dimension, parse_space, value_at, with_values
 from peftrec.training.stopping import Scores, check_metric, check_watched, is_higher_better, score
+from peftrec.training.validation import validate
 
 JOURNAL, DESCRIPTION = "journal.jsonl", "study.json"
 LOSS = "weighted validation loss"

@@ -24,6 +24,7 @@ class Watch:
     padding                share of the encoded tokens that is padding; null where the backbone was not run
     examples_per_second    over the steps alone
     memory_mb              in use at the line: the process, and on a GPU PyTorch's allocator
+    refit                  true in a second training, on the rows of train and valid
     skipped_steps          left out since training began, where there are any
 
     What has no value in these steps is left out or null. Only speed and memory differ when a training is repeated.
@@ -66,7 +67,7 @@ class Watch:
     def epoch_ends(self) -> bool:
         """Whether this step is the last of an epoch, of the cool-down, of what comes before it, or of all."""
         ends = (self.steps.main, self.steps.total, self.at.cooldown.end if self.at.cooldown else None)
-        return self.at.step % self.steps.per_epoch == 0 or self.at.step in ends
+        return self.at.own % self.steps.per_epoch == 0 or self.at.own in ends
 
     @property
     def due(self) -> bool:
@@ -76,17 +77,19 @@ class Watch:
     def line(self) -> dict[str, Any]:
         """The line, added to the history; what is gathered begins anew."""
         at = self.at
-        line: dict[str, Any] = {"step": at.step, "epoch": at.step / self.steps.per_epoch, "examples": at.examples}
+        line: dict[str, Any] = {"step": at.step, "epoch": at.own / self.steps.per_epoch, "examples": at.examples}
         line["train_loss"] = {}
         for quantity in at.means:
             group, _, name = quantity.partition("/")
             if name:
                 line.setdefault(group, {})[name] = at.mean(quantity)
-        factor = lr_factor(self.config, at.step - 1, self.steps.total, at.cooldown)
+        factor = lr_factor(self.config, at.own - 1, self.steps.total, at.cooldown)
         line["learning_rate"] = {"adapter": self.config.lr * factor, "head": self.config.head_lr * factor}
         line["padding"] = at.mean("padding")
         line["examples_per_second"] = self._examples / self._seconds
         line["memory_mb"] = memory_mb()
+        if at.refit is not None:
+            line["refit"] = True
         if at.skipped:
             line["skipped_steps"] = at.skipped
         at.history.append(line)

@@ -33,8 +33,9 @@ def recipe(tmp_path_factory):
     seconds = 100 * user + rng.integers(0, 50, size=900)
     events = [",".join(map(str, row)) for row in zip(user, item, time, rating, seconds, strict=True)]
     (folder / "events.csv").write_text("user,item,time,rating,seconds\n" + "\n".join(events))
-    queries = [f"number{k % ITEMS} please {k // ITEMS},{k % ITEMS}" for k in range(150)]
-    (folder / "queries.csv").write_text("query,item\n" + "\n".join(queries))
+    asked = [(f"number{k % ITEMS} please {k // ITEMS}", k % ITEMS, (3 * k + 1) % ITEMS) for k in range(150)]
+    queries = [f"{text},{match},1\n{text},{other},0" for text, match, other in asked if match != other]
+    (folder / "queries.csv").write_text("query,item,match\n" + "\n".join(queries))
     path = lambda name: str(folder / name)  # noqa: E731
     return make_recipe(
         {
@@ -45,7 +46,7 @@ def recipe(tmp_path_factory):
                     "path": path("events.csv"),
                     **{"user": "user", "item": "item", "time": "time", "columns": ["rating", "seconds"]},
                 },
-                "queries": {"path": path("queries.csv"), "text": "{query}", "item": "item"},
+                "queries": {"path": path("queries.csv"), "text": "{query}", "item": "item", "label": "match"},
             },
             "tasks": {
                 "query": {"kind": "match-query"},

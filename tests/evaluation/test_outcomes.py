@@ -111,10 +111,10 @@ def test_rows_of_several_files_have_the_file_too(folder, tmp_path):
     assert {row["file"] for row in found} == set(seen)
 
 
-def test_rows_that_were_drawn_have_no_number_and_those_of_a_source_none_at_all(folder, tmp_path):
+def test_queries_without_grades_have_their_number_and_rows_of_a_source_have_none(folder, tmp_path):
     searches = {"kind": "queries", "text": "{q}", "item": "what", "items": "goods", "label": None}
-    found = kept(folder, tmp_path, {"kind": "match-query"}, searches=searches)
-    assert all((row["row"] is None) == (row["label"] == 0) for row in found) and len(found) > 5
+    found, file = kept(folder, tmp_path, {"kind": "match-query"}, searches=searches), lines(folder, "searches")
+    assert all(file[row["row"]]["what"] == row["item"] for row in found) and len(found) > 5
     movielens = load_data(load_recipe("movielens-100k"))
     examples = movielens.tasks["interest"].test.take(np.arange(3))
     assert make_outcome(movielens, "interest", examples, np.zeros(3)).row is None

@@ -6,7 +6,7 @@ from scipy.special import log_softmax
 from scipy.stats import rankdata
 
 from peftrec.errors import Diverged
-from peftrec.evaluation.ranking import _standing, finite
+from peftrec.evaluation.ranking import _standing, apart, finite
 
 RANDOM = np.random.default_rng(0)
 
@@ -28,3 +28,16 @@ def test_predictions_that_are_no_numbers_are_refused():
     assert finite(np.array([1.0, -2.0]), "t").tolist() == [1, -2]
     with pytest.raises(Diverged, match="task 't': 2 of 3 predictions are not finite"):
         finite(np.array([1.0, np.nan, np.inf]), "t")
+
+
+def test_repeats_and_new_items_have_their_own_means():
+    found = {
+        "model": np.array([[1, -1.0], [11, -1], [2, -1]]),
+        "popularity": np.array([[20, -1.0], [1, -1], [3, -1]]),
+    }
+    parts = apart(found, np.array([True, True, False]))
+    assert parts["repeats"]["n"] == 2 and parts["new"]["n"] == 1
+    assert parts["repeats"]["metrics"] == {"hr@10": 0.5, "ndcg@10": 0.5, "mrr@10": 0.5}
+    assert parts["new"]["metrics"] == pytest.approx({"hr@10": 1, "ndcg@10": 1 / np.log2(3), "mrr@10": 0.5})
+    assert parts["repeats"]["priors"] == {"popularity": {"hr@10": 0.5, "ndcg@10": 0.5, "mrr@10": 0.5}}
+    assert "new" not in apart(found, np.ones(3, bool))

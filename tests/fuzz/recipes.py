@@ -32,7 +32,8 @@ TRAIN = {
     "optimizer": ["adamw", "sgd", "adafactor"],
     "lr": SCALES,
     "head_lr": SCALES,
-    "schedule": ["linear", "cosine", "constant"],
+    "schedule": ["linear", "cosine", "constant", "cooldown"],
+    "refit": [True],
     "warmup": [0, 0.5, 0.999],
     "weight_decay": [0, 1, 1e30],
     "dropout": [0, 0.9, 0.999999],
@@ -42,6 +43,8 @@ TRAIN = {
     "memory_mb": [1, 10**9],
     "locality": ["none", "user"],
     "early_stopping": [
+        None,
+        {},
         {"patience": 1},
         {"patience": 9, "metric": "interest.auc"},
         {"metric": "time.mae"},

@@ -77,7 +77,7 @@ def test_an_item_in_another_s_place_has_its_own_features():
 
 
 def test_candidates_have_their_own_features():
-    drawn = built("next-item").train.drawn(0, 0)
+    drawn = built("next-item").train.drawn(0, 0, np.arange(3))
     assert np.array_equal(drawn.features_of_candidates(), drawn.of_items[drawn.candidates])
 
 

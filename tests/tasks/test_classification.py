@@ -34,6 +34,8 @@ def test_a_given_split_is_kept(kind):
     again = "5 of 5 test rows have a text that train rows have too; split: by-text keeps equal texts together"
     assert data.notes == [again]
     _, data = build("classification", utterances(["train"] * 12 + ["test"] * 8), {"kind": kind})
+    assert len(data.valid) == 1 and sorted([*data.train.group, *data.valid.group]) == list(range(12))
+    _, data = build("classification", utterances(["train"] * 12 + ["test"] * 8), {"kind": kind, "valid": 0})
     assert len(data.valid) == 0
 
 

@@ -3,13 +3,15 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from made import build, labelled, made, together
 
 from peftrec.data.rows import Rows
 from peftrec.data.tables import Events, Items, Queries, Tables
 from peftrec.errors import UserError
+from peftrec.recipe import AdapterConfig, DataConfig, TaskConfig
+from peftrec.tasks.kinds import make_task
+from peftrec.tasks.match_query import JOINT, MATCH_QUERY
+from peftrec.tasks.matches import MATCHES
 
 ITEMS = Items([f"i{n}" for n in range(8)], [f"item {n}" for n in range(8)])
 
@@ -80,52 +82,6 @@ def test_queries_are_cut_at_the_moments_of_the_events():
     assert data.train.time.max() == 6 and data.valid.time.tolist() == [7] and data.test.time.min() == 8
 
 
-matches = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 6)), min_size=20, max_size=60)
-
-
-@settings(max_examples=60, deadline=None)
-@given(matches, st.integers(0, 5))
-def test_each_match_without_grade_gets_one_non_match_never_paired_with_the_query(pairs, seed):
-    pairs = pairs + [(query, query) for query in range(6)]
-    tables = asked(Queries([f"q{q}" for q, _ in pairs], np.asarray([i for _, i in pairs], np.int32)))
-    _, data = build("match-query", tables, seed=seed)
-    names = list(dict.fromkeys(f"q{q}" for q, _ in pairs))
-    seen = {(names.index(f"q{q}"), i) for q, i in pairs}
-    for examples in together(data):
-        drawn = list(zip(examples.group.tolist(), examples.item.tolist(), examples.label.tolist(), strict=True))
-        assert all(((query, item) in seen) == (label == 1) for query, item, label in drawn)
-        counts = np.bincount(examples.group * 2 + examples.label, minlength=2 * len(names)).reshape(-1, 2)
-        assert (counts[:, 0] == counts[:, 1]).all()
-    _, again = build("match-query", tables, seed=seed)
-    assert (data.train.item == again.train.item).all()
-
-
-def test_non_matches_take_the_time_of_their_match_and_the_user_is_told():
-    queries = Queries([f"q{n % 4}" for n in range(20)], np.arange(20, dtype=np.int32) % 4, time=np.arange(20.0))
-    _, data = build("match-query", asked(queries), {"test": 0.2, "valid": 0.1})
-    assert sorted(data.test.time.tolist()) == [16, 16, 17, 17, 18, 18, 19, 19]
-    assert data.classes == ["0", "1"]
-    assert data.notes == ["queries carry no grades: each row is a match, and one non-match is drawn for it at random"]
-
-
-def test_a_query_that_nearly_all_items_match_gets_the_others():
-    items = Items([str(n) for n in range(3000)], [f"t{n}" for n in range(3000)])
-    matched = np.arange(2999, dtype=np.int32)
-    queries = Queries(["all"] * 2999 + ["one", "two", "three"], np.concatenate([matched, [0, 1, 2]]).astype(np.int32))
-    _, data = build(
-        "match-query", Tables({"items": items, "queries": queries}), {"kind": "by-group", "test": 0.25, "valid": 0}
-    )
-    for examples in together(data):
-        drawn = examples.item[(examples.group == 0) & (examples.label == 0)]
-        assert (drawn == 2999).all()
-
-
-def test_a_query_that_every_item_matches_is_refused():
-    queries = Queries(["few", *["all"] * 8], np.asarray([0, *range(8)], np.int32))
-    with pytest.raises(UserError, match="queries: the query 'all' matches every item: no non-match can be drawn"):
-        build("match-query", asked(queries))
-
-
 def test_one_grade_only_is_refused():
     queries = graded().one(Queries)
     same = Queries(queries.text, queries.item, np.ones(30))
@@ -169,7 +125,7 @@ def test_what_does_not_fit_is_refused(builder, tables, options, message):
     assert str(error.value).startswith(message)
 
 
-def test_pairs_weigh_by_grade_and_column_and_a_drawn_non_match_as_its_match():
+def test_pairs_weigh_by_grade_and_column():
     queries = graded().one(Queries)
     rows = Rows("queries.csv", pa.table({"w": np.arange(30)}))
     _, data = build("match-query", asked(replace(queries, rows=rows)), class_weight={100: 2, 0: 0}, row_weight="w")
@@ -177,9 +133,6 @@ def test_pairs_weigh_by_grade_and_column_and_a_drawn_non_match_as_its_match():
     train = own[np.isin(np.repeat(np.arange(10), 3), data.train.group)]
     assert data.train.weight == pytest.approx(train / train.mean(), rel=1e-6)
 
-    _, data = build("match-query", asked(replace(queries, label=None, rows=rows)), row_weight="w")
-    matches = len(data.train) // 2
-    assert (data.train.weight[:matches] == data.train.weight[matches:]).all()
     with pytest.raises(UserError, match="row_weight: these rows come from no file that has columns; found 'w'"):
         build("match-query", graded(), row_weight="w")
 
@@ -192,3 +145,40 @@ def test_the_score_is_the_expected_grade_number_and_the_gain_is_chosen():
         build("match-query", graded(), gain="exponential")
     with pytest.raises(UserError, match="gain: kind classification does not read it"):
         build("classification", labelled(["a", "b"] * 5, ["x", "y"] * 5), gain="linear")
+
+
+def test_queries_of_a_source_without_grades_are_refused_with_the_way_to_take():
+    queries = graded().one(Queries)
+    with pytest.raises(UserError, match=r"carry no grades, each row is a match: .* with loss: softmax"):
+        build("match-query", asked(replace(queries, label=None)))
+
+
+QUERIES = {"path": "q.csv", "text": "{q}", "item": "item"}
+
+
+@pytest.mark.parametrize(
+    ("queries", "keys", "expected"),
+    [
+        (QUERIES, {}, "matches"),
+        (QUERIES, {"loss": "softmax"}, "matches"),
+        (QUERIES | {"label": "grade"}, {}, "graded"),
+        (QUERIES | {"label": "grade"}, {"input": "joint"}, "joint"),
+        (QUERIES | {"label": "grade"}, {"loss": "softmax"}, "matches"),  # whose builder refuses grades
+        (
+            QUERIES,
+            {"input": "joint"},
+            "input: rows without grades (label) are matches, for which the whole catalogue is",
+        ),
+        (QUERIES, {"loss": "cross_entropy"}, "loss: rows without grades (label) are matches, for which the whole"),
+    ],
+)
+def test_the_recipe_says_whether_there_are_grades(queries, keys, expected):
+    data = DataConfig(items={"path": "i.csv", "id": "id", "text": "{t}"}, queries=queries)
+    config = TaskConfig(kind="match-query", **keys)
+    known = {"graded": MATCH_QUERY, "joint": JOINT, "matches": MATCHES}
+    if expected in known:
+        assert make_task("t", config, AdapterConfig(), data).kind is known[expected]
+    else:
+        with pytest.raises(UserError) as error:
+            make_task("t", config, AdapterConfig(), data)
+        assert str(error.value).startswith(expected)

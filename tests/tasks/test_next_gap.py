@@ -43,10 +43,12 @@ def test_an_example_is_a_moment_whose_gap_is_known_before_its_split_ends(rows):
         elif after is not None:
             past = [*before, time]
             gaps = [past[-k] - past[-k - 1] if len(past) > k else 0 for k in (1, 2, 3)]
-            right[part].append((user, time, item, np.log1p(after - time), *np.log1p(gaps)))
+            known = np.log1p(np.diff(past))[-20:]
+            own = [np.median(known) if len(known) else 0, np.log1p(len(past) - 1)]
+            right[part].append((user, time, item, np.log1p(after - time), *np.log1p(gaps), *own))
     for of, wanted in zip(parts(data).values(), right, strict=True):
-        rows = [of.users, of.time, of.item, of.label, *of.features[:, 4:7].T]
-        np.testing.assert_allclose(np.transpose(rows), np.reshape(wanted, (-1, 7)), rtol=1e-6)
+        rows = [of.users, of.time, of.item, of.label, *of.features[:, 4:7].T, *of.features[:, 8:].T]
+        np.testing.assert_allclose(np.transpose(rows), np.reshape(wanted, (-1, 9)), rtol=1e-6)
         assert (of.label > 0).all()
         assert (of.log.times[of.stop - 1] < of.time)[of.stop > of.start].all()
     lasts = sum(after is None for *_, after in found)
@@ -97,10 +99,20 @@ def test_next_gap_labels_and_features():
         "gap_2",
         "gap_3",
         "session_position",
+        "gap_median",
+        "gap_count",
     ]
     gaps, position = data.train.features[:3, 4:7], data.train.features[:3, 7]
     np.testing.assert_allclose(gaps, np.log1p([[0, 0, 0], [100, 0, 0], [4900, 100, 0]]).astype(np.float32), rtol=1e-6)
     np.testing.assert_allclose(position, np.log([1, 2, 1]), rtol=1e-6)  # 4900 s without an event: a new session
+
+
+def test_only_the_last_twenty_gaps_have_a_median():
+    time = np.cumsum([0, *range(1, 31)]).astype(float)  # gaps of 1, 2, ..., 30 s
+    features = next_gap_features(time, np.asarray([0, len(time)]))
+    np.testing.assert_allclose(features[:, 9], np.log1p(np.arange(31)), rtol=1e-6)
+    right = [0, *(np.median(np.log1p(np.arange(max(1, n - 19), n + 1))) for n in range(1, 31))]
+    np.testing.assert_allclose(features[:, 8], right, rtol=1e-6)
 
 
 def test_hour_and_weekday_are_points_on_a_circle():

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from habits import ITEMS, habits, load, past_of
 from shop import shop_recipe, write_csv
 
 from peftrec.errors import UserError
@@ -13,63 +14,43 @@ from peftrec.serving.predictor import Predictor
 from peftrec.tasks.dataset import load_data
 from peftrec.training.loop import train
 
-ITEMS, USERS = 30, 40
-
-
-def habits(shop, folder, again, timed=True):
-    """The shop with users of ten events each, of which a share `again` is of an item that the user had before."""
-    random = np.random.default_rng(0)
-    rows = []
-    for user in range(USERS):
-        fresh, had = random.permutation(ITEMS).tolist(), []
-        for place in range(10):
-            item = had[random.integers(len(had))] if had and random.random() < again else fresh.pop()
-            had.append(item)
-            time = 1_600_000_000 + 86_400 * place + user
-            rows.append({"user": f"u{user}", "item": f"i{item}", "time": time, "stars": int(random.integers(1, 6))})
-    events = write_csv(folder / "events.csv", rows)
-    columns = {"user": "user", "item": "item", "columns": ["stars"], **({"time": "time"} if timed else {})}
-    return {
-        "events": {"path": str(events), **columns},
-        "split": {"kind": "global-time" if timed else "random", "test": 0.2, "valid": 0.2},
-    }
-
-
-def load(shop, data, **task):
-    return load_data(shop_recipe(shop, data=data, tasks={"next": {"kind": "next-item", **task}}))
-
-
-def past_of(examples, row):
-    """The items that a row's user met before it, read off the log one event at a time."""
-    log, user = examples.log, int(examples.users[row])
-    events = range(int(log.user_start[user]), int(log.user_start[user + 1]))
-    if examples.own is None:
-        return [int(log.items[e]) for e in events if log.times[e] < examples.time[row]]
-    return [int(log.items[e]) for e in events if e != examples.own[row]]
-
 
 @pytest.mark.parametrize("timed", [True, False])
 def test_who_met_what_is_what_the_log_says(shop, tmp_path, timed):
     data = load(shop, habits(shop, tmp_path, 0.3, timed), repeats="allow").tasks["next"]
     for part in (data.train, data.valid, data.test):
-        met = [past_of(part, row) for row in range(len(part))]
+        pasts = [past_of(part, row) for row in range(len(part))]
         row, item = part.met()
-        assert [item[row == n].tolist() for n in range(len(part))] == met
-        assert part.repeated().tolist() == [int(of) in past for of, past in zip(part.item, met, strict=True)]
+        assert [item[row == n].tolist() for n in range(len(part))] == pasts
+        assert part.repeated().tolist() == [int(of) in past for of, past in zip(part.item, pasts, strict=True)]
     assert 0.1 < data.train.repeated().mean() < 0.5
 
 
 @pytest.mark.parametrize("timed", [True, False])
 @pytest.mark.parametrize("repeats", ["allow", "exclude"])
-def test_candidates_and_ranks_follow_the_rule(shop, tmp_path, timed, repeats):
-    dataset = load(shop, habits(shop, tmp_path, 0.3, timed), repeats=repeats)
-    data = dataset.tasks["next"]
-    step = data.train.drawn(0, 0).take(np.arange(50))
-    barred = step.barred()
+def test_the_past_bars_candidates_where_repeats_are_excluded(shop, tmp_path, timed, repeats):
+    data = load(shop, habits(shop, tmp_path, 0.3, timed), repeats=repeats).tasks["next"]
+    step = data.train.drawn(0, 0, np.arange(50)).take(np.arange(50))
+    found = step.barred()
     for row in range(len(step)):
         own = np.arange(ITEMS) == step.item[row]
         known = np.isin(np.arange(ITEMS), past_of(step, row)) if repeats == "exclude" else False
-        assert (barred[row] == (own | known)).all()
+        assert (found[row] == (own | known)).all()
+    assert data.train.take(np.arange(3)).barred() is None  # without candidates
+
+
+def test_a_long_log_is_read_in_blocks_of_users(shop, tmp_path, monkeypatch):
+    train = load(shop, habits(shop, tmp_path, 0.3), repeats="allow").tasks["next"].train
+    whole = train.repeated()
+    monkeypatch.setattr("peftrec.data.log.AT_ONCE", 25)  # two users of ten events each
+    assert train.repeated().tolist() == whole.tolist()
+
+
+@pytest.mark.parametrize("timed", [True, False])
+@pytest.mark.parametrize("repeats", ["allow", "exclude"])
+def test_ranks_follow_the_rule(shop, tmp_path, timed, repeats):
+    dataset = load(shop, habits(shop, tmp_path, 0.3, timed), repeats=repeats)
+    data = dataset.tasks["next"]
 
     class ByNumber(Scorer):
         def predict(self, task, examples):

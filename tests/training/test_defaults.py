@@ -48,8 +48,16 @@ def test_what_is_given_stays_and_the_rest_follows_it():
 
 
 def test_rates_follow_the_method_the_smallest_where_there_are_several():
-    assert chosen(methods=["full"]).lr < chosen(methods=["lora"]).lr < chosen(methods=["side"]).lr
-    assert chosen(methods=["side", "LORA"]).lr == chosen(methods=["package.module:Mine"]).lr == chosen().lr
+    assert chosen(methods=["full"]).lr < chosen(methods=["side"]).lr < chosen(methods=["lora"]).lr
+    assert chosen(methods=["side", "LORA"]).lr == chosen(methods=["side"]).lr
+    assert chosen(methods=["package.module:Mine"]).lr == chosen().lr
+
+
+@pytest.mark.parametrize(("batch", "lr", "head_lr"), [(1024, 2e-3, 2e-3), (256, 1e-3, 1e-3), (16, 2.5e-4, 2.5e-4)])
+def test_rates_go_by_the_square_root_of_the_batch(batch, lr, head_lr):
+    found = chosen(batch_size=batch)
+    assert (found.lr, found.head_lr) == pytest.approx((lr, head_lr))
+    assert chosen(50).head_lr == pytest.approx(2.5e-4)  # its batches are 16
 
 
 def test_without_validation_rows_nothing_is_watched_and_training_is_shorter():

@@ -46,7 +46,7 @@ def test_a_schedule_that_is_cut_falls_to_0_from_the_rate_of_the_best_step(shop, 
     left = losses_are([1.0, 0.9, 0.8, 0.85, 0.85, 0.7])  # the best after step 8; cut after 16
     _, done, rates = fitted(shop, schedule="linear", warmup=0, epochs=10, lr=1e-3)
     assert list(left) == []
-    assert done.cooldown == Cooldown(16, PER_EPOCH, like=7)  # an epoch, which is more than a fifth of 8 steps
+    assert done.cooldown == Cooldown(16, PER_EPOCH, best=8)  # an epoch, which is more than a fifth of 8 steps
     assert done.step == 20
     assert rates[:16] == pytest.approx([1 - step / 40 for step in range(16)])
     assert rates[16:] == pytest.approx([(1 - 7 / 40) * (1 - step / 4) for step in range(4)])
@@ -55,7 +55,7 @@ def test_a_schedule_that_is_cut_falls_to_0_from_the_rate_of_the_best_step(shop, 
 def test_the_cooldown_is_a_fifth_of_the_way_to_the_best_step(shop, losses_are):
     losses_are([1.0, *(1 - 0.01 * n for n in range(1, 16)), 0.9, 0.9, 0.5, 0.4, 0.3])  # the best after step 60
     _, done, rates = fitted(shop, schedule="cooldown", warmup=0, epochs=40, lr=1e-3)
-    assert done.cooldown == Cooldown(68, 12, like=59)
+    assert done.cooldown == Cooldown(68, 12, best=60)
     assert rates == pytest.approx([1] * 68 + [1 - step / 12 for step in range(12)])
 
 
@@ -69,7 +69,7 @@ def test_at_the_last_epoch_too_it_falls_to_0_from_the_best(shop, losses_are):
     losses_are([1.0, 0.9, 0.8, 0.7, 0.6])
     _, done, rates = fitted(shop, schedule="cooldown", warmup=0, epochs=3, lr=1e-3)
     # A fifth of 12 steps is 2: the evaluation after step 10 is the best.
-    assert done.cooldown == Cooldown(10, 2, like=9)
+    assert done.cooldown == Cooldown(10, 2, best=10)
     assert rates == pytest.approx([1] * 10 + [1, 0.5])
 
 

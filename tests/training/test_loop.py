@@ -9,7 +9,9 @@ from shop import shop_recipe
 
 from peftrec.errors import UserError
 from peftrec.recipe import load_recipe
-from peftrec.training.loop import fit, prepare, train, validate
+from peftrec.training.loop import fit, prepare, train
+from peftrec.training.starts import begin
+from peftrec.training.validation import validate
 
 
 def trained(recipe):
@@ -108,7 +110,9 @@ def test_early_stopping_puts_the_best_epochs_weights_back(shop):
 def test_what_training_only_ruins_ends_as_it_began(shop):
     config = {"epochs": 8, "lr": 1.0, "head_lr": 1.0, "warmup": 0.0, "early_stopping": {"patience": 1}}
     recipe = shop_recipe(shop, train=config)
-    began = prepare(recipe).model.trainable()
+    first = prepare(recipe)
+    begin(first)
+    began = first.model.trainable()
     setup, _, _ = trained(recipe)
     assert [name for name, p in setup.model.trainable().items() if not torch.equal(p, began[name])] == []
 

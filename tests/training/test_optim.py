@@ -63,9 +63,11 @@ def test_the_schedule_cooldown_falls_in_its_last_fifth():
 
 def test_a_cooldown_falls_from_the_rate_of_the_best_step_to_0():
     config = settings(schedule="linear", warmup=0)
-    found = [lr_factor(config, step, 20, Cooldown(14, 4, like=10)) for step in range(14, 18)]
+    found = [lr_factor(config, step, 20, Cooldown(14, 4, best=11)) for step in range(14, 18)]
     assert found == pytest.approx([0.5, 0.375, 0.25, 0.125])  # 1 - 10 / 20, then a straight line
-    assert Cooldown(14, 4, like=10).end == 18
+    assert Cooldown(14, 4, best=11).end == 18
+    start = settings(schedule="linear", warmup=0.5)  # whose rate is only rising
+    assert lr_factor(start, 4, 20, Cooldown(4, 4, best=0)) == lr_factor(start, 10, 20) == 1
 
 
 def test_every_groups_rate_follows_its_base():

@@ -9,13 +9,21 @@ for it.
 import inspect
 from collections.abc import Callable
 from types import FunctionType
-
-import numpy as np
+from typing import Any
 
 from peftrec.recipe.names import find
-from peftrec.tasks.priors.catalogue import bm25, cosine
+from peftrec.tasks.priors.boosted import boosted
+from peftrec.tasks.priors.catalogue import bm25
+from peftrec.tasks.priors.catalogue import cosine as scaled_cosine
 from peftrec.tasks.priors.matching import lexical
-from peftrec.tasks.priors.ranking import popularity, popularity_so_far, shuffled
+from peftrec.tasks.priors.ranking import (
+    item_item,
+    own_frequency,
+    popularity,
+    popularity_so_far,
+    recent_popularity,
+    shuffled,
+)
 from peftrec.tasks.priors.rates import (
     item_and_user,
     item_rate,
@@ -27,13 +35,13 @@ from peftrec.tasks.priors.rates import (
     user_rate,
 )
 from peftrec.tasks.priors.texts import tfidf
-from peftrec.tasks.priors.vectors import Vectors, frozen_lr
+from peftrec.tasks.priors.vectors import Vectors, cosine, frozen_lr
 
-__all__ = ["PRIORS", "RANKING_PRIORS", "Prior", "Vectors", "find_prior", "reads_vectors"]
+__all__ = ["PRIORS", "RANKING_PRIORS", "Prior", "Vectors", "find_prior", "reads_loss", "reads_vectors"]
 
 # (dataset, task name, rows to predict) -> as a model's prediction. One that has a parameter `vectors` is given those of
-# the frozen backbone by that name, and is left out where there are none.
-Prior = Callable[..., np.ndarray]
+# the frozen backbone by that name, and is left out where there are none; one that has `loss` the task's.
+Prior = Callable[..., Any]
 
 PRIORS: dict[str, Prior] = {
     "random": uninformed,
@@ -44,17 +52,22 @@ PRIORS: dict[str, Prior] = {
     "rates_so_far": rates_so_far,
     "median": train_median,
     "user_median": user_median,
+    "boosted": boosted,
     "lexical": lexical,
     "tfidf": tfidf,
     "frozen_lr": frozen_lr,
+    "cosine": cosine,
 }
 
-# Scores (N, I) of the whole catalogue for each row.
+# Scores (N, I) of the whole catalogue for each row; None of one that does not apply.
 RANKING_PRIORS: dict[str, Prior] = {
     "random": shuffled,
     "popularity": popularity,
     "popularity_so_far": popularity_so_far,
-    "cosine": cosine,
+    "recent_popularity": recent_popularity,
+    "item_item": item_item,
+    "own_frequency": own_frequency,
+    "cosine": scaled_cosine,
     "bm25": bm25,
 }
 
@@ -67,3 +80,8 @@ def find_prior(table: dict[str, Prior], name: str) -> Prior:
 def reads_vectors(prior: Prior) -> bool:
     """Whether the prior is to be given the frozen backbone's vectors."""
     return "vectors" in inspect.signature(prior).parameters
+
+
+def reads_loss(prior: Prior) -> bool:
+    """Whether the prior is to be given the task's loss."""
+    return "loss" in inspect.signature(prior).parameters

@@ -1,5 +1,7 @@
 """The prior `lexical`: how far query and item share words and runs of characters."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from itertools import chain
 
 import numpy as np
@@ -8,8 +10,9 @@ from scipy import sparse
 from peftrec.data.examples import Dataset, Examples
 from peftrec.data.texts import TextTable
 from peftrec.tasks.priors.bm25 import COUNTERS, LENGTH_SHARE, SATURATION
-from peftrec.tasks.priors.choice import best, held_out, judge, learn, predicted, spread, thinned
-from peftrec.tasks.priors.grams import Counter
+from peftrec.tasks.priors.choice import Chosen, best, held_out, judge, learn, once, predicted, thinned
+from peftrec.tasks.priors.grams import BITS
+from peftrec.tasks.priors.linear import Linear, linear
 
 SORTS = (("words",), ("short runs",), ("long runs",), ("words", "short runs"), ("words", "long runs"))
 MOST_CHARACTERS = 8_000_000  # of the train rows' different texts
@@ -22,50 +25,91 @@ def lexical(dataset: Dataset, task: str, examples: Examples) -> np.ndarray:
     The overlaps are the TF-IDF cosine, the TF-IDF share of the query that the item has, and BM25 as a share of what the
     query could get. The weights come from the train rows' texts; which sorts of n-grams, the validation rows choose.
     """
+    chosen = choose_overlaps(dataset, task)
+    return predicted(chosen.whole(examples), chosen.tried, dataset.tasks[task].train)
+
+
+@once
+def choose_overlaps(dataset: Dataset, task: str) -> Chosen:
+    """The sorts of n-grams that the validation rows choose, and the models; see `lexical`."""
     from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
     data, texts = dataset.tasks[task], dataset.texts
     fitted, check = held_out(data)
-    fitted, whole = _affordable(fitted, texts), _affordable(data.train, texts)
-    overlaps = {sort: Overlaps(counter, texts, whole) for sort, counter in COUNTERS.items()}
-    columns = {sort: [of(rows) for rows in (fitted, check)] for sort, of in overlaps.items()}
+    overlaps = {sort: overlaps_of(sort, texts, _affordable(data.train, texts)) for sort in COUNTERS}
+    for of in overlaps.values():
+        of.remember(_affordable(data.train, texts), check)
 
-    tried = []
-    for sorts in SORTS:
-        known, asked = (np.concatenate([columns[sort][part] for sort in sorts], 1) for part in (0, 1))
-        model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
-        model = learn(model, known, fitted.label)
-        scores = spread(model.decision_function(asked), model.classes_, len(data.classes))
-        tried.append(judge((sorts, model), scores, check.label))
-    chosen = best(tried)
-    sorts, model = chosen.way
-    if not len(data.valid):
-        model = learn(model, np.concatenate([overlaps[sort](whole) for sort in sorts], 1), whole.label)
-    asked = np.concatenate([overlaps[sort](examples) for sort in sorts], 1)
-    return predicted(spread(model.decision_function(asked), model.classes_, len(data.classes)), chosen, data.train)
+    def fit(sorts: tuple[str, ...], rows: Examples) -> OverlapScores:
+        rows, parts = _affordable(rows, texts), tuple(overlaps[sort] for sort in sorts)
+        features = np.concatenate([of(rows) for of in parts], 1)
+        scale = StandardScaler().fit(features)
+        model = linear(
+            learn(LogisticRegression(max_iter=1000), scale.transform(features), rows.label), len(data.classes)
+        )
+        weight = model.weight / scale.scale_[:, None].astype(np.float32)
+        model = replace(model, weight=weight, bias=(model.bias - scale.mean_ @ weight).astype(np.float32))
+        return OverlapScores(parts, model)
+
+    chosen = best([judge(sorts, fit(sorts, fitted)(check), check.label) for sorts in SORTS])
+
+    def again(rows: Examples) -> OverlapScores:
+        return fit(chosen.way, rows)
+
+    return Chosen(chosen, check, again, again(data.train))
+
+
+@dataclass(frozen=True)
+class OverlapScores:
+    """A linear model on the overlaps of query and item."""
+
+    overlaps: "tuple[Overlaps, ...]"
+    model: Linear
+
+    def __call__(self, rows: Examples) -> np.ndarray:
+        """Log-scores (N, C), up to one factor."""
+        if not len(rows):
+            return np.zeros((0, len(self.model.bias)), np.float32)
+        return self.model(np.concatenate([of(rows) for of in self.overlaps], 1))
 
 
 class Overlaps:
-    """How far query and item share n-grams of one sort, weighted by how rare these are among the train rows' texts."""
+    """How far query and item share n-grams of one sort, weighted by how rare these are among some texts.
 
-    def __init__(self, counter: Counter, texts: TextTable, train: Examples) -> None:
-        self.counter, self.texts = counter, texts
-        left, _, right, _ = _sides(texts, train)
-        counts = counter(sorted({*left, *right}))
-        having = np.bincount(counts.indices, minlength=counts.shape[1])
-        self.rarity = np.log(1 + (counts.shape[0] - having + 0.5) / (having + 0.5))
-        self.length = float(counts.sum() / counts.shape[0])
+    columns, rarity  of the n-grams in these texts; `unseen` that of others; `length` of a text in the mean
+    """
+
+    def __init__(
+        self, sort: str, texts: TextTable, columns: np.ndarray, rarity: np.ndarray, unseen: float, length: float
+    ) -> None:
+        self.sort, self.texts, self.counter = sort, texts, COUNTERS[sort]
+        self.columns, self.unseen, self.length = columns, unseen, length
+        self.rarity = np.full(1 << BITS, unseen)
+        self.rarity[columns] = rarity
+        self._known, self._found = np.zeros(0, np.int64), np.zeros((0, 3))
+        self._items: tuple[list[str], tuple[sparse.csr_matrix, ...]] | None = None
+
+    def remember(self, *some: Examples) -> None:
+        """Keep the overlaps of these rows' pairs."""
+        keys = np.concatenate([self._keys(rows) for rows in some])
+        found = np.concatenate([self(rows) for rows in some])
+        self._known, first = np.unique(keys, return_index=True)
+        self._found = found[first]
 
     def __call__(self, rows: Examples) -> np.ndarray:
         """The three overlaps of each row, float64 (N, 3)."""
+        if not len(rows):
+            return np.zeros((0, 3))
+        if len(self._known):
+            keys = self._keys(rows)
+            place = np.minimum(np.searchsorted(self._known, keys), len(self._known) - 1)
+            if (self._known[place] == keys).all():
+                return self._found[place]
         left, left_row, right, right_row = _sides(self.texts, rows)
-        query, item = self.counter(left), self.counter(right)
-        queries, items = self._weighted(query), self._weighted(item)
-        asked = self._of(query, self.rarity[query.indices])
-        held = self._of(item, self._saturated(item))
-        unit, having = _unit(items), self._of(items, np.ones(items.nnz))
+        query = self.counter(left)
+        queries, asked = self._weighted(query), self._of(query, self.rarity[query.indices])
+        unit, having, held = self._of_items(right)
         possible, total = (np.asarray(of.sum(1)).ravel() for of in (asked, queries))
         length = np.sqrt(np.asarray(queries.multiply(queries).sum(1)).ravel())
         found = np.empty((len(left_row), 3))
@@ -78,6 +122,28 @@ class Overlaps:
                 found[at, column] = np.asarray(a[q].multiply(b[i]).sum(1)).ravel() / np.maximum(whole[q], 1e-9)
         return found
 
+    def _of_items(self, texts: list[str]) -> tuple[sparse.csr_matrix, ...]:
+        """Items as unit vectors, as what they have, and as BM25 saturates it; those last asked for are kept, since a
+        catalogue is asked for again and again."""
+        if self._items is None or self._items[0] != texts:
+            counts = self.counter(texts)
+            weighed = self._weighted(counts)
+            having = self._of(weighed, np.ones(weighed.nnz))
+            self._items = texts, (_unit(weighed), having, self._of(counts, self._saturated(counts)))
+        return self._items[1]
+
+    def tensors(self) -> dict[str, np.ndarray]:
+        """All that `read_overlaps` needs."""
+        kept = {"columns": self.columns, "rarity": self.rarity[self.columns].astype(np.float32)}
+        kept["constants"] = np.array([self.unseen, self.length], np.float32)
+        return {f"{self.sort}.{name}": of for name, of in kept.items()}
+
+    def _keys(self, rows: Examples) -> np.ndarray:
+        """A number for each row's pair of texts, int64 (N,)."""
+        if "pair" in rows.slots:
+            return np.asarray(rows.slots["pair"], np.int64)
+        return np.asarray(rows.slots["query"], np.int64) << 32 | np.asarray(rows.slots["item"], np.int64)
+
     def _weighted(self, counts: sparse.csr_matrix) -> sparse.csr_matrix:
         return self._of(counts, (1 + np.log(counts.data)) * self.rarity[counts.indices])
 
@@ -87,6 +153,28 @@ class Overlaps:
 
     def _of(self, counts: sparse.csr_matrix, values: np.ndarray) -> sparse.csr_matrix:
         return sparse.csr_matrix((values, counts.indices, counts.indptr), counts.shape)
+
+
+def overlaps_of(sort: str, texts: TextTable, rows: Examples) -> Overlaps:
+    """Overlaps by the rarity of n-grams among the texts of some rows."""
+    left, _, right, _ = _sides(texts, rows)
+    counts = COUNTERS[sort](sorted({*left, *right}))
+    having, every = np.bincount(counts.indices, minlength=counts.shape[1]), counts.shape[0]
+    columns = np.flatnonzero(having)
+    rarity = np.log(1 + (every - having[columns] + 0.5) / (having[columns] + 0.5))
+    unseen, length = float(np.log(1 + (every + 0.5) / 0.5)), float(counts.sum() / every)
+    return Overlaps(sort, texts, columns.astype(np.int32), rarity.astype(np.float32), unseen, length)
+
+
+def read_overlaps(sort: str, place: str, tensors: Mapping[str, np.ndarray], texts: TextTable) -> Overlaps:
+    """Overlaps that were kept as tensors under a name. Raises KeyError or ValueError for what are none."""
+    columns, rarity, constants = (tensors[f"{place}.{sort}.{name}"] for name in ("columns", "rarity", "constants"))
+    if columns.shape != rarity.shape or (len(columns) and not 0 <= columns.min() <= columns.max() < 1 << BITS):
+        raise ValueError(f"{place}.{sort}: there are {len(rarity):,} numbers of {len(columns):,} n-grams")
+    unseen, length = map(float, constants)
+    if not length > 0:
+        raise ValueError(f"{place}.{sort}: a length is above 0; found {length:g}")
+    return Overlaps(sort, texts, columns, rarity, unseen, length)
 
 
 def _unit(rows: sparse.csr_matrix) -> sparse.csr_matrix:

@@ -3,6 +3,7 @@
 import numpy as np
 
 from peftrec.data.examples import Dataset, Examples
+from peftrec.data.signals import of_every_item
 
 
 def popularity(dataset: Dataset, task: str, examples: Examples) -> np.ndarray:
@@ -15,6 +16,32 @@ def popularity_so_far(dataset: Dataset, task: str, examples: Examples) -> np.nda
     """The same count of all choices before the example, (N, I): what a model with a retrieval head starts from."""
     assert examples.catalogue is not None
     return examples.catalogue.popularity(examples.time)
+
+
+def recent_popularity(dataset: Dataset, task: str, examples: Examples) -> np.ndarray:
+    """The same of the choices shortly before the example, (N, I); popularity so far between items chosen as often."""
+    assert examples.catalogue is not None
+    return examples.catalogue.popularity(examples.time, lately=True) + _tie(popularity_so_far(dataset, task, examples))
+
+
+def item_item(dataset: Dataset, task: str, examples: Examples) -> np.ndarray:
+    """What the user's newest events say for every item, (N, I), by EASE, or by cosines in a large catalogue; fitted to
+    the train rows. Popularity so far where they say nothing."""
+    return of_every_item(examples)[:, :, 2] + _tie(popularity_so_far(dataset, task, examples))
+
+
+def own_frequency(dataset: Dataset, task: str, examples: Examples) -> np.ndarray | None:
+    """How often the user had met every item, (N, I), the more recent first of equals, and popularity so far of those
+    never met. None where repeats are not ranked."""
+    if not examples.repeats:
+        return None
+    own = of_every_item(examples)[:, :, 3:]
+    return np.expm1(own[:, :, 0]) + own[:, :, 1] / 2 + _tie(popularity_so_far(dataset, task, examples))
+
+
+def _tie(scores: np.ndarray) -> np.ndarray:
+    """Scores that only decide between equals."""
+    return scores.astype(np.float64) * 1e-6
 
 
 def shuffled(dataset: Dataset, task: str, examples: Examples) -> np.ndarray:

@@ -67,9 +67,26 @@ def frozen_lr(dataset: Dataset, task: str, examples: Examples, vectors: Vectors)
     return predicted(chosen.whole(examples), chosen.tried, dataset.tasks[task].train)
 
 
+def cosine(dataset: Dataset, task: str, examples: Examples, vectors: Vectors) -> np.ndarray:
+    """Grade probabilities (N, C): logistic regression on cosine and distance of query and item alone."""
+    chosen = choose_likeness(dataset, task, vectors)
+    return predicted(chosen.whole(examples), chosen.tried, dataset.tasks[task].train)
+
+
+@once
+def choose_likeness(dataset: Dataset, task: str, vectors: Vectors) -> Chosen:
+    """The strength that the validation rows choose; see `cosine`."""
+    return _choose(dataset, task, vectors, [("likeness", "standardised")])
+
+
 @once
 def choose_vectors(dataset: Dataset, task: str, vectors: Vectors) -> Chosen:
     """The shape, the scale and the strength that the validation rows choose; see `frozen_lr`."""
+    return _choose(dataset, task, vectors, _first(dataset.tasks[task].train))
+
+
+def _choose(dataset: Dataset, task: str, vectors: Vectors, first: list[tuple[str, str]]) -> Chosen:
+    """The best of some shapes and scales, and then the best strength of it."""
     data = dataset.tasks[task]
     classes = len(data.classes)
     fitted, check = (thinned(rows, MOST_ROWS) for rows in held_out(data))
@@ -96,7 +113,7 @@ def choose_vectors(dataset: Dataset, task: str, vectors: Vectors) -> Chosen:
     # All at once: what is computed shows its progress.
     vectors(np.unique(np.concatenate([rows.text_rows() for rows in (fitted, check, thinned(data.train, MOST_ROWS))])))
     strengths = STRENGTHS if classes else PENALTIES
-    tried = [attempt(Way(shape, scale, strengths[0])) for shape, scale in _first(fitted)]
+    tried = [attempt(Way(shape, scale, strengths[0])) for shape, scale in first]
     found = best(tried).way
     chosen = best([*tried, *(attempt(found._replace(strength=strength)) for strength in strengths[1:])])
 

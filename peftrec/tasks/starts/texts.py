@@ -1,4 +1,5 @@
-"""The start of texts: linear models on the frozen backbone's vectors and on n-grams, weighed by validation rows."""
+"""The start of texts and of graded pairs: linear models on the frozen backbone's vectors and on n-grams, or on what the
+two texts of a pair share of these, weighed by validation rows."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from peftrec.recipe import TaskConfig
 from peftrec.tasks.priors.choice import Chosen, Scores
 from peftrec.tasks.priors.grams import TfIdf
 from peftrec.tasks.priors.linear import Linear
+from peftrec.tasks.priors.matching import OverlapScores, choose_overlaps, read_overlaps
 from peftrec.tasks.priors.texts import COUNTERS, GramScores, choose_grams
 from peftrec.tasks.priors.vectors import SHAPES, Vectors, VectorScores, choose_vectors
 from peftrec.tasks.starts.base import Started, Starting, Tensors
@@ -50,6 +52,8 @@ class TextStart:
         for name, of in self.parts.items():
             if isinstance(of, GramScores):
                 described["parts"][name] = {"sorts": list(of.sorts), "numbers": of.model.numbers}
+            elif isinstance(of, OverlapScores):
+                described["parts"][name] = {"overlaps": [one.sort for one in of.overlaps]}
             else:
                 assert isinstance(of, VectorScores)
                 described["parts"][name] = {"shape": of.shape, "unit": of.unit, "numbers": of.model.numbers}
@@ -59,12 +63,14 @@ class TextStart:
         """The linear models; of n-grams in 16 bits, and what they count."""
         kept: dict[str, np.ndarray] = {}
         for name, of in self.parts.items():
-            assert isinstance(of, GramScores | VectorScores)
+            assert isinstance(of, GramScores | VectorScores | OverlapScores)
             kept[f"{name}.bias"], kept[f"{name}.weight"] = _known(of.model.bias), of.model.weight
             if isinstance(of, GramScores):
                 kept[f"{name}.weight"] = of.model.weight.astype(np.float16)
                 for sort, columns, rarity in zip(of.sorts, of.weigh.columns, of.weigh.rarity, strict=True):
                     kept[f"{name}.{sort}.columns"], kept[f"{name}.{sort}.rarity"] = columns, rarity
+            if isinstance(of, OverlapScores):
+                kept |= {f"{name}.{key}": tensor for one in of.overlaps for key, tensor in one.tensors().items()}
         return kept
 
 
@@ -79,11 +85,13 @@ def _read(bias: np.ndarray) -> np.ndarray:
 
 def fit(dataset: Dataset, task: str, config: TaskConfig, vectors: Vectors | None) -> Started | None:
     """Fit both priors, weigh them by the validation rows, and predict the train rows by folds."""
-    data, texts = dataset.tasks[task], dataset.texts
+    data = dataset.tasks[task]
     classes = len(data.classes)
     chosen: dict[str, Chosen] = {}
-    if not any(texts.pairs[row] is not None for row in data.train.text_rows()[:1]):  # n-grams are of single texts
+    if "text" in data.train.slots:
         chosen["tfidf"] = choose_grams(dataset, task)
+    else:
+        chosen["lexical"] = choose_overlaps(dataset, task)
     if vectors is not None:
         chosen["frozen_lr"] = choose_vectors(dataset, task, vectors)
     if not chosen:
@@ -121,7 +129,7 @@ def load(settings: Mapping[str, Any], tensors: Tensors, texts: TextTable, vector
     parts: dict[str, Scores] = {}
     for name, of in settings["parts"].items():
         bias = _read(tensors[f"{name}.bias"])
-        model = Linear(tensors[f"{name}.weight"].astype(np.float32), bias, bool(of["numbers"]))
+        model = Linear(tensors[f"{name}.weight"].astype(np.float32), bias, bool(of.get("numbers")))
         if "sorts" in of:
             sorts = tuple(of["sorts"])
             columns, rarity = (
@@ -131,6 +139,11 @@ def load(settings: Mapping[str, Any], tensors: Tensors, texts: TextTable, vector
             if len(model.weight) != sum(map(len, columns)):
                 raise ValueError(f"{name}: {len(model.weight):,} weights of {sum(map(len, columns)):,} n-grams")
             parts[name] = GramScores(sorts, TfIdf(columns, rarity), model, texts)
+        elif "overlaps" in of:
+            found = tuple(read_overlaps(str(sort), name, tensors, texts) for sort in of["overlaps"])
+            if len(model.weight) != 3 * len(found):
+                raise ValueError(f"{name}: {len(model.weight):,} weights of {3 * len(found)} overlaps")
+            parts[name] = OverlapScores(found, model)
         else:
             if vectors is None or of["shape"] not in SHAPES:
                 raise ValueError(f"{name}: it needs the frozen backbone's vectors, of a known shape")

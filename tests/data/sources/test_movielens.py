@@ -98,7 +98,7 @@ def test_three_tasks_load_and_split_by_time():
     ]
     assert not texts[0] & texts[1]
     notes = " | ".join(data.notes)
-    assert "MovieLens-100k has no query log" in notes and "time: 943 events left out" in notes
+    assert "MovieLens-100k has no query log" in notes and "time: 943 moments left out" in notes
 
 
 def write(folder, items, events):

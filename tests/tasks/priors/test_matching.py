@@ -6,8 +6,7 @@ from columns import chinese, predict, queries, split, without_valid
 
 from peftrec.data.texts import TextTable
 from peftrec.tasks.priors import matching as module
-from peftrec.tasks.priors.grams import words
-from peftrec.tasks.priors.matching import Overlaps
+from peftrec.tasks.priors.matching import overlaps_of
 
 
 @pytest.mark.parametrize("joint", [False, True])
@@ -49,7 +48,7 @@ def test_overlaps_by_hand():
         "item": [texts.add(text) for text in ("a b", "a d", "d d")],
     }
     train = split(texts, slots, [0, 1, 0], ["0", "1"], (1.0, 0.0)).tasks["task"].train
-    overlaps = Overlaps(words(1), texts, train)
+    overlaps = overlaps_of("words", texts, train)
     # Of the four different texts two have a, one b, one c, two d; the mean length is 7 / 4.
     common, rare = np.log(1 + (4 - 2 + 0.5) / (2 + 0.5)), np.log(1 + (4 - 1 + 0.5) / (1 + 0.5))
     share = common / (common + rare)
@@ -63,14 +62,13 @@ def test_overlaps_by_hand():
 def test_long_catalogues_are_read_in_part(monkeypatch):
     dataset = queries(False)
     read = []
-    real = module.Overlaps
+    real = module.overlaps_of
 
-    class Counted(real):
-        def __init__(self, counter, texts, train):
-            read.append(len(train))
-            super().__init__(counter, texts, train)
+    def counted(sort, texts, train):
+        read.append(len(train))
+        return real(sort, texts, train)
 
-    monkeypatch.setattr(module, "Overlaps", Counted)
+    monkeypatch.setattr(module, "overlaps_of", counted)
     monkeypatch.setattr(module, "MOST_CHARACTERS", 5000)
     prediction = predict("lexical", dataset)
     assert set(read) == {read[0]} and 50 < read[0] < 150

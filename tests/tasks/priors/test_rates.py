@@ -17,8 +17,8 @@ ON_LABELS = ["random", "majority", "item_rate", "user_rate", "item_and_user", "m
 
 
 def test_every_prior_is_covered_here():
-    assert sorted(PRIORS) == sorted([*ON_LABELS, "rates_so_far", "lexical", "tfidf", "frozen_lr"])
-    assert sorted(RANKING_PRIORS) == ["popularity", "popularity_so_far", "random"]
+    assert sorted(PRIORS) == sorted([*ON_LABELS, "rates_so_far", "lexical", "tfidf", "frozen_lr", "cosine"])
+    assert sorted(RANKING_PRIORS) == ["bm25", "cosine", "popularity", "popularity_so_far", "random"]
 
 
 def own_past(data, example):

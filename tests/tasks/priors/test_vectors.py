@@ -55,8 +55,22 @@ def test_it_learns_numbers(valid):
     assert np.mean(error**2) < 0.05 * np.var(data.test.label)
 
 
-def test_it_alone_reads_vectors():
-    assert [name for name, prior in PRIORS.items() if reads_vectors(prior)] == ["frozen_lr"]
+def test_it_and_the_cosine_read_vectors():
+    assert [name for name, prior in PRIORS.items() if reads_vectors(prior)] == ["frozen_lr", "cosine"]
+
+
+def test_the_cosine_knows_nothing_but_likeness():
+    random, texts = np.random.default_rng(0), TextTable()
+    slots = {name: [texts.add(f"{name} {n}") for n in range(300)] for name in ("query", "item")}
+    label = random.integers(0, 2, 300)
+    found = random.normal(size=(600, 8)).astype(np.float32)
+    found[300:] = np.where(label[:, None], found[:300] + 0.3 * random.normal(size=(300, 8)), found[300:])
+    dataset = split(texts, slots, label, ["0", "1"])
+    test = dataset.tasks["task"].test
+    said = predict("cosine", dataset, vectors=lambda rows: found[rows])
+    assert ((said.argmax(1) == test.label).mean() > 0.9) and said.sum(1) == pytest.approx(1)
+    turned = np.linalg.qr(random.normal(size=(8, 8)))[0].astype(np.float32)  # keeps cosines and distances
+    assert predict("cosine", dataset, vectors=lambda rows: found[rows] @ turned) == pytest.approx(said, abs=1e-3)
 
 
 def test_of_many_classes_the_mean_vectors_are_compared(monkeypatch):

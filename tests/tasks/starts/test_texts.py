@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from columns import WORDS, split, without_valid
+from columns import WORDS, queries, split, without_valid
 from scipy.special import log_softmax
 
 from peftrec.data.texts import TextTable
@@ -10,7 +10,7 @@ from peftrec.recipe import TaskConfig
 from peftrec.tasks.priors import PRIORS
 from peftrec.tasks.starts.texts import fit, load
 
-TOLD = TaskConfig(kind="classification")
+TOLD, MATCH = TaskConfig(kind="classification"), TaskConfig(kind="match-query")
 
 
 def made(kind="classes", count=700):
@@ -77,12 +77,31 @@ def test_where_the_backbone_is_trained_only_n_grams_are_read():
     assert fit(dataset, "task", TOLD, None).start.name == "tfidf"
 
 
-def test_of_pairs_only_vectors_are_read():
-    dataset, vectors = made()
-    texts = TextTable()
-    rows = [texts.add(text, "pair") for text in dataset.texts.texts]
-    assert rows == list(range(700))
-    joint = split(texts, {"pair": rows}, np.arange(700) % 3, list("abc"))
-    assert fit(joint, "task", TOLD, None) is None
-    started = fit(joint, "task", TOLD, vectors)
-    assert started is None or started.start.name == "frozen_lr"
+@pytest.mark.parametrize("joint", [False, True])
+def test_pairs_begin_at_what_they_share_and_it_is_the_same_when_it_is_read_again(joint):
+    dataset = queries(joint)
+    start = fit(dataset, "task", MATCH, None).start
+    assert start.name == "lexical"
+    test = dataset.tasks["task"].test
+    said = start(test)
+    assert said.shape == (100, 3) and (said.argmax(1) == test.label).mean() > 0.98
+    again = load(start.settings(), start.tensors(), dataset.texts, None)
+    assert again(test) == pytest.approx(said, rel=1e-4, abs=1e-4)
+    random = np.random.default_rng(0).normal(size=(len(dataset.texts), 8)).astype(np.float32)
+    both = fit(queries(joint), "task", MATCH, lambda rows: random[rows]).start
+    assert both.name.startswith("lexical")
+
+
+def test_what_is_no_start_of_pairs_is_refused():
+    dataset = queries(False)
+    start = fit(dataset, "task", MATCH, None).start
+    tensors = start.tensors()
+    sort = start.parts["lexical"].overlaps[0].sort
+    for name, wrong in (
+        (f"lexical.{sort}.rarity", np.zeros(1, np.float32)),
+        (f"lexical.{sort}.columns", np.full_like(tensors[f"lexical.{sort}.columns"], -1)),
+        (f"lexical.{sort}.constants", np.zeros(2, np.float32)),
+        ("lexical.weight", np.zeros((2, 3), np.float32)),
+    ):
+        with pytest.raises(ValueError, match="lexical"):
+            load(start.settings(), tensors | {name: wrong}, dataset.texts, None)

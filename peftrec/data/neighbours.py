@@ -1,0 +1,140 @@
+"""Which items go together: what the choice of one says for every other.
+
+EASE (Steck 2019, arXiv:1905.03375), in closed form, among the items chosen most; where these are too few of what is
+chosen, cosines of co-occurrence. Either way each item keeps its nearest alone, so that a million items take 64 MB, and
+a user's past is read in as many steps as it has events times neighbours.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+EASE_ITEMS = 4096  # items that EASE is fitted among at most: 200 MB, and 7e10 operations, a few seconds of one core
+EASE_COVERS = 0.8  # the least share of all choices that are of these; below it cosines know more
+STRENGTH = 200.0  # of EASE's ridge, in choices
+RARE = 2  # choices that an item needs to go together with another
+KEPT = 100  # neighbours of each item at most
+ENTRIES = 1 << 23  # neighbours of all items at most, of 8 bytes each: a larger catalogue keeps fewer of each
+EACH = 200  # of each user's choices the newest that count as chosen together
+PAIRS = 1 << 27  # pairs of choices that are counted at most: of larger logs every so many users
+AT_ONCE = 1 << 22  # pairs that are looked at together
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """What a choice of each item says for others: the K that it says most for, in any order.
+
+    items    int32 (I, K)
+    weights  float32 (I, K): 1 in the mean of those that are some, 0 where an item has fewer
+    """
+
+    items: np.ndarray
+    weights: np.ndarray
+
+    @cached_property
+    def _matrix(self) -> Any:
+        """What each item says for every other, a sparse matrix (I, I)."""
+        from scipy.sparse import csr_array
+
+        some = self.weights > 0
+        start = np.append(0, np.cumsum(some.sum(1)))
+        return csr_array((self.weights[some], self.items[some], start), shape=(len(self.items), len(self.items)))
+
+    def scores(
+        self, rows: int, events: tuple[np.ndarray, np.ndarray, np.ndarray], asked: np.ndarray | None
+    ) -> np.ndarray:
+        """What the pasts of so many rows say for items, by default all: float32 (N, C), 0 where nothing.
+
+        `events`: of which row's past each is (M,), ascending, its item (M,), and how much it counts (M,). `asked` (C,):
+        the items asked about.
+        """
+        from scipy.sparse import csr_array
+
+        row, item, weight = events
+        items, place = np.unique(item, return_inverse=True)
+        start = np.searchsorted(row, np.arange(rows + 1))
+        pasts = csr_array((weight.astype(np.float32), place, start), shape=(rows, len(items)))
+        says = self._matrix[items]
+        found: np.ndarray = (pasts @ (says if asked is None else says[:, asked])).toarray()
+        return found
+
+
+def fit_neighbours(users: np.ndarray, items: np.ndarray, size: int) -> Neighbours:
+    """The neighbours of a catalogue of so many items, from who chose what: `users`, `items` int (E,), each user's
+    choices oldest first."""
+    chosen = _chosen(users, items, size)
+    counts = np.asarray(chosen.sum(0)).ravel()
+    kept = min(KEPT, size, max(1, ENTRIES // max(1, size)))
+    known = np.argsort(-counts, kind="stable")[:EASE_ITEMS]
+    known = np.sort(known[counts[known] >= RARE])
+    if counts[known].sum() >= EASE_COVERS * counts.sum():
+        found = _ease(chosen[:, known], known, size, kept)
+    else:
+        found = _cosines(chosen, counts, kept)
+    near, weights = found
+    mean = weights[weights > 0].mean(dtype=np.float64) if (weights > 0).any() else 1.0
+    return Neighbours(near, (weights / mean).astype(np.float32))
+
+
+def _chosen(users: np.ndarray, items: np.ndarray, size: int) -> Any:
+    """Who chose what, 1 or 0, a sparse matrix (users, items) of what is counted."""
+    from scipy.sparse import csr_array
+
+    order = np.argsort(users, kind="stable")
+    users, items = users[order], items[order]
+    start = np.flatnonzero(np.diff(users, prepend=-1))
+    count = np.diff(np.append(start, len(users)))
+    row = np.repeat(np.arange(len(start)), count)
+    newest = (start + count)[row] - np.arange(len(users)) <= EACH
+    pairs = int((np.minimum(count, EACH).astype(np.int64) ** 2).sum())
+    counted = newest & (row % max(1, -(-pairs // PAIRS)) == 0)
+    shape = (len(start), size)
+    found = csr_array((np.ones(int(counted.sum()), np.float32), (row[counted], items[counted])), shape=shape)
+    found.data[:] = 1  # one user's choices of the same item are one
+    return found
+
+
+def _ease(chosen: Any, known: np.ndarray, size: int, kept: int) -> tuple[np.ndarray, np.ndarray]:
+    """The nearest (I, K) by EASE among the `known` items, whose columns `chosen` has, and what they weigh (I, K)."""
+    from scipy.linalg import lapack
+
+    gram = np.asfortranarray((chosen.T @ chosen).toarray(), np.float64)
+    gram[np.diag_indices(len(gram))] += STRENGTH
+    factor, _ = lapack.dpotrf(gram, lower=1, overwrite_a=1)
+    inverse, _ = lapack.dpotri(factor, lower=1, overwrite_c=1)  # its lower triangle
+    inverse = np.tril(inverse) + np.tril(inverse, -1).T
+    weights = inverse / -np.diag(inverse)
+    np.fill_diagonal(weights, 0)
+    kept = min(kept, len(known))
+    near = np.argpartition(-weights, kept - 1, axis=1)[:, :kept] if kept else np.zeros((0, 0), np.int64)
+    items, found = np.zeros((size, kept), np.int32), np.zeros((size, kept), np.float32)
+    items[known] = known[near]
+    found[known] = np.maximum(np.take_along_axis(weights, near, 1), 0)
+    return items, found
+
+
+def _cosines(chosen: Any, counts: np.ndarray, kept: int) -> tuple[np.ndarray, np.ndarray]:
+    """The nearest (I, K) by the cosine of who chose them, and what they weigh (I, K): a block of items at a time."""
+    size = len(counts)
+    items, found = np.zeros((size, kept), np.int32), np.zeros((size, kept), np.float32)
+    columns = chosen.tocsc()
+    together = np.append(0, np.cumsum(columns.T @ np.asarray(chosen.sum(1)).ravel()))  # pairs up to each item
+    root = np.sqrt(np.maximum(counts, 1))
+    first = 0
+    while first < size:
+        last = max(first + 1, int(np.searchsorted(together, together[first] + AT_ONCE, side="right")) - 1)
+        both = (columns[:, first:last].T @ chosen).tocoo()
+        row, item = both.coords
+        weight = both.data / (root[first + row] * root[item])
+        some = (first + row != item) & (both.data >= RARE)
+        row, item, weight = row[some], item[some], weight[some]
+        order = np.lexsort((-weight, row))
+        row, item, weight = row[order], item[order], weight[order]
+        place = np.arange(len(row)) - np.searchsorted(row, row)
+        nearest = place < kept
+        items[first + row[nearest], place[nearest]] = item[nearest]
+        found[first + row[nearest], place[nearest]] = weight[nearest]
+        first = last
+    return items, found

@@ -1,0 +1,42 @@
+"""The second training of `train.refit`: on the rows of train and valid together, as long as the first was good for."""
+
+from dataclasses import replace
+from typing import Any
+
+from peftrec.machine.progress import note
+from peftrec.training.prepare import Setup, prepare
+from peftrec.training.snapshot import Progress, Refit
+from peftrec.training.step import steps_an_epoch
+
+
+def refit_of(setup: Setup, done: Progress) -> Refit:
+    """How long the second training is: as many epochs, which have more steps now, as led to the weights that the first
+    one kept, without what it tried after them; where they were cooled down, the same cool-down."""
+    an_epoch, cooled = steps_an_epoch(setup), done.cooldown is not None and done.kept > done.cooldown.first
+    if not cooled:
+        return Refit(done.step, done.kept / an_epoch, 0.0)
+    assert done.cooldown is not None
+    return Refit(done.step, done.cooldown.best / an_epoch, done.cooldown.steps / an_epoch)
+
+
+def prepare_refit(setup: Setup, refit: Refit) -> Setup:
+    """What the second training begins with: weights drawn as for the first, and no validation rows left."""
+    again = prepare(setup.recipe, settled_as=setup.config)
+    rows = ", ".join(f"{name} {len(again.dataset.tasks[name].train):,}" for name in again.trained)
+    note(
+        f"train.refit: again on the rows of train and valid ({rows}), {refit.epochs:.3g} epochs; no valid rows are left"
+    )
+    return again
+
+
+def begin_refit(done: Progress, refit: Refit) -> Progress:
+    """The progress of both trainings, the second of which is at its beginning."""
+    return replace(done, refit=refit, cooldown=None, means={})
+
+
+def describe_refit(setup: Setup, done: Progress) -> dict[str, Any]:
+    """What the report says of it; nothing where there was none."""
+    if done.refit is None:
+        return {}
+    rows = {name: len(setup.dataset.tasks[name].train) for name in setup.trained}
+    return {"refit": {"epochs": done.refit.epochs, "steps": done.own, "train_rows": rows, "valid_rows": 0}}

@@ -1,0 +1,93 @@
+"""Which items go together: EASE and cosines as dense matrices have them, and what pasts say by them."""
+
+import numpy as np
+import pytest
+
+import peftrec.data.neighbours as neighbours
+from peftrec.data.neighbours import Neighbours, fit_neighbours
+
+USERS, ITEMS = 60, 24
+
+
+def choices(seed=0, count=400):
+    """Who chose what, users in order, with some choices made twice; the last item is never chosen."""
+    random = np.random.default_rng(seed)
+    users, items = np.sort(random.integers(0, USERS, count)), random.integers(0, ITEMS - 1, count)
+    matrix = np.zeros((USERS, ITEMS))
+    matrix[users, items] = 1
+    return users, items, matrix
+
+
+def dense(near, size=ITEMS):
+    """Neighbours as a matrix (I, I)."""
+    found = np.zeros((size, size))
+    for item in range(size):
+        for other, weight in zip(near.items[item], near.weights[item], strict=True):
+            found[item, other] += weight
+    return found
+
+
+def test_ease_is_its_closed_form():
+    users, items, matrix = choices()
+    inverse = np.linalg.inv(matrix.T @ matrix + neighbours.STRENGTH * np.eye(ITEMS))
+    exact = -inverse / np.diag(inverse)
+    np.fill_diagonal(exact, 0)
+    exact = np.maximum(exact, 0)
+    assert dense(fit_neighbours(users, items, ITEMS)) == pytest.approx(exact / exact[exact > 0].mean(), abs=1e-4)
+
+
+def test_of_ease_the_nearest_are_kept(monkeypatch):
+    users, items, _ = choices()
+    every = dense(fit_neighbours(users, items, ITEMS))
+    monkeypatch.setattr(neighbours, "KEPT", 5)
+    few = fit_neighbours(users, items, ITEMS)
+    assert few.items.shape == (ITEMS, 5) and few.items.dtype == np.int32 and few.weights.dtype == np.float32
+    found = dense(few)
+    for item in range(ITEMS):
+        nearest = np.argsort(-every[item])[:5]
+        assert set(np.flatnonzero(found[item])) == {other for other in nearest.tolist() if every[item, other] > 0}
+        assert found[item, nearest] / found.max() == pytest.approx(every[item, nearest] / found.max(), rel=0.5)
+
+
+def test_cosines_are_of_items_chosen_together_twice_or_more(monkeypatch):
+    monkeypatch.setattr(neighbours, "EASE_COVERS", 2)  # never enough
+    monkeypatch.setattr(neighbours, "AT_ONCE", 90)  # several blocks of items
+    users, items, matrix = choices(count=300)
+    both = matrix.T @ matrix
+    root = np.sqrt(np.maximum(np.diag(both), 1))
+    exact = np.where(both >= 2, both, 0) / np.outer(root, root)
+    np.fill_diagonal(exact, 0)
+    assert (exact > 0).any() and ((both == 1) & (exact == 0)).any()
+    assert dense(fit_neighbours(users, items, ITEMS)) == pytest.approx(exact / exact[exact > 0].mean(), abs=1e-5)
+
+
+def test_rare_items_go_with_nothing_and_nothing_is_no_error():
+    near = fit_neighbours(np.array([0, 0, 1]), np.array([0, 1, 0]), 3)
+    assert not near.weights[1:].any()  # items 1 and 2 were chosen once, and never
+    nothing = fit_neighbours(np.zeros(0, int), np.zeros(0, int), 4)
+    assert nothing.items.shape[0] == 4 and not nothing.weights.any()
+
+
+def test_of_a_long_past_the_newest_count_and_of_many_users_every_so_many(monkeypatch):
+    monkeypatch.setattr(neighbours, "EACH", 2)
+    old, new = [0, 0, 0], [1, 2]  # each of four users chose item 0 thrice, then 1 and 2
+    users = np.repeat(np.arange(4), 5)
+    near = dense(fit_neighbours(users, np.array((old + new) * 4), 3), 3)
+    assert near[1, 2] > 0 and not near[0].any()
+    monkeypatch.setattr(neighbours, "PAIRS", 8)  # of the 4 users with 4 pairs each, two
+    counted = neighbours._chosen(users, np.array((old + new) * 4), 3)
+    assert counted.toarray().tolist() == [[0, 1, 1], [0, 0, 0], [0, 1, 1], [0, 0, 0]]
+
+
+def test_what_pasts_say_is_the_sum_over_their_events():
+    random = np.random.default_rng(1)
+    near = Neighbours(random.integers(0, 9, (9, 3)).astype(np.int32), random.random((9, 3)).astype(np.float32))
+    row, item, weight = np.sort(random.integers(0, 6, 40)), random.integers(0, 9, 40), random.random(40)
+    exact = np.zeros((7, 9))  # the last row has no past
+    for of, at, counts in zip(row, item, weight, strict=True):
+        for other, says in zip(near.items[at], near.weights[at], strict=True):
+            exact[of, other] += counts * says
+    assert near.scores(7, (row, item, weight), None) == pytest.approx(exact, rel=1e-5)
+    some = np.array([7, 2, 5])
+    assert near.scores(7, (row, item, weight), some) == pytest.approx(exact[:, some], rel=1e-5)
+    assert near.scores(2, (row[:0], item[:0], weight[:0]), some).tolist() == [[0] * 3] * 2

@@ -1,0 +1,42 @@
+"""What goes together, in a run: kept as it was fitted, and refused where it is damaged."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from habits import ITEMS, habits, load
+from safetensors.numpy import save_file
+
+from peftrec.errors import UserError
+from peftrec.runs.neighbours import load_neighbours, save_neighbours
+
+
+def test_it_comes_back_as_it_was(shop, tmp_path):
+    dataset = load(shop, habits(shop, tmp_path, 0.3))
+    save_neighbours(tmp_path, dataset)
+    kept, fitted = load_neighbours(tmp_path, "next", ITEMS), dataset.tasks["next"].train.catalogue.neighbours
+    assert (kept.items == fitted.items).all() and (kept.weights == fitted.weights).all()
+    other = replace(dataset.tasks["next"].train.catalogue, learnt=None, known=kept)
+    assert other.neighbours is kept
+
+
+ROWS = {"items": np.zeros((3, 2), np.int32), "weights": np.ones((3, 2), np.float32)}
+
+
+@pytest.mark.parametrize(
+    ("tensors", "message"),
+    [
+        ({"items": ROWS["items"]}, r"damaged: it holds items, whole numbers, and weights"),
+        ({**ROWS, "items": ROWS["items"].astype(np.float32)}, r"damaged: it holds items, whole numbers, and weights"),
+        ({**ROWS, "weights": np.ones((3, 1), np.float32)}, r"damaged: items and weights are \(3, 100\) at most"),
+        ({name: of[:2] for name, of in ROWS.items()}, r"damaged: items and weights are \(3, 100\) at most.*\(2, 2\)"),
+        ({**ROWS, "items": ROWS["items"] + 3}, r"damaged: items: the catalogue has the numbers 0 to 2"),
+        ({**ROWS, "weights": ROWS["weights"] * np.nan}, r"damaged: weights: numbers that are finite"),
+        ({**ROWS, "weights": -ROWS["weights"]}, r"damaged: weights: numbers that are finite, and not below 0"),
+    ],
+)
+def test_damage_is_one_message(tmp_path, tensors, message):
+    (tmp_path / "starts").mkdir()
+    save_file(tensors, tmp_path / "starts" / "next.safetensors")
+    with pytest.raises(UserError, match=rf"starts/next\.safetensors: {message}"):
+        load_neighbours(tmp_path, "next", 3)

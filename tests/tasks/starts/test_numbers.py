@@ -1,0 +1,88 @@
+"""The start of numbers of events: kept and read again, honest about the rows it was fitted on."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from eventful import chaotic, rated
+from safetensors.numpy import load as read
+from safetensors.numpy import save as write
+
+from peftrec.errors import UserError
+from peftrec.machine.files import to_json
+from peftrec.recipe import TaskConfig
+from peftrec.tasks.starts import numbers
+from peftrec.tasks.starts.numbers import fit, load
+
+TOLD = TaskConfig(kind="regression", loss="mae")
+
+
+@pytest.fixture(scope="module")
+def started():
+    return fit(chaotic(), "task", TOLD, None)
+
+
+def test_it_begins_better_than_medians_and_a_run_keeps_it(started):
+    of = chaotic()
+    data = of.tasks["task"]
+    assert started.start.name == "boosted"
+    said = started.start(data.test)
+    assert said.dtype == np.float32 and np.abs(said - data.test.label).mean() < 0.4 * np.abs(data.test.label).mean()
+    kept = load(json.loads(to_json(started.start.settings())), read(write(started.start.tensors())), of.texts, None)
+    np.testing.assert_array_equal(kept(data.test), said)
+
+
+def test_train_rows_are_told_by_what_did_not_see_them(started, monkeypatch):
+    """Labels that nothing tells."""
+    of = rated(lambda user, n, random: random.normal())
+    train = of.tasks["task"].train
+    random = fit(of, "task", TOLD, None)
+    if random.train is not None:
+        assert np.abs(random.train - train.label).mean() > 0.95 * np.abs(train.label - np.median(train.label)).mean()
+    assert started.train.shape == (len(chaotic().tasks["task"].train),)
+    monkeypatch.setattr(numbers, "SEEN", 0)  # as if there were far more rows than it is fitted to
+    assert fit(chaotic(), "task", TOLD, None).train is None
+
+
+def test_where_nothing_tells_more_it_is_the_median():
+    """Of a coin that mostly falls on one side, a tree says nothing that holds on other rows."""
+    of = rated(lambda user, n, random: float(random.random() < 0.1))
+    constant = fit(of, "task", TOLD, None)
+    assert constant.train is None and constant.start.name == "constant"
+    assert constant.start(of.tasks["task"].test).tolist() == [0.0] * len(of.tasks["task"].test)
+    kept = load(constant.start.settings(), read(write(constant.start.tensors())), of.texts, None)
+    assert kept(of.tasks["task"].test).tolist() == [0.0] * len(of.tasks["task"].test)
+
+
+DAMAGED = {
+    "a loop": ({"left": 0}, "followed by none, or by one before it"),
+    "a node that is none": ({"right": 10_000}, "followed by none, or by one before it"),
+    "a column that is none": ({"feature": 99}, "reads a column beyond 8"),
+}
+
+
+@pytest.mark.parametrize("case", DAMAGED)
+def test_trees_that_lead_nowhere_are_refused(case, started):
+    change, message = DAMAGED[case]
+    tensors = started.start.tensors()
+    for name, value in change.items():
+        tensors[name] = np.where(tensors["feature"] >= 0, value, tensors[name]).astype(tensors[name].dtype)
+    with pytest.raises(ValueError, match=message):
+        load(started.start.settings(), tensors, None, None)
+
+
+def test_trees_of_several_sizes_and_a_base_of_no_column_are_refused(started):
+    settings, tensors = started.start.settings(), started.start.tensors()
+    with pytest.raises(ValueError, match="several sizes"):
+        load(settings, {**tensors, "left": tensors["left"][:, 1:]}, None, None)
+    with pytest.raises(ValueError, match="reads a column beyond 8"):
+        load({**settings, "base": {**settings["base"], "own": [0, 8]}}, tensors, None, None)
+    with pytest.raises(KeyError):
+        load(settings, {}, None, None)
+
+
+def test_rows_of_other_columns_are_refused(started):
+    rows = chaotic().tasks["task"].test
+    with pytest.raises(UserError, match="the trees read 8 columns, and these rows have 7"):
+        started.start(replace(rows, rates=None, features=np.zeros((len(rows), 3), np.float32)))
