@@ -61,8 +61,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     verbs = parser.add_subparsers(dest="verb", required=True)
-    for profile, said in {"quick": "the main cells, a quarter of an hour", "full": "every experiment, hours"}.items():
-        runs = verbs.add_parser(profile, help=f"run what is missing of {said}; write results and pages")
+    for profile, what in {"quick": "the main cells, a quarter of an hour", "full": "every experiment, hours"}.items():
+        runs = verbs.add_parser(profile, help=f"run what is missing of {what}; write results and pages")
         runs.add_argument("--only", nargs="+", metavar="NAME", help="these experiments")
         runs.add_argument("--jobs", type=int, default=2, help="processes at a time, which share the cores (default: 2)")
         runs.add_argument("--out", type=Path, default=Path("runs/bench"), help="where runs are kept")
@@ -81,7 +81,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         study = verbs.add_parser(name, help=measure.__doc__)
         if option:
             study.add_argument(f"--{option}", type=int, default=3)
-    verbs.add_parser("estimates", help=estimates.measure.__doc__)
+    for name, said in SAID.items():
+        verbs.add_parser(name, help=said.__doc__)
     return parser.parse_args(arguments)
 
 

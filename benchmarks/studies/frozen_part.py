@@ -21,7 +21,7 @@ BUDGETS = (256, 1024, 2048, TOKEN_BUDGET, 2 * TOKEN_BUDGET)
 def measure(thinned: int = 4) -> Iterator[str]:
     """Lines of a table: of every `thinned` text the tokens a second, and the share of the floor's."""
     torch.set_num_threads(1)
-    recipe = load_recipe("movielens-100k")
+    recipe = load_recipe("movielens-100k", ["backbone.quantize=null"])
     backbone, texts = load_backbone(recipe.backbone, torch.device("cpu")), load_data(recipe).texts
     texts.tokenize(backbone.tokenizer, recipe.backbone.max_length, backbone.pad_id)
     lengths = texts.lengths[::thinned]
@@ -29,7 +29,10 @@ def measure(thinned: int = 4) -> Iterator[str]:
     with torch.inference_mode():
         floor = floor_seconds(backbone)
         yield f"{len(lengths):,} texts, {lengths.sum():,} tokens, {backbone.dtype}; floor {1 / floor:,.0f} tokens/s"
-        yield "| tokens a batch | with padding | tokens/s | of the floor | padded tokens, of the floor |\n|" + " --- |" * 5
+        yield (
+            "| tokens a batch | with padding | tokens/s | of the floor | padded tokens, of the floor |\n|"
+            + " --- |" * 5
+        )
         for budget in BUDGETS:
             groups = [group * thinned for group in buckets(lengths, budget)]
             padded = sum(len(group) * int(texts.tokens(group).max()) for group in groups) / lengths.sum()

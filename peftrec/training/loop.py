@@ -13,13 +13,12 @@ from peftrec.machine import processes
 from peftrec.machine.environment import environment
 from peftrec.machine.progress import bar, note, track_rows
 from peftrec.machine.signals import Interrupted, StopSignals
-from peftrec.model.co_learner import CoLearner
 from peftrec.recipe import Recipe, TrainConfig
 from peftrec.runs.cards import write_cards
 from peftrec.runs.folder import choose_run, write_run
 from peftrec.runs.saved import save_run
 from peftrec.tasks.starts import start_of
-from peftrec.training.costs import costs
+from peftrec.training.costs import cache_lines, costs
 from peftrec.training.defaults import Settled
 from peftrec.training.ending import ended, ending_notes
 from peftrec.training.fingerprint import describe_origin
@@ -117,14 +116,6 @@ def _finish(
     save_run(folder, recipe, dataset, model, report, progress.history)
     write_cards(folder, recipe, setup.tasks, dataset, model, report)
     write_outcomes(folder, outcomes)
-
-
-def cache_lines(model: CoLearner) -> list[str]:
-    """What of the frozen part is computed once, for which tasks, and why."""
-    said: dict[tuple[str, str], list[str]] = {}
-    for task in model.tasks:
-        said.setdefault(model.encoder.level(task), []).append(task)
-    return [f"{', '.join(tasks)}: cache level {level}: {why}" for (level, why), tasks in said.items()]
 
 
 def fit(
