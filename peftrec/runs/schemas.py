@@ -103,6 +103,7 @@ class Report(_Strict):
     environment: dict[Name, Any] = _ABSENT
     train: dict[Name, bool | FiniteFloat | str | list[str] | dict[Name, Any] | None] = _ABSENT
     refit: dict[Name, FiniteFloat | dict[Name, Count]] = _ABSENT
+    notes: list[str] = _ABSENT
 
 
 class Line(_Strict):
