@@ -2,7 +2,7 @@
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from benchmarks.matrix.plan import read_experiments
 from benchmarks.matrix.run import alone, run, tell_plan
 from benchmarks.places import RESULTS
 from benchmarks.report.pages import write_pages
-from benchmarks.studies import busy, defaults, effects, estimates, growth, large, reference_split, speed
+from benchmarks.studies import busy, defaults, effects, estimates, frozen_part, growth, large, reference_split, speed
 from peftrec.machine.files import write_json
 
 # Verb -> what it measures, and the option that says how often, if any.
@@ -26,12 +26,15 @@ STUDIES: dict[str, tuple[Callable[..., Any], str | None]] = {
     "reference-split": (reference_split.measure, "seeds"),
 }
 
+# Verb -> what gives the lines that are printed, and written nowhere.
+SAID: dict[str, Callable[[], Iterator[str]]] = {"estimates": estimates.measure, "frozen-part": frozen_part.measure}
+
 
 def main() -> None:
-    """Do what the verb says; all but `estimates` and `--plan` then write the pages anew."""
+    """Do what the verb says; all but those in SAID and `--plan` then write the pages anew."""
     given = parse()
-    if given.verb == "estimates":
-        for line in estimates.measure():
+    if given.verb in SAID:
+        for line in SAID[given.verb]():
             print(line, flush=True)
         return
     if given.verb == "card":
@@ -58,8 +61,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     verbs = parser.add_subparsers(dest="verb", required=True)
-    for profile, said in {"quick": "the main cells, a quarter of an hour", "full": "every experiment, hours"}.items():
-        runs = verbs.add_parser(profile, help=f"run what is missing of {said}; write results and pages")
+    for profile, what in {"quick": "the main cells, a quarter of an hour", "full": "every experiment, hours"}.items():
+        runs = verbs.add_parser(profile, help=f"run what is missing of {what}; write results and pages")
         runs.add_argument("--only", nargs="+", metavar="NAME", help="these experiments")
         runs.add_argument("--jobs", type=int, default=2, help="processes at a time, which share the cores (default: 2)")
         runs.add_argument("--out", type=Path, default=Path("runs/bench"), help="where runs are kept")
@@ -78,7 +81,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         study = verbs.add_parser(name, help=measure.__doc__)
         if option:
             study.add_argument(f"--{option}", type=int, default=3)
-    verbs.add_parser("estimates", help=estimates.measure.__doc__)
+    for name, said in SAID.items():
+        verbs.add_parser(name, help=said.__doc__)
     return parser.parse_args(arguments)
 
 

@@ -41,9 +41,9 @@ CASES: dict[str, dict] = {
         "train": {**STEADY, "optimizer": "sgd", "lr": 0.1, "early_stopping": {"patience": 1}},
     },
     "full": {"adapter": {"method": "full", "sharing": "shared"}, "train": {**STEADY, "optimizer": "sgd", "lr": 0.01}},
-    "cool-down": {
+    "cool-down, refit": {
         "adapter": PLAIN,
-        "train": {**STEADY, "schedule": "cooldown", "early_stopping": {}, "checkpoint": {"every": "1 step"}},
+        "train": {**STEADY, "schedule": "cooldown", "early_stopping": {}, "refit": True},
     },
     "dropout": {"train": {"checkpoint": {"every": "1 step"}}},
     "no number": {"train": {**STEADY, "checkpoint": {"every": "1 step"}}},

@@ -45,14 +45,17 @@ def show_checked(result: dict[str, Any], as_json: bool) -> None:
 
 
 def show_report(report: dict[str, Any], as_json: bool) -> None:
-    """Print a run's report on stdout: JSON, or a table a task and everything else as dotted keys and values."""
+    """Print a run's report on stdout: JSON, or a table a task and everything else as dotted keys and values.
+
+    But for its notes, which were said while it trained.
+    """
     if as_json:
         print_json(report)
         return
     from peftrec.cli.tables import format_report
 
     print_rich(format_report(report))
-    show({key: value for key, value in report.items() if key not in ("tasks", "environment")}, as_json)
+    show({key: value for key, value in report.items() if key not in ("tasks", "environment", "notes")}, as_json)
 
 
 def show_study(result: dict[str, Any], as_json: bool) -> None:

@@ -81,7 +81,8 @@ def format_comparison(runs: dict[str, Any]) -> Group:
         table.add_row(run, *(_cost(report["cost"].get(name)) for name in costs))
     drawn = "a 95 % interval over users (or queries) drawn for both runs alike"
     note = f"better, worse: than {first}, by {drawn}; open: it holds 0"
-    return Group(*parts, table, "", note)
+    trained = [f"{run}: trained by {_settings(of['train'])}" for run, of in runs.items() if of.get("train")]
+    return Group(*parts, *(["", *trained] if trained else []), table, "", note)
 
 
 def _table(title: str, columns: list[str]) -> Table:
@@ -98,6 +99,13 @@ def _add_differences(table: Table, found: list[dict[str, Any] | None]) -> None:
     table.add_row("  95 % from\n       to", *(_ends(one["interval"], "+") for one in of), style="dim")
     table.add_row("  p", *("- " if one["p"] is None else f"{one['p']:.3f} " for one in of), style="dim")
     table.add_row("  that is", *(_verdict(one["interval"]) for one in of))
+
+
+def _settings(train: dict[str, Any]) -> str:
+    """What a run was trained by, as keys of a recipe."""
+    return ", ".join(
+        f"{key}: {value:.4g}" if isinstance(value, float) else f"{key}: {value}" for key, value in train.items()
+    )
 
 
 def _cost(value: float | None) -> str:

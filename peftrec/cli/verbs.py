@@ -18,12 +18,11 @@ from peftrec.cli import cache, recipes
 from peftrec.cli.exits import Verbs
 from peftrec.cli.options import Json, NoCache, Overrides, RecipeName, Run, Task, TrustCode, at_least
 from peftrec.cli.printing import echo, print_json, print_rich, show, show_checked, show_report, show_study
-from peftrec.errors import RowError, UserError, UserErrors
+from peftrec.errors import RowError, UserError
 from peftrec.machine import processes
 from peftrec.machine.jsonl import read_objects
 from peftrec.machine.quiet import libraries_silenced
 from peftrec.machine.signals import SIGNALS, stop
-from peftrec.recipe import mend_recipe
 from peftrec.recipe.shipped import find_recipe, load_recipe
 
 app = typer.Typer(
@@ -61,17 +60,12 @@ def _peftrec(
 
 @app.command()
 def check(recipe: RecipeName, overrides: Overrides = None, as_json: Json = False) -> None:
-    """Preflight: every problem at once; or tables, tasks, methods, caches, parameters, and what training will take."""
+    """Preflight: every problem at once, recipe and data first; or tables, tasks, caches, parameters, memory, time."""
     try:
-        loaded, problems = mend_recipe(find_recipe(recipe), overrides)
         with libraries_silenced():
-            if loaded is None or problems:
-                from peftrec.training.preflight import find_problems
+            from peftrec.cli.checked import checked
 
-                raise UserErrors(problems + (find_problems(loaded) if loaded else []))
-            from peftrec.training.preflight import check as check_recipe
-
-            result = check_recipe(loaded)
+            result = checked(find_recipe(recipe), overrides)
     except UserError as error:
         if as_json:
             print_json({"problems": error.problems})
@@ -105,8 +99,14 @@ def train(
     changes = list(overrides or [])
     if checkpoint_every is not None:
         changes.append(f"train.checkpoint.every={checkpoint_every}")
-    with processes.alike():
+    with processes.alike(), libraries_silenced():
         loaded = load_recipe(recipe, changes)
+        from peftrec.data.load import Ahead
+        from peftrec.machine.files import refuse_existing
+
+        if run is not None and not resume:
+            refuse_existing(run)
+        ahead = Ahead(loaded.data)
     with libraries_silenced():
         from peftrec.runs.checkpoints import checkpoint_folders
         from peftrec.runs.folder import read_report
@@ -117,7 +117,7 @@ def train(
         target = run or Path(processes.on_first(lambda: str(_choose_run(find_recipe(recipe).stem, resume))))
         before = checkpoint_folders(target)
         try:
-            train_recipe(loaded, target, cache=not no_cache, resume=resume, allow_changes=allow_changes)
+            train_recipe(loaded, target, cache=not no_cache, resume=resume, allow_changes=allow_changes, ahead=ahead)
         except BaseException as error:
             if checkpoint_folders(target) != before:
                 command = [*processes.command(), "train", recipe, *changes, "--run", str(target), "--resume"]
@@ -203,7 +203,7 @@ def predict(
 
         if output is not None:
             refuse_output(output)
-        predictor = Predictor.load(run, cache=not no_cache, trust_code=trust_code)
+        predictor = Predictor.load(run, cache=not no_cache, trust_code=trust_code, keep=True)
         predicted = _answered(rows, given, partial(predictor.predict, task))
     lines = "".join(to_json(row, indent=None) + "\n" for row in predicted)
     if output is None:

@@ -13,6 +13,7 @@ LATELY = 8  # snapshots back from a moment: what was chosen since is recent, a s
 COUNTS = 1 << 26  # counts kept at most (256 MB): a larger catalogue has fewer snapshots
 AT_ONCE = 1 << 22  # choices counted together
 CANDIDATES = 4096  # items that a training step tells its rows' own items from; of a larger catalogue a sample
+LEARNT = 1 << 22  # choices that are looked at for what goes together, at most: of more those of every so many users
 FOLDS = 4  # parts of the users, for each of which it is counted without them which items go together
 
 
@@ -22,6 +23,14 @@ class Choices:
 
     users: np.ndarray
     items: np.ndarray
+
+    def thinned(self) -> "Choices":
+        """Those of every so many users, where there are very many."""
+        every = -(-len(self.users) // LEARNT)
+        if every <= 1:
+            return self
+        some = np.flatnonzero(self.users // FOLDS % every == 0)  # of all folds
+        return Choices(self.users[some], self.items[some])
 
 
 @dataclass(frozen=True)

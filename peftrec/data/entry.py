@@ -1,6 +1,6 @@
 """A file's rows made into tables, checked on entry: ids, references, times, numbers, texts."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from fnmatch import fnmatch
 from pathlib import Path
@@ -10,11 +10,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from peftrec.data.columns import plain_number
 from peftrec.data.features import FeatureTable, category
 from peftrec.data.remarks import empty_fields, first_alike, repeated_rows
-from peftrec.data.rows import Rows, plain_number, template_columns
+from peftrec.data.rows import Rows
 from peftrec.data.split import PARTS
 from peftrec.data.tables import Events, Items, Queries, Texts, Users
+from peftrec.data.templates import template_columns
 from peftrec.errors import Problems, UserError, shown
 from peftrec.recipe import EventsConfig, ItemsConfig, QueriesConfig, SplitConfig, TextsConfig, UsersConfig
 from peftrec.recipe.tables import SHORT
@@ -120,7 +122,7 @@ def make_events(
         config.clicked,
         impression,
         config.unclicked_in_history,
-        np.arange(len(rows), dtype=np.int32),
+        rows.origins.astype(np.int32),
     ).ordered()
     return replace(events, notes=repeated_rows(key, first_alike(*_alike(events)), list(known)))
 
@@ -128,9 +130,9 @@ def make_events(
 def _zero_or_one(rows: Rows, name: str) -> np.ndarray:
     """A column of 0 and 1 as float64. Raises UserError for another number."""
     numbers = rows.numbers(name)
-    other = np.flatnonzero((numbers != 0) & (numbers != 1))
-    if len(other):
-        rows.fail(int(other[0]), name, "must be 1 (clicked) or 0 (shown, not clicked)", plain_number(numbers[other[0]]))
+    if (other := (numbers != 0) & (numbers != 1)).any():
+        rule = "must be 1 (clicked) or 0 (shown, not clicked)"
+        rows.refuse(other, name, rule, lambda row: plain_number(numbers[row]))
     return numbers
 
 
@@ -157,13 +159,10 @@ def _lists(rows: Rows, name: str, user: np.ndarray, time: np.ndarray) -> np.ndar
     number = np.where(number == empty, -1, number)
     first = first_alike(number)
     for column, several in ((user, "several users'"), (time, "of several times")):
-        other = np.flatnonzero((column != column[first]) & (number >= 0))
-        if len(other):
-            row = int(other[0])
-            rule = (
-                f"is {several}: row {first[row] + 1} differs; a list is shown to one user at one time: give each its id"
-            )
-            rows.fail(row, name, rule, ids[row].as_py())
+        if (other := (column != column[first]) & (number >= 0)).any():
+            there = rows.place(int(first[np.argmax(other)]))[1]
+            rule = f"is {several}: row {there} differs; a list is shown to one user at one time: give each its id"
+            rows.refuse(other, name, rule, lambda row: ids[row].as_py())
     return number
 
 
@@ -195,12 +194,11 @@ def make_queries(
         asked = {"query": query, "item": item}
         asked |= {name: of for name, of in {"user": user, "time": time}.items() if of is not None}
         first = first_alike(*asked.values())
-        others = np.flatnonzero(label != label[first])
-        if len(others):
-            row = int(others[0])
-            grade, found = plain_number(label[first[row]]), plain_number(label[row])
-            rule = f"row {first[row] + 1} has the same {', '.join(asked)} with grade {grade}; keep one of the two"
-            rows.fail(row, config.label or "", rule, found)
+        if (others := label != label[first]).any():
+            earlier = int(first[np.argmax(others)])
+            there, grade = rows.place(earlier)[1], plain_number(label[earlier])
+            rule = f"row {there} has the same {', '.join(asked)} with grade {grade}; keep one of the two"
+            rows.refuse(others, config.label or "", rule, lambda row: plain_number(label[row]))
         notes += repeated_rows(key, first, [*asked, "grade"])
     user_ids = [] if users is None else users.dictionary.to_pylist()
     return Queries(text, item, label, time, notes, catalogue, given, rows, user, user_ids)
@@ -240,18 +238,15 @@ def _items_of(rows: Rows, column: str, items: Items | None, catalogue: str) -> n
 def _given(rows: Rows, split: SplitConfig | None, key: str) -> list[str] | None:
     """The split that each row comes with, by a column or its file; None where it comes with none. Raises UserError."""
     if split is not None and split.files is not None:
-        return [
-            part
-            for file, count in rows.parts or [(rows.file, len(rows))]
-            for part in [_of(file, split.files, key)] * count
-        ]
+        names, counts = zip(*((_of(file, split.files, key), count) for file, count in rows.files), strict=True)
+        found: list[str] = np.repeat(names, counts)[rows.origins].tolist()
+        return found
     if split is None or split.column is None:
         return None
-    given: Sequence[str] = rows.labels(split.column).to_pylist()
-    for row, name in enumerate(given):
-        if name not in PARTS:
-            rows.fail(row, split.column, f"a split is one of {', '.join(PARTS)}", name)
-    return list(given)
+    given: list[str] = rows.labels(split.column).to_pylist()
+    if (other := np.array([name not in PARTS for name in given], bool)).any():
+        rows.refuse(other, split.column, f"a split is one of {', '.join(PARTS)}", lambda row: given[row])
+    return given
 
 
 def _of(file: str, files: Mapping[Any, str], key: str) -> str:

@@ -178,12 +178,12 @@ class Examples:
         """Whether each row's user had met its item before, or without times beside the row, bool (N,)."""
         if self.log is None:
             return np.zeros(len(self), bool)
-        begin, count = self._past()
+        assert self.stop is not None
         first, events = self.log.first_of(self.users, self.item)
-        found: np.ndarray = first < begin + count
-        if self.own is not None:
-            found &= (first != self.own) | (events > 1)
-        return found
+        if self.own is None:
+            return np.asarray(first < self.stop)
+        there: np.ndarray = events > 0
+        return there & ((first != self.own) | (events > 1))
 
     def _past(self) -> tuple[np.ndarray, np.ndarray]:
         """Where each row's user begins in the log (N,), and how many events from there on are what the user met."""

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from peftrec.data.catalogue import Choices, fold_of
 from peftrec.data.examples import COLUMNS, Dataset, Examples, TaskData
 
 
@@ -14,8 +15,13 @@ def train_on_all(dataset: Dataset) -> Dataset:
 
 
 def _all_of(data: TaskData) -> TaskData:
-    none = data.valid.take(np.arange(0))
-    return replace(data, train=joined(data.train, data.valid), valid=none, fitted={})
+    train, none = joined(data.train, data.valid), data.valid.take(np.arange(0))
+    if train.catalogue is None or train.catalogue.learnt is None:
+        return replace(data, train=train, valid=none, fitted={})
+    # What goes together is counted in the validation rows too.
+    catalogue = replace(train.catalogue, learnt=Choices(train.users, train.item).thinned())
+    train = replace(train, catalogue=catalogue, fold=fold_of(train.users))
+    return replace(data, train=train, valid=none, test=replace(data.test, catalogue=catalogue), fitted={})
 
 
 def joined(first: Examples, second: Examples) -> Examples:

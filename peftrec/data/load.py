@@ -2,11 +2,14 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import FunctionType
 from typing import get_type_hints
 
+import numpy as np
 import pyarrow as pa
 
 from peftrec.data.entry import make_events, make_items, make_queries, make_texts, make_users
@@ -34,7 +37,8 @@ Source = Callable[[Path | None], Tables]
 def load_tables(data: DataConfig, described: bool = False) -> Tables:
     """Read and check the tables of a recipe's `data`; `described`: with their summaries.
 
-    Raises UserErrors naming file, row (data rows from 1), column, rule and value found: a column's first mistake each.
+    Raises UserErrors naming file, row (data rows from 1), column, rule and value found: a sentence for each rule that
+    a column breaks, with the first rows that do.
     """
     if data.source is not None:
         tables = find_source(data.source)(None if data.path is None else Path(data.path))
@@ -47,9 +51,13 @@ def load_tables(data: DataConfig, described: bool = False) -> Tables:
     ):
         with problems.collect():
             rows = _rows(data, name, config)
-            table = _make(data, name, config, rows, made)
+            try:
+                rows, table = _sound(rows, data.key_of(name), partial(_make, data, name, config, made))
+            except UserError:
+                made |= _ids_alone(name, config, rows)
+                raise
             if not isinstance(table, Items):
-                table = replace(table, files=rows.parts or [(rows.file, len(rows))])
+                table = replace(table, files=rows.files)
             made[name] = replace(table, notes=[*rows.notes, *table.notes])
             if described:
                 summaries[name] = summarise(name, config.kind, rows, uses_of(config, data.key_of(name)))
@@ -67,8 +75,52 @@ def _rows(data: DataConfig, name: str, config: TableConfig) -> Rows:
     return read_rows(config, data.key_of(name), None if isinstance(config, TextsConfig) else list(named))
 
 
-def _make(data: DataConfig, name: str, config: TableConfig, rows: Rows, made: Mapping[str, Table]) -> Table:
-    """One table checked. A catalogue that is not in `made` was wrong."""
+class Ahead:
+    """A recipe's tables, read before those who need them were imported, so that mistakes in them are told at once."""
+
+    def __init__(self, data: DataConfig, described: bool = False) -> None:
+        self._tables: Tables | None = load_tables(data, described)
+
+    def take(self) -> Tables:
+        """The tables, once: they are not held any longer."""
+        tables, self._tables = self._tables, None
+        assert tables is not None
+        return tables
+
+
+def _sound(rows: Rows, key: str, make: Callable[[Rows], Table]) -> tuple[Rows, Table]:
+    """The table made of rows, and these rows; where `on_bad_rows` is skip, without those that break a rule.
+
+    A rule on rows beside each other may be broken only once others are gone: they are checked again. Raises UserError
+    for what concerns a whole column or file, and where no row is left.
+    """
+    read, skipped = list(rows.notes), list[str]()
+    while True:
+        try:
+            return rows, make(rows)
+        except UserError as error:
+            wrong = np.unique(np.concatenate([np.zeros(0, int), *(fault.rows for fault in rows.faults)]))
+            of_rows = {fault.message for fault in rows.faults}
+            if rows.config.on_bad_rows == "refuse" or len(wrong) == len(rows) or not of_rows.issuperset(error.problems):
+                raise
+            skipped += [
+                f"{key}: {len(fault.rows):,} rows left out (on_bad_rows: skip): {fault.message}"
+                for fault in rows.faults
+            ]
+            kept = ~np.isin(np.arange(len(rows)), wrong)
+            rows = replace(rows.only(kept), notes=[*read, *skipped], faults=[])
+
+
+def _ids_alone(name: str, config: TableConfig, rows: Rows) -> dict[str, Table]:
+    """A catalogue that is refused as one whose ids others are held against; nothing where the ids are what is wrong."""
+    if isinstance(config, ItemsConfig):
+        with suppress(UserError):
+            return {name: Items(rows.unique_ids(config.id).to_pylist(), [])}
+    return {}
+
+
+def _make(data: DataConfig, name: str, config: TableConfig, made: Mapping[str, Table], rows: Rows) -> Table:
+    """One table checked. The ids of a catalogue that is not in `made` were wrong."""
     key = data.key_of(name)
     if isinstance(config, ItemsConfig):
         return make_items(rows, config, key)

@@ -52,11 +52,13 @@ class Log:
         return np.repeat(np.arange(len(self.user_start) - 1), np.diff(self.user_start))
 
     def first_of(self, users: np.ndarray, items: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The place of each user's first event with an item, int64 (N,), beyond the log where there is none, and how
-        many such events the user has, int64 (N,)."""
-        users, items = np.asarray(users, np.int64), np.asarray(items, np.int64)
-        first, count = np.full(len(users), len(self)), np.zeros(len(users), np.int64)
-        order = np.argsort(users, kind="stable")
+        """The place of each user's first event with an item, int (N,), beyond the log where there is none, and how many
+        such events the user has, int32 (N,)."""
+        users, items = np.asarray(users), np.asarray(items)
+        place_of = np.int32 if len(self) < 1 << 31 else np.int64
+        first, count = np.full(len(users), len(self), place_of), np.zeros(len(users), np.int32)
+        ordered = bool((users[1:] >= users[:-1]).all())  # as the rows of tables are: then nothing is sorted
+        order = None if ordered else np.argsort(users, kind="stable")
         size = 1 + int(max(self.items.max(initial=0), items.max(initial=0)))
         low, last = 0, len(self.user_start) - 1
         while low < last:  # as many users as have so many events together, for what sorting them takes
@@ -65,8 +67,9 @@ class Log:
             begin, end = self.user_start[[low, high]]
             pairs = np.repeat(np.arange(high - low), np.diff(self.user_start[low : high + 1])) * size
             known, place, events = np.unique(pairs + self.items[begin:end], return_index=True, return_counts=True)
-            rows = order[slice(*np.searchsorted(users, [low, high], sorter=order))]
-            asked = (users[rows] - low) * size + items[rows]
+            ends = np.searchsorted(users, [low, high], sorter=order)
+            rows = np.arange(*ends) if order is None else order[slice(*ends)]
+            asked = (users[rows].astype(np.int64) - low) * size + items[rows]
             at = np.minimum(np.searchsorted(known, asked), len(known) - 1)
             there = known[at] == asked if len(known) else np.zeros(len(rows), bool)
             first[rows[there]], count[rows[there]] = begin + place[at[there]], events[at[there]]

@@ -3,8 +3,9 @@
 import numpy as np
 import pyarrow.compute as pc
 
-from peftrec.data.rows import Rows, template_columns
+from peftrec.data.rows import Rows
 from peftrec.data.split import LEFT_OUT, TEST, TRAIN
+from peftrec.data.templates import template_columns
 
 COLD = 0.25  # of the test rows with an item that train lacks: what is known of a quarter of them is a text, and no past
 NEW = 0.5  # of the test rows with a user whom train lacks: most of what is measured is how strangers are served

@@ -1,6 +1,5 @@
 """A file's rows as columns, turned into checked ids, numbers, times and texts; an error names file, row and column."""
 
-import string
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NoReturn
@@ -11,12 +10,11 @@ import pyarrow.compute as pc
 
 from peftrec.data import columns
 from peftrec.data.advice import missing_column
-from peftrec.data.columns import plain_number
-from peftrec.data.times import WANTED, doubt_future, doubt_numbers, doubt_unit, from_format, from_iso, from_unit
+from peftrec.data.faults import SHOWN, Fault, told
+from peftrec.data.templates import parse_template
+from peftrec.data.times import WANTED, Doubt, doubt_future, doubt_numbers, doubt_unit, from_format, from_iso, from_unit
 from peftrec.errors import Problems, UserError, shown
 from peftrec.recipe import FileConfig, TimedConfig
-
-__all__ = ["Rows", "parse_template", "plain_number", "template_columns"]
 
 _NONE = pa.array(["", "na", "n/a", "nan", "null", "none"])
 MOST = 1e18  # of a number in a table: labels are squared in 32 bits, which end at 3e38
@@ -30,6 +28,8 @@ class Rows:
     names   of all the file's columns, where `table` holds those that are read
     parts   of several files read as one, each file's name and number of rows, in order
     notes   what the user should know of how they were read; ids that had to be tidied add theirs
+    origin  int (N,): where each stood in the files, from 0, where others were left out; None: all are there
+    faults  what was refused so far of single rows
     """
 
     file: str
@@ -38,12 +38,30 @@ class Rows:
     names: list[str] = field(default_factory=list)
     parts: list[tuple[str, int]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    origin: np.ndarray | None = None
+    faults: list[Fault] = field(default_factory=list)
 
     def __len__(self) -> int:
         return self.table.num_rows
 
+    @property
+    def files(self) -> list[tuple[str, int]]:
+        """Each file's name and the number of rows it has, in order."""
+        return self.parts or [(self.file, len(self))]
+
+    @property
+    def origins(self) -> np.ndarray:
+        """int (N,): where each row stood in the files, from 0."""
+        return np.arange(len(self)) if self.origin is None else self.origin
+
+    def only(self, kept: np.ndarray) -> "Rows":
+        """The rows that are `kept`, bool (N,), each known by where it stood."""
+        table = self.table.filter(pa.array(kept))
+        return replace(self, table=table, parts=self.files, origin=self.origins[kept])
+
     def place(self, row: int) -> tuple[str, int]:
         """The file that holds row `row` (from 0) and the row's number there (from 1)."""
+        row = row if self.origin is None else int(self.origin[row])
         for name, rows in self.parts:
             if row < rows:
                 return name, row + 1
@@ -51,9 +69,23 @@ class Rows:
         return self.file, row + 1
 
     def fail(self, row: int, column: str, rule: str, value: object) -> NoReturn:
-        """Raise UserError about the value in data row `row` (from 0)."""
-        file, number = self.place(row)
-        raise UserError(f"{file}: row {number}, column {shown(column)}: {rule}; found {shown(value)}")
+        """Raise UserError about a column as a whole, which the value in data row `row` (from 0) shows."""
+        raise UserError(told(column, rule, [(*self.place(row), value)], 1))
+
+    def refuse(
+        self, wrong: np.ndarray, column: str, rule: str, values: Callable[[int], object] | None = None
+    ) -> NoReturn:
+        """Raise UserError about the rows that are `wrong`, bool (N,): their count, and the first of them.
+
+        values  what was found in a row; default: what the column holds
+        """
+        self.faults.append(self._fault(wrong, column, rule, values))
+        raise UserError(self.faults[-1].message)
+
+    def _fault(self, wrong: np.ndarray, column: str, rule: str, values: Callable[[int], object] | None = None) -> Fault:
+        rows, found = np.flatnonzero(wrong), values or (lambda row: self.column(column)[row].as_py())
+        first = [(*self.place(row), found(row)) for row in rows[:SHOWN].tolist()]
+        return Fault(rows, told(column, rule, first, len(rows)))
 
     def column(self, name: str) -> pa.ChunkedArray:
         """The raw column."""
@@ -79,8 +111,7 @@ class Rows:
         codes, texts = self._tidied(name)
         empty = pc.equal(pc.utf8_trim_whitespace(texts), "").to_numpy(zero_copy_only=False)
         if empty.any():
-            row = int(np.argmax(empty[codes]))
-            self.fail(row, name, "must not be empty", self.column(name)[row].as_py() or "")
+            self.refuse(empty[codes], name, "must not be empty", lambda row: self.column(name)[row].as_py() or "")
         return pa.DictionaryArray.from_arrays(codes, texts)
 
     def labels(self, name: str) -> pa.Array:
@@ -113,6 +144,9 @@ class Rows:
             f"read as {shown(fresh[int(np.argmax(changed))].as_py())} is"
             f"{merged if len(fresh.dictionary) < len(texts) else ''} (strip: false reads them as they are)"
         )
+        self._note(note)
+
+    def _note(self, note: str) -> None:
         if note not in self.notes:
             self.notes.append(note)
 
@@ -120,20 +154,21 @@ class Rows:
         """A column of ids as text, each once. Raises UserError naming both rows of a repetition."""
         ids = self.ids(name)
         codes = ids.indices.to_numpy()
-        # First-appearance codes of unique ids are 0, 1, 2, ...: the first row that falls behind is a repetition.
-        repeated = np.flatnonzero(codes < np.arange(len(codes)))
-        if len(repeated):
-            row = int(repeated[0])
-            self._fail_repeated(name, row, int(np.flatnonzero(codes == codes[row])[0]))
+        first = np.unique(codes, return_index=True)[1][codes]
+        if (repeated := first != np.arange(len(codes))).any():
+            self._refuse_repeated(name, repeated, first)
         return ids.dictionary
 
-    def _fail_repeated(self, name: str, row: int, first: int) -> NoReturn:
-        written = self.strings(name)
+    def _refuse_repeated(self, name: str, repeated: np.ndarray, firsts: np.ndarray) -> NoReturn:
+        """`firsts` int (N,): the first row with each row's id."""
+        written, row = self.strings(name), int(np.argmax(repeated))
+        first = int(firsts[row])
         file, number = self.place(first)
         there = f"row {number}" if file == self.place(row)[0] else f"{file}: row {number}"
         alike = written[row].as_py() == written[first].as_py()
         but = "" if alike else f", written {shown(written[first].as_py())} (strip: false keeps them apart)"
-        self.fail(row, name, f"must be unique, and {there} has it already{but}", written[row].as_py())
+        rule = f"must be unique, and {there} has it already{but}"
+        self.refuse(repeated, name, rule, lambda row: written[row].as_py())
 
     def each_once(self, name: str, beside: Sequence[str]) -> "Rows":
         """The rows without those that repeat an earlier one's id and its values of `beside`, as lines of a log do.
@@ -149,8 +184,8 @@ class Rows:
             codes = self._coded(column)[0]
             differ |= codes != codes[first[ids]]
         if differ.any():
-            self._fail_repeated(name, int(np.argmax(differ)), int(first[ids[np.argmax(differ)]]))
-        return replace(self, table=self.table.take(first), parts=[])
+            self._refuse_repeated(name, differ, first[ids])
+        return self.only(first[ids] == np.arange(len(self)))
 
     def lookup(self, name: str, known: pa.Array, meaning: str) -> np.ndarray:
         """Positions int32 of the column's ids among `known`. Raises UserError for an id that is not there."""
@@ -159,8 +194,7 @@ class Rows:
         codes, found = ids.indices.to_numpy(), pc.index_in(ids.dictionary, value_set=known.cast(ids.dictionary.type))
         unknown = found.is_null().to_numpy(zero_copy_only=False)
         if unknown.any():
-            row = int(np.argmax(unknown[codes]))
-            self.fail(row, name, f"must be an id of {meaning}", ids[row].as_py())
+            self.refuse(unknown[codes], name, f"must be an id of {meaning}", lambda row: ids[row].as_py())
         return found.to_numpy()[codes]
 
     def numbers(self, name: str, missing: bool = False) -> np.ndarray:
@@ -168,19 +202,22 @@ class Rows:
 
         Raises UserError where a value is missing, not a number, NaN, infinite, or beyond `MOST`.
         """
-        column = self.column(name)
-        numbers = self._numbers(name)
-        bad = np.flatnonzero(~np.isfinite(numbers) & ~(self._missing(name) if missing else False))
-        if len(bad):
-            value = column[int(bad[0])].as_py()
-            comma = isinstance(value, str) and columns.is_number(value.replace(",", "."))
-            hint = " (with a decimal comma? write decimal: ',')" if comma else ""
-            self.fail(int(bad[0]), name, f"must be a finite number{hint}", value)
-        large = np.flatnonzero(np.abs(numbers) > MOST)
-        if len(large):
-            rule = f"must be at most {MOST:g} in size, so that 32-bit numbers hold its square"
-            self.fail(int(large[0]), name, rule, column[int(large[0])].as_py())
-        return numbers
+        column, numbers, problems = self.column(name), self._numbers(name), Problems()
+        bad = ~np.isfinite(numbers) & ~(self._missing(name) if missing else False)
+        large = ~bad & (np.abs(numbers) > MOST)
+        first = column[int(np.argmax(bad))].as_py() if bad.any() else None
+        comma = isinstance(first, str) and columns.is_number(first.replace(",", "."))
+        hint = " (with a decimal comma? write decimal: ',')" if comma else ""
+        most = f"must be at most {MOST:g} in size, so that 32-bit numbers hold its square"
+        for wrong, rule in ((bad, f"must be a finite number{hint}"), (large, most)):
+            if wrong.any() and missing and self.config.on_bad_rows == "skip":
+                fault = self._fault(wrong, name, rule)
+                self._note(f"{len(fault.rows):,} values count as missing (on_bad_rows: skip): {fault.message}")
+            elif wrong.any():
+                with problems.collect():
+                    self.refuse(wrong, name, rule)
+        problems.stop()
+        return np.where(bad | large, np.nan, numbers) if missing else numbers
 
     def _numbers(self, name: str) -> np.ndarray:
         """A column as float64, NaN where a value is no number."""
@@ -222,20 +259,24 @@ class Rows:
         if numeric.any():
             judged = times[numeric] if not numeric.all() else times
             doubt = doubt_numbers(judged) if unit is None else doubt_unit(judged, unit)
-            if doubt is not None:
-                row = int(np.flatnonzero(numeric)[doubt.row])
-                self.fail(row, name, str(doubt), column[row].as_py())
+            self._heed(doubt, name, np.flatnonzero(numeric))
             times = np.where(numeric, from_unit(times, unit), times) if unit else times
-        doubt = doubt_future(times)
-        if doubt is not None:
-            self.fail(doubt.row, name, doubt.rule, column[doubt.row].as_py())
+        self._heed(doubt_future(times), name, np.arange(len(times)))
         return times
+
+    def _heed(self, doubt: Doubt | None, name: str, rows: np.ndarray) -> None:
+        """Raise UserError where there is a doubt about the times in `rows` (N,) of a column."""
+        if doubt is None:
+            return
+        if doubt.wrong is None:
+            self.fail(int(rows[doubt.row]), name, str(doubt), self.column(name)[int(rows[doubt.row])].as_py())
+        self.refuse(np.isin(np.arange(len(self)), rows[doubt.wrong]), name, str(doubt))
 
     def _stamps(self, name: str, column: pa.ChunkedArray) -> np.ndarray:
         if pa.types.is_date(column.type):
             column = column.cast(pa.timestamp("s"))
         if column.null_count:
-            self.fail(int(np.argmax(column.is_null().to_numpy())), name, "must be a time", None)
+            self.refuse(column.is_null().to_numpy(), name, "must be a time")
         return column.cast(pa.int64()).to_numpy() / {"s": 1e0, "ms": 1e3, "us": 1e6, "ns": 1e9}[column.type.unit]
 
     def _text_times(self, name: str, unit: str | None) -> tuple[np.ndarray, np.ndarray]:
@@ -245,8 +286,7 @@ class Rows:
         if numeric.all():
             return times, numeric
         if unit is not None:
-            row = int(np.argmin(numeric))
-            self.fail(row, name, f"must be a number, for time_unit: {unit}", self.column(name)[row].as_py())
+            self.refuse(~numeric, name, f"must be a number, for time_unit: {unit}")
         texts = pc.utf8_trim_whitespace(columns.decoded(self._texts(name)))
         try:  # at once, where all are of one form without a zone
             stamps = texts.cast(pa.timestamp("us")).cast(pa.int64()).to_numpy() / 1e6
@@ -261,8 +301,9 @@ class Rows:
             try:
                 seconds[number] = parse(text.strip())
             except ValueError:
-                row = int(np.argmax(codes == number))
-                self.fail(row, name, rule, self.column(name)[row].as_py())
+                seconds[number] = np.nan
+        if np.isnan(seconds).any():
+            self.refuse(np.isnan(seconds)[codes], name, rule)
         return seconds[codes]
 
     def texts(self, template: str, key: str) -> list[str]:
@@ -281,34 +322,13 @@ class Rows:
             [pc.equal(pc.utf8_trim_whitespace(values), "").to_numpy(zero_copy_only=False) for values in filled.values()]
         )
         if blank.any():
-            self.fail(int(np.argmax(blank)), ", ".join(filled), "the text must not be empty", "")
+            self.refuse(blank, ", ".join(filled), "the text must not be empty", lambda row: "")
         # Texts of more than 2 GiB, and those of pandas' files, have wider offsets; Arrow joins one kind only.
         kind = pa.large_string() if any(pa.types.is_large_string(of.type) for of in filled.values()) else pa.string()
         pieces: list[pa.Array | pa.Scalar] = []
         for literal, column in parts:
             pieces += [pa.scalar(literal, kind), *([] if column is None else [filled[column].cast(kind)])]
         return pc.binary_join_element_wise(*pieces, pa.scalar("", kind)).to_pylist()
-
-
-def parse_template(template: str, key: str) -> list[tuple[str, str | None]]:
-    """(literal, column) parts of a template such as '{title} ({year})'. Raises UserError naming the recipe key."""
-    try:
-        parsed = list(string.Formatter().parse(template))
-    except ValueError as error:
-        raise UserError(f"{key}: not a template: {error}; found {shown(template)}") from None
-    parts = []
-    for literal, column, spec, conversion in parsed:
-        if column == "" or spec or conversion:
-            raise UserError(f"{key}: a template holds plain column names such as '{{title}}'; found {shown(template)}")
-        parts.append((literal, column))
-    if all(column is None for _, column in parts):
-        raise UserError(f"{key}: a template names at least one column, such as '{{title}}'; found {shown(template)}")
-    return parts
-
-
-def template_columns(template: str, key: str) -> list[str]:
-    """The columns that a template names."""
-    return [column for _, column in parse_template(template, key) if column is not None]
 
 
 def _tidied(texts: pa.Array) -> pa.Array:

@@ -7,7 +7,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from peftrec.data.rows import Rows, template_columns
+from peftrec.data.rows import Rows
+from peftrec.data.templates import template_columns
 from peftrec.errors import UserError
 from peftrec.recipe import TableConfig
 

@@ -178,6 +178,11 @@ class Queries:
     def __len__(self) -> int:
         return len(self.text)
 
+    @property
+    def places(self) -> np.ndarray:
+        """int (Q,): where each row stood in what it was read from, from 0."""
+        return np.arange(len(self)) if self.rows is None else self.rows.origins
+
 
 @dataclass(frozen=True)
 class Texts:

@@ -21,8 +21,9 @@ class TextTable:
       offsets  int64 (V + 1,): row v is ids[offsets[v]:offsets[v + 1]]
       lengths  int32 (V,)
 
-    The rows of the first `tokenize` are the table's own and stay. Those added later are guests, the texts of requests:
-    `keep_guests` forgets all but some of them. `own` is how many rows of its own the table has, and its first guest.
+    The rows of the first `tokenize` are the table's own and stay. Those added later are guests, the texts of requests,
+    unless it is told to `adopt` them: `keep_guests` forgets all but some. `own` is how many rows of its own the table
+    has, and its first guest.
     """
 
     def __init__(self) -> None:
@@ -57,6 +58,10 @@ class TextTable:
     def guests(self) -> int:
         """How many rows are guests."""
         return max(0, len(self.texts) - self.own)
+
+    def adopt(self) -> None:
+        """Let the rows that are added until the next `tokenize` be the table's own; guests that it has are so then."""
+        self.own = sys.maxsize
 
     def recent_guests(self, most: int) -> np.ndarray:
         """The `most` guests that `add` was last asked for, ascending; those not tokenised yet are not among them."""

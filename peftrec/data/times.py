@@ -18,11 +18,18 @@ WANTED = "must be seconds since 1970 or an ISO date such as 2024-05-31T18:00:00"
 
 @dataclass(frozen=True)
 class Doubt:
-    """Why a column's numbers are no times: the first such value's position, the rule, and the key that reads them."""
+    """Why a column's numbers are no times.
+
+    row    the first such value's position
+    rule   what is wrong with it
+    key    the key that reads them, where the whole column seems to be of another form
+    wrong  bool (N,): which values break the rule, where each does so by itself
+    """
 
     row: int
     rule: str
     key: str | None = None
+    wrong: np.ndarray | None = None
 
     def __str__(self) -> str:
         return self.rule + (f"; write {self.key}" if self.key else "")
@@ -55,7 +62,8 @@ def doubt_numbers(numbers: np.ndarray, latest: float | None = None) -> Doubt | N
     """
     negative = np.flatnonzero(numbers < 0)
     if len(negative):
-        return Doubt(int(negative[0]), "a number of seconds since 1970 is not negative; write dates before 1970 in ISO")
+        rule = "a number of seconds since 1970 is not negative; write dates before 1970 in ISO"
+        return Doubt(int(negative[0]), rule, wrong=numbers < 0)
     if not len(numbers) or numbers.min() > 21_001_231:  # the common case, for millions of them
         return doubt_future(numbers, latest)
     for found, name, key in (
@@ -81,7 +89,8 @@ def doubt_unit(numbers: np.ndarray, unit: str) -> Doubt | None:
 
 def doubt_future(seconds: np.ndarray, latest: float | None = None) -> Doubt | None:
     """Whether times float64 (N,) lie later than `latest`, by default a day from now (it allows for time zones)."""
-    late = np.flatnonzero(seconds > (time.time() + DAY if latest is None else latest))
+    too_late = seconds > (time.time() + DAY if latest is None else latest)
+    late = np.flatnonzero(too_late)
     if not len(late):
         return None
     row = int(late[0])
@@ -94,7 +103,8 @@ def doubt_future(seconds: np.ndarray, latest: float | None = None) -> Doubt | No
     for least, name, unit in ((1e17, "nanoseconds", "ns"), (1e14, "microseconds", "us"), (1e11, "milliseconds", "ms")):
         if least < value < least * 1e3:
             return Doubt(row, f"{rule} (in {name}? give seconds)", f"time_unit: {unit}")
-    return Doubt(row, rule if latest is None else f"a time must lie before {datetime.fromtimestamp(latest, UTC):%Y}")
+    rule = rule if latest is None else f"a time must lie before {datetime.fromtimestamp(latest, UTC):%Y}"
+    return Doubt(row, rule, wrong=too_late)
 
 
 def moment(value: object) -> float:

@@ -47,6 +47,7 @@ Ranking = Literal["none", "users", "rows"]  # for whom the catalogue is ranked
 # And in all, by whom it is for: beyond it, every so many rows are ranked. Tasks measured by ranks alone have heads that
 # score a catalogue by one matrix product; the others do it pair by pair, which takes a hundred times as long.
 MOST_PAIRS: dict[Ranking, int] = {"rows": 1 << 32, "users": 1 << 25}
+MOST_MATCHES = 1 << 28  # of rows that are matches: BM25 with a whole catalogue takes ten times as long as a product
 
 
 def evaluate(
@@ -168,7 +169,8 @@ def evaluate_task(
         if outcomes is not None:
             outcomes[task] = make_outcome(dataset, task, examples, prediction)
     if ranking != "none" and examples.label.any():
-        most = max(1, MOST_PAIRS[ranking] // len(dataset.items_of(task)))
+        pairs = MOST_PAIRS[ranking] if examples.matches is None else MOST_MATCHES
+        most = max(1, pairs // len(dataset.items_of(task)))
         targets = (last_liked(examples) if ranking == "users" else examples).thinned(most)
     else:
         targets = examples.take(np.arange(0))

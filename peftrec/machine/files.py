@@ -219,6 +219,12 @@ def write_text(file: Path, text: str) -> None:
         raise UserError(f"{file}: cannot be written: {error.strerror}") from None
 
 
+def refuse_existing(folder: Path) -> None:
+    """Raise UserError where a folder to be made exists: it is never written over."""
+    if os.path.lexists(folder):
+        raise UserError(f"{folder}: exists already and is never written over; name another folder")
+
+
 def refuse_output(file: Path) -> None:
     """Raise UserError where a file that the user named exists, which is never written over; devices and pipes may."""
     if file.is_dir():

@@ -215,21 +215,18 @@ class TrainConfig(Strict):
     optimizer: Literal["adamw", "sgd", "adafactor"] = Field("adamw", description="what steps on the gradients")
     lr: Rate | None = Field(
         None,
-        description="learning rate of adapters (of the backbone for method full); default: chosen from the method",
+        description="learning rate of adapters (of the backbone for method full); default: chosen from method and "
+        "batch_size",
     )
-    head_lr: Rate | None = Field(None, description="learning rate of the heads; default: chosen from the method")
+    head_lr: Rate | None = Field(None, description="learning rate of the heads; default: chosen from batch_size")
     schedule: Schedule | None = Field(
         None,
         description="how the learning rates fall to 0: until the last step, in a last stretch (cooldown), or not at "
         "all; default: cooldown where validation is watched, else linear",
     )
     warmup: float = Field(0.05, ge=0, lt=1, description="share of the steps over which the learning rate rises")
-    weight_decay: float | None = Field(
-        None, ge=0, description="not applied to norms, biases and gates; default: chosen from rows"
-    )
-    dropout: float | None = Field(
-        None, ge=0, lt=1, description="in the heads; methods have their own; default: chosen from rows"
-    )
+    weight_decay: float | None = Field(None, ge=0, description="not applied to norms, biases and gates; default: 0.01")
+    dropout: float | None = Field(None, ge=0, lt=1, description="in the heads; methods have their own; default: 0.1")
     clip: float | None = Field(1.0, gt=0, description="largest global gradient norm; null: no clipping")
     mixed_precision: Literal["no", "bf16", "fp16"] = Field("no", description="what autocast computes in")
     gradient_checkpointing: bool = Field(False, description="recompute the encoder in the backward pass to save memory")

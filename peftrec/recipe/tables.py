@@ -31,6 +31,10 @@ class FileConfig(Strict):
         description="ids and labels without spaces around them, and whole numbers among them without .0",
     )
 
+    on_bad_rows: Literal["refuse", "skip"] = Field(
+        "refuse", description="rows that break a rule: refuse the table, or skip them, with a note that counts them"
+    )
+
     @field_validator("separator")
     @classmethod
     def _separates(cls, value: str | None) -> str | None:

@@ -24,12 +24,12 @@ COSTS = ("train_seconds", "examples_per_second", "peak_memory_mb", "backbone_mb"
 
 
 def compare_runs(runs: list[Path], resamples: int = 500, trust_code: bool = False) -> dict[str, Any]:
-    """{run: {"tasks": {task: {"n", "metrics", "differences"}}, "cost"}}; the others are held against the first run.
+    """{run: {"tasks": {task: {"n", "metrics", "differences"}}, "cost", "train"}}; others are held against the first.
 
     `differences` of a task that the first run also has: {metric: {"by", "interval", "p"}}. `by` above 0 means better
     than the first run whatever the metric's direction; interval (95 %) and two-sided p-value come from a bootstrap
     of whole users (or queries) in which both runs are valued under the same draws. `cost` is that of `report.json` with
-    the bytes of all adapters added up.
+    the bytes of all adapters added up; `train` what they were trained by, as it was given or chosen, where they differ.
 
     `trust_code`: see `read_recipe`. Raises UserError for fewer than two runs, one named twice, a damaged one, or runs
     whose test rows or splits differ.
@@ -54,8 +54,9 @@ def compare_runs(runs: list[Path], resamples: int = 500, trust_code: bool = Fals
     tasks = {run: resolve(recipe) for run, recipe in recipes.items()}
     base = {task: read_outcome(first, task) for task in reports[first]["tasks"]}
     found: dict[str, Any] = {}
+    settings = _where_they_differ({run: report.get("train", {}) for run, report in reports.items()})
     for run, report in reports.items():
-        found[str(run)] = {"tasks": {}, "cost": _cost(run, report["cost"])}
+        found[str(run)] = {"tasks": {}, "cost": _cost(run, report["cost"]), "train": settings[run]}
         for task, of in report["tasks"].items():
             differences = {}
             if run != first and task in base:
@@ -64,6 +65,14 @@ def compare_runs(runs: list[Path], resamples: int = 500, trust_code: bool = Fals
             of_task = {"n": of["n"], "metrics": of["metrics"], "differences": differences}
             found[str(run)]["tasks"][task] = of_task
     return found
+
+
+def _where_they_differ(settings: dict[Path, dict[str, Any]]) -> dict[Path, dict[str, Any]]:
+    """Those keys of each run that have not one value in all of them; runs of before say none."""
+    first, *others = settings.values()
+    keys = dict.fromkeys(key for of in settings.values() for key in of)
+    different = [key for key in keys if any(of.get(key) != first.get(key) for of in others)]
+    return {run: {key: of[key] for key in different if key in of} for run, of in settings.items()}
 
 
 def _cost(run: Path, cost: dict[str, Any]) -> dict[str, Any]:

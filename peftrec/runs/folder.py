@@ -28,6 +28,7 @@ from peftrec.machine.files import (
     partial,
     read_json,
     read_manifest,
+    refuse_existing,
     sha256,
     write_manifest,
 )
@@ -88,7 +89,7 @@ def write_run(run: Path, resume: bool = False) -> Iterator[Path]:
     if resume:
         _refuse_nothing_to_continue(run, workshop)
     else:
-        _refuse_existing(run)
+        refuse_existing(run)
     unfinished = workshop / "run"
     with _reserve(run, workshop, resume):
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -132,11 +133,6 @@ def _reserve(run: Path, workshop: Path, resume: bool) -> Iterator[None]:
 def _lock(workshop: Path) -> AbstractContextManager[object]:
     """Hold a workshop for a block, or until this process is killed. Raises Timeout where another process holds it."""
     return FileLock(workshop / "lock").acquire(blocking=False)
-
-
-def _refuse_existing(folder: Path) -> None:
-    if os.path.lexists(folder):
-        raise UserError(f"{folder}: exists already and is never written over; name another folder")
 
 
 def _refuse_nothing_to_continue(run: Path, workshop: Path) -> None:
@@ -216,7 +212,7 @@ def export_adapter(run: Path, task: str, output: Path) -> Path:
         raise UserError(f"{run}: no adapter of a task {task!r}; tasks with one: {', '.join(known) or 'none'}")
     if not is_plain_peft(run / source):
         raise UserError(f"{run / source}: its method is none of PEFT's, so PEFT cannot load it; use peftrec.Predictor")
-    _refuse_existing(output)
+    refuse_existing(output)
     with new_folder(output, partial(output)) as temporary:
         for name in listed:
             if name.startswith(source):

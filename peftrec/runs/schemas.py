@@ -101,6 +101,9 @@ class Report(_Strict):
     tasks: dict[Name, TaskReport]
     cost: dict[Name, FiniteFloat | str | dict[Name, FiniteFloat] | None]
     environment: dict[Name, Any] = _ABSENT
+    train: dict[Name, bool | FiniteFloat | str | list[str] | dict[Name, Any] | None] = _ABSENT
+    refit: dict[Name, FiniteFloat | dict[Name, Count]] = _ABSENT
+    notes: list[str] = _ABSENT
 
 
 class Line(_Strict):
@@ -117,6 +120,7 @@ class Line(_Strict):
     memory_mb: Numbers = _ABSENT
     examples_per_second: Number = _ABSENT
     padding: Number = _ABSENT
+    refit: bool = _ABSENT
 
 
 def checked(schema: type[BaseModel], value: Any, place: str | Path) -> Any:

@@ -26,7 +26,8 @@ class Predictor:
     """A loaded run. Switching tasks moves no weights; the order of tasks, rows and batches changes no score.
 
     Any number of threads may call it: one request at a time uses the backbone, also where several predictors share
-    one. It does not grow with what it is asked: of texts that are not the run's own, those last asked for stay.
+    one. It does not grow with what it is asked, unless told to keep it: of texts that are not the run's own, those last
+    asked for stay.
     """
 
     def __init__(self, run: LoadedRun) -> None:
@@ -35,6 +36,7 @@ class Predictor:
         self._reader = RowReader(run)
         self._rankers: dict[str, Callable[[Examples], np.ndarray]] = {}
         self._indexes: dict[str, ItemIndex] = {}
+        self._keeps = False  # texts of requests as the run's own
 
     @classmethod
     def load(
@@ -43,6 +45,7 @@ class Predictor:
         backbone: "str | Backbone | Predictor | None" = None,
         cache: bool = True,
         trust_code: bool = False,
+        keep: bool = False,
     ) -> "Predictor":
         """Load a run folder. Raises UserError.
 
@@ -50,13 +53,17 @@ class Predictor:
         the run then shares in memory: it scores as it does alone. A run of method `full` needs its own.
         `cache`: whether the frozen part's states of the catalogue are looked for, and kept, on disk; those of other
         texts stay in memory.
+        `keep`: treat the texts of requests as those of the catalogue, as `peftrec predict` does: their states are kept
+        on disk too, and the predictor grows with them.
         `trust_code`: whether code from outside peftrec that the run names, as `package.module:name`, may be run.
         """
         if isinstance(backbone, Predictor):
             backbone = backbone.model.encoder.backbone
         loaded = load_run(Path(run), backbone, trust_code=trust_code)
         loaded.model.encoder.disk = cache
-        return cls(loaded)
+        made = cls(loaded)
+        made._keeps = keep
+        return made
 
     @property
     def tasks(self) -> list[str]:
@@ -154,6 +161,8 @@ class Predictor:
     def _request(self) -> Iterator[None]:
         """Alone with the table of texts, the caches and the backbone; afterwards guests beyond the bound are gone."""
         with self.model.encoder.backbone.lock:
+            if self._keeps:
+                self.texts.adopt()
             try:
                 yield
             finally:

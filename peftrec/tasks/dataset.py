@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from peftrec.data.catalogue import ItemTexts
 from peftrec.data.examples import Dataset, TaskData
-from peftrec.data.load import load_tables
+from peftrec.data.load import Ahead, load_tables
 from peftrec.data.tables import Items, Tables, Texts
 from peftrec.data.texts import TextTable
 from peftrec.errors import Problems
@@ -15,16 +15,16 @@ from peftrec.tasks.kind import Task
 from peftrec.tasks.kinds import resolve
 
 
-def load_data(recipe: Recipe, described: bool = False) -> Dataset:
+def load_data(recipe: Recipe, described: bool = False, ahead: Ahead | None = None) -> Dataset:
     """Read the recipe's data and build every task's examples; `described`: with summaries of the tables.
 
-    Raises UserErrors naming task, file, row and value.
+    `ahead` has the tables where they were read already. Raises UserErrors naming task, file, row and value.
     """
     problems = Problems()
     with problems.collect():
         tasks = resolve(recipe)
     with problems.collect():
-        tables = load_tables(recipe.data, described)
+        tables = load_tables(recipe.data, described) if ahead is None else ahead.take()
     problems.stop()
     return_free_memory()  # what reading took, which building would come on top of
     return build_dataset(tables, tasks, recipe.data, recipe.train.seed)

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from peftrec.data.batches import HeadInput
+from peftrec.data.columns import plain_number
 from peftrec.data.examples import Examples, TaskData
-from peftrec.data.rows import plain_number
 from peftrec.data.tables import Queries, Tables
 from peftrec.data.texts import TextTable
 from peftrec.errors import UserError
@@ -60,7 +60,7 @@ def build(tables: Tables, texts: TextTable, task: Task, data: DataConfig, seed: 
         time=np.full(len(label), np.nan) if queries.time is None else queries.time,
         user=None if queries.user is None else queries.user.astype(np.int64),
         weight=row_weights(label, parts, classes, task.config, column),
-        row=np.arange(len(queries)),
+        row=queries.places,
     )
     notes += rare_notes(label, parts, classes)
     return cut(

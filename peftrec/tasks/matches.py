@@ -52,7 +52,7 @@ def build(tables: Tables, texts: TextTable, task: Task, data: DataConfig, seed: 
         weight=row_weights(label, parts, [], task.config, file_weights(queries.rows, task.config)),
         catalogue=Catalogue(rows),
         matches=known,
-        row=np.arange(len(queries)),
+        row=queries.places,
     )
     found = cut(
         examples,

@@ -67,7 +67,7 @@ def build(tables: Tables, texts: TextTable, task: Task, data: DataConfig, seed: 
             )
     past = replace(past, parts=np.where(found, past.parts, LEFT_OUT))
     train = np.flatnonzero(past.parts == TRAIN)
-    learnt = Choices(events.user[train], events.item[train])
+    learnt = Choices(events.user[train], events.item[train]).thinned()
     catalogue = Catalogue(item_rows(past.items, texts), items, times, learnt)
     fold = np.where(past.parts == TRAIN, fold_of(events.user), -1).astype(np.int8)
     examples = replace(examples, catalogue=catalogue, fold=fold)

@@ -62,5 +62,5 @@ def text_examples(table: Texts, texts: TextTable, label: np.ndarray) -> Examples
         group=np.arange(len(table)),
         item=np.full(len(table), -1, np.int64),
         time=np.full(len(table), np.nan) if table.time is None else table.time,
-        row=np.arange(len(table)),
+        row=table.rows.origins,
     )

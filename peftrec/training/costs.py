@@ -11,6 +11,14 @@ from peftrec.model.co_learner import CoLearner
 from peftrec.training.snapshot import Progress
 
 
+def cache_lines(model: CoLearner) -> list[str]:
+    """What of the frozen part is computed once, for which tasks, and why."""
+    said: dict[tuple[str, str], list[str]] = {}
+    for task in model.tasks:
+        said.setdefault(model.encoder.level(task), []).append(task)
+    return [f"{', '.join(tasks)}: cache level {level}: {why}" for (level, why), tasks in said.items()]
+
+
 def costs(model: CoLearner, progress: Progress) -> dict[str, Any]:
     """The `cost` of `report.json`; seconds and steps are those of all sessions."""
     backbone = model.encoder.backbone

@@ -5,6 +5,7 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
+from peftrec.data.load import Ahead
 from peftrec.errors import Diverged
 from peftrec.evaluation.evaluate import Report, evaluate, text_rows
 from peftrec.evaluation.outcomes import Outcome, write_outcomes
@@ -12,13 +13,12 @@ from peftrec.machine import processes
 from peftrec.machine.environment import environment
 from peftrec.machine.progress import bar, note, track_rows
 from peftrec.machine.signals import Interrupted, StopSignals
-from peftrec.model.co_learner import CoLearner
 from peftrec.recipe import Recipe, TrainConfig
 from peftrec.runs.cards import write_cards
 from peftrec.runs.folder import choose_run, write_run
 from peftrec.runs.saved import save_run
 from peftrec.tasks.starts import start_of
-from peftrec.training.costs import costs
+from peftrec.training.costs import cache_lines, costs
 from peftrec.training.defaults import Settled
 from peftrec.training.ending import ended, ending_notes
 from peftrec.training.fingerprint import describe_origin
@@ -43,6 +43,7 @@ def train(
     cache: bool = True,
     resume: bool = False,
     allow_changes: bool = False,
+    ahead: Ahead | None = None,
 ) -> Path:
     """Train the recipe and write its run folder, returned. Raises UserError for mistakes in recipe or data.
 
@@ -50,6 +51,7 @@ def train(
     resume         continue the interrupted training of `run` (default: the last one called `name`) from its newest
                    intact checkpoint: the weights become what they would have been without the interruption
     allow_changes  continue although recipe, data, weights or packages changed
+    ahead          has the recipe's tables where they were read already
     """
     processes.start()
     target = Path(processes.on_first(lambda: str(choose_run(name, resume))) if run is None else run)
@@ -57,7 +59,7 @@ def train(
         folder = processes.on_first(lambda: str(stack.enter_context(write_run(target, resume))))
         trackers = stack.enter_context(Trackers(recipe, target))
         started = time.monotonic()
-        setup = processes.on_each(lambda: prepare(recipe))
+        setup = processes.on_each(lambda: prepare(recipe, ahead=ahead))
         origin = describe_origin(setup.complete, setup.dataset, setup.model, processes.count())
         settings = (recipe.train.checkpoint, origin, resume, allow_changes)
         checkpoints = processes.on_each(lambda: Checkpoints(target, *settings))
@@ -104,23 +106,17 @@ def _finish(
     report = evaluate(model, dataset, setup.tasks, "test", ranking=True, outcomes=outcomes)
     for task, of in report["tasks"].items():
         of["start"] = start["tasks"][task]["metrics"]
-        if (began := start_of(dataset.tasks[task])) is not None:
-            of["began_at"] = began.name
+        began = start_of(dataset.tasks[task])
+        if began is not None or task in setup.began:
+            of["began_at"] = setup.began[task] if began is None else began.name
     trackers.log({"step": progress.step, "test": {task: of["metrics"] for task, of in report["tasks"].items()}})
     report["cost"] = costs(model, progress) | {"total_seconds": time.monotonic() - started}
     report |= {"train": chosen.model_dump(mode="json"), **describe_refit(setup, progress)}
+    report["notes"] = setup.notes
     report["environment"] = environment()
     save_run(folder, recipe, dataset, model, report, progress.history)
     write_cards(folder, recipe, setup.tasks, dataset, model, report)
     write_outcomes(folder, outcomes)
-
-
-def cache_lines(model: CoLearner) -> list[str]:
-    """What of the frozen part is computed once, for which tasks, and why."""
-    said: dict[tuple[str, str], list[str]] = {}
-    for task in model.tasks:
-        said.setdefault(model.encoder.level(task), []).append(task)
-    return [f"{', '.join(tasks)}: cache level {level}: {why}" for (level, why), tasks in said.items()]
 
 
 def fit(

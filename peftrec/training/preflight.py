@@ -8,6 +8,7 @@ import numpy as np
 
 from peftrec.data.examples import TaskData
 from peftrec.data.features import in_words
+from peftrec.data.load import Ahead
 from peftrec.data.summary import TableSummary
 from peftrec.errors import UserError
 from peftrec.evaluation.evaluate import text_rows
@@ -22,12 +23,13 @@ from peftrec.training.rehearsal import rehearse
 NAMED = 5  # classes of a task that are named
 
 
-def check(recipe: Recipe) -> dict[str, Any]:
+def check(recipe: Recipe, ahead: Ahead | None = None) -> dict[str, Any]:
     """Build everything that training would, take a few steps, keep nothing, and describe it all as plain values.
 
-    Raises UserErrors for whatever training would refuse.
+    `ahead` has the tables, described, where they were read already. Raises UserErrors for whatever training would
+    refuse.
     """
-    setup = prepare(recipe, described=True)
+    setup = prepare(recipe, described=True, ahead=ahead)
     dataset, model = setup.dataset, setup.model
     encoder = model.encoder
     backbone = encoder.backbone
@@ -88,10 +90,10 @@ def check(recipe: Recipe) -> dict[str, Any]:
     }
 
 
-def find_problems(recipe: Recipe) -> list[str]:
-    """Everything that training would refuse, one message each."""
+def find_problems(recipe: Recipe, ahead: Ahead) -> list[str]:
+    """Everything that training would refuse, one message each, beside the tables that were read `ahead`."""
     try:
-        prepare(recipe)
+        prepare(recipe, ahead=ahead)
     except UserError as error:
         return error.problems
     return []

@@ -9,6 +9,7 @@ from accelerate.state import AcceleratorState
 
 from peftrec.data.examples import Dataset
 from peftrec.data.joined import train_on_all
+from peftrec.data.load import Ahead
 from peftrec.data.vocabulary import vocabulary_notes
 from peftrec.errors import Problems, UserError
 from peftrec.evaluation.evaluate import check_measures
@@ -40,6 +41,7 @@ class Setup:
     notes   what the user should know of it
     judge   is given every epoch's validation metrics, and may end the training by raising
     starts  the starts of tasks whose heads an earlier run gave, None where it had none
+    began   what the heads that weigh signals of a catalogue began at, in words
     begun   whether the rows know what their task's start says of them: see `training.starts.begin`
     """
 
@@ -52,6 +54,7 @@ class Setup:
     notes: list[str]
     judge: Callable[[Scores], None] | None = None
     starts: dict[str, Start | None] = field(default_factory=dict)
+    began: dict[str, str] = field(default_factory=dict)
     begun: bool = False
 
     @property
@@ -65,11 +68,14 @@ class Setup:
         return self.recipe.model_copy(update={"train": self.config})
 
 
-def prepare(recipe: Recipe, described: bool = False, settled_as: Settled | None = None) -> Setup:
+def prepare(
+    recipe: Recipe, described: bool = False, settled_as: Settled | None = None, ahead: Ahead | None = None
+) -> Setup:
     """Load data and backbone, attach adapters and heads; `described`: with summaries of the tables.
 
     `settled_as`: for the second training of `train.refit`, on the rows of train and valid, what the first went by.
-    Raises UserErrors for all that cannot work, together.
+    `ahead` has the tables where they were read already. Raises UserErrors for all that cannot work, together; but for
+    what is wrong with the tasks' rows, which is told before the backbone is loaded.
     """
     processes.start()
     problems, dataset, backbone, start, tasks = Problems(), None, None, None, None
@@ -94,8 +100,10 @@ def prepare(recipe: Recipe, described: bool = False, settled_as: Settled | None 
     with problems.collect():
         check_trackers(recipe.train.track)
     with problems.collect():
-        dataset = load_data(recipe, described)
+        dataset = load_data(recipe, described, ahead)
         _check_parts(recipe, dataset)
+    if dataset is None and tasks is not None:
+        problems.stop()
     if tasks is not None and dataset is not None and recipe.train.early_stopping not in (None, EarlyStopping()):
         with problems.collect():
             check_watched(recipe.train.early_stopping.metric, tasks, dataset, "train.early_stopping")

@@ -35,7 +35,8 @@ def begin(setup: Setup) -> None:
     for name, data in tasks.items():
         head = model.head(name)
         if isinstance(head, CatalogueHead) and head.signals is not None and name not in setup.starts:
-            note(f"{name}: begins at {head.begin(data)}")
+            setup.began[name] = head.begin(data)
+            note(f"{name}: begins at {setup.began[name]}")
     for name, task in setup.trained.items():
         if task.kind.mined is not None:
             train = task.kind.mined(setup.dataset, name, model.frozen_vectors)

@@ -23,7 +23,8 @@ def test_recipes_schema_tells_editors_every_key():
     assert schema == json_schema()
     assert list(schema["properties"]) == ["init_from", "backbone", "adapter", "data", "tasks", "weighting", "train"]
     keys = schema["$defs"]["TrainConfig"]["properties"]
-    assert keys["lr"]["description"].startswith("learning rate of adapters") and keys["lr"]["exclusiveMinimum"] == 0
+    assert keys["lr"]["description"].startswith("learning rate of adapters")
+    assert keys["lr"]["anyOf"] == [{"exclusiveMinimum": 0, "type": "number"}, {"type": "null"}]
     assert all(of.get("additionalProperties") is False for of in schema["$defs"].values())
 
 

@@ -85,9 +85,10 @@ def test_check_goes_on_where_a_group_is_beyond_mending(recipe):
 
 
 def test_train_hands_on_recipe_overrides_folder_and_name(recipe, tmp_path, monkeypatch):
-    calls = []
+    calls, tables = [], []
 
     def train(recipe, run, **options):
+        tables.append(list(options.pop("ahead").take().named))
         calls.append((recipe, run, options))
         return make_run(run)
 
@@ -100,6 +101,7 @@ def test_train_hands_on_recipe_overrides_folder_and_name(recipe, tmp_path, monke
     assert "runs/movielens-100k-1" in shown
     assert [run for _, run, _ in calls] == [tmp_path / "one", Path("runs/movielens-100k-1")]
     assert calls[0][0].train.epochs == 9
+    assert tables == [["items", "events"], ["items", "events", "queries"]]
     assert calls[0][2] == {"cache": True, "resume": False, "allow_changes": False}
     peftrec("train", recipe, "--no-cache", "--checkpoint-every", "7 steps", "--run", tmp_path / "two")
     assert calls[-1][2]["cache"] is False
@@ -168,7 +170,7 @@ class Predictor:
     """Stands in for the trained one: answers with what it was asked."""
 
     @classmethod
-    def load(cls, run, cache, trust_code):
+    def load(cls, run, cache, trust_code, keep=False):
         if not Path(run).exists():
             raise UserError(f"{run}: no such run folder")
         made = cls()
@@ -279,7 +281,7 @@ def test_methods_prints_the_matrix(monkeypatch):
 
 
 def test_libraries_are_silenced_and_our_warnings_are_not(recipe, monkeypatch):
-    def check(recipe):
+    def check(recipe, ahead):
         print("a library's notice")
         warnings.warn_explicit("of theirs", FutureWarning, "x.py", 1, module="transformers.modeling")
         warnings.warn_explicit("of ours", UserWarning, "y.py", 1, module="peftrec.data")

@@ -3,7 +3,7 @@
 import numpy as np
 
 import peftrec.data.catalogue as catalogues
-from peftrec.data.catalogue import Catalogue
+from peftrec.data.catalogue import FOLDS, Catalogue, Choices, fold_of
 
 
 def test_a_large_catalogue_is_sampled_anew_every_step(monkeypatch):
@@ -27,3 +27,14 @@ def test_a_small_catalogue_is_taken_whole():
     few = Catalogue(np.zeros(4, np.int32), np.zeros(0, np.int64), np.zeros(0))
     assert few.candidates(0, 0).tolist() == [0, 1, 2, 3]
     assert few.popularity(np.array([1.0])).tolist() == [[0, 0, 0, 0]]
+
+
+def test_of_very_many_choices_those_of_every_so_many_users_are_looked_at(monkeypatch):
+    users = np.repeat(np.arange(40), 5)
+    every = Choices(users, np.arange(200))
+    assert every.thinned() is every
+    monkeypatch.setattr(catalogues, "LEARNT", 100)
+    half = every.thinned()
+    assert len(half.users) == 100 and (np.bincount(half.users)[np.unique(half.users)] == 5).all()
+    assert np.bincount(fold_of(half.users)).tolist() == [25] * FOLDS
+    assert (users[half.items] == half.users).all()

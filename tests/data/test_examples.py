@@ -5,6 +5,7 @@ import numpy as np
 from peftrec.data import examples
 from peftrec.data.examples import Examples, TaskData
 from peftrec.data.log import Log
+from peftrec.data.signals import of_step
 
 LOG = Log(np.array([7, 8, 9, 5], np.int32), np.arange(4), np.arange(4.0), np.array([0, 3, 4]), np.array([1, 0, 1, 1.0]))
 
@@ -54,10 +55,10 @@ def test_where_there_are_too_many_every_so_many_are_taken():
     assert made().thinned(2).item.tolist() == [0, 1] and made().thinned(1).item.tolist() == [0]
 
 
-def test_without_a_catalogue_nothing_is_drawn_and_there_is_no_popularity():
+def test_without_a_catalogue_nothing_is_drawn_and_nothing_is_known_of_items():
     some = made()
     assert some.drawn(0, 3, np.arange(3)) is some
-    assert some.candidate_rows().tolist() == [] and some.popularity() is None
+    assert some.candidate_rows().tolist() == [] and of_step(some) is None and some.barred() is None
 
 
 def test_parts_are_had_by_name():

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from peftrec.data.rows import Rows, parse_template
+from peftrec.data.rows import Rows
 from peftrec.errors import UserError
 from peftrec.recipe import EventsConfig, FileConfig
 
@@ -28,23 +28,6 @@ def test_dates_and_missing_numbers_read_as_people_write_them():
 
 def test_braces_are_written_twice():
     assert rows(a=["x"]).texts("{{{a}}}", "k") == ["{x}"]
-
-
-@pytest.mark.parametrize(
-    ("template", "reason"),
-    [
-        ("plain", "names at least one column"),
-        ("{}", "plain column names"),
-        ("{a:>3}", "plain column names"),
-        ("{a!r}", "plain column names"),
-        ("{a", "expected '}'"),
-    ],
-)
-def test_a_wrong_template_names_its_key(template, reason):
-    with pytest.raises(UserError) as error:
-        parse_template(template, "data.items.text")
-    assert str(error.value).startswith("data.items.text: ") and reason in str(error.value)
-    assert repr(template) in str(error.value)
 
 
 def test_a_text_whose_columns_are_all_blank_is_refused():

@@ -127,3 +127,14 @@ def test_the_order_of_last_use_outlives_forgetting(tokenizer):
     table.keep_guests(table.recent_guests(0))
     assert (table.texts, table.guests) == (["own one", "own two"], 0)
     assert table.lengths.tolist() == [4, 4]
+
+
+def test_rows_that_a_table_is_told_to_adopt_are_its_own(tokenizer):
+    table = with_guests(tokenizer)
+    table.adopt()
+    row = table.add("one more")
+    table.tokenize(tokenizer, 16, 0)
+    assert (table.own, table.guests, table.add("one more")) == (7, 0, row)
+    table.add("a guest again")
+    table.tokenize(tokenizer, 16, 0)
+    assert (table.own, table.guests) == (7, 1)

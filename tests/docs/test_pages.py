@@ -106,10 +106,9 @@ def test_every_key_of_a_recipe_is_documented():
     assert len(documented) == len(set(documented)) > 50
     assert keys(Recipe) <= set(documented)
     page = HOOKS.on_page_markdown(read(DOCS / "guide/recipe.md"))
-    assert (
-        page.count("\n## ") >= 8
-        and "| `train.lr` | number >\N{NO-BREAK SPACE}0 | `0.0005` | learning rate of adapters" in page
-    )
+    assert page.count("\n## ") >= 8
+    assert "| `train.warmup` | number ≥\N{NO-BREAK SPACE}0, <\N{NO-BREAK SPACE}1 | `0.05` | share of the steps" in page
+    assert "| `train.lr` | number >\N{NO-BREAK SPACE}0 or null |  | learning rate of adapters" in page
 
 
 def test_every_verb_and_public_name_is_documented():

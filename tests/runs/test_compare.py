@@ -63,13 +63,19 @@ def test_differences_are_those_of_the_metrics_and_better_is_above_zero(runs):
                 assert low <= high and 0 < found["p"] <= 1
                 if low > 0 or high < 0:
                     assert found["p"] < 0.06
+    assert [run["train"] for run in (one, two, alone)] == [
+        {"batch_size": 32, "lr": 0.01},
+        {"batch_size": 32, "lr": 0.001},
+        {"batch_size": 16, "lr": 0.01},
+    ]
     assert set(one["cost"]) >= {"train_seconds", "peak_memory_mb", "adapter_bytes", "trainable_parameters"}
 
 
 def test_the_tables_show_every_run_and_verdict(runs):
     shown = peftrec("compare", runs["one"], runs["alone"]).stdout
     assert "query: " in shown and "interest: " in shown and "cost" in shown
-    assert shown.count(str(runs["alone"])) == 2  # interest and cost
+    assert shown.count(str(runs["alone"])) == 3  # interest, what it was trained by, and cost
+    assert "trained by batch_size: 32" in shown and "trained by batch_size: 16" in shown
     assert shown.endswith("drawn for both runs alike; open: it holds 0\n")
     assert shown.count("gain") == 1 and shown.count("that is") == 1
     costs = shown.partition("cost ")[2].splitlines()[:-2]  # the last is a sentence

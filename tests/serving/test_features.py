@@ -105,9 +105,9 @@ def test_a_new_item_and_a_new_user_with_the_features_of_known_ones_score_as_thos
         # But for the rates: the label of its own only event is known of the item, and of no new one.
         assert one["score"] == pytest.approx(other["score"], abs=0.05)
     (one,), (other,) = predictor.predict("next", [known]), predictor.predict("next", [new])
-    popular = predictor.run.catalogues["next"].popularity([0.0])[0, 9]
-    weight = predictor.model.head("next").popularity.item()
-    assert one["score"] - weight * popular == pytest.approx(other["score"], abs=1e-5)
+    catalogue, weights = predictor.run.catalogues["next"], predictor.model.head("next").signals.tolist()
+    popular, lately = (catalogue.popularity(np.zeros(1), lately=of)[0, 9] for of in (False, True))
+    assert one["score"] - weights[0] * popular - weights[1] * lately == pytest.approx(other["score"], abs=1e-5)
 
 
 @pytest.mark.parametrize("task", MATCH)

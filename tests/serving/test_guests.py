@@ -126,3 +126,25 @@ def test_the_runs_own_texts_stay(run, eight):
     assert predictor.texts.texts[: len(own)] == own
     for cache, before in zip(predictor.model.encoder.caches.values(), place, strict=True):
         assert np.array_equal(cache._place[: len(own)], before)
+
+
+def test_states_of_requests_are_on_disk_only_where_they_are_to_be_kept(run, eight, monkeypatch, tmp_path):
+    compute, computed = StateCache.compute, []
+    monkeypatch.setattr(StateCache, "compute", lambda *given: (computed.append(given), compute(*given))[1])
+    monkeypatch.setenv("PEFTREC_CACHE", str(tmp_path))
+
+    def predict(**options):
+        computed.clear()
+        predictor = Predictor.load(run, **options)
+        return predictor.predict("interest", new(*range(30))), len(computed), predictor
+
+    predict()
+    expected, ran, plain = predict()
+    assert ran > 0 and plain.texts.guests == 4  # forgotten, and not written
+    assert predict(cache=False, keep=True)[1] > 0
+    again, ran, keeper = predict(keep=True)
+    assert (again, ran > 0, keeper.texts.guests) == (expected, True, 0)
+    again, ran, _ = predict(keep=True)
+    assert (again, ran) == (expected, 0)
+    assert predict()[:2] == (expected, 0)  # read by all
+    held(keeper)

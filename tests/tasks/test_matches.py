@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 import pytest
-from command import peftrec
+from command import peftrec, printed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from made import build
@@ -16,7 +16,8 @@ from peftrec.data.examples import Dataset, ItemTexts
 from peftrec.data.rows import Rows
 from peftrec.data.tables import Items, Queries, Tables
 from peftrec.errors import UserError
-from peftrec.evaluation.evaluate import MOST_PAIRS, evaluate_task
+from peftrec.evaluation import evaluate as evaluation
+from peftrec.evaluation.evaluate import evaluate_task
 from peftrec.evaluation.outcomes import read_outcome
 from peftrec.machine.files import read_json
 from peftrec.model.co_learner import Scorer
@@ -127,9 +128,10 @@ def test_ranks_are_those_among_all_items_but_other_matches(monkeypatch):
     assert report["metrics"]["log_loss"] == pytest.approx(np.mean(losses), rel=1e-5)
     assert report["weighted_loss"] == pytest.approx((data.test.weight * losses).mean(), rel=1e-5)
     assert set(report["priors"]) == {"random", "bm25"}
-    monkeypatch.setitem(MOST_PAIRS, "rows", 8 * 3)
+    monkeypatch.setattr(evaluation, "MOST_MATCHES", 8 * 3)
     report = evaluate_task(ByNumber(), dataset, "task", "test", **options)
     assert report["n"] == report["ranked"] == 3 and report["sample_of"] == len(data.test)
+    assert f"task: 3 rows, every so many of {len(data.test)}" in printed({"tasks": {"task": report}})
 
 
 @pytest.fixture(scope="module")

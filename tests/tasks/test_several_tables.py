@@ -8,6 +8,7 @@ import pytest
 from command import peftrec
 from several import TASKS, make_several, several_recipe
 
+from peftrec.data.signals import of_own_item
 from peftrec.errors import UserError
 from peftrec.recipe import dump_recipe
 from peftrec.runs.saved import load_run
@@ -100,7 +101,7 @@ def test_without_times_a_history_is_the_user_s_other_training_events(folder, dat
     assert task.train.catalogue.popularity(np.array([np.nan]))[0] == pytest.approx(
         np.log1p(np.bincount(task.train.item, minlength=20)), abs=1e-6
     )
-    own = task.train.popularity()[:, 0]  # of all others' choices
+    own = of_own_item(task.train)[:, 0, 0]  # of all others' choices
     count = np.bincount(task.train.item, minlength=20)[task.train.item] - 1
     assert own == pytest.approx(np.log1p(count), abs=1e-6)
 

@@ -23,21 +23,39 @@ def test_check_tells_the_mistakes_of_the_recipe_and_of_what_it_names_together(sh
     wrong["backbone"]["name"] = "no/such-model"
     wrong["train"]["epoch"] = 3
     write_json(path, wrong)
+    of_recipe = [
+        f"{path}: train.batch_size: Input should be greater than or equal to 1; found 0",
+        f"{path}: train.epoch: unknown key; did you mean 'epochs'?",
+    ]
+    _check_problems(
+        path,
+        [
+            *of_recipe,
+            "data.items.path: no such file: nowhere.csv",
+            f"{shop}/events.csv: no column 'film'; its columns are user, item, time, stars",
+            f"{shop}/events.csv: no column 'when'; its columns are user, item, time, stars",
+            f"{shop}/queries.csv: no column 'grade'; its columns are query, item, match",
+        ],
+    )
+    wrong["data"] = shop_recipe(shop).model_dump(mode="json", exclude_none=True)["data"]
+    path.unlink()
+    write_json(path, wrong)
+    _check_problems(
+        path,
+        [
+            *of_recipe,
+            "weighting.method: no method 'statik'; did you mean 'static'?",
+            "tasks.interest.kind: no kind 'interests'; did you mean 'interest'?",
+            "backbone.name: cannot load 'no/such-model'",
+            "adapter.method: no method 'loras'; did you mean 'lora'?",
+        ],
+    )
+
+
+def _check_problems(path, expected):
     done = peftrec("check", path, "--json", "train.batch_size=0")
     assert done.exit_code == 2
     problems = json.loads(done.stdout)["problems"]
-    expected = [
-        f"{path}: train.batch_size: Input should be greater than or equal to 1; found 0",
-        f"{path}: train.epoch: unknown key; did you mean 'epochs'?",
-        "weighting.method: no method 'statik'; did you mean 'static'?",
-        "tasks.interest.kind: no kind 'interests'; did you mean 'interest'?",
-        "data.items.path: no such file: nowhere.csv",
-        f"{shop}/events.csv: no column 'film'; its columns are user, item, time, stars",
-        f"{shop}/events.csv: no column 'when'; its columns are user, item, time, stars",
-        f"{shop}/queries.csv: no column 'grade'; its columns are query, item, match",
-        "backbone.name: cannot load 'no/such-model'",
-        "adapter.method: no method 'loras'; did you mean 'lora'?",
-    ]
     assert [p[: len(e)] for p, e in zip(problems, expected, strict=True)] == expected
     shown = peftrec("check", path, "train.batch_size=0")
     assert (shown.exit_code, shown.stdout) == (2, "")

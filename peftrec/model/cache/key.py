@@ -15,8 +15,9 @@ FORMAT = 1  # raised when the same description would mean other states, or anoth
 def describe_key(backbone: Backbone, level: str, layer: int, storage: torch.dtype) -> dict[str, Any]:
     """The key as plain values.
 
-    Of the packages' versions those that compute the states count, to the minor number: releases that only fix bugs
-    keep the cache. The attention kernel and the number of threads change states by rounding only, and do not count.
+    Where texts are cut is no part of it: a text is known by the tokens that are left of it. Of the packages' versions
+    those that compute the states count, to the minor number: releases that only fix bugs keep the cache. The attention
+    kernel and the number of threads change states by rounding only, and do not count.
     """
     computing = ["torch", "transformers"]
     if backbone.config.quantize is not None:
@@ -27,7 +28,6 @@ def describe_key(backbone: Backbone, level: str, layer: int, storage: torch.dtyp
         "compute": [str(backbone.dtype), backbone.device.type],
         "storage": str(storage),
         "tokenizer": tokenizer_digest(backbone.tokenizer),
-        "max_length": backbone.config.max_length,
         "level": level,
         "layer": layer,
         "pooling": None if level == "layer" else backbone.pooling,

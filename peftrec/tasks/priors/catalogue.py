@@ -12,7 +12,8 @@ from peftrec.tasks.priors.bm25 import COUNTERS, CatalogueBm25
 from peftrec.tasks.priors.choice import held_out, once
 from peftrec.tasks.priors.vectors import Vectors
 
-CHARACTERS = 20_000_000  # of a catalogue, beyond which only words are counted: of runs there are far more
+CHARACTERS = 5_000_000  # of a catalogue, beyond which one sort of n-grams is counted: of runs there are far more
+SPACES = 0.05  # the least share of characters that are spaces where words are written apart
 
 
 @dataclass(frozen=True)
@@ -78,9 +79,12 @@ def _tried(dataset: Dataset, task: str, vectors: Vectors | None, sorts: Sequence
 
 
 def sorts_of(texts: TextTable, rows: np.ndarray) -> list[str]:
-    """The sorts of n-grams that a catalogue of these texts is not too large for."""
-    affordable = sum(len(texts.texts[row]) for row in rows) <= CHARACTERS
-    return list(COUNTERS) if affordable else ["words"]
+    """The sorts of n-grams that are tried for a catalogue of these texts: of a large one, what its language writes."""
+    read = [texts.texts[row] for row in rows]
+    characters = sum(map(len, read))
+    if characters <= CHARACTERS:
+        return list(COUNTERS)
+    return ["words"] if sum(text.count(" ") for text in read) >= SPACES * characters else ["short runs"]
 
 
 def likeness(rows: Examples, vectors: Vectors) -> np.ndarray:

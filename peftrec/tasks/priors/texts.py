@@ -1,7 +1,7 @@
 """The prior `tfidf`: a linear model on a text's n-grams, chosen on the validation rows."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -79,8 +79,9 @@ def choose_grams(dataset: Dataset, task: str) -> Chosen:
     def fit(way: Way, rows: Examples, counts: Counts) -> GramScores:
         sorts, make = way
         weigh = tf_idf([counts[sort] for sort in sorts], MOST_WEIGHTS // max(1, classes) // len(sorts))
-        model = learn(make(), weigh([counts[sort] for sort in sorts]), rows.label)
-        return GramScores(sorts, weigh, linear(model, classes), texts)
+        model = linear(learn(make(), weigh([counts[sort] for sort in sorts]), rows.label), classes)
+        kept = model.weight.astype(np.float16).astype(np.float32)  # as a run keeps it, so that it says the same again
+        return GramScores(sorts, weigh, replace(model, weight=kept), texts)
 
     def attempt(way: Way) -> Tried:
         return judge(way, fit(way, some, some_counts).of_counts(check_counts), check.label)

@@ -51,7 +51,6 @@ CHANGES = {
     "compute dtype": {"backbone": other_dtype},
     "storage dtype": {"storage": torch.float16},
     "tokenizer": {"backbone": other_tokenizer},
-    "max length": {"backbone": lambda: tiny_backbone("BERT", max_length=16)},
     "level": {"level": "pooled"},
     "layer": {"layer": 2},
 }
@@ -61,8 +60,12 @@ def test_equal_things_have_equal_keys_and_every_change_another_one():
     names = {"": name_of()} | {
         what: name_of(**{k: v() if callable(v) else v for k, v in change.items()}) for what, change in CHANGES.items()
     }
-    assert len(set(names.values())) == len(CHANGES) + 1 == 13
+    assert len(set(names.values())) == len(CHANGES) + 1 == 12
     assert name_of() == names[""]
+
+
+def test_where_texts_are_cut_is_no_part_of_it():
+    assert name_of(tiny_backbone("BERT", max_length=16)) == name_of()
 
 
 def test_pooling_counts_where_states_are_pooled():

@@ -153,8 +153,23 @@ def test_other_levels_and_layers_miss(root):
     made("layer").update(disk=True)
     made("pooled").update(disk=True)
     assert len(list(root.iterdir())) == 2
-    longer = made("layer", max_length=8)
-    assert len(longer.missing(np.arange(60))) == 60
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize(("before", "after"), [(32, 8), (8, 32)])
+def test_another_max_length_computes_only_the_texts_that_it_cuts_otherwise(root, level, before, after):
+    first, second = made(level, max_length=before), made(level, max_length=after)
+    first.update(disk=True)
+    lengths = table(PLAIN).lengths  # cut nowhere
+    other, same = np.flatnonzero(lengths > 8), np.flatnonzero(lengths <= 8)
+    assert 0 < len(other) < 60
+    assert second.missing(np.arange(60)).tolist() == other.tolist()
+    second.update(disk=True)
+    assert sum(second.backbone.ran) == len(other)
+    for row in same:
+        assert torch.equal(second.states(np.array([row])), first.states(np.array([row])))
+    assert_right(second)
+    assert len(list(root.iterdir())) == 1
 
 
 def test_texts_of_requests_are_read_from_disk_but_not_written(root):

@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 from asked import catalogue_of_words, vectors_of
+from columns import chinese
 
+from peftrec.data.texts import TextTable
 from peftrec.tasks.priors import RANKING_PRIORS
 from peftrec.tasks.priors import catalogue as module
 from peftrec.tasks.priors.bm25 import Bm25
 from peftrec.tasks.priors.catalogue import choose_blend, choose_bm25, choose_cosine, sorts_of
-from peftrec.tasks.priors.grams import words
 
 
 def test_cosine_and_bm25_rank_as_they_are_defined():
@@ -51,10 +52,13 @@ def test_what_says_nothing_takes_little_part():
     assert choose_blend(catalogue_of_words(), "task", None).cosine == 0
 
 
-def test_of_a_large_catalogue_words_alone_are_counted(monkeypatch):
+def test_of_a_large_catalogue_what_its_language_writes_is_counted(monkeypatch):
     dataset = catalogue_of_words()
     of = dataset.texts, dataset.items["items"].rows
     assert sorts_of(*of) == ["words", "short runs", "long runs"]
     monkeypatch.setattr(module, "CHARACTERS", 100)
     assert sorts_of(*of) == ["words"]
-    assert choose_bm25(catalogue_of_words(), "task")[0].sort == "words" and words(1)(["a"]).nnz == 1
+    assert choose_bm25(catalogue_of_words(), "task")[0].sort == "words"
+    texts = TextTable()
+    rows = np.array([texts.add(chinese(np.random.default_rng(n), 30)) for n in range(9)])
+    assert sorts_of(texts, rows) == ["short runs"]

@@ -5,8 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from columns import events, rows
+from habits import ITEMS, habits, load, past_of
 
 from peftrec.data.catalogue import Catalogue
+from peftrec.data.signals import of_every_item
 from peftrec.tasks.priors import RANKING_PRIORS
 
 
@@ -39,3 +41,32 @@ def test_random_ranking_is_uniform_and_needs_no_order():
     assert RANKING_PRIORS["random"](dataset, "task", every.take(np.array([7, 3]))).tolist() == score[[7, 3]].tolist()
     place = score.argsort(1).argsort(1)  # of item 0 among users: anywhere
     assert len(set(place[:, 0])) > 20
+
+
+def test_own_frequency_is_the_users_counts_then_recency_then_popularity(shop, tmp_path):
+    dataset = load(shop, habits(shop, tmp_path, 0.4), repeats="allow")
+    test = dataset.tasks["next"].test.take(np.arange(20))
+    score = RANKING_PRIORS["own_frequency"](dataset, "next", test)
+    popular = RANKING_PRIORS["popularity_so_far"](dataset, "next", test)
+    for row in range(20):
+        past = past_of(test, row)
+        last = {item: place for place, item in enumerate(past)}
+        wanted = sorted(
+            range(ITEMS), key=lambda i, p=past, at=last, n=row: (-p.count(i), -at.get(i, -1), -popular[n, i], i)
+        )
+        assert sorted(range(ITEMS), key=lambda i, n=row: (-score[n, i], i)) == wanted
+    excluded = replace(test, repeats=False)
+    assert RANKING_PRIORS["own_frequency"](dataset, "next", excluded) is None
+
+
+def test_item_item_and_recent_popularity_leave_ties_to_popularity(shop, tmp_path):
+    dataset = load(shop, habits(shop, tmp_path, 0.4), repeats="allow")
+    test = dataset.tasks["next"].test.take(np.arange(20))
+    popular = RANKING_PRIORS["popularity_so_far"](dataset, "next", test)
+    lately = test.catalogue.popularity(test.time, lately=True)
+    for name, of in (("item_item", of_every_item(test)[:, :, 2]), ("recent_popularity", lately)):
+        score = RANKING_PRIORS[name](dataset, "next", test)
+        assert score == pytest.approx(of.astype(float) + 1e-6 * popular.astype(float), abs=1e-9) and score.shape == (
+            20,
+            ITEMS,
+        )

@@ -66,7 +66,7 @@ def test_what_is_kept_says_the_same(kind):
     start = fit(dataset, "task", TOLD, vectors).start
     again = load(start.settings(), start.tensors(), dataset.texts, vectors)
     test = dataset.tasks["task"].test
-    assert again(test) == pytest.approx(start(test), abs=2e-3)  # weights of n-grams are kept in 16 bits
+    assert np.array_equal(again(test), start(test))  # weights of n-grams have 16 bits from the first
     assert again.name == start.name
     with pytest.raises(ValueError, match="needs the frozen backbone's vectors"):
         load(start.settings(), start.tensors(), dataset.texts, None)
