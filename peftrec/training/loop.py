@@ -120,10 +120,7 @@ def _finish(
 
 
 def fit(
-    setup: Setup,
-    checkpoints: Checkpoints | None = None,
-    trackers: Trackers | None = None,
-    at: Progress | None = None,
+    setup: Setup, checkpoints: Checkpoints | None = None, trackers: Trackers | None = None, at: Progress | None = None
 ) -> Progress:
     """The loop. Trains `setup.model` in place, from the checkpoint that `checkpoints` goes on from if any.
 
