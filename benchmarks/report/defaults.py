@@ -12,8 +12,8 @@ Sets = Mapping[str, dict[str, Any]]
 
 ABOUT = """\
 `python -m benchmarks defaults --seeds {seeds}`, from the folder that holds the data: MiniLM with method `side` on
-{count} tasks of texts, each thinned, {seeds} seed{s}. What is compared is where training comes to with other values than
-those that `train` chooses by itself, beside the start that the heads begin at. An error is the metric of the task's
+{count} tasks of texts, each thinned, {seeds} seed{s}. What is compared is where training comes to with other values
+than those that `train` chooses by itself, beside the start that the heads begin at. An error is the metric of the task's
 loss: log-loss, or MAE; test rows choose nothing."""
 
 OTHERS = """\
