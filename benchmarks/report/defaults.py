@@ -13,8 +13,8 @@ Sets = Mapping[str, dict[str, Any]]
 ABOUT = """\
 `python -m benchmarks defaults --seeds {seeds}`, from the folder that holds the data: MiniLM with method `side` on
 {count} tasks of texts, each thinned, {seeds} seed{s}. What is compared is where training comes to with other values
-than those that `train` chooses by itself, beside the start that the heads begin at. An error is the metric of the task's
-loss: log-loss, or MAE; test rows choose nothing."""
+than those that `train` chooses by itself, beside the start that the heads begin at. An error is the metric of the
+task's loss: log-loss, or MAE; test rows choose nothing."""
 
 OTHERS = """\
 Does it matter, and would other data have told? The rule that does best by validation on all the other tasks is
