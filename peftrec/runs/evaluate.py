@@ -35,14 +35,14 @@ def evaluate_run(run: Path, split: str, cache: bool = True, trust_code: bool = F
             raise UserError(
                 f"{run}: task {name} was trained on other features, or levels of them, than the data have now"
             )
-    begun = {name: with_start(dataset.tasks[name], Started(start)) for name, start in loaded.starts.items()}
-    dataset = replace(dataset, tasks={**dataset.tasks, **begun})
     near = {name: of.known for name, of in loaded.catalogues.items() if of.known is not None}
     known = {name: with_neighbours(dataset.tasks[name], of) for name, of in near.items()}
     dataset = replace(dataset, tasks={**dataset.tasks, **known})
     model.encoder.disk = cache
     ranking = split == "test"
     model.encoder.update(text_rows(dataset, tasks, [split], ranking), track_rows)
+    begun = {name: with_start(dataset.tasks[name], Started(of), [split]) for name, of in loaded.starts.items()}
+    dataset = replace(dataset, tasks={**dataset.tasks, **begun})
     return evaluate(model, dataset, tasks, split, ranking=ranking)
 
 

@@ -233,9 +233,9 @@ def _split_lists(
         given=each.given,
     )
     parts, split, notes = divided(rows, name, data, seed)
-    if split.kind == "given" and events.given is not None:
+    if split.kind == "given" and events.given is not None and each.given is not None:
         for part, at in zip(events.given, place.tolist(), strict=True):
-            if at >= 0 and PARTS[part] != parts[at]:
+            if at >= 0 and PARTS[part] != PARTS[each.given[at]]:
                 raise UserError(f"split: a list that was shown stays whole in table {name}; one is of several parts")
     return np.append(parts, np.int8(LEFT_OUT))[place], split, notes
 

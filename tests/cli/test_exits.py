@@ -69,7 +69,7 @@ def test_a_full_stdout_is_one_line_and_status_1(tmp_path, unbuffered, arguments,
 
 
 def test_a_bug_is_status_1_with_its_traceback(recipe, monkeypatch):
-    def check(recipe):
+    def check(*given):
         raise RuntimeError("a bug of ours")
 
     put(monkeypatch, "training.preflight", check=check)

@@ -14,7 +14,7 @@ def test_check_prints_a_table_or_json(recipe, monkeypatch):
     put(
         monkeypatch,
         "training.preflight",
-        check=lambda recipe: {"parameters": {"trained": 10, "total": 1000}, "why": ["[a]", "b"]},
+        check=lambda *given: {"parameters": {"trained": 10, "total": 1000}, "why": ["[a]", "b"]},
     )
     shown = [line.split() for line in peftrec("check", recipe).stdout.splitlines()]
     assert shown == [["parameters.trained", "10"], ["parameters.total", "1000"], ["why", "[a]"], ["b"]]
@@ -51,7 +51,7 @@ def test_names_are_no_markup_and_command_no_terminal(capsys):
 
 
 def test_messages_and_notes_command_no_terminal(recipe, monkeypatch):
-    def check(recipe):
+    def check(*given):
         note("noted \x1b[31m")
         raise UserError("wrong \x1b[31m")
 

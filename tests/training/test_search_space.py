@@ -53,7 +53,10 @@ def test_what_is_written_is_what_is_searched(text, dimension):
         (["train.gradient_checkpointing=0..1"], "train.gradient_checkpointing takes no numbers"),
         (["train.schedule=linear"], "needs a range or at least two different choices"),
         (["train.schedule=[linear, linear]"], "needs a range or at least two different choices"),
-        (["train.schedule=[linear, cosin]"], "train.schedule: Input should be 'linear', 'cosine' or 'constant'"),
+        (
+            ["train.schedule=[linear, cosin]"],
+            "train.schedule: Input should be 'linear', 'cosine', 'constant' or 'cooldown'",
+        ),
         (["train.epochs=1..8", "train.epochs=2..4"], "--search: train.epochs is searched twice"),
         (["adapter.options=[{}, {rank: 8}]", "adapter.options.rank=2..4"], "adapter.options is searched twice"),
     ],

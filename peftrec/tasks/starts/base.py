@@ -1,6 +1,6 @@
 """What a start is, and what a kind says of its own."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, cast
 
@@ -68,16 +68,16 @@ def start_of(data: TaskData) -> Start | None:
     return cast(Start | None, data.train.offsets)
 
 
-def with_start(data: TaskData, started: Started) -> TaskData:
-    """The task's data, whose rows know what the start says of them."""
+def with_start(data: TaskData, started: Started, splits: Collection[str] = ("train", "valid", "test")) -> TaskData:
+    """The task's data, whose rows know what the start says of them; of these splits it is computed now."""
     start = started.start
 
-    def known(rows: Examples) -> Examples:
-        kept = 0 < len(rows) <= KEPT_ROWS and rows.catalogue is None  # else each step has other candidates
-        offset = start(rows) if kept else None
-        return replace(rows, offsets=start, offset=offset)
+    def known(split: str) -> Examples:
+        rows = data.split(split)
+        if split == "train" and started.train is not None:
+            return replace(rows, offsets=start, offset=started.train.astype(np.float32))
+        # What a step ranks differs from step to step.
+        kept = split in splits and 0 < len(rows) <= KEPT_ROWS and rows.catalogue is None
+        return replace(rows, offsets=start, offset=start(rows) if kept else None)
 
-    train = known(data.train) if started.train is None else replace(data.train, offsets=start)
-    if started.train is not None:
-        train = replace(train, offset=started.train.astype(np.float32))
-    return replace(data, train=train, valid=known(data.valid), test=known(data.test))
+    return replace(data, train=known("train"), valid=known("valid"), test=known("test"))
