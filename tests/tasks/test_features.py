@@ -46,6 +46,7 @@ def batch(**features: torch.Tensor) -> HeadInput:
         feedback=torch.tensor([[0.0, 1], [1, 0], [0, 0]]),
         features=torch.zeros(3, 0),
         candidates=torch.tensor([0, 2, 7]),
+        barred=torch.tensor([[True, False, False], [False] * 3, [False, True, False]]),  # the rows' own items
         signals=torch.zeros(3, 4, len(SIGNALS)),
         **features,
     )
@@ -56,6 +57,8 @@ def test_every_head_begins_as_without_features_and_reads_them_once_they_have_wei
     for make in (HistoryHead, TowerHead, RetrievalHead, TextHead):
         torch.manual_seed(0)
         without = make(HeadShape(16, 3, 0, 0.0)).eval()
+        if make is RetrievalHead:
+            torch.nn.init.normal_(without.user[-1].weight)  # it begins at zero, whatever the user is
         head = make(HeadShape(16, 3, 0, 0.0, of_item=COLUMNS, of_asker=COLUMNS)).eval()
         head.load_state_dict(without.state_dict(), strict=False)
         plain = without(batch())
@@ -70,8 +73,8 @@ def test_every_head_begins_as_without_features_and_reads_them_once_they_have_wei
 def test_retrieval_scores_each_candidate_by_its_own_features():
     torch.manual_seed(0)
     head = RetrievalHead(HeadShape(16, 0, 0, 0.0, of_item=COLUMNS, of_asker=COLUMNS)).eval()
-    for layer in (head.known_item, head.known_user):
-        torch.nn.init.normal_(layer.out.weight)
+    for layer in (head.known_item.out, head.known_user.out, head.user[-1]):
+        torch.nn.init.normal_(layer.weight)
     rows = batch(of_item=FEATURES, of_asker=FEATURES, of_candidates=FEATURES)
     offered, bias = head.items(rows.vectors)
     offered, bias = head.with_features(offered[rows.candidates], bias[rows.candidates], FEATURES)

@@ -100,7 +100,7 @@ def test_every_split_keeps_lists_whole(kind):
 def test_a_given_split_and_items_do_not_cut_lists():
     events = lists(before=0)
     given = ["train" if number < 30 else "test" for number in events.impression]
-    data = DataConfig(source="x", split={"kind": "given", "column": "part"})
+    data = DataConfig(source="x", split={"kind": "given", "column": "part", "valid": 0})
     found, _, _ = split_events("events", replace(events, given=given), data, 0)
     assert np.array_equal(found == TRAIN, events.impression < 30)
     given[0] = "test"
