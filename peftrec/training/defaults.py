@@ -89,7 +89,8 @@ def chosen_notes(given: TrainConfig, config: Settled) -> list[str]:
     chosen = {key: value for key, value in after.items() if before[key] is None and value is not None}
     if config.early_stopping and given.early_stopping and given.early_stopping.patience is None:
         chosen["early_stopping.patience"] = config.early_stopping.patience
-    return [f"train: chosen {', '.join(f'{key} {value}' for key, value in chosen.items())}"] if chosen else []
+    said = [f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}" for key, value in chosen.items()]
+    return [f"train: chosen {', '.join(said)}"] if said else []
 
 
 def rows_an_epoch(recipe: Recipe, dataset: Dataset) -> dict[str, int]:
