@@ -30,7 +30,7 @@ def format_report(report: dict[str, Any]) -> Group:
 
 def _added(task: dict[str, Any]) -> str:
     """What to say where training added nothing to the start."""
-    return "" if trained_on(task) else "; training added nothing: no step was better on the validation rows"
+    return "" if trained_on(task) else "; training added nothing"
 
 
 def _task_table(name: str, task: dict[str, Any]) -> Table:

@@ -1,6 +1,6 @@
 """Examples: the columns of one task's rows, with causal histories as windows of the log."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -10,7 +10,7 @@ import numpy as np
 from peftrec.data.catalogue import Catalogue, ItemTexts
 from peftrec.data.features import NO_FEATURES, Encoding, FeatureTable
 from peftrec.data.history import History, histories
-from peftrec.data.log import Log
+from peftrec.data.log import Log, spans
 from peftrec.data.matches import Matches
 from peftrec.data.rates import Rates
 from peftrec.data.scales import to_log
@@ -119,9 +119,15 @@ class Examples:
         return replace(self, slots=slots, **taken)
 
     def thinned(self, most: int) -> "Examples":
-        """The examples, or where there are more than `most` every so many of them: what is fitted to a few numbers
-        needs no more."""
+        """The examples, or where there are more than `most`, at least one, every so many of them: what is fitted to a
+        few numbers needs no more."""
+        most = max(1, most)
         return self if len(self) <= most else self.take(np.arange(most) * len(self) // most)
+
+    def blocks(self, most: int) -> "Iterator[Examples]":
+        """The rows in their order, at most so many at a time."""
+        for first in range(0, len(self), most):
+            yield self.take(np.arange(first, min(first + most, len(self))))
 
     def with_rates(self, rates: Rates, seen: np.ndarray | None = None, places: np.ndarray | None = None) -> "Examples":
         """The examples with inputs from how their items and users were received before.
@@ -151,6 +157,11 @@ class Examples:
             return replace(self, candidates=self.catalogue.candidates(seed, step))
         return replace(self, candidates=self.matches.candidates(self.group[rows], self.item[rows], seed, step))
 
+    def with_every_candidate(self) -> "Examples":
+        """The examples with the whole catalogue as candidates."""
+        assert self.catalogue is not None
+        return replace(self, candidates=np.arange(len(self.catalogue)))
+
     def candidate_rows(self) -> np.ndarray:
         """Text rows of the candidates, int32 (C,); none without."""
         if self.catalogue is None or self.candidates is None:
@@ -168,8 +179,7 @@ class Examples:
         if self.log is None:
             return np.zeros(0, np.int64), np.zeros(0, np.int32)
         begin, count = self._past()
-        row = np.repeat(np.arange(len(self)), count)
-        place = np.arange(len(row)) + (begin - np.append(0, np.cumsum(count)[:-1]))[row]
+        row, place = spans(begin, count)
         if self.own is not None:
             row, place = (of[place != self.own[row]] for of in (row, place))
         return row, self.log.items[place]

@@ -89,6 +89,12 @@ def running(feedback: np.ndarray) -> np.ndarray:
     return sums
 
 
+def spans(begin: np.ndarray, count: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of so many places from `begin` (N,) on, one span after the other: whose each is (M,), and the place (M,)."""
+    span = np.repeat(np.arange(len(begin)), count)
+    return span, np.arange(len(span)) + (begin - np.append(0, np.cumsum(count)[:-1]))[span]
+
+
 def places_between(times: np.ndarray, low: np.ndarray, high: np.ndarray, asked: np.ndarray) -> np.ndarray:
     """The first place of low:high (N,), where `times` (E,) ascend, that is not before each time asked for (N,).
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from peftrec.data.catalogue import CANDIDATES
+from peftrec.data.log import spans
 
 
 @dataclass(frozen=True)
@@ -24,8 +25,7 @@ class Matches:
     def of(self, queries: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Of queries (N,) the position int64 (M,) and the item (M,) of every match."""
         begin, count = self.start[queries], self.start[np.asarray(queries) + 1] - self.start[queries]
-        position = np.repeat(np.arange(len(begin)), count)
-        place = np.arange(len(position)) + (begin - np.append(0, np.cumsum(count)[:-1]))[position]
+        position, place = spans(begin, count)
         return position, self.items[place]
 
     def candidates(self, queries: np.ndarray, items: np.ndarray, seed: int, step: int) -> np.ndarray:

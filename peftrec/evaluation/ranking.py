@@ -36,9 +36,7 @@ def rank_catalogue(
     score = scorer.ranker(task, items, of_items=targets.of_items)
     predict: dict[str, Scores] = {"model": lambda rows: finite(score(rows), task), **(priors or {})}
     found: dict[str, list[np.ndarray]] = {name: [] for name in predict}
-    at_once = max(1, RANKED_PAIRS // len(items))
-    for first in range(0, len(targets), at_once):
-        some = targets.take(np.arange(first, min(first + at_once, len(targets))))
+    for some in targets.blocks(max(1, RANKED_PAIRS // len(items))):
         met = None if some.repeats else some.met()
         for name, score_of in predict.items():
             scores = score_of(some)

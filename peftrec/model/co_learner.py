@@ -173,7 +173,7 @@ class CoLearner(nn.Module, Scorer):
         with self._evaluating():
             rows = examples.text_rows()
             vectors = self.encoder.encode(rows, task)
-            done = [self._predict_chunk(task, chunk, rows, vectors) for chunk in _chunks(examples)]
+            done = [self._predict_chunk(task, chunk, rows, vectors) for chunk in examples.blocks(PREDICT_ROWS)]
         return np.concatenate(done) if done else np.zeros(0, np.float32)
 
     def ranker(
@@ -190,7 +190,7 @@ class CoLearner(nn.Module, Scorer):
             found = (offered @ self.asked(task, examples).T).T.add(bias).float().cpu().contiguous()
             if head.signals is not None:
                 found = found.add_(torch.from_numpy(self.beside(task, of_every_item(examples))))
-            begun = replace(examples, candidates=np.arange(len(item_rows))).begin()
+            begun = examples.with_every_candidate().begin()
             return found.numpy() if begun is None else found.numpy() + begun[:, 1:]
 
         return scores
@@ -229,10 +229,9 @@ class CoLearner(nn.Module, Scorer):
     def of_past(self, task: str, examples: Examples) -> np.ndarray | None:
         """What the pasts of a catalogue-ranking task's rows, or its start, add to the scores of every item, float32
         (N, I); None where nothing does."""
-        assert examples.catalogue is not None
         if self._catalogue_head(task).signals is not None:
             return self.beside(task, of_every_item(examples) * (np.arange(len(SIGNALS)) >= SHARED))
-        begun = replace(examples, candidates=np.arange(len(examples.catalogue))).begin()
+        begun = examples.with_every_candidate().begin()
         return None if begun is None else begun[:, 1:]
 
     @torch.inference_mode()
@@ -294,11 +293,6 @@ class CoLearner(nn.Module, Scorer):
         for task in self.tasks:
             named |= {f"head/{task}/{name}": p for name, p in self.head(task).named_parameters()}
         return named
-
-
-def _chunks(examples: Examples) -> Iterator[Examples]:
-    for start in range(0, len(examples), PREDICT_ROWS):
-        yield examples.take(np.arange(start, min(start + PREDICT_ROWS, len(examples))))
 
 
 def build_model(

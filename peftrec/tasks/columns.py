@@ -14,8 +14,7 @@ def columns(rows: Examples) -> np.ndarray:
     float32 (N, F).
     """
     longest = 1 if rows.start is None or rows.stop is None else int((rows.stop - rows.start).max(initial=1))
-    at_once = max(1, PLACES // max(32, longest))
-    blocks = [_columns(rows.take(np.arange(a, min(a + at_once, len(rows))))) for a in range(0, len(rows), at_once)]
+    blocks = [_columns(block) for block in rows.blocks(max(1, PLACES // max(32, longest)))]
     return np.concatenate(blocks) if blocks else _columns(rows)
 
 

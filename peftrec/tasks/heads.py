@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from peftrec.data.batches import HeadInput
 from peftrec.data.examples import Examples, TaskData
 from peftrec.data.signals import SHARED
-from peftrec.tasks.features import Beside
+from peftrec.tasks.features import Beside, FeatureLayer
 from peftrec.tasks.gather import gather
 from peftrec.tasks.losses import Loss
 
@@ -69,7 +69,12 @@ class CatalogueHead(Head):
     """
 
     signals: nn.Parameter | None
+    known_item: FeatureLayer | None
     left_out: float = 0.0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.known_item = None  # items have features only where the head makes a layer (F) -> (q + 1) of them
 
     def begin(self, data: TaskData) -> str:
         """Weigh the signals before training; returns which weigh anything."""
@@ -85,7 +90,11 @@ class CatalogueHead(Head):
 
     def with_features(self, offered: Tensor, bias: Tensor, of_item: Tensor | None) -> tuple[Tensor, Tensor]:
         """The same (I, q), (I,) of items whose texts offer so much and that have these features (I, F)."""
-        return offered, bias
+        if self.known_item is None:
+            return offered, bias
+        assert of_item is not None
+        more = self.known_item(of_item)
+        return offered + more[:, :-1], bias + more[:, -1]
 
     def forward(self, batch: HeadInput) -> Tensor:
         """Scores (N, 1 + C): the example's own item, then the candidates; -inf for those that are barred. Without

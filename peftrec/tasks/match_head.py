@@ -12,9 +12,8 @@ from peftrec.tasks.features import feature_layer
 from peftrec.tasks.gather import gather
 from peftrec.tasks.heads import CatalogueHead, HeadShape
 
-SCALE = (
-    20.0  # what cosines are multiplied by before anything is known (Henderson et al. 2017, as sentence-transformers)
-)
+# What cosines are multiplied by before anything is known (Henderson et al. 2017, as sentence-transformers).
+SCALE = 20.0
 
 
 class Change(nn.Module):
@@ -64,11 +63,3 @@ class MatchHead(CatalogueHead):
     def items(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
         """What each text offers (U, D), and no bias (U,)."""
         return self.item(vectors), vectors.new_zeros(len(vectors))
-
-    def with_features(self, offered: Tensor, bias: Tensor, of_item: Tensor | None) -> tuple[Tensor, Tensor]:
-        """The same of items with these features (I, F), and their bias (I,)."""
-        if self.known_item is None:
-            return offered, bias
-        assert of_item is not None
-        more = self.known_item(of_item)
-        return offered + more[:, :-1], bias + more[:, -1]

@@ -162,14 +162,6 @@ class RetrievalHead(CatalogueHead):
         vectors = self.norm(vectors)
         return self.item(vectors), self.bias(vectors)[:, 0]
 
-    def with_features(self, offered: Tensor, bias: Tensor, of_item: Tensor | None) -> tuple[Tensor, Tensor]:
-        """What items with these features (I, F) offer (I, q), and their bias (I,)."""
-        if self.known_item is None:
-            return offered, bias
-        assert of_item is not None
-        more = self.known_item(of_item)
-        return offered + more[:, :-1], bias + more[:, -1]
-
 
 def head(shape: HeadShape, config: TaskConfig) -> CatalogueHead:
     """The head of the kind."""

@@ -25,15 +25,14 @@ def with_rivals(dataset: Dataset, task: str, vectors: Vectors | None) -> Example
     assert matches is not None and catalogue is not None
     _, first = np.unique(train.group, return_index=True)
     asked, size = train.take(first), len(catalogue)
-    asked = asked.thinned(max(1, PAIRS // min(size, FEWEST)))
+    asked = asked.thinned(PAIRS // min(size, FEWEST))
     most = max(1, PAIRS // len(asked))
     items = np.arange(size) if size <= most else np.sort(np.random.default_rng(0).choice(size, most, replace=False))
     _, score = choose_bm25(dataset, task)
     each = LAST - SKIPPED
     found = np.full((len(matches.start) - 1, each * (1 if vectors is None else 2)), -1, np.int32)
-    at_once = max(1, AT_ONCE // len(items))
-    for begin in range(0, len(asked), at_once):
-        some = replace(asked.take(np.arange(begin, min(begin + at_once, len(asked)))), candidates=items)
+    for block in asked.blocks(max(1, AT_ONCE // len(items))):
+        some = replace(block, candidates=items)
         barred = some.barred()
         assert barred is not None
         scores = [score(some), *([] if vectors is None else [likeness(some, vectors)])]

@@ -1,6 +1,7 @@
 """Columns of one task's rows: what rows are taken, which texts they refer to, histories as windows of the log."""
 
 import numpy as np
+from columns import rows
 
 from peftrec.data import examples
 from peftrec.data.examples import Examples, TaskData
@@ -53,6 +54,19 @@ def test_a_part_refers_to_its_rows_and_is_what_taking_them_gives(monkeypatch):
 def test_where_there_are_too_many_every_so_many_are_taken():
     assert made().thinned(3).item.tolist() == [0, 1, 2]
     assert made().thinned(2).item.tolist() == [0, 1] and made().thinned(1).item.tolist() == [0]
+
+
+def test_thinned_rows_are_spread_evenly():
+    ten = rows(np.arange(10), np.arange(10), None, None)
+    assert ten.thinned(4).label.tolist() == [0, 2, 5, 7]
+    assert ten.thinned(10) is ten
+    assert len(ten.thinned(0)) == 1
+
+
+def test_blocks_are_all_rows_in_their_order():
+    ten = rows(np.arange(10), np.arange(10), None, None)
+    assert [block.label.tolist() for block in ten.blocks(4)] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+    assert list(ten.take(np.arange(0)).blocks(4)) == []
 
 
 def test_without_a_catalogue_nothing_is_drawn_and_nothing_is_known_of_items():

@@ -30,7 +30,7 @@ def told_apart(rows: Examples) -> Told:
     assert rows.catalogue is not None
     size = len(rows.catalogue)
     items = np.arange(size) if size <= ITEMS else np.sort(np.random.default_rng(0).choice(size, ITEMS, replace=False))
-    rows = replace(rows.thinned(max(1, PAIRS // len(items))), candidates=items)
+    rows = replace(rows.thinned(PAIRS // len(items)), candidates=items)
     barred = rows.barred()
     assert barred is not None
     taking_part = np.maximum((~barred).sum(1), 1)

@@ -29,23 +29,21 @@ class Bm25:
         having = np.bincount(counts.indices, minlength=counts.shape[1])
         self.rarity = np.log(1 + (counts.shape[0] - having + 0.5) / (having + 0.5)).astype(np.float32)
         self.length = max(float(counts.sum(dtype=np.float64) / counts.shape[0]), 1e-9)
-        self.texts = self._saturated(counts)
+        self.texts = self._offered(counts)
 
     def asked(self, queries: Sequence[str]) -> sparse.csr_matrix:
         """Queries (at least one) as each n-gram's share of what they could get at most, float32 (N, V)."""
         counts = self.counter(queries)
         values = counts.data * self.rarity[counts.indices]
-        most = np.asarray(_of(counts, values).sum(1)).ravel() * (SATURATION + 1)
-        return _of(counts, values / np.repeat(np.maximum(most, 1e-9), np.diff(counts.indptr)))
+        most = np.asarray(valued(counts, values).sum(1)).ravel() * (SATURATION + 1)
+        return valued(counts, values / np.repeat(np.maximum(most, 1e-9), np.diff(counts.indptr)))
 
     def offered(self, texts: Sequence[str]) -> sparse.csr_matrix:
         """Texts (at least one) as what each n-gram gives to a query that has it, float32 (N, V)."""
-        return self._saturated(self.counter(texts))
+        return self._offered(self.counter(texts))
 
-    def _saturated(self, counts: sparse.csr_matrix) -> sparse.csr_matrix:
-        length = np.repeat(np.asarray(counts.sum(1)).ravel(), np.diff(counts.indptr)) / self.length
-        bound = SATURATION * (1 - LENGTH_SHARE + LENGTH_SHARE * length)
-        return _of(counts, (counts.data * (SATURATION + 1) / (counts.data + bound)).astype(np.float32))
+    def _offered(self, counts: sparse.csr_matrix) -> sparse.csr_matrix:
+        return valued(counts, saturated(counts, self.length).astype(np.float32))
 
 
 class CatalogueBm25:
@@ -92,5 +90,12 @@ class CatalogueBm25:
         return self.bm25.offered([self.texts.texts[row] for row in rows.slots["item"]])
 
 
-def _of(counts: sparse.csr_matrix, values: np.ndarray) -> sparse.csr_matrix:
+def saturated(counts: sparse.csr_matrix, mean_length: float) -> np.ndarray:
+    """What every count of n-grams in texts (N, V) gives, by each text's length beside the mean one."""
+    length = np.repeat(np.asarray(counts.sum(1)).ravel(), np.diff(counts.indptr)) / mean_length
+    return counts.data * (SATURATION + 1) / (counts.data + SATURATION * (1 - LENGTH_SHARE + LENGTH_SHARE * length))
+
+
+def valued(counts: sparse.csr_matrix, values: np.ndarray) -> sparse.csr_matrix:
+    """Other values in the places of these counts."""
     return sparse.csr_matrix((values, counts.indices, counts.indptr), counts.shape)

@@ -12,7 +12,7 @@ from peftrec.data.scales import from_log
 from peftrec.errors import UserError
 from peftrec.tasks.columns import HISTORY, columns
 from peftrec.tasks.losses import Loss
-from peftrec.tasks.priors.choice import Chosen, Tried, best, held_out, once, thinned
+from peftrec.tasks.priors.choice import Chosen, Tried, best, held_out, once
 
 if TYPE_CHECKING:  # scikit-learn takes 90 MB and a second
     from sklearn.ensemble import GradientBoostingRegressor
@@ -127,7 +127,7 @@ def choose_boosted(dataset: Dataset, task: str, loss: Loss | None) -> Chosen:
     absolute."""
     data, squared = dataset.tasks[task], loss is not None and loss.power == 2
     train, check = held_out(data)
-    train, check = thinned(train, ROWS), thinned(check, ROWS)
+    train, check = train.thinned(ROWS), check.thinned(ROWS)
     seen, asked = columns(train), columns(check)
     low, high = float(train.label.min()), float(train.label.max())
     tried: list[Tried] = []
@@ -143,7 +143,7 @@ def choose_boosted(dataset: Dataset, task: str, loss: Loss | None) -> Chosen:
     make, count = chosen.way
 
     def fit(rows: Examples) -> Callable[[Examples], np.ndarray]:
-        rows = thinned(rows, ROWS)
+        rows = rows.thinned(ROWS)
         values = columns(rows)
         base, low, high = make(rows, values), float(rows.label.min()), float(rows.label.max())
         return Boosted(base, _arrays(_fitted(rows, values, base, squared), count), values.shape[1], low, high)

@@ -1,7 +1,7 @@
 """What ranks the catalogue of matches with no training, or begins a training: the frozen cosine, BM25, and both."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -29,13 +29,13 @@ class Blend:
 def cosine(dataset: Dataset, task: str, examples: Examples, vectors: Vectors) -> np.ndarray:
     """Scores (N, I): the cosine of the frozen vectors of query and item, times what makes it most probable."""
     found = choose_cosine(dataset, task, vectors)
-    return np.float32(found.cosine) * likeness(with_all(examples), vectors)[:, 1:]
+    return np.float32(found.cosine) * likeness(examples.with_every_candidate(), vectors)[:, 1:]
 
 
 def bm25(dataset: Dataset, task: str, examples: Examples) -> np.ndarray:
     """Scores (N, I): BM25 of words or of runs of characters, as the validation rows choose, times the same."""
     found, score = choose_bm25(dataset, task)
-    return np.float32(found.lexical) * score(with_all(examples))[:, 1:]
+    return np.float32(found.lexical) * score(examples.with_every_candidate())[:, 1:]
 
 
 @once
@@ -100,12 +100,6 @@ def _blend(columns: dict[str, tuple[np.ndarray, np.ndarray]], sort: str, fitted:
     loss = loss_of(weights, [of for _, of in columns.values()], check)
     by_name = dict(zip(columns, weights.tolist(), strict=True))
     return Blend(by_name.get("cosine", 0.0), by_name.get("lexical", 0.0), sort, loss)
-
-
-def with_all(rows: Examples) -> Examples:
-    """The rows with the whole catalogue as candidates."""
-    assert rows.catalogue is not None
-    return replace(rows, candidates=np.arange(len(rows.catalogue)))
 
 
 def _unit(rows: np.ndarray, vectors: Vectors) -> np.ndarray:

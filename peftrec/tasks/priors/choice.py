@@ -81,12 +81,6 @@ def held_out(data: TaskData) -> tuple[Examples, Examples]:
     return data.train.take(np.flatnonzero(~away)), data.train.take(np.flatnonzero(away))
 
 
-def thinned(examples: Examples, most: int) -> Examples:
-    """The examples, or where there are more than `most` every so many of them."""
-    most = max(1, most)
-    return examples if len(examples) <= most else examples.take(np.arange(most) * len(examples) // most)
-
-
 def learn(model: Any, features: Any, label: np.ndarray) -> Any:
     """The scikit-learn model, fitted in silence: one that has not quite converged is judged like any other.
 

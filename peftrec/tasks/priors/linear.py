@@ -1,6 +1,6 @@
 """A fitted linear model as two arrays, whatever fitted it: so it can be kept, and applied without scikit-learn."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,16 @@ class Linear:
         """Scores (N, C), or numbers (N,), of features (N, F), which may be sparse."""
         found = np.asarray(features @ self.weight) + self.bias
         return found[:, 0] if self.numbers else found
+
+    def of_none(self) -> np.ndarray:
+        """What it says of no features, (0, C) or (0,)."""
+        return np.zeros((0, *self.bias.shape[: not self.numbers]), np.float32)
+
+    def of_unscaled(self, scaler: Any) -> "Linear":
+        """The same, fitted to features that a StandardScaler had made, of features as they were before it:
+        (x - mean) / spread @ w = x @ (w / spread) - mean @ (w / spread)."""
+        weight = self.weight / scaler.scale_[:, None].astype(np.float32)
+        return replace(self, weight=weight, bias=(self.bias - scaler.mean_ @ weight).astype(np.float32))
 
 
 def linear(model: Any, classes: int) -> Linear:

@@ -1,7 +1,7 @@
 """The prior `lexical`: how far query and item share words and runs of characters."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import chain
 
 import numpy as np
@@ -9,8 +9,8 @@ from scipy import sparse
 
 from peftrec.data.examples import Dataset, Examples
 from peftrec.data.texts import TextTable
-from peftrec.tasks.priors.bm25 import COUNTERS, LENGTH_SHARE, SATURATION
-from peftrec.tasks.priors.choice import Chosen, best, held_out, judge, learn, once, predicted, thinned
+from peftrec.tasks.priors.bm25 import COUNTERS, saturated, valued
+from peftrec.tasks.priors.choice import Chosen, best, held_out, judge, learn, once, predicted
 from peftrec.tasks.priors.grams import BITS
 from peftrec.tasks.priors.linear import Linear, linear
 
@@ -45,12 +45,8 @@ def choose_overlaps(dataset: Dataset, task: str) -> Chosen:
         rows, parts = _affordable(rows, texts), tuple(overlaps[sort] for sort in sorts)
         features = np.concatenate([of(rows) for of in parts], 1)
         scale = StandardScaler().fit(features)
-        model = linear(
-            learn(LogisticRegression(max_iter=1000), scale.transform(features), rows.label), len(data.classes)
-        )
-        weight = model.weight / scale.scale_[:, None].astype(np.float32)
-        model = replace(model, weight=weight, bias=(model.bias - scale.mean_ @ weight).astype(np.float32))
-        return OverlapScores(parts, model)
+        model = learn(LogisticRegression(max_iter=1000), scale.transform(features), rows.label)
+        return OverlapScores(parts, linear(model, len(data.classes)).of_unscaled(scale))
 
     chosen = best([judge(sorts, fit(sorts, fitted)(check), check.label) for sorts in SORTS])
 
@@ -70,7 +66,7 @@ class OverlapScores:
     def __call__(self, rows: Examples) -> np.ndarray:
         """Log-scores (N, C), up to one factor."""
         if not len(rows):
-            return np.zeros((0, len(self.model.bias)), np.float32)
+            return self.model.of_none()
         return self.model(np.concatenate([of(rows) for of in self.overlaps], 1))
 
 
@@ -108,7 +104,7 @@ class Overlaps:
                 return self._found[place]
         left, left_row, right, right_row = _sides(self.texts, rows)
         query = self.counter(left)
-        queries, asked = self._weighted(query), self._of(query, self.rarity[query.indices])
+        queries, asked = self._weighted(query), valued(query, self.rarity[query.indices])
         unit, having, held = self._of_items(right)
         possible, total = (np.asarray(of.sum(1)).ravel() for of in (asked, queries))
         length = np.sqrt(np.asarray(queries.multiply(queries).sum(1)).ravel())
@@ -128,8 +124,8 @@ class Overlaps:
         if self._items is None or self._items[0] != texts:
             counts = self.counter(texts)
             weighed = self._weighted(counts)
-            having = self._of(weighed, np.ones(weighed.nnz))
-            self._items = texts, (_unit(weighed), having, self._of(counts, self._saturated(counts)))
+            having = valued(weighed, np.ones(weighed.nnz))
+            self._items = texts, (_unit(weighed), having, valued(counts, saturated(counts, max(self.length, 1e-9))))
         return self._items[1]
 
     def tensors(self) -> dict[str, np.ndarray]:
@@ -145,14 +141,7 @@ class Overlaps:
         return np.asarray(rows.slots["query"], np.int64) << 32 | np.asarray(rows.slots["item"], np.int64)
 
     def _weighted(self, counts: sparse.csr_matrix) -> sparse.csr_matrix:
-        return self._of(counts, (1 + np.log(counts.data)) * self.rarity[counts.indices])
-
-    def _saturated(self, counts: sparse.csr_matrix) -> np.ndarray:
-        length = np.repeat(np.asarray(counts.sum(1)).ravel(), np.diff(counts.indptr)) / max(self.length, 1e-9)
-        return counts.data * (SATURATION + 1) / (counts.data + SATURATION * (1 - LENGTH_SHARE + LENGTH_SHARE * length))
-
-    def _of(self, counts: sparse.csr_matrix, values: np.ndarray) -> sparse.csr_matrix:
-        return sparse.csr_matrix((values, counts.indices, counts.indptr), counts.shape)
+        return valued(counts, (1 + np.log(counts.data)) * self.rarity[counts.indices])
 
 
 def overlaps_of(sort: str, texts: TextTable, rows: Examples) -> Overlaps:
@@ -186,7 +175,7 @@ def _unit(rows: sparse.csr_matrix) -> sparse.csr_matrix:
 def _affordable(rows: Examples, texts: TextTable) -> Examples:
     """The rows, or every so many where their texts are too long in all."""
     left, _, right, _ = _sides(texts, rows)
-    return thinned(rows, int(len(rows) * min(1, MOST_CHARACTERS / max(1, sum(map(len, chain(left, right)))))))
+    return rows.thinned(int(len(rows) * min(1, MOST_CHARACTERS / max(1, sum(map(len, chain(left, right)))))))
 
 
 def _sides(texts: TextTable, rows: Examples) -> tuple[list[str], np.ndarray, list[str], np.ndarray]:

@@ -9,7 +9,7 @@ from scipy import sparse
 
 from peftrec.data.examples import Dataset, Examples
 from peftrec.data.texts import TextTable
-from peftrec.tasks.priors.choice import Chosen, Tried, best, held_out, judge, learn, once, predicted, thinned
+from peftrec.tasks.priors.choice import Chosen, Tried, best, held_out, judge, learn, once, predicted
 from peftrec.tasks.priors.grams import TfIdf, characters, tf_idf, words
 from peftrec.tasks.priors.linear import Linear, linear
 
@@ -39,7 +39,7 @@ class GramScores:
     def __call__(self, rows: Examples) -> np.ndarray:
         """Log-scores (N, C), up to one factor, or numbers (N,); every text is counted once."""
         if not len(rows):
-            return np.zeros((0, *self.model.bias.shape[: not self.model.numbers]), np.float32)
+            return self.model.of_none()
         used, place = np.unique(rows.slots["text"], return_inverse=True)
         blocks = [used[first : first + PREDICTED_ROWS] for first in range(0, len(used), PREDICTED_ROWS)]
         return np.concatenate([self.of_counts(count(self.texts, block, self.sorts)) for block in blocks])[place]
@@ -87,12 +87,12 @@ def choose_grams(dataset: Dataset, task: str) -> Chosen:
         return judge(way, fit(way, some, some_counts).of_counts(check_counts), check.label)
 
     fitted, check = held_out(data)
-    fitted = thinned(fitted, _affordable(fitted, texts.texts))
+    fitted = fitted.thinned(_affordable(fitted, texts.texts))
     counts, check_counts = counted(fitted), counted(check)
     per_row = sum(of.nnz for of in counts.values()) / len(fitted) * max(1, classes)
     simple = FIT_WORK / per_row < min(len(fitted), FEWEST_ROWS * classes)
     models = _NUMBERS if not classes else _SIMPLE if simple else _CLASSES
-    some = fitted if simple else thinned(fitted, int(TRY_WORK / per_row))
+    some = fitted if simple else fitted.thinned(int(TRY_WORK / per_row))
     some_counts = counts if some is fitted else counted(some)
     tried = [attempt((sorts, models[0])) for sorts in SORTS]
     sorts = best(tried).way[0]
@@ -100,8 +100,8 @@ def choose_grams(dataset: Dataset, task: str) -> Chosen:
     chosen = best(tried)
 
     def again(rows: Examples) -> GramScores:
-        rows = thinned(rows, _affordable(rows, texts.texts))
-        rows = rows if simple else thinned(rows, int(FIT_WORK / per_row))
+        rows = rows.thinned(_affordable(rows, texts.texts))
+        rows = rows if simple else rows.thinned(int(FIT_WORK / per_row))
         return fit(chosen.way, rows, counted(rows))
 
     return Chosen(chosen, check, again, again(data.train))

@@ -1,13 +1,13 @@
 """The prior `frozen_lr`: a linear model on what the frozen backbone says of the texts, before any training."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from peftrec.data.examples import Dataset, Examples
-from peftrec.tasks.priors.choice import Chosen, Tried, best, held_out, judge, learn, once, predicted, thinned
+from peftrec.tasks.priors.choice import Chosen, Tried, best, held_out, judge, learn, once, predicted
 from peftrec.tasks.priors.linear import Linear, linear
 
 Vectors = Callable[[np.ndarray], np.ndarray]  # text rows (N,) -> the frozen backbone's pooled vectors float32 (N, D)
@@ -42,12 +42,9 @@ class VectorScores:
     def __call__(self, rows: Examples) -> np.ndarray:
         """Log-scores (N, C), up to one factor, or numbers (N,)."""
         if not len(rows):
-            return np.zeros((0, *self.model.bias.shape[: not self.model.numbers]), np.float32)
+            return self.model.of_none()
         self.vectors(rows.text_rows())  # all at once: what is computed shows its progress
-        blocks = range(0, len(rows), PREDICTED_ROWS)
-        return np.concatenate(
-            [self._block(rows.take(np.arange(at, min(at + PREDICTED_ROWS, len(rows))))) for at in blocks]
-        )
+        return np.concatenate([self._block(block) for block in rows.blocks(PREDICTED_ROWS)])
 
     def _block(self, rows: Examples) -> np.ndarray:
         features = SHAPES[self.shape](rows, self.vectors)
@@ -89,29 +86,28 @@ def _choose(dataset: Dataset, task: str, vectors: Vectors, first: list[tuple[str
     """The best of some shapes and scales, and then the best strength of it."""
     data = dataset.tasks[task]
     classes = len(data.classes)
-    fitted, check = (thinned(rows, MOST_ROWS) for rows in held_out(data))
+    fitted, check = (rows.thinned(MOST_ROWS) for rows in held_out(data))
 
     def fit(way: Way, rows: Examples) -> VectorScores:
-        rows = thinned(rows, MOST_ROWS)
+        rows = rows.thinned(MOST_ROWS)
         features = SHAPES[way.shape](rows, vectors)
         most = MOST_WORK // (features.shape[1] * max(1, classes))
         simple = most < min(len(rows), FEWEST_ROWS * classes)
         if not simple and most < len(rows):
-            return fit(way, thinned(rows, most))
+            return fit(way, rows.thinned(most))
         scale = _scaler(way.scale).fit(features)
         scaled = scale.transform(features)
         unit = float(np.mean(np.square(scaled, dtype=np.float64)))
         model = linear(learn(_model(way.strength, unit, classes, simple), scaled, rows.label), classes)
-        if way.scale == "standardised":  # folded in: (x - mean) / spread @ w = x @ (w / spread) - mean / spread @ w
-            weight = model.weight / scale.scale_[:, None].astype(np.float32)
-            model = replace(model, weight=weight, bias=(model.bias - scale.mean_ @ weight).astype(np.float32))
+        if way.scale == "standardised":
+            model = model.of_unscaled(scale)
         return VectorScores(way.shape, way.scale == "unit length", model, vectors)
 
     def attempt(way: Way) -> Tried:
         return judge(way, fit(way, fitted)(check), check.label)
 
     # All at once: what is computed shows its progress.
-    vectors(np.unique(np.concatenate([rows.text_rows() for rows in (fitted, check, thinned(data.train, MOST_ROWS))])))
+    vectors(np.unique(np.concatenate([rows.text_rows() for rows in (fitted, check, data.train.thinned(MOST_ROWS))])))
     strengths = STRENGTHS if classes else PENALTIES
     tried = [attempt(Way(shape, scale, strengths[0])) for shape, scale in first]
     found = best(tried).way

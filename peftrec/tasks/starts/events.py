@@ -21,7 +21,7 @@ from peftrec.data.examples import Dataset, Examples
 from peftrec.data.rates import PSEUDO
 from peftrec.data.texts import TextTable
 from peftrec.recipe import TaskConfig
-from peftrec.tasks.priors.choice import held_out, learn, thinned
+from peftrec.tasks.priors.choice import held_out, learn
 from peftrec.tasks.priors.vectors import Vectors
 from peftrec.tasks.starts.base import Started, Starting, Tensors
 
@@ -77,13 +77,12 @@ class EventStart:
 
     def __call__(self, rows: Examples) -> np.ndarray:
         """Log-odds, or numbers in label units, float32 (N,)."""
-        found = np.empty(len(rows), np.float32)
+        found = np.zeros(0, np.float32)
         if self.vectors is not None and len(rows) > AT_ONCE:
             self.vectors(rows.text_rows())  # all at once: what is computed shows its progress
-        for first in range(0, len(rows), AT_ONCE):
-            at = np.arange(first, min(first + AT_ONCE, len(rows)))
-            said = read(rows.take(at), self.expected, self.vectors)
-            found[at] = columns(said, self.shrink, self.binary) @ self.weight + self.bias
+        for block in rows.blocks(AT_ONCE):
+            said = columns(read(block, self.expected, self.vectors), self.shrink, self.binary)
+            found = np.append(found, (said @ self.weight + self.bias).astype(np.float32))
         return found
 
     def settings(self) -> dict[str, Any]:
@@ -169,7 +168,7 @@ def fit(dataset: Dataset, task: str, config: TaskConfig, vectors: Vectors | None
     if data.train.rates is None:
         return None
     binary = bool(np.isin(data.train.thinned(MOST_ROWS).label, (0, 1)).all())
-    fitted, check = (thinned(rows, MOST_ROWS) for rows in held_out(data))
+    fitted, check = (rows.thinned(MOST_ROWS) for rows in held_out(data))
     expected, of_folds = (None, None) if vectors is None else _expected(fitted, vectors)
     known, asked = _all(fitted, expected, vectors), _all(check, expected, vectors)
     if of_folds is not None:
@@ -195,8 +194,7 @@ def _all(rows: Examples, expected: Expected | None, vectors: Vectors | None) -> 
     """`read` of many rows."""
     if vectors is not None:
         vectors(rows.text_rows())
-    blocks = [rows.take(np.arange(a, min(a + AT_ONCE, len(rows)))) for a in range(0, len(rows), AT_ONCE)]
-    said = [read(block, expected, vectors) for block in blocks]
+    said = [read(block, expected, vectors) for block in rows.blocks(AT_ONCE)]
     return {name: np.concatenate([of[name] for of in said]) for name in said[0]}
 
 

@@ -94,12 +94,8 @@ def fit(dataset: Dataset, task: str, config: TaskConfig, vectors: Vectors | None
         chosen["lexical"] = choose_overlaps(dataset, task)
     if vectors is not None:
         chosen["frozen_lr"] = choose_vectors(dataset, task, vectors)
-    if not chosen:
-        return None
     shift = 0.0 if classes else float(data.train.label.mean(dtype=np.float64))
-    check = next(iter(chosen.values())).check
-    for of in chosen.values():  # those that were thinned saw fewer
-        check = of.check if len(of.check) < len(check) else check
+    check = min((of.check for of in chosen.values()), key=len)  # those that were thinned saw fewer
     said = [_of_rows(of, check) - shift for of in chosen.values()]
     weight = dict(
         zip(chosen, pooled(said, check.label if classes else check.label - shift, classes).tolist(), strict=True)

@@ -6,7 +6,7 @@ from columns import rows
 from scipy.special import log_softmax
 
 from peftrec.data.examples import TaskData
-from peftrec.tasks.priors.choice import best, held_out, judge, predicted, spread, thinned
+from peftrec.tasks.priors.choice import best, held_out, judge, predicted, spread
 
 
 def made(label, group=None, valid=0):
@@ -35,13 +35,6 @@ def test_few_rows_choose_for_themselves_where_they_must(label):
     fitted, check = held_out(made(label))
     assert len(set(fitted.label)) == len(set(label)) or len(fitted) + len(check) == len(label)
     assert len(fitted) and len(check)
-
-
-def test_thinned_rows_are_spread_evenly():
-    examples = made(np.arange(10)).train
-    assert thinned(examples, 4).label.tolist() == [0, 2, 5, 7]
-    assert thinned(examples, 10) is examples
-    assert len(thinned(examples, 0)) == 1
 
 
 def test_scores_become_as_sure_as_the_rows_allow():
