@@ -10,7 +10,7 @@ import numpy as np
 from scipy.special import expit, log_softmax, softmax
 
 from peftrec.data.examples import Dataset, Examples, TaskData
-from peftrec.tasks.priors.several import EachClass
+from peftrec.tasks.priors.several import EachClass, OneClass
 
 HELD_OUT = 0.2  # of the train rows, where there are no validation rows
 
@@ -84,10 +84,14 @@ def held_out(data: TaskData) -> tuple[Examples, Examples]:
 def learn(model: Any, features: Any, label: np.ndarray) -> Any:
     """The scikit-learn model, fitted in silence: one that has not quite converged is judged like any other.
 
-    For labels (N, C) one such model a class.
+    For labels (N, C) one such model a class. A classifier of rows of one class, as part of the rows may be where others
+    are rare, knows of no other.
     """
+    from sklearn.base import ClassifierMixin
     from sklearn.exceptions import ConvergenceWarning
 
+    if label.ndim == 1 and isinstance(model, ClassifierMixin) and (label == label[0]).all():
+        return OneClass(label[0], features.shape[1])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         return (EachClass(model) if label.ndim == 2 else model).fit(features, label)

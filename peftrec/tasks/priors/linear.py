@@ -47,7 +47,7 @@ def linear(model: Any, classes: int) -> Linear:
     weight, bias = _weights(model)
     if not classes:
         return Linear(weight.astype(np.float32), bias.astype(np.float32), True)
-    if weight.shape[1] == 1:  # for the second of two
+    if weight.shape[1] == 1 and len(model.classes_) == 2:  # for the second of two
         weight, bias = np.concatenate([-weight, weight], 1) / 2, np.concatenate([-bias, bias]) / 2
     every, of_every = np.zeros((len(weight), classes), np.float32), np.full(classes, -np.inf, np.float32)
     every[:, model.classes_], of_every[model.classes_] = weight, bias

@@ -28,6 +28,13 @@ class EachClass:
         return np.stack(odds, 1)
 
 
+class OneClass:
+    """What a linear model is where all rows it is fitted to are of one class: nothing tells it from others."""
+
+    def __init__(self, label: Any, width: int) -> None:
+        self.classes_, self.coef_, self.intercept_ = np.array([label]), np.zeros((1, width)), np.zeros(1)
+
+
 def _fitted(model: Any, features: Any, having: np.ndarray) -> Any:
     """The model of one class, or its log-odds where the rows are alike."""
     if having.all() or not having.any():

@@ -7,6 +7,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.naive_bayes import ComplementNB
 from sklearn.svm import LinearSVC
 
+from peftrec.tasks.priors.choice import learn
 from peftrec.tasks.priors.linear import linear
 from peftrec.tasks.priors.several import EachClass
 from peftrec.tasks.priors.vectors import ClassMeans
@@ -32,6 +33,12 @@ def test_two_classes_share_what_the_model_says(model):
     label = (THREE > 0).astype(np.int64)
     scores = linear(model.fit(FEATURES, label), 2)(FEATURES)
     assert scores[:, 1] - scores[:, 0] == pytest.approx(model.decision_function(FEATURES), abs=1e-6)
+
+
+@pytest.mark.parametrize("model", [LogisticRegression(), LinearSVC(), ComplementNB(), ClassMeans()])
+def test_rows_of_one_class_know_of_no_other(model):
+    scores = linear(learn(model, FEATURES, np.full(60, 2)), 4)(FEATURES)
+    assert np.isfinite(scores[:, 2]).all() and (scores[:, [0, 1, 3]] == -np.inf).all()
 
 
 def test_numbers():

@@ -72,6 +72,20 @@ def test_what_is_kept_says_the_same(kind):
         load(start.settings(), start.tensors(), dataset.texts, None)
 
 
+@pytest.mark.parametrize("rare", [1, 2])
+def test_of_two_classes_one_may_be_so_rare_that_some_folds_lack_it(rare):
+    dataset, vectors = made()
+    data = dataset.tasks["task"]
+    data.classes[:] = ["common", "rare"]
+    for part in (data.train, data.valid, data.test):
+        part.label[:] = 0
+    data.train.label[:rare], data.valid.label[:1] = 1, 1
+    started = fit(dataset, "task", TOLD, vectors)
+    if started is not None:  # where what is known of so few rows weighs anything
+        assert started.train.shape == (len(data.train), 2) and np.isfinite(started.train).all()
+        assert (started.start(data.test).argmax(1) == 0).mean() > 0.9
+
+
 def test_where_the_backbone_is_trained_only_n_grams_are_read():
     dataset, _ = made()
     assert fit(dataset, "task", TOLD, None).start.name == "tfidf"
