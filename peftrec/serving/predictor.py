@@ -75,8 +75,8 @@ class Predictor:
 
         interest: {"score"} (a probability for bce); next-item: {"score"}, which only orders items; match-query:
         {"score", "grade", "probabilities"}, score being the expected grade number, or without grades {"score"};
-        classification: {"label",
-        "probabilities"}, or {"labels", "probabilities"} where a text may have several; next-gap: {"value", "seconds"};
+        classification: {"label", "probabilities"}, or {"labels", "probabilities"} where a text may have several;
+        next-gap: {"value", "seconds"};
         regression: {"value"}. Raises UserError naming the row (from 1), the key and the rule.
         """
         self._known(task)
@@ -112,8 +112,8 @@ class Predictor:
         says so. Give what the task reads: `user` or `history` (an empty one for a new user), or `query`; beside a
         history the `user_features` of a new user, and the `features` that the event to come has. A `regression` task
         ranks by the value that it predicts, the largest first.
-        `approximate`: search an index (extra `faiss`) instead of scoring every item, for a `next-item` task; scores
-        are the same, but a few items may be missed. Raises UserError.
+        `approximate`: search an index (extra `faiss`) instead of scoring every item, for a task that ranks its
+        catalogue; scores are the same, but a few items may be missed. Raises UserError.
         """
         self._check_ranks(task)
         if not isinstance(k, Integral) or isinstance(k, bool) or k < 1:
