@@ -16,7 +16,9 @@ from peftrec.data.examples import Dataset, ItemTexts
 from peftrec.data.rows import Rows
 from peftrec.data.tables import Items, Queries, Tables
 from peftrec.errors import UserError
-from peftrec.evaluation import evaluate as evaluation
+from peftrec.evaluation import catalogue as evaluation
+from peftrec.evaluation.at_k import CHOICE, RANKING
+from peftrec.evaluation.chosen import Measures
 from peftrec.evaluation.evaluate import evaluate_task
 from peftrec.evaluation.outcomes import read_outcome
 from peftrec.machine.files import read_json
@@ -114,7 +116,14 @@ def test_ranks_are_those_among_all_items_but_other_matches(monkeypatch):
     texts, data = matches(tables, row_weight="w")
     items = {"items": ItemTexts(ITEMS.ids, data.train.catalogue.rows)}
     dataset = Dataset(texts, items, [], {"task": data})
-    options = {"metrics": (), "priors": (), "ranking": "rows", "ranking_priors": ("random", "bm25"), "resamples": 0}
+    measures = Measures((), RANKING, (), tuple(CHOICE))
+    options = {
+        "measures": measures,
+        "priors": (),
+        "ranking": "rows",
+        "ranking_priors": ("random", "bm25"),
+        "resamples": 0,
+    }
     report = evaluate_task(ByNumber(), dataset, "task", "test", **options)
     known = {(f"q{q}", i) for q, i in pairs}
     ranks, losses = [], []
