@@ -58,7 +58,7 @@ def _task_table(name: str, task: dict[str, Any], metrics: list[str]) -> Table:
     table = _table(f"{name}: {task['n']:,} rows{sample}{ranked}{not_trained}", metrics)
     table.add_row("model", *(_value(task["metrics"][m]) for m in metrics), style="bold")
     if task["intervals"]:
-        table.add_row("  95 % from\n       to", *(_ends(task["intervals"].get(m), "") for m in metrics), style="dim")
+        table.add_row("  95 % from\n       to", *(_ends(task["intervals"][m], "") for m in metrics), style="dim")
     if "start" in task:
         table.add_row("at start", *(_value(task["start"].get(m)) for m in metrics))
     for prior, values in task["priors"].items():

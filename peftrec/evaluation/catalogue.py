@@ -13,7 +13,7 @@ from peftrec.evaluation.chosen import Measures
 from peftrec.evaluation.metric import Metric
 from peftrec.evaluation.metrics import find_metric
 from peftrec.evaluation.ranking import Ranked, Scores, Targets, each_alone, last_liked, rank_catalogue
-from peftrec.evaluation.values import PARTS, Columns, Report, listed, measure, merge, number_or_none
+from peftrec.evaluation.values import PARTS, Columns, Report, listed, measure, merge
 from peftrec.model.co_learner import Scorer
 from peftrec.tasks.priors import RANKING_PRIORS, find_prior, reads_vectors
 
@@ -54,15 +54,16 @@ def of_ranked(
     places = {name: of_places(name) or find_metric(name) for name in measures.places}
     merge(report, _measured(places, {name: of.place for name, of in found.items()}, rows, resamples))
     for name in measures.lists:
-        if name in lacking:
-            report["metrics"][name], report["undefined"][name] = None, lacking[name]
-        elif split_name(name)[0] in EACH:
-            merge(report, _of_each(name, {model: of.each[name] for model, of in found.items()}, lists, resamples))
-        else:
-            report["metrics"][name] = number_or_none(found["model"].all[name])
-            for prior in found:
-                if prior != "model":
-                    report["priors"].setdefault(prior, {})[name] = found[prior].all[name]
+        if split_name(name)[0] in EACH and name not in lacking:
+            each = {model: of.each[name] for model, of in found.items()}
+            # Of what lists are like no prior is the better: random ones are the most novel.
+            merge(report, _measured({name: of_each(name)}, each, lists, resamples, gains=False))
+            continue
+        values = {model: None if name in lacking else of.all[name] for model, of in found.items()}
+        report["metrics"][name] = values.pop("model")
+        merge(report, {"priors": {prior: {name: value} for prior, value in values.items()}})
+        report["intervals"] |= {name: None} if resamples else {}
+        report["undefined"] |= {name: lacking[name]} if name in lacking else {}
     choice = {name: CHOICE[name] for name in measures.choice}
     merge(report, _measured(choice, {name: of.log_probability for name, of in found.items()}, rows, resamples))
     return report
@@ -87,11 +88,6 @@ def _measured(
 ) -> Report:
     priors = {name: of for name, of in found.items() if name != "model"}
     return measure(metrics, found["model"], priors, columns, resamples, gains)
-
-
-def _of_each(name: str, found: dict[str, np.ndarray], columns: Columns, resamples: int) -> Report:
-    """Of what lists are like no prior is the better: random ones are the most novel."""
-    return _measured({name: of_each(name)}, found, columns, resamples, gains=False)
 
 
 def of_each(name: str) -> Metric:
