@@ -51,8 +51,8 @@ def _task_table(name: str, task: dict[str, Any], metrics: list[str]) -> Table:
     A gain whose interval lies above 0 is called better, below 0 worse, and open otherwise.
     """
     gains = {m: gain for m, gain in task["gains"].items() if m in metrics}
-    by_user = task.get("ranked", task["n"]) != task["n"]  # else every row is ranked, or none
-    ranked = f", {task['ranked']:,} users ranked" if by_user else ""
+    several = task.get("ranked", task["n"]) != task["n"]  # else every row is ranked, or none
+    ranked = f", {task['ranked']:,} {'lists' if 'relevant' in task else 'users'} ranked" if several else ""
     not_trained = f", not trained: {task['not_trained']}" if "not_trained" in task else ""
     sample = f", every so many of {task['sample_of']:,}" if "sample_of" in task else ""
     table = _table(f"{name}: {task['n']:,} rows{sample}{ranked}{not_trained}", metrics)

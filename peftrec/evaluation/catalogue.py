@@ -12,12 +12,13 @@ from peftrec.evaluation.beyond import EACH, Shelf, Tally
 from peftrec.evaluation.chosen import Measures
 from peftrec.evaluation.metric import Metric
 from peftrec.evaluation.metrics import find_metric
-from peftrec.evaluation.ranking import Ranked, Scores, Targets, each_alone, last_liked, rank_catalogue
+from peftrec.evaluation.ranking import Ranked, Scores, Targets, each_alone, last_liked, rank_catalogue, together
 from peftrec.evaluation.values import PARTS, Columns, Report, listed, measure, merge
 from peftrec.model.co_learner import Scorer
 from peftrec.tasks.priors import RANKING_PRIORS, find_prior, reads_vectors
 
 Ranking = Literal["none", "users", "rows"]  # for whom the catalogue is ranked
+Relevant = Literal["one", "all"]  # what is right in a list: its own row's item, or those of all rows of a user or query
 
 # And in all, by whom it is for: beyond it, every so many rows are ranked. Tasks measured by ranks alone have heads that
 # score a catalogue by one matrix product; the others do it pair by pair, which takes a hundred times as long.
@@ -25,13 +26,19 @@ MOST_PAIRS: dict[Ranking, int] = {"rows": 1 << 32, "users": 1 << 25}
 MOST_MATCHES = 1 << 28  # of rows that are matches: BM25 with a whole catalogue takes ten times as long as a product
 
 
-def targets_of(dataset: Dataset, task: str, examples: Examples, ranking: Ranking) -> Targets:
-    """What is to be found in the catalogue; none where nothing was liked."""
+def targets_of(examples: Examples, ranking: Ranking, relevant: Relevant) -> Targets:
+    """What is to be found in the catalogue; nothing where nothing was liked."""
     if ranking == "none" or not examples.label.any():
         return each_alone(examples.take(np.arange(0)))
+    if ranking == "rows" and relevant == "all":
+        return together(examples)
+    return each_alone(last_liked(examples) if ranking == "users" else examples)
+
+
+def most_lists(dataset: Dataset, task: str, examples: Examples, ranking: Ranking) -> int:
+    """How many lists of the catalogue are made at most."""
     pairs = MOST_PAIRS[ranking] if examples.matches is None else MOST_MATCHES
-    targets = each_alone(last_liked(examples) if ranking == "users" else examples)
-    return targets.thinned(max(1, pairs // len(dataset.items_of(task))))
+    return max(1, pairs // len(dataset.items_of(task)))
 
 
 def rank(

@@ -2,7 +2,8 @@
 
 A task's report is plain data without NaN, ready for JSON:
 
-    n           rows evaluated (`ranked`: for how many rows the catalogue was ranked, when it was)
+    n           rows evaluated (`ranked`: how often the catalogue was ranked, when it was)
+    relevant    "all", only where the rows of a user or query are ranked together
     sample_of   how many rows the split has, only where `n` is every so many of them
     not_trained why, only where the task was not: "weight 0"
     gain, grades  of tasks with grades: what a grade g gains in nDCG, `exponential` (2^g - 1) or `linear` (g), and every
@@ -26,7 +27,7 @@ import numpy as np
 from peftrec.data.examples import Dataset, Examples
 from peftrec.data.scales import from_log
 from peftrec.errors import UserError
-from peftrec.evaluation.catalogue import Ranking, of_part, of_ranked, rank, targets_of
+from peftrec.evaluation.catalogue import Ranking, Relevant, most_lists, of_part, of_ranked, rank, targets_of
 from peftrec.evaluation.chosen import Measures, measures_of
 from peftrec.evaluation.metrics import find_metric
 from peftrec.evaluation.outcomes import Outcome, make_outcome
@@ -69,6 +70,7 @@ def evaluate(
             measures=measures,
             priors=kind.priors if priors else (),
             ranking=_ranking(measures, ranking),
+            relevant=task.config.relevant or "one",
             ranking_priors=kind.ranking if priors else (),
             slices=task.config.slices if priors else (),
             resamples=resamples,
@@ -109,6 +111,7 @@ def evaluate_task(
     measures: Measures,
     priors: Sequence[str],
     ranking: Ranking = "none",
+    relevant: Relevant = "one",
     ranking_priors: Sequence[str] = (),
     slices: Sequence[str] = (),
     resamples: int = 500,
@@ -145,17 +148,19 @@ def evaluate_task(
             report["weighted_loss"] = weighted_loss(loss, prediction, examples)
         if outcomes is not None:
             outcomes[task] = make_outcome(dataset, task, examples, prediction)
-    targets = targets_of(dataset, task, examples, ranking)
-    if len(targets):
+    whole = targets_of(examples, ranking, relevant)
+    if len(whole):
+        targets = whole.thinned(most_lists(dataset, task, examples, ranking))
         found, left_out, lacking = rank(scorer, dataset, task, targets, measures, ranking_priors)
         if left_out:
             report["left_out"] = report.get("left_out", {}) | left_out
-        report["ranked"] = len(targets)
+        report["ranked"] = len(targets.asked)
         model = found["model"]
         if ranking == "rows":
             report["n"] = len(targets)
-            if len(targets) < len(examples):
-                report["sample_of"] = len(examples)
+            report |= {"relevant": "all"} if relevant == "all" else {}
+            if len(targets) < len(whole):
+                report["sample_of"] = len(whole)
             if targets.rows.weight is not None:
                 report["weighted_loss"] = -float((targets.rows.weight * model.log_probability).mean())
         merge(report, of_ranked(found, targets, measures, lacking, resamples))

@@ -69,6 +69,16 @@ def each_alone(rows: Examples) -> Targets:
     return Targets(rows, rows, np.arange(len(rows)))
 
 
+def together(rows: Examples) -> Targets:
+    """A list a group, user or query, made before the first of its rows; the items of all of them are right in it."""
+    group, item, time = (np.asarray(column) for column in (rows.group, rows.item, rows.time))
+    order = np.lexsort((time, group))
+    _, first = np.unique(np.stack([group[order], item[order]]), axis=1, return_index=True)  # of each item in each list
+    kept = order[np.sort(first)]
+    _, begin, of = np.unique(group[kept], return_index=True, return_inverse=True)
+    return Targets(rows.take(kept[begin]), rows.take(kept), of)
+
+
 def last_liked(examples: Examples) -> Examples:
     """Each user's last example with label 1; unless repeats are allowed, the last whose item is none."""
     liked = np.flatnonzero(examples.label == 1 if examples.repeats else (examples.label == 1) & ~examples.repeated())

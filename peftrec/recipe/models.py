@@ -131,6 +131,11 @@ class TaskConfig(Strict):
     metrics: list[str] | None = Field(
         None, min_length=1, description="what it is measured by, such as [ndcg@5, recall@100]; default: the kind's"
     )
+    relevant: Literal["one", "all"] | None = Field(
+        None,
+        description="next-item, match-query without grades: what a ranking must find: each row's own item (default), "
+        "or at once those of all rows that a user or query has in the split",
+    )
     slices: list[str] = Field(
         default_factory=list,
         description="what else to measure by itself: cold_items, cold_users, features of kind category",

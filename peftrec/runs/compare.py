@@ -92,6 +92,11 @@ def _differences(
         raise UserError(
             f"{run} cannot be compared with {first}: tasks.{task.name}.gain differs: {' against '.join(gains)}"
         )
+    asked = [of.get("relevant", "one") for of in (report, other)]
+    if asked[0] != asked[1]:
+        raise UserError(
+            f"{run} cannot be compared with {first}: tasks.{task.name}.relevant differs: {' against '.join(asked)}"
+        )
     own = read_outcome(run, task.name)
     if not own.same_rows(base):
         counts = f"{len(own.label):,} against {len(base.label):,}"

@@ -81,6 +81,7 @@ class Part(_Strict):
 class TaskReport(Part):
     """One task of report.json; see `evaluation.evaluate`."""
 
+    relevant: Literal["all"] = _ABSENT
     sample_of: Count = _ABSENT
     slices: dict[Name, dict[Name, Part]] = _ABSENT
     not_trained: str = _ABSENT

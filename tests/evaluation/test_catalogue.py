@@ -82,6 +82,51 @@ def test_values_by_hand(dataset):
         assert low <= found[name] <= high
 
 
+@pytest.mark.parametrize("repeats", ["allow", "exclude"])
+def test_of_all_rows_of_a_user_each_is_to_be_found_at_once(repeats):
+    """As RecBole and lenskit measure: a list a user, against all that is held out of the user."""
+    random = np.random.default_rng(2)
+    events = make([(n % 8, random.integers(ITEMS), 100 * n, 5) for n in range(48)], users=8)
+    data = build("next-item", events, repeats=repeats)
+    items = ItemTexts([f"i{n}" for n in range(ITEMS)], data.train.catalogue.rows)
+    dataset = Dataset(TextTable(), {"items": items}, [], {"t": data})
+    names, expected, losses = [f"{name}@2" for name in AT_K], [], []
+    seen = {user: data.test.time[data.test.users == user].min() for user in np.unique(data.test.users).tolist()}
+    for user, begin in seen.items():
+        had = (
+            set(events.item[(events.user == user) & (events.time < begin)].tolist()) if repeats == "exclude" else set()
+        )
+        held = set(data.test.item[data.test.users == user].tolist())
+        assert not held & had
+        scores = {n: n + 9.0 * (n == user % ITEMS) for n in range(ITEMS) if n not in had}
+        order = sorted(scores, key=lambda n: -scores[n])
+        hits = [item in held for item in order[:2]]
+        expected.append(
+            {
+                "hr@2": float(any(hits)),
+                "recall@2": sum(hits) / len(held),
+                "precision@2": sum(hits) / 2,
+                "map@2": (hits[0] + (hits[1] if len(hits) > 1 else 0) * sum(hits) / 2) / min(2, len(held)),
+                "mrr@2": 1.0 if hits[0] else 0.5 if any(hits) else 0.0,
+                "ndcg@2": sum(hit / np.log2(2 + n) for n, hit in enumerate(hits))
+                / sum(1 / np.log2(2 + n) for n in range(min(2, len(held)))),
+            }
+        )
+        total = np.log(np.exp(list(scores.values())).sum())
+        losses += [total - scores[item] for item in held]
+    measures = Measures((), tuple(names), ("novelty@2",), ("log_loss",))
+    report = measured(ByNumber(), dataset, measures, relevant="all")
+    assert report["relevant"] == "all" and report["ranked"] == len(seen) and report["n"] == len(losses)
+    for name in names:
+        assert report["metrics"][name] == pytest.approx(np.mean([of[name] for of in expected]))
+        assert name in report["priors"]["popularity"]
+    assert report["metrics"]["log_loss"] == pytest.approx(np.mean(losses), rel=1e-5)
+    assert len(losses) > len(seen) and "sample_of" not in report
+    assert f"t: {len(losses)} rows, {len(seen)} lists ranked" in printed({"tasks": {"t": report}})
+    one = measured(ByNumber(), dataset, measures)
+    assert "relevant" not in one and one["n"] == len(data.test) == one["ranked"]
+
+
 def test_parts_have_what_lists_are_like_but_not_all_together(dataset):
     measures = Measures((), ("recall@2",), ("novelty@2", "coverage@2"), ("log_loss",))
     report = measured(ByNumber(), dataset, measures, slices=["cold_users"])
@@ -157,6 +202,32 @@ def test_runs_are_compared_by_all_but_what_lists_are_together(runs):
     assert set(b["tasks"]["interest"]["differences"]) == {"auc", "log_loss", "hr@3"}
     shown = peftrec("compare", runs["a"], runs["b"]).stdout
     assert all(name in shown for name in (*EACH, *ALL, "recall@5"))
+
+
+def test_runs_that_find_all_rows_at_once_keep_their_lists(runs, tmp_path):
+    folder = runs["a"].parent
+    tasks = {"next": {"kind": "next-item", "metrics": ["recall@5", "novelty@2"], "relevant": "all"}}
+    c, d = (
+        train(tiny_recipe(folder, tasks=tasks, train={"lr": lr}), tmp_path / name)
+        for name, lr in (("c", 1e-2), ("d", 0.1))
+    )
+    report = read_report(c)["tasks"]["next"]
+    kept = pq.read_table(c / "test" / "next.ranks.parquet").to_pydict()
+    rank, lists = np.array(kept["rank"]), np.array(kept["list"])
+    assert len(np.unique(lists)) == report["ranked"] < report["n"] == len(rank)
+    hits = [np.mean(rank[lists == n] <= 5) for n in np.unique(lists)]
+    assert report["metrics"]["recall@5"] == pytest.approx(np.mean(hits))
+    novel = [np.array(kept["novelty@2"])[lists == n] for n in np.unique(lists)]
+    assert all((of == of[0]).all() for of in novel)
+    assert report["metrics"]["novelty@2"] == pytest.approx(np.mean([of[0] for of in novel]))
+    again = json.loads(peftrec("evaluate", c, "--json").stdout)["tasks"]["next"]
+    assert again["metrics"] == pytest.approx(report["metrics"], abs=1e-4)
+    found = compare_runs([c, d])[str(d)]["tasks"]["next"]
+    change = {name: value - report["metrics"][name] for name, value in found["metrics"].items()}
+    for name in ("recall@5", "novelty@2"):
+        assert found["differences"][name]["by"] == pytest.approx(change[name])
+    done = peftrec("compare", runs["a"], c)
+    assert done.exit_code == 2 and "tasks.next.relevant differs: all against one" in done.stderr
 
 
 def test_of_one_right_item_a_list_all_ranking_metrics_are_had(dataset):

@@ -142,6 +142,8 @@ def test_metrics_of_lists_need_lists():
         ),
         ({"metrics": ["nobody:here"]}, "tasks.next.metrics: metric: cannot import 'nobody:here'"),
         ({"slices": ["brand"]}, "tasks.next.slices: rows cannot be divided by 'brand', but by cold_items, cold_users"),
+        ({"relevant": "window"}, "tasks.next.relevant: Input should be 'one' or 'all'; found 'window'"),
+        ({"kind": "next-gap", "relevant": "all"}, "tasks.next: relevant: kind next-gap does not read it; found 'all'"),
         ({"slices": ["cold_items"] * 2}, "tasks.next.slices: names each once"),
     ],
 )

@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from scipy.special import log_softmax
 from scipy.stats import rankdata
 
+from peftrec.data.examples import Examples
 from peftrec.errors import Diverged
-from peftrec.evaluation.ranking import _candidates, _standing, finite
+from peftrec.evaluation.ranking import _candidates, _standing, each_alone, finite, together
 
 RANDOM = np.random.default_rng(0)
 
@@ -49,6 +50,34 @@ def test_several_right_items_of_a_list_stand_apart_in_the_middle_of_their_ties(s
         for score in np.unique(line[own]):  # on the whole they stand where those that tie do
             tied = 1 + np.flatnonzero(np.sort(-line) == -score)
             assert place[line[own] == score].mean() == pytest.approx(tied.mean())
+
+
+def test_the_rows_of_a_user_are_found_in_one_list_made_before_the_first():
+    rows = Examples(
+        slots={},
+        label=np.ones(7, np.float32),
+        features=np.zeros((7, 0), np.float32),
+        group=np.array([5, 2, 5, 2, 5, 5, 9]),
+        item=np.array([1, 3, 0, 4, 1, 2, 3]),
+        time=np.array([30.0, 7, 10, 6, 20, 40, np.nan]),
+    )
+    targets = together(rows)
+    assert targets.asked.time[:2].tolist() == [6, 10] and targets.asked.group.tolist() == [2, 5, 9]
+    assert list(zip(targets.of.tolist(), targets.rows.item.tolist(), strict=True)) == [
+        *((0, 4), (0, 3), (1, 0), (1, 1), (1, 2), (2, 3))
+    ]
+    assert targets.rows.time[3] == 20  # of an item met twice the first
+    some = targets.thinned(2)
+    assert (some.of.tolist(), some.rows.item.tolist(), some.asked.group.tolist()) == (
+        [0, 0, 1, 1, 1],
+        [4, 3, 0, 1, 2],
+        [2, 5],
+    )
+    assert len(targets.thinned(3)) == len(targets) == 6
+    part = targets.among(np.array([1, 5]))
+    assert (part.of.tolist(), part.asked.group.tolist(), part.rows.item.tolist()) == ([0, 1], [2, 9], [3, 3])
+    alone = each_alone(rows)
+    assert alone.of.tolist() == list(range(7)) and alone.asked is alone.rows is rows
 
 
 def test_predictions_that_are_no_numbers_are_refused():
