@@ -92,6 +92,7 @@ class TaskReport(_Strict):
     weighted_loss: Number = _ABSENT
     start: Numbers = _ABSENT
     began_at: str = _ABSENT
+    kept: FiniteFloat = _ABSENT
     left_out: dict[Name, str] = _ABSENT
 
 
