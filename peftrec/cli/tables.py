@@ -31,8 +31,10 @@ def format_report(report: dict[str, Any]) -> Group:
 
 
 def _added(task: dict[str, Any]) -> str:
-    """What to say where training added nothing to the start."""
-    return "" if trained_on(task) else "; training added nothing"
+    """What to say where training added nothing to the start, or not all that was learned was worth keeping."""
+    if not trained_on(task):
+        return "; training added nothing"
+    return f"; {task['kept']:.0%} of what was learned since is kept" if task.get("kept", 1) < 1 else ""
 
 
 def _side_by_side(metrics: list[str]) -> list[list[str]]:

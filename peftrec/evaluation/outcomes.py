@@ -48,6 +48,7 @@ class Outcome:
     impression  int64 (N,): the list that each row was shown in; None where nothing is known of lists
     row, file   int64 (N,) and text (N,): where each row stands in the user's files; None where that is unknown, and
                 `file` where there is one. They are written for the user, and not read again
+    weight      float32 (N,): how much each row counts in training; None where all count alike. Not written
     """
 
     group: np.ndarray
@@ -62,6 +63,7 @@ class Outcome:
     impression: np.ndarray | None = None
     row: np.ndarray | None = None
     file: np.ndarray | None = None
+    weight: np.ndarray | None = None
 
     @property
     def grouped(self) -> np.ndarray:
@@ -106,6 +108,7 @@ def make_outcome(dataset: Dataset, task: str, examples: Examples, prediction: np
         impression=impression,
         row=row,
         file=file,
+        weight=examples.weight,
     )
 
 

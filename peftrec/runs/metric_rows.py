@@ -111,8 +111,8 @@ def slice_lines(task: dict[str, Any]) -> list[str]:
 
 def trained_on(task: dict[str, Any]) -> bool:
     """Whether training changed anything of what the task's start says, as far as the report of the test split shows."""
-    start = task.get("start")
-    return start is None or any(start.get(metric) != value for metric, value in task["metrics"].items())
+    start, metrics = task.get("start"), task["metrics"]
+    return start is None or any(metrics[metric] != value for metric, value in start.items() if metric in metrics)
 
 
 def verdict(interval: list[float]) -> str:

@@ -23,7 +23,7 @@ from peftrec.recipe import EarlyStopping, Recipe
 from peftrec.tasks.dataset import load_data
 from peftrec.tasks.kind import Task, trained
 from peftrec.tasks.kinds import resolve
-from peftrec.tasks.starts import Start
+from peftrec.tasks.starts import Start, start_of
 from peftrec.training.defaults import Settled, chosen_notes, settled
 from peftrec.training.init_from import read_start
 from peftrec.training.order import make_streams
@@ -62,6 +62,11 @@ class Setup:
     def trained(self) -> dict[str, Task]:
         """The tasks that are not frozen."""
         return trained(self.tasks)
+
+    def began_at(self, task: str) -> str | None:
+        """What the task began at, in words, once `begun`; None where it has no start."""
+        start = start_of(self.dataset.tasks[task])
+        return self.began.get(task) if start is None else start.name
 
     @property
     def complete(self) -> Recipe:
