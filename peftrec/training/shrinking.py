@@ -13,10 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from peftrec.evaluation.at_k import CHOICE
 from peftrec.evaluation.evaluate import evaluate
 from peftrec.evaluation.intervals import draws
 from peftrec.evaluation.metric import Statistic
-from peftrec.evaluation.metrics import CHOICE, find_metric
+from peftrec.evaluation.metrics import find_metric
 from peftrec.evaluation.outcomes import Outcome
 from peftrec.machine import processes
 from peftrec.machine.progress import note
