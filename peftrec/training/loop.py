@@ -7,8 +7,9 @@ from pathlib import Path
 
 from peftrec.data.load import Ahead
 from peftrec.errors import Diverged
-from peftrec.evaluation.evaluate import Report, evaluate, text_rows
+from peftrec.evaluation.evaluate import evaluate, text_rows
 from peftrec.evaluation.outcomes import Outcome, write_outcomes
+from peftrec.evaluation.values import Report
 from peftrec.machine import processes
 from peftrec.machine.environment import environment
 from peftrec.machine.progress import bar, note, track_rows

@@ -12,7 +12,8 @@ from peftrec.data.joined import train_on_all
 from peftrec.data.load import Ahead
 from peftrec.data.vocabulary import vocabulary_notes
 from peftrec.errors import Problems, UserError
-from peftrec.evaluation.evaluate import check_measures
+from peftrec.evaluation.chosen import check_measures, check_shown
+from peftrec.evaluation.slices import check_slices
 from peftrec.machine import processes
 from peftrec.model.adapters import attach, find_method
 from peftrec.model.backbone import load_backbone
@@ -112,6 +113,10 @@ def prepare(
     if tasks is not None and dataset is not None and recipe.train.early_stopping not in (None, EarlyStopping()):
         with problems.collect():
             check_watched(recipe.train.early_stopping.metric, tasks, dataset, "train.early_stopping")
+    for check in (check_shown, check_slices):
+        if tasks is not None and dataset is not None:
+            with problems.collect():
+                check(tasks, dataset)
     if dataset is not None and recipe.train.refit and not any(len(of.valid) for of in dataset.tasks.values()):
         with problems.collect():
             raise UserError("train.refit: there are no validation rows to train on as well; leave it out")

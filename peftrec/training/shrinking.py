@@ -14,10 +14,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from peftrec.evaluation.at_k import of_places
 from peftrec.evaluation.evaluate import evaluate
 from peftrec.evaluation.intervals import draws
 from peftrec.evaluation.metric import Statistic
-from peftrec.evaluation.metrics import RANKING, find_metric
+from peftrec.evaluation.metrics import find_metric
 from peftrec.evaluation.outcomes import Outcome
 from peftrec.machine import processes
 from peftrec.machine.progress import note
@@ -86,8 +87,9 @@ def _losses(setup: Setup, tasks: dict[str, Task]) -> dict[str, _Loss]:
 def _loss(task: Task, rows: Outcome) -> _Loss:
     weight = np.ones(len(rows.label)) if rows.weight is None else rows.weight.astype(np.float64)
     if task.loss.labels == "choice":
-        assert rows.rank is not None
-        gain = RANKING[LISTED].statistic(rows.rank, rows.label, rows.group)
+        shown = of_places(LISTED)
+        assert shown is not None and rows.rank is not None
+        gain = shown.statistic(rows.rank, rows.label, rows.lists)
         return _Loss(lambda counts: 1 - gain(counts * weight), rows.group)
     loss = find_metric(task.loss.metric).statistic(rows.prediction, rows.label, rows.grouped)
     return _Loss(lambda counts: loss(counts * weight), rows.group)
