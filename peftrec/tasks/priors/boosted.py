@@ -146,7 +146,8 @@ def choose_boosted(dataset: Dataset, task: str, loss: Loss | None) -> Chosen:
         rows = rows.thinned(ROWS)
         values = columns(rows)
         base, low, high = make(rows, values), float(rows.label.min()), float(rows.label.max())
-        return Boosted(base, _arrays(_fitted(rows, values, base, squared), count), values.shape[1], low, high)
+        trees = _arrays(_fitted(rows, values, base, squared, max(1, count)), count)
+        return Boosted(base, trees, values.shape[1], low, high)
 
     return Chosen(chosen, check, fit, fit(data.train))
 
@@ -187,14 +188,16 @@ def _linear(rows: Examples, values: np.ndarray) -> Base:
     return Base(float(label.mean() - weight @ centre), weight=tuple(weight.tolist()))
 
 
-def _fitted(rows: Examples, values: np.ndarray, base: Base, squared: bool) -> "GradientBoostingRegressor":
-    """Fitted to what the base leaves of the labels."""
+def _fitted(
+    rows: Examples, values: np.ndarray, base: Base, squared: bool, count: int = TREES
+) -> "GradientBoostingRegressor":
+    """Fitted to what the base leaves of the labels; the first trees are the same, however many follow."""
     from sklearn.ensemble import GradientBoostingRegressor
 
     model = GradientBoostingRegressor(
         loss="squared_error" if squared else "absolute_error",
         init="zero",
-        n_estimators=TREES,
+        n_estimators=count,
         max_depth=4,
         min_samples_leaf=min(20, max(1, len(rows) // 10)),
         subsample=0.5,
