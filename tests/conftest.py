@@ -59,6 +59,14 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     os.environ["PEFTREC_CACHE"] = str(tmp_path_factory.mktemp("cache"))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _no_waiting_for_the_disk() -> Iterator[None]:
+    """A busy disk may take a second for each file that is synced; those who test what is synced, and when, look on."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda file: None)
+        yield
+
+
 @pytest.fixture(scope="module")
 def quick_intervals() -> Iterator[None]:
     """For modules that train much and do not look at the intervals' width, which takes longer than a tiny training."""
