@@ -68,15 +68,18 @@ def _no_waiting_for_the_disk() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def quick_intervals() -> Iterator[None]:
-    """For modules that train much and do not look at the intervals' width, which takes longer than a tiny training."""
+def quick() -> Iterator[None]:
+    """For modules that train much and look neither at the intervals' width nor at how well trees fit: a tiny training
+    takes less long than these two."""
     import peftrec.training.loop
+    from peftrec.tasks.priors import boosted
 
     kept = peftrec.training.loop.evaluate
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
             peftrec.training.loop, "evaluate", lambda *args, **options: kept(*args, **{"resamples": 9, **options})
         )
+        patch.setattr(boosted, "TRIED", (0, 5))
         yield
 
 

@@ -39,7 +39,7 @@ def shop(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def run(shop, tmp_path_factory, quick_intervals):
+def run(shop, tmp_path_factory, quick):
     recipe = tiny_recipe(shop, tasks={"query": {"kind": "match-query"}}, train={"epochs": 1})
     return train(recipe, tmp_path_factory.mktemp("runs") / "mine")
 

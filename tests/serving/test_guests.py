@@ -10,7 +10,7 @@ from peftrec.serving import predictor as serving
 from peftrec.serving.predictor import Predictor
 from peftrec.training.loop import train
 
-pytestmark = pytest.mark.usefixtures("quick_intervals")
+pytestmark = pytest.mark.usefixtures("quick")
 ADAPTERS = {
     "side": {"method": "side"},
     "lora": {"method": "lora", "layers": "top-2"},

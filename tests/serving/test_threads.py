@@ -15,7 +15,7 @@ from peftrec.serving import predictor as serving
 from peftrec.serving.predictor import Predictor
 from peftrec.training.loop import train
 
-pytestmark = pytest.mark.usefixtures("quick_intervals")
+pytestmark = pytest.mark.usefixtures("quick")
 
 LORA = {"method": "lora", "sharing": "private", "layers": "top-2", "options": {"r": 4, "lora_alpha": 8}}
 TIME = 1_700_000_000
