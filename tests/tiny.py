@@ -14,6 +14,11 @@ from peftrec.model.backbone.families import tiny_config, tiny_model, tiny_tokeni
 from peftrec.recipe import Recipe, make_recipe
 
 LORA = {"method": "lora", "options": {"r": 2, "lora_dropout": 0.1}}
+THREE = {
+    "query": {"kind": "match-query"},
+    "interest": {"kind": "interest", "column": "stars", "threshold": 4, "weight": 0.5},
+    "time": {"kind": "next-gap", "weight": 0.3},
+}
 
 
 def make_tiny_shop(folder: Path, users: int = 16) -> Path:

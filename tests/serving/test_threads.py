@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
 import pytest
-from tiny import make_tiny_shop, tiny_recipe
+from tiny import THREE, make_tiny_shop, tiny_recipe
 
 from peftrec.errors import UserError
 from peftrec.model.backbone import Backbone, load_backbone
@@ -18,11 +18,6 @@ from peftrec.training.loop import train
 pytestmark = pytest.mark.usefixtures("quick")
 
 LORA = {"method": "lora", "sharing": "private", "layers": "top-1", "options": {"r": 4, "lora_alpha": 8}}
-TASKS = {
-    "query": {"kind": "match-query"},
-    "interest": {"kind": "interest", "column": "stars", "threshold": 4},
-    "time": {"kind": "next-gap"},
-}
 OWN = {
     "query": {"method": "bottleneck", "layers": "top-1"},
     "interest": {"method": "ia3"},
@@ -40,11 +35,11 @@ def shop(tmp_path_factory):
 def runs(shop, tmp_path_factory):
     """Side; two of LoRA with equal names for all, of other seeds; one whose tasks have a method each."""
     folder, short = tmp_path_factory.mktemp("runs"), {"max_steps": 3, "lr": 5e-2}
-    each = {name: {**task, "adapter": OWN[name]} for name, task in TASKS.items()}
+    each = {name: {**task, "adapter": OWN[name]} for name, task in THREE.items()}
     recipes = {
-        "side": tiny_recipe(shop, tasks=TASKS, adapter={"method": "side"}, train=short),
-        "lora": tiny_recipe(shop, tasks=TASKS, adapter=LORA, train=short),
-        "lora again": tiny_recipe(shop, tasks=TASKS, adapter=LORA, train={**short, "seed": 5}),
+        "side": tiny_recipe(shop, tasks=THREE, adapter={"method": "side"}, train=short),
+        "lora": tiny_recipe(shop, tasks=THREE, adapter=LORA, train=short),
+        "lora again": tiny_recipe(shop, tasks=THREE, adapter=LORA, train={**short, "seed": 5}),
         "each": tiny_recipe(shop, tasks=each, train=short),
     }
     return {name: train(recipe, folder / name.replace(" ", "-")) for name, recipe in recipes.items()}
