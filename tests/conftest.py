@@ -71,7 +71,7 @@ def _no_waiting_for_the_disk() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def quick() -> Iterator[None]:
     """For modules that train much and look neither at the intervals' width nor at how well trees fit: a tiny training
-    takes less long than these two."""
+    takes less long than these two. Not beside `shop_run`, which is whole, and other modules' too."""
     import peftrec.training.loop
 
     boosted = importlib.import_module("peftrec.tasks.priors.boosted")  # the package's name is the prior's

@@ -20,6 +20,8 @@ from peftrec.training.resume import Checkpoints
 from peftrec.training.step import joint_backward
 from peftrec.training.weighting import Static, Weighting
 
+pytestmark = pytest.mark.usefixtures("quick")
+
 SIDE = {"method": "side", "sharing": "shared+private"}
 
 
