@@ -3,7 +3,8 @@
 Tasks are stopped together, though each is best at another step, and what was learned from few rows is partly noise. A
 head's raw output is what its start says plus what it learned, and the latter is scaled by one number a task
 (shrinkage, Copas 1983): that of the least validation loss among those whose loss is below the start's by more than the
-difference's standard error, or 0 where none is.
+difference's standard error, or 0 where none is. Of an item of a catalogue it is 1 - nDCG@10 that stands for the loss:
+the whole catalogue's likelihood may gain by what stands far down, while the lists that a user sees grow worse.
 """
 
 from collections.abc import Mapping
@@ -13,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from peftrec.evaluation.at_k import CHOICE
+from peftrec.evaluation.at_k import of_places
 from peftrec.evaluation.evaluate import evaluate
 from peftrec.evaluation.intervals import draws
 from peftrec.evaluation.metric import Statistic
@@ -28,6 +29,7 @@ from peftrec.training.sharding import whole
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 DOUBT = 1.0  # standard errors of the difference by which the loss must be below the start's
 RESAMPLES = 200
+LISTED = "ndcg@10"
 
 Weights = dict[str, list[Tensor]]  # task -> its head's outer parameters
 
@@ -83,10 +85,14 @@ def _losses(setup: Setup, tasks: dict[str, Task]) -> dict[str, _Loss]:
 
 
 def _loss(task: Task, rows: Outcome) -> _Loss:
-    metric = CHOICE[task.loss.metric] if task.loss.labels == "choice" else find_metric(task.loss.metric)
-    statistic = metric.statistic(rows.prediction, rows.label, rows.grouped)
     weight = np.ones(len(rows.label)) if rows.weight is None else rows.weight.astype(np.float64)
-    return _Loss(lambda counts: statistic(counts * weight), rows.group)
+    if task.loss.labels == "choice":
+        shown = of_places(LISTED)
+        assert shown is not None and rows.rank is not None
+        gain = shown.statistic(rows.rank, rows.label, rows.lists)
+        return _Loss(lambda counts: 1 - gain(counts * weight), rows.group)
+    loss = find_metric(task.loss.metric).statistic(rows.prediction, rows.label, rows.grouped)
+    return _Loss(lambda counts: loss(counts * weight), rows.group)
 
 
 def _best(found: list[_Loss]) -> float:

@@ -192,7 +192,7 @@ def match_recipe(shop, **changes):
 
 
 @pytest.fixture(scope="module")
-def run(shop, tmp_path_factory, quick_intervals):
+def run(shop, tmp_path_factory, quick):
     recipe = match_recipe(
         shop, adapter={"method": "side"}, train={"epochs": 12, "early_stopping": {"patience": 4}, "lr": 1e-3}
     )
@@ -209,7 +209,7 @@ def test_a_run_begins_at_its_priors_and_is_not_below_them(run):
     assert report["metrics"]["mrr@10"] > 0.5
 
 
-def test_a_run_measured_again_gives_the_same(run, quick_intervals):
+def test_a_run_measured_again_gives_the_same(run, quick):
     again, kept = evaluate_run(run, "test")["tasks"]["find"], read_json(run / "report.json")["tasks"]["find"]
     assert again["metrics"] == pytest.approx(kept["metrics"], abs=1e-5)
     assert {name: pytest.approx(of, abs=1e-5) for name, of in again["priors"].items()} == kept["priors"]

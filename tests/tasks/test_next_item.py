@@ -35,6 +35,8 @@ from peftrec.training.loop import train
 from peftrec.training.step import joint_backward
 from peftrec.training.weighting import Static
 
+pytestmark = pytest.mark.usefixtures("quick")
+
 LIKED = {"next": {"kind": "next-item", "column": "stars", "threshold": 4}}
 ITEMS = 30
 

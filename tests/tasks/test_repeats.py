@@ -14,6 +14,8 @@ from peftrec.serving.predictor import Predictor
 from peftrec.tasks.dataset import load_data
 from peftrec.training.loop import train
 
+pytestmark = pytest.mark.usefixtures("quick")
+
 
 @pytest.mark.parametrize("timed", [True, False])
 def test_who_met_what_is_what_the_log_says(shop, tmp_path, timed):
