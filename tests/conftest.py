@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # nothing here may depend on the network
+os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")  # nothing is compiled; to be ready for it costs seconds a process
 os.environ.setdefault("GOMP_SPINCOUNT", "3000")  # as the command has it, before torch is loaded
 
 import numpy as np
