@@ -21,6 +21,8 @@ from peftrec.tasks.dataset import load_data
 from peftrec.training.search_space import with_values
 from peftrec.training.tune import tune
 
+pytestmark = pytest.mark.usefixtures("quick")
+
 SEARCH = ["train.lr=1e-4..1e-1 log", "adapter.options.rank=2..8 step 2", "train.schedule=[linear, constant]"]
 
 
