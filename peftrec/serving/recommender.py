@@ -74,7 +74,6 @@ class Recommender:
         """The best items for each row that was read."""
         barred = allowed.shape[1] - allowed.sum(1)
         for task, of in examples.items():
-            self.run.model.encoder.update({task: of.text_rows()})
             if not wanted.keeps_seen[task]:
                 row, item = of.met()
                 allowed[row[item >= 0], item[item >= 0]] = False

@@ -62,8 +62,9 @@ class Scoring:
         return found
 
     def _asked(self, task: str, examples: Examples) -> np.ndarray:
-        """What rows ask for, float32 (N, q + 1), the last being 1."""
-        asked = self.run.model.asked(task, examples).cpu().numpy()
+        """What rows ask for, float32 (N, q + 1), the last being 1. It does not depend on what is known of items."""
+        self.run.model.encoder.update({task: examples.text_rows()})
+        asked = self.run.model.asked(task, replace(examples, catalogue=None, offsets=None)).cpu().numpy()
         return np.append(asked, np.ones_like(asked[:, :1]), 1)
 
     def _everything(self, task: str) -> torch.Tensor:
