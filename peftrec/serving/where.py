@@ -81,7 +81,7 @@ class _Filter:
         return np.logical_and.reduce([self._compare(node, left, op, right) for left, op, right in pairs])
 
     def _compare(self, node: ast.expr, left: ast.expr, op: ast.cmpop, right: ast.expr) -> np.ndarray:
-        if isinstance(op, _EQUAL) and not isinstance(left, ast.Name):
+        if isinstance(op, _EQUAL) and not isinstance(left, ast.Name) and isinstance(right, ast.Name):
             left, right = right, left
         if isinstance(op, _MEMBER) or (isinstance(op, _EQUAL) and not isinstance(right, ast.Name)):
             name = self._name(left)
@@ -89,8 +89,8 @@ class _Filter:
             return ~found & ~self._missing(name) if isinstance(op, _NEGATED) else found
         if type(op) not in _ORDER:
             self._refuse(node, f"compares by what is none of ==, !=, <, <=, >, >=, in and not in; {_RULE}")
-        if not isinstance(left, ast.Name) and not isinstance(right, ast.Name):
-            self._refuse(node, f"compares no feature; {self._there}")
+        if not isinstance(right, ast.Name):
+            self._name(left)  # one of both is a feature
         one, other = self._number(node, left), self._number(node, right)
         there: np.ndarray = ~(np.isnan(one) | np.isnan(other))
         return there & _ORDER[type(op)](one, other)
