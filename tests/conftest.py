@@ -1,5 +1,6 @@
 """A small shop that tests make themselves, and runs trained on it with the real packaged backbone."""
 
+import importlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -59,16 +60,27 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     os.environ["PEFTREC_CACHE"] = str(tmp_path_factory.mktemp("cache"))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _no_waiting_for_the_disk() -> Iterator[None]:
+    """A busy disk may take a second for each file that is synced; those who test what is synced, and when, look on."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda file: None)
+        yield
+
+
 @pytest.fixture(scope="module")
-def quick_intervals() -> Iterator[None]:
-    """For modules that train much and do not look at the intervals' width, which takes longer than a tiny training."""
+def quick() -> Iterator[None]:
+    """For modules that train much and look neither at the intervals' width nor at how well trees fit: a tiny training
+    takes less long than these two. Not beside `shop_run`, which is whole, and other modules' too."""
     import peftrec.training.loop
 
+    boosted = importlib.import_module("peftrec.tasks.priors.boosted")  # the package's name is the prior's
     kept = peftrec.training.loop.evaluate
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
             peftrec.training.loop, "evaluate", lambda *args, **options: kept(*args, **{"resamples": 9, **options})
         )
+        patch.setattr(boosted, "TRIED", (0, 5))
         yield
 
 

@@ -44,7 +44,7 @@ def shop(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def whole(shop, tmp_path_factory, quick_intervals):
+def whole(shop, tmp_path_factory, quick):
     recipe = tiny_recipe(shop, tasks=TASKS, train={"epochs": 1})
     return train(recipe, tmp_path_factory.mktemp("runs") / "whole")
 

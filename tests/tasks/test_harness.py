@@ -144,7 +144,7 @@ def recipe_of(shop: Path, kind: str, **changes):
 
 
 @pytest.fixture(scope="module", params=KEYS)
-def trained(request, shop, tmp_path_factory, quick_intervals):
+def trained(request, shop, tmp_path_factory, quick):
     """The kind, its recipe's file, and a run that was interrupted and went on."""
     folder = tmp_path_factory.mktemp("trained")
     file, run = folder / "mine.yaml", folder / "run"

@@ -15,6 +15,8 @@ from peftrec.runs.saved import load_run
 from peftrec.serving.predictor import Predictor
 from peftrec.tasks.dataset import load_data
 
+pytestmark = pytest.mark.usefixtures("quick")
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):

@@ -19,7 +19,7 @@ from peftrec.serving.predictor import Predictor
 from peftrec.training.loop import prepare, train
 from peftrec.training.preflight import check
 
-pytestmark = pytest.mark.usefixtures("quick_intervals")
+pytestmark = pytest.mark.usefixtures("quick")
 
 QUERY = {"kind": "match-query"}
 INTEREST = {"kind": "interest", "column": "stars", "threshold": 4, "weight": 0.5}

@@ -25,7 +25,7 @@ from peftrec.training.fingerprint import describe_origin
 from peftrec.training.loop import fit, prepare, train
 from peftrec.training.resume import Checkpoints
 
-pytestmark = pytest.mark.usefixtures("quick_intervals")
+pytestmark = pytest.mark.usefixtures("quick")
 
 STEPS = 12
 
