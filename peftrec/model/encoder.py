@@ -16,7 +16,7 @@ from peftrec.machine import processes
 from peftrec.machine.memory import return_free_memory
 from peftrec.model.adapters.base import Adapter, LayerAdapter, PooledAdapter
 from peftrec.model.backbone import Backbone
-from peftrec.model.cache.kept import MOST_KEPT, KeptVectors
+from peftrec.model.cache.kept import KeptVectors
 from peftrec.model.cache.states import TOKEN_BUDGET, Level, StateCache, Track
 from peftrec.model.cache.vectors import VectorCache
 
@@ -28,7 +28,6 @@ class AdaptedEncoder(nn.Module):
 
     recompute  keep only each bucket's output for the backward pass and compute the rest again (gradient checkpointing)
     sharded    the processes of a training share its weights out (`peftrec.training.sharding`)
-    keeps_vectors  whether vectors of the table's own texts are kept, for weights that change no more
     disk       whether that cached output is read from, and written to, the disk (`peftrec.model.cache.folder`)
     """
 
@@ -38,7 +37,6 @@ class AdaptedEncoder(nn.Module):
         super().__init__()
         self.__dict__["backbone"] = backbone
         self.texts, self.recompute, self.disk, self.sharded = texts, recompute, False, False
-        self.keeps_vectors = False
         self._kept: dict[str, KeptVectors] = {}
         self.adapters = nn.ModuleList(dict.fromkeys(adapters.values()))
         self._adapter_of = dict(adapters)
@@ -124,12 +122,21 @@ class AdaptedEncoder(nn.Module):
 
     def encode(self, rows: np.ndarray, task: str) -> Tensor:
         """The task's vectors of text rows (U,), float32 (U, D)."""
-        if not self.keeps_vectors:
-            return self._encode(rows, task)
-        if task not in self._kept:
-            share = MOST_KEPT // max(1, len(self._adapter_of))
-            self._kept[task] = KeptVectors(self.texts.own, self.backbone.hidden_size, self.backbone.device, share)
-        return self._kept[task].get(rows, partial(self._encode, task=task))
+        if (kept := self._kept.get(task)) is not None:
+            return kept.of(rows, partial(self._encode, task=task))
+        return self._encode(rows, task)
+
+    @contextmanager
+    def with_vectors(self, task: str, kept: KeptVectors | None) -> Iterator[None]:
+        """Inside the block `encode` takes the task's vectors from there, as far as they are; None: from nowhere."""
+        if kept is None:
+            yield
+            return
+        self._kept[task] = kept
+        try:
+            yield
+        finally:
+            del self._kept[task]
 
     def _encode(self, rows: np.ndarray, task: str) -> Tensor:
         adapter = self.adapter_of(task)

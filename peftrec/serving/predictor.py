@@ -32,7 +32,6 @@ class Predictor:
     def __init__(self, run: LoadedRun) -> None:
         self.run = run
         self.model, self.texts = run.model.eval(), run.model.encoder.texts
-        self.model.encoder.keeps_vectors = True
         self._reader = RowReader(run)
         self._recommender = Recommender(run, self._reader)
         self._keeps = False  # texts of requests as the run's own

@@ -7,9 +7,13 @@ import torch
 
 from peftrec.data.examples import Examples
 from peftrec.data.signals import of_pasts
+from peftrec.model.cache.kept import KeptVectors
+from peftrec.model.co_learner import PREDICT_ROWS
 from peftrec.runs.saved import LoadedRun
 from peftrec.serving.index import ItemIndex
 from peftrec.serving.reader import RowReader
+
+MOST_KEPT = 1 << 28  # bytes of the items' vectors of all tasks that are kept at most
 
 
 class Scoring:
@@ -19,6 +23,7 @@ class Scoring:
         self.run, self._reader = run, reader
         self._offered: dict[str, torch.Tensor] = {}
         self._indexes: dict[str, ItemIndex] = {}
+        self._vectors: dict[str, KeptVectors] = {}
 
     def scores(self, task: str, examples: Examples, asked: np.ndarray) -> np.ndarray:
         """Scores float32 (N, I) of the items that are `asked` about, bool (N, I), for each row; of others anything."""
@@ -29,7 +34,8 @@ class Scoring:
         if len(row):
             pairs = _with_items(examples, row, item, self.run.items_of(task).rows)
             self.run.model.encoder.update({task: pairs.text_rows()})
-            predicted = self.run.model.predict(task, pairs)
+            with self.run.model.encoder.with_vectors(task, self._kept(task)):
+                predicted = self.run.model.predict(task, pairs)
             grades = self.run.tasks[task].grades(self.run.described[task]["classes"])
             found[row, item] = predicted if grades is None else grades.score(predicted)
         return found
@@ -45,9 +51,23 @@ class Scoring:
         """What the task's encoder makes of items by their numbers (P,), float32 (P, D)."""
         rows, place = np.unique(self.run.items_of(task).rows[items], return_inverse=True)
         self.run.model.encoder.update({task: rows.astype(np.int64)})
-        with torch.inference_mode():
-            found: np.ndarray = self.run.model.encoder.encode(rows, task).cpu().numpy()
+        encoder = self.run.model.encoder
+        with torch.inference_mode(), encoder.with_vectors(task, self._vectors.get(task)):
+            found: np.ndarray = encoder.encode(rows, task).cpu().numpy()
         return found[place]
+
+    def _kept(self, task: str) -> KeptVectors | None:
+        """The vectors of the task's items; None where they are too many to be kept."""
+        rows, width = np.unique(self.run.items_of(task).rows), self.run.model.encoder.backbone.hidden_size
+        if len(rows) * width * 4 > MOST_KEPT // len(self.run.tasks):
+            return None
+        if task not in self._vectors:
+            self.run.model.encoder.update({task: rows.astype(np.int64)})
+            with torch.inference_mode():
+                blocks = np.split(rows, range(PREDICT_ROWS, len(rows), PREDICT_ROWS))
+                vectors = torch.cat([self.run.model.encoder.encode(block, task) for block in blocks])
+            self._vectors[task] = KeptVectors(rows, vectors)
+        return self._vectors[task]
 
     def _of_catalogue(self, task: str, examples: Examples) -> np.ndarray:
         """One product for what does not depend on the past, and what the past says of the few items it speaks of."""

@@ -1,26 +1,14 @@
 """What is recommended, against `predict` item by item: many rows together, what may be named, weights, diversity."""
 
 import json
-import re
 
 import numpy as np
 import pytest
-from featured import featured_recipe, make_featured_shop
-from habits import ITEMS, habits
-from shop import shop_recipe
 
 from peftrec.errors import RowError, UserError
 from peftrec.serving import wanted
-from peftrec.serving.predictor import Predictor
 from peftrec.serving.recommender import Recommender
-from peftrec.training.loop import train
 
-TASKS = {
-    "cheap": {"kind": "interest", "column": "cheap"},
-    "next": {"kind": "next-item"},
-    "query": {"kind": "match-query"},
-    "joint": {"kind": "match-query", "input": "joint"},
-}
 ROWS = [
     {"user": "u3"},
     {"history": []},
@@ -31,23 +19,17 @@ ROWS = [
 QUERIES = [{"query": "w1 w2"}, {"query": "w9"}, {"query": "a text of no known word"}]
 
 
-@pytest.fixture(scope="module")
-def predictor(tmp_path_factory, quick_intervals):
-    shop = make_featured_shop(tmp_path_factory.mktemp("asked"))
-    return Predictor.load(train(featured_recipe(shop, tasks=TASKS, train={"epochs": 2}), shop / "run"))
-
-
 def rows_for(task):
     return QUERIES if task == "query" else ROWS
 
 
-def scores(predictor, task, row):
+def scores(featured, task, row):
     """Every item's score for a row, by `predict`, in the order of the catalogue."""
-    ids = predictor.run.items["items"].ids
+    ids = featured.run.items["items"].ids
     row = {key: value for key, value in row.items() if value is not None}
     return {
         item: answer["score"]
-        for item, answer in zip(ids, predictor.predict(task, [row | {"item": item} for item in ids]), strict=True)
+        for item, answer in zip(ids, featured.predict(task, [row | {"item": item} for item in ids]), strict=True)
     }
 
 
@@ -69,56 +51,56 @@ def check(found, expected, k):
 
 @pytest.mark.parametrize("task", ["cheap", "next", "query"])
 @pytest.mark.parametrize("rows_at_once", [1, 2, 100])
-def test_many_rows_are_answered_as_one_by_one(predictor, monkeypatch, task, rows_at_once):
+def test_many_rows_are_answered_as_one_by_one(featured, monkeypatch, task, rows_at_once):
     monkeypatch.setattr(wanted, "PAIRS", rows_at_once * 600)
     rows = rows_for(task)
-    together = predictor.recommend_all(task, rows, 7)
+    together = featured.recommend_all(task, rows, 7)
     for row, found in zip(rows, together, strict=True):
-        one = predictor.recommend(task, **row, k=7)
+        one = featured.recommend(task, **row, k=7)
         assert [of["item"] for of in one] == [of["item"] for of in found]
         assert [of["score"] for of in one] == pytest.approx([of["score"] for of in found], abs=1e-6)
-        assert all(predictor.texts.texts[int(of["item"][1:])] == of["text"] for of in found)
-        every = scores(predictor, task, row)
+        assert all(featured.texts.texts[int(of["item"][1:])] == of["text"] for of in found)
+        every = scores(featured, task, row)
         check(found, {item: of for item, of in every.items() if item not in had(row)}, 7)
 
 
 @pytest.mark.parametrize("task", ["cheap", "next", "query"])
-def test_what_may_be_named_is_what_passes_all(predictor, task):
-    items = predictor.run.items["items"]
+def test_what_may_be_named_is_what_passes_all(featured, task):
+    items = featured.run.items["items"]
     price, brand = items.features.numbers["price"], items.features.categories["brand"].to_pylist()
     fits = {item for n, item in enumerate(items.ids) if price[n] < 20 and brand[n] in ("acme", "nova")}
     some, out = [f"i{n}" for n in range(0, 300, 2)], [f"i{n}" for n in range(0, 300, 6)]
     own = {"candidates": [f"i{n}" for n in range(200)], "exclude": ["i2", "i4"]}
     rows = [rows_for(task)[0], rows_for(task)[0] | own, rows_for(task)[1] | {"exclude": ["i8"]}]
     options = {"candidates": some, "exclude": out, "where": "price < 20 and brand in ('acme', 'nova')"}
-    answers = predictor.recommend_all(task, rows, 1000, **options)
+    answers = featured.recommend_all(task, rows, 1000, **options)
     for row, found in zip(rows, answers, strict=True):
         left = fits & set(some) & set(row.get("candidates", items.ids)) - set(out) - set(row.get("exclude", []))
-        every = scores(predictor, task, {key: of for key, of in row.items() if key not in own})
+        every = scores(featured, task, {key: of for key, of in row.items() if key not in own})
         expected = {item: every[item] for item in left - had(row)}
         assert 3 < len(expected) < 50
         check(found, expected, 1000)
 
 
-def test_nothing_left_is_an_empty_list(predictor, notes):
+def test_nothing_left_is_an_empty_list(featured, notes):
     for options in ({"candidates": []}, {"where": "price > 1e9"}, {"where": "price > 1e9", "diversity": 0.5}):
-        assert predictor.recommend("cheap", user="u3", k=2, **options) == []
+        assert featured.recommend("cheap", user="u3", k=2, **options) == []
         said = "0 items instead of 2: the catalogue has 600, of which 600 are not asked for and 0 are in the history\n"
         assert notes.readouterr().err == said
     rows = [{"user": "u3"}, {"user": "u4", "candidates": ["i1"]}, {"history": [], "candidates": []}]
-    assert [len(found) for found in predictor.recommend_all("next", rows, 2)] == [2, 1, 0]
+    assert [len(found) for found in featured.recommend_all("next", rows, 2)] == [2, 1, 0]
     assert notes.readouterr().err == "2 of 3 rows have fewer than 2 items, the fewest row 3, 0\n"
-    assert predictor.recommend_all("next", [], 2) == []
+    assert featured.recommend_all("next", [], 2) == []
 
 
-def test_rank_is_the_weighed_sum_of_what_tasks_say_and_of_features(predictor):
+def test_rank_is_the_weighed_sum_of_what_tasks_say_and_of_features(featured):
     weights = {"cheap": 2.0, "query": -0.5, "next": 0.25, "price": -0.01}
     row = {"user": "u3", "query": "w1 w2", "exclude": ["i1"]}
-    (found,) = predictor.rank(weights, [row], 600)
+    (found,) = featured.rank(weights, [row], 600)
     assert len(found) == 598 and not {"i1", "i3"} & {of["item"] for of in found}
-    each = {task: scores(predictor, task, {"user": "u3"}) for task in ("cheap", "next")}
-    each["query"] = scores(predictor, "query", {"query": "w1 w2"})
-    items = predictor.run.items["items"]
+    each = {task: scores(featured, task, {"user": "u3"}) for task in ("cheap", "next")}
+    each["query"] = scores(featured, "query", {"query": "w1 w2"})
+    items = featured.run.items["items"]
     price = dict(zip(items.ids, items.features.numbers["price"].tolist(), strict=True))
     mean = np.nanmean(list(price.values()))
     missing = 0
@@ -136,13 +118,13 @@ def test_rank_is_the_weighed_sum_of_what_tasks_say_and_of_features(predictor):
     assert missing > 3
     sums = [of["score"] for of in found]
     assert sums == sorted(sums, reverse=True)
-    (first,) = predictor.rank(weights, [row], 5)
+    (first,) = featured.rank(weights, [row], 5)
     assert first == found[:5]
 
 
-def test_rank_by_one_task_is_recommend(predictor):
+def test_rank_by_one_task_is_recommend(featured):
     for ranked, plain in zip(
-        predictor.rank({"cheap": 1}, ROWS, 9), predictor.recommend_all("cheap", ROWS, 9), strict=True
+        featured.rank({"cheap": 1}, ROWS, 9), featured.recommend_all("cheap", ROWS, 9), strict=True
     ):
         assert [{key: of[key] for key in ("item", "text", "score")} for of in ranked] == plain
         assert all(of["scores"] == {"cheap": of["score"]} for of in ranked)
@@ -150,12 +132,12 @@ def test_rank_by_one_task_is_recommend(predictor):
 
 @pytest.mark.parametrize("task", ["cheap", "next", "query"])
 @pytest.mark.parametrize("diversity", [0, 0.3, 1.0])
-def test_diversity_is_maximal_marginal_relevance_among_the_best(predictor, task, diversity):
+def test_diversity_is_maximal_marginal_relevance_among_the_best(featured, task, diversity):
     row = rows_for(task)[0]
-    pool = predictor.recommend(task, **row, k=100)
-    rows = np.array([predictor.run.items["items"].rows[int(of["item"][1:])] for of in pool])
+    pool = featured.recommend(task, **row, k=100)
+    rows = np.array([featured.run.items["items"].rows[int(of["item"][1:])] for of in pool])
     with np.errstate(all="raise"):
-        vectors = predictor.model.encoder.encode(rows, task).detach().numpy()
+        vectors = featured.model.encoder.encode(rows, task).detach().numpy()
     vectors = vectors - vectors.mean(0)
     cosine = vectors @ vectors.T / np.outer(*[np.linalg.norm(vectors, axis=1)] * 2)
     score = np.array([of["score"] for of in pool])
@@ -164,14 +146,14 @@ def test_diversity_is_maximal_marginal_relevance_among_the_best(predictor, task,
     while len(taken) < 8:
         rest = [n for n in range(100) if n not in taken]
         taken.append(max(rest, key=lambda n: (1 - diversity) * worth[n] - diversity * cosine[n, taken].max()))
-    found = predictor.recommend(task, **row, k=8, diversity=diversity)
+    found = featured.recommend(task, **row, k=8, diversity=diversity)
     assert [of["item"] for of in found] == [pool[n]["item"] for n in taken]
     assert [of["score"] for of in found] == pytest.approx([pool[n]["score"] for n in taken], abs=1e-6)
-    (again,) = predictor.recommend_all(task, [*rows_for(task)[1:], row], 8, diversity=diversity)[-1:]
+    (again,) = featured.recommend_all(task, [*rows_for(task)[1:], row], 8, diversity=diversity)[-1:]
     assert [of["item"] for of in again] == [of["item"] for of in found]
 
 
-def test_the_last_row_that_is_wrong_is_told_before_the_first_is_scored(predictor, monkeypatch):
+def test_the_last_row_that_is_wrong_is_told_before_the_first_is_scored(featured, monkeypatch):
     monkeypatch.setattr(wanted, "PAIRS", 2 * 600)
     monkeypatch.setattr(Recommender, "find", lambda *_: pytest.fail("scored"))
     for wrong, problem in (
@@ -187,71 +169,11 @@ def test_the_last_row_that_is_wrong_is_told_before_the_first_is_scored(predictor
         ([], "a row is a dict of keys and values; found []"),
     ):
         with pytest.raises(RowError) as error:
-            predictor.recommend_all("next", [*ROWS, wrong], 3)
+            featured.recommend_all("next", [*ROWS, wrong], 3)
         assert str(error.value).startswith(f"row 6: {problem}")
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"wear": "x"}, "'wear' is no key of what may be asked for; did you mean 'where'?"),
-        ({"candidates": "i1"}, "'candidates' is a list of item ids; found 'i1'"),
-        ({"exclude": ["i1", "no"]}, "'exclude': no item 'no' in the catalogue"),
-        ({"include_seen": 1}, "include_seen must be true or false; found 1"),
-        ({"approximate": "yes"}, "approximate must be true or false; found 'yes'"),
-        ({"diversity": -0.1}, "diversity must be a number from 0 to 1; found -0.1"),
-        ({"diversity": 1.5}, "diversity must be a number from 0 to 1; found 1.5"),
-        ({"diversity": float("nan")}, "diversity must be a number from 0 to 1; found nan"),
-        ({"diversity": True}, "diversity must be a number from 0 to 1; found True"),
-        ({"where": "cost < 3"}, "where: cost is no feature; there are price, brand"),
-        (
-            {"approximate": True, "where": "price < 3"},
-            "approximate searches the whole catalogue; leave out either that or where",
-        ),
-        (
-            {"include_seen": True},
-            "include_seen: task 'next' was trained and measured without what a user had before; "
-            "`predict` scores it, and a run that is trained with tasks.next.repeats: allow recommends it",
-        ),
-    ],
-)
-def test_every_wrong_option_is_one_message(predictor, options, message):
-    for ask in (
-        lambda: predictor.recommend("next", user="u1", **options),
-        lambda: predictor.recommend_all("next", ROWS, 3, **options),
-        lambda: predictor.rank({"next": 1}, ROWS, 3, **options),
-    ):
-        with pytest.raises(UserError) as error:
-            ask()
-        assert str(error.value) == message
-
-
-@pytest.mark.parametrize(
-    ("weights", "message"),
-    [
-        ({}, "weights: name a task at least; those that rank items: cheap, next, query"),
-        ({"price": 1}, "weights: name a task at least; those that rank items: cheap, next, query"),
-        ({"cheap": "1"}, "weights must be a dict of tasks and features, and what each counts; found {'cheap': '1'}"),
-        ({"cheap": float("inf")}, "weights must be a dict of tasks and features, and what each counts; found "),
-        ("cheap", "weights must be a dict of tasks and features, and what each counts; found 'cheap'"),
-        (
-            {"cheap": 1, "prize": 1},
-            "weights: 'prize' is no task and no number of the items; tasks: cheap, next, query; numbers: price",
-        ),
-        ({"cheap": 1, "brand": 1}, "weights: 'brand' is a category; of features numbers have a weight: price"),
-        (
-            {"cheap": 1, "joint": 1},
-            "task 'joint' is of kind match-query with joint pairs, which ranks no items; tasks that do: cheap, next, "
-            "query",
-        ),
-    ],
-)
-def test_wrong_weights_are_one_message(predictor, weights, message):
-    with pytest.raises(UserError, match=re.escape(message)):
-        predictor.rank(weights, [{"user": "u1"}])
-
-
-def test_what_several_tasks_need_is_told(predictor):
+def test_what_several_tasks_need_is_told(featured):
     for row, message in (
         ({"user": "u1"}, "row 1: to recommend by task 'query' give query; found user"),
         (
@@ -264,33 +186,14 @@ def test_what_several_tasks_need_is_told(predictor):
         ),
     ):
         with pytest.raises(UserError) as error:
-            predictor.rank({"cheap": 1, "query": 1}, [row])
+            featured.rank({"cheap": 1, "query": 1}, [row])
         assert str(error.value) == message
     with pytest.raises(UserError, match=r"^include_seen: query reads no history; leave it out$"):
-        predictor.recommend("query", query="w1", include_seen=False)
+        featured.recommend("query", query="w1", include_seen=False)
     with pytest.raises(UserError, match=r"^row 1: 'user_features' is no key of task 'query'"):
-        predictor.rank({"query": 1}, [{"query": "w1", "user_features": {}}])
+        featured.rank({"query": 1}, [{"query": "w1", "user_features": {}}])
 
 
-def test_include_seen_may_leave_out_what_the_run_would_name(shop, tmp_path, quick_intervals):
-    tasks = {"next": {"kind": "next-item", "repeats": "allow"}}
-    recipe = shop_recipe(shop, data=habits(shop, tmp_path, 0.3), tasks=tasks, train={"epochs": 1})
-    predictor = Predictor.load(train(recipe, tmp_path / "run"))
-    past = predictor.run.logs["next"]
-    place = past.user_ids.index("u3")
-    seen = {f"i{n}" for n in past.log.items[slice(*past.log.user_start[place : place + 2])]}
-    every = {f"i{n}" for n in range(ITEMS)}
-    assert 0 < len(seen) < ITEMS
-    for asked, expected in ((None, every), (True, every), (False, every - seen)):
-        found = predictor.recommend("next", user="u3", k=ITEMS, include_seen=asked)
-        assert {of["item"] for of in found} == expected
-        check(
-            found,
-            {item: of for item, of in scores(predictor, "next", {"user": "u3"}).items() if item in expected},
-            ITEMS,
-        )
-
-
-def test_answers_are_plain_json(predictor):
-    (found,) = predictor.rank({"cheap": 1, "price": 0}, [{"history": []}], 3)
+def test_answers_are_plain_json(featured):
+    (found,) = featured.rank({"cheap": 1, "price": 0}, [{"history": []}], 3)
     assert json.loads(json.dumps(found)) == found

@@ -1,37 +1,33 @@
-"""Vectors of a run's own texts, kept once they were encoded: for a loaded run, whose weights change no more."""
+"""A task's vectors of some texts, encoded once by weights that change no more, from which further calls take them."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-MOST_KEPT = 1 << 28  # bytes of vectors that a predictor keeps at most
 
-
+@dataclass(frozen=True)
 class KeptVectors:
-    """A task's vectors of the first text rows of a table, as many as may be kept."""
+    """The vectors float32 (M, D) of text rows int (M,), ascending."""
 
-    def __init__(self, rows: int, width: int, device: torch.device, most: int) -> None:
-        self._vectors = torch.empty(min(rows, most // (4 * width)), width, device=device)
-        self._known = np.zeros(len(self._vectors), bool)
+    rows: np.ndarray
+    vectors: Tensor
 
-    def get(self, rows: np.ndarray, encode: Callable[[np.ndarray], Tensor]) -> Tensor:
+    def of(self, rows: np.ndarray, encode: Callable[[np.ndarray], Tensor]) -> Tensor:
         """The vectors of text rows (U,), float32 (U, D); those that are not there are encoded."""
-        kept = np.flatnonzero(rows < len(self._known))
-        new = rows[kept][~self._known[rows[kept]]]
-        if len(new):
-            self._vectors[self._index(new)] = encode(new)
-            self._known[new] = True
-        if len(kept) == len(rows):
-            return self._vectors[self._index(rows)]
-        found, others = (
-            self._vectors.new_empty(len(rows), self._vectors.shape[1]),
-            np.flatnonzero(rows >= len(self._known)),
+        place = np.minimum(np.searchsorted(self.rows, rows), len(self.rows) - 1)
+        there = self.rows[place] == rows
+        if there.all():
+            return self.vectors[self._index(place)]
+        found, kept, others = (
+            self.vectors.new_empty(len(rows), self.vectors.shape[1]),
+            *map(np.flatnonzero, (there, ~there)),
         )
-        found[self._index(kept)] = self._vectors[self._index(rows[kept])]
+        found[self._index(kept)] = self.vectors[self._index(place[kept])]
         found[self._index(others)] = encode(rows[others])
         return found
 
-    def _index(self, rows: np.ndarray) -> Tensor:
-        return torch.from_numpy(rows).to(self._vectors.device)
+    def _index(self, places: np.ndarray) -> Tensor:
+        return torch.from_numpy(places).to(self.vectors.device)
