@@ -80,12 +80,8 @@ FEW: dict[str, dict[str, object]] = {  # what validation rows otherwise choose a
 
 
 @pytest.fixture(scope="module")
-def quick() -> Iterator[None]:
-    """For modules that train much and look neither at the intervals' width nor at how well starts and priors fit: all
-    of it is fitted, but one of each sort, as a tiny training takes less long than the choice among them.
-
-    Not beside `shop_run`, which is whole, and other modules' too.
-    """
+def quick_intervals() -> Iterator[None]:
+    """For modules that do not look at the intervals' width, but train elsewhere what they train here."""
     import peftrec.training.loop
 
     kept = peftrec.training.loop.evaluate
@@ -93,6 +89,17 @@ def quick() -> Iterator[None]:
         patch.setattr(
             peftrec.training.loop, "evaluate", lambda *args, **options: kept(*args, **{"resamples": 9, **options})
         )
+        yield
+
+
+@pytest.fixture(scope="module")
+def quick(quick_intervals: None) -> Iterator[None]:
+    """For modules that train much and look neither at the intervals' width nor at how well starts and priors fit: all
+    of it is fitted, but one of each sort, as a tiny training takes less long than the choice among them.
+
+    Not beside `shop_run`, which is whole, and other modules' too.
+    """
+    with pytest.MonkeyPatch.context() as patch:
         for name, of in FEW.items():
             module = importlib.import_module(f"peftrec.tasks.{name}")  # the package's own name may be a prior's
             for key, value in of.items():
