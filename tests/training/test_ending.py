@@ -6,6 +6,7 @@ import pytest
 import torch
 from tiny import at_step, make_tiny_shop, tiny_recipe
 
+import peftrec.training.ending
 import peftrec.training.loop
 from peftrec.training.loop import fit, train
 from peftrec.training.optim import Cooldown
@@ -94,6 +95,7 @@ def test_the_cooldown_is_kept_where_it_is_no_worse(shop, losses_are, monkeypatch
             super().see(step, scores, trainable, no_worse)
 
     monkeypatch.setattr(peftrec.training.loop, "BestEpoch", Spy)
+    monkeypatch.setattr(peftrec.training.ending, "shrink", lambda setup, first, known: {})  # what is kept of that
     started = {}
 
     def remember():
