@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # nothing here may depend on the network
+os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")  # nothing is compiled; to be ready for it costs seconds a process
 os.environ.setdefault("GOMP_SPINCOUNT", "3000")  # as the command has it, before torch is loaded
 
 import numpy as np
@@ -68,19 +69,34 @@ def _no_waiting_for_the_disk() -> Iterator[None]:
         yield
 
 
+FEW: dict[str, dict[str, object]] = {  # what validation rows otherwise choose among, and folds
+    "priors.boosted": {"TRIED": (0, 5)},
+    "priors.matching": {"SORTS": (("words",),)},
+    "priors.texts": {"SORTS": (("words",),)},
+    "priors.vectors": {"SCALES": ("standardised",), "STRENGTHS": (0.1,), "PENALTIES": (100.0,)},
+    "starts.events": {"SHRINKS": (5.0,), "STRENGTHS": (1.0,), "PENALTIES": (10.0,), "FOLDS": 2},
+    "starts.pool": {"FOLDS": 2},
+}
+
+
 @pytest.fixture(scope="module")
 def quick() -> Iterator[None]:
-    """For modules that train much and look neither at the intervals' width nor at how well trees fit: a tiny training
-    takes less long than these two. Not beside `shop_run`, which is whole, and other modules' too."""
+    """For modules that train much and look neither at the intervals' width nor at how well starts and priors fit: all
+    of it is fitted, but one of each sort, as a tiny training takes less long than the choice among them.
+
+    Not beside `shop_run`, which is whole, and other modules' too.
+    """
     import peftrec.training.loop
 
-    boosted = importlib.import_module("peftrec.tasks.priors.boosted")  # the package's name is the prior's
     kept = peftrec.training.loop.evaluate
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
             peftrec.training.loop, "evaluate", lambda *args, **options: kept(*args, **{"resamples": 9, **options})
         )
-        patch.setattr(boosted, "TRIED", (0, 5))
+        for name, of in FEW.items():
+            module = importlib.import_module(f"peftrec.tasks.{name}")  # the package's own name may be a prior's
+            for key, value in of.items():
+                patch.setattr(module, key, value)
         yield
 
 

@@ -6,7 +6,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from peftrec.runs.metric_rows import number, slice_lines, trained_on, verdict
+from peftrec.runs.metric_rows import number, trained_on, verdict
 
 NUMBER, WIDTH = 8, 63  # letters of a number, and of all numbers that stand beside each other with their gaps
 
@@ -19,7 +19,7 @@ def format_report(report: dict[str, Any]) -> Group:
     parts: list[Table | str] = []
     for name, task in report["tasks"].items():
         parts += [_task_table(name, task, of) for of in _side_by_side(list(task["metrics"]))]
-        parts += slice_lines(task)
+        parts += _slice_tables(name, task)
         parts += [f"{metric}: no value, {reason}" for metric, reason in task["undefined"].items()]
         parts += [f"began at {task['began_at']}{_added(task)}"] if "began_at" in task else []
         parts += [f"prior {prior}: left out, {reason}" for prior, reason in task.get("left_out", {}).items()]
@@ -73,6 +73,32 @@ def _task_table(name: str, task: dict[str, Any], metrics: list[str]) -> Table:
             table.add_row("  95 % from\n       to", *(_ends(intervals[m], "+") for m in metrics), style="dim")
             table.add_row("  that is", *(_verdict(intervals[m]) for m in metrics))
     return table
+
+
+def _slice_tables(name: str, task: dict[str, Any]) -> list[Table | str]:
+    """Columns are metrics; rows are the parts of a division, intervals, the best prior of each, what a gain is."""
+    tables: list[Table | str] = []
+    for by, parts in task.get("slices", {}).items():
+        metrics = list(dict.fromkeys(metric for of in parts.values() for metric in of["metrics"]))
+        for some in _side_by_side(metrics):
+            table = _table(f"{name} by {by}", some)
+            for part, of in parts.items():
+                gains = [of["gains"].get(m) for m in some]
+                ranked = f" ({of['ranked']:,} ranked)" if "ranked" in of else ""
+                table.add_row(
+                    f"{part}: {of['n']:,}{ranked}", *(_value(of["metrics"].get(m)) for m in some), style="bold"
+                )
+                if of["intervals"]:
+                    ends = (_ends(of["intervals"].get(m), "") for m in some)
+                    table.add_row("  95 % from\n       to", *ends, style="dim")
+                if any(gains):
+                    priors = [
+                        None if g is None else of["priors"][g["prior"]][m] for g, m in zip(gains, some, strict=True)
+                    ]
+                    table.add_row("  best prior", *(_value(prior) for prior in priors))
+                    table.add_row("  that is", *(_verdict(g.get("interval") if g else None) for g in gains))
+            tables.append(table)
+    return tables
 
 
 def format_comparison(runs: dict[str, Any]) -> Group:

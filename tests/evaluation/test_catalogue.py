@@ -139,7 +139,13 @@ def test_parts_have_what_lists_are_like_but_not_all_together(dataset):
     (warm,) = report["slices"]["cold_users"].values()
     assert warm["metrics"] == {name: report["metrics"][name] for name in warm["metrics"]}
     assert warm["intervals"]["recall@2"] == report["intervals"]["recall@2"]
-    assert f"{again['n']} rows of items that the user had before: recall@2 0." in printed({"tasks": {"t": report}})
+    shown = printed({"tasks": {"t": report}}).partition("t by repeats")[2]
+    lines = [line.split() for line in shown.splitlines()]
+    assert lines[1] == ["recall@2", "novelty@2", "log_loss"]
+    assert lines[2] == ["repeats:", str(again["n"]), *(f"{value:.4f}" for value in again["metrics"].values())]
+    best = again["gains"]["recall@2"]["prior"]
+    assert ["best", "prior", f"{again['priors'][best]['recall@2']:.4f}", "-"] == lines[5][:4]
+    assert "t by cold_users" in shown
 
 
 def test_what_cannot_be_had_is_null_with_its_reason(dataset):

@@ -16,6 +16,8 @@ from peftrec.runs.compare import compare_runs
 from peftrec.runs.evaluate import evaluate_run
 from peftrec.training.loop import train
 
+pytestmark = pytest.mark.usefixtures("quick")
+
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory):

@@ -22,6 +22,8 @@ from peftrec.tasks.losses import LOSSES
 from peftrec.training.prepare import prepare
 from peftrec.training.step import one_step, plan_steps
 
+pytestmark = pytest.mark.usefixtures("quick")
+
 OWN = "own_friends:FRIENDS"
 # An own kind as somebody outside would write it: slots `user` and `friend`, a head, a loss, a metric and a prior.
 OWN_PACKAGE = '''

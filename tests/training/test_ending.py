@@ -12,6 +12,8 @@ from peftrec.training.loop import fit, train
 from peftrec.training.optim import Cooldown
 from peftrec.training.prepare import prepare
 
+pytestmark = pytest.mark.usefixtures("quick")
+
 PER_EPOCH = 4
 
 
@@ -140,7 +142,6 @@ def test_a_start_that_training_does_not_improve_is_said(shop, losses_are, notes)
     assert "kept: the start: training made it no better (of 12 steps, by the validation rows)" in notes.readouterr().err
 
 
-@pytest.mark.usefixtures("quick")
 def test_the_lines_of_the_run_show_the_cooldown(shop, tmp_path):
     recipe = tiny_recipe(shop, train={"schedule": "cooldown", "early_stopping": {}, "log_every": 1, "epochs": 5})
     lines = [json.loads(line) for line in (train(recipe, tmp_path / "run") / "metrics.jsonl").read_text().splitlines()]
