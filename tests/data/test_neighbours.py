@@ -100,3 +100,15 @@ def test_the_neighbours_of_some_items_are_those_that_they_weigh():
     near = Neighbours(np.array([[1, 2], [0, 0], [3, 1], [2, 0]]), np.array([[1, 0.5], [0, 0], [2, 0], [1, 1]]))
     assert near.beside(np.array([0, 2])).tolist() == [1, 2, 3]
     assert near.beside(np.array([1])).tolist() == []
+
+
+@pytest.mark.parametrize("asked", [[], [7], [9, 3, 0], [*range(23, -1, -1)]])
+def test_scores_of_some_items_are_those_among_all(asked):
+    users, items, _ = choices()
+    near = fit_neighbours(users, items, ITEMS)
+    events = (np.array([0, 0, 2, 2, 2]), np.array([3, 9, 3, 23, 3]), np.array([1, 0.5, 2, 1, 1]))
+    every, some = near.scores(3, events, None), near.scores(3, events, np.array(asked, np.int64))
+    assert some.shape == (3, len(asked)) and some == pytest.approx(every[:, asked])
+    assert every[0].any() and not every[1].any()
+    none = (np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
+    assert not near.scores(2, none, np.array(asked, np.int64)).any()
