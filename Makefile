@@ -57,9 +57,10 @@ bench-speed: $(DONE)
 	$(BIN)/python -m benchmarks growth
 	$(BIN)/python -m benchmarks effects
 
-# One thread a worker: the workers share the cores, and torch's own threads would fight over them.
+# One thread a worker: the workers share the cores, and torch's own threads would fight over them. What Python compiles
+# is kept, whatever the environment says: else every process that a test starts compiles the package again.
 test: $(DONE)
-	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 # More cases of tests/fuzz than the suite tries; what is found is printed by the name of its case.
 fuzz: $(DONE)

@@ -28,7 +28,7 @@ def shop(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def run(shop, quick):
+def run(shop, quick_intervals):
     return trained(shop, "with", tasks=TASKS | NEXT | MATCH)
 
 
@@ -266,7 +266,7 @@ def test_check_and_the_card_say_what_is_read(shop, run):
     assert "- cheap: item: price, brand (" in (run / "README.md").read_text()
 
 
-def test_match_query_reads_the_features_of_who_asks(shop, quick):
+def test_match_query_reads_the_features_of_who_asks(shop, quick_intervals):
     queries = {"path": str(shop / "queries.csv"), "text": "{query}", "item": "item", "label": "grown", "user": "asker"}
     data = {"queries": queries, "split": {"kind": "by-group", "by": "user", "test": 0.3, "valid": 0.1}}
     run = trained(shop, "asked", tasks={"query": MATCH["query"]}, data=data, train={"epochs": 40})

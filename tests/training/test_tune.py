@@ -101,7 +101,8 @@ def test_an_interrupted_trial_is_done_again(recipe, study, tmp_path, monkeypatch
     keys = ("train.lr", "adapter.options.rank", "train.schedule")
     assert [rows[1][key] for key in keys] == [rows[2][key] for key in keys]
     uninterrupted = told(study[1])[1]
-    assert {**told({"trials": rows})[2], "trial": 1} == uninterrupted
+    again = {**told({"trials": rows})[2], "trial": 1}
+    assert again | {"state": "complete"} == uninterrupted | {"state": "complete"}  # of fewer trials it may be the best
 
 
 def test_what_the_user_did_wrong_ends_the_study(recipe, tmp_path):
