@@ -70,6 +70,15 @@ class AdapterConfig(Strict):
         return layers
 
 
+class FusionConfig(Strict):
+    """What is learned of each item itself, beside its text; it is the run's, and no part of an exported adapter."""
+
+    items: bool = Field(True, description="whether anything is: a vector an item of the train rows, at first 0")
+    dim: int = Field(32, ge=1, le=4096, description="numbers an item")
+    dropout: float = Field(0.3, ge=0, lt=1, description="share of a step's items that go by their texts alone")
+    sharing: Literal["shared", "private"] = Field("shared", description="one vector for all tasks, or one for each")
+
+
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
@@ -282,6 +291,7 @@ class Recipe(Strict):
     init_from: str | None = Field(None, description="folder of the run whose adapters and heads training starts from")
     backbone: BackboneConfig
     adapter: AdapterConfig = AdapterConfig()
+    fusion: FusionConfig = FusionConfig()
     data: DataConfig
     tasks: dict[str, TaskConfig] = Field(min_length=1)
     weighting: WeightingConfig = WeightingConfig()
