@@ -44,17 +44,25 @@ class Learned(nn.Module):
 
     def forward(self, vectors: Tensor, rows: np.ndarray, dropout: float) -> Tensor:
         """The vectors (U, D) of text rows (U,), those of known items moved, by as much of their own size as was
-        learned; of a share `dropout` of them, which are drawn, as their texts have them."""
+        learned; a share `dropout` of them, drawn for the step, stays as their texts have them."""
         places = self.places(rows)
-        moved = np.flatnonzero(places >= 0)
-        index = torch.from_numpy(moved)
-        if dropout:
-            index = index[torch.rand(len(index)) >= dropout]
-        index, place = index.to(vectors.device), torch.from_numpy(places)[index].to(vectors.device)
+        moved = np.flatnonzero((places >= 0) & ~_dropped(places, dropout))
+        index, place = (torch.from_numpy(of).to(vectors.device) for of in (moved, places[moved]))
         # Sparse: a step costs what its own items cost, however many there are.
         known = F.embedding(place, self.table, sparse=True) @ self.out
         size = vectors.detach()[index].square().mean(-1, keepdim=True).sqrt()
         return vectors.index_add(0, index, (size * known).to(vectors.dtype))
+
+
+def _dropped(places: np.ndarray, share: float) -> np.ndarray:
+    """Which places (U,) a step leaves out, bool: a function of the step's seed and of the place alone, so that its
+    gradient does not depend on how tasks and processes cut its rows into pieces."""
+    step = np.full(1, torch.initial_seed() & ((1 << 40) - 1), np.uint64)  # above are the processes, see `training.step.seed_step`
+    mixed = places.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + step * np.uint64(0xD1B54A32D192ED03)
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):  # Steele et al. 2014, SplitMix
+        mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
+    found: np.ndarray = (mixed >> np.uint64(40)) < np.uint64(round(share * (1 << 24)))
+    return found
 
 
 class Fusion(nn.Module):

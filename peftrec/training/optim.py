@@ -65,7 +65,7 @@ def make_optimizer(config: Settled, trainable: dict[str, nn.Parameter]) -> torch
     groups: dict[tuple[bool, float], list[nn.Parameter]] = {}
     for name, parameter in trainable.items():
         decay = config.weight_decay if _decays(name, parameter) else 0.0
-        groups.setdefault((not name.startswith("adapter/"), decay), []).append(parameter)
+        groups.setdefault((name.startswith(("head/", "fusion/")), decay), []).append(parameter)
     rates = {False: config.lr, True: config.head_lr}
     listed = [
         {"params": ps, "lr": rates[head], "base_lr": rates[head], "weight_decay": decay}
