@@ -341,11 +341,6 @@ class Dataset:
         train, valid, test = map(data.learnt, (data.train, data.valid, data.test))
         return replace(self, tasks={**self.tasks, task: replace(data, train=train, valid=valid, test=test)})
 
-    @property
-    def catalogues(self) -> dict[str, str]:
-        """Task -> the name of the catalogue that its items are of, '' without items."""
-        return {name: data.items for name, data in self.tasks.items()}
-
     def items_of(self, task: str) -> ItemTexts:
         """The catalogue that a task's items are of."""
         return self.items[self.tasks[task].items]

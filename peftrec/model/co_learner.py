@@ -21,7 +21,7 @@ from peftrec.model.adapters import attach
 from peftrec.model.adapters.base import adapter_name
 from peftrec.model.backbone import Backbone
 from peftrec.model.encoder import AdaptedEncoder
-from peftrec.model.fusion import Fusion, items_trained, make_fusion
+from peftrec.model.fusion import Fusion, new_fusion
 from peftrec.recipe import AdapterConfig, Recipe
 from peftrec.tasks.grades import Grades
 from peftrec.tasks.heads import CatalogueHead, Head, HeadShape
@@ -323,12 +323,7 @@ def build_model(
     }
     configs = {name: task.adapter for name, task in tasks.items()}
     model = assemble(recipe, tasks, backbone, dataset.texts, configs, shapes)
-    catalogues, known = (
-        {name: data.items for name, data in dataset.tasks.items()},
-        items_trained(recipe.fusion, dataset),
-    )
-    fusion = make_fusion(recipe.fusion, dataset.items, catalogues, known, len(dataset.texts), width)
-    model.fusion = fusion.to(backbone.device)
+    model.fusion = new_fusion(recipe.fusion, dataset, width, {}).to(backbone.device)
     for name, data in dataset.tasks.items():
         model.head(name).calibrate(data.train.thinned(FITTED), tasks[name].loss)
     return model

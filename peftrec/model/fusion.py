@@ -57,7 +57,9 @@ class Learned(nn.Module):
 def _dropped(places: np.ndarray, share: float) -> np.ndarray:
     """Which places (U,) a step leaves out, bool: a function of the step's seed and of the place alone, so that its
     gradient does not depend on how tasks and processes cut its rows into pieces."""
-    step = np.full(1, torch.initial_seed() & ((1 << 40) - 1), np.uint64)  # above are the processes, see `training.step.seed_step`
+    step = np.full(
+        1, torch.initial_seed() & ((1 << 40) - 1), np.uint64
+    )  # above are the processes, see `training.step.seed_step`
     mixed = places.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + step * np.uint64(0xD1B54A32D192ED03)
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):  # Steele et al. 2014, SplitMix
         mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
@@ -121,13 +123,15 @@ def make_fusion(
     return Fusion(config, owners_of(config, catalogues), parts)
 
 
-def items_trained(config: FusionConfig, dataset: Dataset) -> dict[str, np.ndarray]:
-    """Owner -> the numbers of the items that train rows name, in their histories too."""
-    rows, seen = item_rows(dataset.items), dict[str, np.ndarray]()
-    for task, owner in owners_of(config, dataset.catalogues).items():
-        own = np.isin(rows, dataset.tasks[task].train.text_rows())
-        seen[owner] = seen.get(owner, False) | own
-    return {owner: np.flatnonzero(of) for owner, of in seen.items() if of.any()}
+def new_fusion(config: FusionConfig, dataset: Dataset, width: int, more: Mapping[str, np.ndarray]) -> Fusion:
+    """One that begins at nothing, for the items that train rows name, in their histories too, and `more` by owner."""
+    catalogues = {name: data.items for name, data in dataset.tasks.items()}
+    rows, known = item_rows(dataset.items), dict(more)
+    for task, owner in owners_of(config, catalogues).items():
+        seen = np.flatnonzero(np.isin(rows, dataset.tasks[task].train.text_rows()))
+        known[owner] = np.union1d(known[owner], seen) if owner in known else seen
+    known = {owner: numbers for owner, numbers in known.items() if len(numbers)}
+    return make_fusion(config, dataset.items, catalogues, known, len(dataset.texts), width)
 
 
 def owners_of(config: FusionConfig, catalogues: Mapping[str, str]) -> dict[str, str]:

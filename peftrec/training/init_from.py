@@ -24,7 +24,7 @@ from peftrec.machine.files import reading
 from peftrec.model.adapters.base import WEIGHTS, Adapter, read_tensors
 from peftrec.model.adapters.peft import PeftAdapter
 from peftrec.model.co_learner import CoLearner
-from peftrec.model.fusion import SHARED, item_rows, items_trained, make_fusion
+from peftrec.model.fusion import SHARED, item_rows, new_fusion
 from peftrec.recipe import Recipe
 from peftrec.recipe.names import foreign_names
 from peftrec.runs.fusion import FILE, read_fusion
@@ -169,13 +169,12 @@ class EarlierRun:
         stored = read_fusion(self.folder, then, item_rows(items), of_tasks, width)
         stored = {owner: of for owner, of in stored.items() if owner == SHARED or owner in recipe.tasks}
         place_of = {owner: _places(items, dataset.items, of["items"].numpy()) for owner, of in stored.items()}
-        known = items_trained(now, dataset)
-        for owner, place in place_of.items():
-            known[owner] = np.union1d(known.get(owner, []), np.flatnonzero(place >= 0)).astype(np.int64)
-        fusion = make_fusion(now, dataset.items, dataset.catalogues, known, len(dataset.texts), width)
+        more = {owner: np.flatnonzero(place >= 0) for owner, place in place_of.items()}
+        fusion = new_fusion(now, dataset, width, more)
         taken = 0
         for owner, of in stored.items():
-            part = fusion.parts[owner]
+            if (part := fusion.parts.get(owner)) is None:
+                continue
             place = place_of[owner][part.items]
             with torch.no_grad():
                 part.table[place >= 0] = of["table"][place[place >= 0]]
