@@ -70,7 +70,7 @@ def _dropped(places: np.ndarray, share: float) -> np.ndarray:
 class Fusion(nn.Module):
     """Text vectors of items -> the same with what was learned of the items: read by every head that has items.
 
-    What was not seen in training, and every text that is none of an item, stays as it is.
+    An item that training hardly or never saw, and every text that is none of an item, stays as it is.
 
     owners  task -> whose part it reads, SHARED or its own; tasks without one are left out
     parts   by owner
@@ -124,11 +124,13 @@ def make_fusion(
 
 
 def new_fusion(config: FusionConfig, dataset: Dataset, width: int, more: Mapping[str, np.ndarray]) -> Fusion:
-    """One that begins at nothing, for the items that train rows name, in their histories too, and `more` by owner."""
+    """One that begins at nothing, for the items of enough of a task's train rows, and `more` by owner."""
     catalogues = {name: data.items for name, data in dataset.tasks.items()}
     rows, known = item_rows(dataset.items), dict(more)
     for task, owner in owners_of(config, catalogues).items():
-        seen = np.flatnonzero(np.isin(rows, dataset.tasks[task].train.text_rows()))
+        train = dataset.tasks[task].train
+        named = np.asarray(train.slots.get("item", np.zeros(0, np.int32)))  # pairs of query and item name no item alone
+        seen = np.flatnonzero(np.bincount(named, minlength=len(dataset.texts))[rows] >= config.least)
         known[owner] = np.union1d(known[owner], seen) if owner in known else seen
     known = {owner: numbers for owner, numbers in known.items() if len(numbers)}
     return make_fusion(config, dataset.items, catalogues, known, len(dataset.texts), width)

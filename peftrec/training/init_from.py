@@ -245,7 +245,7 @@ def _what_matters(
             scale = "log" if described[name].get("log_scale") else "linear"  # which a head's numbers are on
             tasks[name] = {"kind": task["kind"], "adapter": adapter, "scale": scale}
     matters = {"backbone": {key: backbone[key] for key in sorted(keys)}, "tasks": tasks}
-    return {**matters, "fusion": of.fusion.model_dump(mode="json", exclude={"dropout"})} if frozen else matters
+    return {**matters, "fusion": of.fusion.model_dump(mode="json", exclude={"dropout", "least"})} if frozen else matters
 
 
 def _frozen_lines(frozen: list[str], recipe: Recipe, model: CoLearner) -> list[str]:

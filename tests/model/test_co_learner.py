@@ -29,7 +29,7 @@ METHODS = [
 
 
 def made(shop, method, sharing, layers, items=False, **train):
-    fusion, adapter = {"items": items, "dim": 4}, {"method": method, "sharing": sharing, "layers": layers}
+    fusion, adapter = {"items": items, "dim": 4, "least": 1}, {"method": method, "sharing": sharing, "layers": layers}
     recipe = shop_recipe(shop, adapter=adapter, fusion=fusion, train=train)
     dataset = load_data(recipe)
     torch.manual_seed(0)

@@ -65,6 +65,7 @@ def test_an_unknown_key_without_a_near_one_lists_what_is_known():
         ("fusion.items", "some", ["valid boolean", "found 'some'"]),
         ("fusion.dim", 0, ["greater than or equal to 1", "found 0"]),
         ("fusion.dim", 5000, ["less than or equal to 4096", "found 5000"]),
+        ("fusion.least", 0, ["greater than or equal to 1", "found 0"]),
         ("fusion.dropout", 1, ["less than 1", "found 1"]),
         ("fusion.sharing", "both", ["'shared' or 'private'", "'both'"]),
         ("fusion", [1], ["fusion: must be a group of keys; found [1]"]),

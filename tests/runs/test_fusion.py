@@ -23,7 +23,7 @@ pytestmark = pytest.mark.usefixtures("quick_intervals")
 
 FUSED = {
     "adapter": {"method": "side", "options": {"rank": 4}},
-    "fusion": {"items": True, "dim": 4},
+    "fusion": {"items": True, "dim": 4, "least": 2},
     "tasks": {
         "interest": {"kind": "interest", "column": "stars", "threshold": 4},
         "next": {"kind": "next-item"},
@@ -117,7 +117,7 @@ def test_another_run_takes_over_what_was_learned_by_ids(shop, run, tmp_path):
 
 
 def test_another_size_begins_anew(shop, run):
-    recipe = tiny_recipe(shop, init_from=str(run), **{**FUSED, "fusion": {"items": True, "dim": 3}})
+    recipe = tiny_recipe(shop, init_from=str(run), **{**FUSED, "fusion": {"items": True, "dim": 3, "least": 2}})
     setup = prepare(recipe)
     assert not setup.model.fusion.parts["shared"].table.any()
     assert any(note.startswith("what is learned of items begins anew: fusion.dim") for note in setup.notes)
@@ -131,8 +131,17 @@ def test_frozen_tasks_keep_what_they_read(shop, run):
         prepare(tiny_recipe(shop, init_from=str(run), **{**FUSED, "tasks": tasks, "fusion": {}}))
 
 
+def test_nothing_is_learned_of_an_item_of_few_rows(shop):
+    setup = prepare(tiny_recipe(shop, **{**FUSED, "fusion": {"items": True, "least": 5, "sharing": "private"}}))
+    for task, data in setup.dataset.tasks.items():
+        count = np.bincount(data.train.item, minlength=20)
+        assert setup.model.fusion.parts[task].items.tolist() == np.flatnonzero(count >= 5).tolist()
+        assert 0 < (count >= 5).sum() < 20
+    assert prepare(tiny_recipe(shop, **{**FUSED, "fusion": {"items": True}})).model.fusion.parts == {}
+
+
 def test_each_task_may_have_its_own(shop):
-    fusion = {"items": True, "dim": 4, "sharing": "private"}
+    fusion = {"items": True, "dim": 4, "least": 2, "sharing": "private"}
     model = prepare(tiny_recipe(shop, **{**FUSED, "fusion": fusion})).model
     assert sorted(model.fusion.parts) == ["interest", "next"]
     assert model.fusion.part_of("next") is not model.fusion.part_of("interest")

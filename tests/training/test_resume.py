@@ -98,7 +98,7 @@ CASES = {
     "cooling down": {"adapter": SIDE, "train": {**COOLS, "checkpoint": {"every": "1 step"}}},
     "what is learned of items": {
         "adapter": SIDE,
-        "fusion": {"items": True, "dim": 4, "sharing": "private"},
+        "fusion": {"items": True, "dim": 4, "least": 1, "sharing": "private"},
         "train": {"accumulate": 2},
     },
     "recomputed": {"train": {"gradient_checkpointing": True}},
