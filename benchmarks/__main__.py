@@ -12,7 +12,18 @@ from benchmarks.matrix.plan import read_experiments
 from benchmarks.matrix.run import alone, run, tell_plan
 from benchmarks.places import RESULTS
 from benchmarks.report.pages import write_pages
-from benchmarks.studies import busy, defaults, effects, estimates, frozen_part, growth, large, reference_split, speed
+from benchmarks.studies import (
+    asking,
+    busy,
+    defaults,
+    effects,
+    estimates,
+    frozen_part,
+    growth,
+    large,
+    reference_split,
+    speed,
+)
 from peftrec.machine.files import write_json
 
 # Verb -> what it measures, and the option that says how often, if any.
@@ -27,7 +38,11 @@ STUDIES: dict[str, tuple[Callable[..., Any], str | None]] = {
 }
 
 # Verb -> what gives the lines that are printed, and written nowhere.
-SAID: dict[str, Callable[[], Iterator[str]]] = {"estimates": estimates.measure, "frozen-part": frozen_part.measure}
+SAID: dict[str, Callable[[], Iterator[str]]] = {
+    "asking": asking.measure,
+    "estimates": estimates.measure,
+    "frozen-part": frozen_part.measure,
+}
 
 
 def main() -> None:

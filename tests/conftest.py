@@ -1,10 +1,12 @@
 """A small shop that tests make themselves, and runs trained on it with the real packaged backbone."""
 
+import importlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # nothing here may depend on the network
+os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")  # nothing is compiled; to be ready for it costs seconds a process
 os.environ.setdefault("GOMP_SPINCOUNT", "3000")  # as the command has it, before torch is loaded
 
 import numpy as np
@@ -59,9 +61,31 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     os.environ["PEFTREC_CACHE"] = str(tmp_path_factory.mktemp("cache"))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _no_waiting_for_the_disk() -> Iterator[None]:
+    """A busy disk may take a second for each file that is synced; those who test what is synced, and when, look on."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda file: None)
+        yield
+
+
+FEW: dict[str, dict[str, object]] = {  # what validation rows otherwise choose among, and folds
+    "priors.boosted": {"TRIED": (0, 5)},
+    "priors.matching": {"SORTS": (("words",),)},
+    "priors.texts": {"SORTS": (("words",),)},
+    "priors.vectors": {"SCALES": ("standardised",), "STRENGTHS": (0.1,), "PENALTIES": (100.0,)},
+    "starts.events": {"SHRINKS": (5.0,), "STRENGTHS": (1.0,), "PENALTIES": (10.0,), "FOLDS": 2},
+    "starts.pool": {"FOLDS": 2},
+}
+
+
 @pytest.fixture(scope="module")
-def quick_intervals() -> Iterator[None]:
-    """For modules that train much and do not look at the intervals' width, which takes longer than a tiny training."""
+def quick() -> Iterator[None]:
+    """For modules that train much and look neither at the intervals' width nor at how well starts and priors fit: all
+    of it is fitted, but one of each sort, as a tiny training takes less long than the choice among them.
+
+    Not beside `shop_run`, which is whole, and other modules' too.
+    """
     import peftrec.training.loop
 
     kept = peftrec.training.loop.evaluate
@@ -69,6 +93,10 @@ def quick_intervals() -> Iterator[None]:
         patch.setattr(
             peftrec.training.loop, "evaluate", lambda *args, **options: kept(*args, **{"resamples": 9, **options})
         )
+        for name, of in FEW.items():
+            module = importlib.import_module(f"peftrec.tasks.{name}")  # the package's own name may be a prior's
+            for key, value in of.items():
+                patch.setattr(module, key, value)
         yield
 
 

@@ -14,27 +14,32 @@ from peftrec.model.backbone.families import tiny_config, tiny_model, tiny_tokeni
 from peftrec.recipe import Recipe, make_recipe
 
 LORA = {"method": "lora", "options": {"r": 2, "lora_dropout": 0.1}}
+THREE = {
+    "query": {"kind": "match-query"},
+    "interest": {"kind": "interest", "column": "stars", "threshold": 4, "weight": 0.5},
+    "time": {"kind": "next-gap", "weight": 0.3},
+}
 
 
-def make_tiny_shop(folder: Path, users: int = 16) -> Path:
+def make_tiny_shop(folder: Path, users: int = 16, queries: int = 80, layers: int = 2) -> Path:
     """model/, items.csv, events.csv and queries.csv in `folder`, returned; texts are words of the tiny tokenizer.
 
     Each of the users has eight events. Only with hundreds of users do several threads share a step's sums.
     """
-    config = tiny_config("BERT")
+    config = tiny_config("BERT", layers)
     tiny_model(config).save_pretrained(folder / "model")
     tiny_tokenizer(config.pad_token_id).save_pretrained(folder / "model")
     random = np.random.default_rng(0)
     items = [{"id": f"i{n}", "title": " ".join(f"w{w}" for w in random.integers(0, 120, 3))} for n in range(20)]
-    events, queries = [], []
+    events, asked = [], []
     for user in range(users):
         times = 1_600_000_000 + np.cumsum(random.integers(60, 90_000, 8))
         for time, n in zip(times, random.permutation(20)[:8], strict=True):
             events.append({"user": f"u{user}", "item": f"i{n}", "time": int(time), "stars": int(random.integers(1, 6))})
-    for n in range(80):
+    for n in range(queries):
         word, match = items[n % 20]["title"].split()[n % 3], int(random.integers(0, 2))
-        queries.append({"query": f"{word} w{n}", "item": f"i{(n + 7 * (1 - match)) % 20}", "match": match})
-    for name, rows in (("items", items), ("events", events), ("queries", queries)):
+        asked.append({"query": f"{word} w{n}", "item": f"i{(n + 7 * (1 - match)) % 20}", "match": match})
+    for name, rows in (("items", items), ("events", events), ("queries", asked)):
         write_csv(folder / f"{name}.csv", rows)
     return folder
 

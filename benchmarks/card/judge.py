@@ -38,13 +38,14 @@ def over_baselines(
     found: dict[str, np.ndarray],
     label: np.ndarray,
     group: np.ndarray,
+    cluster: np.ndarray | None = None,
 ) -> dict[str, Any]:
     """The best baseline on these rows, and what the prediction gains over it: {"name", "value", "by", "interval",
-    "all": {name: value}}; `by` above 0 is better, the interval that of paired draws of groups."""
+    "all": {name: value}}; `by` above 0 is better, the interval that of paired draws of groups, or of clusters."""
     sign = 1 if metric.higher else -1
     values = {name: metric(of, label, group) for name, of in found.items()}
     best = max(values, key=lambda name: sign * values[name])
-    ends = sorted(sign * end for end in paired(metric, prediction, found[best], label, group))
+    ends = sorted(sign * end for end in paired(metric, prediction, found[best], label, group, cluster=cluster))
     return {
         "name": best,
         "value": values[best],

@@ -19,7 +19,8 @@ from benchmarks.card.sets import SETS, recipe_of
 from benchmarks.card.tables import Frames
 from benchmarks.children import deliver
 from peftrec.data.examples import Dataset
-from peftrec.evaluation.metrics import RANKING, find_metric
+from peftrec.evaluation.at_k import of_places
+from peftrec.evaluation.metrics import find_metric
 from peftrec.machine.files import read_json
 from peftrec.model.backbone.files import locate
 from peftrec.recipe import make_recipe
@@ -78,16 +79,21 @@ def line_of(kind: str, given: Given, report: dict[str, Any], run: Path, task: st
     if kind == "match-query" and "grade" not in given.table:
         form = "match-query without grades"
     found = BASELINES[form](given)
-    label, group = np.asarray(test["label"]), test["group"].to_numpy().astype(str)
+    label, users = np.asarray(test["label"]), test["group"].to_numpy().astype(str)
+    group, metric = users, of_places(name)
     if form in ("next-item", "match-query without grades"):
-        metric, prediction = RANKING[name], pd.read_parquet(run / "test" / f"{task}.ranks.parquet")["rank"].to_numpy()
-        chance = np.random.default_rng(0).integers(1, 1 + len(given.items), len(prediction))
+        assert metric is not None
+        prediction = pd.read_parquet(run / "test" / f"{task}.ranks.parquet")["rank"].to_numpy()
+        chance, group = (
+            np.random.default_rng(0).integers(1, 1 + len(given.items), len(prediction)),
+            np.arange(len(users)),
+        )
     else:
         metric, prediction = find_metric(name).of(reported_grades(report)), np.stack(test["prediction"].to_list())
         if form == "match-query":
             found = {name: _expected(score, prediction.shape[1]) for name, score in found.items()}
         chance = _knowing_nothing(form, given, found, prediction)
-    baseline = over_baselines(metric, prediction, found, label, group)
+    baseline = over_baselines(metric, prediction, found, label, group, users)
     return {"kind": kind} | judged(report, name, metric.higher, baseline, metric(chance, label, group))
 
 

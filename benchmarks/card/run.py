@@ -10,7 +10,7 @@ from typing import Any
 from benchmarks.card.sets import SETS
 from benchmarks.children import run_child
 from peftrec.machine.files import partial, read_json, write_json
-from peftrec.runs.metric_rows import LABELS, number
+from peftrec.runs.metric_rows import label, number
 
 HEADING = ["data set", "task", "metric", "start", "result", "best prior", "baseline", "chance", ""]
 
@@ -57,7 +57,7 @@ def lines(name: str, result: dict[str, Any]) -> list[list[str]]:
         prior = "-" if of["prior"] is None else f"{number(of['prior']['value'])} {of['prior']['name']}"
         said = f"{number(of['baseline']['value'])} {of['baseline']['name']}"
         values = [number(of["start"]), number(of["result"]), prior, said, number(of["chance"]), of["verdict"]]
-        found.append([name, task, LABELS.get(of["metric"], of["metric"]), *values])
+        found.append([name, task, label(of["metric"]), *values])
     return found
 
 

@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from benchmarks.matrix.plan import cells, finished, jobs
+from peftrec.evaluation.at_k import of_places
 from peftrec.evaluation.intervals import LEVEL, p_value
 from peftrec.evaluation.metric import Statistic
-from peftrec.evaluation.metrics import HIGHER, METRICS, RANKING
+from peftrec.evaluation.metrics import METRICS, direction
 from peftrec.evaluation.outcomes import Outcome, read_outcome
 from peftrec.machine.files import read_json
 
@@ -107,7 +108,7 @@ def samples_of(folder: Path, seeds: list[dict[str, Any]]) -> dict[str, dict[str,
             known = m in HEADLINES and None not in values
             if known and not complete:
                 drawn[f"{task} {m}"] = np.stack([resampled(*_prepared(m, outcome)) for outcome in outcomes], 1)
-            found[task][m] = Sample(values, drawn.get(f"{task} {m}", np.zeros((0, 0))), HIGHER.get(m, True))
+            found[task][m] = Sample(values, drawn.get(f"{task} {m}", np.zeros((0, 0))), direction(m) is not False)
     if not complete:
         np.savez(kept, **drawn)
     return found
@@ -145,7 +146,9 @@ def over_reference(metric: str, own: list[dict[str, int]], reference: dict[str, 
 
     def sample(runs: list[dict[str, int]]) -> Sample:
         of = [np.array(list(ranks.values()), float) for ranks in runs]
-        ranked = [RANKING[metric].statistic(rank, rank, rank) for rank in of]
+        ranking = of_places(metric)
+        assert ranking is not None
+        ranked = [ranking.statistic(rank, rank, np.arange(len(rank))) for rank in of]
         values = [float(statistic(np.ones(len(users)))) for statistic in ranked]
         return Sample(list(values), np.stack([resampled(statistic, users) for statistic in ranked], 1))
 
@@ -169,8 +172,9 @@ def mean_of(found: list[Any]) -> Any:
 
 
 def _prepared(name: str, outcome: Outcome) -> tuple[Statistic, np.ndarray]:
-    if name in RANKING and outcome.rank is not None and outcome.ranked is not None:
-        return RANKING[name].statistic(outcome.rank, outcome.rank, outcome.rank), outcome.ranked
+    ranking = of_places(name)
+    if ranking is not None and outcome.rank is not None and outcome.ranked is not None:
+        return ranking.statistic(outcome.rank, outcome.rank, outcome.lists), outcome.ranked
     group = np.unique(outcome.grouped, return_inverse=True)[1]
     return METRICS[name].statistic(outcome.prediction, outcome.label, group), outcome.group
 

@@ -6,7 +6,7 @@ from typing import Any
 from benchmarks.card.run import lines
 from benchmarks.card.sets import SETS
 from benchmarks.report.formats import ends, page, table
-from peftrec.runs.metric_rows import LABELS, number
+from peftrec.runs.metric_rows import label, number
 
 _WHAT = """
 Every data set with a recipe that names backbone, method, data and tasks, and leaves everything else as it is by
@@ -74,8 +74,7 @@ def _beside(before: dict[str, dict[str, Any]], now: dict[str, dict[str, Any]]) -
         for task, of in result["tasks"].items():
             old = before.get(name, {"tasks": {}})["tasks"].get(task)
             if old is not None:
-                label = LABELS.get(of["metric"], of["metric"])
-                rows.append([name, task, label, *(text for one in (old, of) for text in _said(one))])
+                rows.append([name, task, label(of["metric"]), *(text for one in (old, of) for text in _said(one))])
     heading = [
         "data set",
         "task",

@@ -10,6 +10,8 @@ from typing import Any
 
 from benchmarks.children import deliver
 from benchmarks.studies.references import ranks
+from peftrec.evaluation.at_k import CHOICE, RANKING
+from peftrec.evaluation.chosen import Measures
 from peftrec.evaluation.evaluate import evaluate_task
 from peftrec.evaluation.outcomes import Outcome
 from peftrec.machine.memory import peak_memory_mb
@@ -30,7 +32,7 @@ def measure() -> dict[str, Any]:
         progress = fit(setup)
         seconds = time.process_time() - started
         options: dict[str, Any] = {
-            "metrics": (),
+            "measures": Measures((), RANKING, (), tuple(CHOICE)),
             "priors": (),
             "ranking": "users",
             "ranking_priors": ("popularity_so_far",),

@@ -14,6 +14,8 @@ import torch
 from benchmarks.children import deliver
 from benchmarks.matrix.plan import cells, read_experiments
 from peftrec.data.examples import Dataset, Examples
+from peftrec.evaluation.at_k import RANKING
+from peftrec.evaluation.chosen import Measures
 from peftrec.evaluation.evaluate import evaluate_task
 from peftrec.machine.progress import track_rows
 from peftrec.model.backbone import load_backbone
@@ -30,8 +32,9 @@ def priors_of(recipe: Recipe, data: Dataset) -> dict[str, Any]:
     found, scorer = {}, _Even(recipe, data)
     for task, of in recipe.tasks.items():
         kind = KINDS[of.kind]
+        measures = Measures(next(iter(kind.metrics.values())), RANKING if of.kind == "interest" else ())
         report = evaluate_task(
-            scorer, data, task, "test", metrics=next(iter(kind.metrics.values())), priors=kind.priors, resamples=0,
+            scorer, data, task, "test", measures=measures, priors=kind.priors, resamples=0,
             ranking="users" if of.kind == "interest" else "none", ranking_priors=kind.ranking,
         )  # fmt: skip
         found[task] = {"n": report["n"], "ranked": report.get("ranked"), "priors": report["priors"]}

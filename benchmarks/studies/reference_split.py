@@ -17,6 +17,7 @@ import numpy as np
 
 from peftrec.data.sources.movielens import load
 from peftrec.data.tables import Events, Tables
+from peftrec.evaluation.chosen import Measures
 from peftrec.evaluation.evaluate import evaluate_task
 from peftrec.recipe import Recipe, make_recipe
 from peftrec.recipe.shipped import load_recipe
@@ -58,7 +59,7 @@ def measure(seeds: int) -> list[dict[str, Any]]:
                 fit(setup)
                 priors = ("item_and_user", "rates_so_far")
                 found = evaluate_task(
-                    setup.model, setup.dataset, "interest", "test", metrics=("auc", "gauc"), priors=priors
+                    setup.model, setup.dataset, "interest", "test", measures=Measures(("auc", "gauc")), priors=priors
                 )
                 row = {"order": order, "tasks": " + ".join(tasks), "seed": seed, **found["metrics"]}
                 row |= {"interval": found["intervals"]["auc"], **{p: found["priors"][p]["auc"] for p in priors}}

@@ -20,6 +20,8 @@ from scipy.sparse import csr_matrix
 from benchmarks.children import deliver
 from benchmarks.studies.priors import priors_of
 from peftrec.data.examples import Dataset, Examples
+from peftrec.evaluation.at_k import RANKING
+from peftrec.evaluation.chosen import Measures
 from peftrec.evaluation.evaluate import evaluate_task
 from peftrec.evaluation.outcomes import Outcome
 from peftrec.model.co_learner import Scorer
@@ -233,7 +235,7 @@ def measure() -> dict[str, Any]:
     data = load_data(recipe)
     kind = KINDS["interest"]
     reports: dict[str, Any] = {}
-    options: dict[str, Any] = {"metrics": ("auc", "gauc"), "priors": (), "ranking": "users"}
+    options: dict[str, Any] = {"measures": Measures(("auc", "gauc"), RANKING), "priors": (), "ranking": "users"}
     for name, make in REFERENCES.items():
         started, outcomes = time.process_time(), dict[str, Outcome]()
         tried = {}

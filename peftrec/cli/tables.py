@@ -6,18 +6,20 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from peftrec.runs.metric_rows import apart_lines, number, trained_on, verdict
+from peftrec.runs.metric_rows import number, trained_on, verdict
+
+NUMBER, WIDTH = 8, 63  # letters of a number, and of all numbers that stand beside each other with their gaps
 
 
 def format_report(report: dict[str, Any]) -> Group:
-    """Tables of `evaluation.evaluate`'s report, one a task, at most 80 columns wide for seven metrics; print with rich.
+    """Tables of `evaluation.evaluate`'s report, one a task or, beyond 80 columns, several; print with rich.
 
     A loss against a prior is shown as it is. Below stands what the marks that appear mean.
     """
     parts: list[Table | str] = []
     for name, task in report["tasks"].items():
-        parts.append(_task_table(name, task))
-        parts += apart_lines(task)
+        parts += [_task_table(name, task, of) for of in _side_by_side(list(task["metrics"]))]
+        parts += _slice_tables(name, task)
         parts += [f"{metric}: no value, {reason}" for metric, reason in task["undefined"].items()]
         parts += [f"began at {task['began_at']}{_added(task)}"] if "began_at" in task else []
         parts += [f"prior {prior}: left out, {reason}" for prior, reason in task.get("left_out", {}).items()]
@@ -29,18 +31,30 @@ def format_report(report: dict[str, Any]) -> Group:
 
 
 def _added(task: dict[str, Any]) -> str:
-    """What to say where training added nothing to the start."""
-    return "" if trained_on(task) else "; training added nothing"
+    """What to say where training added nothing to the start, or not all that was learned was worth keeping."""
+    if not trained_on(task):
+        return "; training added nothing"
+    return f"; {task['kept']:.0%} of what was learned since is kept" if task.get("kept", 1) < 1 else ""
 
 
-def _task_table(name: str, task: dict[str, Any]) -> Table:
+def _side_by_side(metrics: list[str]) -> list[list[str]]:
+    """The metrics that stand beside each other in a table."""
+    tables: list[list[str]] = [[]]
+    for metric in metrics:
+        if tables[-1] and sum(max(len(m), NUMBER) + 1 for m in [*tables[-1], metric]) > WIDTH:
+            tables.append([])
+        tables[-1].append(metric)
+    return tables
+
+
+def _task_table(name: str, task: dict[str, Any], metrics: list[str]) -> Table:
     """Columns are metrics; rows are the model, its interval, the priors (the best marked *), the gain over the best.
 
     A gain whose interval lies above 0 is called better, below 0 worse, and open otherwise.
     """
-    metrics, gains = list(task["metrics"]), task["gains"]
-    by_user = task.get("ranked", task["n"]) != task["n"]  # else every row is ranked, or none
-    ranked = f", {task['ranked']:,} users ranked" if by_user else ""
+    gains = {m: gain for m, gain in task["gains"].items() if m in metrics}
+    several = task.get("ranked", task["n"]) != task["n"]  # else every row is ranked, or none
+    ranked = f", {task['ranked']:,} {'lists' if 'relevant' in task else 'users'} ranked" if several else ""
     not_trained = f", not trained: {task['not_trained']}" if "not_trained" in task else ""
     sample = f", every so many of {task['sample_of']:,}" if "sample_of" in task else ""
     table = _table(f"{name}: {task['n']:,} rows{sample}{ranked}{not_trained}", metrics)
@@ -61,6 +75,32 @@ def _task_table(name: str, task: dict[str, Any]) -> Table:
     return table
 
 
+def _slice_tables(name: str, task: dict[str, Any]) -> list[Table | str]:
+    """Columns are metrics; rows are the parts of a division, intervals, the best prior of each, what a gain is."""
+    tables: list[Table | str] = []
+    for by, parts in task.get("slices", {}).items():
+        metrics = list(dict.fromkeys(metric for of in parts.values() for metric in of["metrics"]))
+        for some in _side_by_side(metrics):
+            table = _table(f"{name} by {by}", some)
+            for part, of in parts.items():
+                gains = [of["gains"].get(m) for m in some]
+                ranked = f" ({of['ranked']:,} ranked)" if "ranked" in of else ""
+                table.add_row(
+                    f"{part}: {of['n']:,}{ranked}", *(_value(of["metrics"].get(m)) for m in some), style="bold"
+                )
+                if of["intervals"]:
+                    ends = (_ends(of["intervals"].get(m), "") for m in some)
+                    table.add_row("  95 % from\n       to", *ends, style="dim")
+                if any(gains):
+                    priors = [
+                        None if g is None else of["priors"][g["prior"]][m] for g, m in zip(gains, some, strict=True)
+                    ]
+                    table.add_row("  best prior", *(_value(prior) for prior in priors))
+                    table.add_row("  that is", *(_verdict(g.get("interval") if g else None) for g in gains))
+            tables.append(table)
+    return tables
+
+
 def format_comparison(runs: dict[str, Any]) -> Group:
     """Tables of `comparison.compare_runs`: one a task, with each run's difference to the first, and one of costs."""
     first = next(iter(runs))
@@ -69,12 +109,13 @@ def format_comparison(runs: dict[str, Any]) -> Group:
         of = {run: report["tasks"][task] for run, report in runs.items() if task in report["tasks"]}
         metrics = list(dict.fromkeys(metric for r in of.values() for metric in r["metrics"]))
         rows = next(iter(of.values()))["n"]
-        table = _table(f"{task}: {rows:,} rows", metrics)
-        for run, report in of.items():
-            table.add_row(run, *(_value(report["metrics"].get(m)) for m in metrics), style="bold")
-            if report["differences"]:
-                _add_differences(table, [report["differences"].get(m) for m in metrics])
-        parts.append(table)
+        for some in _side_by_side(metrics):
+            table = _table(f"{task}: {rows:,} rows", some)
+            for run, report in of.items():
+                table.add_row(run, *(_value(report["metrics"].get(m)) for m in some), style="bold")
+                if report["differences"]:
+                    _add_differences(table, [report["differences"].get(m) for m in some])
+            parts.append(table)
     costs = list(dict.fromkeys(name for run in runs.values() for name in run["cost"]))
     table = _table("cost", [name.replace("_", "\n") for name in costs])  # fits 80 columns
     for run, report in runs.items():

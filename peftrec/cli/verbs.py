@@ -6,21 +6,18 @@ Whatever needs torch is imported inside its verb, so that help, `recipes` and mi
 
 import shlex
 import signal
-from collections.abc import Callable
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
-from peftrec.cli import cache, recipes
+from peftrec.cli import asking, cache, recipes
 from peftrec.cli.exits import Verbs
 from peftrec.cli.options import Json, NoCache, Overrides, RecipeName, Run, Task, TrustCode, at_least
-from peftrec.cli.printing import echo, print_json, print_rich, show, show_checked, show_report, show_study
-from peftrec.errors import RowError, UserError
+from peftrec.cli.printing import echo, print_json, print_rich, show_checked, show_report, show_study
+from peftrec.errors import UserError
 from peftrec.machine import processes
-from peftrec.machine.jsonl import read_objects
 from peftrec.machine.quiet import libraries_silenced
 from peftrec.machine.signals import SIGNALS, stop
 from peftrec.recipe.shipped import find_recipe, load_recipe
@@ -186,81 +183,8 @@ def evaluate(
     show_report(report, as_json)
 
 
-@app.command()
-def predict(
-    run: Run,
-    task: Task,
-    rows: Annotated[Path, typer.Option("--input", help="JSON lines, one row each")],
-    output: Annotated[Path | None, typer.Option("--output", help="JSON lines; default: stdout")] = None,
-    trust_code: TrustCode = False,
-    no_cache: NoCache = False,
-) -> None:
-    """Predict one task for every row of a JSON lines file, in order."""
-    given = read_objects(rows)
-    with libraries_silenced():
-        from peftrec.machine.files import refuse_output, to_json, write_output
-        from peftrec.serving.predictor import Predictor
-
-        if output is not None:
-            refuse_output(output)
-        predictor = Predictor.load(run, cache=not no_cache, trust_code=trust_code, keep=True)
-        predicted = _answered(rows, given, partial(predictor.predict, task))
-    lines = "".join(to_json(row, indent=None) + "\n" for row in predicted)
-    if output is None:
-        echo(lines, end="")
-    else:
-        write_output(output, lines)
-
-
-def _answered(
-    path: Path, given: dict[int, dict[str, Any]], ask: Callable[[list[dict[str, Any]]], list[Any]]
-) -> list[Any]:
-    """What is answered to the rows of a file; a mistake names its line."""
-    try:
-        return ask(list(given.values()))
-    except RowError as error:
-        raise UserError(f"{path}, line {list(given)[error.row - 1]}: {error.problem}") from None
-
-
-@app.command()
-def recommend(
-    run: Run,
-    task: Task,
-    user: Annotated[str | None, typer.Option("--user", help="a user of the training data")] = None,
-    history: Annotated[
-        str | None, typer.Option("--history", metavar="ID,ID,...", help="item ids, oldest first; empty: a new user")
-    ] = None,
-    query: Annotated[str | None, typer.Option("--query", help="a query's text, for a match-query task")] = None,
-    rows: Annotated[
-        Path | None,
-        typer.Option("--input", help="JSON lines: each a user, history or query, with features; a line each"),
-    ] = None,
-    k: Annotated[int, typer.Option("-k", callback=at_least(1), help="how many items")] = 10,
-    trust_code: TrustCode = False,
-    no_cache: NoCache = False,
-    as_json: Json = False,
-) -> None:
-    """The best items for a known user, for a history of items, for a query, or for each row of a file."""
-    asked = (("--user", user), ("--history", history), ("--query", query), ("--input", rows))
-    given = [name for name, value in asked if value is not None]
-    if len(given) != 1:
-        rule = "give one of --user, --history, --query and --input, for a new user --history ''"
-        raise UserError(f"recommend: {rule}; found {' and '.join(given) or 'none of them'}")
-    items = None if history is None else [item.strip() for item in history.split(",") if history.strip()]
-    read = {} if rows is None else read_objects(rows)
-    with libraries_silenced():
-        from peftrec.machine.files import to_json
-        from peftrec.serving.predictor import Predictor
-
-        predictor = Predictor.load(run, cache=not no_cache, trust_code=trust_code)
-        if rows is None:
-            best = predictor.recommend(task, user, items, query, k)
-        else:
-            found = _answered(rows, read, partial(predictor.recommend_all, task, k=k))
-    if rows is None:
-        show(best, as_json)
-    else:
-        echo("".join(to_json(best, indent=None) + "\n" for best in found), end="")
+app.command()(asking.predict)
+app.command()(asking.recommend)
 
 
 @app.command()

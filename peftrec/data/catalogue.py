@@ -99,10 +99,10 @@ class Catalogue:
             return np.log1p(own - counts[before[:, None], items] if lately else own)
         # Rows share few snapshots, whose lines are made once.
         lines, which = np.unique(line, return_inverse=True)
-        columns = slice(None) if items is None else items
-        found: np.ndarray = counts[lines][:, columns]
+        asked = (lines,) if items is None else (lines[:, None], items)
+        found: np.ndarray = counts[asked]
         if lately:
-            found = found - counts[np.maximum(lines - LATELY, 0)][:, columns]
+            found = found - counts[(np.maximum(lines - LATELY, 0).reshape(asked[0].shape), *asked[1:])]
         logs: np.ndarray = np.log1p(found)[which]
         return logs
 

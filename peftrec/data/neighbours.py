@@ -42,6 +42,11 @@ class Neighbours:
         start = np.append(0, np.cumsum(some.sum(1)))
         return csr_array((self.weights[some], self.items[some], start), shape=(len(self.items), len(self.items)))
 
+    def beside(self, items: np.ndarray) -> np.ndarray:
+        """The items of which a choice of any of `items` (M,) says something, ascending."""
+        found: np.ndarray = np.unique(self.items[items][self.weights[items] > 0])
+        return found
+
     def scores(
         self, rows: int, events: tuple[np.ndarray, np.ndarray, np.ndarray], asked: np.ndarray | None
     ) -> np.ndarray:

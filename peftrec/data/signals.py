@@ -97,6 +97,17 @@ def of_items(examples: Examples, items: np.ndarray | None) -> np.ndarray:
     return found
 
 
+def of_pasts(examples: Examples) -> tuple[np.ndarray, np.ndarray]:
+    """The items int (A,) of which the past of any row says something, and what those of every row say of them, float32
+    (N, A, S): the same as `of_items` but for what is known to all, which is 0."""
+    _, item, back = _past(examples)
+    assert examples.fold is None  # rows of training, which have one, read other neighbours
+    items = np.union1d(_catalogue(examples).neighbours.beside(np.unique(item[back <= READ])), item)
+    found = of_items(examples, items)
+    found[:, :, :SHARED] = 0
+    return items, found
+
+
 def of_nobody(catalogue: Catalogue) -> np.ndarray:
     """The signals of every item now for a user without a past, float32 (I, S)."""
     found, now = np.zeros((len(catalogue), len(SIGNALS)), np.float32), np.array([np.nan])

@@ -2,13 +2,15 @@
 mean over lists. Those all clicked, or not at all, have none: whatever orders them, nothing is gained.
 
 Predictions, float (N,) or (N, 2), order the rows of a list, which is their group; labels are 1 where clicked, else 0.
-Items that tie share the mean of their places. A list weighs as much as its average row.
+Items that tie share the mean of their places, or where that says nothing are spread over them. A list weighs as much
+as its average row.
 """
 
 from collections.abc import Callable
 
 import numpy as np
 
+from peftrec.evaluation.at_k import AT_K, Right, spread
 from peftrec.evaluation.metric import Statistic, ratio
 
 
@@ -32,14 +34,27 @@ def mrr(prediction: np.ndarray, label: np.ndarray, group: np.ndarray) -> Statist
     return _mean(_Lists(prediction, label, group), value)
 
 
-def ndcg_5(prediction: np.ndarray, label: np.ndarray, group: np.ndarray) -> Statistic:
-    """Mean over lists of nDCG@5."""
-    return _ndcg(_Lists(prediction, label, group), 5)
+def ndcg(prediction: np.ndarray, label: np.ndarray, group: np.ndarray, k: int) -> Statistic:
+    """Mean over lists of nDCG@k."""
+
+    def value(lists: "_Lists") -> np.ndarray:
+        gained = lists.sums(lists.shared(np.where(lists.place <= k, 1 / np.log2(1 + lists.place), 0)) * lists.label)
+        most = np.clip(lists.clicked.astype(int), 1, k)
+        return gained / np.cumsum(1 / np.log2(1 + np.arange(1, 1 + most.max())))[most - 1]
+
+    return _mean(_Lists(prediction, label, group), value)
 
 
-def ndcg_10(prediction: np.ndarray, label: np.ndarray, group: np.ndarray) -> Statistic:
-    """Mean over lists of nDCG@10."""
-    return _ndcg(_Lists(prediction, label, group), 10)
+def at_k(prediction: np.ndarray, label: np.ndarray, group: np.ndarray, name: str, k: int) -> Statistic:
+    """Mean over lists of a metric of AT_K, what was clicked being right; where such items tie, see `at_k.spread`."""
+
+    def value(lists: "_Lists") -> np.ndarray:
+        place, of = lists.clicks()
+        found = np.zeros(len(lists.size))
+        found[np.unique(of)] = AT_K[name](Right(place, of), k)
+        return found
+
+    return _mean(_Lists(prediction, label, group), value)
 
 
 class _Lists:
@@ -72,14 +87,15 @@ class _Lists:
         found[self._order] = (np.bincount(self._tie, values) / np.bincount(self._tie))[self._tie]
         return found
 
-
-def _ndcg(lists: _Lists, cut: int) -> Statistic:
-    def value(lists: _Lists) -> np.ndarray:
-        gained = lists.sums(lists.shared(np.where(lists.place <= cut, 1 / np.log2(1 + lists.place), 0)) * lists.label)
-        best = np.append(0, np.cumsum(1 / np.log2(1 + np.arange(1, cut + 1))))
-        return gained / best[np.clip(lists.clicked.astype(int), 1, cut)]
-
-    return _mean(lists, value)
+    def clicks(self) -> tuple[np.ndarray, np.ndarray]:
+        """The place of everything clicked, and its list: those that tie spread over the places they share."""
+        clicked = np.asarray(self.label, bool)[self._order]
+        size, right = np.bincount(self._tie), np.bincount(self._tie, clicked)
+        so_far = np.cumsum(clicked)
+        nth = so_far - (np.cumsum(right) - right)[self._tie]
+        first = self.place[np.cumsum(size) - size]  # of every tie
+        tie = self._tie[clicked]
+        return spread(first[tie] - 1, size[tie], right[tie], nth[clicked]), self.cluster[self._order][clicked]
 
 
 def _mean(lists: _Lists, value: Callable[[_Lists], np.ndarray]) -> Statistic:

@@ -10,17 +10,19 @@ when no group has one.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from peftrec.evaluation import impressions, tags
+from peftrec.evaluation.at_k import AT_K, CHOICE, of_places, split_name
+from peftrec.evaluation.beyond import BEYOND
 from peftrec.evaluation.metric import Metric, Statistic, mean_of, ratio
 from peftrec.recipe.names import find
 from peftrec.tasks.grades import Grades
 
 BINS = 15  # of the calibration error
-CUT = 10  # of the ranking metrics
 _CLIP = 1e-7  # float32 probabilities reach exactly 0 and 1, whose log-loss would be infinite
 
 
@@ -105,8 +107,10 @@ def ece(prediction: np.ndarray, label: np.ndarray, group: np.ndarray) -> Statist
     return lambda weight: ratio(float(np.abs(np.bincount(bins, weight * gap)).sum()), float(weight.sum()))
 
 
-def ndcg(prediction: np.ndarray, label: np.ndarray, group: np.ndarray, grades: Grades | None = None) -> Statistic:
-    """Mean nDCG@10 of the groups' candidates ordered by expected grade, with the grades' gains.
+def ndcg(
+    prediction: np.ndarray, label: np.ndarray, group: np.ndarray, k: int = 10, grades: Grades | None = None
+) -> Statistic:
+    """Mean nDCG@k of the groups' candidates ordered by expected grade, with the grades' gains.
 
     Without `grades` class numbers are grades, of gain 2^grade - 1 (Burges et al. 2005). Tied candidates share the mean
     gain of their places (McSherry and Najork 2008). Groups without a grade above 0 have no value. A group weighs as
@@ -117,7 +121,7 @@ def ndcg(prediction: np.ndarray, label: np.ndarray, group: np.ndarray, grades: G
     score = prediction if prediction.ndim == 1 else grades.score(prediction)
     _, cluster, size = np.unique(group, return_inverse=True, return_counts=True)
     gain = grades.gains[truth]
-    ideal, value = _dcg(gain, gain, cluster, size), _dcg(score, gain, cluster, size)
+    ideal, value = _dcg(gain, gain, cluster, size, k), _dcg(score, gain, cluster, size, k)
     defined = ideal > 0
     value = np.where(defined, value / np.where(defined, ideal, 1), 0)
     share, total = (defined / size)[cluster], (value / size)[cluster]
@@ -148,28 +152,29 @@ def r2(prediction: np.ndarray, label: np.ndarray, group: np.ndarray) -> Statisti
     return statistic
 
 
-def hit_rate(rank: np.ndarray, label: np.ndarray, group: np.ndarray) -> Statistic:
-    """Share of rows whose target is among the first 10 of the catalogue; `rank` counts from 1."""
-    return mean_of(rank <= CUT)
-
-
-def rank_ndcg(rank: np.ndarray, label: np.ndarray, group: np.ndarray) -> Statistic:
-    """nDCG@10 of a single target in the catalogue: 1 / log2(1 + rank), 0 beyond 10; `rank` counts from 1."""
-    return mean_of((rank <= CUT) / np.log2(1 + rank))
-
-
-def reciprocal_rank(rank: np.ndarray, label: np.ndarray, group: np.ndarray) -> Statistic:
-    """Mean reciprocal rank of a single target in the catalogue, 0 beyond 10; `rank` counts from 1."""
-    return mean_of((rank <= CUT) / rank)
-
-
-def choice_loss(log_probability: np.ndarray, label: np.ndarray, group: np.ndarray) -> Statistic:
-    """Mean of -log(probability of the target among the whole catalogue), in nats."""
-    return mean_of(-log_probability)
-
-
 _BOTH = "needs rows of at least two classes"
 _LISTS = "needs a list of which something was clicked and something not"
+
+
+def _graded_ndcg(k: int) -> Metric:
+    undefined = "needs a group with a grade above 0"
+    return Metric(partial(ndcg, k=k), higher=True, undefined=undefined, grouped=True, graded=True)
+
+
+def _of_lists(prepare: Callable[..., Statistic], **options: Any) -> Metric:
+    return Metric(partial(prepare, **options), higher=True, undefined=_LISTS, grouped=True)
+
+
+def _of_clicks(name: str, k: int) -> Metric:
+    return _of_lists(impressions.at_k, name=name, k=k)
+
+
+# Of the first k: name without @k -> k -> the metric. Those of lists that were shown are the others of a catalogue.
+OF_K: dict[str, Callable[[int], Metric]] = {
+    "ndcg": _graded_ndcg,
+    **{f"impression_{name}": partial(_of_clicks, name) for name in AT_K},
+    "impression_ndcg": lambda k: _of_lists(impressions.ndcg, k=k),
+}
 
 METRICS = {
     "accuracy": Metric(accuracy, higher=True),
@@ -180,41 +185,43 @@ METRICS = {
     "gauc": Metric(gauc, higher=True, undefined="needs a group with rows of both classes", grouped=True),
     "log_loss": Metric(log_loss, higher=False),
     "ece": Metric(ece, higher=False),
-    "ndcg@10": Metric(ndcg, higher=True, undefined="needs a group with a grade above 0", grouped=True, graded=True),
+    "ndcg@10": OF_K["ndcg"](10),
     "mae": Metric(mae, higher=False),
     "rmse": Metric(rmse, higher=False),
     "r2": Metric(r2, higher=True, undefined="needs labels that differ"),
-    "impression_auc": Metric(impressions.auc, higher=True, undefined=_LISTS, grouped=True),
-    "impression_mrr": Metric(impressions.mrr, higher=True, undefined=_LISTS, grouped=True),
-    "impression_ndcg@5": Metric(impressions.ndcg_5, higher=True, undefined=_LISTS, grouped=True),
-    "impression_ndcg@10": Metric(impressions.ndcg_10, higher=True, undefined=_LISTS, grouped=True),
+    "impression_auc": _of_lists(impressions.auc),
+    "impression_mrr": _of_lists(impressions.mrr),
+    "impression_ndcg@5": OF_K["impression_ndcg"](5),
+    "impression_ndcg@10": OF_K["impression_ndcg"](10),
 }
 
 # Those that tasks have beside their kind's where rows stand in lists that were shown.
 OF_IMPRESSIONS = ("impression_auc", "impression_mrr", "impression_ndcg@5", "impression_ndcg@10")
 
-# Of the rank of one target in the full catalogue, given in the place of the prediction; labels are not read.
-RANKING = {
-    "hr@10": Metric(hit_rate, higher=True),
-    "ndcg@10": Metric(rank_ndcg, higher=True),
-    "mrr@10": Metric(reciprocal_rank, higher=True),
-}
 
-# Of the log-probability of one target in the full catalogue, given in the place of the prediction.
-CHOICE = {"log_loss": Metric(choice_loss, higher=False)}
+def find_metric(name: str) -> Metric:
+    """The metric of METRICS or, for any k, of OF_K; or one of one's own as `package.module:name`. Raises UserError."""
+    base, k = split_name(name)
+    if k is not None and base in OF_K:
+        return OF_K[base](k)
+    return find(METRICS, name, "metric", Metric)
 
-# Whether a larger value is better, by name; names that stand in several tables mean the same direction.
-HIGHER = {name: metric.higher for table in (METRICS, RANKING, CHOICE) for name, metric in table.items()}
+
+def direction(name: str) -> bool | None:
+    """Whether a larger value of the metric is better, whatever it is of; None of one that is not ours."""
+    base, k = split_name(name)
+    if k is not None and base in BEYOND:
+        return BEYOND[base].higher
+    known = of_places(name) or METRICS.get(name) or CHOICE.get(name)
+    if known is None and k is not None and base in OF_K:
+        known = OF_K[base](k)
+    return None if known is None else known.higher
 
 
 def is_higher(name: str) -> bool:
     """Whether a larger value of the metric is better. Raises UserError for one that nobody knows."""
-    return HIGHER[name] if name in HIGHER else find_metric(name).higher
-
-
-def find_metric(name: str) -> Metric:
-    """The metric of METRICS, or one of one's own as `package.module:name`. Raises UserError."""
-    return find(METRICS, name, "metric", Metric)
+    found = direction(name)
+    return find_metric(name).higher if found is None else found
 
 
 def metric(name: str, **options: Any) -> Any:
@@ -247,7 +254,7 @@ def metric(name: str, **options: Any) -> Any:
             forms = [{"predictions": form, **columns} for form in (number, several)]
             forms.append({"predictions": several, **columns, "references": several})
             return evaluate.MetricInfo(
-                description=str(chosen.prepare.__doc__),
+                description=str(getattr(chosen.prepare, "func", chosen.prepare).__doc__),
                 citation="",
                 inputs_description="predictions: probabilities (N, C), or numbers (N,); references: as many labels",
                 features=[datasets.Features(form) for form in forms],
@@ -313,12 +320,12 @@ def _pairs(
     return count
 
 
-def _dcg(score: np.ndarray, gain: np.ndarray, cluster: np.ndarray, size: np.ndarray) -> np.ndarray:
-    """DCG@10 of every cluster (G,), tied scores sharing the mean gain of their places."""
+def _dcg(score: np.ndarray, gain: np.ndarray, cluster: np.ndarray, size: np.ndarray, k: int) -> np.ndarray:
+    """DCG@k of every cluster (G,), tied scores sharing the mean gain of their places."""
     order = np.lexsort((-score, cluster))
     cluster, score = cluster[order], score[order]
     place = np.arange(len(order)) - (np.cumsum(size) - size)[cluster] + 1
-    discount = np.where(place <= CUT, 1 / np.log2(1 + place), 0)
+    discount = np.where(place <= k, 1 / np.log2(1 + place), 0)
     tie = _starts(cluster, score)
     count = np.diff(np.append(tie, len(order)))
     shared = np.add.reduceat(gain[order], tie) / count * np.add.reduceat(discount, tie)

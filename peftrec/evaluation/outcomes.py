@@ -6,7 +6,7 @@ test/<task>.parquet        group (user id, or the query's or row's number), item
 test/<task>.ranks.parquet  group, rank: where each user's target stood in the full catalogue, for tasks that rank it
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,9 @@ import pyarrow.parquet as pq
 from peftrec.data.examples import Dataset, Examples
 from peftrec.data.tables import Files
 from peftrec.errors import UserError
+from peftrec.evaluation.at_k import split_name
+from peftrec.evaluation.beyond import EACH
+from peftrec.evaluation.ranking import Ranked, Targets
 from peftrec.machine.files import reading
 from peftrec.machine.parquet import read_columns
 
@@ -40,9 +43,12 @@ class Outcome:
     prediction  float32 (N,) or (N, C), as a model predicts; the log-probability of the row's item for tasks that are
                 measured by ranks alone
     ranked, rank  text (U,) and float64 (U,): users and the ranks of their targets from 1; None without a ranking
+    listed      int64 (U,): the list that each target is in, where it is not the only one there; see `lists`
+    each        {metric of `beyond.EACH`: float64 (U,)}: what the list of each target is like
     impression  int64 (N,): the list that each row was shown in; None where nothing is known of lists
     row, file   int64 (N,) and text (N,): where each row stands in the user's files; None where that is unknown, and
                 `file` where there is one. They are written for the user, and not read again
+    weight      float32 (N,): how much each row counts in training; None where all count alike. Not written
     """
 
     group: np.ndarray
@@ -52,23 +58,39 @@ class Outcome:
     prediction: np.ndarray
     ranked: np.ndarray | None = None
     rank: np.ndarray | None = None
+    listed: np.ndarray | None = None
+    each: dict[str, np.ndarray] = field(default_factory=dict)
     impression: np.ndarray | None = None
     row: np.ndarray | None = None
     file: np.ndarray | None = None
+    weight: np.ndarray | None = None
 
     @property
     def grouped(self) -> np.ndarray:
         """What metrics of groups go by (N,): the lists where there are any."""
         return self.group if self.impression is None else self.impression
 
+    @property
+    def lists(self) -> np.ndarray:
+        """The list of each target (U,)."""
+        assert self.rank is not None
+        return np.arange(len(self.rank)) if self.listed is None else self.listed
+
     def same_rows(self, other: "Outcome") -> bool:
         """Whether both are about the same rows in the same order, labels included."""
         names = ("group", "item", "time", "label")
         return all(np.array_equal(getattr(self, n), getattr(other, n), equal_nan=n == "time") for n in names)
 
-    def with_ranks(self, dataset: Dataset, targets: Examples, rank: np.ndarray) -> "Outcome":
-        """The same with the targets' users or queries and their ranks (U,), from `evaluation.rank_catalogue`."""
-        return replace(self, ranked=_clusters(dataset, targets), rank=rank)
+    def with_ranks(self, dataset: Dataset, targets: Targets, found: Ranked) -> "Outcome":
+        """The same with the targets' users or queries and where they stand, from `ranking.rank_catalogue`."""
+        several = len(targets.asked) < len(targets)
+        return replace(
+            self,
+            ranked=_clusters(dataset, targets.rows),
+            rank=found.place,
+            listed=targets.of if several else None,
+            each={name: values[targets.of] for name, values in found.each.items()},
+        )
 
 
 def make_outcome(dataset: Dataset, task: str, examples: Examples, prediction: np.ndarray) -> Outcome:
@@ -86,6 +108,7 @@ def make_outcome(dataset: Dataset, task: str, examples: Examples, prediction: np
         impression=impression,
         row=row,
         file=file,
+        weight=examples.weight,
     )
 
 
@@ -118,8 +141,9 @@ def write_outcomes(folder: Path, outcomes: dict[str, Outcome]) -> None:
         table = pa.table({**columns, "label": pa.array(list(of.label)), "prediction": pa.array(list(of.prediction))})
         pq.write_table(table, folder / "test" / f"{task}.parquet")
         if of.ranked is not None:
-            ranks = pa.table({"group": _texts(of.ranked), "rank": of.rank})
-            pq.write_table(ranks, folder / "test" / f"{task}.ranks.parquet")
+            ranks = {"group": _texts(of.ranked), "rank": of.rank, **of.each}
+            ranks |= {} if of.listed is None else {"list": of.listed.astype(np.int64)}
+            pq.write_table(pa.table(ranks), folder / "test" / f"{task}.ranks.parquet")
 
 
 def read_outcome(run: Path, task: str) -> Outcome:
@@ -131,16 +155,24 @@ def read_outcome(run: Path, task: str) -> Outcome:
         lists = {"impression": "whole numbers"} if "impression" in pq.read_schema(file).names else {}
     table = read_columns(file, _COLUMNS | lists)
     with reading(file):
-        texts = {name: _plain(table[name]) for name in ("group", "item")}
+        group, item = _plain(table["group"]), _plain(table["item"])
         numbers = {name: _numbers(file, table, name) for name in ("time", "label", "prediction", *lists)}
-        outcome = Outcome(**texts, **numbers)
+        time, label, prediction = (numbers[name] for name in ("time", "label", "prediction"))
+        outcome = Outcome(group, item, time, label, prediction, impression=numbers.get("impression"))
     _check_finite(file, prediction=outcome.prediction, label=outcome.label)
     if not ranks.is_file():
         return outcome
-    ranked = read_columns(ranks, {"group": "texts", "rank": "numbers"})
-    rank = ranked["rank"].to_numpy()
-    _check_finite(ranks, rank=rank)
-    return replace(outcome, ranked=_plain(ranked["group"]), rank=rank)
+    with reading(ranks):
+        names = pq.read_schema(ranks).names
+    each = [name for name in names if split_name(name)[0] in EACH]
+    kinds = {"rank": "numbers", **{name: "numbers" for name in each}}
+    lists = {"list": "whole numbers"} if "list" in names else {}
+    ranked = read_columns(ranks, {"group": "texts", **kinds, **lists})
+    values = {name: ranked[name].to_numpy() for name in kinds}
+    _check_finite(ranks, **values)
+    rank = values.pop("rank")
+    listed = ranked["list"].to_numpy() if lists else None
+    return replace(outcome, ranked=_plain(ranked["group"]), rank=rank, listed=listed, each=values)
 
 
 def _numbers(file: Path, table: pa.Table, name: str) -> np.ndarray:

@@ -1,17 +1,82 @@
-"""Where each row's own item stands in its whole catalogue, by a model's scores and by priors."""
+"""Where right items stand in their whole catalogue, by a model's scores and by priors."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from peftrec.data.examples import Dataset, Examples
 from peftrec.errors import Diverged
-from peftrec.evaluation.metrics import RANKING
+from peftrec.evaluation.at_k import spread
+from peftrec.evaluation.beyond import Tally
 from peftrec.model.co_learner import Scorer
 
 RANKED_PAIRS = 1 << 22  # (row, item) pairs scored in one call: large, because each call may encode the catalogue again
 Scores = Callable[[Examples], np.ndarray | None]  # rows -> scores (N, I) of the catalogue's items, if any
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Lists of the whole catalogue, and what is right in them.
+
+    asked  L rows: a list is made of what is known before each
+    rows   R rows: whose items are right
+    of     int (R,), ascending: the list that each is right in; every list has one
+    """
+
+    asked: Examples
+    rows: Examples
+    of: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def thinned(self, most: int) -> "Targets":
+        """The same or, where there are more lists than `most`, every so many of them."""
+        if len(self.asked) <= most:
+            return self
+        kept = np.arange(most) * len(self.asked) // most
+        return self.among(np.flatnonzero(np.isin(self.of, kept)))
+
+    def among(self, rows: np.ndarray) -> "Targets":
+        """Some right items, ascending (N,), with the lists that they are in."""
+        lists, of = np.unique(self.of[rows], return_inverse=True)
+        return Targets(self.asked.take(lists), self.rows.take(rows), of)
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """What one model's, or prior's, lists are.
+
+    place            float64 (R,): of each right item, from 1
+    log_probability  float64 (R,): which the softmax of the scores gives it
+    each, all        what the lists are like, each (L,) and together, by the names of metrics; see `evaluation.beyond`
+    """
+
+    place: np.ndarray
+    log_probability: np.ndarray
+    each: dict[str, np.ndarray] = field(default_factory=dict)
+    all: dict[str, float] = field(default_factory=dict)
+
+    def among(self, rows: np.ndarray, lists: np.ndarray) -> "Ranked":
+        """The same of some right items and lists, which say nothing of all together."""
+        each = {name: values[lists] for name, values in self.each.items()}
+        return Ranked(self.place[rows], self.log_probability[rows], each)
+
+
+def each_alone(rows: Examples) -> Targets:
+    """A list a row, in which its item alone is right."""
+    return Targets(rows, rows, np.arange(len(rows)))
+
+
+def together(rows: Examples) -> Targets:
+    """A list a group, user or query, made before the first of its rows; the items of all of them are right in it."""
+    group, item, time = (np.asarray(column) for column in (rows.group, rows.item, rows.time))
+    order = np.lexsort((time, group))
+    _, first = np.unique(np.stack([group[order], item[order]]), axis=1, return_index=True)  # of each item in each list
+    kept = order[np.sort(first)]
+    _, begin, of = np.unique(group[kept], return_index=True, return_inverse=True)
+    return Targets(rows.take(kept[begin]), rows.take(kept), of)
 
 
 def last_liked(examples: Examples) -> Examples:
@@ -23,65 +88,73 @@ def last_liked(examples: Examples) -> Examples:
 
 
 def rank_catalogue(
-    scorer: Scorer, dataset: Dataset, task: str, targets: Examples, priors: Mapping[str, Scores] | None = None
-) -> dict[str, np.ndarray]:
-    """Where each row's own item stands in the whole catalogue, from the row's own history, features and time.
+    scorer: Scorer,
+    dataset: Dataset,
+    task: str,
+    targets: Targets,
+    priors: Mapping[str, Scores] | None = None,
+    tally: Callable[[], Tally] | None = None,
+) -> dict[str, Ranked]:
+    """Where the right items stand in the whole catalogue, from the history, features and time of who is asked for.
 
     Unless the task allows repeats, what the user had met before is no candidate: what `recommend` would not name. Nor
-    are the other matches of a query.
-    Returns {"model" and each prior: float64 (N, 2)}: the rank, from 1, ties counting half, and the log-probability that
-    the softmax of the scores gives the item.
+    are the other matches of a query. Right items are candidates always. `tally` makes what looks at the lists.
+    Returns it of "model" and of each prior. Ties count half.
     """
     items = dataset.items_of(task).rows
-    score = scorer.ranker(task, items, of_items=targets.of_items)
+    score = scorer.ranker(task, items, of_items=targets.asked.of_items)
     predict: dict[str, Scores] = {"model": lambda rows: finite(score(rows), task), **(priors or {})}
     found: dict[str, list[np.ndarray]] = {name: [] for name in predict}
-    for some in targets.blocks(max(1, RANKED_PAIRS // len(items))):
+    tallies = {name: tally() for name in predict} if tally is not None else {}
+    at_once, first = max(1, RANKED_PAIRS // len(items)), 0
+    for some in targets.asked.blocks(at_once):
+        right = slice(*np.searchsorted(targets.of, [first, first + len(some)]))
+        of, item = targets.of[right] - first, np.asarray(targets.rows.item[right])
         met = None if some.repeats else some.met()
         for name, score_of in predict.items():
             scores = score_of(some)
-            if scores is not None:  # a prior that does not apply has none
-                found[name].append(_standing(scores, some.item, met))
-    return {name: np.concatenate(parts) for name, parts in found.items() if parts}
-
-
-def apart(found: Mapping[str, np.ndarray], again: np.ndarray) -> dict[str, Any]:
-    """Metrics of ranks of the model and its priors, of rows whose item the user had met before and of the others."""
-    parts = {"repeats": np.flatnonzero(again), "new": np.flatnonzero(~again)}
-
-    def values(name: str, rows: np.ndarray) -> dict[str, Any]:
-        ranks = found[name][rows, 0]
-        return {metric: number_or_none(of(ranks, np.ones(len(rows)), rows)) for metric, of in RANKING.items()}
-
+            if scores is None:  # a prior that does not apply has none
+                continue
+            scores = _candidates(scores, of, item, met)
+            found[name].append(_standing(scores, of, item))
+            if name in tallies:
+                tallies[name].see(scores)
+        first += len(some)
     return {
-        part: {
-            "n": len(rows),
-            "metrics": values("model", rows),
-            "priors": {name: values(name, rows) for name in found if name != "model"},
-        }
-        for part, rows in parts.items()
-        if len(rows)
+        name: Ranked(*np.concatenate(parts).T, *(tallies[name].found() if name in tallies else ()))
+        for name, parts in found.items()
+        if parts
     }
 
 
-def _standing(scores: np.ndarray, item: np.ndarray, met: tuple[np.ndarray, np.ndarray] | None) -> np.ndarray:
-    """Mid-rank and log-probability (N, 2) of each row's item, by scores (N, I), among those that are not `met`."""
+def _candidates(
+    scores: np.ndarray, of: np.ndarray, item: np.ndarray, met: tuple[np.ndarray, np.ndarray] | None
+) -> np.ndarray:
+    """The scores (L, I) with -inf for what is no candidate: what was `met`, but for what is right."""
     scores = np.array(scores)
-    own = scores[np.arange(len(scores)), item]
     if met is not None:
+        own = scores[of, item]
         scores[met] = -np.inf
-    return np.array([_place(line, of) for line, of in zip(scores, own, strict=True)])
+        scores[of, item] = own
+    return scores
 
 
-def _place(scores: np.ndarray, own: np.floating) -> tuple[float, float]:
-    """Mid-rank of one of the scores (I,) among them, and the log-probability that their softmax gives it.
+def _standing(scores: np.ndarray, of: np.ndarray, item: np.ndarray) -> np.ndarray:
+    """Place and log-probability (R, 2) of the right items of lists, by scores (L, I).
 
-    A row at a time: what a million items need then stays in the processor's cache.
+    A list at a time: what a million items need then stays in the processor's cache.
     """
-    better, tied = np.count_nonzero(scores > own), np.count_nonzero(scores == own)
-    top = scores.max()
-    total = np.exp(scores - top).sum(dtype=np.float64)
-    return 1 + better + (tied - 1) / 2, float(own) - float(top) - float(np.log(total))
+    found, begin = np.empty((len(of), 2)), np.searchsorted(of, np.arange(len(scores) + 1))
+    for line, first, end in zip(scores, begin[:-1].tolist(), begin[1:].tolist(), strict=True):
+        own, top = line[item[first:end]], line.max()
+        total = float(np.log(np.exp(line - top).sum(dtype=np.float64)))
+        for n, score in enumerate(own):
+            better, tied = np.count_nonzero(line > score), np.count_nonzero(line == score)
+            found[first + n] = (
+                spread(better, tied, np.count_nonzero(own == score), np.count_nonzero(own[: n + 1] == score)),
+                float(score) - float(top) - total,
+            )
+    return found
 
 
 def finite(prediction: np.ndarray, task: str) -> np.ndarray:
@@ -93,8 +166,3 @@ def finite(prediction: np.ndarray, task: str) -> np.ndarray:
             "lower train.lr or train.head_lr, or set train.mixed_precision: no"
         )
     return prediction
-
-
-def number_or_none(value: float) -> float | None:
-    """A metric's value as JSON has it: null for NaN."""
-    return None if np.isnan(value) else float(value)

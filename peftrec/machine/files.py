@@ -208,9 +208,13 @@ def write_text(file: Path, text: str) -> None:
 
     Several processes may do so at once: the last one's text stays.
     """
+    _write_whole(file, text.encode())
+
+
+def _write_whole(file: Path, content: bytes) -> None:
     temporary = partial(file.with_name(f"{file.name}.{os.getpid()}"))
     try:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_bytes(content)
         sync(temporary)
         temporary.replace(file)
     except OSError as error:
@@ -233,17 +237,18 @@ def refuse_output(file: Path) -> None:
         raise UserError(f"{file}: exists already and is never written over; name another file")
 
 
-def write_output(file: Path, text: str) -> None:
-    """Write a text file that the user named: a new one whole or not at all, a device or a pipe straight through.
+def write_output(file: Path, content: str | bytes) -> None:
+    """Write a file that the user named: a new one whole or not at all, a device or a pipe straight through.
 
     Of a link to nothing yet, what it points at is made. Raises UserError when it exists, or cannot be written.
     """
     refuse_output(file)
+    content = content.encode() if isinstance(content, str) else content
     if not file.exists():
-        write_text(file.resolve() if file.is_symlink() else file, text)
+        _write_whole(file.resolve() if file.is_symlink() else file, content)
         return
     try:
-        file.write_text(text, encoding="utf-8")
+        file.write_bytes(content)
     except OSError as error:
         raise UserError(f"{file}: cannot be written: {error.strerror}") from None
 

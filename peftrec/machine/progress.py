@@ -41,6 +41,17 @@ def track_rows(groups: Iterable[np.ndarray], total: int, what: str) -> Iterator[
             shown.update(len(group))
 
 
+def track_blocks(blocks: range, total: int, what: str, unit: str) -> Iterator[int]:
+    """Pass where each block of rows begins through, counting rows where there is more than one block."""
+    if len(blocks) < 2:
+        yield from blocks
+        return
+    with bar(total, what, unit) as shown:
+        for first in blocks:
+            yield first
+            shown.update(min(blocks.step, total - first))
+
+
 def track_tasks(tasks: Collection[str], what: str) -> Iterator[str]:
     """Pass task names through, counting tasks where they are so many that one waits for them."""
     if len(tasks) < MANY_TASKS:

@@ -258,12 +258,14 @@ class CoLearner(nn.Module, Scorer):
     @contextmanager
     def _evaluating(self) -> Iterator[None]:
         """Dropout off inside the block."""
-        training = self.training
+        if not self.training:  # as in a predictor; telling every module so would take longer than a few rows do
+            yield
+            return
         self.eval()
         try:
             yield
         finally:
-            self.train(training)
+            self.train()
 
     def _predict_chunk(self, task: str, chunk: Examples, rows: np.ndarray, vectors: Tensor) -> np.ndarray:
         unique = UniqueRows({task: chunk}, len(self.encoder.texts))

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from peftrec.machine import processes
 from peftrec.machine.memory import return_free_memory
 from peftrec.model.adapters.base import Adapter, LayerAdapter, PooledAdapter
 from peftrec.model.backbone import Backbone
+from peftrec.model.cache.kept import KeptVectors
 from peftrec.model.cache.states import TOKEN_BUDGET, Level, StateCache, Track
 from peftrec.model.cache.vectors import VectorCache
 
@@ -35,6 +37,7 @@ class AdaptedEncoder(nn.Module):
         super().__init__()
         self.__dict__["backbone"] = backbone
         self.texts, self.recompute, self.disk, self.sharded = texts, recompute, False, False
+        self._kept: dict[str, KeptVectors] = {}
         self.adapters = nn.ModuleList(dict.fromkeys(adapters.values()))
         self._adapter_of = dict(adapters)
         self.token_budget = TOKEN_BUDGET
@@ -119,6 +122,23 @@ class AdaptedEncoder(nn.Module):
 
     def encode(self, rows: np.ndarray, task: str) -> Tensor:
         """The task's vectors of text rows (U,), float32 (U, D)."""
+        if (kept := self._kept.get(task)) is not None:
+            return kept.of(rows, partial(self._encode, task=task))
+        return self._encode(rows, task)
+
+    @contextmanager
+    def with_vectors(self, task: str, kept: KeptVectors | None) -> Iterator[None]:
+        """Inside the block `encode` takes the task's vectors from there, as far as they are; None: from nowhere."""
+        if kept is None:
+            yield
+            return
+        self._kept[task] = kept
+        try:
+            yield
+        finally:
+            del self._kept[task]
+
+    def _encode(self, rows: np.ndarray, task: str) -> Tensor:
         adapter = self.adapter_of(task)
         if self.training:
             self.work.encoded += len(rows)

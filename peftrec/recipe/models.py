@@ -138,6 +138,18 @@ class TaskConfig(Strict):
     share: float | None = Field(
         None, gt=0, le=1e6, description="rows an epoch as a multiple of the task's training rows; default 1"
     )
+    metrics: list[str] | None = Field(
+        None, min_length=1, description="what it is measured by, such as [ndcg@5, recall@100]; default: the kind's"
+    )
+    relevant: Literal["one", "all"] | None = Field(
+        None,
+        description="next-item, match-query without grades: what a ranking must find: each row's own item (default), "
+        "or at once those of all rows that a user or query has in the split",
+    )
+    slices: list[str] = Field(
+        default_factory=list,
+        description="what else to measure by itself: cold_items, cold_users, features of kind category",
+    )
     adapter: AdapterConfig | None = Field(None, description="a method of this task's own instead of the recipe's")
     frozen: bool = Field(
         False,
@@ -164,6 +176,13 @@ class TaskConfig(Strict):
                 f"{shown(value)}"
             )
         return weights
+
+    @field_validator("metrics", "slices")
+    @classmethod
+    def _named_once(cls, value: list[str] | None) -> list[str] | None:
+        if value is not None and len(set(value)) < len(value):
+            raise ValueError(f"names each once; found {shown(value)}")
+        return value
 
     @property
     def label_column(self) -> str | None:

@@ -91,6 +91,7 @@ def foreign_names(recipe: Recipe) -> dict[str, str]:
         "weighting.method": recipe.weighting.method,
         **{f"tasks.{name}.kind": task.kind for name, task in tasks},
         **{f"tasks.{name}.loss": task.loss for name, task in tasks},
+        **{f"tasks.{name}.metrics.{n}": of for name, task in tasks for n, of in enumerate(task.metrics or ())},
         **{f"tasks.{name}.adapter.method": task.adapter.method for name, task in tasks if task.adapter},
     }
     return {key: name for key, name in named.items() if name is not None and ":" in name}

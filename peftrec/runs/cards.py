@@ -23,7 +23,7 @@ from peftrec.model.backbone import Backbone
 from peftrec.model.co_learner import CoLearner
 from peftrec.recipe import Recipe
 from peftrec.runs.folder import is_plain_peft
-from peftrec.runs.metric_rows import apart_lines, metric_rows, number
+from peftrec.runs.metric_rows import ends, metric_rows, number, slice_lines
 from peftrec.runs.templates import templates
 from peftrec.tasks.kind import Task
 from peftrec.tasks.rows import example_row
@@ -99,7 +99,7 @@ def _render(template: str, run: _Run, front: ModelCardData, about: list[str], **
     recipe, results = run.recipe, {task: metric_rows(run.report["tasks"][task]) for task in about}
     rows = [(task, row) for task, of in results.items() for row in of]
     made = templates("peftrec.runs", escape=False)
-    made.filters |= {"number": number, "brackets": _brackets, "count": "{:,}".format}
+    made.filters |= {"number": number, "brackets": ends, "count": "{:,}".format}
     return made.get_template(template).render(
         front=front.to_yaml(),
         name=front.model_name,
@@ -111,7 +111,7 @@ def _render(template: str, run: _Run, front: ModelCardData, about: list[str], **
         plain=run.plain,
         results=results,
         counts={task: run.report["tasks"][task]["n"] for task in about},
-        apart={task: apart_lines(run.report["tasks"][task]) for task in about},
+        slices={task: slice_lines(run.report["tasks"][task]) for task in about},
         gains={task: run.report["tasks"][task].get("gain") for task in about},
         lost=[f"{row.label} of {task} against `{row.prior}`" for task, row in rows if row.verdict == "worse"],
         open=[f"{row.label} of {task} from `{row.prior}`" for task, row in rows if row.verdict == "open"],
@@ -163,10 +163,6 @@ def _front(
         model_name=name,
         eval_results=results,
     )
-
-
-def _brackets(ends: list[float] | None, sign: str = "") -> str:
-    return "" if ends is None else f" [{number(ends[0], sign)}, {number(ends[1], sign)}]"
 
 
 def _is_hub_id(name: str) -> bool:

@@ -7,9 +7,12 @@ import numpy as np
 import pyarrow as pa
 
 from peftrec.errors import UserError
+from peftrec.evaluation.at_k import CHOICE, of_places
+from peftrec.evaluation.catalogue import of_each
+from peftrec.evaluation.chosen import measures_of
 from peftrec.evaluation.intervals import interval, p_value, paired_values
 from peftrec.evaluation.metric import Metric
-from peftrec.evaluation.metrics import CHOICE, METRICS, RANKING
+from peftrec.evaluation.metrics import find_metric
 from peftrec.evaluation.outcomes import Outcome, read_outcome
 from peftrec.machine.files import reading
 from peftrec.machine.parquet import read_columns
@@ -89,6 +92,11 @@ def _differences(
         raise UserError(
             f"{run} cannot be compared with {first}: tasks.{task.name}.gain differs: {' against '.join(gains)}"
         )
+    asked = [of.get("relevant", "one") for of in (report, other)]
+    if asked[0] != asked[1]:
+        raise UserError(
+            f"{run} cannot be compared with {first}: tasks.{task.name}.relevant differs: {' against '.join(asked)}"
+        )
     own = read_outcome(run, task.name)
     if not own.same_rows(base):
         counts = f"{len(own.label):,} against {len(base.label):,}"
@@ -99,18 +107,23 @@ def _differences(
         )
     if own.rank is not None and _catalogue(run) != _catalogue(first):
         raise UserError(f"{run} cannot be compared with {first}: their catalogues hold different items")
-    # A task that is measured by ranks alone has log-probabilities for predictions.
-    measures = METRICS if task.metrics else CHOICE
-    found = {}
+    measures, found = measures_of(task, own.impression is not None), {}
+    # Names that the recipe has: a report may hold any.
     for name in report["metrics"]:
-        if name in RANKING and own.rank is not None and base.rank is not None and own.ranked is not None:
-            found[name] = difference(RANKING[name], own.rank, base.rank, own.rank, own.ranked, resamples)
-        elif name in measures:
-            metric = measures[name].of(reported_grades(report))
-            found[name] = difference(
-                metric, own.prediction, base.prediction, own.label, own.grouped, resamples, own.group
-            )
+        if name in (*measures.predictions, *measures.choice):
+            metric = CHOICE[name] if name in measures.choice else find_metric(name).of(reported_grades(report))
+            columns = own.label, own.grouped, resamples, own.group
+            found[name] = difference(metric, own.prediction, base.prediction, *columns)
+        elif name in (*measures.places, *own.each) and (pair := _of_lists(name, own, base)):
+            metric = of_each(name) if name in own.each else of_places(name) or find_metric(name)
+            found[name] = difference(metric, *pair, pair[0], own.lists, resamples, own.ranked)
     return found
+
+
+def _of_lists(name: str, own: Outcome, base: Outcome) -> tuple[np.ndarray, np.ndarray] | None:
+    """What a metric of the ranked catalogue reads of both runs; None where one of them has it not."""
+    one, other = (of.each.get(name) if name in own.each else of.rank for of in (own, base))
+    return None if one is None or other is None else (one, other)
 
 
 def _catalogue(run: Path) -> list[str]:

@@ -8,7 +8,8 @@ from typing import Any
 from peftrec.data.features import same_columns
 from peftrec.data.joined import train_on_all
 from peftrec.errors import UserError
-from peftrec.evaluation.evaluate import Report, evaluate, text_rows
+from peftrec.evaluation.evaluate import evaluate, text_rows
+from peftrec.evaluation.values import Report
 from peftrec.machine.progress import track_rows
 from peftrec.recipe import Recipe
 from peftrec.runs.neighbours import with_neighbours

@@ -181,13 +181,21 @@ def read_report(run: Path) -> dict[str, Any]:
     file = run / "report.json"
     report: dict[str, Any] = checked(Report, read_json(file), file)
     for name, task in report["tasks"].items():
-        for metric, gain in task["gains"].items():
-            if metric not in task["metrics"] or metric not in task["priors"].get(gain["prior"], {}):
-                raise UserError(f"{file}: damaged: tasks.{name}.gains.{metric}: a gain is over a prior that is there")
-        for part in ("metrics", "gains"):
-            if task["intervals"] and not task[part].keys() <= task["intervals"].keys():
-                raise UserError(f"{file}: damaged: tasks.{name}.intervals: not those of its {part}")
+        _check_values(task, f"{file}: damaged: tasks.{name}")
+        for by, parts in task.get("slices", {}).items():
+            for part, of in parts.items():
+                _check_values(of, f"{file}: damaged: tasks.{name}.slices.{by}.{part}")
     return report
+
+
+def _check_values(of: dict[str, Any], place: str) -> None:
+    """Raise UserError where gains or intervals are of what is not there."""
+    for metric, gain in of["gains"].items():
+        if metric not in of["metrics"] or metric not in of["priors"].get(gain["prior"], {}):
+            raise UserError(f"{place}.gains.{metric}: a gain is over a prior that is there")
+    for part in ("metrics", "gains"):
+        if of["intervals"] and not of[part].keys() <= of["intervals"].keys():
+            raise UserError(f"{place}.intervals: not those of its {part}")
 
 
 def is_plain_peft(adapter: Path) -> bool:

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import Any
 
-from peftrec.evaluation.metrics import HIGHER
+from peftrec.evaluation.at_k import split_name
+from peftrec.evaluation.metrics import direction
 
-LABELS = {
-    "accuracy": "accuracy",
+_LABELS = {  # without @k and "impression_", which are written behind
     "macro_f1": "macro-F1",
     "micro_f1": "micro-F1",
     "mean_ap": "mAP",
@@ -14,17 +14,24 @@ LABELS = {
     "gauc": "GAUC",
     "log_loss": "log-loss",
     "ece": "calibration error",
-    "ndcg@10": "nDCG@10",
-    "hr@10": "HR@10",
-    "mrr@10": "MRR@10",
+    "hr": "HR",
+    "map": "MAP",
+    "mrr": "MRR",
+    "ndcg": "nDCG",
+    "gini": "Gini",
+    "popularity_bias": "popularity bias",
     "mae": "MAE",
     "rmse": "RMSE",
     "r2": "R²",
-    "impression_auc": "AUC by impression",
-    "impression_mrr": "MRR by impression",
-    "impression_ndcg@5": "nDCG@5 by impression",
-    "impression_ndcg@10": "nDCG@10 by impression",
 }
+
+
+def label(metric: str) -> str:
+    """A metric's name as it is written in the field."""
+    base, k = split_name(metric)
+    plain = base.removeprefix("impression_")
+    cut, of = "" if k is None else f"@{k}", "" if plain == base else " by impression"
+    return f"{_LABELS.get(plain, plain)}{cut}{of}"
 
 
 @dataclass(frozen=True)
@@ -51,7 +58,7 @@ class Row:
     @property
     def label(self) -> str:
         """The metric's name as it is written in the field."""
-        return LABELS.get(self.metric, self.metric)
+        return label(self.metric)
 
 
 def metric_rows(task: dict[str, Any]) -> list[Row]:
@@ -76,25 +83,36 @@ def metric_rows(task: dict[str, Any]) -> list[Row]:
     return rows
 
 
-def apart_lines(task: dict[str, Any]) -> list[str]:
-    """What a report says of repeats and of new items apart, a line each: metrics, and the best prior by each."""
-    words = {"repeats": "of items that the user had before", "new": "of items new to the user"}
+_PARTS = {
+    ("repeats", "repeats"): "of items that the user had before",
+    ("repeats", "new"): "of items new to the user",
+    ("cold_items", "cold"): "of items that no train row has",
+    ("cold_items", "warm"): "of items that train rows have",
+    ("cold_users", "cold"): "of users that no train row has",
+    ("cold_users", "warm"): "of users that train rows have",
+}
+
+
+def slice_lines(task: dict[str, Any]) -> list[str]:
+    """What a report says of parts of the rows, a line each: metrics with intervals, and the best prior by each."""
     lines = []
-    for part, of in task.get("apart", {}).items():
-        said = []
-        for metric, value in of["metrics"].items():
-            priors = {name: values.get(metric) for name, values in of["priors"].items()}
-            best = max(priors, key=lambda name: -1 if priors[name] is None else priors[name], default=None)
-            beside = f" ({best} {number(priors[best])})" if best else ""
-            said.append(f"{LABELS.get(metric, metric)} {number(value)}{beside}")
-        lines.append(f"{of['n']:,} rows {words[part]}: {', '.join(said)}")
+    for by, parts in task.get("slices", {}).items():
+        for part, of in parts.items():
+            said = []
+            for metric, value in of["metrics"].items():
+                gain = of["gains"].get(metric)
+                beside = f" ({gain['prior']} {number(of['priors'][gain['prior']][metric])})" if gain else ""
+                said.append(f"{label(metric)} {number(value)}{ends(of['intervals'].get(metric))}{beside}")
+            words = _PARTS.get((by, part), f"with {by} {part!r}")
+            ranked = f", {of['ranked']:,} of them ranked" if "ranked" in of else ""
+            lines.append(f"{of['n']:,} rows {words}{ranked}: {', '.join(said)}")
     return lines
 
 
 def trained_on(task: dict[str, Any]) -> bool:
     """Whether training changed anything of what the task's start says, as far as the report of the test split shows."""
-    start = task.get("start")
-    return start is None or any(start.get(metric) != value for metric, value in task["metrics"].items())
+    start, metrics = task.get("start"), task["metrics"]
+    return start is None or any(metrics[metric] != value for metric, value in start.items() if metric in metrics)
 
 
 def verdict(interval: list[float]) -> str:
@@ -107,6 +125,11 @@ def number(value: float | None, sign: str = "") -> str:
     return "-" if value is None else f"{value:{sign}.4f}"
 
 
+def ends(interval: list[float] | None, sign: str = "") -> str:
+    """An interval as people read it behind a number; empty without one."""
+    return "" if interval is None else f" [{number(interval[0], sign)}, {number(interval[1], sign)}]"
+
+
 def arrow(metric: str) -> str:
     """'↑' where more of the metric is better, '↓' where less is, '' where nobody says."""
-    return {True: "↑", False: "↓", None: ""}[HIGHER.get(metric)]
+    return {True: "↑", False: "↓", None: ""}[direction(metric)]

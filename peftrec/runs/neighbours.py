@@ -1,4 +1,4 @@
-"""What a run keeps of which items go together: starts/<task>.safetensors, of tasks that rank a catalogue."""
+"""What a run keeps of which items go together: neighbours/<task>.safetensors, of tasks that rank a catalogue."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -49,4 +49,4 @@ def with_neighbours(data: TaskData, near: Neighbours) -> TaskData:
 
 
 def _file(folder: Path, task: str) -> Path:
-    return folder / "starts" / f"{task}.safetensors"
+    return folder / "neighbours" / f"{task}.safetensors"

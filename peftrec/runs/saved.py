@@ -5,8 +5,8 @@ model.json            backbone digest; each task's slots, classes, features, and
 adapters/<task>/      adapter_config.json, adapter_model.safetensors: shared and private composed
 parts/<part>.safetensors   the same apart, as they were trained: what another run may start from (`init_from`)
 fusion.safetensors    what was learned of items themselves (`peftrec.runs.fusion`)
-heads/<task>.safetensors    and starts/<task>.safetensors, what the head begins at (`peftrec.runs.starts`,
-                            `peftrec.runs.neighbours`)
+heads/<task>.safetensors    and starts/<task>.safetensors, what the head begins at (`peftrec.runs.starts`), and
+neighbours/<task>.safetensors, which items of a catalogue go together (`peftrec.runs.neighbours`)
 catalogue.parquet     item ids, texts and features, and log.parquet, who did what when (`peftrec.runs.tables`)
 report.json  metrics.jsonl  README.md  manifest.json        README.md (`peftrec.runs.cards`) also in adapters/<task>/
 """

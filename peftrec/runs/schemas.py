@@ -67,15 +67,7 @@ class Gain(_Strict):
 
 
 class Part(_Strict):
-    """Ranks of some of a task's rows."""
-
-    n: Count
-    metrics: Numbers
-    priors: dict[Name, Numbers]
-
-
-class TaskReport(_Strict):
-    """One task of report.json; see `evaluation.evaluate`."""
+    """What was measured of some of a task's rows."""
 
     n: Count
     metrics: Numbers
@@ -84,14 +76,21 @@ class TaskReport(_Strict):
     gains: dict[Name, Gain]
     undefined: dict[Name, str]
     ranked: Count = _ABSENT
+
+
+class TaskReport(Part):
+    """One task of report.json; see `evaluation.evaluate`."""
+
+    relevant: Literal["all"] = _ABSENT
     sample_of: Count = _ABSENT
-    apart: dict[Literal["repeats", "new"], Part] = _ABSENT
+    slices: dict[Name, dict[Name, Part]] = _ABSENT
     not_trained: str = _ABSENT
     gain: str = _ABSENT
     grades: dict[Name, FiniteFloat] = _ABSENT
     weighted_loss: Number = _ABSENT
     start: Numbers = _ABSENT
     began_at: str = _ABSENT
+    kept: FiniteFloat = _ABSENT
     left_out: dict[Name, str] = _ABSENT
 
 

@@ -1,22 +1,21 @@
 """Inference: a run in memory, its tasks' adapters swapped over the one backbone, rows in and predictions out."""
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
-from numbers import Integral
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
-from peftrec.data.examples import Examples
 from peftrec.data.vocabulary import vocabulary_notes
 from peftrec.errors import RowError, UserError, nearest, shown
-from peftrec.machine.progress import note
+from peftrec.machine.progress import note, track_blocks
 from peftrec.model.backbone import Backbone
 from peftrec.runs.saved import LoadedRun, load_run
-from peftrec.serving.index import ItemIndex
-from peftrec.serving.reader import RowReader, check_keys
+from peftrec.serving.reader import RowReader
+from peftrec.serving.recommender import Found, Recommender, too_few
+from peftrec.serving.wanted import Options, Wanted, wanted
 from peftrec.tasks.rows import Row
 
 GUESTS = 1024  # texts that are not the run's own, which are kept, with their states, from request to request
@@ -32,10 +31,9 @@ class Predictor:
 
     def __init__(self, run: LoadedRun) -> None:
         self.run = run
-        self.model, self.texts = run.model, run.model.encoder.texts
+        self.model, self.texts = run.model.eval(), run.model.encoder.texts
         self._reader = RowReader(run)
-        self._rankers: dict[str, Callable[[Examples], np.ndarray]] = {}
-        self._indexes: dict[str, ItemIndex] = {}
+        self._recommender = Recommender(run, self._reader)
         self._keeps = False  # texts of requests as the run's own
 
     @classmethod
@@ -102,60 +100,80 @@ class Predictor:
         history: list[Any] | None = None,
         query: str | None = None,
         k: int = 10,
-        approximate: bool = False,
         user_features: Row | None = None,
         features: Row | None = None,
+        **options: Unpack[Options],
     ) -> list[Row]:
         """The k best catalogue items, best first: {"item", "text", "score"}.
 
         Items already in the history are left out, unless the task allows repeats. Where fewer are left than k, stderr
         says so. Give what the task reads: `user` or `history` (an empty one for a new user), or `query`; beside a
         history the `user_features` of a new user, and the `features` that the event to come has. A `regression` task
-        ranks by the value that it predicts, the largest first.
-        `approximate`: search an index (extra `faiss`) instead of scoring every item, for a task that ranks its
-        catalogue; scores are the same, but a few items may be missed. Raises UserError.
+        ranks by the value that it predicts, the largest first. `options`: see `Options`. Raises UserError.
         """
-        self._check_ranks(task)
-        if not isinstance(k, Integral) or isinstance(k, bool) or k < 1:
-            raise UserError(f"k must be a whole number, 1 or more; found {shown(k)}")
-        items = self.run.items_of(task)
-        with self._request():
-            asked = {"user": user, "history": history, "query": query}
-            one = self._asker(task, asked, {"user_features": user_features, "features": features})
-            self.model.encoder.update({task: one.text_rows()})
-            met = np.zeros(0, np.int32) if one.repeats else np.unique(one.met()[1])
-            seen = met[met >= 0]
-            if approximate:
-                best, scores = self._search(task, one, min(k + len(seen), len(items)))
-                kept = ~np.isin(best, seen)
-                best, scores = best[kept][:k], scores[kept][:k]
-            else:
-                every = self._ranker(task)(one)[0]
-                every[seen] = -np.inf
-                best = _best(every, k)
-                scores = every[best]
-        if len(best) < k:
-            why = f"the catalogue has {len(items):,}, of which {len(seen):,} are in the history"
-            missed = ", and the index may miss some" if approximate else ""
-            note(f"{len(best):,} items instead of {k:,}: {why}{missed}")
-        return [
-            {"item": items.ids[n], "text": self.texts.texts[items.rows[n]], "score": score}
-            for n, score in zip(best.tolist(), scores.tolist(), strict=True)
-        ]
-
-    def recommend_all(self, task: str, rows: list[Row], k: int = 10) -> list[list[Row]]:
-        """`recommend` for each row, a dict of what it takes: `user`, `history` or `query`, `user_features`, `features`.
-
-        Raises UserError naming the row (from 1).
-        """
-        found = []
-        for number, row in enumerate(rows, 1):
-            try:
-                check_keys(row, ["user", "history", "query", "user_features", "features"], "a row to recommend for")
-                found.append(self.recommend(task, **row, k=k))
-            except UserError as error:
-                raise RowError(number, str(error)) from None
+        asked = {"user": user, "history": history, "query": query, "user_features": user_features, "features": features}
+        try:
+            (found,) = self.recommend_all(task, [asked], k, **options)
+        except RowError as error:
+            raise UserError(error.problem) from None
         return found
+
+    def recommend_all(self, task: str, rows: list[Row], k: int = 10, **options: Unpack[Options]) -> list[list[Row]]:
+        """`recommend` for many rows together, in order.
+
+        A row is a dict of what `recommend` takes: `user`, `history` or `query`, `user_features`, `features`; and of its
+        own `candidates` and `exclude`, which its items must pass beside the `options`. Raises UserError naming the row
+        (from 1).
+        """
+        self._known(task)
+        return self._ranked({task: 1.0}, rows, k, options, explained=False)
+
+    def rank(
+        self, weights: Mapping[str, float], rows: list[Row], k: int = 10, **options: Unpack[Options]
+    ) -> list[list[Row]]:
+        """As `recommend_all`, by the weighed sum of what several tasks say, and of features: {"item", "text", "score",
+        "scores"}.
+
+        `weights`: what each task's score counts, and each number among the items' features, by name. `scores` has them
+        one by one, as they are: "score" is the sum of weight times each. A feature that an item lacks is None there,
+        and counts as the mean of the catalogue's. A row has what the tasks read, such as `user` and `query`; with
+        `diversity` items are alike as the first of the tasks sees them. Raises UserError.
+        """
+        return self._ranked(weights, rows, k, options, explained=True)
+
+    def _ranked(
+        self, weights: Mapping[str, float], rows: list[Row], k: int, options: Options, explained: bool
+    ) -> list[list[Row]]:
+        """The best items for every row, block by block, with each task's and feature's own score where `explained`."""
+        if not isinstance(rows, list):
+            raise UserError(f"rows must be a list of dicts, one a row; found a {type(rows).__name__}")
+        of_items = {task: self._reader.numbers_of(task) for task in self.tasks}
+        asked = wanted(self.run, weights, k, options, of_items)
+        blocks = range(0, len(rows), asked.rows_at_once)
+        if len(blocks) > 1:  # what is wrong with the last row is told before the first is answered
+            for first in blocks:
+                with self._request():
+                    self._recommender.read(asked, rows[first : first + asked.rows_at_once], first)
+        found: list[Found] = []
+        for first in track_blocks(blocks, len(rows), "recommending", "rows"):
+            block = rows[first : first + asked.rows_at_once]
+            with self._request():
+                found += self._recommender.find(asked, *self._recommender.read(asked, block, first))
+        if said := too_few(asked, found):
+            note(said)
+        return [self._answer(asked, of, explained) for of in found]
+
+    def _answer(self, asked: Wanted, found: Found, explained: bool) -> list[Row]:
+        items, texts = asked.items, self.texts.texts
+        answer: list[Row] = [
+            {"item": items.ids[n], "text": texts[items.rows[n]], "score": score}
+            for n, score in zip(found.numbers.tolist(), found.scores.tolist(), strict=True)
+        ]
+        if explained:
+            for place, row in enumerate(answer):
+                own = {name: float(of[place]) for name, of in found.own.items()}
+                row["scores"] = {name: None if math.isnan(value) else value for name, value in own.items()}
+        return answer
 
     @contextmanager
     def _request(self) -> Iterator[None]:
@@ -168,67 +186,6 @@ class Predictor:
             finally:
                 self.model.encoder.forget_guests(GUESTS)
 
-    def _check_ranks(self, task: str) -> None:
-        """Raise UserError, naming the tasks that do, where a task ranks no items."""
-        slots = {name: self.run.described[name]["slots"] for name in self.tasks}
-        able = [name for name in self.tasks if self.run.tasks[name].kind.ranks and "item" in slots[name]]
-        self._known(task)
-        if task not in able:
-            kind = self.run.tasks[task].config.kind
-            joint = " with joint pairs" if "pair" in slots[task] else ""
-            others = f"tasks that do: {', '.join(able)}" if able else "no task of this run does"
-            raise UserError(f"task {task!r} is of kind {kind}{joint}, which ranks no items; {others}")
-
-    def _asker(self, task: str, asked: dict[str, Any], beside: dict[str, Row | None]) -> Examples:
-        """One example of the task with what is given of `asked` and `beside` it, and any item. Raises UserError."""
-        row: Row = {name: value for name, value in asked.items() if value is not None}
-        reads = [name for name in asked if name in self._reader.keys(task)]
-        if not row or not row.keys() <= set(reads):
-            new = " (an empty one for a new user)" if "history" in reads else ""
-            found = " and ".join(row) or "none of them"
-            raise UserError(f"to recommend by task {task!r} give {' or '.join(reads)}{new}; found {found}")
-        row |= {name: value for name, value in beside.items() if value is not None}
-        row["item"] = self.run.items_of(task).ids[0]
-        if self.run.tasks[task].kind.moment is not None:
-            row["time"] = datetime.now(UTC).timestamp()
-        try:
-            return self._reader.examples(task, [row])
-        except RowError as error:
-            raise UserError(error.problem) from None
-
-    def _ranker(self, task: str) -> Callable[[Examples], np.ndarray]:
-        """What scores the whole catalogue for the task; what it needs of every item is computed at the first call."""
-        if task not in self._rankers:
-            items = self.run.items_of(task).rows
-            self.model.encoder.update({task: items.astype(np.int64)})
-            grades = self.run.tasks[task].grades(self.run.described[task]["classes"])
-            self._rankers[task] = self.model.ranker(task, items, grades, self._reader.of_items(task))
-        return self._rankers[task]
-
-    def _search(self, task: str, one: Examples, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """Numbers and scores of about the k best items for one example; the index is made at the first call."""
-        if task not in self.run.catalogues:
-            raise UserError(
-                "approximate search needs a task that ranks its catalogue: kind next-item, or match-query without "
-                f"grades; {task!r} is none"
-            )
-        if task not in self._indexes:
-            self.model.encoder.update({task: self.run.items_of(task).rows.astype(np.int64)})
-            rows, known = self.run.items_of(task).rows, self._reader.of_items(task)
-            self._indexes[task] = ItemIndex(self.model.offered_now(task, rows, self.run.catalogues[task], known))
-        asked = np.append(self.model.asked(task, one).cpu().numpy()[0], 1)
-        beside = self.model.of_past(task, one)
-        return self._indexes[task].search(asked, k, None if beside is None else beside[0])
-
     def _known(self, task: str) -> None:
         if task not in self.run.tasks:
             raise UserError(f"no task {shown(task)} in this run; {nearest(task, self.tasks)}")
-
-
-def _best(scores: np.ndarray, k: int) -> np.ndarray:
-    """Numbers of the k largest scores (I,), largest first, equal ones by number; those at -inf never."""
-    k = min(k, int((scores > -np.inf).sum()))
-    if k == 0:
-        return np.zeros(0, np.int64)
-    near = np.flatnonzero(scores >= -np.partition(-scores, k - 1)[k - 1])
-    return near[np.lexsort((near, -scores[near]))][:k]

@@ -128,6 +128,10 @@ class RowReader:
         found += ["user"] if "user" in self.run.encodings[task] and not described["history"] else []
         return found + [key for key, of in KEYS.items() if of in self.run.encodings[task]]
 
+    def numbers_of(self, task: str) -> Mapping[str, int]:
+        """The ids of the task's catalogue and their numbers."""
+        return self._shelves[task].numbers
+
     def of_items(self, task: str) -> np.ndarray | None:
         """The features of the catalogue's items as the task's `Examples.of_items`."""
         return self._of_items.get(task)

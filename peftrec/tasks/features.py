@@ -55,6 +55,10 @@ class Beside(nn.Module):
         super().__init__()
         self.item, self.asker = feature_layer(of_item, width), feature_layer(of_asker, width)
 
+    def outer(self) -> list[nn.Parameter]:
+        """The weights at which nothing is added when they are zero, as they begin."""
+        return [p for layer in (self.item, self.asker) if layer is not None for p in layer.out.parameters()]
+
     def forward(self, hidden: Tensor, batch: HeadInput) -> Tensor:
         """(N, width)."""
         if self.item is not None:

@@ -29,21 +29,21 @@ class HeadShape:
     of_asker: tuple[int, ...] = ()
 
 
-def silence(layer: nn.Module) -> None:
-    """Make a linear layer give zeros."""
-    for parameter in layer.parameters():
-        nn.init.zeros_(parameter)
-
-
 class Head(nn.Module):
     """What every head has: a forward from HeadInput, and a start at the labels' level."""
 
     def calibrate(self, train: Examples, loss: Loss) -> None:
         """Set what the head takes from the training rows (feature scales, label level); by default nothing."""
 
+    def outer(self) -> list[nn.Parameter]:
+        """The parameters that all that is learned passes through last: with these as they were before the first step
+        the head says what it began at, whatever the others are. Empty where there are none such."""
+        return []
+
     def begin_at_zero(self) -> None:
-        """Make the raw output zero for every row, by the last layer: what is learned is added to a start."""
-        raise NotImplementedError
+        """Make the raw output zero for every row, by its outer parameters: what is learned is added to a start."""
+        for parameter in self.outer():
+            nn.init.zeros_(parameter)
 
     def begin_beside(self, start: Any) -> None:
         """Begin with nothing beside what a fitted `tasks.starts.Start` says; or take over what of it is the head's."""
@@ -139,9 +139,13 @@ class NumberHead(Head):
         self.shift.fill_(shift)
         self.scale.fill_(scale)
 
+    def outer(self) -> list[nn.Parameter]:
+        """The last layer."""
+        return [*self.out.parameters()]
+
     def begin_at_zero(self) -> None:
         """The scale stays."""
-        silence(self.out)
+        super().begin_at_zero()
         self.shift.zero_()
 
     def forward(self, batch: HeadInput) -> Tensor:
@@ -167,9 +171,9 @@ class TextHead(Head):
             with torch.no_grad():
                 self.out.bias.copy_(torch.from_numpy(shift))
 
-    def begin_at_zero(self) -> None:
-        """Features begin there anyway."""
-        silence(self.out)
+    def outer(self) -> list[nn.Parameter]:
+        """The last layers of text and features."""
+        return [*self.out.parameters(), *self.known.outer()]
 
     def forward(self, batch: HeadInput) -> Tensor:
         """Logits (N, C)."""

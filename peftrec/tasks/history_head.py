@@ -12,7 +12,7 @@ from peftrec.data.examples import Examples
 from peftrec.recipe import TaskConfig
 from peftrec.tasks.features import Beside
 from peftrec.tasks.gather import gather
-from peftrec.tasks.heads import Head, HeadShape, input_norm, silence
+from peftrec.tasks.heads import Head, HeadShape, input_norm
 from peftrec.tasks.losses import Loss
 
 # Above this many candidate-by-past scores each example's own pairs are scored instead of all pairs.
@@ -68,10 +68,13 @@ class HistoryHead(Head):
         self.shift.fill_(shift)
         self.scale.fill_(scale)
 
+    def outer(self) -> list[nn.Parameter]:
+        """The last layers."""
+        return [*self.mlp[-1].parameters(), *self.item_bias.parameters()]
+
     def begin_at_zero(self) -> None:
         """The scale stays."""
-        silence(self.mlp[-1])
-        silence(self.item_bias)
+        super().begin_at_zero()
         self.shift.zero_()
 
     def forward(self, batch: HeadInput) -> Tensor:

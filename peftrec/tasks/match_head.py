@@ -52,6 +52,12 @@ class MatchHead(CatalogueHead):
         if start.scale is not None:
             nn.init.constant_(self.log_scale, math.log(max(start.scale, 1.0)))
 
+    def outer(self) -> list[nn.Parameter]:
+        """The last layers of both changes and of the features, and the scale."""
+        layers = [self.query.mlp[-1], self.item.mlp[-1]]
+        layers += [known.out for known in (self.known_asker, self.known_item) if known is not None]
+        return [self.log_scale, *(p for layer in layers for p in layer.parameters())]
+
     def users(self, batch: HeadInput) -> Tensor:
         """What each example's query asks for (N, D)."""
         asked = self.log_scale.exp() * self.query(gather(batch.vectors, batch.slots["query"]))

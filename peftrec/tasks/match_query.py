@@ -17,7 +17,7 @@ from peftrec.recipe import DataConfig, QueriesConfig, TaskConfig
 from peftrec.tasks.building import catalogue_of, check_varied, cut, item_rows, rare_notes, table_of
 from peftrec.tasks.features import Beside
 from peftrec.tasks.gather import gather
-from peftrec.tasks.heads import Head, HeadShape, TextHead, input_norm, silence
+from peftrec.tasks.heads import Head, HeadShape, TextHead, input_norm
 from peftrec.tasks.kind import Kind, Task, class_answer
 from peftrec.tasks.matches import MATCHES
 from peftrec.tasks.queries import numbered, split_queries
@@ -101,9 +101,9 @@ class TowerHead(Head):
         )
         self.known = Beside(shape.of_item, shape.of_asker, hidden)
 
-    def begin_at_zero(self) -> None:
-        """By the last layer."""
-        silence(self.mlp[-1])
+    def outer(self) -> list[nn.Parameter]:
+        """The last layer."""
+        return [*self.mlp[-1].parameters()]
 
     def forward(self, batch: HeadInput) -> Tensor:
         """Logits (N, C)."""

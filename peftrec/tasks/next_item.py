@@ -121,6 +121,11 @@ class RetrievalHead(CatalogueHead):
         self.known_user = feature_layer(shape.of_asker, 2 * hidden)
         self.known_item = feature_layer(shape.of_item, hidden + 1)
 
+    def outer(self) -> list[nn.Parameter]:
+        """The last layers of users, of the items' biases and features, and what the signals weigh."""
+        layers = [self.user[-1], self.bias, *([] if self.known_item is None else [self.known_item.out])]
+        return [self.signals, *(p for layer in layers for p in layer.parameters())]
+
     def begin(self, data: TaskData) -> str:
         """Weigh the signals as validation rows would have it; returns those that weigh anything."""
         weights = fit_weights(data)
@@ -185,7 +190,7 @@ NEXT_ITEM = Kind(
     losses=("softmax",),
     metrics={"choice": ()},
     answer=number_answer,
-    reads=("history", "column", "threshold", "repeats"),
+    reads=("history", "column", "threshold", "repeats", "relevant"),
     ranking=("random", "popularity", "popularity_so_far", "recent_popularity", "item_item", "own_frequency"),
     ranks=True,
     feedback=feedback,

@@ -5,6 +5,7 @@ import statistics
 
 from peftrec.machine.progress import note
 from peftrec.training.optim import Cooldown, cooldown_steps
+from peftrec.training.shrinking import Weights, shrink
 from peftrec.training.snapshot import Progress, Refit
 from peftrec.training.step import Steps
 from peftrec.training.stopping import BestEpoch
@@ -45,7 +46,18 @@ def _refitted(steps: Steps, at: Progress, refit: Refit) -> bool:
     return at.own >= main + last
 
 
-def ending_notes(steps: Steps, stopper: BestEpoch, at: Progress) -> list[str]:
+def end(steps: Steps, stopper: BestEpoch, at: Progress, first: Weights) -> None:
+    """Put the best weights back, keep of what each task learned since its outer parameters were `first` what is worth
+    it, and say so."""
+    stopper.restore(steps.trainable)
+    at.kept = stopper.step if stopper.weights else at.step
+    if at.refit is not None or (stopper.weights and stopper.step):
+        at.shares = shrink(steps.setup, first, at.shares)
+    for said in [*_notes(steps, stopper, at), steps.setup.model.work.line()]:
+        note(said)
+
+
+def _notes(steps: Steps, stopper: BestEpoch, at: Progress) -> list[str]:
     """What the user should know of the end: which weights are kept, and whether training was too short."""
     lines = []
     if stopper.patience and stopper.step < at.step:

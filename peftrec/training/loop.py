@@ -7,8 +7,9 @@ from pathlib import Path
 
 from peftrec.data.load import Ahead
 from peftrec.errors import Diverged
-from peftrec.evaluation.evaluate import Report, evaluate, text_rows
+from peftrec.evaluation.evaluate import evaluate, text_rows
 from peftrec.evaluation.outcomes import Outcome, write_outcomes
+from peftrec.evaluation.values import Report
 from peftrec.machine import processes
 from peftrec.machine.environment import environment
 from peftrec.machine.progress import bar, note, track_rows
@@ -17,16 +18,16 @@ from peftrec.recipe import Recipe, TrainConfig
 from peftrec.runs.cards import write_cards
 from peftrec.runs.folder import choose_run, write_run
 from peftrec.runs.saved import save_run
-from peftrec.tasks.starts import start_of
 from peftrec.training.costs import cache_lines, costs
 from peftrec.training.defaults import Settled
-from peftrec.training.ending import ended, ending_notes
+from peftrec.training.ending import end, ended
 from peftrec.training.fingerprint import describe_origin
 from peftrec.training.memory import Tidy
 from peftrec.training.prepare import Setup, prepare
 from peftrec.training.refit import begin_refit, describe_refit, prepare_refit, refit_of
 from peftrec.training.resume import Checkpoints
 from peftrec.training.sharding import whole
+from peftrec.training.shrinking import outer_weights
 from peftrec.training.snapshot import Progress, TrainingState
 from peftrec.training.starts import begin
 from peftrec.training.step import Steps, one_step, plan_steps
@@ -106,9 +107,10 @@ def _finish(
     report = evaluate(model, dataset, setup.tasks, "test", ranking=True, outcomes=outcomes)
     for task, of in report["tasks"].items():
         of["start"] = start["tasks"][task]["metrics"]
-        began = start_of(dataset.tasks[task])
-        if began is not None or task in setup.began:
-            of["began_at"] = setup.began[task] if began is None else began.name
+        if (began := setup.began_at(task)) is not None:
+            of["began_at"] = began
+        if task in progress.shares:
+            of["kept"] = progress.shares[task]
     trackers.log({"step": progress.step, "test": {task: of["metrics"] for task, of in report["tasks"].items()}})
     report["cost"] = costs(model, progress) | {"total_seconds": time.monotonic() - started}
     report |= {"train": chosen.model_dump(mode="json"), **describe_refit(setup, progress)}
@@ -126,13 +128,15 @@ def fit(
 
     An epoch is ceil(rows of all tasks / batch_size) steps; in it every task gives `share` times its training rows,
     spread evenly. With early stopping the best epoch's weights are put back at the end, and those before the first step
-    count as an epoch; see `ended` for the cool-down. `at`: what the first training of `train.refit` came to.
+    count as an epoch; see `ended` for the cool-down, and `shrink` for what of it each task then keeps. `at`: what the
+    first training of `train.refit` came to.
     Raises Interrupted, with a checkpoint written if any are, after the step during which SIGTERM or Ctrl-C came.
     """
     model, at = setup.model, at or Progress()
     begin(setup)
     steps, stopper = plan_steps(setup), BestEpoch(setup.config, setup.tasks)
     note(steps.plan)
+    first = outer_weights(setup)
     state = TrainingState(model, steps.optimizer, steps.weighting, stopper, at, setup.accelerator.scaler)
     if checkpoints:
         processes.on_each(partial(checkpoints.restore, state))
@@ -167,10 +171,7 @@ def fit(
         signals.agree()  # what came while the last step's checkpoint was written
     if signals.received is not None:
         raise Interrupted(signals.received, at.step)
-    stopper.restore(steps.trainable)
-    at.kept = stopper.step if stopper.weights else at.step
-    for said in [*ending_notes(steps, stopper, at), model.work.line()]:
-        note(said)
+    end(steps, stopper, at, first)
     return at
 
 

@@ -12,7 +12,8 @@ from peftrec.data.joined import train_on_all
 from peftrec.data.load import Ahead
 from peftrec.data.vocabulary import vocabulary_notes
 from peftrec.errors import Problems, UserError
-from peftrec.evaluation.evaluate import check_measures
+from peftrec.evaluation.chosen import check_measures, check_shown
+from peftrec.evaluation.slices import check_slices
 from peftrec.machine import processes
 from peftrec.model.adapters import attach, find_method
 from peftrec.model.backbone import load_backbone
@@ -22,7 +23,7 @@ from peftrec.recipe import EarlyStopping, Recipe
 from peftrec.tasks.dataset import load_data
 from peftrec.tasks.kind import Task, trained
 from peftrec.tasks.kinds import resolve
-from peftrec.tasks.starts import Start
+from peftrec.tasks.starts import Start, start_of
 from peftrec.training.defaults import Settled, chosen_notes, settled
 from peftrec.training.init_from import read_start
 from peftrec.training.order import make_streams
@@ -61,6 +62,11 @@ class Setup:
     def trained(self) -> dict[str, Task]:
         """The tasks that are not frozen."""
         return trained(self.tasks)
+
+    def began_at(self, task: str) -> str | None:
+        """What the task began at, in words, once `begun`; None where it has no start."""
+        start = start_of(self.dataset.tasks[task])
+        return self.began.get(task) if start is None else start.name
 
     @property
     def complete(self) -> Recipe:
@@ -107,6 +113,10 @@ def prepare(
     if tasks is not None and dataset is not None and recipe.train.early_stopping not in (None, EarlyStopping()):
         with problems.collect():
             check_watched(recipe.train.early_stopping.metric, tasks, dataset, "train.early_stopping")
+    for check in (check_shown, check_slices):
+        if tasks is not None and dataset is not None:
+            with problems.collect():
+                check(tasks, dataset)
     if dataset is not None and recipe.train.refit and not any(len(of.valid) for of in dataset.tasks.values()):
         with problems.collect():
             raise UserError("train.refit: there are no validation rows to train on as well; leave it out")

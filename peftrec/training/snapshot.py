@@ -46,6 +46,7 @@ class Progress:
     cooldown  the last stretch, once it has begun; its steps are `own`
     kept      after how many steps the weights were what they are at the end
     refit     the second training, once it has begun
+    shares    of what each task learned, what it keeps, once training has ended; see `training.shrinking`
     """
 
     step: int = 0
@@ -58,6 +59,7 @@ class Progress:
     cooldown: Cooldown | None = None
     kept: int = 0
     refit: Refit | None = None
+    shares: dict[str, float] = field(default_factory=dict)
 
     @property
     def own(self) -> int:

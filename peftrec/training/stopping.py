@@ -8,7 +8,8 @@ from torch import nn
 
 from peftrec.data.examples import Dataset
 from peftrec.errors import UserError, nearest, shown
-from peftrec.evaluation.metrics import CHOICE, OF_IMPRESSIONS, RANKING, is_higher
+from peftrec.evaluation.chosen import measures_of
+from peftrec.evaluation.metrics import OF_IMPRESSIONS, is_higher
 from peftrec.tasks.kind import Task, trained
 from peftrec.training.defaults import Settled
 
@@ -136,5 +137,5 @@ def score(scores: Scores, tasks: Mapping[str, Task], metric: str | None) -> floa
 
 def _measured(task: Task) -> list[str]:
     """The metrics that a task's validation rows are measured by, those of lists among them if it may have such."""
-    lists = OF_IMPRESSIONS if task.loss.labels == "liked" else ()
-    return [*(task.metrics or [*RANKING, *CHOICE]), *lists]
+    of = measures_of(task, impressions=True)
+    return [*of.predictions, *(name for name in (*of.places, *of.lists, *of.choice) if of.choice)]

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from command import peftrec, put
 
-from peftrec.errors import UserError
 from peftrec.machine.files import write_json
 from peftrec.runs.folder import write_run
 
@@ -164,85 +163,6 @@ def test_evaluate_takes_the_split(tmp_path, monkeypatch):
     assert "0.75" in peftrec("evaluate", "r").stdout
     cached = [json.loads(peftrec("evaluate", "r", "--json", *more).stdout)["c"] for more in ([], ["--no-cache"])]
     assert cached == [True, False]
-
-
-class Predictor:
-    """Stands in for the trained one: answers with what it was asked."""
-
-    @classmethod
-    def load(cls, run, cache, trust_code, keep=False):
-        if not Path(run).exists():
-            raise UserError(f"{run}: no such run folder")
-        made = cls()
-        made.cache = cache
-        return made
-
-    def predict(self, task, rows):
-        return [{"task": task, "score": row.get("x", float("nan"))} for row in rows]
-
-    def recommend(self, task, user, history, query, k):
-        return [{"item": str(rank), "asked": [task, user, history, query], "cache": self.cache} for rank in range(k)]
-
-
-def test_predict_reads_and_writes_json_lines_in_order(tmp_path, monkeypatch):
-    put(monkeypatch, "serving.predictor", Predictor=Predictor)
-    rows, out = tmp_path / "rows.jsonl", tmp_path / "out.jsonl"
-    rows.write_text('{"x": 2}\n\n{"x": 1}\n{}\n')
-    expected = '{"task": "t", "score": 2}\n{"task": "t", "score": 1}\n{"task": "t", "score": null}\n'
-    assert peftrec("predict", tmp_path, "--task", "t", "--input", rows).stdout == expected
-    done = peftrec("predict", tmp_path, "--task", "t", "--input", rows, "--output", out)
-    assert (done.exit_code, done.stdout, out.read_text()) == (0, "", expected)
-    for taken in (rows, out):
-        before = taken.read_text()
-        done = peftrec("predict", tmp_path, "--task", "t", "--input", rows, "--output", taken)
-        assert (done.exit_code, taken.read_text()) == (2, before)
-        assert done.stderr == f"peftrec: {taken}: exists already and is never written over; name another file\n"
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ('{"x": 1}\n{"x": \n', "line 2: not JSON: "),
-        ('{"x": 1}\n[1]\n', "line 2: a row is a JSON object, found [1]"),
-        (None, "cannot be read: "),
-    ],
-)
-def test_predict_names_the_line_that_is_wrong(tmp_path, monkeypatch, text, message):
-    put(monkeypatch, "serving.predictor", Predictor=Predictor)
-    rows, out = tmp_path / "rows.jsonl", tmp_path / "out.jsonl"
-    if text is not None:
-        rows.write_text(text)
-    done = peftrec("predict", tmp_path, "--task", "t", "--input", rows, "--output", out)
-    assert (done.exit_code, done.stdout) == (2, "")
-    assert message in done.stderr
-    assert done.stderr.startswith(f"peftrec: {rows}")
-    assert not out.exists()
-
-
-def test_recommend_is_for_a_user_a_history_or_a_query(tmp_path, monkeypatch):
-    put(monkeypatch, "serving.predictor", Predictor=Predictor)
-
-    def asked(*arguments):
-        done = peftrec("recommend", tmp_path, "--task", "t", "--json", *arguments)
-        return [row["asked"] for row in json.loads(done.stdout)]
-
-    assert asked("--user", "7") == [["t", "7", None, None]] * 10
-    for history in ("a,b", " a, b "):
-        assert asked("--history", history, "-k", "2") == [["t", None, ["a", "b"], None]] * 2
-    for history in ("", " "):
-        assert asked("--history", history, "-k", "1") == [["t", None, [], None]]
-    assert asked("--query", "space", "-k", "1") == [["t", None, None, "space"]]
-    for more, cache in ([], True), (["--no-cache"], False):
-        done = peftrec("recommend", tmp_path, "--task", "t", "--json", "--user", "7", "-k", "1", *more)
-        assert json.loads(done.stdout)[0]["cache"] is cache
-    rule = "peftrec: recommend: give one of --user, --history, --query and --input, for a new user --history ''; found"
-    for arguments, found in (
-        ([], "none of them"),
-        (["--user", "7", "--history", "a"], "--user and --history"),
-        (["--history", "", "--query", "b"], "--history and --query"),
-    ):
-        done = peftrec("recommend", tmp_path, "--task", "t", *arguments)
-        assert (done.exit_code, done.stderr) == (2, f"{rule} {found}\n")
 
 
 def test_compare_takes_two_runs_and_names_a_damaged_one(tmp_path):

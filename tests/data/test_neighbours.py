@@ -91,3 +91,9 @@ def test_what_pasts_say_is_the_sum_over_their_events():
     some = np.array([7, 2, 5])
     assert near.scores(7, (row, item, weight), some) == pytest.approx(exact[:, some], rel=1e-5)
     assert near.scores(2, (row[:0], item[:0], weight[:0]), some).tolist() == [[0] * 3] * 2
+
+
+def test_the_neighbours_of_some_items_are_those_that_they_weigh():
+    near = Neighbours(np.array([[1, 2], [0, 0], [3, 1], [2, 0]]), np.array([[1, 0.5], [0, 0], [2, 0], [1, 1]]))
+    assert near.beside(np.array([0, 2])).tolist() == [1, 2, 3]
+    assert near.beside(np.array([1])).tolist() == []

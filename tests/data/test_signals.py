@@ -8,7 +8,7 @@ from habits import ITEMS, habits, load, past_of
 
 from peftrec.data import signals
 from peftrec.data.catalogue import FOLDS, Catalogue, Choices
-from peftrec.data.signals import SIGNALS, of_every_item, of_own_item, of_step
+from peftrec.data.signals import SHARED, SIGNALS, of_every_item, of_own_item, of_pasts, of_step
 
 
 def by_hand(examples, row):
@@ -49,6 +49,17 @@ def test_signals_are_what_the_past_says(shop, tmp_path, monkeypatch, timed, repe
         assert step[:, 0] == pytest.approx(own, abs=1e-5)
         assert step[:, 1:] == pytest.approx(every[:, [3, 11, 20]], abs=1e-5)
     assert every[:, :, 2].any() and every[:, :, 3:].any() == (repeats == "allow")
+
+
+@pytest.mark.parametrize("repeats", ["allow", "exclude"])
+def test_what_pasts_say_of_few_items_is_all_that_they_say(shop, tmp_path, monkeypatch, repeats):
+    monkeypatch.setattr(signals, "READ", 4)
+    test = load(shop, habits(shop, tmp_path, 0.3), repeats=repeats).tasks["next"].test
+    some = replace(test.take(np.arange(3)), fold=None)
+    items, said = of_pasts(some)
+    every = of_every_item(some) * (np.arange(len(SIGNALS)) >= SHARED)
+    assert (items == np.unique(items)).all() and said == pytest.approx(every[:, items], abs=1e-6)
+    assert every[:, items].any() and not np.delete(every, items, 1).any()
 
 
 def test_what_a_train_row_is_told_does_not_know_its_own_choice(shop, tmp_path):

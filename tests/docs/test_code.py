@@ -14,6 +14,7 @@ import pytest
 from pages import DOCS, PAGES, README, ROOT, SNIPPET, blocks, name, read
 
 from peftrec.data.load import load_tables
+from peftrec.data.sources import movielens
 from peftrec.errors import UserError
 from peftrec.recipe import make_recipe, parse_yaml
 from peftrec.serving.predictor import Predictor
@@ -31,6 +32,19 @@ def run(page: Path) -> list[str]:
             if not SNIPPET.fullmatch(block):  # a file of docs/extend/examples, which test_examples.py runs
                 exec(compile(block, name(page), "exec"), names)
     return printed.getvalue().splitlines()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_films(tmp_path_factory):
+    """What the pages know as MovieLens-100k: its first 300 films and what its first 60 users rated of them."""
+    whole, folder = movielens._package_folder(), tmp_path_factory.mktemp("films")
+    for file, most in (("ml-100k.item", (300,)), ("ml-100k.inter", (60, 300))):
+        header, *rows = (whole / file).read_text(encoding="utf-8").splitlines(keepends=True)
+        kept = [row for row in rows if all(int(id) <= of for id, of in zip(row.split("\t"), most, strict=False))]
+        (folder / file).write_text("".join([header, *kept]), encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(movielens, "_package_folder", lambda: folder)
+        yield
 
 
 @pytest.fixture(scope="module")

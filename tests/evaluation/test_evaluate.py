@@ -7,11 +7,11 @@ import pytest
 from command import printed
 
 from peftrec.errors import UserError
-from peftrec.evaluation import evaluate as evaluation
-from peftrec.evaluation import ranking
+from peftrec.evaluation import catalogue, ranking
+from peftrec.evaluation.chosen import Measures
 from peftrec.evaluation.evaluate import evaluate, evaluate_task, weighted_loss
 from peftrec.evaluation.metrics import METRICS
-from peftrec.evaluation.ranking import last_liked, rank_catalogue
+from peftrec.evaluation.ranking import each_alone, last_liked, rank_catalogue
 from peftrec.model.co_learner import Scorer
 from peftrec.recipe import make_recipe
 from peftrec.tasks.dataset import load_data
@@ -112,7 +112,13 @@ def test_report_of_every_task(recipe, dataset):
 
 def test_values_and_priors_are_those_of_the_tables(recipe, dataset):
     report = evaluate_task(
-        Oracle(), dataset, "interest", "valid", metrics=["auc"], priors=["item_rate", "user_rate"], resamples=0
+        Oracle(),
+        dataset,
+        "interest",
+        "valid",
+        measures=Measures(("auc",)),
+        priors=["item_rate", "user_rate"],
+        resamples=0,
     )
     rows = dataset.tasks["interest"].valid
     expected = METRICS["auc"](PRIORS["item_rate"](dataset, "interest", rows), rows.label, rows.group)
@@ -134,7 +140,7 @@ class Trained(Constant):
 
 
 def test_priors_on_vectors_are_given_those_of_the_scorer(dataset):
-    options = {"metrics": ["auc"], "priors": ["frozen_lr", "lexical"], "resamples": 0}
+    options = {"measures": Measures(("auc",)), "priors": ["frozen_lr", "lexical"], "resamples": 0}
     report = evaluate_task(Encoding(), dataset, "query", "valid", **options)
     rows = dataset.tasks["query"].valid
     prediction = PRIORS["frozen_lr"](dataset, "query", rows, vectors=Encoding.frozen_vectors)
@@ -143,7 +149,7 @@ def test_priors_on_vectors_are_given_those_of_the_scorer(dataset):
 
 
 def test_where_there_are_no_vectors_the_priors_on_them_are_left_out(dataset):
-    options = {"metrics": ["auc"], "priors": ["frozen_lr", "lexical"], "resamples": 0}
+    options = {"measures": Measures(("auc",)), "priors": ["frozen_lr", "lexical"], "resamples": 0}
     report = evaluate_task(Trained(), dataset, "query", "valid", **options)
     assert list(report["priors"]) == ["lexical"]
     assert report["left_out"] == {"frozen_lr": "the backbone was trained"}
@@ -196,7 +202,13 @@ def test_a_metric_without_a_value_is_null_with_its_reason(dataset):
     liked = replace(data, test=data.test.take(np.flatnonzero(data.test.label == 1)))
     only_liked = replace(dataset, tasks={"interest": liked})
     report = evaluate_task(
-        Constant(), only_liked, "interest", "test", metrics=["auc", "log_loss"], priors=["majority"], resamples=20
+        Constant(),
+        only_liked,
+        "interest",
+        "test",
+        measures=Measures(("auc", "log_loss")),
+        priors=["majority"],
+        resamples=20,
     )
     assert report["metrics"]["auc"] is None and report["intervals"]["auc"] is None
     assert report["priors"]["majority"]["auc"] is None and "auc" not in report["gains"]
@@ -240,8 +252,8 @@ def test_full_catalogue_ranks_by_hand(dataset, monkeypatch, rows_at_once):
     data = dataset.tasks["interest"]
     targets = last_liked(data.test)
     priors = {name: partial(RANKING_PRIORS[name], dataset, "interest") for name in ("popularity", "random")}
-    found = rank_catalogue(ByItem(), dataset, "interest", targets, priors)
-    ranks = {name: standing[:, 0] for name, standing in found.items()}
+    found = rank_catalogue(ByItem(), dataset, "interest", each_alone(targets), priors)
+    ranks = {name: of.place for name, of in found.items()}
     expected_users, expected = ranks_by_hand(dataset, lambda item: item // 3)
     assert targets.group.tolist() == expected_users and ranks["model"].tolist() == expected
     popular = np.bincount(data.train.item, minlength=ITEMS)
@@ -252,7 +264,7 @@ def test_full_catalogue_ranks_by_hand(dataset, monkeypatch, rows_at_once):
 def test_beyond_so_many_pairs_every_so_many_rows_are_ranked(recipe, dataset, monkeypatch):
     tasks = {"interest": resolve(recipe)["interest"]}
     everyone = len(last_liked(dataset.tasks["interest"].test))
-    monkeypatch.setitem(evaluation.MOST_PAIRS, "users", 3 * ITEMS + 1)
+    monkeypatch.setitem(catalogue.MOST_PAIRS, "users", 3 * ITEMS + 1)
     report = evaluate(Constant(), dataset, tasks, "test", resamples=0, ranking=True)["tasks"]["interest"]
     assert report["ranked"] == 3 < everyone and report["n"] == 180
 
@@ -267,7 +279,7 @@ def test_catalogue_rows_carry_the_item_and_the_users_own_history(dataset):
             return np.zeros(len(examples), np.float32)
 
     targets = last_liked(test)
-    rank_catalogue(Spy(), dataset, "interest", targets)
+    rank_catalogue(Spy(), dataset, "interest", each_alone(targets))
     (rows,) = seen
     assert (rows.slots["item"] == dataset.items["items"].rows[rows.item]).all()
     assert rows.item.tolist() == list(range(ITEMS)) * len(targets)

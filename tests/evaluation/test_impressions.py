@@ -4,8 +4,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as reference
 
+from peftrec.evaluation.at_k import AT_K, of_places
 from peftrec.evaluation.intervals import bootstrap, draws
-from peftrec.evaluation.metrics import METRICS, OF_IMPRESSIONS, metric
+from peftrec.evaluation.metrics import METRICS, OF_IMPRESSIONS, find_metric, metric
 
 
 def reciprocal(label, score):
@@ -38,6 +39,28 @@ def test_equals_scikit_learn_list_by_list(name, seed, ties):
     if ties and name != "impression_mrr":
         score = score.round(1)
     assert METRICS[name](score, label, group) == pytest.approx(expected(name, score, label, group))
+
+
+@pytest.mark.parametrize("name", list(AT_K))
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 10**6), k=st.integers(1, 20))
+def test_of_any_k_clicks_are_what_is_right_of_a_list(name, seed, k):
+    random = np.random.default_rng(seed)
+    group, label = random.integers(12, size=200), (random.random(200) < 0.2).astype(np.float32)
+    score, place = random.permutation(200) / 200, np.zeros(200)
+    for g in np.unique(group):
+        place[group == g] = 1 + np.argsort(np.argsort(-score[group == g]))
+    both = [g for g in np.unique(group) if 0 < label[group == g].mean() < 1]
+    rows = (label == 1) & np.isin(group, both)
+    expected = of_places(f"{name}@{k}")(place[rows], label[rows], group[rows])
+    assert find_metric(f"impression_{name}@{k}")(score, label, group) == pytest.approx(expected)
+
+
+def test_clicks_that_tie_are_spread_over_their_places():
+    # Places 1 to 4 tie, two of them clicked: they stand at 1.5 and 3.5.
+    score, label, group = np.array([0.5, 0.5, 0.5, 0.5, 0.1]), np.array([1, 0, 1, 0, 0]), np.zeros(5, int)
+    found = {name: find_metric(f"impression_{name}")(score, label, group) for name in ("recall@2", "hr@1", "map@5")}
+    assert found == {"recall@2": 0.5, "hr@1": 0, "map@5": pytest.approx((1 / 1.5 + 2 / 3.5) / 2)}
 
 
 def test_ties_share_their_places():

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 from sklearn import metrics as reference
 
+from peftrec.evaluation.at_k import of_places
 from peftrec.evaluation.intervals import bootstrap, draws, paired
-from peftrec.evaluation.metrics import METRICS, RANKING
+from peftrec.evaluation.metrics import METRICS
 
 
 def rows(count=200, groups=15, seed=0):
@@ -56,8 +57,8 @@ def test_clustered_intervals_are_wider_than_rows_when_groups_agree():
     rng = np.random.default_rng(0)
     group = np.repeat(np.arange(20), 50)
     rank = np.where(rng.random(20) < 0.5, 1, 99)[group]  # every row of a user is a hit, or none
-    by_user = bootstrap(RANKING["hr@10"], rank, rank, group)
-    by_row = bootstrap(RANKING["hr@10"], rank, rank, np.arange(len(group)))
+    hits, each = of_places("hr@10"), np.arange(len(group))
+    by_user, by_row = (bootstrap(hits, rank, rank, each, cluster=cluster) for cluster in (group, each))
     assert by_user[1] - by_user[0] > 4 * (by_row[1] - by_row[0])
 
 

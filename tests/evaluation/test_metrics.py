@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as reference
 
-from peftrec.evaluation.metrics import METRICS, OF_IMPRESSIONS, RANKING, metric
+from peftrec.evaluation.metrics import METRICS, OF_IMPRESSIONS, OF_K, direction, find_metric, is_higher, metric
 
 BINARY = ["accuracy", "macro_f1", "auc", "gauc", "log_loss", "ece", "ndcg@10"]
 NUMBERS = ["mae", "rmse", "r2"]
@@ -29,7 +29,8 @@ def make(name, seed, rows=60, classes=2, groups=6):
 
 def test_every_metric_is_covered_here():
     assert sorted(METRICS) == sorted([*BINARY, *NUMBERS, *TAGS, *OF_IMPRESSIONS])  # the last: test_impressions.py
-    assert sorted(RANKING) == ["hr@10", "mrr@10", "ndcg@10"]
+    shown = [f"impression_{name}" for name in ("hr", "recall", "precision", "map", "mrr", "ndcg")]
+    assert list(OF_K) == ["ndcg", *shown]  # the last: test_impressions.py
     assert [name for name, m in METRICS.items() if not m.higher] == ["log_loss", "ece", "mae", "rmse"]
 
 
@@ -120,11 +121,25 @@ def test_a_metric_without_a_value_is_nan_and_says_what_it_needs(name, label):
     assert METRICS[name].undefined.startswith("needs ")
 
 
-def test_ranks_from_one_and_ten_still_counts():
-    rank, none = np.array([1, 2, 10, 10.5, 11]), np.zeros(5)
-    assert RANKING["hr@10"](rank, none, none) == pytest.approx(3 / 5)
-    assert RANKING["mrr@10"](rank, none, none) == pytest.approx((1 + 1 / 2 + 1 / 10) / 5)
-    assert RANKING["ndcg@10"](rank, none, none) == pytest.approx((1 + 1 / np.log2(3) + 1 / np.log2(11)) / 5)
+@pytest.mark.parametrize("k", [1, 2, 3, 7, 100])
+def test_ndcg_of_any_k_agrees_with_scikit_learn(k):
+    prediction, label, group = make("ndcg@10", 2, classes=4)
+
+    def value(p, y):
+        return reference.ndcg_score(2.0 ** y[None] - 1, p[None], k=k) if y.max() else None
+
+    expected = by_group(value, prediction @ np.arange(4), label, group, lambda rows: 1)
+    assert find_metric(f"ndcg@{k}")(prediction, label, group) == pytest.approx(expected)
+    found = metric(f"ndcg@{k}", keep_in_memory=True).compute(predictions=prediction, references=label, groups=group)
+    assert found == {f"ndcg@{k}": pytest.approx(expected)}
+
+
+def test_which_way_is_better():
+    up = ["auc", "hr@3", "ndcg@7", "impression_map@2", "coverage@5", "novelty@5", "diversity@5"]
+    assert [direction(name) for name in up] == [True] * len(up)
+    assert [direction(name) for name in ("gini@5", "popularity_bias@5", "log_loss", "mae")] == [False] * 4
+    assert [direction(name) for name in ("nobody's", "auc@5", "os:getcwd", "gini")] == [None] * 4
+    assert is_higher("recall@20") and not is_higher("gini@3")
 
 
 @given(seed=st.integers(0, 10_000), name=st.sampled_from(BINARY + NUMBERS))

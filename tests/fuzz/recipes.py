@@ -84,6 +84,9 @@ TASK = {
     "class_weight": ["balanced", {"1": 1e6}, {"0": 0, "1": 0}, {"1": -1}, {"x": 1}],
     "row_weight": ["stars", "nothing"],
     "gain": ["exponential", "linear"],
+    "metrics": [["hr@5", "gini@3", "diversity@2"], ["auc", "ndcg@99999"], ["mae"], ["nobody:here"], ["ndcg@0"], []],
+    "relevant": ["one", "all"],
+    "slices": [["cold_items", "cold_users"], ["stars"]],
 }
 LAYERS = ["all", "top-1", "top-2", "top-99", [0], [0, 1], [10**9]]
 SHARING = ["shared", "private", "shared+private"]

@@ -18,6 +18,23 @@ ROWS: dict[str, list[dict[str, Any]]] = {
     "next": [{"user": "u1", "item": "i3"}, {"history": ["i1", "i2"], "item": "i9"}, {"history": [], "item": "i9"}],
 }
 
+WEIGHTS = [
+    "interest=1,next=0.5",
+    "next=-1",
+    "query=1",
+    "interest=1,price=2",
+    "time=1",
+    "interest=1e400",
+    "interest=x",
+    "=,=",
+]
+OPTIONS = {
+    "--candidates": ["i1,i2,i3", "", "i1,no", "i1," * 3000],
+    "--exclude": ["i1,i2,i3", "", "no"],
+    "--where": ["price < 20", "a == 1 and b", "(" * 3000, "not " * 3000, "x in ('a',)", "__import__('os').system('x')"],
+    "--diversity": ["0.3", "1", "-1", "nan", "x"],
+}
+
 
 def row_case(random: Random, world: World) -> Case:
     """Rows that are changed as values, or as bytes; or a `recommend` with anything in its options."""
@@ -55,6 +72,9 @@ def _recommend(task: str, random: Random) -> Case:
     given = random.choice(known[way] if random.random() < 0.5 else [*TEXTS, *map(str, NUMBERS)])
     k = random.choice(["1", "3", "20", "21", str(10**9), str(10**400), "0", "-1", "x"])
     json = ["--json"] * (random.random() < 0.5)
+    by = [f"--task={task}"] if random.random() < 0.7 else [f"--weights={random.choice(WEIGHTS)}"]
+    more = [f"{name}={random.choice([*of, *TEXTS])}" for name, of in OPTIONS.items() if random.random() < 0.2]
     return Case(
-        f"{way} {given[:100]!r} -k {k[:20]}", [["recommend", "run", "--task", task, f"{way}={given}", "-k", k, *json]]
+        f"{way} {given[:100]!r} -k {k[:20]} {by} {more}"[:500],
+        [["recommend", "run", *by, f"{way}={given}", "-k", k, *json, *more]],
     )

@@ -12,7 +12,7 @@ from fuzz.cases import KINDS, try_case
 from fuzz.known import KNOWN
 from fuzz.world import make_world
 
-MANY = {"recipe": 30, "table": 40, "row": 50, "run": 60, "cache": 30}  # together about a minute of one idle core
+MANY = {"recipe": 20, "table": 25, "row": 30, "run": 35, "cache": 20}  # together half a minute of one idle core
 NAMES = [f"{kind}:{number}" for kind, many in MANY.items() for number in range(many)]
 
 

@@ -5,7 +5,7 @@ import logging
 import numpy as np
 import pytest
 
-from peftrec.machine.progress import bar, note, track_rows, track_tasks
+from peftrec.machine.progress import bar, note, track_blocks, track_rows, track_tasks
 
 
 def test_groups_of_rows_pass_through_and_are_counted(capsys):
@@ -19,6 +19,15 @@ def test_what_an_earlier_session_did_counts(capsys):
         assert shown.n == 6
         shown.update(4)
     assert "10/10" in capsys.readouterr().err
+
+
+def test_blocks_are_counted_and_a_single_one_in_silence(capsys):
+    assert list(track_blocks(range(0, 5, 5), 5, "recommending", "rows")) == [0]
+    assert list(track_blocks(range(0, 0, 5), 0, "recommending", "rows")) == []
+    assert capsys.readouterr().err == ""
+    assert list(track_blocks(range(0, 12, 5), 12, "recommending", "rows")) == [0, 5, 10]
+    said = capsys.readouterr().err
+    assert "recommending: 100%" in said and "12/12" in said
 
 
 def test_many_tasks_are_counted_and_a_few_in_silence(capsys):

@@ -19,7 +19,7 @@ from peftrec.runs.report.page import render
 from peftrec.runs.saved import load_run
 from peftrec.training.loop import train
 
-pytestmark = pytest.mark.usefixtures("quick_intervals")
+pytestmark = pytest.mark.usefixtures("quick")
 
 SIDE = {"method": "side", "options": {"rank": 4}}
 

@@ -9,11 +9,14 @@ from command import peftrec
 from tiny import make_tiny_shop, tiny_recipe
 
 from peftrec.errors import UserError
-from peftrec.evaluation.metrics import METRICS, RANKING
+from peftrec.evaluation.at_k import of_places
+from peftrec.evaluation.metrics import METRICS
 from peftrec.evaluation.outcomes import read_outcome
 from peftrec.runs.compare import compare_runs
 from peftrec.runs.evaluate import evaluate_run
 from peftrec.training.loop import train
+
+pytestmark = pytest.mark.usefixtures("quick")
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +42,8 @@ def test_a_run_keeps_what_it_predicted(runs):
     assert query.prediction.shape == (report["query"]["n"], 2) and query.rank is None
     group = np.unique(interest.group, return_inverse=True)[1]
     assert METRICS["gauc"](interest.prediction, interest.label, group) == report["interest"]["metrics"]["gauc"]
-    assert RANKING["mrr@10"](interest.rank, interest.rank, interest.rank) == report["interest"]["metrics"]["mrr@10"]
+    found = of_places("mrr@10")(interest.rank, interest.rank, interest.lists)
+    assert found == report["interest"]["metrics"]["mrr@10"]
     assert METRICS["auc"](query.prediction, query.label, query.label) == report["query"]["metrics"]["auc"]
     again = evaluate_run(runs["one"], "test")["tasks"]  # the files belong to the run's weights
     assert again["interest"]["metrics"] == pytest.approx(report["interest"]["metrics"], abs=1e-5)
@@ -56,7 +60,7 @@ def test_differences_are_those_of_the_metrics_and_better_is_above_zero(runs):
         for task, of in run["tasks"].items():
             assert set(of["differences"]) == set(of["metrics"])
             for metric, found in of["differences"].items():
-                known = METRICS.get(metric) or RANKING[metric]
+                known = METRICS.get(metric) or of_places(metric)
                 change = of["metrics"][metric] - one["tasks"][task]["metrics"][metric]
                 assert found["by"] == pytest.approx(change if known.higher else -change)
                 low, high = found["interval"]

@@ -36,7 +36,7 @@ ROWS = {"items": np.zeros((3, 2), np.int32), "weights": np.ones((3, 2), np.float
     ],
 )
 def test_damage_is_one_message(tmp_path, tensors, message):
-    (tmp_path / "starts").mkdir()
-    save_file(tensors, tmp_path / "starts" / "next.safetensors")
-    with pytest.raises(UserError, match=rf"starts/next\.safetensors: {message}"):
+    (tmp_path / "neighbours").mkdir()
+    save_file(tensors, tmp_path / "neighbours" / "next.safetensors")
+    with pytest.raises(UserError, match=rf"neighbours/next\.safetensors: {message}"):
         load_neighbours(tmp_path, "next", 3)

@@ -44,7 +44,7 @@ def shop(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def whole(shop, tmp_path_factory, quick_intervals):
+def whole(shop, tmp_path_factory, quick):
     recipe = tiny_recipe(shop, tasks=TASKS, train={"epochs": 1})
     return train(recipe, tmp_path_factory.mktemp("runs") / "whole")
 
@@ -289,6 +289,7 @@ def test_what_is_no_json_of_ours_is_one_message(run, tmp_path, file, content):
 
 
 TASK = ("tasks", "interest")
+PART = {"n": 1, "metrics": {"auc": 0.5}, "intervals": {}, "priors": {}, "gains": {}, "undefined": {}}
 REPORT = {
     "a list": lambda value: [],
     "no cost": lambda value: {"tasks": value["tasks"]},
@@ -306,6 +307,14 @@ REPORT = {
     "a gain over nobody": setting(*TASK, "gains", "auc", to={"prior": "nobody", "by": 1.0}),
     "a gain without by": setting(*TASK, "gains", "auc", to={"prior": "random"}),
     "undefined a list": setting(*TASK, "undefined", to=["auc"]),
+    "slices a list": setting(*TASK, "slices", to=["cold_items"]),
+    "a part a number": setting(*TASK, "slices", to={"cold_items": {"cold": 1}}),
+    "a part without priors": setting(*TASK, "slices", to={"x": {"y": {k: PART[k] for k in PART if k != "priors"}}}),
+    "a part's gain over nobody": setting(
+        *TASK, "slices", to={"x": {"y": PART | {"gains": {"auc": {"prior": "nobody", "by": 1.0}}}}}
+    ),
+    "a part's interval missing": setting(*TASK, "slices", to={"x": {"y": PART | {"intervals": {"x": None}}}}),
+    "relevant a number": setting(*TASK, "relevant", to=1),
     "a cost a list": setting("cost", "train_seconds", to=[1]),
     "a cost a text": setting("cost", "train_seconds", to="1"),
     "bytes a list": setting("cost", "adapter_bytes", to=[1]),

@@ -19,7 +19,7 @@ TASKS = {"cheap": {"kind": "interest", "column": "cheap"}}
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory, quick_intervals):
+def whole(tmp_path_factory, quick):
     shop = make_featured_shop(tmp_path_factory.mktemp("featured"), 60)
     return train(featured_recipe(shop, tasks=TASKS, train={"epochs": 1}), shop / "run")
 

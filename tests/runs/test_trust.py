@@ -39,7 +39,7 @@ def shop(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def run(shop, tmp_path_factory, quick_intervals):
+def run(shop, tmp_path_factory, quick):
     recipe = tiny_recipe(shop, tasks={"query": {"kind": "match-query"}}, train={"epochs": 1})
     return train(recipe, tmp_path_factory.mktemp("runs") / "mine")
 
@@ -134,7 +134,7 @@ def test_whoever_trusts_it_has_it_imported(run, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("inside", ["evil.py", "code/evil.py", "package/__init__.py"])
-def test_nothing_in_a_run_s_folder_is_imported_even_when_it_is_trusted(run, tmp_path, inside):
+def test_nothing_in_a_run_s_folder_is_imported_even_when_it_is_trusted(run, tmp_path, monkeypatch, inside):
     """Also with the current directory on sys.path, as `python -m peftrec` and notebooks have it."""
     folder = tmp_path / "runs" / "stranger"
     shutil.copytree(run, folder)
@@ -145,14 +145,10 @@ def test_nothing_in_a_run_s_folder_is_imported_even_when_it_is_trusted(run, tmp_
     raw["tasks"]["query"]["kind"] = f"runs.stranger.{module}:K"
     (folder / "run.yaml").write_text(dump_recipe(make_recipe(raw)))
     sealed(folder)
-    done = subprocess.run(
-        [sys.executable, "-m", "peftrec", "evaluate", str(folder), "--trust-code"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(Path(package.__file__).parents[1])},
-    )
-    assert (done.returncode, done.stdout) == (2, "")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend("")
+    done = peftrec("evaluate", folder, "--trust-code")
+    assert (done.exit_code, done.stdout) == (2, "")
     assert f"tasks.query.kind: cannot import 'runs.stranger.{module}:K': " in done.stderr
     assert "is a run: it is data, and no code in it is imported" in done.stderr
     assert not (tmp_path / "ran").exists()

@@ -28,7 +28,7 @@ def shop(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def run(shop, quick_intervals):
+def run(shop, quick):
     return trained(shop, "with", tasks=TASKS | NEXT | MATCH)
 
 
@@ -165,7 +165,7 @@ def test_recommend_reads_the_features_of_candidates_and_of_a_new_user(shop, run,
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     done = peftrec("recommend", run, "--task", "next", "--input", tmp_path / "rows.jsonl", "-k", 20)
     assert done.exit_code == 0, done.stderr
-    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    answers = [json.loads(line)["items"] for line in done.stdout.splitlines()]
     for (country, brand), best in zip(LOVED.items(), answers, strict=True):
         assert len(best) == 20 and {brands[of["item"]] for of in best} <= {brand, ""}, country
         same = predictor.recommend("next", history=[], k=20, user_features={"country": country})
@@ -173,6 +173,32 @@ def test_recommend_reads_the_features_of_candidates_and_of_a_new_user(shop, run,
         row = {"history": [], "user_features": {"country": country}, "item": same[7]["item"]}
         (asked,) = predictor.predict("next", [row])
         assert asked["score"] == pytest.approx(same[7]["score"], abs=1e-5)
+
+
+def test_filters_and_weights_of_features_on_the_command_line(shop, run, tmp_path):
+    goods = {row["id"]: row for row in rows_of(shop, "items")}
+    (tmp_path / "rows.csv").write_text('user,exclude\nu1,"i2,i3"\nu2,\n')
+    asked = ["recommend", run, "--weights", "next=1,price=-0.1", "--input", tmp_path / "rows.csv", "-k", 5]
+    done = peftrec(*asked, "--where", "price > 30 and brand in ('zeta', 'nova')", "--output", tmp_path / "out.parquet")
+    assert done.exit_code == 0, done.stderr
+    found = pq.read_table(tmp_path / "out.parquet").to_pylist()
+    assert [(of["row"], of["user"], of["rank"]) for of in found] == [
+        (n, f"u{n}", rank) for n in (1, 2) for rank in range(1, 6)
+    ]
+    for of in found:
+        price, brand = float(goods[of["item"]]["price"]), goods[of["item"]]["brand"]
+        assert price > 30 and brand in ("zeta", "nova") and of["text"] == goods[of["item"]]["title"]
+        assert of["scores.price"] == pytest.approx(price, rel=1e-6)
+        assert of["score"] == pytest.approx(of["scores.next"] - 0.1 * price, abs=1e-4)
+    for option, wrong, message in (
+        ("--where", "cost > 3", "where: cost is no feature; there are price, brand"),
+        ("--diversity", "2", "diversity must be a number from 0 to 1; found 2.0"),
+        ("--candidates", "i1,no", "'candidates': no item 'no' in the catalogue"),
+        ("--weights", "next=1,brand=2", "weights: 'brand' is a category; of features numbers have a weight: price"),
+    ):
+        done = peftrec(*asked, option, wrong, "--output", tmp_path / "no.csv")
+        assert (done.exit_code, done.stdout) == (2, "")
+        assert done.stderr.endswith(f"peftrec: {message}\n") and not (tmp_path / "no.csv").exists()
 
 
 def test_a_user_without_events_is_known_by_its_features(predictor):
@@ -240,7 +266,7 @@ def test_check_and_the_card_say_what_is_read(shop, run):
     assert "- cheap: item: price, brand (" in (run / "README.md").read_text()
 
 
-def test_match_query_reads_the_features_of_who_asks(shop, quick_intervals):
+def test_match_query_reads_the_features_of_who_asks(shop, quick):
     queries = {"path": str(shop / "queries.csv"), "text": "{query}", "item": "item", "label": "grown", "user": "asker"}
     data = {"queries": queries, "split": {"kind": "by-group", "by": "user", "test": 0.3, "valid": 0.1}}
     run = trained(shop, "asked", tasks={"query": MATCH["query"]}, data=data, train={"epochs": 40})

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from shop import shop_recipe
+from tiny import make_tiny_shop, tiny_recipe
 
 from peftrec.errors import RowError
 from peftrec.model.cache.states import StateCache
@@ -10,12 +10,17 @@ from peftrec.serving import predictor as serving
 from peftrec.serving.predictor import Predictor
 from peftrec.training.loop import train
 
-pytestmark = pytest.mark.usefixtures("quick_intervals")
+pytestmark = pytest.mark.usefixtures("quick")
 ADAPTERS = {
     "side": {"method": "side"},
-    "lora": {"method": "lora", "layers": "top-2"},
+    "lora": {"method": "lora", "layers": "top-1"},
     "both": {"method": "lora", "layers": "all"},
 }
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory):
+    return make_tiny_shop(tmp_path_factory.mktemp("tiny"))
 
 
 @pytest.fixture(scope="module", params=ADAPTERS)
@@ -28,7 +33,7 @@ def run(request, shop, tmp_path_factory):
     }
     if request.param == "both":
         tasks["interest"]["adapter"] = {"method": "side"}
-    return train(shop_recipe(shop, adapter=adapter, tasks=tasks, train=short), tmp_path_factory.mktemp("runs") / "run")
+    return train(tiny_recipe(shop, adapter=adapter, tasks=tasks, train=short), tmp_path_factory.mktemp("runs") / "run")
 
 
 @pytest.fixture
@@ -37,8 +42,13 @@ def eight(monkeypatch):
     monkeypatch.setattr(serving, "GUESTS", 8)
 
 
+def text(number):
+    """Each its own, in words that the tokenizer knows."""
+    return f"w{number // 100} w{number % 100}"
+
+
 def new(*numbers):
-    return [{"history": ["i1", {"item_text": f"A film {n}"}], "item_text": f"The horror film no {n}"} for n in numbers]
+    return [{"history": ["i1", {"item_text": text(n)}], "item_text": f"w99 {text(n)}"} for n in numbers]
 
 
 def held(predictor):
@@ -54,10 +64,10 @@ def held(predictor):
 
 def test_what_is_kept_does_not_grow(run, eight):
     predictor, most = Predictor.load(run), []
-    for number in range(60):
+    for number in range(30):
         predictor.predict("interest", new(number))
-        predictor.predict("query", [{"query": f"query {number}", "item_text": f"item {number}"}])
-        predictor.recommend("query", query=f"another {number}")
+        predictor.predict("query", [{"query": f"w90 {text(number)}", "item_text": f"w91 {text(number)}"}])
+        predictor.recommend("query", query=f"w92 {text(number)}")
         most.append(held(predictor))
     rows, _, own, guests = most[-1]
     assert rows - predictor.texts.own == predictor.texts.guests <= 8
@@ -87,17 +97,17 @@ def test_those_asked_for_last_stay_and_are_not_computed_again(run, eight, monkey
         computed.clear()
         assert predictor.predict("interest", new(0)) == kept
         assert computed == []
-    assert "The horror film no 0" in predictor.texts.texts
-    assert "The horror film no 3" not in predictor.texts.texts
+    assert f"w99 {text(0)}" in predictor.texts.texts
+    assert f"w99 {text(3)}" not in predictor.texts.texts
 
 
 def test_what_was_asked_before_changes_no_bit_of_a_score(run, eight):
     fresh, busy = Predictor.load(run), Predictor.load(run)
     for number in range(100, 130):
         busy.predict("interest", new(number))
-        busy.recommend("query", query=f"query {number}")
+        busy.recommend("query", query=f"w90 {text(number)}")
     for number in range(6):
-        rows, query = new(3 * number, 3 * number + 1, 3 * number + 2), f"a film {number}"
+        rows, query = new(3 * number, 3 * number + 1, 3 * number + 2), f"w93 {text(number)}"
         expected = fresh.predict("interest", rows), fresh.recommend("query", query=query)
         assert (busy.predict("interest", rows), busy.recommend("query", query=query)) == expected
         for other in range(200, 210):  # forgotten, then asked again
@@ -108,9 +118,9 @@ def test_what_was_asked_before_changes_no_bit_of_a_score(run, eight):
 def test_wrong_rows_leave_nothing_behind(run, eight):
     predictor = Predictor.load(run)
     expected = predictor.predict("interest", new(1))
-    for number in range(40):
+    for number in range(20):
         with pytest.raises(RowError, match="no item 'i99'"):
-            predictor.predict("query", [{"query": f"right {number}", "item": "i1"}, {"query": "x", "item": "i99"}])
+            predictor.predict("query", [{"query": f"w94 {text(number)}", "item": "i1"}, {"query": "w1", "item": "i99"}])
     assert predictor.texts.guests <= 8
     assert predictor.predict("interest", new(1)) == expected
     held(predictor)

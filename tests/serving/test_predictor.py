@@ -141,7 +141,7 @@ save_file(states, out)
 
 
 @pytest.fixture(scope="module")
-def plain(shop, tmp_path_factory):
+def plain(shop, tmp_path_factory, quick):
     """sharing -> the run, and task -> hidden states by plain PEFT, in one process of its own for all runs."""
     from safetensors.torch import load_file
 

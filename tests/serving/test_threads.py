@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
 import pytest
-from shop import shop_recipe
+from tiny import THREE, make_tiny_shop, tiny_recipe
 
 from peftrec.errors import UserError
 from peftrec.model.backbone import Backbone, load_backbone
@@ -15,48 +15,54 @@ from peftrec.serving import predictor as serving
 from peftrec.serving.predictor import Predictor
 from peftrec.training.loop import train
 
-pytestmark = pytest.mark.usefixtures("quick_intervals")
+pytestmark = pytest.mark.usefixtures("quick")
 
-LORA = {"method": "lora", "sharing": "private", "layers": "top-2", "options": {"r": 4, "lora_alpha": 8}}
+LORA = {"method": "lora", "sharing": "private", "layers": "top-1", "options": {"r": 4, "lora_alpha": 8}}
+OWN = {
+    "query": {"method": "bottleneck", "layers": "top-1"},
+    "interest": {"method": "ia3"},
+    "time": {"method": "prefix", "sharing": "private", "options": {"num_virtual_tokens": 2}},
+}
 TIME = 1_700_000_000
 
 
 @pytest.fixture(scope="module")
-def runs(shop, shop_run, tmp_path_factory):
+def shop(tmp_path_factory):
+    return make_tiny_shop(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="module")
+def runs(shop, tmp_path_factory):
     """Side; two of LoRA with equal names for all, of other seeds; one whose tasks have a method each."""
-    folder, short = tmp_path_factory.mktemp("runs"), {"max_steps": 3, "lr": 5e-3}
-    each = {
-        "query": {"kind": "match-query", "adapter": {"method": "bottleneck", "layers": "top-2"}},
-        "interest": {"kind": "interest", "column": "stars", "threshold": 4, "adapter": {"method": "ia3"}},
-        "time": {"kind": "next-gap", "adapter": {"method": "prefix", "sharing": "private"}},
-    }
+    folder, short = tmp_path_factory.mktemp("runs"), {"max_steps": 3, "lr": 5e-2}
+    each = {name: {**task, "adapter": OWN[name]} for name, task in THREE.items()}
     recipes = {
-        "lora": shop_recipe(shop, adapter=LORA, train=short),
-        "lora again": shop_recipe(shop, adapter=LORA, train={**short, "seed": 5}),
-        "each": shop_recipe(shop, tasks=each, train=short),
+        "side": tiny_recipe(shop, tasks=THREE, adapter={"method": "side"}, train=short),
+        "lora": tiny_recipe(shop, tasks=THREE, adapter=LORA, train=short),
+        "lora again": tiny_recipe(shop, tasks=THREE, adapter=LORA, train={**short, "seed": 5}),
+        "each": tiny_recipe(shop, tasks=each, train=short),
     }
-    made = {name: train(recipe, folder / name.replace(" ", "-")) for name, recipe in recipes.items()}
-    return {"side": shop_run, **made}
+    return {name: train(recipe, folder / name.replace(" ", "-")) for name, recipe in recipes.items()}
 
 
 def asked(number):
     """Requests of every task, of known and of new texts; no two numbers have a new text in common."""
     user, item = f"u{number}", f"i{number}"
     return [
-        ("query", [{"query": f"a horror film {number}", "item": item}, {"query": "cooking number 3", "item": item}]),
+        ("query", [{"query": f"w1 w{number}", "item": item}, {"query": "w2 w3", "item": item}]),
         ("interest", [{"user": user, "item": item}, {"history": ["i1", "i6"], "item": "i9"}]),
-        ("interest", [{"history": [], "item_text": f"The cooking film no {number}"}, {"user": user, "item": item}]),
+        ("interest", [{"history": [], "item_text": f"w4 w5 w{number}"}, {"user": user, "item": item}]),
         ("time", [{"user": user, "item": item, "time": TIME + 9999 * number}]),
-        ("time", [{"user": user, "item_text": f"A film of {number} football matches", "time": TIME}]),
+        ("time", [{"user": user, "item_text": f"w6 w{number} w7 w8", "time": TIME}]),
     ]
 
 
 def answers(predictor, number):
     found = [predictor.predict(task, rows) for task, rows in asked(number)]
     found.append(predictor.recommend("interest", user=f"u{number}", k=5))
-    found.append(predictor.recommend("query", query=f"space {number}", k=5))
+    found.append(predictor.recommend("query", query=f"w9 w{number}", k=5))
     with pytest.raises(UserError, match="row 2: no item 'i99'"):
-        predictor.predict("query", [{"query": f"unread {number}", "item": "i1"}, {"query": "x", "item": "i99"}])
+        predictor.predict("query", [{"query": f"w10 w{number}", "item": "i1"}, {"query": "w1", "item": "i99"}])
     return found
 
 
@@ -102,8 +108,8 @@ def test_runs_that_share_a_backbone_score_as_each_does_alone_in_any_order_and_th
         assert found == expected[name][number], name
 
 
-def test_a_loaded_backbone_serves_runs_whose_weights_it_has(runs, alone):
-    backbone = load_backbone(BackboneConfig(name="sentence-transformers/all-MiniLM-L6-v2", dtype="fp32"))
+def test_a_loaded_backbone_serves_runs_whose_weights_it_has(shop, runs, alone):
+    backbone = load_backbone(BackboneConfig(name=str(shop / "model"), dtype="fp32", max_length=16))
     one = Predictor.load(runs["lora"], backbone=backbone)
     assert isinstance(backbone, Backbone)
     assert one.model.encoder.backbone.model is backbone.model
@@ -115,7 +121,7 @@ def test_a_loaded_backbone_serves_runs_whose_weights_it_has(runs, alone):
 def test_full_is_served_alone(shop, runs, tmp_path):
     adapter = {"method": "full", "sharing": "shared", "layers": "all"}
     tasks = {"query": {"kind": "match-query"}}
-    full = train(shop_recipe(shop, adapter=adapter, tasks=tasks, train={"max_steps": 1}), tmp_path / "run")
+    full = train(tiny_recipe(shop, adapter=adapter, tasks=tasks, train={"max_steps": 1}), tmp_path / "run")
     lora = Predictor.load(runs["lora"])
     expected = answers(lora, 2)
     with pytest.raises(UserError, match="full changes the backbone's weights, which other runs use, too: load the run"):

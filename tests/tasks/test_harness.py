@@ -22,6 +22,8 @@ from peftrec.tasks.losses import LOSSES
 from peftrec.training.prepare import prepare
 from peftrec.training.step import one_step, plan_steps
 
+pytestmark = pytest.mark.usefixtures("quick")
+
 OWN = "own_friends:FRIENDS"
 # An own kind as somebody outside would write it: slots `user` and `friend`, a head, a loss, a metric and a prior.
 OWN_PACKAGE = '''
@@ -144,7 +146,7 @@ def recipe_of(shop: Path, kind: str, **changes):
 
 
 @pytest.fixture(scope="module", params=KEYS)
-def trained(request, shop, tmp_path_factory, quick_intervals):
+def trained(request, shop, tmp_path_factory, quick):
     """The kind, its recipe's file, and a run that was interrupted and went on."""
     folder = tmp_path_factory.mktemp("trained")
     file, run = folder / "mine.yaml", folder / "run"

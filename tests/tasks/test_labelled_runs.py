@@ -16,6 +16,8 @@ from peftrec.recipe import dump_recipe
 from peftrec.tasks.dataset import load_data
 from peftrec.training.loop import train
 
+pytestmark = pytest.mark.usefixtures("quick")
+
 TAGS = {"kind": "classification", "label": {"column": "tags"}}
 TONE = {"kind": "classification", "label": "tone", "class_weight": {"bad": 4}, "row_weight": "sure", "weight": 0.5}
 NEVER = {"kind": "given", "column": "never", "valid": 0}  # no row is valid, and none shall be

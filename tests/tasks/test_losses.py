@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from made import made
 
-from peftrec.evaluation.metrics import CHOICE, METRICS
+from peftrec.evaluation.at_k import CHOICE
+from peftrec.evaluation.metrics import METRICS
 from peftrec.tasks.kinds import KINDS
 from peftrec.tasks.losses import LOSSES, TAG_LOSSES, Loss, on_log
 

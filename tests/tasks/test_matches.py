@@ -16,7 +16,9 @@ from peftrec.data.examples import Dataset, ItemTexts
 from peftrec.data.rows import Rows
 from peftrec.data.tables import Items, Queries, Tables
 from peftrec.errors import UserError
-from peftrec.evaluation import evaluate as evaluation
+from peftrec.evaluation import catalogue as evaluation
+from peftrec.evaluation.at_k import CHOICE, RANKING
+from peftrec.evaluation.chosen import Measures
 from peftrec.evaluation.evaluate import evaluate_task
 from peftrec.evaluation.outcomes import read_outcome
 from peftrec.machine.files import read_json
@@ -114,7 +116,14 @@ def test_ranks_are_those_among_all_items_but_other_matches(monkeypatch):
     texts, data = matches(tables, row_weight="w")
     items = {"items": ItemTexts(ITEMS.ids, data.train.catalogue.rows)}
     dataset = Dataset(texts, items, [], {"task": data})
-    options = {"metrics": (), "priors": (), "ranking": "rows", "ranking_priors": ("random", "bm25"), "resamples": 0}
+    measures = Measures((), RANKING, (), tuple(CHOICE))
+    options = {
+        "measures": measures,
+        "priors": (),
+        "ranking": "rows",
+        "ranking_priors": ("random", "bm25"),
+        "resamples": 0,
+    }
     report = evaluate_task(ByNumber(), dataset, "task", "test", **options)
     known = {(f"q{q}", i) for q, i in pairs}
     ranks, losses = [], []
@@ -132,6 +141,24 @@ def test_ranks_are_those_among_all_items_but_other_matches(monkeypatch):
     report = evaluate_task(ByNumber(), dataset, "task", "test", **options)
     assert report["n"] == report["ranked"] == 3 and report["sample_of"] == len(data.test)
     assert f"task: 3 rows, every so many of {len(data.test)}" in printed({"tasks": {"task": report}})
+
+
+def test_all_matches_of_a_query_may_be_found_in_one_list():
+    """As BEIR measures: a list a query, in which all its matches are right."""
+    pairs = [(q, (3 * q + n) % 8) for q in range(20) for n in range(1 + q % 3)]
+    texts, data = matches(asked(Queries([f"q{q}" for q, _ in pairs], np.asarray([i for _, i in pairs], np.int32))))
+    items = {"items": ItemTexts(ITEMS.ids, data.train.catalogue.rows)}
+    dataset = Dataset(texts, items, [], {"task": data})
+    measures = Measures((), ("recall@3", "precision@3", "mrr@8"), (), tuple(CHOICE))
+    options = {"measures": measures, "priors": (), "ranking": "rows", "ranking_priors": ("bm25",), "resamples": 0}
+    report = evaluate_task(ByNumber(), dataset, "task", "test", relevant="all", **options)
+    held = [data.test.item[data.test.group == query] for query in np.unique(data.test.group)]
+    assert max(map(len, held)) == 3 and report["ranked"] == len(held) and report["n"] == len(data.test)
+    hits = np.array([(of >= 5).sum() for of in held])  # the last three of eight stand first
+    assert report["metrics"]["recall@3"] == pytest.approx(np.mean(hits / [len(of) for of in held]))
+    assert report["metrics"]["precision@3"] == pytest.approx(np.mean(hits / 3))
+    assert report["metrics"]["mrr@8"] == pytest.approx(np.mean([1 / (8 - of.max()) for of in held]))
+    assert list(report["priors"]["bm25"]) == list(report["metrics"])
 
 
 @pytest.fixture(scope="module")
@@ -165,7 +192,7 @@ def match_recipe(shop, **changes):
 
 
 @pytest.fixture(scope="module")
-def run(shop, tmp_path_factory, quick_intervals):
+def run(shop, tmp_path_factory, quick):
     recipe = match_recipe(
         shop, adapter={"method": "side"}, train={"epochs": 12, "early_stopping": {"patience": 4}, "lr": 1e-3}
     )
@@ -182,7 +209,7 @@ def test_a_run_begins_at_its_priors_and_is_not_below_them(run):
     assert report["metrics"]["mrr@10"] > 0.5
 
 
-def test_a_run_measured_again_gives_the_same(run, quick_intervals):
+def test_a_run_measured_again_gives_the_same(run, quick):
     again, kept = evaluate_run(run, "test")["tasks"]["find"], read_json(run / "report.json")["tasks"]["find"]
     assert again["metrics"] == pytest.approx(kept["metrics"], abs=1e-5)
     assert {name: pytest.approx(of, abs=1e-5) for name, of in again["priors"].items()} == kept["priors"]

@@ -15,6 +15,8 @@ from peftrec.runs.saved import load_run
 from peftrec.serving.predictor import Predictor
 from peftrec.tasks.dataset import load_data
 
+pytestmark = pytest.mark.usefixtures("quick")
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
@@ -184,6 +186,8 @@ def test_people_are_recommended_and_books_are_no_goods(run):
     predictor = Predictor.load(run)
     assert {row["item"][0] for row in predictor.recommend("read", history=[], k=20)} == {"b"}
     assert {row["item"][0] for row in predictor.recommend("match", query="w1 w2", k=20)} == {"g"}
+    with pytest.raises(UserError, match="weighed together rank the same items; read ranks books and match ranks goods"):
+        predictor.rank({"read": 1, "match": 1}, [{"history": [], "query": "w1"}])
     with pytest.raises(UserError, match="no item 'b1' in the catalogue"):
         predictor.predict("buy", [{"history": [], "item": "b1"}])
 

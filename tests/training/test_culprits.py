@@ -12,7 +12,7 @@ from peftrec.machine.files import find_damage
 from peftrec.runs.checkpoints import checkpoint_folders, read_checkpoint
 from peftrec.training.loop import prepare, train
 
-pytestmark = pytest.mark.usefixtures("quick_intervals")
+pytestmark = pytest.mark.usefixtures("quick")
 
 ADALORA = {"method": "adalora", "options": {"init_r": 4, "target_r": 2}}
 

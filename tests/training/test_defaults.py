@@ -97,7 +97,7 @@ def test_rows_and_methods_are_those_of_the_trained_tasks(open_recipe):
     assert rows_an_epoch(halved, setup.dataset) == {"query": round(rows["query"] / 2)}
 
 
-@pytest.mark.usefixtures("quick_intervals")
+@pytest.mark.usefixtures("quick")
 def test_a_run_keeps_what_was_written_and_its_report_what_was_chosen(shop, open_recipe, tmp_path):
     raw = open_recipe.model_dump() | {"train": {"max_steps": 3, "head_lr": 1e-3}}
     run = train(make_recipe(raw), tmp_path / "run")

@@ -6,10 +6,13 @@ import pytest
 import torch
 from tiny import at_step, make_tiny_shop, tiny_recipe
 
+import peftrec.training.ending
 import peftrec.training.loop
 from peftrec.training.loop import fit, train
 from peftrec.training.optim import Cooldown
 from peftrec.training.prepare import prepare
+
+pytestmark = pytest.mark.usefixtures("quick")
 
 PER_EPOCH = 4
 
@@ -92,6 +95,7 @@ def test_the_cooldown_is_kept_where_it_is_no_worse(shop, losses_are, monkeypatch
             super().see(step, scores, trainable, no_worse)
 
     monkeypatch.setattr(peftrec.training.loop, "BestEpoch", Spy)
+    monkeypatch.setattr(peftrec.training.ending, "shrink", lambda setup, first, known: {})  # what is kept of that
     started = {}
 
     def remember():
@@ -138,7 +142,6 @@ def test_a_start_that_training_does_not_improve_is_said(shop, losses_are, notes)
     assert "kept: the start: training made it no better (of 12 steps, by the validation rows)" in notes.readouterr().err
 
 
-@pytest.mark.usefixtures("quick_intervals")
 def test_the_lines_of_the_run_show_the_cooldown(shop, tmp_path):
     recipe = tiny_recipe(shop, train={"schedule": "cooldown", "early_stopping": {}, "log_every": 1, "epochs": 5})
     lines = [json.loads(line) for line in (train(recipe, tmp_path / "run") / "metrics.jsonl").read_text().splitlines()]

@@ -1,17 +1,32 @@
 """The loop through its public surface: a recipe in, a run folder out."""
 
 import json
+from typing import get_args
 
 import numpy as np
 import pytest
 import torch
 from shop import shop_recipe
+from tiny import THREE, make_tiny_shop, tiny_recipe
 
 from peftrec.errors import UserError
 from peftrec.recipe import load_recipe
+from peftrec.recipe.models import Schedule, TrainConfig
 from peftrec.training.loop import fit, prepare, train
 from peftrec.training.starts import begin
 from peftrec.training.validation import validate
+
+SIDE = {"method": "side", "sharing": "shared+private"}
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    return make_tiny_shop(tmp_path_factory.mktemp("tiny"))
+
+
+def short(tiny, adapter=SIDE, tasks=THREE, **train):
+    """Of the tiny model, where nothing has to be learnt."""
+    return tiny_recipe(tiny, tasks=tasks, adapter=adapter, train={"epochs": 2, "dropout": 0.0, **train})
 
 
 def trained(recipe):
@@ -20,8 +35,8 @@ def trained(recipe):
     return setup, done.history, done.examples
 
 
-def test_fit_computes_the_frozen_part_once_by_itself(shop):
-    recipe = shop_recipe(shop, train={"epochs": 3})
+def test_fit_computes_the_frozen_part_once_by_itself(tiny):
+    recipe = short(tiny, epochs=3)
     setup = prepare(recipe)
     cache = setup.model.encoder.caches["pooled"]
     computed, compute = [], cache.compute
@@ -64,34 +79,31 @@ def test_it_learns(shop):
     assert history[-1]["valid"]["query"]["auc"] > 0.9
 
 
-def test_another_seed_gives_other_weights(shop):
-    one, two = (trained(shop_recipe(shop, train={"seed": seed, "max_steps": 2}))[0].model for seed in (0, 1))
+def test_another_seed_gives_other_weights(tiny):
+    one, two = (trained(short(tiny, seed=seed, max_steps=2))[0].model for seed in (0, 1))
     a, b = (load["adapter/shared/down"] for load in (one.trainable(), two.trainable()))
     assert not torch.equal(a, b)
 
 
-def test_parts_of_a_batch_give_the_step_of_the_whole_batch(shop):
-    whole, parts = (
-        trained(shop_recipe(shop, train={"max_steps": 3, "accumulate": n, "clip": None}))[0].model.trainable()
-        for n in (1, 4)
-    )
+def test_parts_of_a_batch_give_the_step_of_the_whole_batch(tiny):
+    whole, parts = (trained(short(tiny, max_steps=3, accumulate=n, clip=None))[0].model.trainable() for n in (1, 4))
     for name, parameter in whole.items():
         torch.testing.assert_close(parts[name], parameter, atol=2e-5, rtol=1e-3)
 
 
-def test_an_epoch_gives_every_row_once(shop):
-    recipe = shop_recipe(shop, train={"epochs": 1})
+def test_an_epoch_gives_every_row_once(tiny):
+    recipe = short(tiny, epochs=1)
     setup, history, seen = trained(recipe)
     assert seen == sum(len(data.train) for data in setup.dataset.tasks.values())
     assert history[-1]["epoch"] == 1
 
 
-def test_shares_change_how_often_a_task_is_seen(shop):
+def test_shares_change_how_often_a_task_is_seen(tiny):
     tasks = {
         "query": {"kind": "match-query", "share": 2.0},
         "interest": {"kind": "interest", "column": "stars", "threshold": 4, "share": 0.5},
     }
-    setup, _, seen = trained(shop_recipe(shop, tasks=tasks, train={"epochs": 1}))
+    setup, _, seen = trained(short(tiny, tasks=tasks, epochs=1))
     sizes = {name: len(data.train) for name, data in setup.dataset.tasks.items()}
     assert seen == 2 * sizes["query"] + round(sizes["interest"] / 2)
 
@@ -110,9 +122,8 @@ def test_early_stopping_puts_the_best_epochs_weights_back(shop):
     assert validate(setup)["query"]["log_loss"] == pytest.approx(min(losses), abs=1e-6)
 
 
-def test_what_training_only_ruins_ends_as_it_began(shop):
-    config = {"epochs": 8, "lr": 1.0, "head_lr": 1.0, "warmup": 0.0, "early_stopping": {"patience": 1}}
-    recipe = shop_recipe(shop, train=config)
+def test_what_training_only_ruins_ends_as_it_began(tiny):
+    recipe = short(tiny, epochs=8, lr=1.0, head_lr=1.0, warmup=0.0, early_stopping={"patience": 1})
     first = prepare(recipe)
     begin(first)
     began = first.model.trainable()
@@ -120,12 +131,18 @@ def test_what_training_only_ruins_ends_as_it_began(shop):
     assert [name for name, p in setup.model.trainable().items() if not torch.equal(p, began[name])] == []
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "sgd", "adafactor"])
-@pytest.mark.parametrize("schedule", ["linear", "cosine", "constant"])
-def test_every_optimizer_and_schedule_moves_the_weights(shop, optimizer, schedule):
-    recipe = shop_recipe(
-        shop, train={"optimizer": optimizer, "schedule": schedule, "max_steps": 3, "lr": 0.1, "head_lr": 0.01}
-    )
+# Neither asks what the other is: each is tried once.
+STEPPED = [("adamw", "linear"), ("sgd", "cosine"), ("adafactor", "constant")]
+
+
+def test_every_optimizer_and_schedule_is_here():
+    assert {of for of, _ in STEPPED} == set(get_args(TrainConfig.model_fields["optimizer"].annotation))
+    assert {of for _, of in STEPPED} | {"cooldown"} == set(get_args(Schedule))  # which test_ending.py tries
+
+
+@pytest.mark.parametrize(("optimizer", "schedule"), STEPPED)
+def test_every_optimizer_and_schedule_moves_the_weights(tiny, optimizer, schedule):
+    recipe = short(tiny, optimizer=optimizer, schedule=schedule, max_steps=3, lr=0.1, head_lr=0.01)
     setup = prepare(recipe)
     before = {n: p.detach().clone() for n, p in setup.model.trainable().items()}
     fit(setup)
@@ -136,14 +153,11 @@ def test_every_optimizer_and_schedule_moves_the_weights(shop, optimizer, schedul
 
 
 @pytest.mark.parametrize("method", ["side", "lora"])
-def test_mixed_precision_changes_little_and_may_differ_between_trainings_of_one_process(shop, method):
+def test_mixed_precision_changes_little_and_may_differ_between_trainings_of_one_process(tiny, method):
     losses = {}
     for precision in ("no", "bf16", "no again"):
-        recipe = shop_recipe(
-            shop,
-            adapter={"method": method, "sharing": "shared", "layers": "top-1"},
-            train={"mixed_precision": precision.split()[0], "max_steps": 4},
-        )
+        adapter = {"method": method, "sharing": "shared", "layers": "top-1"}
+        recipe = short(tiny, adapter, mixed_precision=precision.split()[0], max_steps=4)
         setup, history, _ = trained(recipe)
         assert all(p.dtype == torch.float32 and torch.isfinite(p).all() for p in setup.model.trainable().values())
         losses[precision] = history[-1]["train_loss"]
@@ -152,8 +166,8 @@ def test_mixed_precision_changes_little_and_may_differ_between_trainings_of_one_
         assert losses["bf16"][task] == pytest.approx(loss, rel=0.02)
 
 
-def test_a_loss_that_is_no_number_stops_the_run(shop, tmp_path):
-    recipe = shop_recipe(shop, train={"lr": 1e20, "head_lr": 1e20, "clip": None, "warmup": 0.0, "optimizer": "sgd"})
+def test_a_loss_that_is_no_number_stops_the_run(tiny, tmp_path):
+    recipe = short(tiny, lr=1e20, head_lr=1e20, clip=None, warmup=0.0, optimizer="sgd")
     with pytest.raises(UserError, match=r"step .*not a finite number; lower train.lr"):
         train(recipe, tmp_path / "run")
     assert list(tmp_path.iterdir()) == []

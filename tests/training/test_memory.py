@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
-from shop import shop_recipe
+from tiny import THREE, make_tiny_shop, tiny_recipe
 
 from peftrec.errors import UserError
 from peftrec.model.backbone import load_backbone
@@ -20,9 +20,24 @@ from peftrec.training.resume import Checkpoints
 from peftrec.training.step import joint_backward
 from peftrec.training.weighting import Static, Weighting
 
+pytestmark = pytest.mark.usefixtures("quick")
+
+SIDE = {"method": "side", "sharing": "shared+private"}
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory):
+    return make_tiny_shop(tmp_path_factory.mktemp("tiny"), users=40, queries=200, layers=6)
+
+
+def recipe_of(shop, adapter=SIDE, **train):
+    """Three tasks, two quick epochs."""
+    quick = {"epochs": 2, "batch_size": 128, "lr": 1e-3, "dropout": 0.0}
+    return tiny_recipe(shop, tasks=THREE, adapter=adapter, train={**quick, **train})
+
 
 def made(shop, method="lora", layers="top-2", **train):
-    recipe = shop_recipe(shop, adapter={"method": method, "sharing": "shared+private", "layers": layers}, train=train)
+    recipe = recipe_of(shop, {"method": method, "sharing": "shared+private", "layers": layers}, **train)
     dataset = load_data(recipe)
     torch.manual_seed(0)
     model = build_model(recipe, resolve(recipe), load_backbone(recipe.backbone), dataset, 0.0)
@@ -83,7 +98,7 @@ def test_more_adapted_layers_keep_more_a_token(shop):
     for layers in ("top-1", "top-2", "all"):
         _, _, model = made(shop, layers=layers)
         kept.append(bytes_per_token(model, np.arange(20), "interest"))
-    assert kept[0] > 384 * 4  # at the least one hidden state
+    assert kept[0] > 32 * 4  # at the least one hidden state
     assert 1.5 < kept[1] / kept[0] < 2.5
     assert 4 < kept[2] / kept[0] < 9
 
@@ -117,14 +132,12 @@ def test_pooled_methods_keep_nothing(shop):
 
 
 def test_the_work_done_is_counted(shop):
-    setup = prepare(shop_recipe(shop, train={"epochs": 1}))
+    setup = prepare(recipe_of(shop, epochs=1))
     fit(setup)
     work = setup.model.work
     assert work.referenced > work.encoded > 0
     assert "the backbone ran for none" in work.line()
-    setup = prepare(
-        shop_recipe(shop, adapter={"method": "lora", "sharing": "shared", "layers": "top-1"}, train={"epochs": 1})
-    )
+    setup = prepare(recipe_of(shop, {"method": "lora", "sharing": "shared", "layers": "top-1"}, epochs=1))
     fit(setup)
     work = setup.model.work
     assert 0 < work.tokens <= work.padded_tokens < 2 * work.tokens
@@ -134,7 +147,7 @@ def test_the_work_done_is_counted(shop):
 def test_locality_encodes_fewer_texts_and_still_gives_every_row_once(shop):
     encoded = {}
     for locality in ("none", "user"):
-        setup = prepare(shop_recipe(shop, train={"epochs": 1, "batch_size": 32, "locality": locality}))
+        setup = prepare(recipe_of(shop, epochs=1, batch_size=32, locality=locality))
         seen = fit(setup).examples
         assert seen == sum(len(d.train) for d in setup.dataset.tasks.values())
         encoded[locality] = setup.model.work.encoded
@@ -202,7 +215,7 @@ def test_out_of_memory_halves_the_parts_until_they_fit_and_says_so_once(shop, mo
 
 
 def trained(shop):
-    setup = prepare(shop_recipe(shop, train={"max_steps": 3, "clip": None}))
+    setup = prepare(recipe_of(shop, max_steps=3, clip=None))
     fit(setup)
     return {name: p.detach().clone() for name, p in setup.model.trainable().items()}
 
@@ -247,7 +260,7 @@ def test_memory_that_does_not_hold_one_row_is_said(shop, monkeypatch):
 
 
 def test_training_goes_on_in_as_many_parts_as_it_had(shop, monkeypatch, tmp_path):
-    recipe = shop_recipe(shop, train={"max_steps": 4, "checkpoint": {"every": "1 step"}})
+    recipe = recipe_of(shop, max_steps=4, checkpoint={"every": "1 step"})
 
     def session(run, resume=False, stop=0):
         setup = prepare(recipe)

@@ -18,7 +18,7 @@ from peftrec.training.prepare import prepare
 from peftrec.training.refit import refit_of
 from peftrec.training.snapshot import Progress, Refit
 
-pytestmark = pytest.mark.usefixtures("quick_intervals")
+pytestmark = pytest.mark.usefixtures("quick")
 PER_EPOCH = 4
 SIDE = {"method": "side", "options": {"rank": 4}}
 REFIT = {"refit": True, "epochs": 3, "schedule": "cooldown", "early_stopping": {}, "checkpoint": {"every": "1 step"}}

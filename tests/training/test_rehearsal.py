@@ -17,6 +17,8 @@ from peftrec.training.preflight import check
 from peftrec.training.prepare import prepare
 from peftrec.training.rehearsal import rehearse
 
+pytestmark = pytest.mark.usefixtures("quick")
+
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory):
@@ -75,7 +77,7 @@ def test_states_that_are_made_up_take_the_room_of_those_that_are_computed(shop, 
 ADALORA = {"method": "adalora", "options": {"init_r": 4, "target_r": 2}}
 
 
-@pytest.mark.usefixtures("quick_intervals", "root")
+@pytest.mark.usefixtures("root")
 def test_a_training_after_it_is_the_one_without_it(shop, tmp_path, monkeypatch):
     """What is random follows from train.seed and the step, whatever the process did before."""
     monkeypatch.chdir(tmp_path)

@@ -13,6 +13,8 @@ from peftrec.machine import processes
 from peftrec.training.step import _Joint, gradient_norms, joint_backward
 from peftrec.training.weighting import Static
 
+pytestmark = pytest.mark.usefixtures("quick")
+
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory):

@@ -15,7 +15,7 @@ from peftrec.errors import UserError
 from peftrec.machine.signals import Interrupted
 from peftrec.training.loop import train
 
-pytestmark = pytest.mark.usefixtures("quick_intervals")
+pytestmark = pytest.mark.usefixtures("quick")
 
 STEPS = 12
 SIDE = {"method": "side", "options": {"rank": 4}}

@@ -6,6 +6,8 @@ from tiny import make_tiny_shop, prepared
 
 from peftrec.training.loop import fit
 
+pytestmark = pytest.mark.usefixtures("quick")
+
 STEPS = 12
 SIDE = {"method": "side", "options": {"rank": 4}}
 

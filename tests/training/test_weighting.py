@@ -18,7 +18,7 @@ from peftrec.training.loop import prepare, train
 from peftrec.training.step import joint_backward
 from peftrec.training.weighting import WEIGHTINGS, Needs, Weighting, make_weighting, weigh
 
-pytestmark = pytest.mark.usefixtures("quick_intervals", "outsiders")
+pytestmark = pytest.mark.usefixtures("quick", "outsiders")
 
 OUTSIDE = """
 import torch

@@ -10,7 +10,7 @@ from peftrec.machine.jsonl import read_objects
 from peftrec.recipe import Recipe, dump_recipe
 from peftrec.recipe.dotted import dotted
 from peftrec.runs.folder import read_report
-from peftrec.runs.metric_rows import LABELS, apart_lines, arrow, metric_rows, number
+from peftrec.runs.metric_rows import arrow, label, metric_rows, number, slice_lines
 from peftrec.runs.report.figures import Curve, Picture, draw
 from peftrec.runs.saved import read_recipe
 from peftrec.runs.schemas import Line as LineOf
@@ -101,8 +101,8 @@ def _task(task: Task, report: dict[str, Any], lines: list[Line]) -> dict[str, An
         "rows": rows,
         "start": report.get("start", {}),
         "counts": {word: sum(row.verdict == word for row in rows) for word in ("better", "open", "worse")},
-        "apart": apart_lines(report),
-        "undefined": {LABELS.get(metric, metric): why for metric, why in report["undefined"].items()},
+        "slices": slice_lines(report),
+        "undefined": {label(metric): why for metric, why in report["undefined"].items()},
         "pictures": _curves(task.name, task.loss, lines),
     }
 
@@ -118,7 +118,7 @@ def _curves(task: str, loss: Loss, lines: list[Line]) -> list[Picture]:
     panels = [draw("loss ↓", learned)]
     for other in dict.fromkeys(name for line in ends for name in line["valid"][task] if name != loss.metric):
         values = [line["valid"][task].get(other) for line in ends]
-        title = f"validation {LABELS.get(other, other)} {arrow(other)}"
+        title = f"validation {label(other)} {arrow(other)}"
         panels.append(draw(title, [Curve(other, _epochs(ends), values, True)]))
     return [panel for panel in panels if panel is not None]
 

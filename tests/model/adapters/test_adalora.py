@@ -17,7 +17,7 @@ from encoders import (
     vectors,
 )
 from safetensors.torch import load_file, save_file
-from shop import shop_recipe
+from tiny import THREE, make_tiny_shop, tiny_recipe
 
 from peftrec.errors import UserError
 from peftrec.model.adapters.adalora import AdaLoraAdapter
@@ -26,6 +26,11 @@ from peftrec.model.encoder import AdaptedEncoder
 from peftrec.training.loop import fit, prepare
 
 TASKS = ["query", "key", "never"]  # `key` has rows in every third step, `never` in none
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory):
+    return make_tiny_shop(tmp_path_factory.mktemp("tiny"))
 
 
 def made(sharing="private", family="BERT", quantize=None, **options) -> AdaptedEncoder:
@@ -160,7 +165,7 @@ def test_even_the_shortest_run_reaches_the_budget(total):
 def test_early_stopping_chooses_among_pruned_weights_only(shop):
     config = {"method": "adalora", "layers": "top-1", "options": {"init_r": 4, "target_r": 2}}
     stopping = {"early_stopping": {"patience": 9, "metric": "query.accuracy"}, "epochs": 4, "lr": 1e-6, "head_lr": 1e-6}
-    setup = prepare(shop_recipe(shop, adapter=config, train=stopping))
+    setup = prepare(tiny_recipe(shop, tasks=THREE, adapter=config, train=stopping))
     setup.model.encoder.update()
     history = fit(setup).history
     scores = [line["valid"]["query"]["accuracy"] for line in history if "valid" in line]
@@ -207,7 +212,7 @@ def test_the_loop_adds_the_term_and_prunes(shop):
     found = {}
     for weight in (0.0, 10.0):
         config = {"method": "adalora", "layers": "top-1", "options": {**options, "orth_reg_weight": weight}}
-        setup = prepare(shop_recipe(shop, adapter=config, train={"max_steps": 4, "batch_size": 32}))
+        setup = prepare(tiny_recipe(shop, tasks=THREE, adapter=config, train={"max_steps": 4}))
         setup.model.encoder.update()
         found[weight] = fit(setup).history[-1]["train_loss"]
         assert set(ranks(setup.model.encoder).values()) == {4}  # 2 of each of two modules, for every owner

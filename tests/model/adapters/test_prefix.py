@@ -51,8 +51,11 @@ def plain_model(family, quantize):
     return model
 
 
-@pytest.mark.parametrize("quantize", QUANTIZATIONS)
-@pytest.mark.parametrize("family", TAKING)
+@pytest.mark.parametrize(
+    ("family", "quantize"),
+    [("BERT", kind) for kind in QUANTIZATIONS]
+    + [(family, kind) for family in TAKING if family != "BERT" for kind in (None, "nf4")],
+)
 def test_the_composed_export_is_the_same_in_plain_peft(family, quantize, tmp_path):
     configs = prefixes("shared+private", **PROJECTED)
     encoder = make_encoder(tiny_backbone(family, quantize, layers=3), configs)

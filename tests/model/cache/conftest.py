@@ -1,7 +1,5 @@
 """Every test here begins with an empty cache."""
 
-import os
-
 import pytest
 
 
@@ -9,5 +7,4 @@ import pytest
 def root(tmp_path, monkeypatch):
     monkeypatch.setenv("PEFTREC_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("PEFTREC_CACHE_GB", raising=False)
-    monkeypatch.setattr(os, "fsync", lambda file: None)  # a busy disk may take a second for each
     return tmp_path / "cache"

@@ -12,6 +12,8 @@ from peftrec.tasks.dataset import load_data
 from peftrec.training.loop import train
 from peftrec.training.preflight import check
 
+pytestmark = pytest.mark.usefixtures("quick")
+
 SHORT = {"max_steps": 2, "epochs": 1}
 METHODS = [{"method": "side"}, {"method": "lora", "layers": "top-2"}]
 

@@ -48,7 +48,7 @@ class Page(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory, quick_intervals):
+def run(tmp_path_factory, quick):
     """A run whose recipe holds what would be HTML, if it were not escaped."""
     shop = make_tiny_shop(tmp_path_factory.mktemp("tiny"))
     recipe = tiny_recipe(shop, adapter={"method": "lora", "options": {"r": 2}})

@@ -16,7 +16,7 @@ from peftrec.recipe import DataConfig
 from peftrec.tasks.columns import columns
 from peftrec.tasks.losses import LOSSES
 from peftrec.tasks.priors import PRIORS
-from peftrec.tasks.priors.boosted import TREES, Base, _arrays, _linear, boosted, choose_boosted
+from peftrec.tasks.priors.boosted import TRIED, Base, _arrays, _fitted, _linear, boosted, choose_boosted
 
 
 def errors(of, names=("median", "user_median", "boosted")):
@@ -29,12 +29,20 @@ def test_the_arrays_say_what_scikit_learn_says(loss):
     random = np.random.default_rng(0)
     values = random.normal(size=(400, 5)).astype(np.float32)
     label = np.where(values[:, 0] > 0, 3 * values[:, 1], values[:, 2] ** 2)
-    model = GradientBoostingRegressor(loss=loss, n_estimators=TREES, max_depth=3, init="zero", random_state=0)
+    model = GradientBoostingRegressor(loss=loss, n_estimators=TRIED[-1], max_depth=3, init="zero", random_state=0)
     model.fit(values, label)
     for count, staged in enumerate(model.staged_predict(values), 1):
-        if count in (1, 7, TREES):
+        if count in (1, 7, TRIED[-1]):
             np.testing.assert_allclose(_arrays(model, count)(values), staged, rtol=1e-9, atol=1e-12)
     assert _arrays(model, 0)(values).tolist() == [0] * 400 and len(_arrays(model, 0)) == 0
+
+
+def test_no_more_trees_are_fitted_than_the_validation_rows_chose_and_these_are_the_first():
+    train = chaotic().tasks["task"].train
+    values, base = columns(train), Base(0.5)
+    few, many = (_fitted(train, values, base, False, count) for count in (5, TRIED[-1]))
+    assert len(few.estimators_) == 5
+    np.testing.assert_array_equal(_arrays(few, 5)(values), _arrays(many, 5)(values))
 
 
 def test_what_turns_on_the_past_is_learnt_better_than_by_medians():

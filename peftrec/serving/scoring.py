@@ -1,0 +1,105 @@
+"""The scores of a catalogue's items for rows that ask, by one task."""
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from peftrec.data.examples import Examples
+from peftrec.data.signals import of_pasts
+from peftrec.model.cache.kept import KeptVectors
+from peftrec.model.co_learner import PREDICT_ROWS
+from peftrec.runs.saved import LoadedRun
+from peftrec.serving.index import ItemIndex
+from peftrec.serving.reader import RowReader
+
+MOST_KEPT = 1 << 28  # bytes of the items' vectors of all tasks that are kept at most
+
+
+class Scoring:
+    """A loaded run's catalogues. What is needed of every item is computed at the first call."""
+
+    def __init__(self, run: LoadedRun, reader: RowReader) -> None:
+        self.run, self._reader = run, reader
+        self._offered: dict[str, torch.Tensor] = {}
+        self._indexes: dict[str, ItemIndex] = {}
+        self._vectors: dict[str, KeptVectors] = {}
+
+    def scores(self, task: str, examples: Examples, asked: np.ndarray) -> np.ndarray:
+        """Scores float32 (N, I) of the items that are `asked` about, bool (N, I), for each row; of others anything."""
+        if task in self.run.catalogues:
+            return self._of_catalogue(task, examples)
+        row, item = np.nonzero(asked)
+        found = np.zeros(asked.shape, np.float32)
+        if len(row):
+            pairs = _with_items(examples, row, item, self.run.items_of(task).rows)
+            self.run.model.encoder.update({task: pairs.text_rows()})
+            with self.run.model.encoder.with_vectors(task, self._kept(task)):
+                predicted = self.run.model.predict(task, pairs)
+            grades = self.run.tasks[task].grades(self.run.described[task]["classes"])
+            found[row, item] = predicted if grades is None else grades.score(predicted)
+        return found
+
+    def near(self, task: str, one: Examples, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """Numbers and scores of about the k best items for one row of a task that ranks its catalogue."""
+        if task not in self._indexes:
+            self._indexes[task] = ItemIndex(self._everything(task).cpu().numpy())
+        beside = self.run.model.of_past(task, one)
+        return self._indexes[task].search(self._asked(task, one)[0], k, None if beside is None else beside[0])
+
+    def vectors(self, task: str, items: np.ndarray) -> np.ndarray:
+        """What the task's encoder makes of items by their numbers (P,), float32 (P, D)."""
+        rows, place = np.unique(self.run.items_of(task).rows[items], return_inverse=True)
+        self.run.model.encoder.update({task: rows.astype(np.int64)})
+        encoder = self.run.model.encoder
+        with torch.inference_mode(), encoder.with_vectors(task, self._vectors.get(task)):
+            found: np.ndarray = encoder.encode(rows, task).cpu().numpy()
+        return found[place]
+
+    def _kept(self, task: str) -> KeptVectors | None:
+        """The vectors of the task's items; None where they are too many to be kept."""
+        rows, width = np.unique(self.run.items_of(task).rows), self.run.model.encoder.backbone.hidden_size
+        if len(rows) * width * 4 > MOST_KEPT // len(self.run.tasks):
+            return None
+        if task not in self._vectors:
+            self.run.model.encoder.update({task: rows.astype(np.int64)})
+            with torch.inference_mode():
+                blocks = np.split(rows, range(PREDICT_ROWS, len(rows), PREDICT_ROWS))
+                vectors = torch.cat([self.run.model.encoder.encode(block, task) for block in blocks])
+            self._vectors[task] = KeptVectors(rows, vectors)
+        return self._vectors[task]
+
+    def _of_catalogue(self, task: str, examples: Examples) -> np.ndarray:
+        """One product for what does not depend on the past, and what the past says of the few items it speaks of."""
+        offered, asked = self._everything(task), self._asked(task, examples)
+        with torch.inference_mode():
+            found: np.ndarray = (torch.from_numpy(asked).to(offered.device) @ offered.T).cpu().numpy()
+        if examples.catalogue is not None and examples.catalogue.items is not None:
+            items, said = of_pasts(examples)
+            found[:, items] += self.run.model.beside(task, said)
+        elif (beside := self.run.model.of_past(task, examples)) is not None:
+            found += beside
+        return found
+
+    def _asked(self, task: str, examples: Examples) -> np.ndarray:
+        """What rows ask for, float32 (N, q + 1), the last being 1. It does not depend on what is known of items."""
+        self.run.model.encoder.update({task: examples.text_rows()})
+        asked = self.run.model.asked(task, replace(examples, catalogue=None, offsets=None)).cpu().numpy()
+        return np.append(asked, np.ones_like(asked[:, :1]), 1)
+
+    def _everything(self, task: str) -> torch.Tensor:
+        """What every item offers (I, q + 1), see `CoLearner.offered_now`."""
+        if task not in self._offered:
+            rows = self.run.items_of(task).rows
+            self.run.model.encoder.update({task: rows.astype(np.int64)})
+            known = self._reader.of_items(task)
+            offered = self.run.model.offered_now(task, rows, self.run.catalogues[task], known)
+            self._offered[task] = torch.from_numpy(offered).to(self.run.model.encoder.backbone.device)
+        return self._offered[task]
+
+
+def _with_items(examples: Examples, row: np.ndarray, item: np.ndarray, item_rows: np.ndarray) -> Examples:
+    """The examples at `row` (M,), each with an `item` (M,) in place of its own; `item_rows` (I,): text rows of all."""
+    pairs = examples.take(row)
+    pairs = replace(pairs, item=item, slots={**pairs.slots, "item": item_rows[item]}, offset=None)
+    return pairs if pairs.rates is None else pairs.with_rates(pairs.rates, pairs.seen)

@@ -1,0 +1,71 @@
+"""The scores of a catalogue: those of the model's own ranker, computed in fewer steps and from what was kept."""
+
+import numpy as np
+import pytest
+from habits import ITEMS, habits
+from shop import shop_recipe
+
+from peftrec.serving import scoring
+from peftrec.serving.predictor import Predictor
+from peftrec.serving.scoring import Scoring
+from peftrec.training.loop import train
+
+ROWS = [{"user": "u3"}, {"history": []}, {"history": ["i1", "i5", "i1"]}, {"user": "u9"}]
+
+
+@pytest.fixture(scope="module")
+def runs(shop, tmp_path_factory):
+    """A task that ranks its catalogue, by each rule on repeats."""
+    found = {}
+    for rule in ("allow", "exclude"):
+        folder = tmp_path_factory.mktemp(rule)
+        tasks = {"next": {"kind": "next-item", "repeats": rule}}
+        recipe = shop_recipe(shop, data=habits(shop, folder, 0.3), tasks=tasks, train={"epochs": 1, "batch_size": 128})
+        found[rule] = Predictor.load(train(recipe, folder / "run"))
+    return found
+
+
+def examples_of(predictor, task, rows, item):
+    examples = predictor._reader.examples(task, [row | {"item": item} for row in rows])
+    predictor.model.encoder.update({task: examples.text_rows()})
+    return examples
+
+
+@pytest.mark.parametrize("rule", ["allow", "exclude"])
+def test_a_catalogue_s_scores_are_its_ranker_s(runs, rule):
+    predictor = runs[rule]
+    examples = examples_of(predictor, "next", ROWS, "i0")
+    expected = predictor.model.ranker("next", predictor.run.items_of("next").rows)(examples)
+    found = Scoring(predictor.run, predictor._reader).scores("next", examples, np.ones((4, ITEMS), bool))
+    assert found == pytest.approx(expected, abs=1e-5)
+    assert found.std(1).min() > 0.05
+    for row, one in enumerate(found):  # alone as together
+        (alone,) = Scoring(predictor.run, predictor._reader).scores(
+            "next", examples.take(np.array([row])), np.ones((1, ITEMS), bool)
+        )
+        assert alone == pytest.approx(one, abs=1e-6)
+
+
+@pytest.mark.parametrize("task", ["interest", "query"])
+def test_items_that_are_asked_about_are_scored_as_all_are(predictor, monkeypatch, task):
+    rows = [{"query": "horror"}, {"query": "a cooking film"}] if task == "query" else ROWS[:2]
+    examples, items = examples_of(predictor, task, rows, "i0"), predictor.run.items_of(task)
+    grades = predictor.run.tasks[task].grades(predictor.run.described[task]["classes"])
+    expected = predictor.model.ranker(task, items.rows, grades)(examples)
+    asked = np.random.default_rng(0).random(expected.shape) < 0.4
+    for most in (scoring.MOST_KEPT, 0):  # from kept vectors, and from those encoded anew
+        monkeypatch.setattr(scoring, "MOST_KEPT", most)
+        found = Scoring(predictor.run, predictor._reader).scores(task, examples, asked)
+        assert found[asked] == pytest.approx(expected[asked], abs=1e-5)
+
+
+def test_items_are_encoded_once(predictor, monkeypatch):
+    encoder, encoded = predictor.model.encoder, []
+    plain = encoder._encode
+    monkeypatch.setattr(encoder, "_encode", lambda rows, task: (encoded.append(len(rows)), plain(rows, task))[1])
+    own, items = Scoring(predictor.run, predictor._reader), predictor.run.items_of("interest")
+    for user in ("u1", "u2"):
+        examples = examples_of(predictor, "interest", [{"user": user}], "i0")
+        own.scores("interest", examples, np.ones((1, len(items)), bool))
+        own.vectors("interest", np.array([3, 1, 3]))
+    assert encoded == [len(items)]
