@@ -33,7 +33,8 @@ def _step_on_rows(parameter: nn.Parameter, gradient: Tensor, state: dict[str, Te
     if not state:
         state |= {"step": torch.tensor(0.0), "first": torch.zeros_like(parameter)}
         state["second"] = torch.zeros_like(parameter)
-    rows, values = gradient.indices()[0], gradient.values()
+    some = gradient.values().any(1)  # a row of zeros has no gradient: processes that add theirs up do not know of it
+    rows, values = gradient.indices()[0][some], gradient.values()[some]
     state["step"] += 1
     times = state["step"].item()
     first = state["first"][rows].lerp_(values, 1 - BETAS[0])
