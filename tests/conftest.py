@@ -1,5 +1,6 @@
 """A small shop that tests make themselves, and runs trained on it with the real packaged backbone."""
 
+import gc
 import importlib
 import os
 from collections.abc import Iterator
@@ -20,6 +21,12 @@ settings.register_profile("untimed", deadline=None)  # what a busy machine is sl
 settings.load_profile("untimed")
 
 GENRES = ["romance", "space adventure", "horror", "cooking", "football"]
+
+
+def pytest_collection_finish() -> None:
+    """What is loaded by now stays: collections of garbage need not look through it, each for half a second."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
@@ -80,12 +87,8 @@ FEW: dict[str, dict[str, object]] = {  # what validation rows otherwise choose a
 
 
 @pytest.fixture(scope="module")
-def quick() -> Iterator[None]:
-    """For modules that train much and look neither at the intervals' width nor at how well starts and priors fit: all
-    of it is fitted, but one of each sort, as a tiny training takes less long than the choice among them.
-
-    Not beside `shop_run`, which is whole, and other modules' too.
-    """
+def quick_intervals() -> Iterator[None]:
+    """For modules that do not look at the intervals' width, but train elsewhere what they train here."""
     import peftrec.training.loop
 
     kept = peftrec.training.loop.evaluate
@@ -93,6 +96,17 @@ def quick() -> Iterator[None]:
         patch.setattr(
             peftrec.training.loop, "evaluate", lambda *args, **options: kept(*args, **{"resamples": 9, **options})
         )
+        yield
+
+
+@pytest.fixture(scope="module")
+def quick(quick_intervals: None) -> Iterator[None]:
+    """For modules that train much and look neither at the intervals' width nor at how well starts and priors fit: all
+    of it is fitted, but one of each sort, as a tiny training takes less long than the choice among them.
+
+    Not beside `shop_run`, which is whole, and other modules' too.
+    """
+    with pytest.MonkeyPatch.context() as patch:
         for name, of in FEW.items():
             module = importlib.import_module(f"peftrec.tasks.{name}")  # the package's own name may be a prior's
             for key, value in of.items():

@@ -42,6 +42,13 @@ class Neighbours:
         start = np.append(0, np.cumsum(some.sum(1)))
         return csr_array((self.weights[some], self.items[some], start), shape=(len(self.items), len(self.items)))
 
+    @cached_property
+    def lonely(self) -> np.ndarray:
+        """The items of which no choice of another says anything, bool (I,)."""
+        found = np.ones(len(self.items), bool)
+        found[self.items[self.weights > 0]] = False
+        return found
+
     def beside(self, items: np.ndarray) -> np.ndarray:
         """The items of which a choice of any of `items` (M,) says something, ascending."""
         found: np.ndarray = np.unique(self.items[items][self.weights[items] > 0])
@@ -53,7 +60,7 @@ class Neighbours:
         """What the pasts of so many rows say for items, by default all: float32 (N, C), 0 where nothing.
 
         `events`: of which row's past each is (M,), ascending, its item (M,), and how much it counts (M,). `asked` (C,):
-        the items asked about.
+        the items asked about, each once.
         """
         from scipy.sparse import csr_array
 
@@ -62,7 +69,13 @@ class Neighbours:
         start = np.searchsorted(row, np.arange(rows + 1))
         pasts = csr_array((weight.astype(np.float32), place, start), shape=(rows, len(items)))
         says = self._matrix[items]
-        found: np.ndarray = (pasts @ (says if asked is None else says[:, asked])).toarray()
+        if asked is not None:  # by the few that they speak of: scipy's own way looks at every item
+            order = np.argsort(asked)
+            place = np.searchsorted(asked, says.indices, sorter=order)
+            column = order[np.minimum(place, len(asked) - 1)] if len(asked) else place
+            there = asked[column] == says.indices if len(asked) else np.zeros(len(place), bool)
+            says = csr_array((says.data * there, column, says.indptr), shape=(len(items), len(asked)))
+        found: np.ndarray = (pasts @ says).toarray()
         return found
 
 

@@ -72,12 +72,12 @@ class Recommender:
 
     def find(self, wanted: Wanted, examples: Mapping[str, Examples], allowed: np.ndarray) -> list[Found]:
         """The best items for each row that was read."""
-        barred = allowed.shape[1] - allowed.sum(1)
+        barred = _barred(allowed)
         for task, of in examples.items():
             if not wanted.keeps_seen[task]:
                 row, item = of.met()
                 allowed[row[item >= 0], item[item >= 0]] = False
-        seen = allowed.shape[1] - allowed.sum(1) - barred
+        seen = _barred(allowed) - barred
         size = wanted.k if not wanted.diversity else pool_size(wanted.k)
         if wanted.approximate:
             ((task, of),) = examples.items()
@@ -94,9 +94,10 @@ class Recommender:
         weighed = [own[task] if weight == 1 else weight * own[task] for task, weight in wanted.tasks.items()]
         weighed += [weight * _filled(values) for weight, values in wanted.features.values()]
         total = reduce(np.add, weighed)
+        np.copyto(total, -np.inf, where=~allowed)  # it may be a task's own scores, of which these are never told
         found = []
         for n in range(len(allowed)):
-            numbers = best(np.where(allowed[n], total[n], -np.inf), size)
+            numbers = best(total[n], size)
             each = {task: of[n, numbers] for task, of in own.items()}
             each |= {name: values[numbers] for name, (_, values) in wanted.features.items()}
             found.append(Found(numbers, total[n, numbers], each))
@@ -150,6 +151,11 @@ def too_few(wanted: Wanted, found: Sequence[Found]) -> str | None:
     barred = f"{of.barred:,} are not asked for and " if of.barred else ""
     why = f"the catalogue has {size:,}, of which {barred}{of.seen:,} are in the history"
     return f"{len(of.numbers):,} items instead of {wanted.k:,}: {why}{missed}"
+
+
+def _barred(allowed: np.ndarray) -> np.ndarray:
+    """How many items are not allowed in each row (N, I)."""
+    return allowed.shape[1] - np.array([np.count_nonzero(line) for line in allowed])
 
 
 def _filled(values: np.ndarray) -> np.ndarray:

@@ -35,7 +35,7 @@ def run(page: Path) -> list[str]:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def few_films(tmp_path_factory):
+def few_films(tmp_path_factory, quick):
     """What the pages know as MovieLens-100k: its first 300 films and what its first 60 users rated of them."""
     whole, folder = movielens._package_folder(), tmp_path_factory.mktemp("films")
     for file, most in (("ml-100k.item", (300,)), ("ml-100k.inter", (60, 300))):
@@ -118,16 +118,16 @@ def test_the_rows_of_ones_own_data_are_what_the_recipe_reads(tmp_path, monkeypat
     assert tables.named["queries"].label.tolist() == [2, 0] and tables.named["queries"].item.tolist() == [0, 1]
 
 
-def test_the_table_of_rows_names_the_keys_that_are_read_and_returned(shop_run):
-    predictor = Predictor.load(shop_run)
+def test_the_table_of_rows_names_the_keys_that_are_read_and_returned(printed):
+    predictor = Predictor.load("runs/first")
     text = read(DOCS / "guide/predicting.md").split("| a row has |")[1].split("\n\n")[0]
     lines = [re.sub(r"\(.*?\)", "", line) for line in text.splitlines()]
     table = {cells[0]: cells[1:] for cells in [re.findall(r"`(.*?)`", line) for line in lines] if cells}
     assert set(table) == set(KINDS)
     rows = {
-        "match-query": {"query": "x", "item": "i1"},
+        "match-query": {"query": "x", "item": "1"},
         "interest": {"history": [], "item_text": "x", "time": 0},
-        "next-gap": {"user": "u1", "item": "i1", "time": "2030-01-01"},
+        "next-gap": {"user": "1", "item": "1", "time": "2030-01-01"},
     }
     for task in predictor.tasks:
         kind = predictor.run.recipe.tasks[task].kind

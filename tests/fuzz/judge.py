@@ -2,6 +2,7 @@
 
 import contextlib
 import faulthandler
+import functools
 import hashlib
 import os
 import re
@@ -98,6 +99,7 @@ def _watched(world: World, targets: list[str], found: list[str]) -> Iterator[Non
     limits = resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(resource.RLIMIT_AS, (_status("VmSize") + ROOM, limits[1]))
     temporary, tempfile.tempdir = tempfile.tempdir, str(world.case / "tmp")
+    _guarded()
     _Guard.world, _Guard.found = world, found
     try:
         yield
@@ -136,7 +138,10 @@ class _Guard:
                 cls.found.append(f"opens for writing, outside: {place.replace(str(cls.world.root), '')}")
 
 
-sys.addaudithook(_Guard.hook)
+@functools.cache
+def _guarded() -> None:
+    """Once a process, and not before: the interpreter, which never forgets a hook, calls it many times a test."""
+    sys.addaudithook(_Guard.hook)
 
 
 def _files(world: World) -> dict[str, tuple]:

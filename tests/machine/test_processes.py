@@ -20,7 +20,7 @@ from peftrec.tasks.dataset import load_data
 from peftrec.tasks.kinds import resolve
 from peftrec.training.loop import train
 
-pytestmark = pytest.mark.usefixtures("quick")
+pytestmark = pytest.mark.usefixtures("quick_intervals")
 
 EQUAL = ["lora", "uneven rows, rare task", "parts, weights by losses", "adalora", "full", "cool-down, refit"]
 

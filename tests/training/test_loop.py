@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from shop import shop_recipe
-from tiny import THREE, make_tiny_shop, tiny_recipe
+from tiny import make_tiny_shop, tiny_recipe
 
 from peftrec.errors import UserError
 from peftrec.recipe import load_recipe
@@ -24,9 +24,9 @@ def tiny(tmp_path_factory):
     return make_tiny_shop(tmp_path_factory.mktemp("tiny"))
 
 
-def short(tiny, adapter=SIDE, tasks=THREE, **train):
+def short(tiny, train, **changes):
     """Of the tiny model, where nothing has to be learnt."""
-    return tiny_recipe(tiny, tasks=tasks, adapter=adapter, train={"epochs": 2, "dropout": 0.0, **train})
+    return tiny_recipe(tiny, **{"adapter": SIDE, **changes}, train={"epochs": 2, "dropout": 0.0, **train})
 
 
 def trained(recipe):
@@ -36,7 +36,7 @@ def trained(recipe):
 
 
 def test_fit_computes_the_frozen_part_once_by_itself(tiny):
-    recipe = short(tiny, epochs=3)
+    recipe = short(tiny, {"epochs": 3})
     setup = prepare(recipe)
     cache = setup.model.encoder.caches["pooled"]
     computed, compute = [], cache.compute
@@ -80,19 +80,21 @@ def test_it_learns(shop):
 
 
 def test_another_seed_gives_other_weights(tiny):
-    one, two = (trained(short(tiny, seed=seed, max_steps=2))[0].model for seed in (0, 1))
+    one, two = (trained(short(tiny, {"seed": seed, "max_steps": 2}))[0].model for seed in (0, 1))
     a, b = (load["adapter/shared/down"] for load in (one.trainable(), two.trainable()))
     assert not torch.equal(a, b)
 
 
 def test_parts_of_a_batch_give_the_step_of_the_whole_batch(tiny):
-    whole, parts = (trained(short(tiny, max_steps=3, accumulate=n, clip=None))[0].model.trainable() for n in (1, 4))
+    whole, parts = (
+        trained(short(tiny, {"max_steps": 3, "accumulate": n, "clip": None}))[0].model.trainable() for n in (1, 4)
+    )
     for name, parameter in whole.items():
         torch.testing.assert_close(parts[name], parameter, atol=2e-5, rtol=1e-3)
 
 
 def test_an_epoch_gives_every_row_once(tiny):
-    recipe = short(tiny, epochs=1)
+    recipe = short(tiny, {"epochs": 1})
     setup, history, seen = trained(recipe)
     assert seen == sum(len(data.train) for data in setup.dataset.tasks.values())
     assert history[-1]["epoch"] == 1
@@ -103,7 +105,7 @@ def test_shares_change_how_often_a_task_is_seen(tiny):
         "query": {"kind": "match-query", "share": 2.0},
         "interest": {"kind": "interest", "column": "stars", "threshold": 4, "share": 0.5},
     }
-    setup, _, seen = trained(short(tiny, tasks=tasks, epochs=1))
+    setup, _, seen = trained(short(tiny, {"epochs": 1}, tasks=tasks))
     sizes = {name: len(data.train) for name, data in setup.dataset.tasks.items()}
     assert seen == 2 * sizes["query"] + round(sizes["interest"] / 2)
 
@@ -123,7 +125,7 @@ def test_early_stopping_puts_the_best_epochs_weights_back(shop):
 
 
 def test_what_training_only_ruins_ends_as_it_began(tiny):
-    recipe = short(tiny, epochs=8, lr=1.0, head_lr=1.0, warmup=0.0, early_stopping={"patience": 1})
+    recipe = short(tiny, {"epochs": 8, "lr": 1.0, "head_lr": 1.0, "warmup": 0.0, "early_stopping": {"patience": 1}})
     first = prepare(recipe)
     begin(first)
     began = first.model.trainable()
@@ -142,7 +144,7 @@ def test_every_optimizer_and_schedule_is_here():
 
 @pytest.mark.parametrize(("optimizer", "schedule"), STEPPED)
 def test_every_optimizer_and_schedule_moves_the_weights(tiny, optimizer, schedule):
-    recipe = short(tiny, optimizer=optimizer, schedule=schedule, max_steps=3, lr=0.1, head_lr=0.01)
+    recipe = short(tiny, {"optimizer": optimizer, "schedule": schedule, "max_steps": 3, "lr": 0.1, "head_lr": 0.01})
     setup = prepare(recipe)
     before = {n: p.detach().clone() for n, p in setup.model.trainable().items()}
     fit(setup)
@@ -157,7 +159,7 @@ def test_mixed_precision_changes_little_and_may_differ_between_trainings_of_one_
     losses = {}
     for precision in ("no", "bf16", "no again"):
         adapter = {"method": method, "sharing": "shared", "layers": "top-1"}
-        recipe = short(tiny, adapter, mixed_precision=precision.split()[0], max_steps=4)
+        recipe = short(tiny, {"mixed_precision": precision.split()[0], "max_steps": 4}, adapter=adapter)
         setup, history, _ = trained(recipe)
         assert all(p.dtype == torch.float32 and torch.isfinite(p).all() for p in setup.model.trainable().values())
         losses[precision] = history[-1]["train_loss"]
@@ -167,7 +169,7 @@ def test_mixed_precision_changes_little_and_may_differ_between_trainings_of_one_
 
 
 def test_a_loss_that_is_no_number_stops_the_run(tiny, tmp_path):
-    recipe = short(tiny, lr=1e20, head_lr=1e20, clip=None, warmup=0.0, optimizer="sgd")
+    recipe = short(tiny, {"lr": 1e20, "head_lr": 1e20, "clip": None, "warmup": 0.0, "optimizer": "sgd"})
     with pytest.raises(UserError, match=r"step .*not a finite number; lower train.lr"):
         train(recipe, tmp_path / "run")
     assert list(tmp_path.iterdir()) == []

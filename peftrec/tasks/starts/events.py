@@ -115,7 +115,7 @@ def read(rows: Examples, expected: Expected | None, vectors: Vectors | None) -> 
     for name in ("liked", "other", "most"):
         said[name] = np.zeros(len(rows))
     if expected is not None and vectors is not None:
-        texts, place = np.unique(np.append(rows.slots["item"], past.rows[present]), return_inverse=True)
+        texts, place = _distinct(np.append(rows.slots["item"], past.rows[present]))
         unit = expected.unit(vectors(texts))
         own, earlier = place[: len(rows)], np.zeros(past.rows.shape, np.int64)
         earlier[present] = place[len(rows) :]
@@ -124,12 +124,24 @@ def read(rows: Examples, expected: Expected | None, vectors: Vectors | None) -> 
     return said
 
 
+def _distinct(numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The numbers (U,) among many (N,), ascending, and which of them each is (N,). Where they repeat nothing is sorted,
+    which would take longer than all else that is done with a row."""
+    size = int(numbers.max(initial=-1)) + 1
+    if size > len(numbers):
+        found, place = np.unique(numbers, return_inverse=True)
+        return found, place
+    used = np.zeros(size, bool)
+    used[numbers] = True
+    return np.flatnonzero(used), (np.cumsum(used) - 1)[numbers]
+
+
 def _cosines(unit: np.ndarray, own: np.ndarray, earlier: np.ndarray) -> np.ndarray:
     """Cosines float32 (N, H) of each row's item with those of its history, given as places in `unit` (U, D)."""
-    there, here = np.unique(earlier), np.unique(own)
+    (there, then), (here, now) = _distinct(earlier.ravel()), _distinct(own)
     if len(there) * len(here) <= MOST_PAIRS:
         table = unit[here] @ unit[there].T
-        found: np.ndarray = table[np.searchsorted(here, own)[:, None], np.searchsorted(there, earlier)]
+        found: np.ndarray = table[now[:, None], then.reshape(earlier.shape)]
         return found
     each = [(unit[own] * unit[earlier[:, column]]).sum(1) for column in range(earlier.shape[1])]
     return np.stack(each, 1)

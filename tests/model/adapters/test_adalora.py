@@ -64,8 +64,11 @@ def ranks(encoder: AdaptedEncoder) -> dict[str, int]:
     return {o: sum(int((p != 0).sum()) for n, p in ps.items() if ".lora_E." in n) for o, ps in held.items()}
 
 
-@pytest.mark.parametrize("sharing", ["shared", "private", "shared+private"])
-@pytest.mark.parametrize(("family", "quantize"), [("BERT", None), ("BERT", "nf4"), ("Llama", "int8"), ("GPT-2", None)])
+@pytest.mark.parametrize(
+    ("sharing", "family", "quantize"),
+    [(sharing, "BERT", None) for sharing in ("shared", "private", "shared+private")]
+    + [("shared", "BERT", "nf4"), ("private", "Llama", "int8"), ("shared+private", "GPT-2", None)],
+)
 def test_every_owner_ends_at_its_own_budget_and_exports_exactly(sharing, family, quantize, tmp_path):
     encoder = made(sharing, family, quantize)
     started = vectors(encoder.eval(), "query")

@@ -19,6 +19,7 @@ from encoders import (
     task_losses,
     vectors,
 )
+from pairs import every_pair
 from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional
@@ -130,10 +131,11 @@ def test_it_starts_as_the_backbone(placement, mode, sharing):
         assert torch.equal(hidden(encoder, task), hidden(encoder, None))
 
 
-@pytest.mark.parametrize("sharing", SHARINGS)
-@pytest.mark.parametrize(("placement", "mode"), FORMS)
-@pytest.mark.parametrize(("family", "recompute"), [("BERT", False), ("DeBERTa-v2", True), ("GPT-2", True)])
-def test_the_joint_gradient_is_the_sum_of_the_tasks_own(family, recompute, placement, mode, sharing):
+@pytest.mark.parametrize(
+    ("form", "sharing", "run"), every_pair(FORMS, SHARINGS, [("BERT", False), ("DeBERTa-v2", True), ("GPT-2", True)])
+)
+def test_the_joint_gradient_is_the_sum_of_the_tasks_own(form, sharing, run):
+    (placement, mode), (family, recompute) = form, run
     config = configured("bottleneck", sharing, placement=placement, mode=mode, size=6)
     encoder = make_encoder(tiny_backbone(family, layers=3), dict.fromkeys(TASKS, config), recompute=recompute)
     check_joint_gradient(encoder, TASKS, sharing)
@@ -163,9 +165,9 @@ def test_training_one_task_leaves_the_others_private_part_alone(sharing):
     check_one_task_alone(encoder, TASKS, sharing)
 
 
-@pytest.mark.parametrize("quantize", QUANTIZATIONS)
-@pytest.mark.parametrize("sharing", SHARINGS)
-@pytest.mark.parametrize("family", ["BERT", "ALBERT", "Llama"])
+@pytest.mark.parametrize(
+    ("quantize", "sharing", "family"), every_pair(list(QUANTIZATIONS), SHARINGS, ["BERT", "ALBERT", "Llama"])
+)
 def test_what_is_saved_is_complete_and_loads_again(family, sharing, quantize, tmp_path):
     config = configured("bottleneck", sharing, layers_of(family), placement="houlsby", size=3, activation="tanh")
     configs = dict.fromkeys(TASKS, config)

@@ -89,8 +89,21 @@ LORA_APART = {
 }
 
 
-@pytest.mark.parametrize(("method", "sharing"), MODES)
-@pytest.mark.parametrize(("family", "recompute"), [("BERT", False), ("BERT", True), ("Llama", False), ("GPT-2", True)])
+# Every mode as it is and recomputed, once each beside BERT and beside one of the others in turn.
+JOINT = [(*mode, "BERT", number % 2 > 0) for number, mode in enumerate(MODES)]
+JOINT += [(*mode, ("Llama", "GPT-2")[number // 2 % 2], number % 2 == 0) for number, mode in enumerate(MODES)]
+
+
+def test_every_mode_is_here_and_every_sharing_meets_every_family():
+    assert len(JOINT) == 2 * len(MODES)
+    assert {(*mode, again) for *mode, _, again in JOINT} == {
+        (*mode, again) for mode in MODES for again in (False, True)
+    }
+    families = {"BERT", "Llama", "GPT-2"}
+    assert {(of[1], of[2]) for of in JOINT} == {(sharing, family) for _, sharing in MODES for family in families}
+
+
+@pytest.mark.parametrize(("method", "sharing", "family", "recompute"), JOINT)
 def test_the_joint_gradient_is_the_sum_of_the_tasks_own(method, sharing, family, recompute):
     encoder = make_encoder(
         tiny_backbone(family, layers=3), dict.fromkeys(TASKS, configured(method, sharing)), recompute=recompute
@@ -124,11 +137,13 @@ def test_no_task_name_collides_with_another_or_with_a_module(method, tmp_path):
         torch.testing.assert_close(vectors(again, name), expected, atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("method", ["lora", "ia3", "adalora"])
-@pytest.mark.parametrize(
-    ("family", "quantize"),
-    [("BERT", kind) for kind in QUANTIZATIONS] + [(f, kind) for f in ("Llama", "GPT-2") for kind in (None, "nf4")],
-)
+# LoRA with every quantisation; the others, whose weights come back by the same way, with two.
+EXPORTED = [("lora", "BERT", kind) for kind in QUANTIZATIONS]
+EXPORTED += [(method, "BERT", kind) for method in ("ia3", "adalora") for kind in (None, "int8")]
+EXPORTED += [(m, f, k) for m in ("lora", "ia3", "adalora") for f, k in (("Llama", "nf4"), ("GPT-2", None))]
+
+
+@pytest.mark.parametrize(("method", "family", "quantize"), EXPORTED)
 def test_the_composed_export_is_the_same_in_plain_peft(family, method, quantize, tmp_path):
     configs = dict.fromkeys(TASKS, configured(method, "shared+private"))
     encoder = make_encoder(tiny_backbone(family, quantize, layers=3), configs)

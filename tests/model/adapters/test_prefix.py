@@ -19,6 +19,7 @@ from encoders import (
     task_losses,
     vectors,
 )
+from pairs import every_pair
 from safetensors.torch import load_file, save_file
 
 from peftrec.errors import UserError
@@ -75,10 +76,12 @@ def test_the_composed_export_is_the_same_in_plain_peft(family, quantize, tmp_pat
     assert not torch.allclose(hidden(encoder, "query"), hidden(encoder, "interest"), atol=1e-3)
 
 
-@pytest.mark.parametrize("sharing", SHARINGS)
-@pytest.mark.parametrize("options", [{}, PROJECTED], ids=["plain", "projected"])
-@pytest.mark.parametrize(("family", "recompute"), [("BERT", False), ("BERT", True), ("Llama", True)])
-def test_the_joint_gradient_is_the_sum_of_the_tasks_own(family, recompute, options, sharing):
+@pytest.mark.parametrize(
+    ("sharing", "run", "options"),
+    every_pair(SHARINGS, [("BERT", False), ("BERT", True), ("Llama", True)], [{}, PROJECTED]),
+)
+def test_the_joint_gradient_is_the_sum_of_the_tasks_own(sharing, run, options):
+    family, recompute = run
     encoder = make_encoder(tiny_backbone(family, layers=3), prefixes(sharing, **options), recompute=recompute)
     check_joint_gradient(encoder, TASKS, sharing)
 

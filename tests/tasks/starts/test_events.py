@@ -8,7 +8,7 @@ from tiny import make_tiny_shop, tiny_recipe
 
 from peftrec.tasks.dataset import load_data
 from peftrec.tasks.priors import PRIORS
-from peftrec.tasks.starts.events import MOST_PAIRS, Expected, _cosines, _expected, columns, fit, load, read
+from peftrec.tasks.starts.events import MOST_PAIRS, Expected, _cosines, _distinct, _expected, columns, fit, load, read
 
 STARS = {"interest": {"kind": "interest", "column": "stars", "threshold": 4}}
 NUMBERS = {"interest": {"kind": "interest", "column": "stars", "loss": "mse"}}
@@ -80,6 +80,13 @@ def test_means_shrink_to_what_the_text_lets_expect_and_to_all():
     assert found[:3] == pytest.approx([(3 + 4 * 0.6) / 8, 9 * 0.4 / 10, 0.4])
     odds = columns(said, (4.0, 9.0), binary=True)[0]
     assert odds[:3] == pytest.approx(np.log(found[:3] / (1 - found[:3])))
+
+
+@pytest.mark.parametrize(("size", "most"), [(0, 1), (1, 1), (1, 1000), (500, 20), (20, 5000)])
+def test_distinct_numbers_are_those_of_sorting(size, most):
+    numbers = np.random.default_rng(size).integers(0, most, size)
+    for found, expected in zip(_distinct(numbers), np.unique(numbers, return_inverse=True), strict=True):
+        assert found.tolist() == expected.tolist()
 
 
 def test_a_table_of_cosines_and_each_row_s_own_are_the_same(monkeypatch):
