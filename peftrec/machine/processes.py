@@ -227,17 +227,24 @@ def largest(value: int) -> int:
 
 
 def add_gradients(parameters: "list[nn.Parameter]") -> None:
-    """Give every process the sum of the gradients. One that none has stays None: the optimiser leaves it alone."""
+    """Give every process the sum of the gradients. One that none has stays None: the optimiser leaves it alone; one
+    that is sparse in any is sparse."""
     if count() == 1:
         return
     import torch
 
-    have = torch.tensor([float(p.grad is not None) for p in parameters])
-    parts = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
-    flat = add_up(torch.cat([have.to(parts[0].device), *(part.float().flatten() for part in parts)]))
-    counts, sums = flat[: len(parameters)], flat[len(parameters) :].split([p.numel() for p in parameters])
-    for parameter, held, total in zip(parameters, counts.tolist(), sums, strict=True):
-        parameter.grad = total.view_as(parameter).to(parameter.dtype) if held else None
+    size = len(parameters)
+    have = [float(p.grad is not None) for p in parameters] + [float(_is_sparse(p)) for p in parameters]
+    parts = [torch.zeros_like(p) if p.grad is None else p.grad.to_dense() for p in parameters]
+    flat = add_up(torch.cat([torch.tensor(have).to(parts[0].device), *(part.float().flatten() for part in parts)]))
+    counts, sums = flat[: 2 * size].tolist(), flat[2 * size :].split([p.numel() for p in parameters])
+    for parameter, held, sparse, sum_ in zip(parameters, counts[:size], counts[size:], sums, strict=True):
+        total = sum_.view_as(parameter).to(parameter.dtype)
+        parameter.grad = None if not held else total.to_sparse(1) if sparse else total
+
+
+def _is_sparse(parameter: "nn.Parameter") -> bool:
+    return parameter.grad is not None and parameter.grad.is_sparse
 
 
 def _is_set(variable: str) -> bool:

@@ -21,6 +21,7 @@ from peftrec.model.adapters import attach
 from peftrec.model.adapters.base import adapter_name
 from peftrec.model.backbone import Backbone
 from peftrec.model.encoder import AdaptedEncoder
+from peftrec.model.fusion import Fusion, new_fusion
 from peftrec.recipe import AdapterConfig, Recipe
 from peftrec.tasks.grades import Grades
 from peftrec.tasks.heads import CatalogueHead, Head, HeadShape
@@ -71,17 +72,17 @@ class Scorer:
 
 
 class CoLearner(nn.Module, Scorer):
-    """Encoder and heads of all tasks. `losses` gives the step's task losses, `predict` one task's predictions.
+    """Encoder, fusion and heads of all tasks. `losses` gives the step's task losses, `predict` a task's predictions.
 
     parts  how many pieces a training step's rows are cut into, one after the other, so that they fit into memory
     """
 
     def __init__(
-        self, encoder: AdaptedEncoder, heads: dict[str, Head], losses: dict[str, Loss], parts: int = 1
+        self, encoder: AdaptedEncoder, fusion: Fusion, heads: dict[str, Head], losses: dict[str, Loss], parts: int = 1
     ) -> None:
         super().__init__()
         self.parts = parts
-        self.encoder = encoder
+        self.encoder, self.fusion = encoder, fusion
         self.heads = nn.ModuleDict({adapter_name(task): head for task, head in heads.items()})
         self._head_of = dict(heads)
         self.loss_of = losses
@@ -120,11 +121,18 @@ class CoLearner(nn.Module, Scorer):
             self.work.referenced += sum(of.references for of in unique.values())
         with self.encoder.frozen_part_once({first: of.rows for first, of in unique.items()}):
             for first, tasks in groups.items():
-                vectors = self.encoder.encode(unique[first].rows, first)
+                rows = unique[first].rows
+                vectors = self.encoder.encode(rows, first)
                 for task in tasks:
-                    batch = unique[first].head_input(task, batches[task], self._watched(task, vectors))
+                    fused = self.fusion(self._watched(task, vectors), rows, task)
+                    batch = unique[first].head_input(task, batches[task], fused)
                     found[task] = batch.begun(self.head(task)(batch))
         return {task: found[task] for task in batches}
+
+    def vectors(self, rows: np.ndarray, task: str) -> Tensor:
+        """What the task's head reads of text rows (U,): their vectors, float32 (U, D), fused."""
+        fused: Tensor = self.fusion(self.encoder.encode(rows, task), rows, task)
+        return fused
 
     def _watched(self, task: str, vectors: Tensor) -> Tensor:
         """The vectors (U, D), such that the gradient that comes back through them is counted as the task's."""
@@ -172,7 +180,7 @@ class CoLearner(nn.Module, Scorer):
         """Predictions as the task's loss defines them, float32, dropout off. Every text is encoded once."""
         with self._evaluating():
             rows = examples.text_rows()
-            vectors = self.encoder.encode(rows, task)
+            vectors = self.vectors(rows, task)
             done = [self._predict_chunk(task, chunk, rows, vectors) for chunk in examples.blocks(PREDICT_ROWS)]
         return np.concatenate(done) if done else np.zeros(0, np.float32)
 
@@ -202,7 +210,7 @@ class CoLearner(nn.Module, Scorer):
         rows, place = np.unique(item_rows, return_inverse=True)
         blocks = np.split(rows, range(PREDICT_ROWS, len(rows), PREDICT_ROWS))
         with self._evaluating():  # in blocks: what is offered of an item is a few numbers, its text vector many
-            found = [head.items(self.encoder.encode(block, task)) for block in blocks]
+            found = [head.items(self.vectors(block, task)) for block in blocks]
             vectors, bias = (torch.cat(parts) for parts in zip(*found, strict=True))
             index = torch.from_numpy(place).to(vectors.device)
             known = None if of_items is None else torch.from_numpy(of_items[: len(item_rows)]).to(vectors.device)
@@ -239,7 +247,7 @@ class CoLearner(nn.Module, Scorer):
         """A catalogue-ranking task's vectors (N, q) of what the examples' histories or queries ask for."""
         unique = UniqueRows({task: examples}, len(self.encoder.texts))
         with self._evaluating():
-            vectors = self.encoder.encode(unique.rows, task)
+            vectors = self.vectors(unique.rows, task)
             return self._catalogue_head(task).users(unique.head_input(task, examples, vectors))
 
     def _catalogue_head(self, task: str) -> CatalogueHead:
@@ -275,15 +283,19 @@ class CoLearner(nn.Module, Scorer):
         return sum(p.numel() for p in trained), self.encoder.backbone.parameter_count() + beside
 
     def freeze(self, tasks: Iterable[str]) -> None:
-        """Train neither the heads of these tasks nor any adapter part that they read, the shared one included."""
+        """Train neither the heads of these tasks nor any part that they read of adapters and fusion, shared ones
+        included."""
         for task in tasks:
             adapter = self.encoder.adapter_of(task)
             for owner in adapter.owners_of(task):
                 adapter.freeze(owner)
             self.head(task).requires_grad_(False)
+            if (part := self.fusion.part_of(task)) is not None:
+                part.requires_grad_(False)
 
     def trainable(self) -> dict[str, nn.Parameter]:
-        """Every trained parameter by a stable name: adapter/<owner>/<name> and head/<task>/<name>."""
+        """Every trained parameter by a stable name: adapter/<owner>/<name>, fusion/<owner>/<name> and
+        head/<task>/<name>."""
         return {name: p for name, p in self._named().items() if p.requires_grad}
 
     def _named(self) -> dict[str, nn.Parameter]:
@@ -292,6 +304,7 @@ class CoLearner(nn.Module, Scorer):
             for owner, parameters in self.encoder.parameters_by_owner().items()
             for name, p in parameters.items()
         }
+        named |= {f"fusion/{name}": p for name, p in self.fusion.named().items()}
         for task in self.tasks:
             named |= {f"head/{task}/{name}": p for name, p in self.head(task).named_parameters()}
         return named
@@ -312,6 +325,7 @@ def build_model(
     }
     configs = {name: task.adapter for name, task in tasks.items()}
     model = assemble(recipe, tasks, backbone, dataset.texts, configs, shapes)
+    model.fusion = new_fusion(recipe.fusion, dataset, width, {}).to(backbone.device)
     for name, data in dataset.tasks.items():
         model.head(name).calibrate(data.train.thinned(FITTED), tasks[name].loss)
     return model
@@ -325,9 +339,9 @@ def assemble(
     configs: dict[str, AdapterConfig],
     shapes: dict[str, HeadShape],
 ) -> CoLearner:
-    """A co-learner over `texts` with the given adapter configurations and head shapes."""
+    """A co-learner over `texts` with the given adapter configurations and head shapes; its fusion knows no items."""
     adapters = attach(backbone, configs)
     encoder = AdaptedEncoder(backbone, texts, adapters, recompute=recipe.train.gradient_checkpointing)
     heads = {name: task.kind.head(shapes[name], task.config) for name, task in tasks.items()}
     losses = {name: task.loss for name, task in tasks.items()}
-    return CoLearner(encoder, heads, losses, recipe.train.accumulate).to(backbone.device)
+    return CoLearner(encoder, Fusion(recipe.fusion), heads, losses, recipe.train.accumulate).to(backbone.device)

@@ -3,6 +3,7 @@
 A recipe is complete and flat; it states everything a run depends on except the weights and the data files themselves.
 """
 
+from peftrec.recipe.fusion import FusionConfig
 from peftrec.recipe.load import (
     apply_overrides,
     dump_recipe,
@@ -46,6 +47,7 @@ __all__ = [
     "EarlyStopping",
     "EventsConfig",
     "FileConfig",
+    "FusionConfig",
     "ItemsConfig",
     "LabelConfig",
     "QueriesConfig",

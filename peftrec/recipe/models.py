@@ -13,6 +13,7 @@ from pydantic import (
 )
 
 from peftrec.errors import shown
+from peftrec.recipe.fusion import FusionConfig
 from peftrec.recipe.strict import Factor, Strict, not_lost
 from peftrec.recipe.tables import DataConfig
 
@@ -301,6 +302,7 @@ class Recipe(Strict):
     init_from: str | None = Field(None, description="folder of the run whose adapters and heads training starts from")
     backbone: BackboneConfig
     adapter: AdapterConfig = AdapterConfig()
+    fusion: FusionConfig = FusionConfig()
     data: DataConfig
     tasks: dict[str, TaskConfig] = Field(min_length=1)
     weighting: WeightingConfig = WeightingConfig()

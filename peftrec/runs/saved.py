@@ -4,6 +4,7 @@ run.yaml              the complete recipe; `peftrec train run.yaml` repeats the 
 model.json            backbone digest; each task's slots, classes, features, and the parts its adapter is composed of
 adapters/<task>/      adapter_config.json, adapter_model.safetensors: shared and private composed
 parts/<part>.safetensors   the same apart, as they were trained: what another run may start from (`init_from`)
+fusion.safetensors    what was learned of items themselves (`peftrec.runs.fusion`)
 heads/<task>.safetensors    and starts/<task>.safetensors, what the head begins at (`peftrec.runs.starts`), and
 neighbours/<task>.safetensors, which items of a catalogue go together (`peftrec.runs.neighbours`)
 catalogue.parquet     item ids, texts and features, and log.parquet, who did what when (`peftrec.runs.tables`)
@@ -36,6 +37,7 @@ from peftrec.recipe import Recipe, dump_recipe, make_recipe, read_yaml
 from peftrec.recipe.names import refuse_foreign
 from peftrec.runs.damage import check_rows, check_sizes
 from peftrec.runs.folder import NEEDED, verify_run
+from peftrec.runs.fusion import load_fusion, save_fusion
 from peftrec.runs.neighbours import load_neighbours, save_neighbours
 from peftrec.runs.schemas import Described, checked
 from peftrec.runs.starts import load_starts, save_start
@@ -119,6 +121,7 @@ def save_run(
         sizes = report["cost"].setdefault("adapter_bytes", {})
         sizes[task] = sum(f.stat().st_size for f in adapter.iterdir())
     _save_parts(folder, model)
+    save_fusion(folder, model.fusion)
     save_neighbours(folder, dataset)
     save_catalogues(folder, dataset)
     save_logs(folder, dataset)
@@ -208,6 +211,9 @@ def load_run(
             base = share_backbone(backbone, recipe.backbone)
         encodings = {name: encodings_of(task) for name, task in of.items()}
         model = _rebuild(folder, recipe, tasks, base, texts, of, encodings)
+        catalogues = {name: task["items"] for name, task in of.items()}
+        fusion = load_fusion(folder, recipe.fusion, items, catalogues, len(texts), base.hidden_size)
+        model.fusion = fusion.to(base.device).eval()
     logs = load_logs(folder, items, of)
     received = {name: _own_log(of[name], found, tasks[name]) for name, found in logs.items()}
     received |= load_logs(folder, items, of, "rated")

@@ -49,4 +49,5 @@ def _problem(model: CoLearner, examples: Examples, task: str, rows: np.ndarray) 
         return "loss"
     parameters = list(model.trainable().values())
     gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
-    return None if all(g is None or torch.isfinite(g).all() for g in gradients) else "gradient"
+    numbers = [g.coalesce().values() if g.is_sparse else g for g in gradients if g is not None]
+    return None if all(torch.isfinite(of).all() for of in numbers) else "gradient"

@@ -11,21 +11,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors.torch import load_file
 
+from peftrec.data.catalogue import ItemTexts
 from peftrec.data.examples import Dataset
 from peftrec.data.features import same_columns
+from peftrec.data.texts import TextTable
 from peftrec.errors import Problems, UserError
 from peftrec.machine.files import reading
 from peftrec.model.adapters.base import WEIGHTS, Adapter, read_tensors
 from peftrec.model.adapters.peft import PeftAdapter
 from peftrec.model.co_learner import CoLearner
+from peftrec.model.fusion import SHARED, item_rows, new_fusion
 from peftrec.recipe import Recipe
 from peftrec.recipe.names import foreign_names
+from peftrec.runs.fusion import FILE, read_fusion
 from peftrec.runs.saved import describe_task, read_described, read_recipe
 from peftrec.runs.starts import load_starts
-from peftrec.runs.tables import encodings_of
+from peftrec.runs.tables import encodings_of, load_catalogues
 from peftrec.tasks.kind import Task
 from peftrec.tasks.kinds import resolve
 from peftrec.tasks.starts import Start
@@ -65,6 +70,7 @@ class EarlierRun:
         with reading(self.folder):
             parts = self._fill_parts(recipe, model)
             heads, notes = self._fill_heads(tasks, theirs, dataset, model)
+            notes += self._fill_fusion(recipe, dataset, model)
         if not parts and not heads:
             raise UserError(f"init_from: {self.folder} has neither a task nor a method of this recipe; leave it out")
         frozen = [name for name in recipe.tasks if name not in recipe.trained]
@@ -149,6 +155,49 @@ class EarlierRun:
                 taken.append(task)
         return taken, notes
 
+    def _fill_fusion(self, recipe: Recipe, dataset: Dataset, model: CoLearner) -> list[str]:
+        """Take over what the run learned of items, by their ids, those that training does not name too; of items that
+        it did not know nothing is known. Returns a line for the user."""
+        then, now = self.recipe.fusion, recipe.fusion
+        if not now.items or not (self.folder / FILE).exists():
+            return []
+        if (then.dim, then.sharing) != (now.dim, now.sharing):
+            return ["what is learned of items begins anew: fusion.dim or fusion.sharing is another than in the run"]
+        width = model.encoder.backbone.hidden_size
+        items = load_catalogues(self.folder, TextTable(), self.tasks)
+        of_tasks = {name: task["items"] for name, task in self.tasks.items()}
+        stored = read_fusion(self.folder, then, item_rows(items), of_tasks, width)
+        stored = {owner: of for owner, of in stored.items() if owner == SHARED or owner in recipe.tasks}
+        place_of = {owner: _places(items, dataset.items, of["items"].numpy()) for owner, of in stored.items()}
+        more = {owner: np.flatnonzero(place >= 0) for owner, place in place_of.items()}
+        fusion = new_fusion(now, dataset, width, more)
+        taken = 0
+        for owner, of in stored.items():
+            if (part := fusion.parts.get(owner)) is None:
+                continue
+            place = place_of[owner][part.items]
+            with torch.no_grad():
+                part.table[place >= 0] = of["table"][place[place >= 0]]
+                part.out.copy_(of["out"])
+            taken += int((place >= 0).sum())
+        model.fusion = fusion.to(model.encoder.backbone.device)
+        return [f"what was learned of {taken:,} items" if taken else "nothing that was learned of items: none is here"]
+
+
+def _places(then: Mapping[str, ItemTexts], now: Mapping[str, ItemTexts], items: np.ndarray) -> np.ndarray:
+    """Where each item of the catalogues `now` stands among `items`, numbers of the catalogues `then`, by its id; -1 of
+    one that does not, int64 (I,)."""
+    rows = item_rows(then)
+    of_text = np.full(rows.max() + 1, -1, np.int64)
+    of_text[rows[items]] = np.arange(len(items))  # items of one text are one
+    of_id = {(name, item): number for number, (name, item) in enumerate(_ids(then))}
+    numbers = np.array([of_id.get(key, -1) for key in _ids(now)], np.int64)
+    return np.where(numbers < 0, -1, of_text[rows[numbers]])
+
+
+def _ids(items: Mapping[str, ItemTexts]) -> Iterator[tuple[str, str]]:
+    return ((name, item) for name, of in items.items() for item in of.ids)
+
 
 def read_start(recipe: Recipe) -> EarlierRun | None:
     """The run that the recipe starts from, verified; None without `init_from`. Raises UserError."""
@@ -195,7 +244,8 @@ def _what_matters(
         else:
             scale = "log" if described[name].get("log_scale") else "linear"  # which a head's numbers are on
             tasks[name] = {"kind": task["kind"], "adapter": adapter, "scale": scale}
-    return {"backbone": {key: backbone[key] for key in sorted(keys)}, "tasks": tasks}
+    matters = {"backbone": {key: backbone[key] for key in sorted(keys)}, "tasks": tasks}
+    return {**matters, "fusion": of.fusion.model_dump(mode="json", exclude={"dropout", "least"})} if frozen else matters
 
 
 def _frozen_lines(frozen: list[str], recipe: Recipe, model: CoLearner) -> list[str]:

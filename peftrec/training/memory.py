@@ -116,7 +116,9 @@ def _bytes_of_rows(model: CoLearner, batches: dict[str, Examples], share: float)
                 vectors = torch.zeros(len(unique.rows), width, device=encoder.backbone.device, requires_grad=True)
             else:
                 vectors = encoder.encode(unique.rows, tasks[0])
-            found += [model.head(task)(unique.head_input(task, some[task], vectors)) for task in tasks]
+            for task in tasks:
+                fused = model.fusion(vectors, unique.rows, task)
+                found.append(model.head(task)(unique.head_input(task, some[task], fused)))
         return found
 
     training, work = model.training, replace(model.work)

@@ -1,35 +1,82 @@
 """The optimiser and its learning rates, from the recipe."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from peftrec.training.defaults import Settled
 
+BETAS, EPS = (0.9, 0.999), 1e-8  # of Adam on rows, as AdamW's own
 COOLDOWN = 0.2  # of the steps before it, the learning rates fall to 0 in (Hägele et al. 2024, arXiv:2405.18392)
 
 
-def make_optimizer(config: Settled, trainable: dict[str, nn.Parameter]) -> torch.optim.Optimizer:
-    """AdamW, SGD with momentum or Adafactor over the named parameters of `CoLearner.trainable`.
+class _Rows(torch.optim.Optimizer):
+    """An optimiser that steps on parameters with sparse gradients row by row, with Adam: rows without a gradient cost
+    nothing, and stay as they are, their moments too. What it is a base of steps on the others."""
 
-    Adapters and heads have learning rates apart; weight decay spares norms, biases and gates.
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> Any:
+        """One step."""
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is not None and parameter.grad.is_sparse:
+                    _step_on_rows(parameter, parameter.grad.coalesce(), self.state[parameter], group)
+                    parameter.grad = None
+        return super().step(closure)
+
+
+def _step_on_rows(parameter: nn.Parameter, gradient: Tensor, state: dict[str, Tensor], group: dict[str, Any]) -> None:
+    if not state:
+        state |= {"step": torch.tensor(0.0), "first": torch.zeros_like(parameter)}
+        state["second"] = torch.zeros_like(parameter)
+    some = gradient.values().any(1)  # a row of zeros has no gradient: processes that add theirs up do not know of it
+    rows, values = gradient.indices()[0][some], gradient.values()[some]
+    state["step"] += 1
+    times = state["step"].item()
+    first = state["first"][rows].lerp_(values, 1 - BETAS[0])
+    second = state["second"][rows].lerp_(values.square(), 1 - BETAS[1])
+    state["first"][rows], state["second"][rows] = first, second
+    size = (second / (1 - BETAS[1] ** times)).sqrt_().add_(EPS)
+    kept = parameter[rows] * (1 - group["lr"] * group["weight_decay"])
+    parameter[rows] = kept - group["lr"] / (1 - BETAS[0] ** times) * first / size
+
+
+class _AdamW(_Rows, torch.optim.AdamW):
+    pass
+
+
+class _SGD(_Rows, torch.optim.SGD):
+    pass
+
+
+class _Adafactor(_Rows, torch.optim.Adafactor):
+    pass
+
+
+def make_optimizer(config: Settled, trainable: dict[str, nn.Parameter]) -> torch.optim.Optimizer:
+    """AdamW, SGD with momentum or Adafactor over the named parameters of `CoLearner.trainable`; those whose gradients
+    are sparse are stepped on row by row, whichever it is.
+
+    Adapters have a learning rate apart from heads and fusion; weight decay spares norms, biases and gates.
     """
     groups: dict[tuple[bool, float], list[nn.Parameter]] = {}
     for name, parameter in trainable.items():
         decay = config.weight_decay if _decays(name, parameter) else 0.0
-        groups.setdefault((name.startswith("head/"), decay), []).append(parameter)
+        groups.setdefault((name.startswith(("head/", "fusion/")), decay), []).append(parameter)
     rates = {False: config.lr, True: config.head_lr}
     listed = [
         {"params": ps, "lr": rates[head], "base_lr": rates[head], "weight_decay": decay}
         for (head, decay), ps in groups.items()
     ]
     if config.optimizer == "adamw":
-        return torch.optim.AdamW(listed)
+        return _AdamW(listed)
     if config.optimizer == "sgd":
-        return torch.optim.SGD(listed, momentum=0.9)
-    return torch.optim.Adafactor(listed)
+        return _SGD(listed, momentum=0.9)
+    return _Adafactor(listed)
 
 
 def _decays(name: str, parameter: nn.Parameter) -> bool:

@@ -100,14 +100,21 @@ def share(tensor: Tensor, like: Tensor) -> Tensor:
 
 
 def total_norm(gradients: list[Tensor]) -> Tensor:
-    """The norm of the gradients together."""
-    norms = [_gathered(torch.nn.utils.get_total_norm(group)) for group in _alike(gradients)]
+    """The norm of the gradients together, sparse ones among them."""
+    numbers = [gradient.coalesce().values() if gradient.is_sparse else gradient for gradient in gradients]
+    norms = [_gathered(torch.nn.utils.get_total_norm(group)) for group in _alike(numbers)]
     return norms[0] if len(norms) == 1 else torch.nn.utils.get_total_norm(norms)
 
 
 def clip(parameters: list[nn.Parameter], most: float, norm: Tensor) -> None:
     """Scale the gradients, whose norm together is `norm`, down to the norm `most`."""
-    for group in _alike(parameters):
+    others = []
+    for parameter in parameters:
+        if parameter.grad is not None and parameter.grad.is_sparse:
+            parameter.grad = parameter.grad * (most / (norm + 1e-6)).clamp(max=1.0)
+        else:
+            others.append(parameter)
+    for group in _alike(others):
         torch.nn.utils.clip_grads_with_norm_(group, most, norm)
 
 

@@ -100,6 +100,7 @@ class TrainingState:
         """The tensors of a checkpoint: by file, without its ending, then by name. Nothing is copied."""
         files: Tensors = {f"adapters/{o}": dict(of) for o, of in self.model.encoder.parameters_by_owner().items()}
         files |= {f"heads/{task}": dict(self.model.head(task).state_dict()) for task in self.model.tasks}
+        files["fusion"] = dict(self.model.fusion.named())
         names = self._names()
         files["optimizer"] = {
             f"{what}/{names[number]}": value
@@ -138,7 +139,9 @@ class TrainingState:
         `same`: the recipe is the same too, so that its memory plan holds.
         """
         own = self.tensors()
-        for file in sorted({f for f in tensors.keys() | own.keys() if f.startswith(("adapters/", "heads/", "weight"))}):
+        for file in sorted(
+            {f for f in tensors.keys() | own.keys() if f.startswith(("adapters/", "heads/", "fusion", "weight"))}
+        ):
             _fill(file, own.get(file, {}), tensors.get(file, {}))
         self._load_optimizer(tensors.get("optimizer", {}))
         for number, adapter in enumerate(self.model.encoder.methods):

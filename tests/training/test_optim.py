@@ -9,7 +9,7 @@ from peftrec.training.defaults import settle
 from peftrec.training.optim import Cooldown, cooldown_steps, lr_factor, make_optimizer, set_learning_rates
 
 NAMES = {"shared/lora_A": 2, "query/norm.weight": 2, "query/down.bias": 2, "query/gates": 2, "head/query/w": 2}
-NAMES |= {"shared/scale": 1}
+NAMES |= {"shared/scale": 1, "fusion/shared/table": 2}
 
 
 def settings(**config):
@@ -32,6 +32,7 @@ def test_heads_have_a_rate_of_their_own_and_norms_biases_and_gates_do_not_decay(
         "query/gates": (1e-2, 0.0),
         "shared/scale": (1e-2, 0.0),
         "head/query/w": (1e-3, 0.1),
+        "fusion/shared/table": (1e-3, 0.1),
     }
 
 
@@ -39,7 +40,7 @@ def test_heads_have_a_rate_of_their_own_and_norms_biases_and_gates_do_not_decay(
     ("name", "kind"), [("adamw", torch.optim.AdamW), ("sgd", torch.optim.SGD), ("adafactor", torch.optim.Adafactor)]
 )
 def test_the_recipe_names_the_optimiser(name, kind):
-    assert type(made(optimizer=name)[1]) is kind
+    assert isinstance(made(optimizer=name)[1], kind)
 
 
 @pytest.mark.parametrize(
@@ -75,3 +76,24 @@ def test_every_groups_rate_follows_its_base():
     set_learning_rates(optimizer, 0.5)
     set_learning_rates(optimizer, 0.25)  # of the base, not of what it was
     assert {group["lr"] for group in optimizer.param_groups} == {0.25e-2, 0.25e-3}
+
+
+def test_rows_with_sparse_gradients_go_as_adamw_goes_and_the_others_stay():
+    """Beside a table of those rows alone, over steps in which each of them has a gradient."""
+    torch.manual_seed(0)
+    table = nn.Parameter(torch.randn(9, 3))
+    alone = nn.Parameter(table.detach()[[7, 2]].clone())
+    before, config = table.detach().clone(), settings(lr=1e-2, head_lr=1e-2, weight_decay=0.1)
+    ours, theirs = (make_optimizer(config, {"fusion/shared/table": p}) for p in (table, alone))
+    for _ in range(4):
+        gradient = torch.randn(2, 3)
+        halves = gradient[[0, 1, 1]] * torch.tensor([[1], [0.5], [0.5]])  # one of them came in two pieces
+        halves = torch.sparse_coo_tensor(torch.tensor([[7, 2, 2]]), halves, (9, 3), check_invariants=True)
+        table.grad, alone.grad = halves, gradient
+        ours.step()
+        theirs.step()
+        ours.zero_grad()
+    torch.testing.assert_close(table.detach()[[7, 2]], alone.detach())
+    others = [0, 1, 3, 4, 5, 6, 8]
+    assert torch.equal(table[others], before[others])
+    assert ours.state_dict()["state"][0]["first"].shape == (9, 3)

@@ -96,6 +96,11 @@ CASES = {
     },
     "as it begins to cool down": {"train": COOLS},
     "cooling down": {"adapter": SIDE, "train": {**COOLS, "checkpoint": {"every": "1 step"}}},
+    "what is learned of items": {
+        "adapter": SIDE,
+        "fusion": {"items": True, "dim": 4, "least": 1, "sharing": "private"},
+        "train": {"accumulate": 2},
+    },
     "recomputed": {"train": {"gradient_checkpointing": True}},
     "weighting with state": {"adapter": SIDE, "weighting": {"method": "smoothed"}},
 }

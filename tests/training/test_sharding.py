@@ -1,15 +1,17 @@
 """Two processes with a share of the weights each make what one makes, and what cannot be shared out is refused."""
 
 import pytest
+import torch
 from accelerate.commands.launch import launch_command_parser
 from accelerate.utils.launch import prepare_multi_gpu_env
 from launched import assert_one_trains, ended, environment, plain_shop, train_together
 from tiny import tiny_recipe, trained_files
 from together import BROKEN_OFF, SHARDED, with_case
+from torch import nn
 
 from peftrec.errors import UserError
 from peftrec.training.loop import train
-from peftrec.training.sharding import check_sharding
+from peftrec.training.sharding import check_sharding, clip, total_norm
 
 pytestmark = pytest.mark.usefixtures("quick_intervals")
 
@@ -74,3 +76,17 @@ def test_one_process_has_nothing_to_share_out_and_says_so(shop, tmp_path, monkey
     monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
     train(tiny_recipe(shop, train={"max_steps": 1}), tmp_path / "run")
     assert "one process: FSDP has nothing to share out" in notes.readouterr().err
+
+
+def test_sparse_gradients_count_in_the_norm_and_are_clipped_with_the_others():
+    dense, table = nn.Parameter(torch.zeros(1)), nn.Parameter(torch.zeros(5, 2))
+    dense.grad = torch.tensor([2.0])
+    rows = torch.tensor([[4, 1, 4]])  # a row that came in two pieces: (1, 2)
+    table.grad = torch.sparse_coo_tensor(rows, torch.tensor([[1.0, 0], [0, 4], [0, 2]]), (5, 2), check_invariants=True)
+    norm = total_norm([dense.grad, table.grad])
+    assert float(norm) == 5
+    clip([dense, table], 1.0, norm)
+    assert dense.grad.item() == pytest.approx(0.4, abs=1e-6)
+    expected = torch.tensor([[0, 0], [0, 0.8], [0, 0], [0, 0], [0.2, 0.4]])
+    assert table.grad.is_sparse
+    torch.testing.assert_close(table.grad.to_dense(), expected, atol=1e-6, rtol=0)
