@@ -42,13 +42,6 @@ class Neighbours:
         start = np.append(0, np.cumsum(some.sum(1)))
         return csr_array((self.weights[some], self.items[some], start), shape=(len(self.items), len(self.items)))
 
-    @cached_property
-    def lonely(self) -> np.ndarray:
-        """The items of which no choice of another says anything, bool (I,)."""
-        found = np.ones(len(self.items), bool)
-        found[self.items[self.weights > 0]] = False
-        return found
-
     def beside(self, items: np.ndarray) -> np.ndarray:
         """The items of which a choice of any of `items` (M,) says something, ascending."""
         found: np.ndarray = np.unique(self.items[items][self.weights[items] > 0])

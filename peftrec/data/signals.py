@@ -1,8 +1,7 @@
 """What is known of items for a row before anything is learnt: a few numbers an item, which a task's scores begin with.
 
-popularity  log1p of how often it had been chosen,
-recent      of how often lately,
-fresh       the same of items for which no past can speak, such as were new when the last choices were made
+popularity  log1p of how often it had been chosen, and
+recent      of how often lately
 together    log1p of what the user's newest events say for it, by which items go together
 own_count   log1p of how often the user had met it; 0, as
 own_last    1 / sqrt(how many events back the user last met it), where repeats are not allowed
@@ -13,9 +12,8 @@ import numpy as np
 from peftrec.data.catalogue import Catalogue
 from peftrec.data.examples import Examples
 
-SIGNALS = ("popularity", "recent", "fresh", "together", "own_count", "own_last")
-POPULARITY, RECENT, FRESH, TOGETHER, OWN_COUNT, OWN_LAST = range(len(SIGNALS))
-SHARED = 3  # of these the first say the same for all users at a moment
+SIGNALS = ("popularity", "recent", "together", "own_count", "own_last")
+SHARED = 2  # of these the first say the same for all users at a moment
 READ = 50  # newest events of a past whose neighbours are looked up
 ROWS = 256  # rows whose own items are asked about together
 
@@ -61,7 +59,7 @@ def of_step(examples: Examples) -> np.ndarray | None:
 def _without_itself(examples: Examples, own: np.ndarray) -> np.ndarray:
     """The signals (N, S) of each row's own item; without times its choice is among all that are counted."""
     if examples.rated is not None:
-        own[:, :SHARED] = np.log1p(np.maximum(np.expm1(own[:, :SHARED]) - (examples.rated >= 0)[:, None], 0))
+        own[:, :SHARED] = np.log1p(np.expm1(own[:, :SHARED]) - (examples.rated >= 0)[:, None])
     return own
 
 
@@ -75,8 +73,8 @@ def of_items(examples: Examples, items: np.ndarray | None) -> np.ndarray:
     catalogue = _catalogue(examples)
     shape = (len(examples), len(catalogue) if items is None else len(items))
     found = np.zeros((*shape, len(SIGNALS)), np.float32)
-    found[:, :, POPULARITY] = catalogue.popularity(examples.time, items)
-    found[:, :, RECENT] = catalogue.popularity(examples.time, items, lately=True)
+    found[:, :, 0] = catalogue.popularity(examples.time, items)
+    found[:, :, 1] = catalogue.popularity(examples.time, items, lately=True)
     row, item, back = _past(examples)
     # Without times there is no order, and all count alike.
     weight = back**-0.5 if examples.own is None else np.ones(len(back))
@@ -85,10 +83,7 @@ def of_items(examples: Examples, items: np.ndarray | None) -> np.ndarray:
         of = np.flatnonzero(folds == fold)
         some = (back <= READ) & (folds[row] == fold)
         events = (np.searchsorted(of, row[some]), item[some], weight[some])
-        near = catalogue.neighbours_for(fold)
-        lonely = near.lonely if items is None else near.lonely[items]
-        found[of, :, FRESH] = np.where(lonely, found[of, :, RECENT], 0)
-        found[of, :, TOGETHER] = np.log1p(near.scores(len(of), events, items))
+        found[of, :, 2] = np.log1p(catalogue.neighbours_for(fold).scores(len(of), events, items))
     if examples.repeats:
         column = np.arange(len(catalogue))
         if items is not None:
@@ -97,8 +92,8 @@ def of_items(examples: Examples, items: np.ndarray | None) -> np.ndarray:
         place = column[item]
         row, place, weight = (of[place >= 0] for of in (row, place, weight))
         count = np.bincount(row * shape[1] + place, minlength=shape[0] * shape[1]).reshape(shape)
-        found[:, :, OWN_COUNT] = np.log1p(count)
-        found[row, place, OWN_LAST] = weight  # of an item met several times the newest stands last
+        found[:, :, 3] = np.log1p(count)
+        found[row, place, 4] = weight  # of an item met several times the newest stands last
     return found
 
 
@@ -116,9 +111,8 @@ def of_pasts(examples: Examples) -> tuple[np.ndarray, np.ndarray]:
 def of_nobody(catalogue: Catalogue) -> np.ndarray:
     """The signals of every item now for a user without a past, float32 (I, S)."""
     found, now = np.zeros((len(catalogue), len(SIGNALS)), np.float32), np.array([np.nan])
-    found[:, POPULARITY] = catalogue.popularity(now)[0]
-    found[:, RECENT] = catalogue.popularity(now, lately=True)[0]
-    found[:, FRESH] = np.where(catalogue.neighbours.lonely, found[:, RECENT], 0)
+    found[:, 0] = catalogue.popularity(now)[0]
+    found[:, 1] = catalogue.popularity(now, lately=True)[0]
     return found
 
 

@@ -247,7 +247,7 @@ class TrainConfig(Strict):
     warmup: float = Field(0.05, ge=0, lt=1, description="share of the steps over which the learning rate rises")
     weight_decay: float | None = Field(None, ge=0, description="not applied to norms, biases and gates; default: 0.01")
     dropout: float | None = Field(None, ge=0, lt=1, description="in the heads; methods have their own; default: 0.1")
-    clip: float | None = Field(1.0, gt=0, description="largest global gradient norm; null: no clipping")
+    clip: float | None = Field(1.0, gt=0, description="largest gradient norm of each owner; null: no clipping")
     mixed_precision: Literal["no", "bf16", "fp16"] = Field("no", description="what autocast computes in")
     gradient_checkpointing: bool = Field(False, description="recompute the encoder in the backward pass to save memory")
     memory_mb: int | None = Field(

@@ -7,7 +7,7 @@ fitted to; where a signal makes the ranking of these rows worse for all that, it
 import numpy as np
 
 from peftrec.data.examples import Examples, TaskData
-from peftrec.data.signals import FRESH, OWN_COUNT, OWN_LAST, POPULARITY, RECENT, SIGNALS, TOGETHER, of_step
+from peftrec.data.signals import SIGNALS, of_step
 
 ROWS = 1024  # that weights are fitted to
 FEW = 100  # validation rows below which train rows are taken, whose own choice no signal has seen
@@ -15,20 +15,19 @@ OTHERS = 1024  # items that the chosen one is told from in the fit; a sample of 
 RIDGE = 1e-3
 STEPS, ENOUGH = 30, 1e-6  # of Newton's method at most, and the change of the loss that ends it
 DOUBT = 1.0  # standard errors by which a ranking is better without a signal, for the signal to be left out
-# Signals that never speak against an item: else one that nobody ever chose would come first.
-FOR = (POPULARITY, RECENT, FRESH, TOGETHER, OWN_COUNT)
-GROUPS = ([POPULARITY], [RECENT], [FRESH], [TOGETHER], [OWN_COUNT, OWN_LAST])  # that come and go together
+FOR = (0, 1, 2, 3)  # signals that never speak against an item: else one that nobody ever chose would come first
+TOGETHER = ([0], [1], [2], [3, 4])  # signals that come and go together
 
 
 def fit_weights(data: TaskData, seed: int = 0) -> np.ndarray:
     """The weight of each of SIGNALS, float32 (S,), by validation rows, or train rows where there are hardly any."""
     rows = (data.valid if len(data.valid) >= FEW else data.train).thinned(ROWS)
     weights = np.zeros(len(SIGNALS))
-    weights[POPULARITY] = 1
+    weights[0] = 1
     if not len(rows):
         return weights.astype(np.float32)
     signals, barred = _signals(rows, seed)
-    kept = [of for of in GROUPS if signals[:, :, of].any()]
+    kept = [of for of in TOGETHER if signals[:, :, of].any()]
     best, ranked = _fit(signals, barred, kept)
     for group in kept:
         others = [of for of in kept if of is not group]

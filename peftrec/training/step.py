@@ -1,6 +1,6 @@
 """One optimiser step: the gradient of the weighted sum of the task losses, piece by piece, and the update."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -125,7 +125,7 @@ def one_step(steps: Steps, number: int, cooldown: Cooldown | None = None) -> Ste
     losses, weights = joint_backward(model, tasks, rows, steps.weighting, accelerator)
     norms = gradient_norms(model, accelerator)
     made, problem = False, None
-    if bool(torch.isfinite(losses).all()) and clip_gradient(list(steps.trainable.values()), config.clip, accelerator):
+    if bool(torch.isfinite(losses).all()) and clip_gradients(steps.trainable, config.clip, accelerator):
         optimizer.step()
         made = not optimizer.step_was_skipped
     else:
@@ -257,14 +257,21 @@ def gradient_norms(model: CoLearner, accelerator: Accelerator) -> dict[str, floa
     return dict(zip(norms, values.tolist(), strict=True))  # one transfer from a GPU
 
 
-def clip_gradient(parameters: list[nn.Parameter], most: float | None, accelerator: Accelerator) -> bool:
-    """Clip the global gradient norm to `most` (None: leave it); false where a gradient is not finite.
+def clip_gradients(trainable: Mapping[str, nn.Parameter], most: float | None, accelerator: Accelerator) -> bool:
+    """Clip the gradient's norm to `most` (None: leave it), each owner's apart: the shared part's, and each task's with
+    its head's, so that one task's large gradient takes nothing from another's; false where one is not finite.
 
-    With fp16 mixed precision overflowing gradients are the scaler's business: it leaves the step out, scales less.
+    `trainable` has names as of `CoLearner.trainable`. With fp16 mixed precision overflowing gradients are the scaler's
+    business: it leaves the step out, scales less.
     """
     if most is not None:
         accelerator.unscale_gradients()
-    norm = total_norm([p.grad for p in parameters if p.grad is not None])
+    owners: dict[str, list[nn.Parameter]] = {}
+    for name, parameter in trainable.items():
+        if parameter.grad is not None:
+            owners.setdefault(name.split("/")[1], []).append(parameter)
+    norms = [total_norm([p.grad for p in of if p.grad is not None]) for of in owners.values()]
     if most is not None:
-        clip(parameters, most, norm)
-    return accelerator.scaler is not None or bool(torch.isfinite(norm))
+        for of, norm in zip(owners.values(), norms, strict=True):
+            clip(of, most, norm)
+    return accelerator.scaler is not None or bool(torch.isfinite(torch.stack(norms)).all())

@@ -64,9 +64,6 @@ def test_cosines_are_of_items_chosen_together_twice_or_more(monkeypatch):
 def test_rare_items_go_with_nothing_and_nothing_is_no_error():
     near = fit_neighbours(np.array([0, 0, 1]), np.array([0, 1, 0]), 3)
     assert not near.weights[1:].any()  # items 1 and 2 were chosen once, and never
-    assert near.lonely.all()
-    some = Neighbours(np.array([[1], [0], [0]], np.int32), np.array([[0], [0.5], [2]], np.float32))
-    assert some.lonely.tolist() == [False, True, True]
     nothing = fit_neighbours(np.zeros(0, int), np.zeros(0, int), 4)
     assert nothing.items.shape[0] == 4 and not nothing.weights.any()
 

@@ -20,14 +20,11 @@ def by_hand(examples, row):
         age = back**-0.5 if examples.own is None else 1
         if back <= signals.READ:
             for other, says in zip(near.items[item], near.weights[item], strict=True):
-                found[other, 3] += age * says
+                found[other, 2] += age * says
         if examples.repeats:
-            found[item, 4] += 1
-            found[item, 5] = found[item, 5] or age
-    found[:, 3:5] = np.log1p(found[:, 3:5])
-    reached = {of for of, says in zip(near.items.ravel(), near.weights.ravel(), strict=True) if says}
-    lately = examples.catalogue.popularity(examples.time[[row]], lately=True)[0]
-    found[:, 2] = [0 if of in reached else lately[of] for of in range(ITEMS)]
+            found[item, 3] += 1
+            found[item, 4] = found[item, 4] or age
+    found[:, 2:4] = np.log1p(found[:, 2:4])
     return found
 
 
@@ -45,13 +42,13 @@ def test_signals_are_what_the_past_says(shop, tmp_path, monkeypatch, timed, repe
             assert (every[:, :, signal] == some.catalogue.popularity(some.time, lately=lately)).all()
         own = every[np.arange(40), some.item]
         if not timed:  # a train row's own choice is among all that are counted
-            own[:, :3] = np.log1p(np.maximum(np.expm1(own[:, :3]) - (some.rated >= 0)[:, None], 0))
+            own[:, :2] = np.log1p(np.expm1(own[:, :2]) - (some.rated >= 0)[:, None])
         assert of_own_item(some)[:, 0] == pytest.approx(own, abs=1e-5)
         drawn = replace(some, candidates=np.array([3, 11, 20]))  # a sample, which lacks most rows' own items
         step = of_step(drawn)
         assert step[:, 0] == pytest.approx(own, abs=1e-5)
         assert step[:, 1:] == pytest.approx(every[:, [3, 11, 20]], abs=1e-5)
-    assert every[:, :, 3].any() and every[:, :, 4:].any() == (repeats == "allow")
+    assert every[:, :, 2].any() and every[:, :, 3:].any() == (repeats == "allow")
 
 
 @pytest.mark.parametrize("repeats", ["allow", "exclude"])

@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 from habits import habits, load
 from scipy.optimize import minimize
-from shop import write_csv
 
-from peftrec.data.signals import FRESH, RECENT, SIGNALS, of_every_item
+from peftrec.data.signals import SIGNALS
 from peftrec.tasks import mixing
 from peftrec.tasks.mixing import fit_weights, logit
 
@@ -49,7 +48,7 @@ def test_a_signal_that_says_nothing_breaks_nothing():
 def test_popularity_never_speaks_against_an_item():
     """Where the rare are chosen, by these rows, an item that nobody ever chose would be the best of all."""
     signals, barred = drawn([-2.0, 0.3, 4.0])
-    signals = np.concatenate([signals, np.zeros((*signals.shape[:2], len(SIGNALS) - 3), np.float32)], 2)
+    signals = np.concatenate([signals, np.zeros((*signals.shape[:2], 2), np.float32)], 2)
     assert logit(signals[:, :, :3], barred)[0] < -1
     weights, _ = mixing._fit(signals, barred, [[0], [1], [2]])
     assert weights[0] == 0 and weights[1:3] == pytest.approx(logit(signals[:, :, 1:3], barred))
@@ -59,41 +58,10 @@ def test_weights_are_of_the_signals_that_rank_better(shop, tmp_path):
     data = load(shop, habits(shop, tmp_path, 0.6)).tasks["next"]
     weights = fit_weights(data)
     assert weights.dtype == np.float32 and weights.shape == (len(SIGNALS),)
-    assert weights[4:].sum() > 0.5  # six of ten choices are repeats
+    assert weights[3:].sum() > 0.5  # six of ten choices are repeats
 
 
 def test_without_rows_it_is_popularity(shop, tmp_path):
     data = load(shop, habits(shop, tmp_path, 0.0)).tasks["next"]
     none = data.train.take(np.zeros(0, np.int64))
-    assert fit_weights(type(data)(none, none, none)).tolist() == [1, 0, 0, 0, 0, 0]
-
-
-def test_new_items_that_many_choose_are_found_beside_known_ones(shop, tmp_path):
-    """Known items go by what the user had before them; of new ones nothing of the kind is known, and half the choices
-    of the last days are of the one that is new."""
-    random, rows = np.random.default_rng(0), []
-    for user in range(80):
-        for day in range(20):
-            new = day >= 12 and random.random() < 0.5
-            item = 20 + (day - 12) // 2 if new else (user + 2 * day) % 20  # each item is followed by one and the same
-            time = 1_600_000_000 + 86_400 * day + int(random.integers(80_000))
-            rows.append({"user": f"u{user}", "item": f"i{item}", "time": time, "stars": 5})
-    data = {
-        "events": {
-            "path": str(write_csv(tmp_path / "events.csv", rows)),
-            "user": "user",
-            "item": "item",
-            "time": "time",
-        },
-        "split": {"kind": "global-time", "test": 0.2, "valid": 0.2},
-    }
-    of = load(shop, data, repeats="allow").tasks["next"]
-    weights, new = fit_weights(of), of.test.item >= 20
-    assert weights[FRESH] > 0.1 and 0.3 < new.mean() < 0.7
-    scores = of_every_item(of.test) @ weights
-    rank = 1 + (scores > scores[np.arange(len(new)), of.test.item][:, None]).sum(1)
-    known = weights * (np.arange(len(SIGNALS)) != FRESH)
-    before = of_every_item(of.test) @ known
-    rank_before = 1 + (before > before[np.arange(len(new)), of.test.item][:, None]).sum(1)
-    assert rank[new].mean() < rank_before[new].mean()
-    assert weights[RECENT] >= 0
+    assert fit_weights(type(data)(none, none, none)).tolist() == [1, 0, 0, 0, 0]

@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
+from hypothesis import given
+from hypothesis import strategies as st
 from tiny import make_tiny_shop, prepared
 
 from peftrec.errors import UserError
 from peftrec.machine import processes
-from peftrec.training.step import _Joint, gradient_norms, joint_backward
+from peftrec.training.step import _Joint, clip_gradients, gradient_norms, joint_backward
 from peftrec.training.weighting import Static
 
 pytestmark = pytest.mark.usefixtures("quick")
@@ -109,3 +111,52 @@ def vector_gradient(model, task, examples):
     loss = model.losses({task: examples})[0]
     del model.encoder.encode
     return float(torch.autograd.grad(loss, kept)[0].norm())
+
+
+SIZES = st.floats(1e-3, 1e3)
+
+
+@given(shared=SIZES, query=SIZES, interest=SIZES, most=SIZES)
+def test_each_owner_is_clipped_by_its_own_norm(shared, query, interest, most):
+    sizes = {"adapter/shared/a": shared, "adapter/query/a": query, "head/query/b": query, "head/interest/b": interest}
+    sizes["fusion/shared/t"] = shared
+    random = np.random.default_rng(0)
+    values = {name: size * random.normal(size=7) for name, size in sizes.items()}
+    parameters = {name: torch.nn.Parameter(torch.zeros(7, dtype=torch.float64)) for name in values}
+    parameters["head/interest/untouched"] = torch.nn.Parameter(torch.zeros(2))
+    for name, value in values.items():
+        parameters[name].grad = torch.from_numpy(value.copy())
+    assert clip_gradients(parameters, most, Accelerator())
+    for owner in ("shared", "query", "interest"):
+        of = {name: value for name, value in values.items() if name.split("/")[1] == owner}
+        norm = float(np.sqrt(sum((value**2).sum() for value in of.values())))
+        for name, value in of.items():
+            assert parameters[name].grad.numpy() == pytest.approx(value * min(1, most / (norm + 1e-6)), rel=1e-4)
+
+
+@pytest.mark.parametrize("method", ["lora", "side"])
+def test_what_is_a_task_s_own_is_clipped_as_if_it_were_alone(shop, method):
+    options = {"lora": {"lora_dropout": 0.0}, "side": {}}[method]
+    private = {"method": method, "sharing": "private", "options": options}
+    model, data, rows = batch_of(prepared(shop, adapter=private, train={"dropout": 0.0}))
+    found = {}
+    for asked in (["query", "interest"], ["query"], ["interest"]):
+        for parameter in model.trainable().values():
+            parameter.grad = None
+        some = {task: rows[task] for task in asked}
+        joint_backward(model, data, some, Static(torch.ones(len(asked))), Accelerator())
+        assert clip_gradients(model.trainable(), 1e-2, Accelerator())
+        found[tuple(asked)] = {name: p.grad.clone() for name, p in model.trainable().items() if p.grad is not None}
+    together = found["query", "interest"]
+    for task in ("query", "interest"):
+        alone = {name: of for name, of in found[(task,)].items() if name.split("/")[1] == task}
+        assert alone and all(torch.allclose(of, together[name], rtol=1e-3, atol=1e-7) for name, of in alone.items())
+        norm = float(sum(of.square().sum() for of in alone.values()) ** 0.5)
+        assert norm == pytest.approx(1e-2, rel=1e-4)
+
+
+def test_a_gradient_that_is_not_finite_is_told(shop):
+    parameter = torch.nn.Parameter(torch.zeros(3))
+    parameter.grad = torch.tensor([0.0, float("inf"), 1.0])
+    for most in (None, 1.0):
+        assert not clip_gradients({"head/query/a": parameter}, most, Accelerator())

@@ -3,7 +3,7 @@
 import numpy as np
 
 from peftrec.data.examples import Dataset, Examples
-from peftrec.data.signals import OWN_COUNT, OWN_LAST, TOGETHER, of_every_item
+from peftrec.data.signals import of_every_item
 
 
 def popularity(dataset: Dataset, task: str, examples: Examples) -> np.ndarray:
@@ -27,7 +27,7 @@ def recent_popularity(dataset: Dataset, task: str, examples: Examples) -> np.nda
 def item_item(dataset: Dataset, task: str, examples: Examples) -> np.ndarray:
     """What the user's newest events say for every item, (N, I), by EASE, or by cosines in a large catalogue; fitted to
     the train rows. Popularity so far where they say nothing."""
-    return of_every_item(examples)[:, :, TOGETHER] + _tie(popularity_so_far(dataset, task, examples))
+    return of_every_item(examples)[:, :, 2] + _tie(popularity_so_far(dataset, task, examples))
 
 
 def own_frequency(dataset: Dataset, task: str, examples: Examples) -> np.ndarray | None:
@@ -35,8 +35,8 @@ def own_frequency(dataset: Dataset, task: str, examples: Examples) -> np.ndarray
     never met. None where repeats are not ranked."""
     if not examples.repeats:
         return None
-    count, last = (of_every_item(examples)[:, :, of] for of in (OWN_COUNT, OWN_LAST))
-    return np.expm1(count) + last / 2 + _tie(popularity_so_far(dataset, task, examples))
+    own = of_every_item(examples)[:, :, 3:]
+    return np.expm1(own[:, :, 0]) + own[:, :, 1] / 2 + _tie(popularity_so_far(dataset, task, examples))
 
 
 def _tie(scores: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ from columns import events, rows
 from habits import ITEMS, habits, load, past_of
 
 from peftrec.data.catalogue import Catalogue
-from peftrec.data.signals import TOGETHER, of_every_item
+from peftrec.data.signals import of_every_item
 from peftrec.tasks.priors import RANKING_PRIORS
 
 
@@ -64,7 +64,7 @@ def test_item_item_and_recent_popularity_leave_ties_to_popularity(shop, tmp_path
     test = dataset.tasks["next"].test.take(np.arange(20))
     popular = RANKING_PRIORS["popularity_so_far"](dataset, "next", test)
     lately = test.catalogue.popularity(test.time, lately=True)
-    for name, of in (("item_item", of_every_item(test)[:, :, TOGETHER]), ("recent_popularity", lately)):
+    for name, of in (("item_item", of_every_item(test)[:, :, 2]), ("recent_popularity", lately)):
         score = RANKING_PRIORS[name](dataset, "next", test)
         assert score == pytest.approx(of.astype(float) + 1e-6 * popular.astype(float), abs=1e-9) and score.shape == (
             20,
