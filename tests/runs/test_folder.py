@@ -157,7 +157,7 @@ def test_a_read_only_disk_is_one_message(tmp_path, monkeypatch):
     def refuse(*_, **__):
         raise OSError(30, "Read-only file system")
 
-    for name in ("write_text", "unlink", "mkdir"):
+    for name in ("write_text", "write_bytes", "unlink", "mkdir"):
         monkeypatch.setattr(Path, name, refuse)
     with pytest.raises(UserError, match=r"out\.jsonl: cannot be written: Read-only file system$"):
         write_output(tmp_path / "out.jsonl", "text")
