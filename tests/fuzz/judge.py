@@ -141,6 +141,7 @@ class _Guard:
 @functools.cache
 def _guarded() -> None:
     """Once a process, and not before: the interpreter, which never forgets a hook, calls it many times a test."""
+    sys.dont_write_bytecode = True  # of modules that a case is the first to import
     sys.addaudithook(_Guard.hook)
 
 
