@@ -4,6 +4,7 @@ import numpy as np
 from shop import shop_recipe, write_csv
 
 from peftrec.tasks.dataset import load_data
+from peftrec.training.loop import train
 
 ITEMS, USERS = 30, 40
 
@@ -29,6 +30,17 @@ def habits(shop, folder, again, timed=True):
 
 def load(shop, data, **task):
     return load_data(shop_recipe(shop, data=data, tasks={"next": {"kind": "next-item", **task}}))
+
+
+def runs_by_rule(shop, folders):
+    """A short training on the log by each rule on repeats: `allow`, `exclude`."""
+    found = {}
+    for rule in ("allow", "exclude"):
+        folder = folders.mktemp(rule)
+        tasks = {"next": {"kind": "next-item", "repeats": rule}}
+        recipe = shop_recipe(shop, data=habits(shop, folder, 0.3), tasks=tasks, train={"epochs": 1, "batch_size": 128})
+        found[rule] = train(recipe, folder / "run")
+    return found
 
 
 def past_of(examples, row):

@@ -19,8 +19,8 @@ from peftrec.evaluation.chosen import Measures
 from peftrec.evaluation.evaluate import evaluate_task
 from peftrec.machine.progress import track_rows
 from peftrec.model.backbone import load_backbone
-from peftrec.model.co_learner import Scorer
 from peftrec.model.encoder import AdaptedEncoder
+from peftrec.model.scorer import Scorer
 from peftrec.recipe import Recipe, make_recipe
 from peftrec.tasks.dataset import load_data
 from peftrec.tasks.kinds import KINDS

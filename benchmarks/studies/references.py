@@ -24,7 +24,7 @@ from peftrec.evaluation.at_k import RANKING
 from peftrec.evaluation.chosen import Measures
 from peftrec.evaluation.evaluate import evaluate_task
 from peftrec.evaluation.outcomes import Outcome
-from peftrec.model.co_learner import Scorer
+from peftrec.model.scorer import Scorer
 from peftrec.recipe.shipped import load_recipe
 from peftrec.tasks.dataset import load_data
 from peftrec.tasks.grades import Grades

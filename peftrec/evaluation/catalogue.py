@@ -14,7 +14,7 @@ from peftrec.evaluation.metric import Metric
 from peftrec.evaluation.metrics import find_metric
 from peftrec.evaluation.ranking import Ranked, Scores, Targets, each_alone, last_liked, rank_catalogue, together
 from peftrec.evaluation.values import PARTS, Columns, Report, listed, measure, merge
-from peftrec.model.co_learner import Scorer
+from peftrec.model.scorer import Scorer
 from peftrec.tasks.priors import RANKING_PRIORS, find_prior, reads_vectors
 
 Ranking = Literal["none", "users", "rows"]  # for whom the catalogue is ranked

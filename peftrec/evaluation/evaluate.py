@@ -35,7 +35,7 @@ from peftrec.evaluation.ranking import finite
 from peftrec.evaluation.slices import slices_of
 from peftrec.evaluation.values import PARTS, Report, labelled, measure, merge
 from peftrec.machine.progress import track_tasks
-from peftrec.model.co_learner import Scorer
+from peftrec.model.scorer import Scorer
 from peftrec.tasks.grades import Grades
 from peftrec.tasks.kind import Task
 from peftrec.tasks.losses import Loss

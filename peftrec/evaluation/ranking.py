@@ -9,7 +9,7 @@ from peftrec.data.examples import Dataset, Examples
 from peftrec.errors import Diverged
 from peftrec.evaluation.at_k import spread
 from peftrec.evaluation.beyond import Tally
-from peftrec.model.co_learner import Scorer
+from peftrec.model.scorer import Scorer
 
 RANKED_PAIRS = 1 << 22  # (row, item) pairs scored in one call: large, because each call may encode the catalogue again
 Scores = Callable[[Examples], np.ndarray | None]  # rows -> scores (N, I) of the catalogue's items, if any

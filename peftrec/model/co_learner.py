@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -20,8 +19,10 @@ from peftrec.machine.progress import track_rows
 from peftrec.model.adapters import attach
 from peftrec.model.adapters.base import adapter_name
 from peftrec.model.backbone import Backbone
+from peftrec.model.cache.kept import KeptVectors
 from peftrec.model.encoder import AdaptedEncoder
 from peftrec.model.fusion import Fusion, new_fusion
+from peftrec.model.scorer import Scorer
 from peftrec.recipe import AdapterConfig, Recipe
 from peftrec.tasks.grades import Grades
 from peftrec.tasks.heads import CatalogueHead, Head, HeadShape
@@ -30,45 +31,6 @@ from peftrec.tasks.losses import Loss
 from peftrec.tasks.priors import Vectors
 
 PREDICT_ROWS = 16_384  # examples a head scores at once outside training
-
-
-def with_every_item(examples: Examples, item_rows: np.ndarray) -> Examples:
-    """Each example once with every item in place of its own, (N * I,); `item_rows` (I,) are the items' text rows."""
-    item = np.tile(np.arange(len(item_rows)), len(examples))
-    pairs = examples.take(np.repeat(np.arange(len(examples)), len(item_rows)))
-    pairs = replace(pairs, item=item, slots={**pairs.slots, "item": item_rows[item]}, offset=None)
-    return pairs if pairs.rates is None else pairs.with_rates(pairs.rates, pairs.seen)
-
-
-class Scorer:
-    """Anything that predicts: a trained model, or a baseline."""
-
-    @property
-    def frozen_vectors(self) -> Vectors | None:
-        """What its backbone says of text rows with no method on it; None where there is nothing of the sort."""
-        return None
-
-    @property
-    def no_vectors(self) -> str:
-        """Why there are none, where there could be."""
-        return ""
-
-    def predict(self, task: str, examples: Examples) -> np.ndarray:
-        """Predictions of the rows: class probabilities (N, C), a probability (N,), or a number (N,)."""
-        raise NotImplementedError
-
-    def ranker(
-        self, task: str, item_rows: np.ndarray, grades: Grades | None = None, of_items: np.ndarray | None = None
-    ) -> Callable[[Examples], np.ndarray]:
-        """A function from examples to the scores (N, I) of every item in place of their own; `item_rows` (I,) are the
-        items' text rows. `grades`: of a task that predicts their probabilities. `of_items`: the examples' own."""
-
-        def scores(examples: Examples) -> np.ndarray:
-            found = self.predict(task, with_every_item(examples, item_rows))
-            scored = found if grades is None else grades.score(found)
-            return scored.reshape(len(examples), -1)
-
-        return scores
 
 
 class CoLearner(nn.Module, Scorer):
@@ -128,6 +90,13 @@ class CoLearner(nn.Module, Scorer):
                     batch = unique[first].head_input(task, batches[task], fused)
                     found[task] = batch.begun(self.head(task)(batch))
         return {task: found[task] for task in batches}
+
+    @torch.inference_mode()
+    def encoded(self, task: str, rows: np.ndarray) -> KeptVectors:
+        """The task's vectors of text rows int (M,), ascending, dropout off: for `AdaptedEncoder.with_vectors`."""
+        with self._evaluating():
+            blocks = np.split(rows, range(PREDICT_ROWS, len(rows), PREDICT_ROWS))
+            return KeptVectors(rows, torch.cat([self.encoder.encode(block, task) for block in blocks]))
 
     def vectors(self, rows: np.ndarray, task: str) -> Tensor:
         """What the task's head reads of text rows (U,): their vectors, float32 (U, D), fused."""

@@ -57,9 +57,8 @@ class Learned(nn.Module):
 def _dropped(places: np.ndarray, share: float) -> np.ndarray:
     """Which places (U,) a step leaves out, bool: a function of the step's seed and of the place alone, so that its
     gradient does not depend on how tasks and processes cut its rows into pieces."""
-    step = np.full(
-        1, torch.initial_seed() & ((1 << 40) - 1), np.uint64
-    )  # above are the processes, see `training.step.seed_step`
+    # Above 40 bits are the processes, see `training.step.seed_step`.
+    step = np.full(1, torch.initial_seed() & ((1 << 40) - 1), np.uint64)
     mixed = places.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + step * np.uint64(0xD1B54A32D192ED03)
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):  # Steele et al. 2014, SplitMix
         mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)

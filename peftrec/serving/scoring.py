@@ -8,7 +8,7 @@ import torch
 from peftrec.data.examples import Examples
 from peftrec.data.signals import of_pasts
 from peftrec.model.cache.kept import KeptVectors
-from peftrec.model.co_learner import PREDICT_ROWS
+from peftrec.model.scorer import with_items
 from peftrec.runs.saved import LoadedRun
 from peftrec.serving.index import ItemIndex
 from peftrec.serving.reader import RowReader
@@ -32,7 +32,7 @@ class Scoring:
         row, item = np.nonzero(asked)
         found = np.zeros(asked.shape, np.float32)
         if len(row):
-            pairs = _with_items(examples, row, item, self.run.items_of(task).rows)
+            pairs = with_items(examples, row, item, self.run.items_of(task).rows)
             self.run.model.encoder.update({task: pairs.text_rows()})
             with self.run.model.encoder.with_vectors(task, self._kept(task)):
                 predicted = self.run.model.predict(task, pairs)
@@ -63,10 +63,7 @@ class Scoring:
             return None
         if task not in self._vectors:
             self.run.model.encoder.update({task: rows.astype(np.int64)})
-            with torch.inference_mode():
-                blocks = np.split(rows, range(PREDICT_ROWS, len(rows), PREDICT_ROWS))
-                vectors = torch.cat([self.run.model.encoder.encode(block, task) for block in blocks])
-            self._vectors[task] = KeptVectors(rows, vectors)
+            self._vectors[task] = self.run.model.encoded(task, rows)
         return self._vectors[task]
 
     def _of_catalogue(self, task: str, examples: Examples) -> np.ndarray:
@@ -96,10 +93,3 @@ class Scoring:
             offered = self.run.model.offered_now(task, rows, self.run.catalogues[task], known)
             self._offered[task] = torch.from_numpy(offered).to(self.run.model.encoder.backbone.device)
         return self._offered[task]
-
-
-def _with_items(examples: Examples, row: np.ndarray, item: np.ndarray, item_rows: np.ndarray) -> Examples:
-    """The examples at `row` (M,), each with an `item` (M,) in place of its own; `item_rows` (I,): text rows of all."""
-    pairs = examples.take(row)
-    pairs = replace(pairs, item=item, slots={**pairs.slots, "item": item_rows[item]}, offset=None)
-    return pairs if pairs.rates is None else pairs.with_rates(pairs.rates, pairs.seen)

@@ -20,8 +20,17 @@ from peftrec.tasks.starts import Starting
 
 # Keys of a task that some kinds read and others refuse.
 OWN_KEYS = (
-    *("input", "history", "label", "column", "threshold", "repeats", "gain", "scale", "class_weight", "row_weight"),
-    *("relevant",),
+    "input",
+    "history",
+    "label",
+    "column",
+    "threshold",
+    "repeats",
+    "gain",
+    "scale",
+    "class_weight",
+    "row_weight",
+    "relevant",
 )
 
 

@@ -16,7 +16,7 @@ from peftrec.data.texts import TextTable
 from peftrec.evaluation.at_k import AT_K, of_places
 from peftrec.evaluation.chosen import Measures
 from peftrec.evaluation.evaluate import evaluate_task
-from peftrec.model.co_learner import Scorer
+from peftrec.model.scorer import Scorer
 from peftrec.runs.compare import compare_runs
 from peftrec.runs.folder import read_report
 from peftrec.training.loop import train

@@ -18,7 +18,7 @@ from peftrec.evaluation.chosen import OF_LABELS, Measures, check_measures, check
 from peftrec.evaluation.evaluate import evaluate
 from peftrec.evaluation.metric import Metric
 from peftrec.evaluation.metrics import METRICS, OF_IMPRESSIONS, find_metric
-from peftrec.model.co_learner import Scorer
+from peftrec.model.scorer import Scorer
 from peftrec.tasks.dataset import load_data
 from peftrec.tasks.kinds import KINDS, resolve
 from peftrec.tasks.losses import LOSSES, TAG_LOSSES

@@ -12,7 +12,7 @@ from peftrec.evaluation.chosen import Measures
 from peftrec.evaluation.evaluate import evaluate, evaluate_task, weighted_loss
 from peftrec.evaluation.metrics import METRICS
 from peftrec.evaluation.ranking import each_alone, last_liked, rank_catalogue
-from peftrec.model.co_learner import Scorer
+from peftrec.model.scorer import Scorer
 from peftrec.recipe import make_recipe
 from peftrec.tasks.dataset import load_data
 from peftrec.tasks.kinds import resolve

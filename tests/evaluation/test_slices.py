@@ -10,7 +10,7 @@ from peftrec.errors import UserError
 from peftrec.evaluation import slices
 from peftrec.evaluation.evaluate import evaluate
 from peftrec.evaluation.slices import check_slices, divisions, slices_of
-from peftrec.model.co_learner import Scorer
+from peftrec.model.scorer import Scorer
 from peftrec.tasks.dataset import load_data
 from peftrec.tasks.kinds import resolve
 

@@ -9,7 +9,8 @@ from tiny import THREE, make_tiny_shop, tiny_recipe
 from peftrec.data.examples import Examples
 from peftrec.model.backbone import load_backbone
 from peftrec.model.cache.states import StateCache
-from peftrec.model.co_learner import CoLearner, Scorer, build_model
+from peftrec.model.co_learner import CoLearner, build_model
+from peftrec.model.scorer import Scorer
 from peftrec.tasks.dataset import load_data
 from peftrec.tasks.grades import Grades
 from peftrec.tasks.kinds import resolve

@@ -2,13 +2,11 @@
 
 import numpy as np
 import pytest
-from habits import ITEMS, habits
-from shop import shop_recipe
+from habits import ITEMS, runs_by_rule
 
 from peftrec.serving import scoring
 from peftrec.serving.predictor import Predictor
 from peftrec.serving.scoring import Scoring
-from peftrec.training.loop import train
 
 ROWS = [{"user": "u3"}, {"history": []}, {"history": ["i1", "i5", "i1"]}, {"user": "u9"}]
 
@@ -16,13 +14,7 @@ ROWS = [{"user": "u3"}, {"history": []}, {"history": ["i1", "i5", "i1"]}, {"user
 @pytest.fixture(scope="module")
 def runs(shop, tmp_path_factory):
     """A task that ranks its catalogue, by each rule on repeats."""
-    found = {}
-    for rule in ("allow", "exclude"):
-        folder = tmp_path_factory.mktemp(rule)
-        tasks = {"next": {"kind": "next-item", "repeats": rule}}
-        recipe = shop_recipe(shop, data=habits(shop, folder, 0.3), tasks=tasks, train={"epochs": 1, "batch_size": 128})
-        found[rule] = Predictor.load(train(recipe, folder / "run"))
-    return found
+    return {rule: Predictor.load(run) for rule, run in runs_by_rule(shop, tmp_path_factory).items()}
 
 
 def examples_of(predictor, task, rows, item):

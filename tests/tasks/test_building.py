@@ -10,7 +10,7 @@ from peftrec.data.features import FeatureTable, category
 from peftrec.data.split import TEST, TRAIN, VALID
 from peftrec.data.tables import Events, Items, Queries, Tables, Users
 from peftrec.data.texts import TextTable
-from peftrec.model.co_learner import with_every_item
+from peftrec.model.scorer import with_items
 from peftrec.recipe import DataConfig
 from peftrec.tasks.building import item_rows, rare_notes
 
@@ -70,7 +70,7 @@ def test_kinds_on_events_read_the_features_of_items_users_and_events(kind):
 def test_an_item_in_another_s_place_has_its_own_features():
     data = built("interest", **KINDS["interest"])
     items = item_rows(tables().of(Items)["items"], TextTable())
-    every = with_every_item(data.test.take(np.array([2])), items)
+    every = with_items(data.test.take(np.array([2])), np.zeros(6, int), np.arange(6), items)
     alone = every.features_of_item()
     assert np.array_equal(alone, data.test.of_items[:6])
     assert np.array_equal(every.features_of_asker(), np.repeat(data.test.features_of_asker()[[2]], 6, 0))

@@ -22,7 +22,7 @@ from peftrec.evaluation.chosen import Measures
 from peftrec.evaluation.evaluate import evaluate_task
 from peftrec.evaluation.outcomes import read_outcome
 from peftrec.machine.files import read_json
-from peftrec.model.co_learner import Scorer
+from peftrec.model.scorer import Scorer
 from peftrec.recipe import dump_recipe
 from peftrec.runs.evaluate import evaluate_run
 from peftrec.serving.predictor import Predictor

@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from habits import ITEMS, habits, load, past_of
+from habits import ITEMS, habits, load, past_of, runs_by_rule
 from shop import shop_recipe, write_csv
 
 from peftrec.errors import UserError
 from peftrec.evaluation.ranking import each_alone, last_liked, rank_catalogue
-from peftrec.model.co_learner import Scorer
+from peftrec.model.scorer import Scorer
 from peftrec.runs.evaluate import evaluate_run
 from peftrec.runs.folder import read_report
 from peftrec.serving.predictor import Predictor
@@ -107,13 +107,7 @@ def test_interest_ranks_by_the_same_rule(shop, tmp_path):
 
 @pytest.fixture(scope="module")
 def runs(shop, tmp_path_factory):
-    found = {}
-    for rule in ("allow", "exclude"):
-        folder = tmp_path_factory.mktemp(rule)
-        tasks = {"next": {"kind": "next-item", "repeats": rule}}
-        recipe = shop_recipe(shop, data=habits(shop, folder, 0.3), tasks=tasks, train={"epochs": 1, "batch_size": 128})
-        found[rule] = train(recipe, folder / "run")
-    return found
+    return runs_by_rule(shop, tmp_path_factory)
 
 
 def test_recommend_obeys_the_rule_and_says_what_was_measured(runs):

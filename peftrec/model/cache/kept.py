@@ -21,10 +21,8 @@ class KeptVectors:
         there = self.rows[place] == rows
         if there.all():
             return self.vectors[self._index(place)]
-        found, kept, others = (
-            self.vectors.new_empty(len(rows), self.vectors.shape[1]),
-            *map(np.flatnonzero, (there, ~there)),
-        )
+        found = self.vectors.new_empty(len(rows), self.vectors.shape[1])
+        kept, others = np.flatnonzero(there), np.flatnonzero(~there)
         found[self._index(kept)] = self.vectors[self._index(place[kept])]
         found[self._index(others)] = encode(rows[others])
         return found
