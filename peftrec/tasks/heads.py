@@ -37,8 +37,8 @@ class Head(nn.Module):
 
     def outer(self) -> list[nn.Parameter]:
         """The parameters that all that is learned passes through last: with these as they were before the first step
-        the head says what it began at, whatever the others are. Empty where there are none such."""
-        return []
+        the head says what it began at, whatever the others are. Of every head of a kind that has a start."""
+        raise NotImplementedError
 
     def begin_at_zero(self) -> None:
         """Make the raw output zero for every row, by its outer parameters: what is learned is added to a start."""

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from peftrec.evaluation.at_k import of_places
-from peftrec.evaluation.evaluate import evaluate
+from peftrec.evaluation.evaluate import evaluate, text_rows
 from peftrec.evaluation.intervals import draws
 from peftrec.evaluation.metric import Statistic
 from peftrec.evaluation.metrics import find_metric
@@ -44,14 +44,19 @@ def shrink(setup: Setup, first: Weights, known: Mapping[str, float]) -> dict[str
     """Keep of what each task has learned, since its outer parameters were `first`, the share that is best on
     validation, or the one that is `known` of an earlier training; returns the shares. Without either all is kept."""
     last = outer_weights(setup)
-    tasks = {name: setup.tasks[name] for name in first if first[name] and len(setup.dataset.tasks[name].valid)}
+    tasks = {name: setup.tasks[name] for name in first if len(setup.dataset.tasks[name].valid)}
 
     def chosen() -> dict[str, float]:
-        found = []
-        for share in SHARES:
-            _keep(setup, dict.fromkeys(tasks, share), first, last)
-            found.append(_losses(setup, tasks))
-        return {name: _best([losses[name] for losses in found]) for name in tasks}
+        rows, found = text_rows(setup.dataset, tasks, ["valid"], ranking=False), {}
+        for name, task in tasks.items():
+            # Heads change here and the encoder does not: each text is encoded once for all shares.
+            with setup.model.encoder.with_vectors(name, setup.model.encoded(name, rows[name])):
+                losses = []
+                for share in SHARES:
+                    _keep(setup, {name: share}, first, last)
+                    losses.append(_loss(setup, name, task))
+            found[name] = _best(losses)
+        return found
 
     with whole(setup.model):
         shares = dict(known) or processes.on_first(chosen)
@@ -78,13 +83,10 @@ class _Loss:
     cluster: np.ndarray
 
 
-def _losses(setup: Setup, tasks: dict[str, Task]) -> dict[str, _Loss]:
-    rows: dict[str, Outcome] = {}
-    evaluate(setup.model, setup.dataset, tasks, "valid", resamples=0, priors=False, outcomes=rows)
-    return {name: _loss(tasks[name], rows[name]) for name in tasks}
-
-
-def _loss(task: Task, rows: Outcome) -> _Loss:
+def _loss(setup: Setup, name: str, task: Task) -> _Loss:
+    outcomes: dict[str, Outcome] = {}
+    evaluate(setup.model, setup.dataset, {name: task}, "valid", resamples=0, priors=False, outcomes=outcomes)
+    rows = outcomes[name]
     weight = np.ones(len(rows.label)) if rows.weight is None else rows.weight.astype(np.float64)
     if task.loss.labels == "choice":
         shown = of_places(LISTED)
