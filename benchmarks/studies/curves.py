@@ -86,7 +86,7 @@ PAIRS = {
 
 def measure(data: Path, draws: int) -> dict[str, Any]:
     """Pair -> size -> what `compared` says; data: the folder that holds the data sets' folders."""
-    found = {}
+    found: dict[str, Any] = {}
     for name, pair in PAIRS.items():
         found[name] = {"said": pair.said, "sizes": {}}
         tables = pair.tables(data)
