@@ -15,6 +15,7 @@ from benchmarks.report.pages import write_pages
 from benchmarks.studies import (
     asking,
     busy,
+    curves,
     defaults,
     effects,
     estimates,
@@ -57,6 +58,8 @@ def main() -> None:
             now = run_card(given.data, given.out.resolve(), given.only, given.rows, given.method, given.chinese)
         before = {} if given.before is None else finished(given.before)
         write_json(RESULTS / "score-card.json", {"now": now, "before": before})
+    if given.verb == "curves":
+        write_json(RESULTS / "curves.json", curves.measure(given.data, given.draws))
     if given.verb in ("quick", "full"):
         until, out = time.monotonic() + 60 * given.minutes, given.out.resolve()
         experiments = read_experiments(given.verb, given.only)
@@ -91,6 +94,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     card.add_argument("--rows", type=int, default=20_000, help="of events at most, and a fifth as many texts")
     card.add_argument("--method", default="side", help="instead of lora on all layers, which takes hours on few cores")
     card.add_argument("--chinese", default=CHINESE, help="backbone for Chinese texts")
+    few = verbs.add_parser("curves", help="few labelled texts alone, and beside a task of many: when co-learning pays")
+    few.add_argument("--data", type=Path, required=True, help="the folder that holds the data sets' folders")
+    few.add_argument("--draws", type=int, default=5, help="of the few rows; the gains are paired by them")
     verbs.add_parser("report", help="write the pages and figures from the results, and measure nothing")
     for name, (measure, option) in STUDIES.items():
         study = verbs.add_parser(name, help=measure.__doc__)

@@ -9,7 +9,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 from matplotlib.ticker import LogLocator, MaxNLocator
 
-from benchmarks.report.formats import has_cells
+from benchmarks.report.formats import NAMES, has_cells
 from benchmarks.studies.growth import SIZES
 
 SHAPES = {"full": "s", "head_only": "v", "lora": "o", "side": "D", "adalora": "^"}
@@ -28,7 +28,7 @@ def draw_all(results: dict[str, Any], folder: Path) -> set[str]:
                 results.get("priors", {}).get("experiments", {}).get(name, {}).get("interest", {}).get("priors", {})
             )
             drawn += _of_cells(name, result["rows"], priors, folder)
-    for name, draw in {"tallrec": _tallrec, "speed": _speed, "growth": _growth}.items():
+    for name, draw in {"tallrec": _tallrec, "speed": _speed, "growth": _growth, "curves": _curves}.items():
         if name in results:
             drawn.append(draw(results[name], folder, name))
     return set(drawn)
@@ -160,6 +160,27 @@ def _slices(rows: dict[str, Any], folder: Path, name: str) -> str:
         axes.axhline(edge, color="0.8", linewidth=1)
     axes.set(xlabel="AUC of interest on the test rows of the slice (mean of seeds)")
     axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+    return _saved(figure, folder, name)
+
+
+def _curves(result: dict[str, Any], folder: Path, name: str) -> str:
+    """A panel a pair: the target alone (white) and beside the other task (black), and the prior on frozen vectors."""
+    pairs = result["pairs"].values()
+    figure, panels = plt.subplots(1, len(pairs), figsize=(3.2 * len(pairs), 3.4), layout="constrained", squeeze=False)
+    for axes, of in zip(panels[0], pairs, strict=True):
+        sizes = [int(size) for size in of["sizes"]]
+        cells = of["sizes"].values()
+        axes.plot(sizes, [c["priors"]["frozen_lr"] for c in cells], ":", color="0.3", label="frozen_lr")
+        for key, fill, line in (("alone", "white", "--"), ("together", "black", "-")):
+            values = [cell[key] for cell in cells]
+            axes.plot(sizes, values, "o", linestyle=line, color="black", markerfacecolor=fill, label=key, linewidth=1)
+        first, _, second = of["said"].partition(" beside ")
+        axes.set(xscale="log", xlabel="labelled texts (logarithmic)")
+        axes.set_title(f"{first}\nbeside {second}", fontsize=8)
+        axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
+        axes.minorticks_off()
+    panels[0][0].set_ylabel(f"{NAMES.get(result['metric'], result['metric'])}, mean of {result['draws']} draws")
+    panels[0][0].legend(frameon=False)
     return _saved(figure, folder, name)
 
 

@@ -5,7 +5,7 @@ from typing import Any
 from peftrec.runs.metric_rows import number, verdict
 
 NAMES = {"auc": "AUC", "gauc": "GAUC", "log_loss": "log-loss", "ece": "ECE", "hr@10": "HR@10", "mae": "MAE"}
-NAMES |= {"ndcg@10": "nDCG@10"}
+NAMES |= {"ndcg@10": "nDCG@10", "macro_f1": "macro-F1"}
 
 
 def has_cells(result: Any) -> bool:

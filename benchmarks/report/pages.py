@@ -8,6 +8,7 @@ from benchmarks.places import PAGES, RESULTS
 from benchmarks.report.busy import busy_page
 from benchmarks.report.card import card_page
 from benchmarks.report.cells import cells_page
+from benchmarks.report.curves import curves_page
 from benchmarks.report.defaults import defaults_page
 from benchmarks.report.effects import effects_page
 from benchmarks.report.figures import draw_all
@@ -25,6 +26,7 @@ from peftrec.machine.files import read_json
 
 STUDIES: dict[str, Callable[[Any], str]] = {
     "score-card": card_page,
+    "curves": curves_page,
     "plain-peft": plain_peft_page,
     "equal-epochs": equal_epochs_page,
     "tallrec": tallrec_page,

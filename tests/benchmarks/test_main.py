@@ -36,6 +36,16 @@ def test_a_plan_runs_and_writes_nothing(tmp_path, monkeypatch, capsys):
 def test_a_verb_is_asked_for(capsys):
     with pytest.raises(SystemExit):
         main.parse([])
-    assert "quick,full,card,report" in capsys.readouterr().err
+    assert "quick,full,card,curves,report" in capsys.readouterr().err
     given = main.parse(["speed"])
     assert (given.verb, given.repeats) == ("speed", 3)
+
+
+def test_learning_curves_go_to_their_results(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(main, "RESULTS", tmp_path)
+    monkeypatch.setattr(main, "write_pages", lambda: ["curves"])
+    monkeypatch.setattr(main.curves, "measure", lambda data, draws: {"data": str(data), "draws": draws})
+    monkeypatch.setattr("sys.argv", ["benchmarks", "curves", "--data", "there", "--draws", "2"])
+    main.main()
+    assert json.loads((tmp_path / "curves.json").read_text()) == {"data": "there", "draws": 2}
+    assert capsys.readouterr().out == "written: docs/results/curves\n"
