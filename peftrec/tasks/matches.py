@@ -102,6 +102,7 @@ MATCHES = Kind(
     answer=number_answer,
     reads=("input", "row_weight", "relevant"),
     ranking=("random", "cosine", "bm25"),
+    lists=("mrr@10", "recall@1", "recall@10", "recall@100", "ndcg@10"),
     ranks=True,
     words=in_words,
     start=BEGIN,
