@@ -115,8 +115,10 @@ MATCHES = Kind(
     ranking=("random", "cosine", "bm25"),
     lists=("mrr@10", "recall@1", "recall@10", "recall@100", "ndcg@10"),
     ranks=True,
-    feedback=feedback,
     words=in_words,
     start=BEGIN,
     mined=with_rivals,
 )
+
+# Where a row knows what its user did before.
+PERSONAL: Kind = replace(MATCHES, feedback=feedback)
