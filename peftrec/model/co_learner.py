@@ -15,6 +15,7 @@ from peftrec.data.features import columns
 from peftrec.data.signals import SHARED, SIGNALS, of_every_item, of_nobody
 from peftrec.data.texts import TextTable
 from peftrec.errors import UserError
+from peftrec.machine.draws import drawn_for
 from peftrec.machine.progress import track_rows
 from peftrec.model.adapters import attach
 from peftrec.model.adapters.base import adapter_name
@@ -283,7 +284,7 @@ def build_model(
     recipe: Recipe, tasks: Mapping[str, Task], backbone: Backbone, dataset: Dataset, dropout: float
 ) -> CoLearner:
     """Attach every task's method and make its head, with `dropout` in the heads. Random weights follow torch's global
-    seed."""
+    seed, each task's from its name too."""
     width = backbone.hidden_size
     shapes = {
         name: HeadShape(
@@ -311,6 +312,9 @@ def assemble(
     """A co-learner over `texts` with the given adapter configurations and head shapes; its fusion knows no items."""
     adapters = attach(backbone, configs)
     encoder = AdaptedEncoder(backbone, texts, adapters, recompute=recipe.train.gradient_checkpointing)
-    heads = {name: task.kind.head(shapes[name], task.config) for name, task in tasks.items()}
+    heads: dict[str, Head] = {}
+    for name, task in tasks.items():
+        with drawn_for(f"head/{name}"):
+            heads[name] = task.kind.head(shapes[name], task.config)
     losses = {name: task.loss for name, task in tasks.items()}
     return CoLearner(encoder, Fusion(recipe.fusion), heads, losses, recipe.train.accumulate).to(backbone.device)

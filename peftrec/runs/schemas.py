@@ -90,6 +90,7 @@ class TaskReport(Part):
     weighted_loss: Number = _ABSENT
     start: Numbers = _ABSENT
     began_at: str = _ABSENT
+    own_step: Count = _ABSENT
     kept: FiniteFloat = _ABSENT
     left_out: dict[Name, str] = _ABSENT
 

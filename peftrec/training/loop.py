@@ -109,6 +109,8 @@ def _finish(
         of["start"] = start["tasks"][task]["metrics"]
         if (began := setup.began_at(task)) is not None:
             of["began_at"] = began
+        if task in progress.own_kept:
+            of["own_step"] = progress.own_kept[task]
         if task in progress.shares:
             of["kept"] = progress.shares[task]
     trackers.log({"step": progress.step, "test": {task: of["metrics"] for task, of in report["tasks"].items()}})
@@ -128,8 +130,8 @@ def fit(
 
     An epoch is ceil(rows of all tasks / batch_size) steps; in it every task gives `share` times its training rows,
     spread evenly. With early stopping the best epoch's weights are put back at the end, and those before the first step
-    count as an epoch; see `ended` for the cool-down, and `shrink` for what of it each task then keeps. `at`: what the
-    first training of `train.refit` came to.
+    count as an epoch; see `ended` for the cool-down, `take_own` for each task's own best epoch, and `shrink` for what
+    of it each task then keeps. `at`: what the first training of `train.refit` came to.
     Raises Interrupted, with a checkpoint written if any are, after the step during which SIGTERM or Ctrl-C came.
     """
     model, at = setup.model, at or Progress()

@@ -11,12 +11,14 @@ from peftrec.training.step import steps_an_epoch
 
 def refit_of(setup: Setup, done: Progress) -> Refit:
     """How long the second training is: as many epochs, which have more steps now, as led to the weights that the first
-    one kept, without what it tried after them; where they were cooled down, the same cool-down."""
-    an_epoch, cooled = steps_an_epoch(setup), done.cooldown is not None and done.kept > done.cooldown.first
-    if not cooled:
-        return Refit(done.step, done.kept / an_epoch, 0.0)
-    assert done.cooldown is not None
-    return Refit(done.step, done.cooldown.best / an_epoch, done.cooldown.steps / an_epoch)
+    one kept, without what it tried after them; where they were cooled down, the same cool-down. A task that kept its
+    own parts of an earlier epoch does so again."""
+    an_epoch, main, last, cooldown = steps_an_epoch(setup), done.kept, 0, done.cooldown
+    if cooldown is not None and done.kept > cooldown.first:
+        main, last = cooldown.best, cooldown.steps
+    # Only what lies on the way to the weights that were kept is passed again.
+    own = {name: step / an_epoch for name, step in done.own_kept.items() if step < main}
+    return Refit(done.step, main / an_epoch, last / an_epoch, own)
 
 
 def prepare_refit(setup: Setup, refit: Refit) -> Setup:
@@ -31,7 +33,7 @@ def prepare_refit(setup: Setup, refit: Refit) -> Setup:
 
 def begin_refit(done: Progress, refit: Refit) -> Progress:
     """The progress of both trainings, the second of which is at its beginning."""
-    return replace(done, refit=refit, cooldown=None, means={})
+    return replace(done, refit=refit, cooldown=None, means={}, own_kept={})
 
 
 def describe_refit(setup: Setup, done: Progress) -> dict[str, Any]:

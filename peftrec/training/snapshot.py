@@ -20,11 +20,15 @@ from peftrec.training.weighting import Weighting
 @dataclass(frozen=True)
 class Refit:
     """The second training of `train.refit`: it begins after `first` steps of the first, and has `main` epochs before
-    the `cooldown` epochs in which its learning rates fall to 0."""
+    the `cooldown` epochs in which its learning rates fall to 0.
+
+    own  task -> after how many epochs its own parts are what it keeps, where that is before the end
+    """
 
     first: int
     main: float
     cooldown: float
+    own: dict[str, float] = field(default_factory=dict)
 
     @property
     def epochs(self) -> float:
@@ -45,6 +49,7 @@ class Progress:
     trackers  tracker -> what it calls this training, to go on in the same log
     cooldown  the last stretch, once it has begun; its steps are `own`
     kept      after how many steps the weights were what they are at the end
+    own_kept  task -> the same of its own parts, where that is another step
     refit     the second training, once it has begun
     shares    of what each task learned, what it keeps, once training has ended; see `training.shrinking`
     """
@@ -58,6 +63,7 @@ class Progress:
     trackers: dict[str, str] = field(default_factory=dict)
     cooldown: Cooldown | None = None
     kept: int = 0
+    own_kept: dict[str, int] = field(default_factory=dict)
     refit: Refit | None = None
     shares: dict[str, float] = field(default_factory=dict)
 
@@ -114,7 +120,7 @@ class TrainingState:
             for name, tensor in adapter.extra_state().items()
         }
         files["weighting"] = dict(self.weighting.state_dict())
-        files["best"] = dict(self.stopper.weights)
+        files |= self.stopper.tensors()
         return {file: held for file, held in files.items() if held}
 
     def values(self) -> dict[str, Any]:
@@ -150,7 +156,10 @@ class TrainingState:
             }
             adapter.load_extra_state(extra)
         trainable = self.model.trainable()
-        best = {name: share(tensor, trainable[name]) for name, tensor in tensors.get("best", {}).items()}
+        best = {
+            file: {name: share(tensor, trainable[name]) for name, tensor in tensors.get(file, {}).items()}
+            for file in self.stopper.tensors()
+        }
         self.stopper.load_state(values["stopper"], best)
         read = read_progress(values)
         for item in fields(Progress):

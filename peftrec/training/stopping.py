@@ -1,7 +1,8 @@
-"""Early stopping: remember the best epoch's weights by a validation score, and put them back at the end."""
+"""Early stopping: the best epoch by a validation score, and each task's own best, with the weights that they had."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -15,45 +16,96 @@ from peftrec.training.defaults import Settled
 
 _MEND = "give them a share (data.split.valid above 0) or, where the split is given, mark some rows 'valid'"
 
+T = TypeVar("T")
 Scores = dict[str, dict[str, float | None]]  # task -> metric -> value
+
+
+@dataclass
+class Best:
+    """The best so far: its score, higher is better, after which step that was, and the weights then, by name."""
+
+    score: float = float("-inf")
+    step: int = 0
+    weights: dict[str, torch.Tensor] = field(default_factory=dict)
+
+    def see(self, score: float, step: int, parameters: Mapping[str, nn.Parameter]) -> None:
+        """Take the weights as they are now, of that score."""
+        self.score, self.step = score, step
+        self.weights = {name: p.detach().clone() for name, p in parameters.items()}
+
+    @torch.no_grad()
+    def restore(self, trainable: Mapping[str, nn.Parameter]) -> None:
+        """Put the weights back."""
+        for name, value in self.weights.items():
+            trainable[name].copy_(value)
+
+    def state(self) -> list[float | None]:
+        """All but the weights, for JSON, which has no infinity."""
+        return [None if self.score == float("-inf") else self.score, self.step]
+
+    @classmethod
+    def of(cls, state: Sequence[Any], weights: Mapping[str, torch.Tensor]) -> "Best":
+        """What `state` and the weights were."""
+        score, step = state
+        return cls(float("-inf") if score is None else score, step, dict(weights))
 
 
 class BestEpoch:
     """Watches `train.early_stopping.metric`, by default the weighted mean of the tasks' gains: of its error, the share
-    that a task has lost since the first evaluation. What is its error, see `error`.
+    that a task has lost since the first evaluation, or 0 where it has grown, since a task may fall back on its own best
+    epoch. What is its error, see `error`.
 
     Tasks without validation rows, and those of weight 0, are not watched. Without `early_stopping` it never stops and
     restores nothing.
+
+    joint  the best epoch by that
+    own    task -> its own best epoch, and of the weights those that no other task reads (`own_parts`); not of the task
+           whose metric says which is the joint best
     """
 
     def __init__(self, config: Settled, tasks: Mapping[str, Task]) -> None:
         self.tasks, stopping = tasks, config.early_stopping
         self.patience = stopping.patience if stopping else 0
         self.metric = stopping.metric if stopping else None
-        self.best, self.waited, self.step = float("-inf"), 0, 0
+        self.judged = self.metric and self.metric.split(".", 1)[0]
+        self.joint, self.waited = Best(), 0
+        self.own: dict[str, Best] = {}
         self.first: dict[str, float] = {}
-        self.weights: dict[str, torch.Tensor] = {}
 
-    def see(self, step: int, scores: Scores, trainable: dict[str, nn.Parameter], no_worse: bool = False) -> None:
-        """Take the validation scores after `step`, and the weights when they are the best so far, or `no_worse`."""
+    def see(self, step: int, scores: Scores, trainable: Mapping[str, nn.Parameter], no_worse: bool = False) -> None:
+        """Take the validation scores after `step`, and the weights when they are the best so far, or `no_worse`.
+
+        Without a metric of the recipe's choice training goes on as long as any task grows better.
+        """
         if not self.patience:
             return
         value = self._value(scores)
-        if value > self.best or (no_worse and value == self.best):
-            self.best, self.waited, self.step = value, 0, step
-            self.weights = {name: p.detach().clone() for name, p in trainable.items()}
-        else:
-            self.waited += 1
+        gained = value > self.joint.score
+        # Where no task has gained anything all epochs are alike, and the start is the one to keep.
+        as_good = value == self.joint.score and (self.metric is not None or value > 0)
+        if best := gained or (no_worse and as_good):
+            self.joint.see(value, step, trainable)
+        for name, of in self._errors(scores).items():
+            if name == self.judged:
+                continue
+            own = self.own.setdefault(name, Best())
+            gained = gained or (-of > own.score and self.metric is None)
+            if -of > own.score or (best and -of == own.score):
+                own.see(-of, step, own_parts(name, trainable))
+        self.waited = 0 if gained or best else self.waited + 1
 
     def _value(self, scores: Scores) -> float:
         return 1 - self.loss(scores) if self.metric is None else score(scores, self.tasks, self.metric)
 
+    def _errors(self, scores: Scores) -> dict[str, float]:
+        return {name: error(self.tasks[name], of) for name, of in scores.items() if self.tasks[name].config.weight}
+
     def loss(self, scores: Scores) -> float:
-        """The weighted mean over the tasks of their errors, each as a share of what it was at first."""
-        errors = {name: error(self.tasks[name], of) for name, of in scores.items() if self.tasks[name].config.weight}
+        """The weighted mean over the tasks of their errors, each as a share of what it was at first, at most all."""
+        errors = self._errors(scores)
         self.first = self.first or errors
         weights = {name: self.tasks[name].config.weight for name in errors}
-        shares = [weights[name] * of / (self.first[name] or 1.0) for name, of in errors.items()]
+        shares = [weights[name] * min(of / (self.first[name] or 1.0), 1.0) for name, of in errors.items()]
         return sum(shares) / sum(weights.values())
 
     @property
@@ -61,22 +113,28 @@ class BestEpoch:
         """Whether the patience is used up."""
         return self.patience > 0 and self.waited >= self.patience
 
-    @torch.no_grad()
-    def restore(self, trainable: dict[str, nn.Parameter]) -> None:
-        """Put the best epoch's weights back."""
-        for name, value in self.weights.items():
-            trainable[name].copy_(value)
-
     def state(self) -> dict[str, Any]:
         """What `load_state` takes beside the weights, as plain values for JSON (which has no infinity: null)."""
-        best = None if self.best == float("-inf") else self.best
-        return {"best": best, "waited": self.waited, "step": self.step, "first": self.first}
+        own = {name: best.state() for name, best in self.own.items()}
+        return {"joint": self.joint.state(), "own": own, "waited": self.waited, "first": self.first}
 
-    def load_state(self, state: dict[str, Any], weights: dict[str, torch.Tensor]) -> None:
-        """Put back what `state` and `weights` were."""
-        self.best = float("-inf") if state["best"] is None else state["best"]
-        self.waited, self.step, self.first = state["waited"], state["step"], state["first"]
-        self.weights = weights
+    def tensors(self) -> dict[str, dict[str, torch.Tensor]]:
+        """The weights of the best epoch, and those of the tasks' own."""
+        own = {name: value for best in self.own.values() for name, value in best.weights.items()}
+        return {"best": self.joint.weights, "best_own": own}
+
+    def load_state(self, state: Mapping[str, Any], tensors: Mapping[str, Mapping[str, torch.Tensor]]) -> None:
+        """Put back what `state` and `tensors` were."""
+        self.waited, self.first = state["waited"], state["first"]
+        self.joint = Best.of(state["joint"], tensors.get("best", {}))
+        of_all = tensors.get("best_own", {})
+        self.own = {name: Best.of(of, own_parts(name, of_all)) for name, of in state["own"].items()}
+
+
+def own_parts(task: str, named: Mapping[str, T]) -> dict[str, T]:
+    """What of parameters named as `CoLearner.trainable` names them is the task's own: its head, and its part of
+    adapter and fusion where it has one."""
+    return {name: part for name, part in named.items() if name.split("/")[1] == task}
 
 
 def error(task: Task, scores: Mapping[str, float | None]) -> float:

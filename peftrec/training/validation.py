@@ -1,6 +1,6 @@
 """What the validation rows say of a model in training."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from peftrec.evaluation.evaluate import evaluate
 from peftrec.machine import processes
@@ -9,15 +9,17 @@ from peftrec.training.sharding import whole
 from peftrec.training.stopping import Scores
 
 
-def validate(setup: Setup, judge: Callable[[Scores], None] | None = None) -> Scores:
-    """Each trained task's metrics on its validation rows, also given to the `judge`; nothing for one without rows.
+def validate(setup: Setup, judge: Callable[[Scores], None] | None = None, tasks: Iterable[str] | None = None) -> Scores:
+    """The metrics of each trained task, or of `tasks`, on its validation rows, also given to the `judge`; nothing for
+    one without rows.
 
     Where rows have weights their `weighted_loss` is among them.
     """
-    tasks = {n: t for n, t in setup.trained.items() if len(setup.dataset.tasks[n].valid)}
+    asked = setup.trained if tasks is None else tasks
+    known = {name: setup.tasks[name] for name in asked if len(setup.dataset.tasks[name].valid)}
 
     def measured() -> Scores:
-        report = evaluate(setup.model, setup.dataset, tasks, "valid", resamples=0, priors=False)
+        report = evaluate(setup.model, setup.dataset, known, "valid", resamples=0, priors=False)
         scores = {name: of["metrics"] for name, of in report["tasks"].items()}
         for name, of in report["tasks"].items():
             if "weighted_loss" in of:

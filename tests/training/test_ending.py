@@ -29,7 +29,7 @@ def losses_are(monkeypatch):
     def scripted(losses):
         left = iter(losses)
 
-        def validate(setup, judge=None):
+        def validate(setup, judge=None, tasks=None):
             loss = next(left)
             return {"query": {"log_loss": loss}, "interest": {"log_loss": loss}}
 
@@ -130,7 +130,7 @@ def test_a_loss_that_still_falls_at_the_end_is_said_with_the_key(shop, losses_ar
 
 
 def test_without_validation_rows_it_is_the_training_loss(shop, losses_are, notes, monkeypatch):
-    monkeypatch.setattr(peftrec.training.loop, "validate", lambda setup, judge=None: {})
+    monkeypatch.setattr(peftrec.training.loop, "validate", lambda setup, judge=None, tasks=None: {})
     monkeypatch.setattr(peftrec.training.loop, "begin", lambda setup: None)  # else little is left to learn
     fitted(shop, epochs=3, lr=1e-2, early_stopping=None)
     assert "the training loss was still falling, by " in notes.readouterr().err

@@ -125,7 +125,9 @@ def test_early_stopping_puts_the_best_epochs_weights_back(shop):
 
 
 def test_what_training_only_ruins_ends_as_it_began(tiny):
-    recipe = short(tiny, {"epochs": 8, "lr": 1.0, "head_lr": 1.0, "warmup": 0.0, "early_stopping": {"patience": 1}})
+    tasks = {"interest": {"kind": "interest", "column": "stars", "threshold": 4}}
+    ruinous = {"epochs": 8, "lr": 1.0, "head_lr": 1.0, "warmup": 0.0, "early_stopping": {"patience": 1}}
+    recipe = short(tiny, ruinous, tasks=tasks)
     first = prepare(recipe)
     begin(first)
     began = first.model.trainable()

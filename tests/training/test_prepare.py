@@ -1,10 +1,13 @@
 """What cannot work is refused before the first step."""
 
 import pytest
+import torch
 from shop import shop_recipe
+from tiny import make_tiny_shop, tiny_recipe
 
 from peftrec.errors import UserError
 from peftrec.training.loop import train
+from peftrec.training.prepare import prepare
 
 
 @pytest.mark.parametrize(
@@ -36,3 +39,16 @@ def test_what_cannot_work_is_refused_before_training_and_nothing_is_written(shop
     with pytest.raises(UserError, match=message):
         train(shop_recipe(shop, **changes), tmp_path / "run")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("sharing", ["private", "shared+private"])
+def test_a_task_begins_with_the_same_weights_whichever_tasks_it_learns_with(tmp_path, sharing):
+    shop = make_tiny_shop(tmp_path)
+    interest = {"kind": "interest", "column": "stars", "threshold": 4}
+    adapter = {"method": "lora", "sharing": sharing, "options": {"r": 2}}
+    alone, beside = (
+        prepare(tiny_recipe(shop, tasks=tasks, adapter=adapter)).model.trainable()
+        for tasks in ({"like": interest}, {"next": {"kind": "next-item"}, "like": interest})
+    )
+    assert {name.split("/")[0] for name in alone} == {"adapter", "head"}
+    assert [name for name, p in alone.items() if not torch.equal(p, beside[name])] == []

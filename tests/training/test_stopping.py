@@ -27,6 +27,9 @@ TASKS = {
 }
 
 
+W = "adapter/shared/w"
+
+
 def settings(stopping):
     return settle(TrainConfig(early_stopping=stopping), 100, ["lora"], watched=True)
 
@@ -36,40 +39,40 @@ def watched(values, **stopping):
     weight, best = nn.Parameter(torch.zeros(1)), BestEpoch(settings(stopping or None), TASKS)
     for epoch, value in enumerate(values, 1):
         weight.data.fill_(epoch)
-        best.see(epoch, {"query": {"auc": value, "log_loss": 1.0}}, {"w": weight})
+        best.see(epoch, {"query": {"auc": value, "log_loss": 1.0}}, {W: weight})
     return best, weight
 
 
 def test_the_best_epochs_weights_come_back_and_patience_ends():
     best, weight = watched([0.5, 0.8, 0.7, 0.8], patience=2, metric="query.auc")
     assert best.exhausted  # as good as the best is no better
-    best.restore({"w": weight})
-    assert (weight.item(), best.step) == (2, 2)
+    best.joint.restore({W: weight})
+    assert (weight.item(), best.joint.step) == (2, 2)
     assert not watched([0.5, 0.8, 0.7], patience=2, metric="query.auc")[0].exhausted
 
 
 def test_where_no_worse_is_enough_the_later_weights_are_kept():
     best, weight = watched([0.5, 0.8, 0.7], patience=9, metric="query.auc")
-    best.see(4, {"query": {"auc": 0.8}}, {"w": weight}, no_worse=True)
-    assert best.step == 4 and best.weights["w"].item() == 3
-    best.see(5, {"query": {"auc": 0.79}}, {"w": weight}, no_worse=True)
-    assert best.step == 4
+    best.see(4, {"query": {"auc": 0.8, "log_loss": 1.0}}, {W: weight}, no_worse=True)
+    assert best.joint.step == 4 and best.joint.weights[W].item() == 3
+    best.see(5, {"query": {"auc": 0.79, "log_loss": 1.0}}, {W: weight}, no_worse=True)
+    assert best.joint.step == 4
 
 
 def test_without_early_stopping_nothing_is_kept():
     best, weight = watched([0.5, 0.4, 0.3])
     assert not best.exhausted
-    best.restore({"w": weight})
+    best.joint.restore({W: weight})
     assert weight.item() == 3
 
 
 def test_its_state_goes_on_and_has_no_infinity():
     fresh, _ = watched([], patience=2, metric="query.auc")
-    assert fresh.state() == {"best": None, "waited": 0, "step": 0, "first": {}}
+    assert fresh.state() == {"joint": [None, 0], "own": {}, "waited": 0, "first": {}}
     best, _ = watched([0.8, 0.7], patience=2, metric="query.auc")
-    fresh.load_state(best.state(), best.weights)
-    fresh.see(3, {"query": {"auc": 0.75}}, {"w": nn.Parameter(torch.ones(1))})
-    assert fresh.exhausted and fresh.weights["w"].item() == 1 and fresh.step == 1
+    fresh.load_state(best.state(), best.tensors())
+    fresh.see(3, {"query": {"auc": 0.75, "log_loss": 1.0}}, {W: nn.Parameter(torch.ones(1))})
+    assert fresh.exhausted and fresh.joint.weights[W].item() == 1 and fresh.joint.step == 1
 
 
 def test_several_tasks_are_judged_by_the_weighted_mean_of_what_is_left_of_their_errors():
@@ -77,11 +80,57 @@ def test_several_tasks_are_judged_by_the_weighted_mean_of_what_is_left_of_their_
     seen = [(0.7, 4.0), (0.35, 4.0), (0.7, 1.0), (0.42, 2.0)]  # of rows in millions of seconds it would be the same
     for step, (query, time) in enumerate(seen):
         scores = {"query": {"log_loss": query}, "time": {"rmse": time}, "apart": {"mae": step}}
-        best.see(step, scores, {"w": nn.Parameter(torch.ones(1))})
+        best.see(step, scores, {W: nn.Parameter(torch.ones(1))})
     # Weights 1 and .5: (1 * .5 + .5 * 1) / 1.5 = .667; (1 * 1 + .5 * .25) / 1.5 = .75; (1 * .6 + .5 * .5) / 1.5 = .567
-    assert best.step == 3
-    assert best.best == pytest.approx(1 - 0.85 / 1.5)
+    assert best.joint.step == 3
+    assert best.joint.score == pytest.approx(1 - 0.85 / 1.5)
     assert best.state()["first"] == {"query": 0.7, "time": 4.0}
+
+
+def epochs(seen, metric=None, patience=2):
+    """A BestEpoch that has seen these errors of query and time, with weights that count the evaluations."""
+    named = {name: nn.Parameter(torch.zeros(1)) for name in (W, "adapter/query/w", "head/query/w", "head/time/w")}
+    best = BestEpoch(settings({"patience": patience, "metric": metric}), TASKS)
+    for step, (query, time) in enumerate(seen):
+        for p in named.values():
+            p.data.fill_(step)
+        best.see(step, {"query": {"log_loss": query}, "time": {"rmse": time}}, named)
+    return best
+
+
+def test_a_task_that_is_over_trained_takes_nothing_from_the_others():
+    seen = [(1.0, 1.0), (0.9, 5.0), (0.8, 9.0), (0.85, 9.0)]
+    best = epochs(seen)
+    assert (best.joint.step, best.waited) == (2, 1)
+    assert best.joint.score == pytest.approx(1 - (0.8 + 0.5) / 1.5)  # time counts as what it can fall back on
+    assert {name: of.step for name, of in best.own.items()} == {"query": 2, "time": 0}
+    assert {name: of.item() for name, of in best.own["query"].weights.items()} == {
+        "adapter/query/w": 2,
+        "head/query/w": 2,
+    }
+    assert {name: of.item() for name, of in best.own["time"].weights.items()} == {"head/time/w": 0}
+
+
+def test_it_goes_on_as_long_as_any_task_grows_better():
+    seen = [(1.0, 1.0), (0.5, 0.9), (0.9, 0.8), (0.9, 0.7)]  # jointly the second is the best
+    best = epochs(seen)
+    assert (best.joint.step, best.waited) == (1, 0)
+    assert not best.exhausted
+    chosen = epochs(seen, metric="query.log_loss")  # a metric of the recipe's choice alone says how long
+    assert chosen.exhausted
+    assert {name: of.step for name, of in chosen.own.items()} == {"time": 3}
+
+
+def test_where_nothing_was_gained_the_start_is_kept_and_not_the_end():
+    best = epochs([(1.0, 1.0), (1.1, 1.2)])
+    best.see(2, {"query": {"log_loss": 1.3}, "time": {"rmse": 1.1}}, {W: nn.Parameter(torch.ones(1))}, no_worse=True)
+    assert best.joint.step == 0
+
+
+def test_its_state_knows_each_tasks_own_best():
+    best, fresh = epochs([(1.0, 1.0), (0.5, 2.0)]), epochs([])
+    fresh.load_state(best.state(), best.tensors())
+    assert (fresh.own, fresh.joint) == (best.own, best.joint)
 
 
 def test_a_resumed_training_goes_on_from_the_same_first_evaluation():

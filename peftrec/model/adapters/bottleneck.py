@@ -17,6 +17,7 @@ from torch.nn import functional
 from torch.utils.hooks import RemovableHandle
 
 from peftrec.errors import UserError
+from peftrec.machine.draws import drawn_for
 from peftrec.model.adapters.base import (
     SHARED,
     LayerAdapter,
@@ -100,7 +101,8 @@ class BottleneckAdapter(LayerAdapter):
         size = self.options.size or max(1, backbone.hidden_size // self.options.reduction_factor)
         self.parts = nn.ModuleDict()
         for owner in self.owners:
-            self.parts[adapter_name(owner)] = nn.ModuleDict({s.name: self._bottleneck(size) for s in self._sites})
+            with drawn_for(owner):
+                self.parts[adapter_name(owner)] = nn.ModuleDict({s.name: self._bottleneck(size) for s in self._sites})
         self.lowest = layers[0] if backbone.layers is not None else 0
         self._active: list[str] = []
         self._inputs: dict[str, Tensor] = {}

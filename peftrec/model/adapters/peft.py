@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from peftrec.errors import UserError, first_line
+from peftrec.machine.draws import drawn_for
 from peftrec.model.adapters.base import SHARED, LayerAdapter, adapter_name, layers_inside, read_tensors, write_adapter
 from peftrec.model.adapters.compose import COMPOSE, Part, State
 from peftrec.model.adapters.lowrank import quicken
@@ -73,12 +74,13 @@ class Graft:
                 self.model.get_submodule(parent)._modules[name] = copy.deepcopy(self.model.get_submodule(path))
         peft: Any = None
         for adapter, config in self.configs.items():
-            if peft is None:
-                peft = get_peft_model(self.model, config, adapter)
-            else:
-                config.inference_mode = True  # AdaLoRA allows one that is not; what is trained is our business anyway
-                peft.add_adapter(adapter, config)
-                peft.base_model.set_adapter(adapter)
+            with drawn_for(adapter):
+                if peft is None:
+                    peft = get_peft_model(self.model, config, adapter)
+                else:
+                    config.inference_mode = True  # AdaLoRA allows one that is not; what is trained is our business
+                    peft.add_adapter(adapter, config)
+                    peft.base_model.set_adapter(adapter)
             self.slots = [(p, n, c, p._modules[n]) for p, n, c in plain if c is not None and p._modules[n] is not c]
             self.slots = [slot for slot in self.slots if hasattr(slot[3], "base_layer")]
             for *_, layer in self.slots:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from peftrec.errors import UserError, first_line, nearest, shown
+from peftrec.machine.draws import drawn_for
 from peftrec.model.adapters.base import SHARED, LayerAdapter, adapter_name, read_tensors, write_adapter
 from peftrec.model.backbone import Backbone
 from peftrec.recipe import AdapterConfig
@@ -30,7 +31,10 @@ class PrefixAdapter(LayerAdapter):
         if not backbone.takes("past_key_values"):
             raise _no_effect(backbone)
         self.described = prefix_config(config, backbone)
-        self.encoders = nn.ModuleDict({adapter_name(o): _encoder(self.described) for o in self.owners})
+        self.encoders = nn.ModuleDict()
+        for owner in self.owners:
+            with drawn_for(owner):
+                self.encoders[adapter_name(owner)] = _encoder(self.described)
         self.lowest = 0
         length = self.described.num_virtual_tokens * len(self.owners_of(tasks[0]))
         limit, kept = backbone.max_tokens, backbone.config.max_length

@@ -12,6 +12,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from peftrec.machine.draws import drawn_for
 from peftrec.model.adapters.base import (
     SHARED,
     Options,
@@ -86,9 +87,11 @@ class SideAdapter(PooledAdapter):
         self.rungs = sorted({*numbers, backbone.num_layers} | ({0} if config.layers == "all" else set()))
         with_ladder = tasks if config.sharing == "private" else [shared]
         with_gates = [shared] if config.sharing == "shared" else tasks
-        self.ladders = nn.ModuleDict(
-            {adapter_name(o): Ladder(backbone.hidden_size, len(self.rungs), self.options) for o in with_ladder}
-        )
+        self.ladders = nn.ModuleDict()
+        for owner in with_ladder:
+            with drawn_for(owner):
+                ladder = Ladder(backbone.hidden_size, len(self.rungs), self.options)
+            self.ladders[adapter_name(owner)] = ladder
         self.gates = nn.ParameterDict(
             {adapter_name(owner): nn.Parameter(torch.zeros(len(self.rungs))) for owner in with_gates}
         )

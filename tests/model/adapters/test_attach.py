@@ -176,3 +176,16 @@ def test_full_beside_another_method_is_refused():
 def test_layers_beyond_the_model_are_refused(layers):
     with pytest.raises(UserError, match=r"adapter\.layers: the backbone has"):
         attach(tiny_backbone("BERT"), {"a": configured("lora", layers=layers)})
+
+
+@pytest.mark.parametrize("method", sorted(set(METHODS) - {"full", "head_only"}))
+def test_a_part_begins_the_same_whichever_tasks_are_beside_it(method):
+    sharing = "private" if method == "dora" else "shared+private"  # its parts cannot be composed
+
+    def begun(*tasks):
+        configs = dict.fromkeys(tasks, configured(method, sharing, "all"))
+        return parameters(make_encoder(tiny_backbone("BERT", layers=3), configs))
+
+    one, two = begun("query"), begun("time", "query")
+    assert {name.split("/")[0] for name in one} == {"query", *sharing.split("+")} - {"private"}
+    assert [name for name, p in one.items() if not torch.equal(p, two[name])] == []

@@ -1,0 +1,19 @@
+"""Random weights by name: what one thing draws does not depend on what is drawn beside it."""
+
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+
+@contextmanager
+def drawn_for(name: str) -> Iterator[None]:
+    """Whatever torch draws inside follows from its seed and the name alone; outside nothing is drawn by it.
+
+    So that a task's head, or its part of an adapter, begins the same whichever tasks it is trained with.
+    """
+    seed = torch.initial_seed()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed((seed * 1_000_003 + zlib.crc32(name.encode())) % (1 << 63))
+        yield
