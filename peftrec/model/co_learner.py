@@ -1,6 +1,6 @@
 """The co-learner: one adapted encoder, a head a task, and the step that encodes every unique text once."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 
@@ -145,14 +145,18 @@ class CoLearner(nn.Module, Scorer):
             )
         return rows if batch.weight is None else rows * torch.from_numpy(np.asarray(batch.weight)).to(rows.device)
 
-    @torch.inference_mode()
     def predict(self, task: str, examples: Examples) -> np.ndarray:
         """Predictions as the task's loss defines them, float32, dropout off. Every text is encoded once."""
+        return self.predict_at((1.0,), task, examples)[0]
+
+    @torch.inference_mode()
+    def predict_at(self, shares: Sequence[float], task: str, examples: Examples) -> list[np.ndarray]:
+        """The same where each of these shares of what the head says beside its start is taken."""
         with self._evaluating():
             rows = examples.text_rows()
             vectors = self.vectors(rows, task)
-            done = [self._predict_chunk(task, chunk, rows, vectors) for chunk in examples.blocks(PREDICT_ROWS)]
-        return np.concatenate(done) if done else np.zeros(0, np.float32)
+            done = [self._predict_chunk(shares, task, chunk, rows, vectors) for chunk in examples.blocks(PREDICT_ROWS)]
+        return [np.concatenate(of) for of in zip(*done, strict=True)] or [np.zeros(0, np.float32) for _ in shares]
 
     def ranker(
         self, task: str, item_rows: np.ndarray, grades: Grades | None = None, of_items: np.ndarray | None = None
@@ -237,13 +241,14 @@ class CoLearner(nn.Module, Scorer):
         finally:
             self.train()
 
-    def _predict_chunk(self, task: str, chunk: Examples, rows: np.ndarray, vectors: Tensor) -> np.ndarray:
+    def _predict_chunk(
+        self, shares: Sequence[float], task: str, chunk: Examples, rows: np.ndarray, vectors: Tensor
+    ) -> list[np.ndarray]:
         unique = UniqueRows({task: chunk}, len(self.encoder.texts))
         own = vectors[torch.from_numpy(np.searchsorted(rows, unique.rows)).to(vectors.device)]
         batch = unique.head_input(task, chunk, own)
-        output = batch.begun(self.head(task)(batch))
-        prediction: np.ndarray = self.loss_of[task].predict(output).float().cpu().numpy()
-        return prediction
+        learned, loss = self.head(task)(batch), self.loss_of[task]
+        return [loss.predict(batch.begun(share * learned)).float().cpu().numpy() for share in shares]
 
     def parameter_counts(self) -> tuple[int, int]:
         """How many parameters are trained, and how many there are: the backbone's, and those beside it."""

@@ -25,8 +25,8 @@ from peftrec.machine.progress import note
 from peftrec.tasks.kind import Task
 from peftrec.training.prepare import Setup
 from peftrec.training.sharding import whole
+from peftrec.training.stopping import SHARES
 
-SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 DOUBT = 1.0  # standard errors of the difference by which the loss must be below the start's
 RESAMPLES = 200
 LISTED = "ndcg@10"

@@ -16,6 +16,8 @@ from peftrec.training.defaults import Settled
 
 _MEND = "give them a share (data.split.valid above 0) or, where the split is given, mark some rows 'valid'"
 
+SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)  # of what a head has learned beside its start, of which one is kept in the end
+AT_BEST = "at_best_share"
 T = TypeVar("T")
 Scores = dict[str, dict[str, float | None]]  # task -> metric -> value
 
@@ -138,9 +140,11 @@ def own_parts(task: str, named: Mapping[str, T]) -> dict[str, T]:
 
 
 def error(task: Task, scores: Mapping[str, float | None]) -> float:
-    """What early stopping judges a task by, lower is better: the metric of its loss; of rows with weights its
-    `weighted_loss`."""
-    return float(scores.get("weighted_loss", scores[task.loss.metric]) or 0)
+    """What early stopping judges a task by, lower is better: the metric of its loss, of rows with weights its
+    `weighted_loss`; where there is one, of what would be kept of the epoch, not of all of it: a head that grows too
+    sure of itself still learns what is right."""
+    plain = scores.get("weighted_loss", scores[task.loss.metric])
+    return float(scores.get(AT_BEST, plain) or 0)
 
 
 def check_metric(metric: str | None, tasks: Mapping[str, Task], place: str) -> None:
