@@ -174,6 +174,9 @@ def test_what_the_command_is_asked(run, tmp_path, quick):
     options = ["--task", "find", "--query", "w3", "-k", "3"]
     done = peftrec("recommend", run, *options, "--user", "u1")
     assert done.exit_code == 0 and len(done.stdout.strip().splitlines()) >= 3
+    rows = write_csv(tmp_path / "rows.csv", [{"query": "w3", "user": "u1"}, {"query": "w1", "user": "u2"}])
+    done = peftrec("recommend", run, "--task", "find", "--input", rows, "-k", "3")
+    assert done.exit_code == 0 and len(done.stdout.strip().splitlines()) == 2
     done = peftrec("recommend", run, *options)
     assert done.exit_code == 2 and "give one of 'user' (a user of the run's log) and 'history'" in done.stderr
     done = peftrec("recommend", run, *options, "--user", "nobody")
