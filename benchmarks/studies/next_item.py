@@ -10,12 +10,13 @@ from typing import Any
 
 from benchmarks.children import deliver
 from benchmarks.studies.references import ranks
-from peftrec.evaluation.at_k import CHOICE, RANKING
+from peftrec.evaluation.at_k import CHOICE
 from peftrec.evaluation.chosen import Measures
 from peftrec.evaluation.evaluate import evaluate_task
 from peftrec.evaluation.outcomes import Outcome
 from peftrec.machine.memory import peak_memory_mb
 from peftrec.recipe.shipped import load_recipe
+from peftrec.tasks.kind import RANKING
 from peftrec.training.loop import fit
 from peftrec.training.prepare import prepare
 

@@ -14,7 +14,6 @@ import torch
 from benchmarks.children import deliver
 from benchmarks.matrix.plan import cells, read_experiments
 from peftrec.data.examples import Dataset, Examples
-from peftrec.evaluation.at_k import RANKING
 from peftrec.evaluation.chosen import Measures
 from peftrec.evaluation.evaluate import evaluate_task
 from peftrec.machine.progress import track_rows
@@ -23,6 +22,7 @@ from peftrec.model.encoder import AdaptedEncoder
 from peftrec.model.scorer import Scorer
 from peftrec.recipe import Recipe, make_recipe
 from peftrec.tasks.dataset import load_data
+from peftrec.tasks.kind import RANKING
 from peftrec.tasks.kinds import KINDS
 from peftrec.tasks.priors import Vectors
 

@@ -20,7 +20,6 @@ from scipy.sparse import csr_matrix
 from benchmarks.children import deliver
 from benchmarks.studies.priors import priors_of
 from peftrec.data.examples import Dataset, Examples
-from peftrec.evaluation.at_k import RANKING
 from peftrec.evaluation.chosen import Measures
 from peftrec.evaluation.evaluate import evaluate_task
 from peftrec.evaluation.outcomes import Outcome
@@ -28,6 +27,7 @@ from peftrec.model.scorer import Scorer
 from peftrec.recipe.shipped import load_recipe
 from peftrec.tasks.dataset import load_data
 from peftrec.tasks.grades import Grades
+from peftrec.tasks.kind import RANKING
 from peftrec.tasks.kinds import KINDS
 
 TASK = "interest"

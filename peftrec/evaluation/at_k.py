@@ -125,8 +125,5 @@ def choice_loss(log_probability: np.ndarray, label: np.ndarray, group: np.ndarra
     return mean_of(-log_probability)
 
 
-# What tasks that rank a catalogue are measured by unless their recipe says otherwise.
-RANKING = ("hr@10", "ndcg@10", "mrr@10")
-
 # Of the log-probability of each right item in the full catalogue, given in the place of the prediction.
 CHOICE = {"log_loss": Metric(choice_loss, higher=False)}

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from peftrec.data.examples import Dataset
 from peftrec.errors import Problems, UserError, shown
-from peftrec.evaluation.at_k import AT_K, CHOICE, RANKING, of_places, split_name
+from peftrec.evaluation.at_k import AT_K, CHOICE, of_places, split_name
 from peftrec.evaluation.beyond import BEYOND, EACH
 from peftrec.evaluation.metrics import METRICS, OF_IMPRESSIONS, OF_K, find_metric
 from peftrec.tasks.kind import Task
@@ -55,7 +55,7 @@ def measures_of(task: Task, impressions: bool) -> Measures:
     choice = tuple(CHOICE) if task.loss.labels == "choice" else ()
     if named is None:
         of_shown = OF_IMPRESSIONS if impressions and task.loss.labels == "liked" else ()
-        return Measures((*task.metrics, *of_shown), RANKING if _ranks(task) else (), (), choice)
+        return Measures((*task.metrics, *of_shown), task.kind.lists if _ranks(task) else (), (), choice)
     kinds = {name: _sort(task, name) for name in named if name not in choice}
     places, lists = (tuple(name for name, of in kinds.items() if of == sort) for sort in ("places", "lists"))
     predictions = [name for name, of in kinds.items() if of == "predictions"]
@@ -101,6 +101,9 @@ def check_measures(tasks: Mapping[str, Task]) -> None:
         for metric in (*task.metrics, *([] if task.loss.labels == "choice" else [task.loss.metric])):
             with problems.collect(f"tasks.{name}.kind: "):
                 find_metric(metric)
+        for metric in task.kind.lists if _ranks(task) else ():
+            with problems.collect(f"tasks.{name}.kind: "):
+                of_places(metric) or find_metric(metric)
         for table, names in ((PRIORS, task.kind.priors), (RANKING_PRIORS, task.kind.ranking)):
             for prior in names:
                 with problems.collect(f"tasks.{name}.kind: "):

@@ -94,7 +94,8 @@ class TaskConfig(Strict):
     table: str | None = Field(None, description="the table that its rows are of; default: the only one of its sort")
     history: list[str] = Field(
         default_factory=list,
-        description="the event tables that histories are of, the task's own among them; default: its own alone",
+        description="the event tables that histories are of, the task's own among them; default: its own alone. Of "
+        "match-query without grades: what the users of the queries did before; default: nothing",
     )
     label: str | LabelConfig | None = Field(
         None, description="classification, regression: the column of a text table to predict; default: the table's"

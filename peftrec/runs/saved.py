@@ -52,7 +52,7 @@ from peftrec.runs.tables import (
     save_catalogues,
     save_logs,
 )
-from peftrec.tasks.heads import HeadShape
+from peftrec.tasks.heads import CatalogueHead, Head, HeadShape
 from peftrec.tasks.kind import Task
 from peftrec.tasks.kinds import resolve
 from peftrec.tasks.starts import Start
@@ -140,7 +140,8 @@ def describe_task(data: TaskData) -> dict[str, Any]:
         "log_scale": data.log_scale,
         "base": None if data.train.rates is None else data.train.rates.base,
         "catalogue": data.train.catalogue is not None,
-        "repeats": data.train.repeats,
+        # Of what an asker did before nothing is left out where matches are ranked.
+        "repeats": data.train.repeats or (data.train.matches is not None and bool(data.history)),
         "items": data.items,
         "tables": data.history,
         "impressions": data.impressions,
@@ -221,22 +222,27 @@ def load_run(
     rates = {name: Rates(log, of[name]["base"]) for name, log in own.items() if of[name]["base"] is not None}
     catalogues = {}
     for name, log in own.items():
-        if of[name].get("catalogue"):
+        if of[name].get("catalogue") and _counts_choices(model.head(name)):
             rows, chosen = items[of[name]["items"]].rows, log.feedback > 0
             near = load_neighbours(folder, name, len(rows))
             catalogues[name] = Catalogue(rows, log.items[chosen], log.times[chosen], known=near)
     catalogues |= {
         name: Catalogue(items[task["items"]].rows)
         for name, task in of.items()
-        if task.get("catalogue") and not task["history"]
+        if task.get("catalogue") and name not in catalogues
     }
     users, starts = load_users(folder, of), load_starts(folder, tasks, of, texts, model.frozen_vectors)
     return LoadedRun(recipe, model, tasks, of, items, users, encodings, logs, received, rates, catalogues, starts)
 
 
+def _counts_choices(head: Head) -> bool:
+    """Whether what was chosen before counts for what a catalogue's items score."""
+    return isinstance(head, CatalogueHead) and head.signals is not None
+
+
 def _own_log(described: Mapping[str, Any], of: UserLog, task: Task) -> UserLog:
-    """The events of the task's own table, which it names where there are several."""
-    if of.log.marks is None:
+    """The events of the task's own table, which it names where there are several; all where it is none of them."""
+    if of.log.marks is None or task.config.table not in described["tables"]:
         return of
     return UserLog(of.log.only(described["tables"].index(task.config.table)), of.user_ids)
 

@@ -225,9 +225,9 @@ class RowReader:
         return found.only(~np.array(hidden, bool)), found.only(received)
 
     def _own(self, task: str) -> int:
-        """The place of the task's own table among those of its histories."""
+        """The place of the task's own table among those of its histories; the first where it is of queries."""
         tables, own = self.run.described[task]["tables"], self.run.tasks[task].config.table
-        return tables.index(own) if len(tables) > 1 else 0
+        return tables.index(own) if own in tables else 0
 
     def _with_history(self, task: str, examples: Examples, pasts: list[tuple[_Past, _Past]]) -> Examples:
         """With each row's past and then the row itself, as one log; the window ends before the row."""

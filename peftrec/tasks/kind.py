@@ -48,6 +48,10 @@ def label_words(label: Any, task: "Task", classes: list[str]) -> str:
     return f"{task.config.column or task.config.label_column or ''} {label:.6g}".strip()
 
 
+# What the lists of a task that ranks a catalogue are measured by, unless its kind or recipe says otherwise.
+RANKING = ("hr@10", "ndcg@10", "mrr@10")
+
+
 @dataclass(frozen=True)
 class Kind:
     """One kind of task: all that tells it from the others. Nothing else knows kinds by name.
@@ -66,6 +70,7 @@ class Kind:
     priors    names in `priors.PRIORS`
     ranking   names in `priors.RANKING_PRIORS`; where there are any and labels say who liked what, the full catalogue
               is ranked for the test report
+    lists     names of metrics of such a ranking, see `evaluation.at_k`
     graded    whether its classes are grades: numbers, ascending, of how good a row is
     ranks     whether its predictions order the items of a catalogue (by the slot `item`), so that it can recommend
     feedback  (events, task, scale) -> float (H,), as training counted them, of past events that a row brings along;
@@ -90,6 +95,7 @@ class Kind:
     reads: tuple[str, ...] = ()
     priors: tuple[str, ...] = ()
     ranking: tuple[str, ...] = ()
+    lists: tuple[str, ...] = RANKING
     graded: bool = False
     ranks: bool = False
     feedback: Callable[[list[Event], "Task", tuple[float, float]], np.ndarray] | None = None

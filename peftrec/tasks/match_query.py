@@ -19,7 +19,7 @@ from peftrec.tasks.features import Beside
 from peftrec.tasks.gather import gather
 from peftrec.tasks.heads import Head, HeadShape, TextHead, input_norm
 from peftrec.tasks.kind import Kind, Task, class_answer
-from peftrec.tasks.matches import MATCHES
+from peftrec.tasks.matches import MATCHES, PERSONAL
 from peftrec.tasks.queries import numbered, split_queries
 from peftrec.tasks.rows import ITEM, Row, pair_field, text_field
 from peftrec.tasks.starts.texts import TEXTS
@@ -145,7 +145,7 @@ def form(config: TaskConfig, data: DataConfig) -> Kind | None:
         raise UserError(f"input: {why} query and item apart (towers); found 'joint'")
     if config.loss == "cross_entropy":
         raise UserError(f"loss: {why} softmax; found 'cross_entropy'")
-    return MATCHES
+    return PERSONAL if config.history else MATCHES
 
 
 MATCH_QUERY = Kind(

@@ -102,9 +102,8 @@ def test_the_weighting_makes_losses_of_any_unit_equal(tiny_shop, tmp_path):
     recipe = tiny_recipe(tiny_shop, weighting={"method": "weighting:EqualScale"})
     run = train(recipe, tmp_path / "run")
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    for line in lines:
-        product = [line["weight"][task] * line["train_loss"][task] for task in ("query", "interest")]
-        assert product == pytest.approx([1.0, 0.5], rel=0.3)
+    of_steps = [[line["weight"][task] * line["train_loss"][task] for task in ("query", "interest")] for line in lines]
+    assert np.mean(of_steps, 0).tolist() == pytest.approx([1.0, 0.5], rel=0.2)  # a step's own loss goes up and down
 
 
 @pytest.mark.usefixtures("quick_intervals")

@@ -36,6 +36,9 @@ def test_without_the_key_metrics_are_the_kinds_own():
     of_likes = ("auc", "gauc", "log_loss", "ece")
     assert measures_of(made(**LIKED), False) == Measures(of_likes, three)
     assert measures_of(made(**LIKED), True) == Measures((*of_likes, *OF_IMPRESSIONS), three)
+    of_queries = ("mrr@10", "recall@1", "recall@10", "recall@100", "ndcg@10")
+    matches = Measures((), of_queries, (), ("log_loss",))
+    assert measures_of(made(kind="match-query", loss="softmax"), False) == matches
     assert measures_of(made(**GRADED), False) == Measures(("accuracy", "macro_f1", "auc", "ndcg@10", "log_loss"))
     assert measures_of(made(kind="interest", loss="mse"), False) == Measures(("mae", "rmse", "r2"))
 

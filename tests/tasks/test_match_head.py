@@ -1,5 +1,7 @@
 """The head of matches: a scaled cosine at the beginning, one dot product always, features beside."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,7 @@ from torch.nn import functional as F
 
 from peftrec.data.batches import HeadInput
 from peftrec.tasks.heads import HeadShape
-from peftrec.tasks.match_head import SCALE, MatchHead
+from peftrec.tasks.match_head import LOUD, SCALE, MatchHead, Past
 
 
 class Fitted:
@@ -77,3 +79,36 @@ def test_after_training_it_is_one_dot_product_with_features():
         found[open_ones] == pytest.approx(expected[open_ones])
         and np.abs(expected - before[:, 1:].detach().numpy())[0].min() > 1e-3
     )
+
+
+def test_a_past_is_read_by_two_attentions_and_speaks_for_what_is_like_it():
+    random, past = np.random.default_rng(0), Past()
+    items = random.normal(size=(7, 5))
+    items /= np.linalg.norm(items, axis=1, keepdims=True)
+    query, history = items[[0, 1, 2]], [[-1, 3, 4, 3], [-1, -1, -1, -1], [5, 6, 0, 1]]
+    heed, fade, amount = [0.3, -0.1], [0.5, 2.0], [0.02, -0.01]
+    with torch.no_grad():
+        for name, values in (("heed", heed), ("fade", fade), ("amount", amount)):
+            getattr(past, name).copy_(torch.tensor(values))
+    expected = np.zeros((3, 5))
+    for row, events in enumerate(history):
+        there = [(len(events) - place, item) for place, item in enumerate(events) if item >= 0]
+        for h, f, a in zip(heed, fade, amount, strict=True):
+            weight = np.array([np.exp(SCALE * h * (query[row] @ items[item])) / back**f for back, item in there])
+            for share, (_, item) in zip(weight / weight.sum() if there else [], there, strict=True):
+                expected[row] += LOUD * a * share * items[item]
+    given = (torch.tensor(query), torch.tensor(items), torch.tensor(history))
+    assert past.double()(*given).detach().numpy() == pytest.approx(expected)
+    assert not past(*given[:2], torch.zeros(3, 0, dtype=torch.long)).any()
+
+
+def test_a_past_says_nothing_at_first_and_its_amounts_are_learnt():
+    shape = HeadShape(16, 0, 0, 0.0)
+    torch.manual_seed(0)
+    head = MatchHead(shape, reads_past=True)
+    torch.manual_seed(0)
+    blind, given = MatchHead(shape), replace(batch(), history=torch.tensor([[3, 4], [-1, 5], [-1, -1], [0, 1]]))
+    found = head(given)
+    assert torch.equal(found, blind(given)) and head.past.amount in set(head.outer())
+    found[:, 0].sum().backward()
+    assert head.past.amount.grad.abs().min() > 0

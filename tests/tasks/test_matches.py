@@ -17,7 +17,7 @@ from peftrec.data.rows import Rows
 from peftrec.data.tables import Items, Queries, Tables
 from peftrec.errors import UserError
 from peftrec.evaluation import catalogue as evaluation
-from peftrec.evaluation.at_k import CHOICE, RANKING
+from peftrec.evaluation.at_k import CHOICE
 from peftrec.evaluation.chosen import Measures
 from peftrec.evaluation.evaluate import evaluate_task
 from peftrec.evaluation.outcomes import read_outcome
@@ -27,6 +27,7 @@ from peftrec.recipe import dump_recipe
 from peftrec.runs.evaluate import evaluate_run
 from peftrec.serving.predictor import Predictor
 from peftrec.tasks.dataset import load_data
+from peftrec.tasks.matches import MATCHES
 from peftrec.training.loop import train
 from peftrec.training.prepare import prepare
 from peftrec.training.starts import begin
@@ -116,7 +117,7 @@ def test_ranks_are_those_among_all_items_but_other_matches(monkeypatch):
     texts, data = matches(tables, row_weight="w")
     items = {"items": ItemTexts(ITEMS.ids, data.train.catalogue.rows)}
     dataset = Dataset(texts, items, [], {"task": data})
-    measures = Measures((), RANKING, (), tuple(CHOICE))
+    measures = Measures((), MATCHES.lists, (), tuple(CHOICE))
     options = {
         "measures": measures,
         "priors": (),
@@ -134,6 +135,7 @@ def test_ranks_are_those_among_all_items_but_other_matches(monkeypatch):
         losses.append(np.log(np.exp(rivals).sum()) - item)
     assert report["n"] == len(data.test) and "sample_of" not in report
     assert report["metrics"]["mrr@10"] == pytest.approx(np.mean(1 / np.array(ranks)))
+    assert report["metrics"]["recall@1"] == pytest.approx(np.mean(np.array(ranks) == 1))
     assert report["metrics"]["log_loss"] == pytest.approx(np.mean(losses), rel=1e-5)
     assert report["weighted_loss"] == pytest.approx((data.test.weight * losses).mean(), rel=1e-5)
     assert set(report["priors"]) == {"random", "bm25"}
@@ -201,7 +203,7 @@ def run(shop, tmp_path_factory, quick):
 
 def test_a_run_begins_at_its_priors_and_is_not_below_them(run):
     report = read_json(run / "report.json")["tasks"]["find"]
-    assert list(report["metrics"]) == ["hr@10", "ndcg@10", "mrr@10", "log_loss"]
+    assert list(report["metrics"]) == ["mrr@10", "recall@1", "recall@10", "recall@100", "ndcg@10", "log_loss"]
     assert set(report["priors"]) == {"random", "cosine", "bm25"} and "bm25" in report["began_at"]
     best = min(of["log_loss"] for of in report["priors"].values())
     assert report["start"]["log_loss"] < best + 0.05

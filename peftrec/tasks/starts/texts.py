@@ -1,5 +1,5 @@
 """The start of texts and of graded pairs: linear models on the frozen backbone's vectors and on n-grams, or on what the
-two texts of a pair share of these, weighed by validation rows."""
+two texts of a pair share of these, weighed by rows that they were not fitted on."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,6 +20,7 @@ from peftrec.tasks.starts.base import Started, Starting, Tensors
 from peftrec.tasks.starts.pool import finite, out_of_fold, pooled
 
 LEAST = 0.01  # the weight below which a predictor is left out, as a share of all
+POOLED = 1 << 22  # train rows times classes that weights are fitted to; of more every so many
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,8 @@ def _read(bias: np.ndarray) -> np.ndarray:
 
 
 def fit(dataset: Dataset, task: str, config: TaskConfig, vectors: Vectors | None) -> Started | None:
-    """Fit both priors, weigh them by the validation rows, and predict the train rows by folds."""
+    """Fit both priors, and weigh them by rows that they were not fitted on: those of validation, and the train rows by
+    folds. Of queries the former alone may be a handful, whose rows are alike."""
     data = dataset.tasks[task]
     classes = len(data.classes)
     chosen: dict[str, Chosen] = {}
@@ -95,29 +97,31 @@ def fit(dataset: Dataset, task: str, config: TaskConfig, vectors: Vectors | None
     if vectors is not None:
         chosen["frozen_lr"] = choose_vectors(dataset, task, vectors)
     shift = 0.0 if classes else float(data.train.label.mean(dtype=np.float64))
+    folds = {name: finite(out_of_fold(data.train, classes, of.fit)) for name, of in chosen.items()}
     check = min((of.check for of in chosen.values()), key=len)  # those that were thinned saw fewer
-    said = [_of_rows(of, check) - shift for of in chosen.values()]
-    weight = dict(
-        zip(chosen, pooled(said, check.label if classes else check.label - shift, classes).tolist(), strict=True)
-    )
+    some = _spaced(len(data.train), POOLED // max(1, classes))
+    said = [np.concatenate([finite(_of_rows(of, check)), folds[name][some]]) - shift for name, of in chosen.items()]
+    label = np.concatenate([check.label, data.train.label[some]])
+    weight = dict(zip(chosen, pooled(said, label if classes else label - shift, classes).tolist(), strict=True))
     weight = {name: of for name, of in weight.items() if of > LEAST * sum(weight.values())}
     if not weight:
         return None
     constant = shift * (1 - sum(weight.values()))
     start = TextStart({name: chosen[name].whole for name in weight}, weight, constant)
+    train: np.ndarray = sum(of * folds[name] for name, of in weight.items()) + constant
+    return Started(start, train.astype(np.float32))
 
-    def again(rows: Examples) -> TextStart:
-        return TextStart({name: chosen[name].fit(rows) for name in weight}, weight, constant)
 
-    return Started(start, out_of_fold(data.train, classes, again))
+def _spaced(rows: int, most: int) -> np.ndarray:
+    """The numbers of all rows or, of more than `most`, every so many."""
+    return np.arange(rows) if rows <= most else np.arange(most) * rows // most
 
 
 def _of_rows(chosen: Chosen, check: Examples) -> np.ndarray:
     """What was said of these check rows when it was chosen."""
     if len(chosen.check) == len(check):
         return chosen.tried.scores
-    index = np.arange(len(check)) * len(chosen.check) // len(check)  # as `thinned` takes them
-    return chosen.tried.scores[index]
+    return chosen.tried.scores[_spaced(len(chosen.check), len(check))]
 
 
 def load(settings: Mapping[str, Any], tensors: Tensors, texts: TextTable, vectors: Vectors | None) -> TextStart:

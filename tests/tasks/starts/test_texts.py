@@ -1,5 +1,8 @@
 """The start of texts: better than each part alone, kept and read again, honest about the rows it was fitted on."""
 
+from dataclasses import replace
+from itertools import product
+
 import numpy as np
 import pytest
 from columns import WORDS, queries, split, without_valid
@@ -8,6 +11,9 @@ from scipy.special import log_softmax
 from peftrec.data.texts import TextTable
 from peftrec.recipe import TaskConfig
 from peftrec.tasks.priors import PRIORS
+from peftrec.tasks.priors.texts import choose_grams
+from peftrec.tasks.priors.vectors import choose_vectors
+from peftrec.tasks.starts.pool import out_of_fold
 from peftrec.tasks.starts.texts import fit, load
 
 TOLD, MATCH = TaskConfig(kind="classification"), TaskConfig(kind="match-query")
@@ -46,6 +52,28 @@ def test_together_they_say_more_than_each(kind, valid):
         said = PRIORS[prior](dataset, "task", data.test, **({"vectors": vectors} if prior == "frozen_lr" else {}))
         alone = said if kind == "numbers" else np.log(said / (1 - said)) if kind == "tags" else np.log(said)
         assert own < 0.9 * loss(alone, data.test.label)
+
+
+def test_validation_rows_and_train_rows_by_folds_choose_the_weights():
+    """Of queries a tenth may be seven, too few to weigh anything by."""
+    dataset, vectors = made()
+    data = replace(dataset.tasks["task"], valid=dataset.tasks["task"].valid.take(np.arange(5)), fitted={})
+    dataset = replace(dataset, tasks={"task": data})
+    started = fit(dataset, "task", TOLD, vectors)
+    chosen = {"tfidf": choose_grams(dataset, "task"), "frozen_lr": choose_vectors(dataset, "task", vectors)}
+    said = {name: [of.tried.scores, out_of_fold(data.train, 3, of.fit)] for name, of in chosen.items()}
+    label = np.concatenate([data.valid.label, data.train.label])
+
+    def of_both(tfidf, frozen_lr):
+        raw = tfidf * np.concatenate(said["tfidf"]) + frozen_lr * np.concatenate(said["frozen_lr"])
+        return loss(raw, label)
+
+    weight = started.start.weight
+    best = of_both(**weight)
+    for name, factor in product(weight, (0.8, 1.25)):
+        assert of_both(**{**weight, name: factor * weight[name]}) > best
+    folds = sum(weight[name] * of[1] for name, of in said.items())
+    assert started.train == pytest.approx(folds, rel=1e-4, abs=1e-4)
 
 
 def test_train_rows_are_told_by_what_did_not_see_them():
