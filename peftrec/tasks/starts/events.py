@@ -5,25 +5,29 @@
     user     the same of the user, shrunk to the mean of all; by how much, the validation rows choose
     share    mean feedback of the history that the task reads
     likeness to what is liked there, to what is not, and to the most alike that is liked: cosines of frozen vectors
+    past     what the user's whole past says of the item, with items' rates known (`peftrec.tasks.starts.pasts`)
 
 Rates as log-odds where rows are liked or not. All of it is known before a row, so that train rows need no folds but for
-what texts let expect.
+what texts let expect, and for which items are received alike.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import product
 from typing import Any
 
 import numpy as np
 
 from peftrec.data.examples import Dataset, Examples
+from peftrec.data.neighbours import Neighbours
 from peftrec.data.rates import PSEUDO
 from peftrec.data.texts import TextTable
 from peftrec.recipe import TaskConfig
 from peftrec.tasks.priors.choice import held_out, learn
 from peftrec.tasks.priors.vectors import Vectors
-from peftrec.tasks.starts.base import Started, Starting, Tensors
+from peftrec.tasks.starts.base import Start, Started, Starting, Tensors
+from peftrec.tasks.starts.pasts import Alike, akin, fit_received, past_of
 
 MOST_ROWS = 200_000  # that a handful of weights are fitted to
 MOST_ITEMS = 20_000  # whose texts tell what may be expected of one
@@ -33,6 +37,8 @@ SHRINKS = (2.0, 5.0, 15.0, 50.0)  # rows with the expected feedback that every m
 STRENGTHS = (1.0, 0.1, 0.01)  # C of logistic regression; of ridge regression the penalty is its inverse
 PENALTIES = (1.0, 10.0, 100.0, 1000.0)  # of the regression of items' means on vectors of length 1
 FOLDS = 5
+RATES = ("item", "user", "share", "item_count", "user_count", "met")  # columns, rates first; then
+AS_READ = ("liked", "other", "most", "expected", "leaning", "akin", "together")
 _LEAST = 1e-3  # the least rate, and the distance of the largest from 1
 
 
@@ -45,6 +51,11 @@ class Expected:
 
     centre: np.ndarray
     weight: np.ndarray
+
+    def worth(self, texts: np.ndarray, vectors: Vectors) -> np.ndarray:
+        """By how much an item of each text row (N,) is expected to differ from the base, float64 (N,)."""
+        there, place = _distinct(texts)
+        return (self.unit(vectors(there)) @ self.weight).astype(np.float64)[place]
 
     def unit(self, vectors: np.ndarray) -> np.ndarray:
         """Vectors (N, D) about the centre, of length 1."""
@@ -60,6 +71,7 @@ class EventStart:
     binary    whether rows are liked or not
     shrink    of items, and of users
     weight    float32 (F,) of the columns; bias
+    alike     which items are received alike
     expected  None where the backbone is trained itself
     """
 
@@ -67,13 +79,14 @@ class EventStart:
     shrink: tuple[float, float]
     weight: np.ndarray
     bias: float
+    alike: Alike
     expected: Expected | None
     vectors: Vectors | None = field(repr=False)
 
     @property
     def name(self) -> str:
         """What it reads."""
-        return "rates" if self.expected is None else "rates + likeness"
+        return "rates + past" if self.expected is None else "rates + past + likeness"
 
     def __call__(self, rows: Examples) -> np.ndarray:
         """Log-odds, or numbers in label units, float32 (N,)."""
@@ -81,7 +94,7 @@ class EventStart:
         if self.vectors is not None and len(rows) > AT_ONCE:
             self.vectors(rows.text_rows())  # all at once: what is computed shows its progress
         for block in rows.blocks(AT_ONCE):
-            said = columns(read(block, self.expected, self.vectors), self.shrink, self.binary)
+            said = columns(read(block, self.alike, self.expected, self.vectors), self.shrink, self.binary)
             found = np.append(found, (said @ self.weight + self.bias).astype(np.float32))
         return found
 
@@ -91,7 +104,8 @@ class EventStart:
 
     def tensors(self) -> dict[str, np.ndarray]:
         """Its weights."""
-        own = {"weight": self.weight}
+        near = self.alike.whole
+        own = {"weight": self.weight, "alike.items": near.items, "alike.weights": near.weights}
         if self.expected is None:
             return own
         return {**own, "expected.centre": self.expected.centre, "expected.weight": self.expected.weight}
@@ -100,7 +114,7 @@ class EventStart:
 Said = dict[str, np.ndarray]  # of each row, float64 (N,)
 
 
-def read(rows: Examples, expected: Expected | None, vectors: Vectors | None) -> Said:
+def read(rows: Examples, alike: Alike, expected: Expected | None, vectors: Vectors | None) -> Said:
     """What is known of rows (N,) before them; nothing is shrunk yet."""
     assert rows.rates is not None
     base = rows.rates.base
@@ -112,15 +126,19 @@ def read(rows: Examples, expected: Expected | None, vectors: Vectors | None) -> 
     present = past.rows >= 0
     said["met"] = present.sum(1).astype(np.float64)
     said["share"] = (past.feedback * present).sum(1) / np.maximum(said["met"], 1)
-    for name in ("liked", "other", "most"):
+    for name in ("liked", "other", "most", "akin"):
         said[name] = np.zeros(len(rows))
+    worth = None if expected is None or vectors is None else partial(expected.worth, vectors=vectors)
+    whole = past_of(rows, worth)
+    said |= {"leaning": whole.leaning, "together": alike.together(rows, whole)}
     if expected is not None and vectors is not None:
-        texts, place = _distinct(np.append(rows.slots["item"], past.rows[present]))
-        unit = expected.unit(vectors(texts))
-        own, earlier = place[: len(rows)], np.zeros(past.rows.shape, np.int64)
-        earlier[present] = place[len(rows) :]
+        texts, place = _distinct(np.concatenate([rows.slots["item"], past.rows[present], whole.rows[whole.present]]))
+        unit, own = expected.unit(vectors(texts)), place[: len(rows)]
+        earlier, met = np.zeros(past.rows.shape, np.int64), np.zeros(whole.rows.shape, np.int64)
+        earlier[present], met[whole.present] = np.split(place[len(rows) :], [int(present.sum())])
         said["expected"] = (unit @ expected.weight)[own].astype(np.float64)
         said |= _likeness(_cosines(unit, own, earlier), present, past.feedback > 0)
+        said["akin"] = akin(whole, _cosines(unit, own, met))
     return said
 
 
@@ -166,7 +184,7 @@ def columns(said: Said, shrink: tuple[float, float], binary: bool) -> np.ndarray
     share = (said["share"] * said["met"] + said["base"]) / (said["met"] + 1)
     rates = [_log_odds(rate) if binary else rate for rate in (item, user, share)]
     counts = [np.log1p(said[name]) for name in ("item_count", "user_count", "met")]
-    return np.stack([*rates, *counts, said["liked"], said["other"], said["most"], said["expected"]], 1)
+    return np.stack([*rates, *counts, *(said[name] for name in AS_READ)], 1)
 
 
 def _log_odds(rate: np.ndarray) -> np.ndarray:
@@ -182,7 +200,8 @@ def fit(dataset: Dataset, task: str, config: TaskConfig, vectors: Vectors | None
     binary = bool(np.isin(data.train.thinned(MOST_ROWS).label, (0, 1)).all())
     fitted, check = (rows.thinned(MOST_ROWS) for rows in held_out(data))
     expected, of_folds = (None, None) if vectors is None else _expected(fitted, vectors)
-    known, asked = _all(fitted, expected, vectors), _all(check, expected, vectors)
+    alike = fit_received(data.train, _feedback(data.train, data.train.rates.base))
+    known, asked = (_all(rows, alike, expected, vectors) for rows in (fitted, check))
     if of_folds is not None:
         known["expected"] = of_folds
     best, weights = np.inf, None
@@ -196,17 +215,17 @@ def fit(dataset: Dataset, task: str, config: TaskConfig, vectors: Vectors | None
             best, weights = loss, found
     if weights is None:
         return None
-    start = EventStart(binary, chosen, weights[0].astype(np.float32), float(weights[1]), expected, vectors)
+    start = EventStart(binary, chosen, weights[0].astype(np.float32), float(weights[1]), alike, expected, vectors)
     if of_folds is None or len(fitted) < len(data.train):
         return Started(start)
     return Started(start, (columns(known, chosen, binary) @ weights[0] + weights[1]).astype(np.float32))
 
 
-def _all(rows: Examples, expected: Expected | None, vectors: Vectors | None) -> Said:
+def _all(rows: Examples, alike: Alike, expected: Expected | None, vectors: Vectors | None) -> Said:
     """`read` of many rows."""
     if vectors is not None:
         vectors(rows.text_rows())
-    said = [read(block, expected, vectors) for block in rows.blocks(AT_ONCE)]
+    said = [read(block, alike, expected, vectors) for block in rows.blocks(AT_ONCE)]
     return {name: np.concatenate([of[name] for of in said]) for name in said[0]}
 
 
@@ -271,9 +290,21 @@ def load(settings: Mapping[str, Any], tensors: Tensors, texts: TextTable, vector
             raise ValueError("it needs the frozen backbone's vectors")
         expected = Expected(tensors["expected.centre"], tensors["expected.weight"])
     item, user = map(float, settings["shrink"])
-    return EventStart(
-        bool(settings["binary"]), (item, user), tensors["weight"], float(settings["bias"]), expected, vectors
-    )
+    if tensors["weight"].shape != (len(RATES) + len(AS_READ),):
+        raise ValueError(f"{len(tensors['weight'])} weights of {len(RATES) + len(AS_READ)} columns")
+    near = Neighbours(tensors["alike.items"], tensors["alike.weights"])
+    if near.items.shape != near.weights.shape or near.items.ndim != 2:
+        raise ValueError("its items received alike and their weights are not of one size")
+    if near.items.size and not 0 <= near.items.min() <= near.items.max() < len(near.items):
+        raise ValueError(f"items received alike have numbers from 0 to {len(near.items) - 1}")
+    weight, bias = tensors["weight"], float(settings["bias"])
+    return EventStart(bool(settings["binary"]), (item, user), weight, bias, Alike(near), expected, vectors)
 
 
-EVENTS = Starting(fit, load)
+def renumber(start: Start, numbers: np.ndarray) -> Start:
+    """The start for a catalogue in which the items have other numbers."""
+    assert isinstance(start, EventStart)
+    return replace(start, alike=start.alike.renumbered(numbers))
+
+
+EVENTS = Starting(fit, load, renumber)
