@@ -7,8 +7,9 @@
 Neighbourhood models (Sarwar et al. 2001, Koren 2008) of whatever the task counts as feedback.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from functools import partial
 
 import numpy as np
 
@@ -16,6 +17,8 @@ from peftrec.data.catalogue import FOLDS, LEARNT, fold_of
 from peftrec.data.examples import Examples
 from peftrec.data.neighbours import Neighbours, fit_alike, left_of
 from peftrec.data.rates import PSEUDO
+from peftrec.tasks.priors.vectors import Vectors
+from peftrec.tasks.starts.expected import Expected, fit_expected, likeness
 
 PAST = 200  # newest events of a user that are read
 SHARPNESS = 4  # power of cosines: of what is hardly alike there is much, which would drown the rest
@@ -116,6 +119,76 @@ class Alike:
         items[numbers[known]] = np.maximum(others, 0)
         weights[numbers[known]] = np.where(others < 0, 0, near.weights[known])
         return Alike(Neighbours(items, weights))
+
+
+@dataclass(frozen=True)
+class Known:
+    """What was fitted of items, by which pasts are read; `expected` is None where the backbone is trained itself."""
+
+    alike: Alike
+    expected: Expected | None
+    vectors: Vectors | None = field(repr=False)
+
+    def said(self, rows: Examples) -> dict[str, np.ndarray]:
+        """Of each row, float64 (N,): what the module says, and what the item's text lets expect (`expected`)."""
+        nothing = np.zeros(len(rows))
+        if self.expected is None or self.vectors is None:
+            past = past_of(rows, None)
+            said = {"expected": nothing, "akin": nothing}
+        else:
+            past = past_of(rows, partial(self.expected.of_texts, vectors=self.vectors))
+            said = {"expected": self.expected.of_items(rows, self.vectors)}
+            said["akin"] = akin(past, self.likeness(rows, past.rows))
+        return {**said, "leaning": past.leaning, "together": self.alike.together(rows, past)}
+
+    def likeness(self, rows: Examples, past: np.ndarray) -> np.ndarray:
+        """Cosines (N, H) of each row's item with the text rows of its past, -1 where absent; 0 without vectors."""
+        if self.expected is None or self.vectors is None:
+            return np.zeros(past.shape)
+        return likeness(rows, past, self.expected, self.vectors)
+
+    def tensors(self) -> dict[str, np.ndarray]:
+        """What a run keeps of it."""
+        near = self.alike.whole
+        own = {"alike.items": near.items, "alike.weights": near.weights}
+        if self.expected is None:
+            return own
+        return {**own, "expected.centre": self.expected.centre, "expected.weight": self.expected.weight}
+
+    def renumbered(self, numbers: np.ndarray) -> "Known":
+        """See `Alike.renumbered`."""
+        return replace(self, alike=self.alike.renumbered(numbers))
+
+
+def load_known(tensors: Mapping[str, np.ndarray], vectors: Vectors | None) -> Known:
+    """What a run kept. Raises ValueError for what is none."""
+    expected = None
+    if "expected.weight" in tensors:
+        if vectors is None:
+            raise ValueError("it needs the frozen backbone's vectors")
+        expected = Expected(tensors["expected.centre"], tensors["expected.weight"])
+    near = Neighbours(tensors["alike.items"], tensors["alike.weights"])
+    if near.items.shape != near.weights.shape or near.items.ndim != 2:
+        raise ValueError("its items received alike and their weights are not of one size")
+    if near.items.size and not 0 <= near.items.min() <= near.items.max() < len(near.items):
+        raise ValueError(f"items received alike have numbers from 0 to {len(near.items) - 1}")
+    return Known(Alike(near), expected, vectors)
+
+
+def fit_known(train: Examples, fitted: Examples, vectors: Vectors | None) -> Known:
+    """From the train rows, and for texts from some of them. No train row is told what its own label was fitted to."""
+    assert train.rates is not None
+    base = train.rates.base
+    expected = None if vectors is None else fit_expected(fitted, _feedback(fitted, base), vectors)
+    return Known(fit_received(train, _feedback(train, base)), expected, vectors)
+
+
+def _feedback(train: Examples, base: float) -> np.ndarray:
+    """The rows' labels on the scale of the log's feedback, whose mean over the train rows is the base."""
+    label = train.label.astype(np.float64)
+    if np.isin(label, (0, 1)).all():
+        return label
+    return base + (label - label.mean()) / max(float(label.std()), 1e-9)
 
 
 def fit_received(train: Examples, feedback: np.ndarray) -> Alike:

@@ -9,20 +9,9 @@ from tiny import make_tiny_shop, tiny_recipe
 from peftrec.data.neighbours import Neighbours
 from peftrec.tasks.dataset import load_data
 from peftrec.tasks.priors import PRIORS
-from peftrec.tasks.starts.events import (
-    AS_READ,
-    MOST_PAIRS,
-    Expected,
-    _cosines,
-    _distinct,
-    _expected,
-    columns,
-    fit,
-    load,
-    read,
-    renumber,
-)
-from peftrec.tasks.starts.pasts import Alike, akin, past_of
+from peftrec.tasks.starts.events import AS_READ, columns, fit, load, read, renumber
+from peftrec.tasks.starts.expected import Expected
+from peftrec.tasks.starts.pasts import Alike, Known, akin, past_of
 
 STARS = {"interest": {"kind": "interest", "column": "stars", "threshold": 4}}
 NUMBERS = {"interest": {"kind": "interest", "column": "stars", "loss": "mse"}}
@@ -58,7 +47,7 @@ def test_what_is_read_is_what_plain_loops_find(shop):
     expected = Expected(np.full(6, 0.1, np.float32), np.arange(6, dtype=np.float32))
     some = data.test.take(np.arange(0, len(data.test), 7))
     alike = Alike(Neighbours(np.zeros((20, 1), np.int32), np.zeros((20, 1), np.float32)))
-    said = read(some, alike, expected, vectors)
+    said = read(some, Known(alike, expected, vectors))
     whole = past_of(some, lambda texts: expected.unit(held[texts]) @ expected.weight)
     events = list(csv.DictReader((shop / "events.csv").open()))
     unit = held - 0.1
@@ -99,22 +88,6 @@ def test_means_shrink_to_what_the_text_lets_expect_and_to_all():
     assert found[:3] == pytest.approx([(3 + 4 * 0.6) / 8, 9 * 0.4 / 10, 0.4])
     odds = columns(said, (4.0, 9.0), binary=True)[0]
     assert odds[:3] == pytest.approx(np.log(found[:3] / (1 - found[:3])))
-
-
-@pytest.mark.parametrize(("size", "most"), [(0, 1), (1, 1), (1, 1000), (500, 20), (20, 5000)])
-def test_distinct_numbers_are_those_of_sorting(size, most):
-    numbers = np.random.default_rng(size).integers(0, most, size)
-    for found, expected in zip(_distinct(numbers), np.unique(numbers, return_inverse=True), strict=True):
-        assert found.tolist() == expected.tolist()
-
-
-def test_a_table_of_cosines_and_each_row_s_own_are_the_same(monkeypatch):
-    unit, own, earlier = RANDOM.normal(size=(9, 4)), RANDOM.integers(0, 9, 30), RANDOM.integers(0, 9, (30, 3))
-    by_table = _cosines(unit, own, earlier)
-    assert MOST_PAIRS > 81
-    monkeypatch.setattr("peftrec.tasks.starts.events.MOST_PAIRS", 0)
-    assert _cosines(unit, own, earlier) == pytest.approx(by_table)
-    assert by_table[4, 2] == pytest.approx(unit[own[4]] @ unit[earlier[4, 2]])
 
 
 def loss(raw, label):
@@ -175,23 +148,12 @@ def test_items_of_other_numbers_are_the_same_items(shop):
     start = fit(dataset, "interest", config, vectors).start
     test = dataset.tasks["interest"].test
     numbers = 2 * np.arange(20)[::-1]
-    told = start.alike.whole.weights.sum()
-    moved = renumber(start, numbers).alike.whole
+    told = start.known.alike.whole.weights.sum()
+    moved = renumber(start, numbers).known.alike.whole
     assert len(moved.items) == 39 and moved.weights.sum() == pytest.approx(told)
     for item in range(20):
-        near, of = start.alike.whole.items[item], start.alike.whole.weights[item] > 0
+        near, of = start.known.alike.whole.items[item], start.known.alike.whole.weights[item] > 0
         assert moved.items[numbers[item]][of].tolist() == numbers[near[of]].tolist()
-    gone = renumber(start, np.where(np.arange(20) == 3, -1, np.arange(20))).alike.whole
+    gone = renumber(start, np.where(np.arange(20) == 3, -1, np.arange(20))).known.alike.whole
     assert not gone.weights[3].any() and not gone.weights[gone.items == 3].any()
     assert np.array_equal(renumber(start, np.arange(20))(test), start(test))
-
-
-def test_train_rows_do_not_know_what_their_own_item_s_text_was_fitted_to(shop):
-    """Vectors that are random tell nothing of other items; the train rows must not seem to be told."""
-    dataset, config, vectors, _ = loaded(shop)
-    started, train = fit(dataset, "interest", config, vectors), dataset.tasks["interest"].train
-    assert not np.array_equal(started.train, started.start(train))
-    expected, by_others = _expected(train, vectors)
-    by_all = expected.unit(vectors(train.slots["item"])) @ expected.weight
-    told = [np.corrcoef(of, train.label)[0, 1] for of in (by_others, by_all)]
-    assert told[0] + 0.1 < told[1]
