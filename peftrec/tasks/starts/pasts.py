@@ -216,9 +216,14 @@ def together(past: Past, item: np.ndarray, near: Neighbours) -> np.ndarray:
         items, column = np.unique(item[some], return_inverse=True)
         row, place = np.nonzero((past.items[some] >= 0) & (past.items[some] < len(near.items)))
         events = past.items[some][row, place]
-        weight, said = (
-            near.scores(len(some), (row, events, of), items)[np.arange(len(some)), column].astype(np.float64)
-            for of in (np.ones(len(row)), past.left[some][row, place])
+        size, own = len(some), np.arange(len(some))
+        # The weights of every past, and then what is left of it by them, in one go.
+        both = (
+            np.append(row, row + size),
+            np.tile(events, 2),
+            np.append(np.ones(len(row)), past.left[some][row, place]),
         )
+        scores = near.scores(2 * size, both, items).astype(np.float64)
+        weight, said = scores[own, column], scores[size + own, column]
         found[some] = said / (weight + DOUBT)
     return found
