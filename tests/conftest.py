@@ -81,7 +81,8 @@ FEW: dict[str, dict[str, object]] = {  # what validation rows otherwise choose a
     "priors.matching": {"SORTS": (("words",),)},
     "priors.texts": {"SORTS": (("words",),)},
     "priors.vectors": {"SCALES": ("standardised",), "STRENGTHS": (0.1,), "PENALTIES": (100.0,)},
-    "starts.events": {"SHRINKS": (5.0,), "STRENGTHS": (1.0,), "PENALTIES": (10.0,), "FOLDS": 2},
+    "starts.events": {"SHRINKS": (5.0,), "STRENGTHS": (1.0,)},
+    "starts.expected": {"PENALTIES": (10.0,), "FOLDS": 2},
     "starts.pool": {"FOLDS": 2},
 }
 

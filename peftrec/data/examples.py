@@ -48,7 +48,7 @@ class Examples:
     places    int32 (N,): where each row's item and time come among what `rates` is of
     seen      int (N,): where the user's events before the row end in the log that `rates` is of
     catalogue   what the task ranks, for kinds that tell the item from all others
-    fold      int (N,): which fold of the users each train row is of, -1 of others; see `Catalogue.neighbours_for`
+    fold      int (N,): which fold of the users each train row is of, -1 of others, which may know of all train rows
     candidates  int64 (C,): item numbers that a training step tells the rows' own from; see `drawn`
     matches   which items are known to match the rows' queries, by group, for kinds whose rows are matches
     repeats   whether what a user met before the row stays among what is ranked for it

@@ -16,11 +16,12 @@ def train_on_all(dataset: Dataset) -> Dataset:
 
 def _all_of(data: TaskData) -> TaskData:
     train, none = joined(data.train, data.valid), data.valid.take(np.arange(0))
+    train = train if train.fold is None else replace(train, fold=fold_of(train.users))
     if train.catalogue is None or train.catalogue.learnt is None:
         return replace(data, train=train, valid=none, fitted={})
     # What goes together is counted in the validation rows too.
     catalogue = replace(train.catalogue, learnt=Choices(train.users, train.item).thinned())
-    train = replace(train, catalogue=catalogue, fold=fold_of(train.users))
+    train = replace(train, catalogue=catalogue)
     return replace(data, train=train, valid=none, test=replace(data.test, catalogue=catalogue), fitted={})
 
 

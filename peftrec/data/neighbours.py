@@ -1,8 +1,9 @@
 """Which items go together: what the choice of one says for every other.
 
 EASE (Steck 2019, arXiv:1905.03375), in closed form, among the items chosen most; where these are too few of what is
-chosen, cosines of co-occurrence. Either way each item keeps its nearest alone, so that a million items take 64 MB, and
-a user's past is read in as many steps as it has events times neighbours.
+chosen, cosines of co-occurrence. Where choices were rated, cosines of what is
+left of the ratings. In each case an item keeps its nearest alone, so that a million items take 64 MB, and a user's past
+is read in as many steps as it has events times neighbours.
 """
 
 from dataclasses import dataclass
@@ -14,6 +15,9 @@ import numpy as np
 EASE_ITEMS = 4096  # items that EASE is fitted among at most: 200 MB, and 7e10 operations, a few seconds of one core
 EASE_COVERS = 0.8  # the least share of all choices that are of these; below it cosines know more
 STRENGTH = 200.0  # of EASE's ridge, in choices
+LENT = 20  # ratings of the mean square that each item's cosine is shrunk by
+SLIGHT = 1e-9  # of ratings alike, which count as not alike
+TURNS, BORROWED = 3, 5  # of users' and items' means, and how many ratings of the common mean each is shrunk by
 RARE = 2  # choices that an item needs to go together with another
 KEPT = 100  # neighbours of each item at most
 ENTRIES = 1 << 23  # neighbours of all items at most, of 8 bytes each: a larger catalogue keeps fewer of each
@@ -83,14 +87,39 @@ def fit_neighbours(users: np.ndarray, items: np.ndarray, size: int) -> Neighbour
     if counts[known].sum() >= EASE_COVERS * counts.sum():
         found = _ease(chosen[:, known], known, size, kept)
     else:
-        found = _cosines(chosen, counts, kept)
+        found = _cosines(chosen, np.maximum(counts, 1), kept, RARE)
     near, weights = found
     mean = weights[weights > 0].mean(dtype=np.float64) if (weights > 0).any() else 1.0
     return Neighbours(near, (weights / mean).astype(np.float32))
 
 
-def _chosen(users: np.ndarray, items: np.ndarray, size: int) -> Any:
-    """Who chose what, 1 or 0, a sparse matrix (users, items) of what is counted."""
+def fit_alike(users: np.ndarray, items: np.ndarray, left: np.ndarray, size: int) -> Neighbours:
+    """The neighbours of a catalogue of so many items by adjusted cosine: of each those that the same users receive like
+    it. `left` float (E,): what is left of the rating of each choice beyond what user and item let expect."""
+    rated = _chosen(users, items, size, left)
+    square = np.asarray((rated * rated).sum(0)).ravel()
+    square += LENT * max(float(square.sum()) / max(1, rated.nnz), SLIGHT)
+    return Neighbours(*_cosines(rated, square, min(KEPT, size, max(1, ENTRIES // max(1, size))), SLIGHT))
+
+
+def left_of(users: np.ndarray, items: np.ndarray, rating: np.ndarray) -> np.ndarray:
+    """Ratings (E,) less what their items and users let expect: means in turn, each shrunk to that of all."""
+    rating = rating - rating.mean()
+    of_user = np.zeros(len(rating))
+    for _ in range(TURNS):
+        of_item = _mean_of(items, rating - of_user)
+        of_user = _mean_of(users, rating - of_item)
+    left: np.ndarray = rating - of_item - of_user
+    return left
+
+
+def _mean_of(groups: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """The mean (E,) of each value's group, shrunk to 0."""
+    return (np.bincount(groups, values) / (np.bincount(groups) + BORROWED))[groups]
+
+
+def _chosen(users: np.ndarray, items: np.ndarray, size: int, rating: np.ndarray | None = None) -> Any:
+    """Who chose what, 1 or 0, a sparse matrix (users, items) of what is counted; or its mean rating, of those (E,)."""
     from scipy.sparse import csr_array
 
     order = np.argsort(users, kind="stable")
@@ -102,7 +131,12 @@ def _chosen(users: np.ndarray, items: np.ndarray, size: int) -> Any:
     pairs = int((np.minimum(count, EACH).astype(np.int64) ** 2).sum())
     counted = newest & (row % max(1, -(-pairs // PAIRS)) == 0)
     shape = (len(start), size)
-    found = csr_array((np.ones(int(counted.sum()), np.float32), (row[counted], items[counted])), shape=shape)
+    where = (row[counted], items[counted])
+    found = csr_array((np.ones(int(counted.sum()), np.float32), where), shape=shape)
+    if rating is not None:
+        rated = csr_array((rating[order][counted].astype(np.float32), where), shape=shape)
+        rated.data /= found.data
+        return rated
     found.data[:] = 1  # one user's choices of the same item are one
     return found
 
@@ -126,20 +160,24 @@ def _ease(chosen: Any, known: np.ndarray, size: int, kept: int) -> tuple[np.ndar
     return items, found
 
 
-def _cosines(chosen: Any, counts: np.ndarray, kept: int) -> tuple[np.ndarray, np.ndarray]:
-    """The nearest (I, K) by the cosine of who chose them, and what they weigh (I, K): a block of items at a time."""
-    size = len(counts)
+def _cosines(chosen: Any, square: np.ndarray, kept: int, least: float) -> tuple[np.ndarray, np.ndarray]:
+    """The nearest (I, K) by the cosine of who chose them, and what they weigh (I, K): a block of items at a time.
+
+    `square` (I,): the squared lengths of the columns; `least`: the product of two below which they are not near.
+    """
+    size = len(square)
     items, found = np.zeros((size, kept), np.int32), np.zeros((size, kept), np.float32)
     columns = chosen.tocsc()
-    together = np.append(0, np.cumsum(columns.T @ np.asarray(chosen.sum(1)).ravel()))  # pairs up to each item
-    root = np.sqrt(np.maximum(counts, 1))
+    events = np.diff(chosen.indptr)
+    together = np.append(0, np.cumsum(events[columns.indices], dtype=np.int64))[columns.indptr]  # pairs up to each item
+    root = np.sqrt(square)
     first = 0
     while first < size:
         last = max(first + 1, int(np.searchsorted(together, together[first] + AT_ONCE, side="right")) - 1)
         both = (columns[:, first:last].T @ chosen).tocoo()
         row, item = both.coords
         weight = both.data / (root[first + row] * root[item])
-        some = (first + row != item) & (both.data >= RARE)
+        some = (first + row != item) & (both.data >= least)
         row, item, weight = row[some], item[some], weight[some]
         order = np.lexsort((-weight, row))
         row, item, weight = row[order], item[order], weight[order]

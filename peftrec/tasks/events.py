@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from peftrec.data.catalogue import fold_of
 from peftrec.data.examples import Examples, TaskData
 from peftrec.data.features import FeatureTable
 from peftrec.data.log import Log, merged
@@ -112,6 +113,7 @@ def event_examples(
         item=events.item,
         time=np.full(len(events), np.nan) if events.time is None else events.time,
         row=events.row,
+        fold=np.where(past.parts == TRAIN, fold_of(events.user), -1).astype(np.int8),
     )
     if events.time is None:
         examples, own, seen = _among_the_others(examples, past, rows, data.history, counted, seed)

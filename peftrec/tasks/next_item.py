@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from peftrec.data.batches import HeadInput
-from peftrec.data.catalogue import Catalogue, Choices, fold_of
+from peftrec.data.catalogue import Catalogue, Choices
 from peftrec.data.examples import TaskData
 from peftrec.data.signals import SIGNALS
 from peftrec.data.split import LEFT_OUT, TEST, TRAIN, VALID
@@ -69,9 +69,7 @@ def build(tables: Tables, texts: TextTable, task: Task, data: DataConfig, seed: 
     train = np.flatnonzero(past.parts == TRAIN)
     learnt = Choices(events.user[train], events.item[train]).thinned()
     catalogue = Catalogue(item_rows(past.items, texts), items, times, learnt)
-    fold = np.where(past.parts == TRAIN, fold_of(events.user), -1).astype(np.int8)
-    examples = replace(examples, catalogue=catalogue, fold=fold)
-    return cut_events(examples, past, data, notes=notes)
+    return cut_events(replace(examples, catalogue=catalogue), past, data, notes=notes)
 
 
 def _counted(events: Events, column: str, threshold: float | None) -> np.ndarray:

@@ -6,7 +6,7 @@ A task with `frozen: true` predicts as in the run, to the bit: its head and ever
 so of its siblings only what is their own is trained.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,9 +76,22 @@ class EarlierRun:
         frozen = [name for name in recipe.tasks if name not in recipe.trained]
         model.freeze(frozen)
         said = [f"from {self.folder}: adapter parts {_listed(parts)}; heads {_listed(heads)}", *notes]
+        return [*said, *_frozen_lines(frozen, recipe, model)], self._starts(tasks, heads, dataset, model)
+
+    def _starts(
+        self, tasks: Mapping[str, Task], heads: Sequence[str], dataset: Dataset, model: CoLearner
+    ) -> dict[str, Start | None]:
+        """What these heads begin at, with items' numbers as the dataset has them."""
         described = {name: self.tasks[name] for name in heads}
         known = load_starts(self.folder, tasks, described, dataset.texts, model.frozen_vectors)
-        return [*said, *_frozen_lines(frozen, recipe, model)], {name: known.get(name) for name in heads}
+        items = load_catalogues(self.folder, TextTable(), self.tasks)
+        for name, start in known.items():
+            starting = tasks[name].kind.start
+            if starting is not None and starting.renumber is not None:
+                now = {item: number for number, item in enumerate(dataset.items_of(name).ids)}
+                then = items[self.tasks[name]["items"]].ids
+                known[name] = starting.renumber(start, np.array([now.get(item, -1) for item in then], np.int64))
+        return {name: known.get(name) for name in heads}
 
     def _problems(
         self,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import peftrec.data.neighbours as neighbours
-from peftrec.data.neighbours import Neighbours, fit_neighbours
+from peftrec.data.neighbours import Neighbours, fit_alike, fit_neighbours, left_of
 
 USERS, ITEMS = 60, 24
 
@@ -109,3 +109,43 @@ def test_scores_of_some_items_are_those_among_all(asked):
     assert every[0].any() and not every[1].any()
     none = (np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
     assert not near.scores(2, none, np.array(asked, np.int64)).any()
+
+
+def test_items_received_alike_are_by_adjusted_cosine(monkeypatch):
+    monkeypatch.setattr(neighbours, "AT_ONCE", 90)  # several blocks of items
+    users, items, matrix = choices()
+    left = np.random.default_rng(4).normal(size=len(users))
+    rated = np.zeros((USERS, ITEMS))
+    for user, item in {*zip(users.tolist(), items.tolist(), strict=True)}:
+        rated[user, item] = left[(users == user) & (items == item)].mean()
+    assert matrix.sum() < len(users)  # some choices were made twice
+    square = (rated**2).sum(0) + neighbours.LENT * (rated**2).sum() / matrix.sum()
+    exact = rated.T @ rated / np.sqrt(np.outer(square, square))
+    np.fill_diagonal(exact, 0)
+    found = fit_alike(users, items, left, ITEMS)
+    assert dense(found) == pytest.approx(np.maximum(exact, 0), abs=1e-6)
+    shuffled = np.random.default_rng(1).permutation(len(users))
+    shuffled = shuffled[np.argsort(items[shuffled], kind="stable")]  # whatever the order of users
+    assert dense(fit_alike(users[shuffled], items[shuffled], left[shuffled], ITEMS)) == pytest.approx(dense(found))
+
+
+def test_what_is_left_of_ratings_is_beyond_user_and_item():
+    users, items, _ = choices()
+    random = np.random.default_rng(6)
+    of_user, of_item, noise = random.normal(size=USERS), random.normal(size=ITEMS), random.normal(size=len(users))
+    rating = 3 + of_user[users] + 2 * of_item[items] + 0.1 * noise
+    left = left_of(users, items, rating)
+    apart, user_mean = rating - rating.mean(), np.zeros(USERS)
+    for _ in range(3):
+        item_mean = [(apart - user_mean[users])[items == of].sum() / (5 + (items == of).sum()) for of in range(ITEMS)]
+        rest = apart - np.array(item_mean)[items]
+        user_mean = np.array([rest[users == of].sum() / (5 + (users == of).sum()) for of in range(USERS)])
+    assert left == pytest.approx(apart - np.array(item_mean)[items] - user_mean[users])
+    assert left.std() < 0.5 * rating.std()
+
+
+def test_nothing_rated_and_ratings_all_the_same_are_no_error():
+    none = np.zeros(0, int)
+    assert fit_alike(none, none, np.zeros(0), 4).items.shape[0] == 4
+    alike = fit_alike(np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1]), np.zeros(4), 2)
+    assert not alike.weights.any()

@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # scikit-learn takes 90 MB and a second
 # A second a fit, some with all folds: on five tasks of four data sets, 20,000 rows and 150 trees were better by a
 # hundredth of the error at most.
 ROWS = 5000
+Read = Callable[[Examples], np.ndarray]  # rows -> columns float32 (N, F), those of `columns` first
 TRIED = (0, 5, 10, 20, 40, 60)  # numbers of trees; none: the base alone
 
 
@@ -91,6 +92,7 @@ class Boosted:
 
     width      how many columns they read
     low, high  the range of the train labels, beyond which nothing is predicted
+    read       rows -> the columns, float32 (N, F)
     """
 
     base: Base
@@ -98,6 +100,7 @@ class Boosted:
     width: int
     low: float
     high: float
+    read: Read = columns
 
     @property
     def name(self) -> str:
@@ -106,7 +109,7 @@ class Boosted:
 
     def __call__(self, rows: Examples) -> np.ndarray:
         """A number of each row, float64 (N,)."""
-        values = columns(rows)
+        values = self.read(rows)
         if values.shape[1] != self.width:
             raise UserError(f"the trees read {self.width} columns, and these rows have {values.shape[1]}")
         return np.clip(self.base(values) + self.trees(values), self.low, self.high)
@@ -123,12 +126,17 @@ def boosted(dataset: Dataset, task: str, examples: Examples, loss: Loss | None =
 
 @once
 def choose_boosted(dataset: Dataset, task: str, loss: Loss | None) -> Chosen:
+    """See `choose`."""
+    return choose(dataset, task, loss, columns)
+
+
+def choose(dataset: Dataset, task: str, loss: Loss | None, read: Read) -> Chosen:
     """The base and number of trees of the least error in units of the labels: squared for a loss that is so, else
     absolute."""
     data, squared = dataset.tasks[task], loss is not None and loss.power == 2
     train, check = held_out(data)
     train, check = train.thinned(ROWS), check.thinned(ROWS)
-    seen, asked = columns(train), columns(check)
+    seen, asked = read(train), read(check)
     low, high = float(train.label.min()), float(train.label.max())
     tried: list[Tried] = []
     for make in _bases(data, squared):
@@ -144,10 +152,10 @@ def choose_boosted(dataset: Dataset, task: str, loss: Loss | None) -> Chosen:
 
     def fit(rows: Examples) -> Callable[[Examples], np.ndarray]:
         rows = rows.thinned(ROWS)
-        values = columns(rows)
+        values = read(rows)
         base, low, high = make(rows, values), float(rows.label.min()), float(rows.label.max())
         trees = _arrays(_fitted(rows, values, base, squared, max(1, count)), count)
-        return Boosted(base, trees, values.shape[1], low, high)
+        return Boosted(base, trees, values.shape[1], low, high, read)
 
     return Chosen(chosen, check, fit, fit(data.train))
 

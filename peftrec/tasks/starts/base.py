@@ -57,10 +57,13 @@ class Starting:
           backbone is trained itself, so that nothing it says stays
     load  (settings, tensors, texts, vectors) -> the start that a run kept. Raises KeyError, TypeError, ValueError for
           what is none
+    renumber  (start, int (I,)) -> the same for a catalogue in which the items have these numbers, -1 of those that it
+          lacks; None: it knows no items by number
     """
 
     fit: Callable[[Dataset, str, TaskConfig, Vectors | None], Started | None]
     load: Callable[[Mapping[str, Any], Tensors, TextTable, Vectors | None], Start]
+    renumber: Callable[[Start, np.ndarray], Start] | None = None
 
 
 def start_of(data: TaskData) -> Start | None:

@@ -1,33 +1,66 @@
-"""The start of numbers of events: gradient-boosted trees, and what they are added to."""
+"""The start of numbers of events: gradient-boosted trees, and what they are added to.
+
+Where items have rates, one column more than the prior `boosted` reads: the item's rate, shrunk to what its text lets
+expect, and what the user's whole past says of the item (`peftrec.tasks.starts.pasts`).
+"""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 
 from peftrec.data.examples import Dataset, Examples
+from peftrec.data.rates import PSEUDO
 from peftrec.data.texts import TextTable
 from peftrec.recipe import TaskConfig
+from peftrec.tasks.columns import columns
 from peftrec.tasks.losses import LOSSES
-from peftrec.tasks.priors.boosted import ROWS, Base, Boosted, Trees, choose_boosted
+from peftrec.tasks.priors.boosted import ROWS, Base, Boosted, Trees, choose, choose_boosted
+from peftrec.tasks.priors.choice import held_out
 from peftrec.tasks.priors.vectors import Vectors
-from peftrec.tasks.starts.base import Started, Starting, Tensors
+from peftrec.tasks.starts.base import Start, Started, Starting, Tensors
+from peftrec.tasks.starts.events import MOST_ROWS
+from peftrec.tasks.starts.pasts import Known, fit_known, load_known
 from peftrec.tasks.starts.pool import out_of_fold
 
+AT_ONCE = 8192  # rows whose columns are made together
 SEEN = 10  # times the rows that are fitted to: of so many rows few were seen
 
 
 @dataclass(frozen=True)
+class Foreseen:
+    """The columns of trees that are told of pasts too."""
+
+    known: Known
+
+    def __call__(self, rows: Examples) -> np.ndarray:
+        """Float32 (N, F)."""
+        if self.known.vectors is not None and len(rows) > AT_ONCE:
+            self.known.vectors(rows.text_rows())  # all at once: what is computed shows its progress
+        told = [self._of(block) for block in rows.blocks(AT_ONCE)]
+        return np.column_stack([columns(rows), np.concatenate(told) if told else np.zeros(0)]).astype(np.float32)
+
+    def _of(self, rows: Examples) -> np.ndarray:
+        said = self.known.said(rows)
+        mean, count = rows.inputs()[:, -4:-2].astype(np.float64).T
+        rate = mean + said["expected"] * PSEUDO / (np.expm1(count) + PSEUDO)
+        found: np.ndarray = rate + said["leaning"] + said["akin"] + said["together"]
+        return found
+
+
+@dataclass(frozen=True)
 class NumberStart:
-    """What the validation rows chose."""
+    """What the validation rows chose; `known` is None where items have no rates."""
 
     model: Boosted
+    known: Known | None = None
 
     @property
     def name(self) -> str:
-        """As `Boosted` has it."""
-        return self.model.name
+        """As `Boosted` has it, and what it is told beside."""
+        told = self.known is not None and (len(self.model.trees) or self.model.base.weight)
+        return f"{self.model.name} + past" if told else self.model.name
 
     def __call__(self, rows: Examples) -> np.ndarray:
         """Numbers float32 (N,)."""
@@ -42,8 +75,9 @@ class NumberStart:
         }
 
     def tensors(self) -> dict[str, np.ndarray]:
-        """The trees."""
-        return {of.name: getattr(self.model.trees, of.name) for of in fields(Trees)}
+        """The trees, and what was fitted of items."""
+        own = {} if self.known is None else self.known.tensors()
+        return own | {of.name: getattr(self.model.trees, of.name) for of in fields(Trees)}
 
 
 def fit(dataset: Dataset, task: str, config: TaskConfig, vectors: Vectors | None) -> Started | None:
@@ -53,9 +87,15 @@ def fit(dataset: Dataset, task: str, config: TaskConfig, vectors: Vectors | None
     """
     if config.loss not in LOSSES:
         return None
-    chosen, train = choose_boosted(dataset, task, LOSSES[config.loss]), dataset.tasks[task].train
+    data, loss = dataset.tasks[task], LOSSES[config.loss]
+    train, known = data.train, None
+    if train.rates is None:
+        chosen = choose_boosted(dataset, task, loss)
+    else:
+        known = fit_known(train, held_out(data)[0].thinned(MOST_ROWS), vectors)
+        chosen = choose(dataset, task, loss, Foreseen(known))
     assert isinstance(chosen.whole, Boosted)
-    start = NumberStart(chosen.whole)
+    start = NumberStart(chosen.whole, known)
     fits = len(chosen.whole.trees) > 0 and len(train) <= SEEN * ROWS
     return Started(start, out_of_fold(train, 0, chosen.fit) if fits else None)
 
@@ -77,9 +117,21 @@ def load(settings: Mapping[str, Any], tensors: Tensors, texts: TextTable, vector
         raise ValueError(f"it reads a column beyond {width}")
     if len(weight) not in (0, width):
         raise ValueError(f"{len(weight)} weights of {width} columns")
-    known = {name: float(number) for name, number in base.items()}
-    columns = None if own is None else (int(own[0]), int(own[1]))
-    return NumberStart(Boosted(Base(**known, own=columns, weight=weight), trees, width, low, high))
+    numbers = {name: float(number) for name, number in base.items()}
+    places = None if own is None else (int(own[0]), int(own[1]))
+    chosen = Base(**numbers, own=places, weight=weight)
+    known = load_known(tensors, vectors) if "alike.items" in tensors else None
+    read = columns if known is None else Foreseen(known)
+    return NumberStart(Boosted(chosen, trees, width, low, high, read), known)
 
 
-NUMBERS = Starting(fit, load)
+def renumber(start: Start, numbers: np.ndarray) -> Start:
+    """The start for a catalogue in which the items have other numbers."""
+    assert isinstance(start, NumberStart)
+    if start.known is None:
+        return start
+    known = start.known.renumbered(numbers)
+    return NumberStart(replace(start.model, read=Foreseen(known)), known)
+
+
+NUMBERS = Starting(fit, load, renumber)

@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 from tiny import make_tiny_shop, tiny_recipe
 
+from peftrec.data.neighbours import Neighbours
 from peftrec.tasks.dataset import load_data
 from peftrec.tasks.priors import PRIORS
-from peftrec.tasks.starts.events import MOST_PAIRS, Expected, _cosines, _distinct, _expected, columns, fit, load, read
+from peftrec.tasks.starts.events import AS_READ, columns, fit, load, read, renumber
+from peftrec.tasks.starts.expected import Expected
+from peftrec.tasks.starts.pasts import Alike, Known, akin, past_of
 
 STARS = {"interest": {"kind": "interest", "column": "stars", "threshold": 4}}
 NUMBERS = {"interest": {"kind": "interest", "column": "stars", "loss": "mse"}}
@@ -43,7 +46,9 @@ def test_what_is_read_is_what_plain_loops_find(shop):
     data = dataset.tasks["interest"]
     expected = Expected(np.full(6, 0.1, np.float32), np.arange(6, dtype=np.float32))
     some = data.test.take(np.arange(0, len(data.test), 7))
-    said = read(some, expected, vectors)
+    alike = Alike(Neighbours(np.zeros((20, 1), np.int32), np.zeros((20, 1), np.float32)))
+    said = read(some, Known(alike, expected, vectors))
+    whole = past_of(some, lambda texts: expected.unit(held[texts]) @ expected.weight)
     events = list(csv.DictReader((shop / "events.csv").open()))
     unit = held - 0.1
     unit /= np.linalg.norm(unit, axis=1, keepdims=True)
@@ -64,11 +69,14 @@ def test_what_is_read_is_what_plain_loops_find(shop):
         assert said["liked"][n] == pytest.approx(np.mean(alike[True] or [0]), abs=1e-6)
         assert said["other"][n] == pytest.approx(np.mean(alike[False] or [0]), abs=1e-6)
         assert said["most"][n] == pytest.approx(max(alike[True] or [0]), abs=1e-6)
+        cosines = unit[whole.rows] @ unit[texts[item]]
+        assert said["akin"][n] == pytest.approx(akin(whole, cosines)[n], abs=1e-6)
+        assert said["leaning"][n] == pytest.approx(whole.leaning[n], abs=1e-6) and said["together"][n] == 0
         assert said["expected"][n] == pytest.approx(unit[texts[item]] @ expected.weight, abs=1e-5)
 
 
 def test_means_shrink_to_what_the_text_lets_expect_and_to_all():
-    said = dict.fromkeys(("base", "expected", "met", "share", "liked", "other", "most"), np.zeros(1))
+    said = dict.fromkeys(("base", "met", "share", *AS_READ), np.zeros(1))
     said |= {"base": np.array([0.4]), "expected": np.array([0.2])}
     said |= {
         "item_sum": np.array([3.0]),
@@ -82,22 +90,6 @@ def test_means_shrink_to_what_the_text_lets_expect_and_to_all():
     assert odds[:3] == pytest.approx(np.log(found[:3] / (1 - found[:3])))
 
 
-@pytest.mark.parametrize(("size", "most"), [(0, 1), (1, 1), (1, 1000), (500, 20), (20, 5000)])
-def test_distinct_numbers_are_those_of_sorting(size, most):
-    numbers = np.random.default_rng(size).integers(0, most, size)
-    for found, expected in zip(_distinct(numbers), np.unique(numbers, return_inverse=True), strict=True):
-        assert found.tolist() == expected.tolist()
-
-
-def test_a_table_of_cosines_and_each_row_s_own_are_the_same(monkeypatch):
-    unit, own, earlier = RANDOM.normal(size=(9, 4)), RANDOM.integers(0, 9, 30), RANDOM.integers(0, 9, (30, 3))
-    by_table = _cosines(unit, own, earlier)
-    assert MOST_PAIRS > 81
-    monkeypatch.setattr("peftrec.tasks.starts.events.MOST_PAIRS", 0)
-    assert _cosines(unit, own, earlier) == pytest.approx(by_table)
-    assert by_table[4, 2] == pytest.approx(unit[own[4]] @ unit[earlier[4, 2]])
-
-
 def loss(raw, label):
     return float((np.logaddexp(0, raw) - label * raw).mean())
 
@@ -106,7 +98,7 @@ def loss(raw, label):
 def test_it_says_more_than_any_rate_alone(shop, texts):
     dataset, config, vectors, _ = loaded(shop)
     started = fit(dataset, "interest", config, vectors if texts else None)
-    assert started.start.name == ("rates + likeness" if texts else "rates")
+    assert started.start.name == ("rates + past + likeness" if texts else "rates + past")
     test = dataset.tasks["interest"].test
     own = loss(started.start(test), test.label)
     for prior in ("majority", "item_rate", "user_rate"):
@@ -134,12 +126,34 @@ def test_what_is_kept_says_the_same(shop, texts):
             load(start.settings(), start.tensors(), dataset.texts, None)
 
 
-def test_train_rows_do_not_know_what_their_own_item_s_text_was_fitted_to(shop):
-    """Vectors that are random tell nothing of other items; the train rows must not seem to be told."""
+@pytest.mark.parametrize(
+    ("name", "made", "message"),
+    [
+        ("weight", lambda of: of[1:], "12 weights of 13 columns"),
+        ("alike.weights", lambda of: of[1:], "are not of one size"),
+        ("alike.items", lambda of: of + 20, "have numbers from 0 to 19"),
+        ("alike.items", lambda of: of - 1, "have numbers from 0 to 19"),
+    ],
+)
+def test_what_does_not_fit_is_no_start(shop, name, made, message):
+    dataset, config, _, _ = loaded(shop)
+    start = fit(dataset, "interest", config, None).start
+    with pytest.raises(ValueError, match=message):
+        load(start.settings(), {**start.tensors(), name: made(start.tensors()[name])}, dataset.texts, None)
+
+
+def test_items_of_other_numbers_are_the_same_items(shop):
+    """Half of the items are new, and one of the old ones is no more: what is said of the others does not change."""
     dataset, config, vectors, _ = loaded(shop)
-    started, train = fit(dataset, "interest", config, vectors), dataset.tasks["interest"].train
-    assert not np.array_equal(started.train, started.start(train))
-    expected, by_others = _expected(train, vectors)
-    by_all = expected.unit(vectors(train.slots["item"])) @ expected.weight
-    told = [np.corrcoef(of, train.label)[0, 1] for of in (by_others, by_all)]
-    assert told[0] + 0.1 < told[1]
+    start = fit(dataset, "interest", config, vectors).start
+    test = dataset.tasks["interest"].test
+    numbers = 2 * np.arange(20)[::-1]
+    told = start.known.alike.whole.weights.sum()
+    moved = renumber(start, numbers).known.alike.whole
+    assert len(moved.items) == 39 and moved.weights.sum() == pytest.approx(told)
+    for item in range(20):
+        near, of = start.known.alike.whole.items[item], start.known.alike.whole.weights[item] > 0
+        assert moved.items[numbers[item]][of].tolist() == numbers[near[of]].tolist()
+    gone = renumber(start, np.where(np.arange(20) == 3, -1, np.arange(20))).known.alike.whole
+    assert not gone.weights[3].any() and not gone.weights[gone.items == 3].any()
+    assert np.array_equal(renumber(start, np.arange(20))(test), start(test))

@@ -12,8 +12,9 @@ from safetensors.numpy import save as write
 from peftrec.errors import UserError
 from peftrec.machine.files import to_json
 from peftrec.recipe import TaskConfig
+from peftrec.tasks.columns import columns
 from peftrec.tasks.starts import numbers
-from peftrec.tasks.starts.numbers import fit, load
+from peftrec.tasks.starts.numbers import Foreseen, fit, load, renumber
 
 TOLD = TaskConfig(kind="regression", loss="mae")
 
@@ -26,7 +27,7 @@ def started():
 def test_it_begins_better_than_medians_and_a_run_keeps_it(started):
     of = chaotic()
     data = of.tasks["task"]
-    assert started.start.name == "boosted"
+    assert started.start.name == "boosted + past"
     said = started.start(data.test)
     assert said.dtype == np.float32 and np.abs(said - data.test.label).mean() < 0.4 * np.abs(data.test.label).mean()
     kept = load(json.loads(to_json(started.start.settings())), read(write(started.start.tensors())), of.texts, None)
@@ -62,7 +63,7 @@ def test_a_loss_of_ones_own_begins_at_its_own_constant():
 DAMAGED = {
     "a loop": ({"left": 0}, "followed by none, or by one before it"),
     "a node that is none": ({"right": 10_000}, "followed by none, or by one before it"),
-    "a column that is none": ({"feature": 99}, "reads a column beyond 8"),
+    "a column that is none": ({"feature": 99}, "reads a column beyond 9"),
 }
 
 
@@ -80,13 +81,30 @@ def test_trees_of_several_sizes_and_a_base_of_no_column_are_refused(started):
     settings, tensors = started.start.settings(), started.start.tensors()
     with pytest.raises(ValueError, match="several sizes"):
         load(settings, {**tensors, "left": tensors["left"][:, 1:]}, None, None)
-    with pytest.raises(ValueError, match="reads a column beyond 8"):
-        load({**settings, "base": {**settings["base"], "own": [0, 8]}}, tensors, None, None)
+    with pytest.raises(ValueError, match="reads a column beyond 9"):
+        load({**settings, "base": {**settings["base"], "own": [0, 9]}}, tensors, None, None)
     with pytest.raises(KeyError):
         load(settings, {}, None, None)
 
 
+@pytest.mark.parametrize("texts", [True, False])
+def test_one_column_more_is_what_the_past_lets_foresee(texts):
+    of = rated(lambda user, n, random: random.normal(user % 2))
+    held = np.random.default_rng(1).normal(size=(len(of.texts), 5)).astype(np.float32)
+    start = fit(of, "task", TOLD, (lambda rows: held[rows]) if texts else None).start
+    test = of.tasks["task"].test
+    said, read_by = start.known.said(test), Foreseen(start.known)(test)
+    assert np.array_equal(read_by[:, :-1], columns(test))
+    mean, count = test.inputs()[:, 0], np.expm1(test.inputs()[:, 1])
+    expected = mean + said["expected"] * 5 / (count + 5) + said["leaning"] + said["akin"] + said["together"]
+    assert read_by[:, -1] == pytest.approx(expected, abs=1e-5)
+    assert said["leaning"].any() and said["akin"].any() == said["expected"].any() == texts
+    kept = load(start.settings(), start.tensors(), of.texts, (lambda rows: held[rows]) if texts else None)
+    assert np.array_equal(kept(test), start(test)) and kept.name == start.name
+    assert np.array_equal(renumber(start, np.arange(6))(test), start(test))
+
+
 def test_rows_of_other_columns_are_refused(started):
     rows = chaotic().tasks["task"].test
-    with pytest.raises(UserError, match="the trees read 8 columns, and these rows have 7"):
-        started.start(replace(rows, rates=None, features=np.zeros((len(rows), 3), np.float32)))
+    with pytest.raises(UserError, match="the trees read 9 columns, and these rows have 12"):
+        started.start(replace(rows, features=np.zeros((len(rows), 3), np.float32)))

@@ -1,0 +1,229 @@
+"""What a user's past says of one item: what is left of each event's feedback once its item's rate is known.
+
+    leaning   the mean of that: whether the user likes more than others do of the same items
+    akin      what is left beyond the leaning, weighed by how alike the event's text is to the item's
+    together  the same, weighed by how alike users received both, for items that the user had not met
+
+Neighbourhood models (Sarwar et al. 2001, Koren 2008) of whatever the task counts as feedback.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from functools import partial
+
+import numpy as np
+
+from peftrec.data.catalogue import FOLDS, LEARNT, fold_of
+from peftrec.data.examples import Examples
+from peftrec.data.neighbours import Neighbours, fit_alike, left_of
+from peftrec.data.rates import PSEUDO
+from peftrec.tasks.priors.vectors import Vectors
+from peftrec.tasks.starts.expected import Expected, fit_expected, likeness
+
+PAST = 200  # newest events of a user that are read
+SHARPNESS = 4  # power of cosines: of what is hardly alike there is much, which would drown the rest
+DOUBT = 0.3  # weight of an event that says nothing: of a past that is hardly like the item little is believed
+AT_ONCE = 256  # rows whose neighbours are looked up together
+
+
+@dataclass(frozen=True)
+class Past:
+    """The newest events of the users of rows (N,), as the task's own table has them, absent places on the left.
+
+    present  bool (N, H)
+    rows     int32 (N, H): text rows; -1 where absent
+    items    int32 (N, H): item numbers; -1 where absent, and of what the catalogue lacks
+    leaning  float64 (N,): see the module
+    left     float64 (N, H): what is left of the feedback beyond the leaning; 0 where absent
+    """
+
+    present: np.ndarray
+    rows: np.ndarray
+    items: np.ndarray
+    leaning: np.ndarray
+    left: np.ndarray
+
+    def take(self, index: np.ndarray) -> "Past":
+        """That of some of the rows."""
+        return Past(*(getattr(self, of.name)[index] for of in fields(self)))
+
+
+def past_of(rows: Examples, worth: Callable[[np.ndarray], np.ndarray] | None) -> Past:
+    """The past of each row. `worth`: text rows (M,) -> by how much an item's feedback is expected to differ from the
+    base, float64 (M,), to which its rate is shrunk; None: by nothing."""
+    rates = rows.rates
+    assert rates is not None and rows.seen is not None
+    log, stop = rates.log, rows.seen
+    begin = np.maximum(log.user_start[rows.users], stop - PAST - (0 if rows.rated is None else 1))
+    place = stop[:, None] - np.arange(int((stop - begin).max(initial=0)), 0, -1)[None]  # (N, H)
+    present = place >= begin[:, None]
+    if rows.rated is not None:
+        present &= place != rows.rated[:, None]
+    some, of = np.unique(place[present], return_inverse=True)
+    times = log.times[some]
+    if rows.rated is not None:  # without times there is no before
+        times = np.full(len(some), np.nan)
+    texts, items = log.rows[some], log.items[some]
+    # Of an event of which no time is known the rate is what it is now.
+    mean, count = rates.of_items(items, rates.places(items, np.where(np.isneginf(times), np.nan, times))).T
+    more = (
+        np.zeros(len(some)) if worth is None else worth(texts) * PSEUDO / (np.expm1(count.astype(np.float64)) + PSEUDO)
+    )
+    left = np.zeros(place.shape)
+    left[present] = (log.feedback[some] - mean.astype(np.float64) - more)[of]
+    leaning = left.sum(1) / (present.sum(1) + PSEUDO)
+    left -= np.where(present, leaning[:, None], 0)
+    where = np.full((2, *place.shape), -1, np.int32)
+    where[:, present] = np.stack([texts, items])[:, of]
+    return Past(present, where[0], where[1], leaning, left)
+
+
+def akin(past: Past, cosine: np.ndarray) -> np.ndarray:
+    """What the past says by texts, float64 (N,), given the cosines (N, H) of its events with the rows' items."""
+    weight = np.where(past.present, np.maximum(cosine, 0), 0) ** SHARPNESS
+    found: np.ndarray = (weight * past.left).sum(1) / (weight.sum(1) + DOUBT)
+    return found
+
+
+@dataclass(frozen=True)
+class Alike:
+    """Which items are received alike.
+
+    whole    by all train rows, and
+    without  by those of other users than each fold's, for its train rows; none where a run was loaded
+    """
+
+    whole: Neighbours
+    without: tuple[Neighbours, ...] = ()
+
+    def together(self, rows: Examples, past: Past) -> np.ndarray:
+        """What the past of each row says by items received alike, float64 (N,)."""
+        if rows.fold is None or not self.without:
+            return together(past, rows.item, self.whole)
+        found = np.zeros(len(rows))
+        for fold in np.unique(rows.fold).tolist():
+            some = np.flatnonzero(rows.fold == fold)
+            near = self.whole if fold < 0 else self.without[fold]
+            found[some] = together(past.take(some), rows.item[some], near)
+        return found
+
+    def renumbered(self, numbers: np.ndarray) -> "Alike":
+        """The same for a catalogue in which the items have other numbers, int (I,); -1 of those that it lacks."""
+        near, known = self.whole, np.flatnonzero(numbers[: len(self.whole.items)] >= 0)
+        size = int(numbers.max(initial=-1)) + 1
+        items, weights = (
+            np.zeros((size, near.items.shape[1]), np.int32),
+            np.zeros((size, near.items.shape[1]), np.float32),
+        )
+        others = numbers[near.items[known]]
+        items[numbers[known]] = np.maximum(others, 0)
+        weights[numbers[known]] = np.where(others < 0, 0, near.weights[known])
+        return Alike(Neighbours(items, weights))
+
+
+@dataclass(frozen=True)
+class Known:
+    """What was fitted of items, by which pasts are read; `expected` is None where the backbone is trained itself."""
+
+    alike: Alike
+    expected: Expected | None
+    vectors: Vectors | None = field(repr=False)
+
+    def said(self, rows: Examples) -> dict[str, np.ndarray]:
+        """Of each row, float64 (N,): what the module says, and what the item's text lets expect (`expected`)."""
+        nothing = np.zeros(len(rows))
+        if self.expected is None or self.vectors is None:
+            past = past_of(rows, None)
+            said = {"expected": nothing, "akin": nothing}
+        else:
+            past = past_of(rows, partial(self.expected.of_texts, vectors=self.vectors))
+            said = {"expected": self.expected.of_items(rows, self.vectors)}
+            said["akin"] = akin(past, self.likeness(rows, past.rows))
+        return {**said, "leaning": past.leaning, "together": self.alike.together(rows, past)}
+
+    def likeness(self, rows: Examples, past: np.ndarray) -> np.ndarray:
+        """Cosines (N, H) of each row's item with the text rows of its past, -1 where absent; 0 without vectors."""
+        if self.expected is None or self.vectors is None:
+            return np.zeros(past.shape)
+        return likeness(rows, past, self.expected, self.vectors)
+
+    def tensors(self) -> dict[str, np.ndarray]:
+        """What a run keeps of it."""
+        near = self.alike.whole
+        own = {"alike.items": near.items, "alike.weights": near.weights}
+        if self.expected is None:
+            return own
+        return {**own, "expected.centre": self.expected.centre, "expected.weight": self.expected.weight}
+
+    def renumbered(self, numbers: np.ndarray) -> "Known":
+        """See `Alike.renumbered`."""
+        return replace(self, alike=self.alike.renumbered(numbers))
+
+
+def load_known(tensors: Mapping[str, np.ndarray], vectors: Vectors | None) -> Known:
+    """What a run kept. Raises ValueError for what is none."""
+    expected = None
+    if "expected.weight" in tensors:
+        if vectors is None:
+            raise ValueError("it needs the frozen backbone's vectors")
+        expected = Expected(tensors["expected.centre"], tensors["expected.weight"])
+    near = Neighbours(tensors["alike.items"], tensors["alike.weights"])
+    if near.items.shape != near.weights.shape or near.items.ndim != 2:
+        raise ValueError("its items received alike and their weights are not of one size")
+    if near.items.size and not 0 <= near.items.min() <= near.items.max() < len(near.items):
+        raise ValueError(f"items received alike have numbers from 0 to {len(near.items) - 1}")
+    return Known(Alike(near), expected, vectors)
+
+
+def fit_known(train: Examples, fitted: Examples, vectors: Vectors | None) -> Known:
+    """From the train rows, and for texts from some of them. No train row is told what its own label was fitted to."""
+    assert train.rates is not None
+    base = train.rates.base
+    expected = None if vectors is None else fit_expected(fitted, _feedback(fitted, base), vectors)
+    return Known(fit_received(train, _feedback(train, base)), expected, vectors)
+
+
+def _feedback(train: Examples, base: float) -> np.ndarray:
+    """The rows' labels on the scale of the log's feedback, whose mean over the train rows is the base."""
+    label = train.label.astype(np.float64)
+    if np.isin(label, (0, 1)).all():
+        return label
+    return base + (label - label.mean()) / max(float(label.std()), 1e-9)
+
+
+def fit_received(train: Examples, feedback: np.ndarray) -> Alike:
+    """Which items the users of the train rows received alike, given their feedback (N,)."""
+    every = -(-len(train) // LEARNT)
+    users, items = np.asarray(train.users), np.asarray(train.item)
+    some = np.flatnonzero(users // FOLDS % every == 0)  # of all folds
+    users, items, size = users[some], items[some], int(items.max(initial=-1)) + 1
+    left, fold = left_of(users, items, feedback[some]), fold_of(users)
+
+    def without(one: int) -> Neighbours:
+        others = fold != one
+        return fit_alike(users[others], items[others], left[others], size)
+
+    return Alike(without(-1), tuple(without(one) for one in range(FOLDS)))
+
+
+def together(past: Past, item: np.ndarray, near: Neighbours) -> np.ndarray:
+    """What the past says by items received alike, float64 (N,); 0 of an item that the user had met, or that `near` does
+    not know."""
+    met = (past.present & (past.items == item[:, None])).any(1)
+    asked = np.flatnonzero((item >= 0) & (item < len(near.items)) & ~met)
+    found = np.zeros(len(item))
+    for some in np.split(asked, range(AT_ONCE, len(asked), AT_ONCE)):
+        items, column = np.unique(item[some], return_inverse=True)
+        row, place = np.nonzero((past.items[some] >= 0) & (past.items[some] < len(near.items)))
+        events = past.items[some][row, place]
+        size, own = len(some), np.arange(len(some))
+        # The weights of every past, and then what is left of it by them, in one go.
+        both = (
+            np.append(row, row + size),
+            np.tile(events, 2),
+            np.append(np.ones(len(row)), past.left[some][row, place]),
+        )
+        scores = near.scores(2 * size, both, items).astype(np.float64)
+        weight, said = scores[own, column], scores[size + own, column]
+        found[some] = said / (weight + DOUBT)
+    return found
