@@ -214,14 +214,18 @@ def together(past: Past, item: np.ndarray, near: Neighbours) -> np.ndarray:
     found = np.zeros(len(item))
     for some in np.split(asked, range(AT_ONCE, len(asked), AT_ONCE)):
         items, column = np.unique(item[some], return_inverse=True)
-        row, place = np.nonzero((past.items[some] >= 0) & (past.items[some] < len(near.items)))
-        events = past.items[some][row, place]
-        size, own = len(some), np.arange(len(some))
+        # Candidates of one user stand side by side and have one past, which is read once.
+        left, whose = past.left[some], past.items[some]
+        new = np.ones(len(some), bool)
+        new[1:] = (whose[1:] != whose[:-1]).any(1) | (left[1:] != left[:-1]).any(1)
+        left, whose, own = left[new], whose[new], np.cumsum(new) - 1
+        row, place = np.nonzero((whose >= 0) & (whose < len(near.items)))
+        events, size = whose[row, place], len(whose)
         # The weights of every past, and then what is left of it by them, in one go.
         both = (
             np.append(row, row + size),
             np.tile(events, 2),
-            np.append(np.ones(len(row)), past.left[some][row, place]),
+            np.append(np.ones(len(row)), left[row, place]),
         )
         scores = near.scores(2 * size, both, items).astype(np.float64)
         weight, said = scores[own, column], scores[size + own, column]

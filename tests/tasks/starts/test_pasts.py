@@ -6,7 +6,7 @@ from eventful import build, make, parts
 
 from peftrec.data.neighbours import Neighbours
 from peftrec.tasks.starts import pasts
-from peftrec.tasks.starts.pasts import DOUBT, SHARPNESS, Alike, akin, fit_received, past_of, together
+from peftrec.tasks.starts.pasts import DOUBT, SHARPNESS, Alike, Past, akin, fit_received, past_of, together
 
 RANDOM = np.random.default_rng(3)
 ROWS = [(int(RANDOM.integers(4)), int(RANDOM.integers(6)), int(RANDOM.integers(300)), int(RANDOM.integers(1, 6)))
@@ -79,6 +79,17 @@ def test_weights_of_texts_and_of_items_received_alike():
         met_some += met
         assert by_items[n] == pytest.approx(0 if met or rows.item[n] == 5 else said, abs=1e-6)
     assert met_some > 0
+
+
+def test_several_items_of_one_past_are_told_what_each_is_told_alone():
+    items = RANDOM.permuted(np.tile(np.arange(8), (4, 1)), axis=1)[:, :3].astype(np.int32)
+    present = np.ones(items.shape, bool)
+    past = Past(present, items, items, np.zeros(4), RANDOM.normal(size=items.shape))
+    near = Neighbours(RANDOM.integers(0, 8, (8, 3)).astype(np.int32), RANDOM.random((8, 3)).astype(np.float32))
+    each, asked = np.repeat(np.arange(4), 8), np.tile(np.arange(8), 4)
+    alone = [together(past.take(np.array([n])), np.array([item]), near)[0] for n, item in zip(each, asked, strict=True)]
+    assert together(past.take(each), asked, near) == pytest.approx(alone, abs=1e-6)
+    assert np.count_nonzero(alone) > 5
 
 
 def test_train_rows_are_told_nothing_by_their_own_users():
