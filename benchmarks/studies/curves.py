@@ -28,7 +28,7 @@ from peftrec.training.loop import fit
 from peftrec.training.prepare import prepare
 
 SIZES = (60, 250, 1000)  # labelled texts of the target, those for validation among them
-OTHERS = 20_000  # as `benchmarks.card.tables` counts: 4,000 texts of a task
+OTHERS = 10_000  # as `benchmarks.card.tables` counts: 2,000 texts of a task
 TEST = 1000  # texts
 VALID = 0.2
 METRIC = "macro_f1"
