@@ -11,6 +11,7 @@ from peftrec.evaluation.intervals import bootstrap, paired
 from peftrec.evaluation.metric import Metric
 
 Report = dict[str, Any]
+AT_BEST = "at_best_share"  # beside validation metrics: the least error over shares of what a head learned
 PARTS = ("metrics", "intervals", "priors", "gains", "undefined")
 
 

@@ -11,13 +11,13 @@ from peftrec.data.examples import Dataset
 from peftrec.errors import UserError, nearest, shown
 from peftrec.evaluation.chosen import measures_of
 from peftrec.evaluation.metrics import OF_IMPRESSIONS, is_higher
+from peftrec.evaluation.values import AT_BEST
 from peftrec.tasks.kind import Task, trained
 from peftrec.training.defaults import Settled
 
 _MEND = "give them a share (data.split.valid above 0) or, where the split is given, mark some rows 'valid'"
 
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)  # of what a head has learned beside its start, of which one is kept in the end
-AT_BEST = "at_best_share"
 T = TypeVar("T")
 Scores = dict[str, dict[str, float | None]]  # task -> metric -> value
 

@@ -7,11 +7,12 @@ import numpy as np
 
 from peftrec.evaluation.evaluate import evaluate, text_rows, weighted_loss
 from peftrec.evaluation.metrics import find_metric
+from peftrec.evaluation.values import AT_BEST
 from peftrec.machine import processes
 from peftrec.tasks.starts import start_of
 from peftrec.training.prepare import Setup
 from peftrec.training.sharding import whole
-from peftrec.training.stopping import AT_BEST, SHARES, Scores
+from peftrec.training.stopping import SHARES, Scores
 
 
 def validate(setup: Setup, judge: Callable[[Scores], None] | None = None, tasks: Iterable[str] | None = None) -> Scores:

@@ -16,6 +16,7 @@ from peftrec.data.texts import TextTable
 from peftrec.evaluation.at_k import AT_K, of_places
 from peftrec.evaluation.chosen import Measures
 from peftrec.evaluation.evaluate import evaluate_task
+from peftrec.evaluation.values import AT_BEST
 from peftrec.model.scorer import Scorer
 from peftrec.runs.compare import compare_runs
 from peftrec.runs.folder import read_report
@@ -181,7 +182,7 @@ def test_a_run_is_measured_by_what_its_recipe_names(runs):
         assert report["next"]["metrics"][name] == of_places(name)(rank, rank, np.arange(len(rank)))
     assert report["next"]["metrics"]["novelty@2"] == pytest.approx(np.mean(kept["novelty@2"]))
     first = json.loads((runs["a"] / "metrics.jsonl").read_text().splitlines()[-1])["valid"]
-    assert {"recall@5", "gini@2"} <= set(first["next"]) and list(first["interest"]) == ["auc", "log_loss"]
+    assert {"recall@5", "gini@2"} <= set(first["next"]) and list(first["interest"]) == ["auc", "log_loss", AT_BEST]
     card = (runs["a"] / "README.md").read_text()
     assert "recall@5" in card and "popularity bias@2" in card and "rows of items that train rows have: nDCG@3" in card
 

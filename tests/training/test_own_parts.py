@@ -8,9 +8,10 @@ from tiny import fail, make_tiny_shop, tiny_recipe, trained_files
 
 import peftrec.training.loop
 import peftrec.training.own_parts
+from peftrec.evaluation.values import AT_BEST
 from peftrec.training.loop import fit, train
 from peftrec.training.prepare import prepare
-from peftrec.training.stopping import AT_BEST, BestEpoch
+from peftrec.training.stopping import BestEpoch
 
 pytestmark = pytest.mark.usefixtures("quick")
 

@@ -8,9 +8,10 @@ import torch
 from tiny import make_tiny_shop, prepared, tiny_recipe
 
 from peftrec.evaluation.evaluate import evaluate
+from peftrec.evaluation.values import AT_BEST
 from peftrec.training.prepare import prepare
 from peftrec.training.starts import begin
-from peftrec.training.stopping import AT_BEST, SHARES, error
+from peftrec.training.stopping import SHARES, error
 from peftrec.training.validation import validate
 
 

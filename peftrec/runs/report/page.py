@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from peftrec.errors import UserError
+from peftrec.evaluation.values import AT_BEST
 from peftrec.machine.files import MOST_JSON, reading, refuse_output, write_output, write_text
 from peftrec.machine.jsonl import read_objects
 from peftrec.recipe import Recipe, dump_recipe
@@ -115,8 +116,11 @@ def _curves(task: str, loss: Loss, lines: list[Line]) -> list[Picture]:
         Curve("training", _epochs(lines), [line["train_loss"].get(task) for line in lines]),
         Curve("validation", _epochs(ends), valid, True),
     ]
-    panels = [draw("loss ↓", learned)]
-    for other in dict.fromkeys(name for line in ends for name in line["valid"][task] if name != loss.metric):
+    if any(AT_BEST in of["valid"][task] for of in ends):
+        kept = [_power(of["valid"][task].get(AT_BEST), loss.power) for of in ends]
+        learned.append(Curve("of what is kept", _epochs(ends), kept, True))
+    panels, drawn = [draw("loss ↓", learned)], (loss.metric, AT_BEST)
+    for other in dict.fromkeys(name for line in ends for name in line["valid"][task] if name not in drawn):
         values = [line["valid"][task].get(other) for line in ends]
         title = f"validation {label(other)} {arrow(other)}"
         panels.append(draw(title, [Curve(other, _epochs(ends), values, True)]))

@@ -149,7 +149,8 @@ def test_the_curves_are_pictures_with_words(page, run):
     first, last = lines[0]["train_loss"]["query"], lines[-1]["train_loss"]["query"]
     loss = lines[-1]["valid"]["query"]["log_loss"]
     assert words[0].startswith(f"loss ↓: training from {first:.4g} to {last:.4g}; validation from ")
-    assert words[0].endswith(f" to {loss:.4g}")
+    kept = lines[-1]["valid"]["query"]["at_best_share"]
+    assert f" to {loss:.4g}; of what is kept from " in words[0] and words[0].endswith(f" to {kept:.4g}")
     titles = [said.split(":")[0] for said in words]
     for title in ("validation AUC ↑", "learning rate", "gradient norm on the adapters", "examples/s", "memory, MB"):
         assert title in titles
