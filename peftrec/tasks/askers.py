@@ -8,8 +8,9 @@ from peftrec.data.examples import Examples
 from peftrec.data.log import Log, merged
 from peftrec.data.tables import Events, Queries, Tables
 from peftrec.data.views import Gathered, WindowStart, as_array
-from peftrec.errors import UserError, nearest, shown
+from peftrec.errors import UserError, shown
 from peftrec.recipe import TaskConfig
+from peftrec.tasks.events import tables_of
 
 
 def with_pasts(
@@ -20,15 +21,7 @@ def with_pasts(
 
     `name`: of the queries' table; `rows` int32 (I,): the text row of every item. Raises UserError.
     """
-    found = tables.of(Events)
-    for other in config.history:
-        if other not in found:
-            raise UserError(f"history: no event table {shown(other)}; {nearest(other, list(found))}")
-        if found[other].catalogue != queries.catalogue:
-            raise UserError(
-                f"history: its tables are of the queries' catalogue: {name} is of {queries.catalogue}, {other} of "
-                f"{found[other].catalogue}"
-            )
+    found = tables_of(tables, config.history, name, queries.catalogue, "the queries' catalogue")
     if len(set(config.history)) < len(config.history):
         raise UserError(f"history: names each table once; found {shown(config.history)}")
     timeless = [other for other in config.history if found[other].time is None]

@@ -63,18 +63,26 @@ class Past:
         return replace(self, events=self.events.clicks, parts=parts, history=history, of_all=of_all)
 
 
+def tables_of(tables: Tables, names: list[str], own: str, catalogue: str, rule: str) -> dict[str, Events]:
+    """The event tables that a task's `history` names. Raises UserError for one that there is not, and for one of
+    another catalogue than the task's own table, which breaks the rule that is given in words."""
+    found = tables.of(Events)
+    for name in names:
+        if name not in found:
+            raise UserError(f"history: no event table {shown(name)}; {nearest(name, list(found))}")
+        if found[name].catalogue != catalogue:
+            raise UserError(
+                f"history: its tables are of {rule}: {own} is of {catalogue}, {name} of {found[name].catalogue}"
+            )
+    return {name: found[name] for name in names}
+
+
 def read_past(tables: Tables, task: Task, data: DataConfig, seed: int) -> tuple[Past, list[str]]:
     """The tables that a task names, its own split, and what the user should know of that. Raises UserError."""
     name, events = table_of(tables, Events, task)
-    found, names = tables.of(Events), task.config.history or [name]
+    names = task.config.history or [name]
+    found = tables_of(tables, names, name, events.catalogue, "one catalogue")
     for other in names:
-        if other not in found:
-            raise UserError(f"history: no event table {shown(other)}; {nearest(other, list(found))}")
-        if found[other].catalogue != events.catalogue:
-            raise UserError(
-                f"history: its tables are of one catalogue: {name} is of {events.catalogue}, {other} of "
-                f"{found[other].catalogue}"
-            )
         if (found[other].time is None) != (events.time is None):
             timeless = other if found[other].time is None else name
             raise UserError(f"history: its tables all have times, or none has; {timeless} has none")
