@@ -2,11 +2,13 @@
 
 import json
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from minimal import QUICK
 from shop import write_csv
 
@@ -108,6 +110,25 @@ def at_step(monkeypatch, wanted: int, happens: Callable[[], object]) -> None:
 def fail() -> None:
     """What may happen at a step."""
     raise RuntimeError("power cut")
+
+
+@contextmanager
+def cut_after(monkeypatch, steps: int) -> Iterator[None]:
+    """The power is cut inside the block once so many optimiser steps are made."""
+    import peftrec.training.loop
+
+    kept, made = peftrec.training.loop.one_step, []
+
+    def one_step(*given):
+        if len(made) == steps:
+            fail()
+        made.append(given[1])
+        return kept(*given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(peftrec.training.loop, "one_step", one_step)
+        with pytest.raises(RuntimeError, match="power cut"):
+            yield
 
 
 def trained_files(run: Path) -> dict:

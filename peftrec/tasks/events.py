@@ -94,8 +94,7 @@ def read_past(tables: Tables, task: Task, data: DataConfig, seed: int) -> tuple[
     if events.time is None:
         others = {other: split_events(other, found[other], data, seed)[0] for other in names if other != name}
         of_all = {name: parts, **others}
-    past = {other: found[other] for other in names}
-    return Past(name, events, items, parts, split, past, of_all, tables.user_features), notes
+    return Past(name, events, items, parts, split, found, of_all, tables.user_features), notes
 
 
 def event_examples(

@@ -28,7 +28,6 @@ from peftrec.tasks.starts.base import Start, Started, Starting, Tensors
 from peftrec.tasks.starts.pasts import Known, fit_known, load_known
 
 MOST_ROWS = 200_000  # that a handful of weights are fitted to
-AT_ONCE = 8192  # rows whose columns are made together
 SHRINKS = (2.0, 5.0, 15.0, 50.0)  # rows with the expected feedback that every mean starts from
 STRENGTHS = (1.0, 0.1, 0.01)  # C of logistic regression; of ridge regression the penalty is its inverse
 RATES = ("item", "user", "share", "item_count", "user_count", "met")  # columns, rates first; then
@@ -60,9 +59,7 @@ class EventStart:
     def __call__(self, rows: Examples) -> np.ndarray:
         """Log-odds, or numbers in label units, float32 (N,)."""
         found = np.zeros(0, np.float32)
-        if self.known.vectors is not None and len(rows) > AT_ONCE:
-            self.known.vectors(rows.text_rows())  # all at once: what is computed shows its progress
-        for block in rows.blocks(AT_ONCE):
+        for block in self.known.blocks(rows):
             said = columns(read(block, self.known), self.shrink, self.binary)
             found = np.append(found, (said @ self.weight + self.bias).astype(np.float32))
         return found
@@ -147,9 +144,7 @@ def fit(dataset: Dataset, task: str, config: TaskConfig, vectors: Vectors | None
 
 def _all(rows: Examples, known: Known) -> Said:
     """`read` of many rows."""
-    if known.vectors is not None:
-        known.vectors(rows.text_rows())
-    said = [read(block, known) for block in rows.blocks(AT_ONCE)]
+    said = [read(block, known) for block in known.blocks(rows)]
     return {name: np.concatenate([of[name] for of in said]) for name in said[0]}
 
 

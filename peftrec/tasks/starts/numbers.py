@@ -24,7 +24,6 @@ from peftrec.tasks.starts.events import MOST_ROWS
 from peftrec.tasks.starts.pasts import Known, fit_known, load_known
 from peftrec.tasks.starts.pool import out_of_fold
 
-AT_ONCE = 8192  # rows whose columns are made together
 SEEN = 10  # times the rows that are fitted to: of so many rows few were seen
 
 
@@ -36,9 +35,7 @@ class Foreseen:
 
     def __call__(self, rows: Examples) -> np.ndarray:
         """Float32 (N, F)."""
-        if self.known.vectors is not None and len(rows) > AT_ONCE:
-            self.known.vectors(rows.text_rows())  # all at once: what is computed shows its progress
-        told = [self._of(block) for block in rows.blocks(AT_ONCE)]
+        told = [self._of(block) for block in self.known.blocks(rows)]
         return np.column_stack([columns(rows), np.concatenate(told) if told else np.zeros(0)]).astype(np.float32)
 
     def _of(self, rows: Examples) -> np.ndarray:

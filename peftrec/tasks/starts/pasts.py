@@ -7,7 +7,7 @@
 Neighbourhood models (Sarwar et al. 2001, Koren 2008) of whatever the task counts as feedback.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
 
@@ -24,6 +24,7 @@ PAST = 200  # newest events of a user that are read
 SHARPNESS = 4  # power of cosines: of what is hardly alike there is much, which would drown the rest
 DOUBT = 0.3  # weight of an event that says nothing: of a past that is hardly like the item little is believed
 AT_ONCE = 256  # rows whose neighbours are looked up together
+BLOCK = 8192  # rows whose columns are made together
 
 
 @dataclass(frozen=True)
@@ -128,6 +129,12 @@ class Known:
     alike: Alike
     expected: Expected | None
     vectors: Vectors | None = field(repr=False)
+
+    def blocks(self, rows: Examples) -> Iterator[Examples]:
+        """Rows in blocks that are read at once; of several the texts are computed before, which shows its progress."""
+        if self.vectors is not None and len(rows) > BLOCK:
+            self.vectors(rows.text_rows())
+        return rows.blocks(BLOCK)
 
     def said(self, rows: Examples) -> dict[str, np.ndarray]:
         """Of each row, float64 (N,): what the module says, and what the item's text lets expect (`expected`)."""
