@@ -15,7 +15,7 @@ paired by draw and test row, its 95 % interval over both.
 
 def curves_page(result: dict[str, Any]) -> str:
     """A table a pair of tasks, and what they come to."""
-    said = _WHAT.format(metric=NAMES.get(result["metric"], result["metric"]), **result)
+    said = _WHAT.format(**result | {"metric": NAMES.get(result["metric"], result["metric"])})
     parts = [said, tally(result), "![Alone and together](figures/curves.png)"]
     heading = ["rows", "alone", "together", "gain (95 %)", "frozen_lr", "tfidf"]
     for of in result["pairs"].values():
