@@ -24,6 +24,8 @@ from peftrec.serving.service.registry import Registry, check_runs, run_folders
 from peftrec.serving.service.seen import Seen, Unseen
 from peftrec.serving.service.state import Limits, Service
 
+MOST_PORT = 65_535
+
 
 @dataclass(frozen=True)
 class Listening:
@@ -51,6 +53,8 @@ def serve(
     """
     listening, limits = listening or Listening(), limits or Limits()
     known = Keys.given(keys, os.environ)
+    if listening.port > MOST_PORT:
+        raise UserError(f"--port must be at most {MOST_PORT}; found {listening.port}")
     _check_open(listening.host, known)
     wanted = list(runs) or (run_folders(folder) if folder is not None else [])
     if not wanted:

@@ -76,6 +76,7 @@ def test_it_lives_while_it_loads_and_drains_with_no_request_lost(slow_to_load, r
     begun = time.monotonic()
     running.server.handle_exit(signal.SIGTERM, None)
     assert running.ready() == {"ready": False, "reason": "draining"}
+    assert httpx.get(f"{running.url}/health/live").headers["Connection"] == "close"
     before = len(found)
     time.sleep(0.3)
     stop.set()
@@ -185,6 +186,7 @@ def test_without_keys_nobody_else_in_the_network_may_ask(host, keys, open_to_all
         ({"keys": "nowhere"}, "nowhere: cannot be read"),
         ({"feedback": "nowhere/x"}, "nowhere/x: cannot be written"),
         ({"listening": Listening(host="0.0.0.0")}, "--host 0.0.0.0: others"),
+        ({"listening": Listening(port=65_536)}, "--port must be at most 65535; found 65536"),
     ],
 )
 def test_what_cannot_be_served_is_told_before_anything_listens(runs, tmp_path, monkeypatch, given, said):
