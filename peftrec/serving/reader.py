@@ -210,8 +210,10 @@ class RowReader:
         """What the user did after a time, of what the task remembers, as events of a 'history'."""
         numbers, tables = self._shelves[task].numbers, self.run.described[task]["tables"]
         column, found = self.run.tasks[task].config.column or "value", []
+        if not (told := self._live.of(user)):
+            return []
         reads = self._reads_values(task)
-        for event in self._live.of(user):
+        for event in told:
             if event.time > last and event.item in numbers and event.table in (None, *tables):
                 row: Row = {"item": event.item, "time": event.time}
                 row |= {"value": event.values[column]} if reads and column in event.values else {}

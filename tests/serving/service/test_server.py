@@ -9,7 +9,7 @@ import time
 
 import httpx
 import pytest
-from served import make_service
+from served import Running, make_service
 
 from peftrec.errors import UserError
 from peftrec.serving.service import server as module
@@ -18,34 +18,6 @@ from peftrec.serving.service.server import Listening, Server, serve
 from peftrec.serving.service.state import Limits
 
 ROWS = {"rows": [{"history": ["i1"], "item": "i2"}]}
-
-
-class Running:
-    """A server in a thread of its own, where signals are told by hand."""
-
-    def __init__(self, service, wanted, grace=0.6, port=0):
-        self.server, self.error = Server(service, Listening(port=port, grace=grace), wanted), None
-        self.thread = threading.Thread(target=self._run)
-        self.thread.start()
-        while not self.server.started and self.thread.is_alive():
-            time.sleep(0.01)
-
-    def _run(self):
-        try:
-            self.server.run()
-        except BaseException as error:
-            self.error = error
-
-    @property
-    def url(self):
-        return "http://127.0.0.1:%d" % self.server.servers[0].sockets[0].getsockname()[1]  # noqa: UP031
-
-    def ready(self):
-        return httpx.get(f"{self.url}/health/ready").json()
-
-    def until(self, reason):
-        while self.ready()["reason"] != reason:
-            time.sleep(0.01)
 
 
 @pytest.fixture
