@@ -104,6 +104,7 @@ class RowReader:
         times: list[float] = []
         items: list[int] = []
         brought: list[Row] = []
+        known: dict[str, tuple[_Past, _Past]] = {}  # what users did: rows often are candidates for one of them
         for number, row in enumerate(rows, 1):
             try:
                 check_keys(row, allowed, f"task {task!r}")
@@ -114,7 +115,7 @@ class RowReader:
                 if kind.moment is not None and "time" not in row:
                     raise UserError("'time' is missing: the moment to predict from")
                 if described["history"]:
-                    remembered, received = self._past(task, row)
+                    remembered, received = self._past(task, row, known)
                     pasts.append((remembered.before(times[-1]), received.before(times[-1])))
                 brought.append(self._features(task, row))
             except UserError as error:
@@ -189,13 +190,20 @@ class RowReader:
             of_events=given.get("event"),
         )
 
-    def _past(self, task: str, row: Row) -> tuple[_Past, _Past]:
-        """What the row's user did, and what of it says how items were received."""
+    def _past(self, task: str, row: Row, known: dict[str, tuple[_Past, _Past]]) -> tuple[_Past, _Past]:
+        """What the row's user did, and what of it says how items were received; `known` of users, and added to."""
         if ("user" in row) == ("history" in row):
             raise UserError("give one of 'user' (a user of the run's log) and 'history' ([] for a new user)")
         if "history" in row:
             return self._given_past(task, row["history"])
-        user, logs = str(row["user"]), (self.run.logs[task], self.run.received[task])
+        user = str(row["user"])
+        if user not in known:
+            known[user] = self._past_of(task, user)
+        return known[user]
+
+    def _past_of(self, task: str, user: str) -> tuple[_Past, _Past]:
+        """The same of a user of the run's log, or of whom was told since. Raises UserError for another."""
+        logs = (self.run.logs[task], self.run.received[task])
         remembered, received = (self._logged(of, user) for of in logs)
         since = self._since(task, user, max([-np.inf, *remembered.times[-1:], *received.times[-1:]]))
         known = user in self._known_users or any(user in self._users[id(of.user_ids)] for of in logs)
