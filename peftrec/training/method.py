@@ -52,7 +52,7 @@ def an_epoch(recipe: Recipe, dataset: Dataset, backbone: Backbone) -> float:
     A step encodes each text of its rows once: no more texts than its rows name, and than there are.
     """
     texts, tokens = dataset.texts, 0.0
-    texts.tokenize(backbone.tokenizer, backbone.config.max_length, backbone.pad_id)
+    backbone.tokenize(texts)
     streams, steps, _ = make_streams(recipe, settled(recipe, dataset), dataset)
     for name, stream in streams.items():
         rows = dataset.tasks[name].train
