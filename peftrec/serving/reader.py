@@ -15,6 +15,7 @@ from peftrec.errors import RowError, UserError, nearest, shown
 from peftrec.runs.saved import LoadedRun
 from peftrec.runs.tables import UserLog
 from peftrec.serving.features import KEYS, checked_features, encoded, is_number
+from peftrec.serving.live import LiveHistories
 from peftrec.tasks.rows import Event, Row, text_of
 
 
@@ -31,9 +32,15 @@ class _Past:
     def only(self, which: slice | np.ndarray) -> "_Past":
         return _Past(*(getattr(self, of.name)[which] for of in fields(self)))
 
+    def then(self, later: "_Past") -> "_Past":
+        return _Past(*(np.concatenate([getattr(self, of.name), getattr(later, of.name)]) for of in fields(self)))
+
     def before(self, time: float) -> "_Past":
         """What lies before a time; all of it where the time is NaN."""
         return self if np.isnan(time) else self.only(slice(int(np.searchsorted(self.times, time))))
+
+
+_NOTHING = _Past(*(np.zeros(0, dtype) for dtype in (np.int32, np.int64, np.float32, np.float64, np.int8)))
 
 
 @dataclass(frozen=True)
@@ -61,15 +68,20 @@ class _Shelf:
 
 
 class RowReader:
-    """Reads the rows given to a loaded run; texts that it does not have are added to its table."""
+    """Reads the rows given to a loaded run; texts that it does not have are added to its table.
 
-    def __init__(self, run: LoadedRun) -> None:
-        self.run, texts = run, run.model.encoder.texts
+    live  what users did since; an event counts where it is later than all that the run's log has of the user
+    """
+
+    def __init__(self, run: LoadedRun, live: LiveHistories | None = None) -> None:
+        self._live = LiveHistories() if live is None else live
+        self.run, self._texts = run, run.model.encoder.texts
         none = ItemTexts([], np.zeros(0, np.int32))
         numbers = {name: {item: number for number, item in enumerate(of.ids)} for name, of in run.items.items()}
         of_task = {name: of["items"] for name, of in run.described.items()}
         self._shelves = {
-            task: _Shelf(texts, run.items.get(name, none), numbers.get(name, {})) for task, name in of_task.items()
+            task: _Shelf(self._texts, run.items.get(name, none), numbers.get(name, {}))
+            for task, name in of_task.items()
         }
         kept = [*run.logs.values(), *run.received.values()]
         self._users = {id(of.user_ids): {name: n for n, name in enumerate(of.user_ids)} for of in kept}
@@ -92,6 +104,7 @@ class RowReader:
         times: list[float] = []
         items: list[int] = []
         brought: list[Row] = []
+        known: dict[str, tuple[_Past, _Past]] = {}  # what users did: rows often are candidates for one of them
         for number, row in enumerate(rows, 1):
             try:
                 check_keys(row, allowed, f"task {task!r}")
@@ -102,7 +115,7 @@ class RowReader:
                 if kind.moment is not None and "time" not in row:
                     raise UserError("'time' is missing: the moment to predict from")
                 if described["history"]:
-                    remembered, received = self._past(task, row)
+                    remembered, received = self._past(task, row, known)
                     pasts.append((remembered.before(times[-1]), received.before(times[-1])))
                 brought.append(self._features(task, row))
             except UserError as error:
@@ -119,6 +132,13 @@ class RowReader:
         examples = replace(examples, catalogue=ranked, offsets=begun, repeats=bool(described.get("repeats")))
         examples = self._with_features(task, examples, rows, brought)
         return self._with_history(task, examples, pasts) if described["history"] else examples
+
+    def text(self, number: int, text: str) -> int:
+        """The text row of a text by itself. Raises RowError for text `number` where it is empty or no Unicode."""
+        try:
+            return self._texts.add(text_of({"text": text}, "text"))
+        except UserError as error:
+            raise RowError(number, str(error)) from None
 
     def keys(self, task: str) -> list[str]:
         """The keys that a row of the task may have."""
@@ -170,17 +190,43 @@ class RowReader:
             of_events=given.get("event"),
         )
 
-    def _past(self, task: str, row: Row) -> tuple[_Past, _Past]:
-        """What the row's user did, and what of it says how items were received."""
+    def _past(self, task: str, row: Row, known: dict[str, tuple[_Past, _Past]]) -> tuple[_Past, _Past]:
+        """What the row's user did, and what of it says how items were received; `known` of users, and added to."""
         if ("user" in row) == ("history" in row):
             raise UserError("give one of 'user' (a user of the run's log) and 'history' ([] for a new user)")
         if "history" in row:
             return self._given_past(task, row["history"])
-        user, logs = str(row["user"]), (self.run.logs[task], self.run.received[task])
-        if user not in self._known_users and not any(user in self._users[id(of.user_ids)] for of in logs):
-            raise UserError(f"no user {shown(user)} in the run's log; for a new user give 'history': []")
+        user = str(row["user"])
+        if user not in known:
+            known[user] = self._past_of(task, user)
+        return known[user]
+
+    def _past_of(self, task: str, user: str) -> tuple[_Past, _Past]:
+        """The same of a user of the run's log, or of whom was told since. Raises UserError for another."""
+        logs = (self.run.logs[task], self.run.received[task])
         remembered, received = (self._logged(of, user) for of in logs)
-        return remembered, received
+        since = self._since(task, user, max([-np.inf, *remembered.times[-1:], *received.times[-1:]]))
+        known = user in self._known_users or any(user in self._users[id(of.user_ids)] for of in logs)
+        if not since:
+            if not known:
+                raise UserError(f"no user {shown(user)} in the run's log; for a new user give 'history': []")
+            return remembered, received
+        more, more_received = self._given_past(task, since, remembered)
+        return remembered.then(more), received.then(more_received)
+
+    def _since(self, task: str, user: str, last: float) -> list[Row]:
+        """What the user did after a time, of what the task remembers, as events of a 'history'."""
+        numbers, tables = self._shelves[task].numbers, self.run.described[task]["tables"]
+        column, found = self.run.tasks[task].config.column or "value", []
+        if not (told := self._live.of(user)):
+            return []
+        reads = self._reads_values(task)
+        for event in told:
+            if event.time > last and event.item in numbers and event.table in (None, *tables):
+                row: Row = {"item": event.item, "time": event.time}
+                row |= {"value": event.values[column]} if reads and column in event.values else {}
+                found.append(row | ({} if event.table is None or len(tables) < 2 else {"table": event.table}))
+        return found
 
     def _logged(self, of: UserLog, user: str) -> _Past:
         """What a log has of a user; nothing where it lacks them."""
@@ -189,9 +235,20 @@ class RowReader:
         marks = np.zeros(len(log), np.int8) if log.marks is None else log.marks
         return _Past(log.rows[part], log.items[part], log.feedback[part], log.times[part], marks[part])
 
-    def _given_past(self, task: str, history: Any) -> tuple[_Past, _Past]:
-        """The same of events that a row brings. One with the value 0, of a table that hides such, was shown and not
-        clicked; where lists were shown, one without a value is a click that stands in none."""
+    def _reads_values(self, task: str) -> bool:
+        """Whether the task's kind takes a value with an event; some refuse one."""
+        of = self.run.tasks[task]
+        assert of.kind.feedback is not None  # the task has histories
+        try:
+            of.kind.feedback([Event(1.0, 0.0)], of, self.run.described[task]["scale"])
+        except UserError:
+            return False
+        return True
+
+    def _given_past(self, task: str, history: Any, before: _Past = _NOTHING) -> tuple[_Past, _Past]:
+        """The same of events that a row brings, after what the user did `before`. One with the value 0, of a table that
+        hides such, was shown and not clicked; where lists were shown, one without a value is a click that stands in
+        none."""
         if not isinstance(history, list):
             raise UserError(f"'history' is a list of item ids or events, oldest first; found {shown(history)}")
         shelf, described, own = self._shelves[task], self.run.described[task], self._own(task)
@@ -217,7 +274,9 @@ class RowReader:
         feedback = np.zeros(len(events), np.float32)
         for mark in np.unique(marks):  # what an event says may depend on the one before in its table
             chosen = np.flatnonzero(marks == mark)
-            feedback[chosen] = of.kind.feedback([past[place] for place in chosen], of, described["scale"])
+            earlier = [Event(None, time) for time in before.times[before.marks == mark].tolist()]
+            own_events = [*earlier, *(past[place] for place in chosen)]
+            feedback[chosen] = of.kind.feedback(own_events, of, described["scale"])[len(earlier) :]
         found = _Past(np.array(rows, np.int32), np.array(items, np.int32), feedback, times, marks)
         values = [event.value for event in past]
         hidden = [value == 0 and tables[mark] in described["hides"] for value, mark in zip(values, marks, strict=True)]

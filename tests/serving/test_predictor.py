@@ -73,6 +73,93 @@ def test_recommend_for_a_cold_user_and_by_query(predictor):
     assert len(predictor.recommend("query", query="horror", k=3)) == 3
 
 
+def test_given_items_are_scored_as_the_catalogue_is_ranked(featured):
+    weights = {"cheap": 2.0, "query": -0.5, "next": 0.25, "price": -0.01}
+    asks = {"history": ["i7"], "query": "w1 w2"}
+    (ranked,) = featured.rank(weights, [asks], 600)
+    items = ["i3", "i9", "i43", "i100"]  # of which the first and the third have no price
+    found = featured.score(weights, [{**asks, "item": item} for item in items])
+    by_item = {of["item"]: of for of in ranked}
+    for item, of in zip(items, found, strict=True):
+        assert of["score"] == pytest.approx(by_item[item]["score"], abs=1e-4)
+        assert list(of["scores"]) == list(weights)
+        assert of["scores"] == pytest.approx(by_item[item]["scores"], abs=1e-4)
+    assert found[0]["scores"]["price"] is None and found[1]["scores"]["price"] > 0
+
+
+def test_new_items_are_scored_by_what_they_bring(featured):
+    new = {"item_text": "w5 w6", "item_features": {"price": 3.5, "brand": "acme"}}
+    priced, unpriced = featured.score(
+        {"cheap": 1.0, "price": 0.5}, [{"history": [], **new}, {"history": [], "item_text": "w5 w6"}]
+    )
+    (cheap,) = featured.predict("cheap", [{"history": [], **new}])
+    assert priced["scores"] == {"cheap": pytest.approx(cheap["score"], abs=1e-6), "price": 3.5}
+    assert priced["score"] == pytest.approx(cheap["score"] + 0.5 * 3.5, abs=1e-6)
+    mean = np.nanmean(featured.run.items["items"].features.numbers["price"].astype(float))
+    assert unpriced["scores"]["price"] is None
+    assert unpriced["score"] == pytest.approx(unpriced["scores"]["cheap"] + 0.5 * mean, abs=1e-4)
+
+
+def test_joint_pairs_that_rank_no_catalogue_score_given_items(featured):
+    rows = [{"query": "w1", "item": "i1"}, {"query": "w1", "item_text": "w2"}]
+    found = featured.score({"joint": 2.0}, rows)
+    expected = [2 * of["score"] for of in featured.predict("joint", rows)]
+    assert [of["score"] for of in found] == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("weights", "row", "said"),
+    [
+        ({}, {"item": "i1"}, "weights: name a task at least"),
+        ({"cheap": "x"}, {"item": "i1"}, "weights must be a dict of tasks and features, and what each counts"),
+        ({"cheap": 1, "size": 1}, {"item": "i1"}, "weights: 'size' is no task and no number of the items"),
+        ({"cheap": 1, "brand": 1}, {"item": "i1"}, "weights: 'brand' is a category"),
+        (
+            {"cheap": 1},
+            {"item": "i1", "history": [], "query": "x"},
+            "row 2: 'query' is no key of cheap; did you mean 'user'?",
+        ),
+        ({"cheap": 1, "query": 1}, {"item": "i1", "history": []}, "row 2: 'query' must be a text that is not empty"),
+    ],
+)
+def test_what_cannot_be_scored_is_told(featured, weights, row, said):
+    good = {"item": "i1", "history": [], **({"query": "x"} if "query" in weights else {})}
+    with pytest.raises(UserError, match=re.escape(said)):
+        featured.score(weights, [good, row])
+
+
+def test_texts_are_embedded_as_the_task_s_head_reads_them(predictor):
+    texts = ["a horror film", "cooking", "a horror film"]
+    vectors, tokens = predictor.embed("query", texts)
+    assert vectors.shape == (3, 384) and vectors.dtype == np.float32
+    assert (vectors[0] == vectors[2]).all() and tokens.tolist() == [5, 3, 5]
+    assert predictor.embed("query", texts[1:2])[0][0] == pytest.approx(vectors[1], abs=1e-5)
+    items = predictor.run.items["items"]
+    own = predictor.texts.texts[items.rows[3]]
+    (read,) = predictor._recommender._scoring.vectors("query", np.array([3]))
+    assert predictor.embed("query", [own])[0][0] == pytest.approx(read, abs=1e-5)
+    assert (predictor.embed("interest", texts)[0] != vectors).any()  # two quick epochs moved it little
+    assert predictor.embed("query", [])[0].shape == (0, 384)
+    for wrong, said in ((["x", ""], "row 2: 'text' must be a text that is not empty"), ("x", "texts must be a list")):
+        with pytest.raises(UserError, match=said):
+            predictor.embed("query", wrong)
+
+
+def test_each_task_says_what_a_row_holds_and_gives_one(predictor):
+    assert predictor.keys("query") == ["query", "item", "item_text"]
+    assert predictor.example("query") == {"query": "some words", "item": "i0"}
+    assert predictor.example("interest") == {"item": "i0", "history": ["i1", "i2"]}
+    timed = [{"item": "i1", "time": "2025-12-31"}, {"item": "i2", "time": "2025-12-31"}]
+    assert predictor.example("time") == {"item": "i0", "history": timed, "time": "2026-01-01"}
+    for task in predictor.tasks:
+        assert len(predictor.predict(task, [predictor.example(task)])) == 1
+    assert [predictor.ranks(task) for task in ("query", "interest", "time")] == [True, True, False]
+    assert predictor.has_item("i29") and not predictor.has_item("i30")
+    for ask in (predictor.keys, predictor.example, predictor.ranks):
+        with pytest.raises(UserError, match="no task 'none' in this run"):
+            ask("none")
+
+
 def test_what_ranks_no_items_is_refused(predictor):
     with pytest.raises(UserError, match="is of kind next-gap, which ranks no items; tasks that do: query, interest"):
         predictor.recommend("time", user="u1")

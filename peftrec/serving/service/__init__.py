@@ -1,0 +1,1 @@
+"""The HTTP service: runs behind standard endpoints, swapped under load (extra `serve`)."""
