@@ -6,12 +6,11 @@ from typing import Any
 from benchmarks.card.run import lines
 from benchmarks.card.sets import SETS
 from benchmarks.report.formats import ends, page, table
-from peftrec.recipe import AUTO
 from peftrec.runs.metric_rows import label, number
 
 _WHAT = """
 Every data set with a recipe that names backbone, data and tasks, and leaves everything else as it is by default: no
-`adapter:` and no `train:` section. Which method was chosen stands with what the data sets are.
+`adapter:` section, so that the method is `{method}`, and no `train:` section.
 
 - Thinned to at most {rows:,} events, of whole users, or {texts:,} texts. One seed. The tasks of a data set are trained
   together.
@@ -38,21 +37,16 @@ two sides are not of the same rows. The baselines changed with the question; tho
 def card_page(result: dict[str, Any]) -> str:
     """What is measured now, and before where that was."""
     now, before = result["now"], result["before"]
-    rows = next(iter(now.values()))["rows"]
-    parts = [_WHAT.format(rows=rows, texts=rows // 5), f"Now: {tally(now)}."]
+    first = next(iter(now.values()))
+    parts = [_WHAT.format(method=first["method"], rows=first["rows"], texts=first["rows"] // 5), f"Now: {tally(now)}."]
     if before:
         parts[-1] += f" Before, at commit {next(iter(before.values()))['commit']}: {tally(before)}."
     heading = ["data set", "task", "metric", "rows", "start", "result", "best prior", "baseline", "chance", ""]
     parts += ["## The card", table(heading, [row for name, of in now.items() for row in _rows(name, of)])]
     if before:
         parts += ["## Before and now", _CHANGED, _beside(before, now)]
-    parts += ["## What they are", "\n".join(_described(name, of) for name, of in now.items())]
+    parts += ["## What they are", "\n".join(f"- `{name}`: {SETS[name].said}" for name in now)]
     return page("The score card", *parts)
-
-
-def _described(name: str, result: dict[str, Any]) -> str:
-    named = "" if result["method"] == AUTO else ", named"
-    return f"- `{name}`: {SETS[name].said} (`{result['taken']}`{named})"
 
 
 def tally(results: dict[str, dict[str, Any]]) -> str:

@@ -3,32 +3,21 @@
 import re
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError, ValidatorFunctionWrapHandler, field_validator, model_validator
+from pydantic import Field, ValidationError, ValidatorFunctionWrapHandler, field_validator
 
 from peftrec.errors import shown
 from peftrec.recipe.strict import Strict
 
-AUTO = "auto"  # the method that is chosen by what an epoch of it would cost
 Sharing = Literal["shared", "private", "shared+private"]
 
 
 class AdapterConfig(Strict):
     """How the backbone is adapted. `options` go unchanged to the method (for PEFT methods: to PEFT's config class)."""
 
-    method: str = Field(
-        AUTO,
-        description="a name that `peftrec methods` lists, or package.module:name of one's own; auto: lora where its "
-        "epochs are short, else side",
-    )
+    method: str = Field("side", description="a name that `peftrec methods` lists, or package.module:name of one's own")
     sharing: Sharing = Field("shared+private", description="one part for all tasks, one for each, or both together")
     layers: str | list[int] = Field("all", description="all, top-K, or a list of layer numbers from 0")
     options: dict[str, Any] = Field(default_factory=dict, description="what the method takes, such as r of lora")
-
-    @model_validator(mode="after")
-    def _options_of_a_method(self) -> "AdapterConfig":
-        if self.method == AUTO and self.options:
-            raise ValueError(f"options are of a method: name it, such as method: lora; found {shown(self.options)}")
-        return self
 
     @field_validator("layers", mode="wrap")
     @classmethod

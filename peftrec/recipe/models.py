@@ -21,6 +21,13 @@ from peftrec.recipe.tables import DataConfig
 Schedule = Literal["linear", "cosine", "constant", "cooldown"]
 
 
+class PromptsConfig(Strict):
+    """What goes before a text for its tokens."""
+
+    query: str = Field("", description="before queries, and texts that are of no item")
+    passage: str = Field("", description="before the texts of items")
+
+
 class BackboneConfig(Strict):
     """The pretrained model: a hub id, a folder, or a folder or package holding a GGUF file."""
 
@@ -33,6 +40,11 @@ class BackboneConfig(Strict):
     pooling: Literal["auto", "mean", "cls", "last"] = Field("auto", description="token states -> one vector")
     cache_dtype: Literal["auto", "fp32", "bf16", "fp16"] = Field(
         "auto", description="what cached states of the frozen part are stored in; auto: the compute dtype, exactly"
+    )
+    prompts: PromptsConfig | None = Field(
+        None,
+        description="what goes before texts, such as {query: 'query: ', passage: 'passage: '} of e5 models; default: "
+        "what the model's config_sentence_transformers.json says",
     )
     max_length: int = Field(64, ge=4, description="tokens kept of a text or text pair, special tokens included")
 

@@ -51,9 +51,9 @@ class _Shelf:
     items: ItemTexts
     numbers: Mapping[str, int]
 
-    def add(self, text: str, pair: str | None = None) -> int:
+    def add(self, text: str, pair: str | None = None, passage: bool = False) -> int:
         """The text row of a text or a pair of texts, new ones added."""
-        return self.texts.add(text, pair)
+        return self.texts.add(text, pair, passage)
 
     def item_text(self, row: Row) -> str:
         """The text of the item that a row names by `item` or brings as `item_text`. Raises UserError."""
@@ -260,7 +260,8 @@ class RowReader:
             if event.get("table", tables[own]) not in tables:
                 raise UserError(f"'table' is one of {', '.join(tables)}; found {shown(event['table'])}")
         rows = [
-            shelf.add(shelf.item_text({k: v for k, v in of.items() if k in ("item", "item_text")})) for of in events
+            shelf.add(shelf.item_text({k: v for k, v in of.items() if k in ("item", "item_text")}), passage=True)
+            for of in events
         ]
         items = [shelf.numbers.get(str(event.get("item")), -1) for event in events]
         times = np.array([moment(event["time"]) if "time" in event else -np.inf for event in events])

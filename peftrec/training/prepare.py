@@ -19,14 +19,13 @@ from peftrec.model.adapters import attach, find_method
 from peftrec.model.backbone import load_backbone
 from peftrec.model.co_learner import CoLearner, build_model
 from peftrec.model.probe import check_method
-from peftrec.recipe import AUTO, EarlyStopping, Recipe
+from peftrec.recipe import EarlyStopping, Recipe
 from peftrec.tasks.dataset import load_data
 from peftrec.tasks.kind import Task, trained
 from peftrec.tasks.kinds import resolve
 from peftrec.tasks.starts import Start, start_of
 from peftrec.training.defaults import Settled, chosen_notes, settled
 from peftrec.training.init_from import read_start
-from peftrec.training.method import with_method
 from peftrec.training.order import make_streams
 from peftrec.training.sharding import check_sharding
 from peftrec.training.stopping import Scores, check_metric, check_watched, unwatched_notes
@@ -38,7 +37,7 @@ from peftrec.training.weighting import make_weighting
 class Setup:
     """All that training needs, made and checked.
 
-    recipe  as the user wrote it, with every method named
+    recipe  as the user wrote it
     config  its `train` with nothing left open
     notes   what the user should know of it
     judge   is given every epoch's validation metrics, and may end the training by raising
@@ -123,11 +122,7 @@ def prepare(
             raise UserError("train.refit: there are no validation rows to train on as well; leave it out")
     with problems.collect(), processes.sharding_is_ours():
         backbone = load_backbone(recipe.backbone, accelerator.device)
-    chosen: list[str] = []
-    if backbone is not None and dataset is not None and not problems.found:
-        recipe, chosen = with_method(recipe, dataset, backbone, start)
-        tasks = resolve(recipe)
-    methods = {name: of for name, of in recipe.adapters.items() if of.method != AUTO}
+    methods = recipe.adapters
     for method in methods.values():
         with problems.collect():
             find_method(method.method)
@@ -147,7 +142,7 @@ def prepare(
     notes, starts = ([], {}) if start is None else start.take_over(recipe, tasks, dataset, model)
     unknown = vocabulary_notes(dataset.texts, backbone.tokenizer)
     notes = [*dataset.notes, *unknown, *notes, *unwatched_notes(config, tasks, dataset)]
-    notes += [*chosen, *chosen_notes(recipe.train, config)]
+    notes += chosen_notes(recipe.train, config)
     return Setup(recipe, config, tasks, accelerator, dataset, model, notes, starts=starts)
 
 

@@ -1,17 +1,14 @@
-"""How a recipe says which method it takes: by name, or not at all."""
+"""How a recipe says how the backbone is adapted; test_models.py has what is refused."""
 
-import pytest
-from pydantic import ValidationError
+from minimal import MINIMAL
 
-from peftrec.recipe.adapter import AUTO, AdapterConfig
-
-
-def test_without_a_name_the_method_is_left_open_and_layers_may_be_given():
-    assert AdapterConfig().method == AdapterConfig(method="auto").method == AUTO
-    assert AdapterConfig(layers="top-1", sharing="private").method == AUTO
+from peftrec.recipe import make_recipe
+from peftrec.recipe.adapter import AdapterConfig
 
 
-def test_options_without_a_method_are_refused_with_what_to_write():
-    with pytest.raises(ValidationError, match=r"options are of a method: name it.*'r': 4"):
-        AdapterConfig(options={"r": 4})
-    assert AdapterConfig(method="lora", options={"r": 4}).options == {"r": 4}
+def test_where_nothing_is_said_a_side_network_reads_all_layers_and_a_task_may_have_its_own():
+    recipe = make_recipe(MINIMAL)
+    assert recipe.adapters == {"interest": AdapterConfig(method="side", sharing="shared+private", layers="all")}
+    own = {"interest": {"kind": "interest", "adapter": {"layers": "top-2"}}}
+    recipe = make_recipe(MINIMAL | {"tasks": own, "adapter": {"method": "lora"}})
+    assert recipe.adapters == {"interest": AdapterConfig(method="side", layers="top-2")}

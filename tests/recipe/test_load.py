@@ -154,12 +154,14 @@ text = st.text(st.characters(exclude_categories=["C"]), min_size=1, max_size=12)
 )
 rate = st.floats(1e-9, 10, exclude_min=True)
 options = st.dictionaries(text, st.none() | st.booleans() | st.integers() | rate | text | st.lists(text), max_size=3)
-parts = {
-    "sharing": st.sampled_from(["shared", "private", "shared+private"]),
-    "layers": st.sampled_from(["all", "top-2"]) | st.lists(st.integers(0, 40), min_size=1, max_size=4, unique=True),
-}
-adapters = st.fixed_dictionaries({}, optional=parts) | st.fixed_dictionaries(
-    {"method": text}, optional={**parts, "options": options}
+adapters = st.fixed_dictionaries(
+    {},
+    optional={
+        "method": text,
+        "sharing": st.sampled_from(["shared", "private", "shared+private"]),
+        "layers": st.sampled_from(["all", "top-2"]) | st.lists(st.integers(0, 40), min_size=1, max_size=4, unique=True),
+        "options": options,
+    },
 )
 tasks = st.dictionaries(
     st.from_regex(r"[a-z][a-z0-9]{0,8}", fullmatch=True).filter(lambda name: name != "shared"),

@@ -6,10 +6,13 @@ import sys
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 from shop import HISTORY, MINILM, shop_recipe
+from tiny import make_tiny_shop, tiny_recipe
 
 from peftrec.errors import UserError
+from peftrec.machine.files import write_manifest
 from peftrec.model.backbone import locate
 from peftrec.serving.predictor import Predictor
 from peftrec.training.loop import train
@@ -264,3 +267,27 @@ def test_plain_peft_loads_every_tasks_adapter(plain, sharing):
     with torch.no_grad():
         frozen = model.encoder.backbone.run(ids, torch.ones_like(ids), torch.zeros_like(ids))
     assert all(not torch.allclose(h, frozen, atol=1e-4) for h in hidden.values())
+
+
+def test_what_goes_before_texts_is_for_the_backbone_alone(tmp_path):
+    folder = make_tiny_shop(tmp_path)
+    backbone = {"name": str(folder / "model"), "dtype": "fp32", "max_length": 16}
+    recipe = tiny_recipe(folder, backbone={**backbone, "prompts": {"query": "w1 w2 ", "passage": "w3 "}})
+    run = train(recipe, tmp_path / "run")
+    loaded = Predictor.load(run)
+    titles = set(pd.read_csv(folder / "items.csv")["title"])
+    assert {row["text"] for row in loaded.recommend("query", query="w5 w6", k=20)} == titles
+
+    file = run / "run.yaml"
+    file.write_text(file.read_text().replace("query: 'w1 w2 '", "query: ''").replace("passage: 'w3 '", "passage: ''"))
+    (run / "manifest.json").unlink()
+    write_manifest(run)
+    bare = Predictor.load(run)
+    for said, passage, before in (("w5 w6", False, "w1 w2 "), ("w7 w8", True, "w3 ")):
+        vectors = []
+        for predictor, text in ((loaded, said), (bare, before + said), (bare, said)):
+            row = np.array([predictor.texts.add(text, passage=passage)])
+            predictor.model.encoder.update({"query": row})
+            vectors.append(predictor.model.encoder.encode(row, "query").detach().numpy())
+        np.testing.assert_allclose(vectors[0], vectors[1], atol=1e-6)
+        assert np.abs(vectors[0] - vectors[2]).max() > 1e-3

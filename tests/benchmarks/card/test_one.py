@@ -62,7 +62,6 @@ def test_every_task_has_its_line(folder, tmp_path, monkeypatch, name):
     spec = {"set": name, "data": str(folder), "rows": 100, "method": "head_only", "chinese": ""}
     found = one.work(spec, tmp_path)
     assert list(found["tasks"]) == list(TINY[name].tasks)
-    assert (found["method"], found["taken"]) == ("head_only", "head_only")
     for of in found["tasks"].values():
         assert of["n"] > 5 and of["baseline"]["name"] in of["baseline"]["all"]
         assert all(np.isfinite(value) for value in (of["result"], of["chance"], *of["baseline"]["all"].values()))
