@@ -55,20 +55,39 @@ def serve(
     known = Keys.given(keys, os.environ)
     if listening.port > MOST_PORT:
         raise UserError(f"--port must be at most {MOST_PORT}; found {listening.port}")
-    _check_open(listening.host, known)
+    check_open(listening.host, known)
     wanted = list(runs) or (run_folders(folder) if folder is not None else [])
     if not wanted:
         raise UserError(f"{folder}: no run in it" if folder else "name a run, or a folder of runs with --runs")
     check_runs(wanted)
+    service = build_service(folder, known, feedback, limits, queue_rows, cache)
+    with log.lines_on_stderr():
+        Server(service, listening, wanted).run()
+
+
+def build_service(
+    folder: Path | None, keys: Keys, feedback: Path | None, limits: Limits, queue_rows: int, cache: bool
+) -> Service:
+    """A service that has loaded nothing yet (see `load_runs`), of what `serve` takes. Raises UserError."""
     if limits.rows > queue_rows:
         raise UserError(f"--max-rows must be at most --queue-rows, {queue_rows:,}; found {limits.rows:,}")
     kept = None if feedback is None else FeedbackFile(feedback)
     seen: Seen = Unseen()
     live = LiveHistories()
     registry = Registry(folder, seen, lambda path, beside: Predictor.load(path, beside, cache, live=live))
-    service = Service(registry, Engine(queue_rows, seen), known, seen, live, kept, limits)
-    with log.lines_on_stderr():
-        Server(service, listening, wanted).run()
+    return Service(registry, Engine(queue_rows, seen), keys, seen, live, kept, limits)
+
+
+def load_runs(service: Service, wanted: Sequence[Path]) -> None:
+    """Load runs, after which requests may come, unless it is to end by now. Raises UserError."""
+    for path in wanted:
+        begun = time.perf_counter()
+        served = service.registry.add(path)
+        seconds = round(time.perf_counter() - begun, 3)
+        log.write("loaded", run=served.name, digest=served.digest, seconds=seconds)
+    if service.stage == "loading":
+        service.stage = "serving"
+        log.write("ready")
 
 
 class Server(uvicorn.Server):
@@ -116,18 +135,10 @@ class Server(uvicorn.Server):
 
     def _load(self) -> None:
         try:
-            for path in self._wanted:
-                begun = time.perf_counter()
-                served = self.service.registry.add(path)
-                seconds = round(time.perf_counter() - begun, 3)
-                log.write("loaded", run=served.name, digest=served.digest, seconds=seconds)
+            load_runs(self.service, self._wanted)
         except BaseException as error:
             self._error = error
             self.should_exit = True
-            return
-        if self.service.stage == "loading":
-            self.service.stage = "serving"
-            log.write("ready")
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """SIGTERM: drain, and end with status 0. Ctrl-C, and a second signal: uvicorn's own way, at once."""
@@ -145,7 +156,7 @@ class Server(uvicorn.Server):
         return await super().on_tick(counter)
 
 
-def _check_open(host: str, keys: Keys) -> None:
+def check_open(host: str, keys: Keys) -> None:
     """Raise UserError where anyone in the network could ask."""
     if not is_local(host) and not keys.required:
         raise UserError(

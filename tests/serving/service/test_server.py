@@ -143,9 +143,9 @@ def test_a_slow_client_holds_nobody_up(runs):
 )
 def test_without_keys_nobody_else_in_the_network_may_ask(host, keys, open_to_all):
     if not open_to_all:
-        return module._check_open(host, Keys(**keys))
+        return module.check_open(host, Keys(**keys))
     with pytest.raises(UserError, match="others than this machine's own could ask without a key"):
-        module._check_open(host, Keys(**keys))
+        module.check_open(host, Keys(**keys))
 
 
 @pytest.mark.parametrize(
