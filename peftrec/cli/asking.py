@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -19,10 +19,18 @@ def predict(
     task: Task,
     rows: Annotated[Path, typer.Option("--input", help="JSON lines, one row each")],
     output: Annotated[Path | None, typer.Option("--output", help="JSON lines; default: stdout")] = None,
+    engine: Annotated[
+        Literal["local", "ray"], typer.Option("--engine", help="this process, or several by Ray Data")
+    ] = "local",
+    workers: Annotated[
+        int | None, typer.Option("--workers", callback=at_least(1), help="with --engine ray: processes; default: 2")
+    ] = None,
     trust_code: TrustCode = False,
     no_cache: NoCache = False,
 ) -> None:
     """Predict one task for every row of a JSON lines file, in order."""
+    if workers is not None and engine == "local":
+        raise UserError("predict: --workers is for --engine ray; without it one process predicts")
     given = read_objects(rows)
     with libraries_silenced():
         from peftrec.machine.files import refuse_output, to_json, write_output
@@ -30,9 +38,14 @@ def predict(
 
         if output is not None:
             refuse_output(output)
-        predictor = Predictor.load(run, cache=not no_cache, trust_code=trust_code, keep=True)
-        places = [f"line {line}" for line in given]
-        predicted = _answered(rows, places, partial(predictor.predict, task, list(given.values())))
+        if engine == "ray":
+            from peftrec.serving.ray import predict as predict_by_ray
+
+            ask = partial(predict_by_ray, run, task, list(given.values()), workers or 2, not no_cache, trust_code)
+        else:
+            predictor = Predictor.load(run, cache=not no_cache, trust_code=trust_code, keep=True)
+            ask = partial(predictor.predict, task, list(given.values()))
+        predicted = _answered(rows, [f"line {line}" for line in given], ask)
     lines = "".join(to_json(row, indent=None) + "\n" for row in predicted)
     if output is None:
         echo(lines, end="")

@@ -24,11 +24,11 @@ TrustCode = Annotated[
 ]
 
 
-def at_least(least: int) -> Callable[[typer.CallbackParam, int], int]:
+def at_least(least: int) -> Callable[[typer.CallbackParam, int | None], int | None]:
     """An option's check that names the value found, which click's own leaves out."""
 
-    def check(option: typer.CallbackParam, value: int) -> int:
-        if value < least:
+    def check(option: typer.CallbackParam, value: int | None) -> int | None:
+        if value is not None and value < least:
             raise UserError(f"{option.opts[0]} must be {least} or more; found {value}")
         return value
 
