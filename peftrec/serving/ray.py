@@ -47,7 +47,8 @@ class Args(BaseModel):
     @field_validator("runs", mode="before")
     @classmethod
     def _listed(cls, value: Any) -> Any:
-        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+        one = isinstance(value, str | Path)
+        return [part.strip() for part in str(value).split(",") if part.strip()] if one else value
 
     @field_validator("runs", "keys", "feedback")
     @classmethod
