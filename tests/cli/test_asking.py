@@ -54,6 +54,34 @@ def test_predict_reads_and_writes_json_lines_in_order(tmp_path, monkeypatch):
         assert done.stderr == f"peftrec: {taken}: exists already and is never written over; name another file\n"
 
 
+def test_predict_hands_rows_to_ray_s_workers_and_names_the_line_that_is_wrong(tmp_path, monkeypatch):
+    asked = []
+
+    def predict(run, task, rows, workers, cache, trust_code):
+        asked.append((run, task, rows, workers, cache, trust_code))
+        if len(asked) == 2:
+            raise RowError(2, "x is wrong")
+        return [{"score": row["x"]} for row in rows]
+
+    put(monkeypatch, "serving.predictor", Predictor=Predictor)
+    put(monkeypatch, "serving.ray", predict=predict)
+    rows, out = tmp_path / "rows.jsonl", tmp_path / "out.jsonl"
+    rows.write_text('{"x": 2}\n\n{"x": 1}\n')
+    given = ("predict", tmp_path, "--task", "t", "--input", rows, "--engine", "ray")
+    assert peftrec(*given).stdout == '{"score": 2}\n{"score": 1}\n'
+    done = peftrec(*given, "--workers", 3, "--no-cache", "--trust-code", "--output", out)
+    assert (done.exit_code, done.stderr) == (2, f"peftrec: {rows}, line 3: x is wrong\n")
+    both = [{"x": 2}, {"x": 1}]
+    assert asked == [(tmp_path, "t", both, 2, True, False), (tmp_path, "t", both, 3, False, True)]
+    assert not out.exists()
+
+
+def test_workers_are_of_ray(tmp_path):
+    done = peftrec("predict", tmp_path, "--task", "t", "--input", tmp_path / "rows", "--workers", 3)
+    said = "peftrec: predict: --workers is for --engine ray; without it one process predicts\n"
+    assert (done.exit_code, done.stderr) == (2, said)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -8,6 +8,10 @@ from command import peftrec
     ("arguments", "message"),
     [
         (["recommend", "r", "--task", "t", "-k", "0"], "-k must be 1 or more; found 0"),
+        (
+            ["predict", "r", "--task", "t", "--input", "x", "--engine", "ray", "--workers", "0"],
+            "--workers must be 1 or more; found 0",
+        ),
         (["tune", "movielens-100k", "--trials", "-1"], "--trials must be 1 or more; found -1"),
         (["tune", "movielens-100k", "--seed", "-1"], "--seed must be 0 or more; found -1"),
     ],
