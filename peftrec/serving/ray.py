@@ -244,4 +244,4 @@ def _needed(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
-        raise UserError(f"Ray needs {error.name}: pip install 'peftrec[ray]'") from None
+        raise UserError(f"several processes by Ray need {error.name}: pip install 'peftrec[ray]'") from None

@@ -75,7 +75,7 @@ def test_a_run_that_is_not_there_is_told_before_anything_starts(tmp_path, monkey
 def test_without_the_extra_it_says_what_to_install(run, tmp_path, monkeypatch):
     for name in ("ray", "ray.serve", "ray.data"):
         monkeypatch.setitem(sys.modules, name, None)
-    said = r"Ray needs ray(\.\w+)?: pip install 'peftrec\[ray\]'"
+    said = r"several processes by Ray need ray(\.\w+)?: pip install 'peftrec\[ray\]'"
     with pytest.raises(UserError, match=said):
         build({"runs": run})
     (tmp_path / "rows").write_text('{"user": "u1", "item": "i1"}\n')
@@ -84,7 +84,7 @@ def test_without_the_extra_it_says_what_to_install(run, tmp_path, monkeypatch):
         *("--output", tmp_path / "out"),
     )
     assert (done.exit_code, done.stdout, os.listdir(tmp_path)) == (2, "", ["rows"])
-    assert done.stderr == "peftrec: Ray needs ray: pip install 'peftrec[ray]'\n"
+    assert done.stderr == "peftrec: several processes by Ray need ray: pip install 'peftrec[ray]'\n"
 
 
 @contextmanager
@@ -139,6 +139,22 @@ def test_a_worker_tells_what_is_wrong_of_a_row_or_of_the_run_and_raises_nothing(
     assert found["row"] == 0 and "no such run folder" in found["problem"]
 
 
+def test_a_cluster_that_is_not_there_is_one_message(monkeypatch):
+    class Ray:
+        """Stands in for the package."""
+
+        def is_initialized(self):
+            return False
+
+        def init(self, address, **options):
+            raise ConnectionError(f"nobody at {address}\nand so on")
+
+    monkeypatch.setenv("RAY_ADDRESS", "auto")
+    with pytest.raises(UserError) as error, module._cluster(Ray(), 2):
+        pytest.fail("it goes on")
+    assert str(error.value) == "RAY_ADDRESS=auto: nobody at auto"
+
+
 @pytest.fixture(scope="module")
 def cluster():
     """A cluster of two cores on this machine."""
@@ -161,6 +177,9 @@ def test_several_workers_write_what_one_process_does_and_tell_the_first_mistake(
     assert [done.exit_code for done in said] == [2, 2]
     assert f"peftrec: {rows}, line 19: " in said[0].stderr and said[0].stderr.splitlines()[-1] in said[1].stderr
     assert not (tmp_path / "bad").exists()
+    rows.write_text("")
+    assert peftrec(*given, tmp_path / "nothing", "--engine", "ray").exit_code == 0
+    assert (tmp_path / "nothing").read_text() == ""
 
 
 def replicas():
