@@ -39,11 +39,11 @@ _CARDS = [  # as they are written, the longest first: for what follows a card ma
 _PHONE = r"""
     (?<![0-9A-Za-z+])(?<!\d[-./:,])  # no later part of a longer number, a date or a time
     (?: \+\d(?:[ ./()-]{0,2}\d){7,14}                    # with the country's code
-    | 00[1-9]\d{0,2}[ .-]\(?\d(?:[ ./()-]{0,2}\d){6,11}
     | (?:(?:00)?86[ -]?)?1[3-9]\d([ -]?)\d{4}\1\d{4}     # Chinese mobile
     | (?:1[ .-])?(?:\([2-9]\d{2}\)[ ]?|[2-9]\d{2}[-. ])[2-9]\d{2}[-.]\d{4}  # North American
-    | (?<!\d[ ])(?:                                      # a land's own: Chinese, French, in groups
-        (?:\(0[1-9]\d{1,2}\)[ -]?|0[1-9]\d{1,2}[ -])[2-9]\d{6,7}
+    | (?<!\d[ ])(?:                                      # from abroad, and a land's own: Chinese, French, others
+        00[1-9]\d{0,2}[ .-]\(?\d(?:[ ./()-]{0,2}\d){6,11}
+      | (?:\(0[1-9]\d{1,2}\)[ -]?|0[1-9]\d{1,2}[ -])[2-9]\d{6,7}
       | 0[1-9]([ .-])\d{2}(?:\2\d{2}){3} | 0\d{1,4}([ -])\d{3,4}\3\d{3,4} )
     )(?![0-9A-Za-z])
 """
