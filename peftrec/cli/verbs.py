@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from peftrec.cli import asking, cache, recipes
+from peftrec.cli import asking, cache, recipes, serve
 from peftrec.cli.exits import Verbs
 from peftrec.cli.options import Json, NoCache, Overrides, RecipeName, Run, Task, TrustCode, at_least
 from peftrec.cli.printing import echo, print_json, print_rich, show_checked, show_report, show_study
@@ -185,6 +185,7 @@ def evaluate(
 
 app.command()(asking.predict)
 app.command()(asking.recommend)
+app.command()(serve.serve)
 
 
 @app.command()

@@ -269,7 +269,7 @@ def read_json(path: Path) -> Any:
             raise UserError(f"{path}: {'no file' if os.path.lexists(path) else 'no such file'}")
         if (size := path.stat().st_size) > MOST_JSON:
             raise UserError(f"{path}: {size:,} bytes are too many for JSON; at most {MOST_JSON:,}")
-        value = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_number)
+        value = json.loads(path.read_text(encoding="utf-8"), parse_constant=not_a_number)
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from None
     except RecursionError:
@@ -278,12 +278,13 @@ def read_json(path: Path) -> Any:
         raise
     except ValueError as error:  # not UTF-8, or not JSON
         raise UserError(f"{path}: not JSON: {error}") from None
-    if _is_deep(value):
+    if is_deep(value):
         raise UserError(f"{path}: not JSON: nested more than {DEEPEST} deep")
     return value
 
 
-def _is_deep(value: Any) -> bool:
+def is_deep(value: Any) -> bool:
+    """Whether a value of JSON has more than DEEPEST lists and objects inside each other."""
     level = [value]
     for _ in range(DEEPEST):
         lists = [of.values() if isinstance(of, dict) else of for of in level if isinstance(of, dict | list)]
@@ -291,5 +292,6 @@ def _is_deep(value: Any) -> bool:
     return bool(level)
 
 
-def _no_number(name: str) -> Any:
+def not_a_number(name: str) -> Any:
+    """For `parse_constant` of JSON's reader, which else takes NaN and Infinity. Raises ValueError."""
     raise ValueError(f"{name} is no number of JSON's")

@@ -21,7 +21,7 @@ def read_objects(path: Path) -> dict[int, dict[str, Any]]:
         if not line.strip():
             continue
         try:
-            row = json.loads(line, object_pairs_hook=_object)
+            row = json.loads(line, object_pairs_hook=no_repeats)
         except UserError as error:
             raise UserError(f"{path}, line {number}: {error}") from None
         except (ValueError, RecursionError) as error:
@@ -32,7 +32,7 @@ def read_objects(path: Path) -> dict[int, dict[str, Any]]:
     return rows
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def no_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """An object; a repeated key, of which JSON's reader would keep the last in silence, is refused."""
     made: dict[str, Any] = {}
     for key, value in pairs:

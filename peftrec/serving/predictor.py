@@ -7,16 +7,17 @@ from pathlib import Path
 from typing import Any, Unpack
 
 import numpy as np
+import torch
 
 from peftrec.data.vocabulary import vocabulary_notes
-from peftrec.errors import RowError, UserError, nearest, shown
+from peftrec.errors import RowError, UserError, check_texts, nearest, shown
 from peftrec.machine.progress import note, track_blocks
 from peftrec.model.backbone import Backbone
 from peftrec.runs.saved import LoadedRun, load_run
 from peftrec.serving.reader import RowReader
 from peftrec.serving.recommender import Found, Recommender, too_few
 from peftrec.serving.wanted import Options, Wanted, wanted
-from peftrec.tasks.rows import Row
+from peftrec.tasks.rows import Row, example_row
 
 GUESTS = 1024  # texts that are not the run's own, which are kept, with their states, from request to request
 
@@ -92,6 +93,47 @@ class Predictor:
             predicted = self.model.predict(task, examples)
         of, classes = self.run.tasks[task], self.run.described[task]["classes"]
         return [of.kind.answer(p, of, classes) for p in predicted]
+
+    def keys(self, task: str) -> list[str]:
+        """The keys that a row of the task may have. Raises UserError."""
+        self._known(task)
+        return self._reader.keys(task)
+
+    def example(self, task: str) -> Row:
+        """A row that `predict` takes, of what the run holds: of a new user, who did something with its first items.
+
+        Raises UserError.
+        """
+        self._known(task)
+        kind, described = self.run.tasks[task].kind, self.run.described[task]
+        ids = self.run.items_of(task).ids if described["items"] else []
+        row = example_row(
+            kind.fields, described["slots"], ids[0] if ids else "", described["history"], kind.moment is not None
+        )
+        if described["history"]:
+            timed = kind.moment is not None
+            row["history"] = [{"item": item, "time": "2025-12-31"} if timed else item for item in ids[1:3]]
+        return row
+
+    def ranks(self, task: str) -> bool:
+        """Whether the task orders the items of a catalogue, so that `recommend` takes it. Raises UserError."""
+        self._known(task)
+        return self.run.tasks[task].kind.ranks and "item" in self.run.described[task]["slots"]
+
+    def embed(self, task: str, texts: list[str]) -> np.ndarray:
+        """What the task's adapter makes of texts, float32 (N, D): their vectors as its head reads those of new items.
+
+        Raises UserError naming the text (from 1).
+        """
+        self._known(task)
+        check_texts("texts", texts)
+        with self._request():
+            rows = np.array([self._reader.text(number, text) for number, text in enumerate(texts, 1)], np.int64)
+            unique, place = np.unique(rows, return_inverse=True)
+            self.model.encoder.update({task: unique})
+            with torch.inference_mode():
+                found: np.ndarray = self.model.encoder.encode(unique, task).cpu().numpy()
+        return found[place]
 
     def recommend(
         self,

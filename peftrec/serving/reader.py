@@ -64,12 +64,13 @@ class RowReader:
     """Reads the rows given to a loaded run; texts that it does not have are added to its table."""
 
     def __init__(self, run: LoadedRun) -> None:
-        self.run, texts = run, run.model.encoder.texts
+        self.run, self._texts = run, run.model.encoder.texts
         none = ItemTexts([], np.zeros(0, np.int32))
         numbers = {name: {item: number for number, item in enumerate(of.ids)} for name, of in run.items.items()}
         of_task = {name: of["items"] for name, of in run.described.items()}
         self._shelves = {
-            task: _Shelf(texts, run.items.get(name, none), numbers.get(name, {})) for task, name in of_task.items()
+            task: _Shelf(self._texts, run.items.get(name, none), numbers.get(name, {}))
+            for task, name in of_task.items()
         }
         kept = [*run.logs.values(), *run.received.values()]
         self._users = {id(of.user_ids): {name: n for n, name in enumerate(of.user_ids)} for of in kept}
@@ -119,6 +120,13 @@ class RowReader:
         examples = replace(examples, catalogue=ranked, offsets=begun, repeats=bool(described.get("repeats")))
         examples = self._with_features(task, examples, rows, brought)
         return self._with_history(task, examples, pasts) if described["history"] else examples
+
+    def text(self, number: int, text: str) -> int:
+        """The text row of a text by itself. Raises RowError for text `number` where it is empty or no Unicode."""
+        try:
+            return self._texts.add(text_of({"text": text}, "text"))
+        except UserError as error:
+            raise RowError(number, str(error)) from None
 
     def keys(self, task: str) -> list[str]:
         """The keys that a row of the task may have."""

@@ -1,1 +1,1 @@
-"""A run behind HTTP."""
+"""The HTTP service: runs behind standard endpoints, swapped under load (extra `serve`)."""

@@ -1,0 +1,48 @@
+"""`POST /v1/tasks/{task}/predict`: rows in, one prediction each out."""
+
+from functools import partial
+from typing import Any
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import Response
+
+from peftrec.serving.service.asking import OfRun, ask, find, plain, service_of, took
+from peftrec.serving.service.bodies import Guarded
+from peftrec.serving.service.errors import described
+
+router = APIRouter(
+    tags=["asking"],
+    route_class=Guarded,
+    responses=described(400, 401, 403, 404, 408, 413, 415, 422, 429, 500, 503),
+)
+
+
+class Rows(BaseModel):
+    """Rows to predict; `GET /v1/tasks` says what those of a task hold."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    rows: list[dict[str, Any]] = Field(
+        description="one prediction each, in this order",
+        examples=[[{"history": ["50", "172"], "item": "181"}]],
+    )
+
+
+class Predictions(BaseModel):
+    """What was asked, and a prediction a row."""
+
+    task: str = Field(examples=["interest"])
+    run: str = Field(description="the run that answered", examples=["movielens-100k-1"])
+    predictions: list[dict[str, Any]] = Field(examples=[[{"score": 0.61}]])
+    took_ms: float = Field(examples=[12.5])
+
+
+@router.post("/v1/tasks/{task}/predict", response_model=Predictions)
+async def predict(request: Request, task: str, body: Rows, run: OfRun = None) -> Response:
+    """One prediction a row, as `Predictor.predict` gives them."""
+    served = find(request, task, run)
+    call = partial(served.predictor.predict, task)
+    predictions = await ask(request, (served.predictor, "predict", task), body.rows, call)
+    service_of(request).seen.predicted(served.name, task, predictions)
+    return plain({"task": task, "run": served.name, "predictions": predictions, "took_ms": took(request)})
