@@ -21,6 +21,15 @@ ADAPTER = "peftrec__"  # how the names of adapters' modules begin: what stands u
 
 
 @dataclass
+class Used:
+    """The frozen part's work: texts whose states were in memory already, those that it ran for, and the seconds."""
+
+    found: int = 0
+    computed: int = 0
+    seconds: float = 0.0
+
+
+@dataclass
 class Backbone:
     """A frozen pretrained model and how to use it.
 
@@ -33,6 +42,7 @@ class Backbone:
     first_digest  SHA-256 over weights, configuration and quantisation alone, which older runs recorded
     origin     where the weights were found
     shared     whether runs over other `Backbone`s use the same model (`share_backbone`)
+    used       what was made of its states, by all that share the model
     lock       held while the model is run, or something is put into it, by whoever may not be the only one
     """
 
@@ -47,6 +57,7 @@ class Backbone:
     config: BackboneConfig
     first_digest: str | None = None
     shared: bool = False
+    used: Used = field(default_factory=Used, repr=False)
     lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
     graft: Any = None  # the PEFT layers that stand in `model` now, if any
 

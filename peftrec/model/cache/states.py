@@ -109,6 +109,7 @@ class StateCache:
         self._follow_table()
         rows = np.arange(len(self.texts)) if rows is None else np.unique(rows)
         new = rows[self._nowhere(rows)]
+        self.backbone.used.found += len(rows) - len(new)
         if not len(new):
             return  # in all processes alike
         if disk:
@@ -180,7 +181,10 @@ class StateCache:
 
     def compute(self, rows: np.ndarray) -> Tensor:
         """The units of `rows` one after the other, from the backbone, in main memory and the storage dtype."""
+        used, begun = self.backbone.used, time.perf_counter()
         computed = self._run(rows, *(t.to(self.backbone.device) for t in self.texts.pad(rows)))
+        used.computed += len(rows)
+        used.seconds += time.perf_counter() - begun
         units = computed.to("cpu", self._unit.dtype)
         if not finite(units):
             parts = torch.split(units, self.units(rows).tolist())

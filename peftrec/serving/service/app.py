@@ -11,7 +11,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from peftrec.serving.service import health, log, predicting
+from peftrec.serving.service import health, log, page, predicting
 from peftrec.serving.service.errors import add_handlers, error_answer
 from peftrec.serving.service.state import Service
 
@@ -29,7 +29,7 @@ def make_app(service: Service) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.service = service
-    for router in (health.open_router, health.router, predicting.router):
+    for router in (health.open_router, health.router, predicting.router, page.router):
         app.include_router(router)
     add_handlers(app)
     app.add_middleware(_Around)

@@ -18,8 +18,8 @@ from peftrec.serving.service import log
 from peftrec.serving.service.app import make_app
 from peftrec.serving.service.engine import Engine
 from peftrec.serving.service.keys import FILE, ONE, Keys
+from peftrec.serving.service.metrics import Metrics
 from peftrec.serving.service.registry import Registry, check_runs, run_folders
-from peftrec.serving.service.seen import Seen, Unseen
 from peftrec.serving.service.state import Limits, Service
 
 
@@ -54,7 +54,7 @@ def serve(
     check_runs(wanted)
     if limits.rows > queue_rows:
         raise UserError(f"--max-rows must be at most --queue-rows, {queue_rows:,}; found {limits.rows:,}")
-    seen: Seen = Unseen()
+    seen = Metrics(queue_rows)
     registry = Registry(folder, seen, lambda path, beside: Predictor.load(path, backbone=beside, cache=cache))
     service = Service(registry, Engine(queue_rows, seen), known, seen, limits)
     with log.lines_on_stderr():
