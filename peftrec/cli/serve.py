@@ -28,6 +28,9 @@ def serve(
     grace: Annotated[
         float, typer.Option("--grace", callback=at_least(0), help="seconds it goes on answering after SIGTERM")
     ] = 5.0,
+    feedback: Annotated[
+        Path | None, typer.Option("--feedback", metavar="FILE", help="JSON lines that told events are appended to")
+    ] = None,
     queue_rows: Annotated[
         int, typer.Option("--queue-rows", callback=at_least(1), help="rows that may wait; beyond: status 429")
     ] = 8192,
@@ -49,4 +52,5 @@ def serve(
         from peftrec.serving.service.state import Limits
 
         listening = Listening(host, port, grace)
-        serve_runs(runs or [], folder, listening, keys, Limits(max_rows, max_body), queue_rows, cache=not no_cache)
+        bounds = Limits(max_rows, max_body)
+        serve_runs(runs or [], folder, listening, keys, feedback, bounds, queue_rows, cache=not no_cache)

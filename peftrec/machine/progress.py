@@ -6,6 +6,7 @@ Notes are records of the logger `peftrec` at level INFO: the command shows them,
 import logging
 import sys
 from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 from tqdm import tqdm
@@ -14,6 +15,20 @@ from peftrec.machine.processes import count, is_first, number
 
 MANY_TASKS = 10
 _log = logging.getLogger("peftrec")
+
+
+_bars = True
+
+
+@contextmanager
+def without_bars() -> Iterator[None]:
+    """No bars are shown inside the block, whichever thread works: stderr has something else."""
+    global _bars
+    _bars = False
+    try:
+        yield
+    finally:
+        _bars = True
 
 
 def bar(total: int, what: str, unit: str, done: int = 0) -> tqdm:
@@ -29,7 +44,7 @@ def bar(total: int, what: str, unit: str, done: int = 0) -> tqdm:
         unit_scale=total >= 10_000,
         mininterval=0.2 if sys.stderr.isatty() else 10,
         dynamic_ncols=True,
-        disable=not is_first(),
+        disable=not (_bars and is_first()),
     )
 
 

@@ -14,9 +14,10 @@ from peftrec.errors import RowError, UserError, check_texts, nearest, shown
 from peftrec.machine.progress import note, track_blocks
 from peftrec.model.backbone import Backbone
 from peftrec.runs.saved import LoadedRun, load_run
-from peftrec.serving.reader import RowReader
+from peftrec.serving.live import LiveHistories
+from peftrec.serving.reader import RowReader, check_keys
 from peftrec.serving.recommender import Found, Recommender, too_few
-from peftrec.serving.wanted import Options, Wanted, wanted
+from peftrec.serving.wanted import Options, Wanted, check_scores, filled, wanted, weighed
 from peftrec.tasks.rows import Row, example_row
 
 GUESTS = 1024  # texts that are not the run's own, which are kept, with their states, from request to request
@@ -30,10 +31,10 @@ class Predictor:
     asked for stay.
     """
 
-    def __init__(self, run: LoadedRun) -> None:
+    def __init__(self, run: LoadedRun, live: LiveHistories | None = None) -> None:
         self.run = run
         self.model, self.texts = run.model.eval(), run.model.encoder.texts
-        self._reader = RowReader(run)
+        self._reader = RowReader(run, live)
         self._recommender = Recommender(run, self._reader)
         self._keeps = False  # texts of requests as the run's own
 
@@ -45,6 +46,7 @@ class Predictor:
         cache: bool = True,
         trust_code: bool = False,
         keep: bool = False,
+        live: LiveHistories | None = None,
     ) -> "Predictor":
         """Load a run folder. Raises UserError.
 
@@ -54,13 +56,14 @@ class Predictor:
         texts stay in memory.
         `keep`: treat the texts of requests as those of the catalogue, as `peftrec predict` does: their states are kept
         on disk too, and the predictor grows with them.
+        `live`: what users did since the run was trained: it goes on in the histories of rows that name a `user`.
         `trust_code`: whether code from outside peftrec that the run names, as `package.module:name`, may be run.
         """
         if isinstance(backbone, Predictor):
             backbone = backbone.model.encoder.backbone
         loaded = load_run(Path(run), backbone, trust_code=trust_code)
         loaded.model.encoder.disk = cache
-        made = cls(loaded)
+        made = cls(loaded, live)
         made._keeps = keep
         return made
 
@@ -115,13 +118,53 @@ class Predictor:
             row["history"] = [{"item": item, "time": "2025-12-31"} if timed else item for item in ids[1:3]]
         return row
 
+    def has_item(self, item: str) -> bool:
+        """Whether a catalogue of the run has the item."""
+        return any(item in self._reader.numbers_of(task) for task in self.tasks)
+
     def ranks(self, task: str) -> bool:
         """Whether the task orders the items of a catalogue, so that `recommend` takes it. Raises UserError."""
         self._known(task)
         return self.run.tasks[task].kind.ranks and "item" in self.run.described[task]["slots"]
 
-    def embed(self, task: str, texts: list[str]) -> np.ndarray:
-        """What the task's adapter makes of texts, float32 (N, D): their vectors as its head reads those of new items.
+    def score(self, weights: Mapping[str, float], rows: list[Row]) -> list[Row]:
+        """As `rank`, of the items that rows name or bring themselves, one a row, in order: {"score", "scores"}.
+
+        A row is one of `predict` that any of the tasks takes: each gets what it reads of it, and a number of a new item
+        is its `item_features`'. Raises UserError naming the row (from 1).
+        """
+        tasks, _, features = weighed(self.run, weights, check_scores)
+        own: dict[str, list[float]] = {}
+        for task, of in self._rows_of(list(tasks), rows).items():
+            own[task] = [one["score"] if "score" in one else one["value"] for one in self.predict(task, of)]
+        numbers = self._reader.numbers_of(next(iter(tasks)))
+        total = sum(weight * np.array(own[task]) for task, weight in tasks.items())
+        for name, (weight, known) in features.items():
+            new = [(row.get("item_features") or {}).get(name) for row in rows]
+            known = np.append(known, np.nan)
+            place = np.array([numbers.get(str(row.get("item")), len(known) - 1) for row in rows], int)
+            given = np.where(place < len(known) - 1, known[place], np.array(new, float))
+            own[name] = given.tolist()
+            total = total + weight * np.where(np.isnan(given), filled(known)[-1], given)
+        return [
+            {"score": score, "scores": {name: None if math.isnan(of[n]) else of[n] for name, of in own.items()}}
+            for n, score in enumerate(np.array(total).tolist())
+        ]
+
+    def _rows_of(self, tasks: list[str], rows: list[Row]) -> dict[str, list[Row]]:
+        """Each task's rows of such as any of them takes. Raises RowError for a key that none of them reads."""
+        keys = {task: self._reader.keys(task) for task in tasks}
+        known = list(dict.fromkeys(key for of in keys.values() for key in of))
+        for number, row in enumerate(rows, 1):
+            try:
+                check_keys(row, known, " and ".join(tasks))
+            except UserError as error:
+                raise RowError(number, str(error)) from None
+        return {task: [{key: row[key] for key in of if key in row} for row in rows] for task, of in keys.items()}
+
+    def embed(self, task: str, texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
+        """What the task's adapter makes of texts, float32 (N, D), as its head reads those of new items; and how many
+        tokens were read of each, int (N,).
 
         Raises UserError naming the text (from 1).
         """
@@ -133,7 +176,8 @@ class Predictor:
             self.model.encoder.update({task: unique})
             with torch.inference_mode():
                 found: np.ndarray = self.model.encoder.encode(unique, task).cpu().numpy()
-        return found[place]
+            tokens = self.texts.tokens(unique)
+        return found[place], tokens[place]
 
     def recommend(
         self,

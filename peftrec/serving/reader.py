@@ -15,6 +15,7 @@ from peftrec.errors import RowError, UserError, nearest, shown
 from peftrec.runs.saved import LoadedRun
 from peftrec.runs.tables import UserLog
 from peftrec.serving.features import KEYS, checked_features, encoded, is_number
+from peftrec.serving.live import LiveHistories
 from peftrec.tasks.rows import Event, Row, text_of
 
 
@@ -31,9 +32,15 @@ class _Past:
     def only(self, which: slice | np.ndarray) -> "_Past":
         return _Past(*(getattr(self, of.name)[which] for of in fields(self)))
 
+    def then(self, later: "_Past") -> "_Past":
+        return _Past(*(np.concatenate([getattr(self, of.name), getattr(later, of.name)]) for of in fields(self)))
+
     def before(self, time: float) -> "_Past":
         """What lies before a time; all of it where the time is NaN."""
         return self if np.isnan(time) else self.only(slice(int(np.searchsorted(self.times, time))))
+
+
+_NOTHING = _Past(*(np.zeros(0, dtype) for dtype in (np.int32, np.int64, np.float32, np.float64, np.int8)))
 
 
 @dataclass(frozen=True)
@@ -61,9 +68,13 @@ class _Shelf:
 
 
 class RowReader:
-    """Reads the rows given to a loaded run; texts that it does not have are added to its table."""
+    """Reads the rows given to a loaded run; texts that it does not have are added to its table.
 
-    def __init__(self, run: LoadedRun) -> None:
+    live  what users did since; an event counts where it is later than all that the run's log has of the user
+    """
+
+    def __init__(self, run: LoadedRun, live: LiveHistories | None = None) -> None:
+        self._live = LiveHistories() if live is None else live
         self.run, self._texts = run, run.model.encoder.texts
         none = ItemTexts([], np.zeros(0, np.int32))
         numbers = {name: {item: number for number, item in enumerate(of.ids)} for name, of in run.items.items()}
@@ -185,10 +196,26 @@ class RowReader:
         if "history" in row:
             return self._given_past(task, row["history"])
         user, logs = str(row["user"]), (self.run.logs[task], self.run.received[task])
-        if user not in self._known_users and not any(user in self._users[id(of.user_ids)] for of in logs):
-            raise UserError(f"no user {shown(user)} in the run's log; for a new user give 'history': []")
         remembered, received = (self._logged(of, user) for of in logs)
-        return remembered, received
+        since = self._since(task, user, max([-np.inf, *remembered.times[-1:], *received.times[-1:]]))
+        known = user in self._known_users or any(user in self._users[id(of.user_ids)] for of in logs)
+        if not since:
+            if not known:
+                raise UserError(f"no user {shown(user)} in the run's log; for a new user give 'history': []")
+            return remembered, received
+        more, more_received = self._given_past(task, since, remembered)
+        return remembered.then(more), received.then(more_received)
+
+    def _since(self, task: str, user: str, last: float) -> list[Row]:
+        """What the user did after a time, of what the task remembers, as events of a 'history'."""
+        numbers, tables = self._shelves[task].numbers, self.run.described[task]["tables"]
+        column, found = self.run.tasks[task].config.column or "value", []
+        for event in self._live.of(user):
+            if event.time > last and event.item in numbers and event.table in (None, *tables):
+                row: Row = {"item": event.item, "time": event.time}
+                row |= {"value": event.values[column]} if column in event.values else {}
+                found.append(row | ({} if event.table is None or len(tables) < 2 else {"table": event.table}))
+        return found
 
     def _logged(self, of: UserLog, user: str) -> _Past:
         """What a log has of a user; nothing where it lacks them."""
@@ -197,9 +224,10 @@ class RowReader:
         marks = np.zeros(len(log), np.int8) if log.marks is None else log.marks
         return _Past(log.rows[part], log.items[part], log.feedback[part], log.times[part], marks[part])
 
-    def _given_past(self, task: str, history: Any) -> tuple[_Past, _Past]:
-        """The same of events that a row brings. One with the value 0, of a table that hides such, was shown and not
-        clicked; where lists were shown, one without a value is a click that stands in none."""
+    def _given_past(self, task: str, history: Any, before: _Past = _NOTHING) -> tuple[_Past, _Past]:
+        """The same of events that a row brings, after what the user did `before`. One with the value 0, of a table that
+        hides such, was shown and not clicked; where lists were shown, one without a value is a click that stands in
+        none."""
         if not isinstance(history, list):
             raise UserError(f"'history' is a list of item ids or events, oldest first; found {shown(history)}")
         shelf, described, own = self._shelves[task], self.run.described[task], self._own(task)
@@ -224,7 +252,9 @@ class RowReader:
         feedback = np.zeros(len(events), np.float32)
         for mark in np.unique(marks):  # what an event says may depend on the one before in its table
             chosen = np.flatnonzero(marks == mark)
-            feedback[chosen] = of.kind.feedback([past[place] for place in chosen], of, described["scale"])
+            earlier = [Event(None, time) for time in before.times[before.marks == mark].tolist()]
+            own_events = [*earlier, *(past[place] for place in chosen)]
+            feedback[chosen] = of.kind.feedback(own_events, of, described["scale"])[len(earlier) :]
         found = _Past(np.array(rows, np.int32), np.array(items, np.int32), feedback, times, marks)
         values = [event.value for event in past]
         hidden = [value == 0 and tables[mark] in described["hides"] for value, mark in zip(values, marks, strict=True)]

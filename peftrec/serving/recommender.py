@@ -13,7 +13,7 @@ from peftrec.runs.saved import LoadedRun
 from peftrec.serving.best import best, diverse, pool_size
 from peftrec.serving.reader import RowReader, check_keys
 from peftrec.serving.scoring import Scoring
-from peftrec.serving.wanted import Wanted
+from peftrec.serving.wanted import Wanted, filled
 from peftrec.tasks.rows import Row
 
 ASKS = ("user", "history", "query")  # the keys of a row that say who or what asks, of which a task reads some,
@@ -92,7 +92,7 @@ class Recommender:
         """By the scores of every item."""
         own = {task: self._scoring.scores(task, of, allowed) for task, of in examples.items()}
         weighed = [own[task] if weight == 1 else weight * own[task] for task, weight in wanted.tasks.items()]
-        weighed += [weight * _filled(values) for weight, values in wanted.features.values()]
+        weighed += [weight * filled(values) for weight, values in wanted.features.values()]
         total = reduce(np.add, weighed)
         np.copyto(total, -np.inf, where=~allowed)  # it may be a task's own scores, of which these are never told
         found = []
@@ -156,10 +156,3 @@ def too_few(wanted: Wanted, found: Sequence[Found]) -> str | None:
 def _barred(allowed: np.ndarray) -> np.ndarray:
     """How many items are not allowed in each row (N, I)."""
     return allowed.shape[1] - np.array([np.count_nonzero(line) for line in allowed])
-
-
-def _filled(values: np.ndarray) -> np.ndarray:
-    """A number of the items (I,), the mean of those that are known in place of missing ones."""
-    missing = np.isnan(values)
-    mean = values[~missing].mean() if not missing.all() else 0.0
-    return np.where(missing, mean, values)

@@ -1,6 +1,6 @@
 """What is asked for of a catalogue: by which tasks and features, how many items, and which of them may be named."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from numbers import Integral
 from typing import Any, TypedDict
@@ -98,15 +98,7 @@ def wanted(
     given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
     if not isinstance(k, Integral) or isinstance(k, bool) or k < 1:
         raise UserError(f"k must be a whole number, 1 or more; found {shown(k)}")
-    if not isinstance(weights, Mapping) or not all(map(is_number, weights.values())):
-        raise UserError(f"weights must be a dict of tasks and features, and what each counts; found {shown(weights)}")
-    tasks = {name: weight for name, weight in weights.items() if name in run.tasks}
-    for task in tasks:
-        _check_ranks(run, task)
-    items = _catalogue(run, list(tasks))
-    features = {
-        name: (weight, _number(name, items, _able(run))) for name, weight in weights.items() if name not in tasks
-    }
+    tasks, items, features = weighed(run, weights, _check_ranks)
     for name in ("include_seen", "approximate"):
         if not isinstance(given.get(name, False), bool):
             raise UserError(f"{name} must be true or false; found {shown(given[name])}")
@@ -131,6 +123,37 @@ def wanted(
         given.get("approximate", False),
     )
     return replace(found, allowed=found.narrowed(allowed, given))
+
+
+def weighed(
+    run: LoadedRun, weights: Mapping[str, float], check: Callable[[LoadedRun, str], None]
+) -> tuple[dict[str, float], ItemTexts, dict[str, tuple[float, np.ndarray]]]:
+    """What each task counts, the catalogue that they are of, and what each number of its items counts, with the number
+    of each item (I,). `check` raises UserError for a task that says nothing of items. Raises UserError.
+    """
+    if not isinstance(weights, Mapping) or not all(map(is_number, weights.values())):
+        raise UserError(f"weights must be a dict of tasks and features, and what each counts; found {shown(weights)}")
+    tasks = {name: weight for name, weight in weights.items() if name in run.tasks}
+    for task in tasks:
+        check(run, task)
+    items = _catalogue(run, list(tasks))
+    features = {
+        name: (weight, _number(name, items, _able(run))) for name, weight in weights.items() if name not in tasks
+    }
+    return tasks, items, features
+
+
+def check_scores(run: LoadedRun, task: str) -> None:
+    """Raise UserError where a task's predictions are of no items."""
+    if not run.described[task]["items"]:
+        raise UserError(f"task {task!r} is of kind {run.tasks[task].config.kind}, which scores no items")
+
+
+def filled(values: np.ndarray) -> np.ndarray:
+    """A number of items (I,), the mean of those that are known in place of missing ones."""
+    missing = np.isnan(values)
+    mean = values[~missing].mean() if not missing.all() else 0.0
+    return np.where(missing, mean, values)
 
 
 def _able(run: LoadedRun) -> list[str]:

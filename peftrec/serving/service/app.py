@@ -6,15 +6,17 @@ import uuid
 from importlib.metadata import version
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
+from fastapi.security import HTTPBearer
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from peftrec.serving.service import health, log, page, predicting
+from peftrec.serving.service import embeddings, feedback, health, inference, log, page, predicting, ranking, repository
 from peftrec.serving.service.errors import add_handlers, error_answer
 from peftrec.serving.service.state import Service
 
+_KEY = HTTPBearer(auto_error=False, description="a key, where the service asks for keys")  # for OpenAPI: see `bodies`
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -29,8 +31,10 @@ def make_app(service: Service) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.service = service
-    for router in (health.open_router, health.router, predicting.router, page.router):
-        app.include_router(router)
+    app.include_router(health.open_router)
+    app.include_router(page.router)
+    for part in (health, predicting, ranking, feedback, embeddings, inference, repository):
+        app.include_router(part.router, dependencies=[Depends(_KEY)])
     add_handlers(app)
     app.add_middleware(_Around)
     return app

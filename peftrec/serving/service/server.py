@@ -13,10 +13,13 @@ from types import FrameType
 import uvicorn
 
 from peftrec.errors import UserError
+from peftrec.machine.progress import without_bars
+from peftrec.serving.live import LiveHistories
 from peftrec.serving.predictor import Predictor
 from peftrec.serving.service import log
 from peftrec.serving.service.app import make_app
 from peftrec.serving.service.engine import Engine
+from peftrec.serving.service.feedback_file import FeedbackFile
 from peftrec.serving.service.keys import FILE, ONE, Keys
 from peftrec.serving.service.metrics import Metrics
 from peftrec.serving.service.registry import Registry, check_runs, run_folders
@@ -37,11 +40,13 @@ def serve(
     folder: Path | None = None,
     listening: Listening | None = None,
     keys: Path | None = None,
+    feedback: Path | None = None,
     limits: Limits | None = None,
     queue_rows: int = 8192,
     cache: bool = True,
 ) -> None:
     """Serve runs until SIGTERM. `folder`: where further ones may be loaded from; without `runs` all in it are served.
+    `keys`: a file of keys; `feedback`: one that events are appended to; `queue_rows`: rows that may wait.
 
     Raises UserError for what cannot be served.
     """
@@ -54,10 +59,12 @@ def serve(
     check_runs(wanted)
     if limits.rows > queue_rows:
         raise UserError(f"--max-rows must be at most --queue-rows, {queue_rows:,}; found {limits.rows:,}")
+    kept = None if feedback is None else FeedbackFile(feedback)
     seen = Metrics(queue_rows)
-    registry = Registry(folder, seen, lambda path, beside: Predictor.load(path, backbone=beside, cache=cache))
-    service = Service(registry, Engine(queue_rows, seen), known, seen, limits)
-    with log.lines_on_stderr():
+    live = LiveHistories()
+    registry = Registry(folder, seen, lambda path, beside: Predictor.load(path, beside, cache, live=live))
+    service = Service(registry, Engine(queue_rows, seen), known, seen, live, kept, limits)
+    with log.lines_on_stderr(), without_bars():
         Server(service, listening, wanted).run()
 
 

@@ -3,7 +3,9 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from peftrec.serving.live import LiveHistories
 from peftrec.serving.service.engine import Engine
+from peftrec.serving.service.feedback_file import FeedbackFile
 from peftrec.serving.service.keys import Keys
 from peftrec.serving.service.registry import Registry
 from peftrec.serving.service.seen import Seen
@@ -27,6 +29,8 @@ class Service:
     engine: Engine
     keys: Keys
     seen: Seen
+    live: LiveHistories
+    feedback: FeedbackFile | None = None
     limits: Limits = field(default_factory=Limits)
     stage: Stage = "loading"
 

@@ -1,0 +1,81 @@
+"""`POST /v1/embeddings`: texts as vectors, in the shape of OpenAI's, where the model is a task."""
+
+import base64
+from functools import partial
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import Response
+
+from peftrec.serving.predictor import Predictor
+from peftrec.serving.service.asking import OfRun, ask, find, plain
+from peftrec.serving.service.bodies import Guarded
+from peftrec.serving.service.errors import described
+
+router = APIRouter(
+    tags=["asking"],
+    route_class=Guarded,
+    responses=described(400, 401, 403, 404, 408, 413, 415, 422, 429, 500, 503),
+)
+
+
+class Texts(BaseModel):
+    """Texts, and the task whose adapter reads them. `user` is OpenAI's, and is not read."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    model: str = Field(description="the task", examples=["query"])
+    input: str | Annotated[list[str], Field(min_length=1)] = Field(examples=[["space adventure", "romance"]])
+    encoding_format: Literal["float", "base64"] = Field("float", description="base64: float32, little-endian")
+    user: str | None = None
+
+
+class Embedding(BaseModel):
+    """A text's vector."""
+
+    object: Literal["embedding"]
+    index: int
+    embedding: list[float] | str
+
+
+class Usage(BaseModel):
+    """How many tokens were read."""
+
+    prompt_tokens: int
+    total_tokens: int
+
+
+class Embeddings(BaseModel):
+    """A vector a text, in order."""
+
+    object: Literal["list"]
+    data: list[Embedding]
+    model: str
+    usage: Usage
+
+
+@router.post("/v1/embeddings", response_model=Embeddings)
+async def embeddings(request: Request, body: Texts, run: OfRun = None) -> Response:
+    """What the task's adapter makes of texts, as its head reads those of new items."""
+    served = find(request, body.model, run)
+    texts = [body.input] if isinstance(body.input, str) else body.input
+    call = partial(_embed, served.predictor, body.model)
+    found = await ask(request, (served.predictor, "embed", body.model), texts, call)
+    data = [
+        {"object": "embedding", "index": n, "embedding": _written(vector, body.encoding_format)}
+        for n, (vector, _) in enumerate(found)
+    ]
+    tokens = sum(of for _, of in found)
+    usage = {"prompt_tokens": tokens, "total_tokens": tokens}
+    return plain({"object": "list", "data": data, "model": body.model, "usage": usage})
+
+
+def _embed(predictor: Predictor, task: str, texts: list[str]) -> list[tuple[np.ndarray, int]]:
+    vectors, tokens = predictor.embed(task, texts)
+    return list(zip(vectors, tokens.tolist(), strict=True))
+
+
+def _written(vector: np.ndarray, form: str) -> Any:
+    return vector.tolist() if form == "float" else base64.b64encode(vector.astype("<f4").tobytes()).decode()
