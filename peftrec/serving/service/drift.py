@@ -25,7 +25,8 @@ class Scores:
     """One task's scores since its run was loaded, by the deciles of its test rows (R,)."""
 
     def __init__(self, before: np.ndarray) -> None:
-        self.ends = np.unique(np.quantile(before, np.arange(1, BINS) / BINS))  # (B - 1,): a bin holds its upper end
+        deciles = np.quantile(before, np.arange(1, BINS) / BINS, method="inverted_cdf")  # some of the scores themselves
+        self.ends = np.unique(deciles)  # (B - 1,): a bin holds its upper end
         self.counts, self.sum = np.zeros(len(self.ends) + 1, np.int64), 0.0
         self._before = self._binned(before)
         self._latest = np.full(LATEST, -1)
@@ -56,7 +57,7 @@ def stability(now: np.ndarray, before: np.ndarray) -> float:
     return float(((a - e) * np.log(a / e)).sum())
 
 
-def tested_scores(run: Path, predictor: Predictor, task: str) -> np.ndarray | None:
+def scores_of_test(run: Path, predictor: Predictor, task: str) -> np.ndarray | None:
     """The scores of the task's test rows (R,), as `predict` would give them; None where the run kept none like it.
 
     Of tasks that are measured by ranks alone it kept how probable the chosen item was among all, which is no score.

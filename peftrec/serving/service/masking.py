@@ -151,11 +151,12 @@ def _is_card(number: str) -> bool:
 
 
 def _is_address(text: str) -> bool:
+    """Whether it is an address that somebody may have: not the machine's own, nor that of all."""
     try:
-        ipaddress.ip_address(text)
+        address = ipaddress.ip_address(text)
     except ValueError:
         return False
-    return True
+    return not (address.is_loopback or address.is_unspecified)
 
 
 def _always(text: str) -> bool:

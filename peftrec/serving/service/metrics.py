@@ -16,7 +16,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from peftrec.serving.predictor import Predictor
-from peftrec.serving.service.drift import Scores, labels_of, score_of, tested_scores
+from peftrec.serving.service.drift import Scores, labels_of, score_of, scores_of_test
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.035, 0.05, 0.075, 0.1, 0.2, 0.35, 0.5, 0.75, 1, 2, 5, 10)
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
@@ -80,7 +80,7 @@ class Metrics:
         found = {}
         if loaded:
             for task in predictor.tasks:
-                before = tested_scores(folder, predictor, task)
+                before = scores_of_test(folder, predictor, task)
                 kind = predictor.run.tasks[task].config.kind
                 found[run, task] = _Served(digest, kind, None if before is None else Scores(before))
         with self._lock:

@@ -109,10 +109,10 @@ async function ask(event) {
     return;
   }
   say("");
-  at("ask").disabled = true;
+  at("answers").setAttribute("aria-busy", "true");
   const sides = [...new Set([of.run, at("beside").value])].filter(Boolean).map((run) => answer(of.task, run, row));
   at("answers").replaceChildren(...(await Promise.all(sides)));
-  at("ask").disabled = false;
+  at("answers").setAttribute("aria-busy", "false");
 }
 
 /** A section with what one run says. */
@@ -135,10 +135,7 @@ async function answer(task, run, row) {
   }
 }
 
-function table(heads, rows) {
-  const head = made("tr", heads.map(([text, kind]) => made("th", text, { scope: "col", class: kind })));
-  return made("table", [made("thead", [head]), made("tbody", rows.map((cells) => made("tr", cells)))]);
-}
+const lines = (rows) => made("tbody", rows.map((cells) => made("tr", cells)));
 
 const number = (value) => (value === null ? "–" : Math.abs(value) >= 1e4 ? value.toLocaleString("en") : value.toPrecision(4));
 
@@ -154,22 +151,25 @@ function items(found) {
   const scores = found.map((of) => of.score);
   const [least, most] = [Math.min(0, ...scores), Math.max(...scores)];
   if (!found.length) return made("p", "No item is left to name.");
-  return table([["", "number"], ["Item", ""], ["Score", "number"], ["", "bar"]], found.map((of, place) => [
+  const heads = [["#", "number"], ["Item", ""], ["Score", "number"]].map(([text, kind]) =>
+    made("th", text, { scope: "col", class: kind }));
+  const head = made("thead", [made("tr", [...heads, made("td")])]);
+  return made("table", [head, lines(found.map((of, place) => [
     made("td", `${place + 1}`, { class: "number" }),
-    made("td", [made("div", of.text), made("div", of.item, { class: "note" })]),
+    made("th", [made("div", of.text), made("div", of.item, { class: "note" })], { scope: "row" }),
     made("td", number(of.score), { class: "number" }),
     bar(of.score, least, most, `score of ${of.text}`),
-  ]));
+  ]))]);
 }
 
 function predictions(found) {
   const rows = found.flatMap((prediction, place) => told(prediction).map(([name, value, share], line) => [
-    made("td", line || found.length === 1 ? "" : `${place + 1}`, { class: "number" }),
-    made("td", name),
+    ...(found.length > 1 ? [made("td", line ? "" : `${place + 1}`, { class: "number" })] : []),
+    made("th", name, { scope: "row" }),
     made("td", typeof value === "number" || value === null ? number(value) : value, { class: "number" }),
     bar(share ? value : null, 0, 1, name),
   ]));
-  return table([["", "number"], ["", ""], ["", "number"], ["", "bar"]], rows);
+  return made("table", [lines(rows)]);
 }
 
 /** Lines of a prediction: a name, a value, and whether it is a share of 1. */
@@ -183,6 +183,10 @@ function told(prediction) {
 }
 
 at("key").addEventListener("change", look);
+at("entry").addEventListener("submit", (event) => {
+  event.preventDefault();
+  look();
+});
 at("again").addEventListener("click", look);
 at("run").addEventListener("change", showTasks);
 at("task").addEventListener("change", showTask);
