@@ -210,10 +210,11 @@ class RowReader:
         """What the user did after a time, of what the task remembers, as events of a 'history'."""
         numbers, tables = self._shelves[task].numbers, self.run.described[task]["tables"]
         column, found = self.run.tasks[task].config.column or "value", []
+        reads = self._reads_values(task)
         for event in self._live.of(user):
             if event.time > last and event.item in numbers and event.table in (None, *tables):
                 row: Row = {"item": event.item, "time": event.time}
-                row |= {"value": event.values[column]} if column in event.values else {}
+                row |= {"value": event.values[column]} if reads and column in event.values else {}
                 found.append(row | ({} if event.table is None or len(tables) < 2 else {"table": event.table}))
         return found
 
@@ -223,6 +224,16 @@ class RowReader:
         part = slice(0, 0) if number is None else slice(*log.user_start[number : number + 2])
         marks = np.zeros(len(log), np.int8) if log.marks is None else log.marks
         return _Past(log.rows[part], log.items[part], log.feedback[part], log.times[part], marks[part])
+
+    def _reads_values(self, task: str) -> bool:
+        """Whether the task's kind takes a value with an event; some refuse one."""
+        of = self.run.tasks[task]
+        assert of.kind.feedback is not None  # the task has histories
+        try:
+            of.kind.feedback([Event(1.0, 0.0)], of, self.run.described[task]["scale"])
+        except UserError:
+            return False
+        return True
 
     def _given_past(self, task: str, history: Any, before: _Past = _NOTHING) -> tuple[_Past, _Past]:
         """The same of events that a row brings, after what the user did `before`. One with the value 0, of a table that
