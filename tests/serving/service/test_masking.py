@@ -3,6 +3,7 @@
 # ruff: noqa: RUF001  (signs of full width are what is tested)
 
 import ipaddress
+import json
 from datetime import date
 
 import pytest
@@ -12,6 +13,7 @@ from stdnum import luhn
 from stdnum.cn import ric
 
 from peftrec.errors import UserError
+from peftrec.serving.service import log
 from peftrec.serving.service.masking import mask, masked, masker
 
 SAID = {
@@ -177,3 +179,19 @@ def test_ones_own_function_that_is_none_is_refused():
 def test_texts_are_masked_wherever_they_stand_in_a_value():
     value = {"query": "mail a@b.org", "rows": [["10.0.0.1", 5, None, True], {"item": "i1"}]}
     assert masked(value, mask) == {"query": "mail [email]", "rows": [["[ip]", 5, None, True], {"item": "i1"}]}
+
+
+def test_lines_of_the_log_are_masked_and_a_function_that_fails_hides_the_line(capsys):
+    with log.lines_on_stderr():
+        log.write("loaded", run="ann@x.org", seconds=1.5, at=["10.1.2.3"])
+    with log.lines_on_stderr(numbering):
+        log.write("loaded", run="ann@x.org")
+    with log.lines_on_stderr(masker(f"{__name__}:numbering")):
+        log.write("loaded", run="ann@x.org")
+    one, other, third = map(json.loads, capsys.readouterr().err.splitlines())
+    assert {key: one[key] for key in one if key != "time"} == {
+        **{"level": "info", "event": "loaded"},
+        **{"run": "[email]", "seconds": 1.5, "at": ["[ip]"]},
+    }
+    assert other["run"] == len("ann@x.org")
+    assert (third["event"], third["error"]) == ("not logged: masking failed", "UserError") and "run" not in third
