@@ -6,6 +6,7 @@ layer, so that masks, positions and causality stay Transformers' own business.
 
 import inspect
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -27,6 +28,14 @@ class Used:
     found: int = 0
     computed: int = 0
     seconds: float = 0.0
+
+    @contextmanager
+    def running(self, texts: int) -> Iterator[None]:
+        """Count the block as the frozen part's run for so many texts."""
+        begun = time.perf_counter()
+        yield
+        self.computed += texts
+        self.seconds += time.perf_counter() - begun
 
 
 @dataclass
