@@ -1,10 +1,12 @@
 """Services over tiny runs, and clients of their apps."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 from starlette.testclient import TestClient
 
+from peftrec.machine.files import write_manifest
 from peftrec.serving.live import LiveHistories
 from peftrec.serving.predictor import Predictor
 from peftrec.serving.service.app import make_app
@@ -14,6 +16,31 @@ from peftrec.serving.service.keys import Keys
 from peftrec.serving.service.registry import Registry
 from peftrec.serving.service.seen import Unseen
 from peftrec.serving.service.state import Limits, Service
+
+# What a name may be tried to be; SECRET stands for a run beside the folder.
+ATTACKS = [
+    "../secret",
+    "..",
+    ".",
+    "",
+    "/",
+    "one/../../secret",
+    "one/../one",
+    "./one",
+    "one/",
+    "one\x00",
+    "..\\secret",
+    "link",
+    "link/one",
+    "/etc",
+    "~",
+    ".hidden",
+    "%2e%2e%2fsecret",
+    "\uff0e\uff0e/secret",
+    "x" * 5000,
+    "one\n",
+    "\ud800",
+]
 
 
 def make_service(
@@ -39,3 +66,11 @@ def make_service(
 def client_of(service: Service, **options: Any) -> TestClient:
     """A client of its app; errors of ours are answers."""
     return TestClient(make_app(service), raise_server_exceptions=False, **options)
+
+
+def change(run, file, **changes):
+    """Change a run's JSON file as somebody would who makes its manifest anew."""
+    content = json.loads((run / file).read_text())
+    (run / file).write_text(json.dumps(content | changes))
+    (run / "manifest.json").unlink()
+    write_manifest(run)

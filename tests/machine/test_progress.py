@@ -1,11 +1,12 @@
 """Progress and notes: the first of several processes shows them, and what passes through is not changed."""
 
 import logging
+import threading
 
 import numpy as np
 import pytest
 
-from peftrec.machine.progress import bar, note, track_blocks, track_rows, track_tasks
+from peftrec.machine.progress import MANY_TASKS, bar, note, track_blocks, track_rows, track_tasks, without_bars
 
 
 def test_groups_of_rows_pass_through_and_are_counted(capsys):
@@ -49,3 +50,18 @@ def test_of_several_processes_the_first_says_what_concerns_all(monkeypatch, capl
     assert caplog.messages == said
     list(track_rows([np.arange(2)], 2, "states"))
     assert bool(capsys.readouterr().err) is (number == "0")
+
+
+def test_without_bars_there_are_none_in_any_thread(capsys):
+    def work():
+        for _ in track_tasks([str(n) for n in range(MANY_TASKS)], "asking"):
+            pass
+
+    with without_bars():
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+        work()
+    assert capsys.readouterr().err == ""
+    work()
+    assert "asking" in capsys.readouterr().err

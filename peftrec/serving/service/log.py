@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
+from peftrec.machine.progress import without_bars
 from peftrec.serving.service.masking import Masker, mask, masked
 
 _log = logging.getLogger("peftrec.serving.service")
@@ -48,7 +49,7 @@ class _Lines(logging.Handler):
 def lines_on_stderr(by: Masker = mask) -> Iterator[None]:
     """Inside the block stderr has JSON lines: the service's own, and uvicorn's that say what went wrong.
 
-    Notes of peftrec's work are not shown: they may name what was asked.
+    Bars and notes of peftrec's work are not shown: notes may name what was asked.
     """
     handler = _Lines(by)
     notes, theirs = logging.getLogger("peftrec"), logging.getLogger("uvicorn")
@@ -58,7 +59,8 @@ def lines_on_stderr(by: Masker = mask) -> Iterator[None]:
     notes.handlers, theirs.handlers, _log.handlers = [handler], [handler], [handler]
     _log.propagate = theirs.propagate = False
     try:
-        yield
+        with without_bars():
+            yield
     finally:
         for log, level, propagate, handlers in kept:
             log.setLevel(level)

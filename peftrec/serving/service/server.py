@@ -13,7 +13,6 @@ from types import FrameType
 import uvicorn
 
 from peftrec.errors import UserError
-from peftrec.machine.progress import without_bars
 from peftrec.serving.live import LiveHistories
 from peftrec.serving.predictor import Predictor
 from peftrec.serving.service import log
@@ -68,7 +67,7 @@ def serve(
     live = LiveHistories()
     registry = Registry(folder, seen, lambda path, beside: Predictor.load(path, beside, cache, live=live))
     service = Service(registry, Engine(queue_rows, seen), known, seen, live, kept, limits)
-    with log.lines_on_stderr(by), without_bars():
+    with log.lines_on_stderr(by):
         Server(service, listening, wanted).run()
 
 
