@@ -1,13 +1,14 @@
 # `make demo` and `make test` each set up what they need, in any order; `make setup` does only that.
 #   PYTHON   the interpreter that .venv is made with (3.11 or newer)
 #   WORKERS  test processes
-#   RECIPE   what `make demo` trains
+#   RECIPE   what `make demo` trains, and `make serve` serves, unless RUN names a run
 #   ROUNDS   how much `make bench-serve` measures
 #   SECONDS  how long `make fuzz` looks, from case number FIRST of every kind; CASE=run:17 tries that one alone
 
 PYTHON  ?= python3
 WORKERS ?= 2
 RECIPE  ?= movielens-100k
+RUN     ?=
 SECONDS ?= 60
 FIRST   ?= 1000
 CASE    ?=
@@ -38,6 +39,12 @@ $(DONE): pyproject.toml constraints.txt data-packages.txt
 
 demo: $(DONE)
 	$(BIN)/peftrec train $(RECIPE)
+
+# The newest run of RECIPE, or RUN, on http://127.0.0.1:8000.
+serve: $(DONE)
+	@run=$(RUN); run=$${run:-$$(ls -td runs/$(RECIPE)-*/ 2>/dev/null | head -n 1)}; \
+	test -n "$$run" || { echo "no run of $(RECIPE) in runs/: make demo trains one" >&2; exit 2; }; \
+	exec $(BIN)/peftrec serve "$$run"
 
 # Full fine-tuning against the adapter methods, outside references, TALLRec: docs/results. Both say how
 # long they will take (`make bench` a quarter of an hour on 2 idle cores, `make bench-full` hours); what is finished is not

@@ -94,7 +94,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     card.add_argument("--out", type=Path, default=Path("runs/card"), help="where runs are kept; what is there stays")
     card.add_argument("--before", type=Path, help="another --out, of an older commit, to stand beside it")
     card.add_argument("--rows", type=int, default=20_000, help="of events at most, and a fifth as many texts")
-    card.add_argument("--method", default="side", help="instead of lora on all layers, which takes hours on few cores")
+    card.add_argument("--method", default="side", help="default: that of a recipe that names none")
     card.add_argument("--chinese", default=CHINESE, help="backbone for Chinese texts")
     few = verbs.add_parser("curves", help="few labelled texts alone, and beside a task of many: when co-learning pays")
     few.add_argument("--data", type=Path, required=True, help="the folder that holds the data sets' folders")

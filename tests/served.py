@@ -1,9 +1,12 @@
 """Services over tiny runs, and clients of their apps."""
 
 import json
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
+import httpx
 from starlette.testclient import TestClient
 
 from peftrec.machine.files import write_manifest
@@ -15,6 +18,7 @@ from peftrec.serving.service.feedback_file import FeedbackFile
 from peftrec.serving.service.keys import Keys
 from peftrec.serving.service.registry import Registry
 from peftrec.serving.service.seen import Unseen
+from peftrec.serving.service.server import Listening, Server
 from peftrec.serving.service.state import Limits, Service
 
 # What a name may be tried to be; SECRET stands for a run beside the folder.
@@ -65,7 +69,7 @@ def make_service(
 
 def client_of(service: Service, **options: Any) -> TestClient:
     """A client of its app; errors of ours are answers."""
-    return TestClient(make_app(service), raise_server_exceptions=False, **options)
+    return TestClient(make_app(service), "http://localhost", raise_server_exceptions=False, **options)
 
 
 def change(run, file, **changes):
@@ -74,3 +78,41 @@ def change(run, file, **changes):
     (run / file).write_text(json.dumps(content | changes))
     (run / "manifest.json").unlink()
     write_manifest(run)
+
+
+class Running:
+    """A server in a thread of its own, where signals are told by hand."""
+
+    def __init__(self, service, wanted, grace=0.6, port=0):
+        self.server, self.error = Server(service, Listening(port=port, grace=grace), wanted), None
+        self.thread = threading.Thread(target=self._run)
+        self.thread.start()
+        while not self.server.started and self.thread.is_alive():
+            time.sleep(0.01)
+
+    def _run(self):
+        try:
+            self.server.run()
+        except BaseException as error:
+            self.error = error
+
+    @property
+    def address(self):
+        """Host and port."""
+        return self.server.servers[0].sockets[0].getsockname()
+
+    @property
+    def url(self):
+        return "http://{}:{}".format(*self.address)
+
+    def end(self):
+        """As a second SIGTERM does."""
+        self.server.should_exit = True
+        self.thread.join(20)
+
+    def ready(self):
+        return httpx.get(f"{self.url}/health/ready").json()
+
+    def until(self, reason):
+        while self.ready()["reason"] != reason:
+            time.sleep(0.01)

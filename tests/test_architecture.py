@@ -33,6 +33,8 @@ APART = {
     "model.adapters.base": "abstract: test_attach.py and every method's own",
     "model.cache.disk": "a table's states on disk: test_states.py",
     "runs.damage": "runs/test_tables.py and runs/test_folder.py, over runs that were changed",
+    "serving.service.seen": "types: test_predicting.py, where somebody counts",
+    "serving.service.state": "what others share: test_health.py, where its stages change",
     "tasks.kind": "what a kind may be: test_harness.py, for every one and one from outside",
     "tasks.starts.base": "types: training/test_starts.py and every kind's own",
 }

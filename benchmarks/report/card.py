@@ -9,9 +9,8 @@ from benchmarks.report.formats import ends, page, table
 from peftrec.runs.metric_rows import label, number
 
 _WHAT = """
-Every data set with a recipe that names backbone, method, data and tasks, and leaves everything else as it is by
-default: no `train:` section. The method is named, here `{method}`, because the default, LoRA on all layers, takes hours
-on two cores.
+Every data set with a recipe that names backbone, data and tasks, and leaves everything else as it is by default: no
+`adapter:` section, so that the method is `{method}`, and no `train:` section.
 
 - Thinned to at most {rows:,} events, of whole users, or {texts:,} texts. One seed. The tasks of a data set are trained
   together.

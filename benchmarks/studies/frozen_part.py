@@ -23,7 +23,7 @@ def measure(thinned: int = 4) -> Iterator[str]:
     torch.set_num_threads(1)
     recipe = load_recipe("movielens-100k", ["backbone.quantize=null"])
     backbone, texts = load_backbone(recipe.backbone, torch.device("cpu")), load_data(recipe).texts
-    texts.tokenize(backbone.tokenizer, recipe.backbone.max_length, backbone.pad_id)
+    backbone.tokenize(texts)
     lengths = texts.lengths[::thinned]
     cache = StateCache(backbone, texts, "pooled", backbone.num_layers)
     with torch.inference_mode():

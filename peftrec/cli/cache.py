@@ -13,7 +13,8 @@ app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="The frozen 
 @app.command("ls")
 def ls(as_json: Json = False) -> None:
     """What is cached, the most recently used first."""
-    from peftrec.model.cache.folder import cache_root, describe_keys
+    from peftrec.machine.caching import cache_root
+    from peftrec.model.cache.folder import describe_keys
 
     keys = describe_keys()
     show(keys, as_json)

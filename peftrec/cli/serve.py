@@ -45,15 +45,11 @@ def serve(
     """Serve runs over HTTP: predictions and recommendations by every task, until SIGTERM."""
     with libraries_silenced():
         try:
-            import fastapi
-            import limits
-            import uvicorn
-        except ImportError as error:
+            from peftrec.serving.service.server import Listening
+            from peftrec.serving.service.server import serve as serve_runs
+            from peftrec.serving.service.state import Limits
+        except ModuleNotFoundError as error:
             raise UserError(f"serve needs {error.name}: pip install 'peftrec[serve]'") from None
-        del fastapi, limits, uvicorn
-        from peftrec.serving.service.server import Listening
-        from peftrec.serving.service.server import serve as serve_runs
-        from peftrec.serving.service.state import Limits
 
         listening = Listening(host, port, grace)
         bounds = Limits(max_rows, max_body)

@@ -3,13 +3,24 @@
 import hashlib
 import sys
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 TOKENIZED = 65_536  # texts at a time, since tokenizers say far more of each than its token ids
+
+
+class Prompts(NamedTuple):
+    """What goes before a single text for its tokens, as some backbones were trained: before passages, which are items'
+    texts, and before queries, which are all others. A pair of texts has none."""
+
+    query: str = ""
+    passage: str = ""
+
+
+NO_PROMPTS = Prompts()
 
 
 class TextTable:
@@ -29,8 +40,9 @@ class TextTable:
     def __init__(self) -> None:
         self.texts: list[str] = []
         self.pairs: list[str | None] = []
+        self.passages: list[bool] = []
         # The guests' keys stand last, in the order in which they were last asked for.
-        self._rows: dict[tuple[str, str | None], int] = {}
+        self._rows: dict[tuple[str, str | None, bool], int] = {}
         self.own = sys.maxsize
         self.ids = np.zeros(0, np.int32)
         self.types = np.zeros(0, np.uint8)
@@ -39,14 +51,16 @@ class TextTable:
     def __len__(self) -> int:
         return len(self.texts)
 
-    def add(self, text: str, pair: str | None = None) -> int:
-        """Row number of `text` (or of the pair `text`, `pair`); equal texts share a row."""
-        key = (text, pair)
+    def add(self, text: str, pair: str | None = None, passage: bool = False) -> int:
+        """Row number of `text` (or of the pair `text`, `pair`); equal ones share a row, passages among
+        themselves."""
+        key = (text, pair, passage)
         row = self._rows.get(key)
         if row is None:
             row = len(self.texts)
             self.texts.append(text)
             self.pairs.append(pair)
+            self.passages.append(passage)
         elif row < self.own:
             return row
         else:
@@ -83,6 +97,7 @@ class TextTable:
                 self._rows[key] = renumbered[row]
         self.texts[self.own :] = [self.texts[row] for row in rows]
         self.pairs[self.own :] = [self.pairs[row] for row in rows]
+        self.passages[self.own :] = [self.passages[row] for row in rows]
 
     @property
     def lengths(self) -> np.ndarray:
@@ -94,7 +109,7 @@ class TextTable:
         found: np.ndarray = self.offsets[rows + 1] - self.offsets[rows]
         return found
 
-    def tokenize(self, tokenizer: Any, max_length: int, pad_id: int) -> None:
+    def tokenize(self, tokenizer: Any, max_length: int, pad_id: int, prompts: Prompts = NO_PROMPTS) -> None:
         """Tokenise the rows added since the last call; a pair keeps both sides, the longer one cut first.
 
         `pad_id` fills `pad`'s batches; it never reaches the model's attention.
@@ -105,7 +120,7 @@ class TextTable:
         if done == len(self.texts):
             return
         parts = [
-            self._encoded(tokenizer, max_length, range(first, min(first + TOKENIZED, len(self.texts))))
+            self._encoded(tokenizer, max_length, prompts, range(first, min(first + TOKENIZED, len(self.texts))))
             for first in range(done, len(self.texts), TOKENIZED)
         ]
         ids, types, lengths = (np.concatenate(of) for of in zip(*parts, strict=True))
@@ -113,7 +128,9 @@ class TextTable:
         self.types = np.concatenate([self.types, types])
         self.offsets = np.concatenate([self.offsets, self.offsets[-1] + np.cumsum(lengths, dtype=np.int64)])
 
-    def _encoded(self, tokenizer: Any, max_length: int, fresh: range) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _encoded(
+        self, tokenizer: Any, max_length: int, prompts: Prompts, fresh: range
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Token ids and types of some rows, one row after the other, and how many tokens each has."""
         # Pairs and single texts go to the tokenizer apart, then back into row order.
         encoded: dict[int, tuple[list[int], list[int]]] = {}
@@ -123,7 +140,10 @@ class TextTable:
         ):
             if not rows:
                 continue
-            arguments = [[self.texts[r] for r in rows]] + ([[self.pairs[r] for r in rows]] if second else [])
+            if second:
+                arguments = [[self.texts[r] for r in rows], [self.pairs[r] for r in rows]]
+            else:
+                arguments = [[prompts[self.passages[r]] + self.texts[r] for r in rows]]
             out = tokenizer(
                 *arguments, truncation=True, max_length=max_length, return_token_type_ids=True, padding=False
             )

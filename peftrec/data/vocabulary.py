@@ -14,7 +14,7 @@ SHARE = 0.05  # of unknown tokens, of texts that become alike or fall apart, abo
 # Russian, Greek, Arabic and Hindi have about 1, Korean 1.7; vocabularies that have a language give it 0.25 to 0.7.
 PIECES = 0.8
 LOOKED_AT, BEGINNING = 2000, 200  # texts, and letters of each, whose pieces are counted
-ADVICE = "take a backbone whose vocabulary has this language, such as a multilingual one"
+ADVICE = "take a backbone whose vocabulary has this language, such as intfloat/multilingual-e5-small"
 
 
 def vocabulary_notes(texts: TextTable, tokenizer: Any, rows: np.ndarray | None = None) -> list[str]:

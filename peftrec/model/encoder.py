@@ -42,7 +42,7 @@ class AdaptedEncoder(nn.Module):
         self._adapter_of = dict(adapters)
         self.token_budget = TOKEN_BUDGET
         self.work = Work()
-        texts.tokenize(backbone.tokenizer, backbone.config.max_length, backbone.pad_id)
+        backbone.tokenize(texts)
         layered = [a for a in self.methods if isinstance(a, LayerAdapter)]
         self.trunk = min((a.lowest for a in layered), default=backbone.num_layers)
         self.caches: dict[Level, StateCache] = {}
@@ -81,7 +81,7 @@ class AdaptedEncoder(nn.Module):
         together  all processes of a training do this at once, and may share the work
         Rows not asked for here are computed when they are encoded, every time. Texts added since are tokenised.
         """
-        self.texts.tokenize(self.backbone.tokenizer, self.backbone.config.max_length, self.backbone.pad_id)
+        self.backbone.tokenize(self.texts)
         for level, cache in self.caches.items():
             cache.update(None if rows is None else self.rows_of(level, rows), track, self.disk, together)
 

@@ -3,6 +3,7 @@
 A recipe is complete and flat; it states everything a run depends on except the weights and the data files themselves.
 """
 
+from peftrec.recipe.adapter import AdapterConfig, Sharing
 from peftrec.recipe.fusion import FusionConfig
 from peftrec.recipe.load import (
     apply_overrides,
@@ -13,14 +14,12 @@ from peftrec.recipe.load import (
     mend_recipe,
 )
 from peftrec.recipe.models import (
-    AdapterConfig,
     BackboneConfig,
     CheckpointConfig,
     EarlyStopping,
     LabelConfig,
     Recipe,
     Schedule,
-    Sharing,
     TaskConfig,
     TrainConfig,
     WeightingConfig,

@@ -13,12 +13,19 @@ from pydantic import (
 )
 
 from peftrec.errors import shown
+from peftrec.recipe.adapter import AdapterConfig
 from peftrec.recipe.fusion import FusionConfig
 from peftrec.recipe.strict import Factor, Strict, not_lost
 from peftrec.recipe.tables import DataConfig
 
-Sharing = Literal["shared", "private", "shared+private"]
 Schedule = Literal["linear", "cosine", "constant", "cooldown"]
+
+
+class PromptsConfig(Strict):
+    """What goes before a text for its tokens."""
+
+    query: str = Field("", description="before queries, and texts that are of no item")
+    passage: str = Field("", description="before the texts of items")
 
 
 class BackboneConfig(Strict):
@@ -34,6 +41,11 @@ class BackboneConfig(Strict):
     cache_dtype: Literal["auto", "fp32", "bf16", "fp16"] = Field(
         "auto", description="what cached states of the frozen part are stored in; auto: the compute dtype, exactly"
     )
+    prompts: PromptsConfig | None = Field(
+        None,
+        description="what goes before texts, such as {query: 'query: ', passage: 'passage: '} of e5 models; default: "
+        "what the model's config_sentence_transformers.json says",
+    )
     max_length: int = Field(64, ge=4, description="tokens kept of a text or text pair, special tokens included")
 
     @model_validator(mode="after")
@@ -41,34 +53,6 @@ class BackboneConfig(Strict):
         if self.double_quant and self.quantize not in ("nf4", "fp4"):
             raise ValueError(f"double_quant needs quantize: nf4 or fp4, found quantize: {self.quantize}")
         return self
-
-
-class AdapterConfig(Strict):
-    """How the backbone is adapted. `options` go unchanged to the method (for PEFT methods: to PEFT's config class)."""
-
-    method: str = Field("lora", description="a name that `peftrec methods` lists, or package.module:name of one's own")
-    sharing: Sharing = Field("shared+private", description="one part for all tasks, one for each, or both together")
-    layers: str | list[int] = Field("all", description="all, top-K, or a list of layer numbers from 0")
-    options: dict[str, Any] = Field(default_factory=dict, description="what the method takes, such as r of lora")
-
-    @field_validator("layers", mode="wrap")
-    @classmethod
-    def _layers_form(cls, value: Any, parse: ValidatorFunctionWrapHandler) -> str | list[int]:
-        try:  # here, so that what is neither text nor list is one mistake, not one a kind
-            layers: str | list[int] = parse(value)
-        except ValidationError:
-            layers = []
-        if isinstance(layers, str):
-            good = layers == "all" or re.fullmatch(r"top-[1-9]\d{0,8}", layers) is not None
-        else:
-            good = bool(layers) and min(layers) >= 0 and len(set(layers)) == len(layers)
-            good = good and not any(isinstance(number, bool) for number in value)
-        if not good:
-            raise ValueError(
-                "layers must be 'all', 'top-K' with K >= 1, or a list of distinct numbers from 0, at least one; found "
-                f"{shown(value)}"
-            )
-        return layers
 
 
 def _is_number(value: Any) -> bool:

@@ -121,7 +121,7 @@ def load_catalogues(folder: Path, texts: TextTable, described: Mapping[str, Any]
     for name, catalogue in found.items():
         own = _feature_kinds([task for task in described.values() if task["items"] == name], "item")
         features = _read_features(file, table.filter(pa.array(of_table == name)), own) if own else NO_FEATURES
-        rows = np.array([texts.add(text) for text in catalogue.values()], np.int32)
+        rows = np.array([texts.add(text, passage=True) for text in catalogue.values()], np.int32)
         items[name] = ItemTexts(list(catalogue), rows, features)
     return items
 

@@ -51,9 +51,9 @@ class _Shelf:
     items: ItemTexts
     numbers: Mapping[str, int]
 
-    def add(self, text: str, pair: str | None = None) -> int:
+    def add(self, text: str, pair: str | None = None, passage: bool = False) -> int:
         """The text row of a text or a pair of texts, new ones added."""
-        return self.texts.add(text, pair)
+        return self.texts.add(text, pair, passage)
 
     def item_text(self, row: Row) -> str:
         """The text of the item that a row names by `item` or brings as `item_text`. Raises UserError."""
@@ -104,6 +104,7 @@ class RowReader:
         times: list[float] = []
         items: list[int] = []
         brought: list[Row] = []
+        known: dict[str, tuple[_Past, _Past]] = {}  # what users did: rows often are candidates for one of them
         for number, row in enumerate(rows, 1):
             try:
                 check_keys(row, allowed, f"task {task!r}")
@@ -114,7 +115,7 @@ class RowReader:
                 if kind.moment is not None and "time" not in row:
                     raise UserError("'time' is missing: the moment to predict from")
                 if described["history"]:
-                    remembered, received = self._past(task, row)
+                    remembered, received = self._past(task, row, known)
                     pasts.append((remembered.before(times[-1]), received.before(times[-1])))
                 brought.append(self._features(task, row))
             except UserError as error:
@@ -189,13 +190,20 @@ class RowReader:
             of_events=given.get("event"),
         )
 
-    def _past(self, task: str, row: Row) -> tuple[_Past, _Past]:
-        """What the row's user did, and what of it says how items were received."""
+    def _past(self, task: str, row: Row, known: dict[str, tuple[_Past, _Past]]) -> tuple[_Past, _Past]:
+        """What the row's user did, and what of it says how items were received; `known` of users, and added to."""
         if ("user" in row) == ("history" in row):
             raise UserError("give one of 'user' (a user of the run's log) and 'history' ([] for a new user)")
         if "history" in row:
             return self._given_past(task, row["history"])
-        user, logs = str(row["user"]), (self.run.logs[task], self.run.received[task])
+        user = str(row["user"])
+        if user not in known:
+            known[user] = self._past_of(task, user)
+        return known[user]
+
+    def _past_of(self, task: str, user: str) -> tuple[_Past, _Past]:
+        """The same of a user of the run's log, or of whom was told since. Raises UserError for another."""
+        logs = (self.run.logs[task], self.run.received[task])
         remembered, received = (self._logged(of, user) for of in logs)
         since = self._since(task, user, max([-np.inf, *remembered.times[-1:], *received.times[-1:]]))
         known = user in self._known_users or any(user in self._users[id(of.user_ids)] for of in logs)
@@ -210,8 +218,10 @@ class RowReader:
         """What the user did after a time, of what the task remembers, as events of a 'history'."""
         numbers, tables = self._shelves[task].numbers, self.run.described[task]["tables"]
         column, found = self.run.tasks[task].config.column or "value", []
+        if not (told := self._live.of(user)):
+            return []
         reads = self._reads_values(task)
-        for event in self._live.of(user):
+        for event in told:
             if event.time > last and event.item in numbers and event.table in (None, *tables):
                 row: Row = {"item": event.item, "time": event.time}
                 row |= {"value": event.values[column]} if reads and column in event.values else {}
@@ -250,7 +260,8 @@ class RowReader:
             if event.get("table", tables[own]) not in tables:
                 raise UserError(f"'table' is one of {', '.join(tables)}; found {shown(event['table'])}")
         rows = [
-            shelf.add(shelf.item_text({k: v for k, v in of.items() if k in ("item", "item_text")})) for of in events
+            shelf.add(shelf.item_text({k: v for k, v in of.items() if k in ("item", "item_text")}), passage=True)
+            for of in events
         ]
         items = [shelf.numbers.get(str(event.get("item")), -1) for event in events]
         times = np.array([moment(event["time"]) if "time" in event else -np.inf for event in events])

@@ -58,7 +58,7 @@ def divided(rows: Divisible, name: str, data: DataConfig, seed: int) -> tuple[np
 
 def item_rows(items: Items, texts: TextTable) -> np.ndarray:
     """int32 (I,): the text row of every item."""
-    return np.fromiter((texts.add(text) for text in items.texts), np.int32, len(items))
+    return np.fromiter((texts.add(text, passage=True) for text in items.texts), np.int32, len(items))
 
 
 def cut(

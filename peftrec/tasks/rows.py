@@ -19,7 +19,7 @@ Row = dict[str, Any]
 class Shelf(Protocol):
     """Where fields find text rows: the text table and the catalogue of a loaded run."""
 
-    def add(self, text: str, pair: str | None = None) -> int:
+    def add(self, text: str, pair: str | None = None, passage: bool = False) -> int:
         """The text row of a text or a pair of texts, new ones added."""
 
     def item_text(self, row: Row) -> str:
@@ -52,7 +52,7 @@ def text_field(key: str) -> Field:
     return Field((key,), lambda row, shelf: shelf.add(text_of(row, key)))
 
 
-ITEM = Field(("item", "item_text"), lambda row, shelf: shelf.add(shelf.item_text(row)))
+ITEM = Field(("item", "item_text"), lambda row, shelf: shelf.add(shelf.item_text(row), passage=True))
 
 
 def pair_field(key: str) -> Field:

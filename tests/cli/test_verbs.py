@@ -24,6 +24,7 @@ VERBS = [
     "recipes",
     "recommend",
     "report",
+    "serve",
     "train",
     "tune",
     "verify",

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from transformers import AutoTokenizer
 
-from peftrec.data.texts import TextTable
+from peftrec.data.texts import Prompts, TextTable
 from peftrec.model.backbone import locate
 
 
@@ -25,6 +25,20 @@ def test_equal_texts_share_a_row_and_pairs_are_their_own():
     ]
     assert rows == [0, 1, 0, 2, 3, 2]
     assert len(table) == 4
+
+
+def test_passages_have_rows_and_a_prompt_of_their_own(tokenizer):
+    table = TextTable()
+    rows = [table.add("a film"), table.add("a film", passage=True), table.add("a film", "b"), table.add("a film")]
+    assert rows == [0, 1, 2, 0]
+    table.tokenize(tokenizer, 32, 0, Prompts("query: ", "passage: "))
+    ids, mask, _ = table.pad(np.arange(3))
+    expected = tokenizer(["query: a film", "passage: a film"])["input_ids"] + tokenizer([["a film", "b"]])["input_ids"]
+    assert [of[keep > 0].tolist() for of, keep in zip(ids, mask, strict=True)] == expected
+    assert table.texts[:2] == ["a film"] * 2  # what is shown has none
+    table.add("new", passage=True)
+    table.keep_guests(np.zeros(0, np.int64))
+    assert table.add("new") == 3 and table.passages == [False, True, False, False]
 
 
 def test_padding_gives_what_the_tokenizer_gives(tokenizer):

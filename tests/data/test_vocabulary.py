@@ -21,7 +21,7 @@ def test_the_user_is_told_of_unknown_tokens_and_of_texts_that_become_alike():
     assert notes_of("電 影", "音 樂", "w1 w2", "w3 w4") == [
         "texts: 50% of the tokens are unknown to the backbone's tokenizer, in 2 of 4 texts, and 2 different texts "
         "become the same tokens as another; "
-        "take a backbone whose vocabulary has this language, such as a multilingual one"
+        "take a backbone whose vocabulary has this language, such as intfloat/multilingual-e5-small"
     ]
     assert "different texts" not in notes_of("電 w1", "音 w2")[0]
 
@@ -69,7 +69,8 @@ ENGLISH = [f"The parcel arrived {n}" for n in range(90)]
 def test_texts_that_fall_apart_into_letters_are_told_with_their_share():
     assert apart(*RUSSIAN, *ENGLISH) == [  # 7 + 6 letters and a number: 14 pieces of 14
         "texts: 10% of them fall apart into letters or less, which tell a backbone little: 1 tokens a letter, "
-        "where English has 0.27; take a backbone whose vocabulary has this language, such as a multilingual one"
+        "where English has 0.27; take a backbone whose vocabulary has this language, such as "
+        "intfloat/multilingual-e5-small"
     ]
     assert apart(*RUSSIAN, *ENGLISH, rows=np.arange(10, 100)) == [] == apart(*RUSSIAN[:4], *ENGLISH) == apart()
 

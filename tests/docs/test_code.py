@@ -2,7 +2,11 @@
 
 import json
 import logging
+import os
 import re
+import subprocess
+import sys
+import textwrap
 from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
@@ -18,6 +22,7 @@ from peftrec.data.sources import movielens
 from peftrec.errors import UserError
 from peftrec.recipe import make_recipe, parse_yaml
 from peftrec.serving.predictor import Predictor
+from peftrec.serving.service.keys import read_keys
 from peftrec.tasks.dataset import load_data
 from peftrec.tasks.kinds import KINDS
 
@@ -156,3 +161,48 @@ def test_the_notebook_runs_from_nothing(tmp_path, monkeypatch, capsys):
     assert "side shared+private on sentence-transformers/all-MiniLM-L6-v2 nf4" in text
     assert "tasks.query.wieght: unknown key; did you mean 'weight'?" in text
     assert (tmp_path / "runs/tour-1/manifest.json").is_file()
+
+
+def started(*arguments: str) -> tuple[subprocess.Popen, int]:
+    """A service in a process of its own, and the port where it answers by now."""
+    command = [sys.executable, "-m", "peftrec", "serve", *arguments, "--port", "0"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    port = 0
+    for line in process.stderr:
+        said = json.loads(line)
+        port = said.get("port", port)
+        if said["event"] == "ready":
+            return process, port
+    raise AssertionError(f"it ended with status {process.wait()}")
+
+
+def test_the_session_with_the_service_runs(printed):
+    page = DOCS / "guide/serving.md"
+    session = blocks(page, "bash")
+    assert len(session) == 4 and sum(block.count("curl -s ") for block in session) == 8
+    process, port = started("runs/first", "--grace", "0.5")
+    try:
+        strict = 'curl() { command curl --fail-with-body "$@"; echo; }\n'  # any error ends the session
+        script = strict + "".join(session).replace("localhost:8000", f"127.0.0.1:{port}")
+        done = subprocess.run(["bash", "-eo", "pipefail", "-c", script], capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+        answers = [json.loads(line) for line in done.stdout.splitlines()]
+        assert answers[0] == {"ready": True, "reason": None}
+        assert [task["task"] for task in answers[1]["tasks"]] == ["query", "interest", "time"]
+        assert len(answers[2]["predictions"]) == 2 and len(answers[3]["items"]) == 3
+        assert sorted(answers[4]["items"][0]["scores"]) == ["interest", "query"] and len(answers[4]["items"]) == 3
+        assert len(answers[5]["data"]) == 2
+        assert answers[6] == {"accepted": 1} and len(answers[7]["items"]) == 3
+    finally:
+        process.terminate()
+        process.stderr.read()
+    assert process.wait(60) == 0
+
+
+def test_the_file_of_keys_is_one(tmp_path):
+    text = re.search(r"\n\n((?:    .*\n)+)", read(DOCS / "guide/serving.md").split("## Keys")[1])[1]
+    (tmp_path / "keys.yaml").write_text(textwrap.dedent(text))
+    assert [(key.name, key.tasks, key.admin) for key in read_keys(tmp_path / "keys.yaml")] == [
+        ("shop", ["interest"], False),
+        ("operator", None, True),
+    ]

@@ -6,10 +6,13 @@ import sys
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 from shop import HISTORY, MINILM, shop_recipe
+from tiny import make_tiny_shop, tiny_recipe
 
 from peftrec.errors import UserError
+from peftrec.machine.files import write_manifest
 from peftrec.model.backbone import locate
 from peftrec.serving.predictor import Predictor
 from peftrec.training.loop import train
@@ -68,6 +71,93 @@ def test_recommend_for_a_cold_user_and_by_query(predictor):
     assert len(predictor.recommend("interest", history=[], k=5)) == 5
     assert len(predictor.recommend("interest", history=["i1", "i6"], k=50)) == 28
     assert len(predictor.recommend("query", query="horror", k=3)) == 3
+
+
+def test_given_items_are_scored_as_the_catalogue_is_ranked(featured):
+    weights = {"cheap": 2.0, "query": -0.5, "next": 0.25, "price": -0.01}
+    asks = {"history": ["i7"], "query": "w1 w2"}
+    (ranked,) = featured.rank(weights, [asks], 600)
+    items = ["i3", "i9", "i43", "i100"]  # of which the first and the third have no price
+    found = featured.score(weights, [{**asks, "item": item} for item in items])
+    by_item = {of["item"]: of for of in ranked}
+    for item, of in zip(items, found, strict=True):
+        assert of["score"] == pytest.approx(by_item[item]["score"], abs=1e-4)
+        assert list(of["scores"]) == list(weights)
+        assert of["scores"] == pytest.approx(by_item[item]["scores"], abs=1e-4)
+    assert found[0]["scores"]["price"] is None and found[1]["scores"]["price"] > 0
+
+
+def test_new_items_are_scored_by_what_they_bring(featured):
+    new = {"item_text": "w5 w6", "item_features": {"price": 3.5, "brand": "acme"}}
+    priced, unpriced = featured.score(
+        {"cheap": 1.0, "price": 0.5}, [{"history": [], **new}, {"history": [], "item_text": "w5 w6"}]
+    )
+    (cheap,) = featured.predict("cheap", [{"history": [], **new}])
+    assert priced["scores"] == {"cheap": pytest.approx(cheap["score"], abs=1e-6), "price": 3.5}
+    assert priced["score"] == pytest.approx(cheap["score"] + 0.5 * 3.5, abs=1e-6)
+    mean = np.nanmean(featured.run.items["items"].features.numbers["price"].astype(float))
+    assert unpriced["scores"]["price"] is None
+    assert unpriced["score"] == pytest.approx(unpriced["scores"]["cheap"] + 0.5 * mean, abs=1e-4)
+
+
+def test_joint_pairs_that_rank_no_catalogue_score_given_items(featured):
+    rows = [{"query": "w1", "item": "i1"}, {"query": "w1", "item_text": "w2"}]
+    found = featured.score({"joint": 2.0}, rows)
+    expected = [2 * of["score"] for of in featured.predict("joint", rows)]
+    assert [of["score"] for of in found] == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("weights", "row", "said"),
+    [
+        ({}, {"item": "i1"}, "weights: name a task at least"),
+        ({"cheap": "x"}, {"item": "i1"}, "weights must be a dict of tasks and features, and what each counts"),
+        ({"cheap": 1, "size": 1}, {"item": "i1"}, "weights: 'size' is no task and no number of the items"),
+        ({"cheap": 1, "brand": 1}, {"item": "i1"}, "weights: 'brand' is a category"),
+        (
+            {"cheap": 1},
+            {"item": "i1", "history": [], "query": "x"},
+            "row 2: 'query' is no key of cheap; did you mean 'user'?",
+        ),
+        ({"cheap": 1, "query": 1}, {"item": "i1", "history": []}, "row 2: 'query' must be a text that is not empty"),
+    ],
+)
+def test_what_cannot_be_scored_is_told(featured, weights, row, said):
+    good = {"item": "i1", "history": [], **({"query": "x"} if "query" in weights else {})}
+    with pytest.raises(UserError, match=re.escape(said)):
+        featured.score(weights, [good, row])
+
+
+def test_texts_are_embedded_as_the_task_s_head_reads_them(predictor):
+    texts = ["a horror film", "cooking", "a horror film"]
+    vectors, tokens = predictor.embed("query", texts)
+    assert vectors.shape == (3, 384) and vectors.dtype == np.float32
+    assert (vectors[0] == vectors[2]).all() and tokens.tolist() == [5, 3, 5]
+    assert predictor.embed("query", texts[1:2])[0][0] == pytest.approx(vectors[1], abs=1e-5)
+    items = predictor.run.items["items"]
+    own = predictor.texts.texts[items.rows[3]]
+    (read,) = predictor._recommender._scoring.vectors("query", np.array([3]))
+    assert predictor.embed("query", [own])[0][0] == pytest.approx(read, abs=1e-5)
+    assert (predictor.embed("interest", texts)[0] != vectors).any()  # two quick epochs moved it little
+    assert predictor.embed("query", [])[0].shape == (0, 384)
+    for wrong, said in ((["x", ""], "row 2: 'text' must be a text that is not empty"), ("x", "texts must be a list")):
+        with pytest.raises(UserError, match=said):
+            predictor.embed("query", wrong)
+
+
+def test_each_task_says_what_a_row_holds_and_gives_one(predictor):
+    assert predictor.keys("query") == ["query", "item", "item_text"]
+    assert predictor.example("query") == {"query": "some words", "item": "i0"}
+    assert predictor.example("interest") == {"item": "i0", "history": ["i1", "i2"]}
+    timed = [{"item": "i1", "time": "2025-12-31"}, {"item": "i2", "time": "2025-12-31"}]
+    assert predictor.example("time") == {"item": "i0", "history": timed, "time": "2026-01-01"}
+    for task in predictor.tasks:
+        assert len(predictor.predict(task, [predictor.example(task)])) == 1
+    assert [predictor.ranks(task) for task in ("query", "interest", "time")] == [True, True, False]
+    assert predictor.has_item("i29") and not predictor.has_item("i30")
+    for ask in (predictor.keys, predictor.example, predictor.ranks):
+        with pytest.raises(UserError, match="no task 'none' in this run"):
+            ask("none")
 
 
 def test_what_ranks_no_items_is_refused(predictor):
@@ -177,3 +267,27 @@ def test_plain_peft_loads_every_tasks_adapter(plain, sharing):
     with torch.no_grad():
         frozen = model.encoder.backbone.run(ids, torch.ones_like(ids), torch.zeros_like(ids))
     assert all(not torch.allclose(h, frozen, atol=1e-4) for h in hidden.values())
+
+
+def test_what_goes_before_texts_is_for_the_backbone_alone(tmp_path):
+    folder = make_tiny_shop(tmp_path)
+    backbone = {"name": str(folder / "model"), "dtype": "fp32", "max_length": 16}
+    recipe = tiny_recipe(folder, backbone={**backbone, "prompts": {"query": "w1 w2 ", "passage": "w3 "}})
+    run = train(recipe, tmp_path / "run")
+    loaded = Predictor.load(run)
+    titles = set(pd.read_csv(folder / "items.csv")["title"])
+    assert {row["text"] for row in loaded.recommend("query", query="w5 w6", k=20)} == titles
+
+    file = run / "run.yaml"
+    file.write_text(file.read_text().replace("query: 'w1 w2 '", "query: ''").replace("passage: 'w3 '", "passage: ''"))
+    (run / "manifest.json").unlink()
+    write_manifest(run)
+    bare = Predictor.load(run)
+    for said, passage, before in (("w5 w6", False, "w1 w2 "), ("w7 w8", True, "w3 ")):
+        vectors = []
+        for predictor, text in ((loaded, said), (bare, before + said), (bare, said)):
+            row = np.array([predictor.texts.add(text, passage=passage)])
+            predictor.model.encoder.update({"query": row})
+            vectors.append(predictor.model.encoder.encode(row, "query").detach().numpy())
+        np.testing.assert_allclose(vectors[0], vectors[1], atol=1e-6)
+        assert np.abs(vectors[0] - vectors[2]).max() > 1e-3

@@ -9,7 +9,7 @@ from tiny import make_tiny_shop, tiny_recipe, trained_files
 
 from peftrec.errors import Diverged
 from peftrec.evaluation.evaluate import text_rows
-from peftrec.model.cache.folder import cache_root
+from peftrec.machine.caching import cache_root
 from peftrec.model.co_learner import CoLearner
 from peftrec.tasks.kinds import resolve
 from peftrec.training.loop import train

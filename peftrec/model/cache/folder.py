@@ -1,7 +1,6 @@
-"""All keys on disk: where they are, how large they may grow together, which go first.
+"""All keys on disk: how large they may grow together, which go first.
 
-PEFTREC_CACHE      the folder; default: $XDG_CACHE_HOME/peftrec, or ~/.cache/peftrec
-PEFTREC_CACHE_GB   the most it may hold, in GB (1e9 bytes); default: 20
+PEFTREC_CACHE_GB   the most that the folder (`machine.caching`) may hold, in GB (1e9 bytes); default: 20
 """
 
 import os
@@ -15,32 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from peftrec.errors import UserError, shown
+from peftrec.machine.caching import cache_root
 from peftrec.model.cache.described import read_description
 from peftrec.model.cache.owned import open_own, own_folder, own_root
 from peftrec.model.cache.store import ENTRY
 
 DEFAULT_GB = 20.0
 _REMOVED = ".removed-"
-
-
-def cache_root() -> Path:
-    """The folder of all keys; it need not exist. Raises UserError for a PEFTREC_CACHE that can be no folder."""
-    if given := os.environ.get("PEFTREC_CACHE"):
-        try:
-            root = Path(given).expanduser().absolute()
-        except RuntimeError:
-            raise UserError(
-                f"PEFTREC_CACHE must name a folder; found {shown(given)}, the home of an unknown user"
-            ) from None
-        try:
-            file = next((part for part in (root, *root.parents) if part.is_file()), None)
-        except OSError as error:
-            raise UserError(f"PEFTREC_CACHE must name a folder; found {shown(given)}: {error.strerror}") from None
-        if file is not None:
-            raise UserError(f"PEFTREC_CACHE must name a folder; found {shown(given)}, but {file} is a file")
-        return root
-    base = Path(os.environ.get("XDG_CACHE_HOME") or "")
-    return (base if base.is_absolute() else Path("~/.cache").expanduser()) / "peftrec"
 
 
 def limit_bytes() -> int:

@@ -15,12 +15,12 @@ from peftrec.data.batches import buckets
 from peftrec.data.texts import TextTable
 from peftrec.errors import UserError
 from peftrec.machine import processes
+from peftrec.machine.caching import cache_root
 from peftrec.machine.memory import free_main_memory_mb, return_free_memory
 from peftrec.machine.precision import DTYPES
 from peftrec.machine.progress import note
 from peftrec.model.backbone import Backbone
 from peftrec.model.cache.disk import DiskStates, finite, open_disk
-from peftrec.model.cache.folder import cache_root
 from peftrec.model.cache.key import describe_key, key_name
 from peftrec.model.cache.store import ragged
 

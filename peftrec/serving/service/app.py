@@ -60,7 +60,10 @@ class _Around:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)["X-Request-Id"] = state.request_id
+                headers = MutableHeaders(scope=message)
+                headers["X-Request-Id"] = state.request_id
+                if scope["app"].state.service.stage == "draining":  # else it would ask here again once this has ended
+                    headers["Connection"] = "close"
             await send(message)
 
         try:

@@ -28,8 +28,8 @@ class Guarded(APIRoute):
 
         async def handle(request: Request) -> Response:
             service = request.app.state.service
-            key = service.keys.admit(request.headers.get("authorization"))
-            request.state.key = key
+            service.keys.check_host(request.url.hostname)
+            request.state.key = service.keys.admit(request.headers.get("authorization"))
             return await answer(_Checked(request.scope, request.receive, service.limits.body))
 
         return handle

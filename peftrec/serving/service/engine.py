@@ -1,7 +1,8 @@
 """The one thread that computes: what waits for the same is computed together, and each request gets its own answers.
 
 Requests wait in a bounded queue, a line a sort of question (`key`: such as predictions of one task of one run). Lines
-take turns, so that no task holds up the others; all that waits in a line is computed together, up to a bound.
+take turns, and each time what waits in one is computed together, up to a bound: a request with many rows is computed in
+parts, and holds up nobody for longer than one of them takes.
 """
 
 import threading
@@ -10,14 +11,14 @@ from bisect import bisect_left
 from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Any
 
 from peftrec.errors import RowError
 from peftrec.serving.service.seen import Seen
 
-AT_ONCE = 1024  # rows that are computed together at most, unless one request has more
+AT_ONCE = 256  # rows that are computed together at most
 
 
 class QueueFull(Exception):
@@ -42,7 +43,34 @@ class _Job:
     rows: list[Any]
     call: Callable[[list[Any]], list[Any]]
     since: float
-    future: "Future[Answer]"
+    future: "Future[Answer]" = field(default_factory=Future)
+    taken: int = 0  # rows that were computed, or are
+    values: list[Any] = field(default_factory=list)
+    queue: float = 0.0
+    compute: float = 0.0
+    over: bool = False
+
+    @property
+    def unwanted(self) -> bool:
+        return self.over or self.future.cancelled()
+
+    def end(self, error: Exception | None = None) -> None:
+        """Give the answer, or what went wrong, unless nobody waits for it any more."""
+        self.over = True
+        if self.future.set_running_or_notify_cancel():
+            if error is None:
+                self.future.set_result(Answer(self.values, self.queue, self.compute))
+            else:
+                self.future.set_exception(error)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """The rows of a job from `first` on that are computed at once."""
+
+    job: _Job
+    first: int
+    rows: list[Any]
 
 
 class Engine:
@@ -70,10 +98,10 @@ class Engine:
         """Let `call` answer the rows, one answer a row, perhaps with others' rows of the same `key`, whose `call` must
         mean the same.
 
-        The future fails as `call` does for these rows alone, a RowError naming their own number; cancelled while it
-        waits, nothing is computed. Raises QueueFull and Stopped.
+        The future fails as `call` does for these rows alone, a RowError naming their own number; once it is cancelled,
+        nothing more is computed. Raises QueueFull and Stopped.
         """
-        job = _Job(rows, call, time.perf_counter(), Future())
+        job = _Job(rows, call, time.perf_counter())
         with self._changed:
             if not self.alive:
                 raise Stopped
@@ -98,29 +126,34 @@ class Engine:
         finally:
             with self._changed:
                 self._stopped = True
-                left = [job for line in self._lines.values() for job in line]
+                left = [job for line in self._lines.values() for job in line if not job.over]
                 self._lines.clear()
                 self._count(-self._rows)
             for job in left:
-                if job.future.set_running_or_notify_cancel():
-                    job.future.set_exception(Stopped())
+                job.end(Stopped())
 
-    def _take(self) -> list[_Job]:
-        """The oldest jobs of the next line, each still wanted; none when the engine is to end."""
+    def _take(self) -> list[_Part]:
+        """What is computed next: of a line the first rows that are still wanted; nothing when the engine is to end."""
         with self._changed:
             while True:
                 self._changed.wait_for(lambda: self._lines or self._stopped)
                 if self._stopped:
                     return []
                 key, line = self._lines.popitem(last=False)
-                batch: list[_Job] = []
-                size = 0
-                while line and (not batch or size + len(line[0].rows) <= AT_ONCE):
-                    job = line.popleft()
-                    self._count(-len(job.rows))
-                    if job.future.set_running_or_notify_cancel():
-                        batch.append(job)
-                        size += len(job.rows)
+                batch: list[_Part] = []
+                room = AT_ONCE
+                while line and room:
+                    job = line[0]
+                    rows = job.rows[job.taken : job.taken + room]
+                    if job.unwanted:
+                        rows = job.rows[job.taken :]
+                    else:
+                        batch.append(_Part(job, job.taken, rows))
+                        room -= len(rows)
+                    job.taken += len(rows)
+                    self._count(-len(rows))
+                    if job.taken == len(job.rows):
+                        line.popleft()
                 if line:
                     self._lines[key] = line
                 if batch:
@@ -130,26 +163,32 @@ class Engine:
         self._rows += rows
         self._seen.queued(self._rows)
 
-    def _answer(self, batch: list[_Job]) -> None:
-        """Answer jobs together: without those whose row is wrong, and one by one where anything else fails."""
+    def _answer(self, batch: list[_Part]) -> None:
+        """Compute parts together: without those whose row is wrong, and one by one where anything else fails."""
         while batch:
             begun = time.perf_counter()
-            ends = list(accumulate(len(job.rows) for job in batch))
+            ends = list(accumulate(len(part.rows) for part in batch))
             try:
-                values = batch[0].call([row for job in batch for row in job.rows])
+                values = batch[0].job.call([row for part in batch for row in part.rows])
                 break
             except RowError as error:
                 place = bisect_left(ends, error.row)
-                job = batch.pop(place)
-                job.future.set_exception(RowError(error.row - ends[place] + len(job.rows), error.problem))
+                part = batch.pop(place)
+                number = error.row - ends[place] + len(part.rows)
+                part.job.end(RowError(part.first + number, error.problem))
             except Exception as error:
                 if len(batch) == 1:
-                    batch.pop().future.set_exception(error)
+                    batch.pop().job.end(error)
                 while batch:
                     self._answer([batch.pop(0)])
         else:
             return
         compute = time.perf_counter() - begun
         self._seen.batch(len(values), len(batch))
-        for job, end in zip(batch, ends, strict=True):
-            job.future.set_result(Answer(values[end - len(job.rows) : end], begun - job.since, compute))
+        for part, end in zip(batch, ends, strict=True):
+            job = part.job
+            job.queue += 0 if part.first else begun - job.since
+            job.compute += compute
+            job.values += values[end - len(part.rows) : end]
+            if len(job.values) == len(job.rows):
+                job.end()

@@ -12,6 +12,7 @@ when it changes.
 
 import hashlib
 import hmac
+import ipaddress
 import logging
 import math
 import os
@@ -112,6 +113,14 @@ class Keys:
             raise Refusal(429, f"more than {key.rate} of key {key.name!r}", headers={"Retry-After": str(wait)})
         return key
 
+    def check_host(self, host: str | None) -> None:
+        """Raise Refusal, 403, where no keys are asked for and the request names a host that is not this machine's own:
+
+        a page of a stranger's, in a browser here, may have its own name lead here, and would read the answers.
+        """
+        if not self.required and not is_local(host or ""):
+            raise Refusal(403, "without keys only localhost is answered; start the service with --keys FILE")
+
     def administers(self, key: Key) -> None:
         """Raise Refusal, 403, where a key may not load and unload runs."""
         if not key.admin:
@@ -143,6 +152,14 @@ class Keys:
                     except UserError as error:
                         _log.error("keys", extra={"of": {"error": f"the keys stay as they were: {error}"}})
             return self._keys
+
+
+def is_local(host: str) -> bool:
+    """Whether a name or address is of this machine alone."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def read_keys(file: Path) -> list[Key]:

@@ -1,6 +1,5 @@
 """The process: a listener that answers while runs are loaded, and goes on answering for a while once it is to end."""
 
-import ipaddress
 import os
 import signal
 import threading
@@ -17,13 +16,16 @@ from peftrec.serving.live import LiveHistories
 from peftrec.serving.predictor import Predictor
 from peftrec.serving.service import log
 from peftrec.serving.service.app import make_app
+from peftrec.serving.service.connection import Connection
 from peftrec.serving.service.engine import Engine
 from peftrec.serving.service.feedback_file import FeedbackFile
-from peftrec.serving.service.keys import FILE, ONE, Keys
+from peftrec.serving.service.keys import FILE, ONE, Keys, is_local
 from peftrec.serving.service.masking import masker
 from peftrec.serving.service.metrics import Metrics
 from peftrec.serving.service.registry import Registry, check_runs, run_folders
 from peftrec.serving.service.state import Limits, Service
+
+MOST_PORT = 65_535
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,8 @@ def serve(
     """
     listening, limits = listening or Listening(), limits or Limits()
     known = Keys.given(keys, os.environ)
+    if listening.port > MOST_PORT:
+        raise UserError(f"--port must be at most {MOST_PORT}; found {listening.port}")
     _check_open(listening.host, known)
     wanted = list(runs) or (run_folders(folder) if folder is not None else [])
     if not wanted:
@@ -87,6 +91,8 @@ class Server(uvicorn.Server):
                 access_log=False,
                 server_header=False,
                 lifespan="off",
+                http=Connection,
+                ws="none",
             )
         )
         self.service, self.listening, self._wanted = service, listening, wanted
@@ -145,11 +151,7 @@ class Server(uvicorn.Server):
 
 def _check_open(host: str, keys: Keys) -> None:
     """Raise UserError where anyone in the network could ask."""
-    try:
-        inside = ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        inside = host == "localhost"
-    if not inside and not keys.required:
+    if not is_local(host) and not keys.required:
         raise UserError(
             f"--host {host}: others than this machine's own could ask without a key: give --keys FILE (or {FILE}, or "
             f"{ONE}), or --host 127.0.0.1"

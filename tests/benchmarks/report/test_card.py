@@ -8,12 +8,9 @@ LINE = {
     "baseline": {"name": "boosting", "value": 1.2, "by": -0.3, "interval": [-0.4, -0.2], "all": {"boosting": 1.2}},
     "chance": 2.5, "rival": "boosting", "verdict": "loss", "kind": "regression",
 }  # fmt: skip
-NOW = {
-    "esci": {"commit": "abc", "rows": 20_000, "method": "side", "tasks": {"a": LINE, "b": LINE | {"verdict": "win"}}}
-}
-BEFORE = {
-    "esci": {"commit": "old", "rows": 20_000, "method": "side", "tasks": {"a": LINE | {"prior": None, "result": 3.0}}}
-}
+ASKED = {"rows": 20_000, "method": "side"}
+NOW = {"esci": {"commit": "abc", **ASKED, "tasks": {"a": LINE, "b": LINE | {"verdict": "win"}}}}
+BEFORE = {"esci": {"commit": "old", **ASKED, "tasks": {"a": LINE | {"prior": None, "result": 3.0}}}}
 
 
 def test_the_page_has_every_line_with_its_verdict():
@@ -21,6 +18,7 @@ def test_the_page_has_every_line_with_its_verdict():
     row = "| esci | a | MAE | 1,200 | 2.0000 | 1.5000 (1.400 to 1.600) | 1.9000 median | 1.2000 boosting | 2.5000 |"
     assert row in text and "at most 20,000 events, of whole users, or 4,000 texts" in text
     assert "Now: of 2 tasks 1 win, 0 are level, 1 lose." in text and "Before" not in text
+    assert "- `esci`: product search, graded" in text and "so that the method is `side`" in text
 
 
 def test_what_was_before_stands_beside():

@@ -138,10 +138,11 @@ def test_every_file_that_shapes_a_vector_is_in_the_digest(model):
 
 def digest_of(model):
     from peftrec.model.backbone.files import digests
-    from peftrec.model.backbone.load import _family_pooling
+    from peftrec.model.backbone.load import _family_pooling, _stated_prompts
 
-    pooling = _family_pooling(None, str(model))
-    return digests(str(model), None, BackboneConfig(name=str(model), dtype="fp32", max_length=32), pooling)[0]
+    pooling, prompts = _family_pooling(None, str(model)), _stated_prompts(str(model), str(model))
+    config = BackboneConfig(name=str(model), dtype="fp32", max_length=32)
+    return digests(str(model), None, config, pooling, prompts)[0]
 
 
 def test_all_shards_and_their_index_count(model):
@@ -159,8 +160,24 @@ def test_all_shards_and_their_index_count(model):
     assert loaded(model).digest == sharded.digest
 
 
-def test_pooling_that_the_recipe_names_is_no_other_backbone(model):
-    assert loaded(model, pooling="cls").digest == loaded(model).digest
+def test_pooling_and_prompts_that_the_recipe_names_are_no_other_backbone(model):
+    assert loaded(model, pooling="cls", prompts={"query": "q: "}).digest == loaded(model).digest
+
+
+def test_what_goes_before_texts_is_what_the_recipe_or_else_the_model_says(model):
+    before = loaded(model)
+    assert before.prompts == ("", "")
+    change(
+        model / "config_sentence_transformers.json", prompts={"query": "query: ", "passage": "passage: ", "sts": "s"}
+    )
+    stated = loaded(model)
+    assert stated.prompts == ("query: ", "passage: ") and stated.digest != before.digest
+    assert loaded(model, prompts={"passage": "p "}).prompts == ("", "p ")
+    change(model / "config_sentence_transformers.json", prompts=None)
+    assert loaded(model).digest == before.digest
+    (model / "config_sentence_transformers.json").write_text("{")
+    with pytest.raises(UserError, match=r"config_sentence_transformers.json of .* cannot be read"):
+        loaded(model)
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from peftrec.cli.verbs import app
 from peftrec.errors import UserError
-from peftrec.model.cache.folder import cache_root, clear_cache, limit_bytes, list_keys, make_room
+from peftrec.model.cache.folder import clear_cache, limit_bytes, list_keys, make_room
 from peftrec.model.cache.store import Store
 
 
@@ -27,17 +27,6 @@ def make_key(root, name, used, texts=10):
 
 def names():
     return [key.folder.name for key in list_keys()]
-
-
-def test_the_folder_follows_the_environment(monkeypatch, tmp_path):
-    monkeypatch.setenv("PEFTREC_CACHE", str(tmp_path / "own"))
-    assert cache_root() == tmp_path / "own"
-    monkeypatch.delenv("PEFTREC_CACHE")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    assert cache_root() == tmp_path / "xdg" / "peftrec"
-    monkeypatch.setenv("XDG_CACHE_HOME", "relative")  # the standard has it ignored
-    monkeypatch.setenv("HOME", str(tmp_path))
-    assert cache_root() == tmp_path / ".cache" / "peftrec"
 
 
 @pytest.mark.parametrize("verb", ["ls", "clear"])

@@ -77,6 +77,8 @@ def odd(runs, tmp_path_factory):
     from peftrec.serving.service.keys import Key, Keys
 
     class Everyone(Keys):
+        required = True
+
         def admit(self, header):
             return Key(name="everyone", sha256="0" * 64, admin=True)
 
@@ -89,7 +91,7 @@ def test_requests_by_the_schema_are_no_errors_of_ours(odd):
     schema = schemathesis.openapi.from_asgi("/openapi.json", app)
     tried = {"calls": 0}
     limits = settings(
-        max_examples=12,
+        max_examples=6,
         derandomize=True,
         deadline=None,
         database=None,
@@ -110,7 +112,7 @@ def test_requests_by_the_schema_are_no_errors_of_ours(odd):
 
             with suppress(Unsatisfiable):  # of an operation that takes nothing, nothing is wrong
                 call()
-    assert tried["calls"] > 200, tried
+    assert tried["calls"] > 100, tried
 
 
 TASKS = ["query", "interest", "time", "next"]
@@ -130,7 +132,7 @@ USUAL = {
 ODD_ROWS = st.fixed_dictionaries({}, optional={key: usual | VALUES for key, usual in USUAL.items()})
 
 
-@settings(max_examples=40, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 @given(task=st.sampled_from(TASKS), rows=st.lists(ODD_ROWS, min_size=1, max_size=3), k=VALUES)
 def test_odd_rows_are_no_errors_of_ours(odd, task, rows, k):
     client = client_of(odd)

@@ -86,7 +86,11 @@ def test_for_a_client_that_left_nothing_is_computed(gated):
             sent.append(message)
 
         scope = {"type": "http", "method": "POST", "path": PATH, "raw_path": b"", "query_string": b"", "scheme": "http"}
-        scope |= {"headers": [(b"content-type", b"application/json")], "server": ("x", 1), "http_version": "1.1"}
+        scope |= {
+            "headers": [(b"content-type", b"application/json")],
+            "server": ("localhost", 1),
+            "http_version": "1.1",
+        }
         task = asyncio.create_task(app(scope, receive, send))
         await asyncio.sleep(0.05)
         left.set()

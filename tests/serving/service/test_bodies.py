@@ -93,7 +93,7 @@ def asgi(service, receive, **headers):
         (name.encode(), value.encode()) for name, value in ({"content-type": "application/json"} | headers).items()
     ]
     scope = {"type": "http", "method": "POST", "path": PATH, "raw_path": PATH.encode(), "query_string": b""}
-    scope |= {"headers": pairs, "http_version": "1.1", "scheme": "http", "server": ("x", 1), "client": ("y", 1)}
+    scope |= {"headers": pairs, "http_version": "1.1", "scheme": "http", "server": ("localhost", 1), "client": ("y", 1)}
 
     async def send(message):
         sent.append(message)

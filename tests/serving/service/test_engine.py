@@ -43,7 +43,7 @@ def seen():
 
 @pytest.fixture
 def engine(seen):
-    made = Engine(AT_ONCE * 2, seen)
+    made = Engine(AT_ONCE * 4, seen)
     yield made
     made.stop()
 
@@ -76,17 +76,66 @@ def test_a_batch_has_a_bound_and_lines_take_turns(engine, seen):
         return lambda rows: order.append((name, len(rows))) or rows
 
     half = AT_ONCE // 2 + 1
-    long = [engine.ask("long", list(range(half)), noting("long")) for _ in range(2)]
+    long = [engine.ask("long", list(range(half)), noting("long")) for _ in range(3)]
     short = engine.ask("short", [1], noting("short"))
     held.go.set()
-    for future in [*long, short]:
-        future.result(10)
-    assert order == [("long", half), ("short", 1), ("long", half)]
+    assert [of.result(10).values for of in long] == [list(range(half))] * 3
+    assert short.result(10).values == [1]
+    assert order == [("long", AT_ONCE), ("short", 1), ("long", half + 2)]
 
 
-def test_a_request_with_more_rows_than_a_batch_is_computed_alone(engine):
-    rows = list(range(AT_ONCE + 5))
-    assert engine.ask("double", rows, doubled).result(10).values == [2 * row for row in rows]
+def test_a_request_of_many_rows_is_computed_in_parts_and_others_in_between(engine):
+    held = Held(engine)
+    rows, order = list(range(AT_ONCE + 5)), []
+
+    def doubles(given):
+        order.append(len(given))
+        return doubled(given)
+
+    whole = engine.ask("double", rows, doubles)
+    wrong = engine.ask("wrong", [*rows, "wrong", 3], doubles)
+    other = engine.ask("other", [1], doubles)
+    held.go.set()
+    found = whole.result(10)
+    assert found.values == [2 * row for row in rows] and found.compute > 0
+    assert other.result(10).values == [2]
+    with pytest.raises(RowError) as caught:
+        wrong.result(10)
+    assert caught.value.row == len(rows) + 1
+    assert order == [AT_ONCE, AT_ONCE, 1, 5, 7]
+    assert engine.waiting == 0
+
+
+def test_of_a_request_that_failed_the_other_parts_are_not_computed(engine):
+    held, order = Held(engine), []
+
+    def doubles(given):
+        order.append(len(given))
+        return doubled(given)
+
+    failed = engine.ask("double", ["wrong", *range(2 * AT_ONCE - 1)], doubles)
+    held.go.set()
+    with pytest.raises(RowError):
+        failed.result(10)
+    assert engine.ask("double", [1], doubles).result(10).values == [2]
+    assert order == [AT_ONCE, 1]
+    assert engine.waiting == 0
+
+
+def test_of_a_client_that_leaves_meanwhile_the_other_parts_are_not_computed(engine):
+    order, entered, go = [], threading.Event(), threading.Event()
+
+    def waits(given):
+        order.append(len(given))
+        entered.set()
+        assert go.wait(10)
+        return given
+
+    left = engine.ask("waits", list(range(2 * AT_ONCE)), waits)
+    assert entered.wait(10) and left.cancel()
+    go.set()
+    assert engine.ask("waits", [1], waits).result(10).values == [1]
+    assert order == [AT_ONCE, 1]
 
 
 def test_a_wrong_row_fails_its_own_request_alone(engine):
@@ -103,7 +152,7 @@ def test_a_wrong_row_fails_its_own_request_alone(engine):
 
 def test_thousands_of_wrong_rows_do_not_end_the_engine(engine):
     held = Held(engine)
-    asked = [engine.ask("double", ["wrong"], doubled) for _ in range(AT_ONCE)]
+    asked = [engine.ask("double", ["wrong"], doubled) for _ in range(3 * AT_ONCE)]
     good = engine.ask("double", [1], doubled)
     held.go.set()
     assert good.result(30).values == [2]
@@ -161,14 +210,16 @@ def test_an_engine_that_is_stopped_answers_nobody(seen):
     waiting, left = engine.ask("double", [1], doubled), engine.ask("double", [2], doubled)
     left.cancel()
     stopping = threading.Thread(target=engine.stop)
+    many = engine.ask("held", [0] * 7, held)
     stopping.start()
     while engine.alive:
         time.sleep(0.001)
     held.go.set()
     stopping.join(10)
     assert held.future.result(10).values == [0]  # what it computed it answers
-    with pytest.raises(Stopped):
-        waiting.result(10)
+    for future in (waiting, many):
+        with pytest.raises(Stopped):
+            future.result(10)
     with pytest.raises(Stopped):
         engine.ask("double", [1], doubled)
     assert not engine.alive and engine.waiting == 0

@@ -43,6 +43,24 @@ def test_without_keys_anyone_asks_and_nobody_administers():
         keys.administers(ANYONE)
 
 
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]", "127.0.0.1:8000", "localhost:8411"])
+def test_without_keys_this_machine_s_own_names_are_answered(client, host):
+    assert client.get("/info", headers={"Host": host}).status_code == 200
+
+
+@pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example", "10.0.0.1", "127.0.0.1.evil.example"])
+def test_without_keys_other_names_are_not_answered(client, host):
+    done = client.get("/info", headers={"Host": host})
+    assert (done.status_code, done.json()["error_type"]) == (403, "forbidden")
+    assert client.get("/health/ready", headers={"Host": host}).status_code == 200
+
+
+def test_with_keys_any_name_is_answered(runs, file):
+    client = client_of(make_service(runs / "two", keys=Keys(file)))
+    given = {"Host": "service.example", "Authorization": "Bearer other"}
+    assert client.get("/info", headers=given).status_code == 200
+
+
 def test_a_key_is_known_by_its_digest(file):
     keys = Keys(file)
     assert keys.required

@@ -9,7 +9,7 @@ import time
 
 import httpx
 import pytest
-from served import make_service
+from served import Running, make_service
 
 from peftrec.errors import UserError
 from peftrec.serving.service import server as module
@@ -18,34 +18,6 @@ from peftrec.serving.service.server import Listening, Server, serve
 from peftrec.serving.service.state import Limits
 
 ROWS = {"rows": [{"history": ["i1"], "item": "i2"}]}
-
-
-class Running:
-    """A server in a thread of its own, where signals are told by hand."""
-
-    def __init__(self, service, wanted, grace=0.6, port=0):
-        self.server, self.error = Server(service, Listening(port=port, grace=grace), wanted), None
-        self.thread = threading.Thread(target=self._run)
-        self.thread.start()
-        while not self.server.started and self.thread.is_alive():
-            time.sleep(0.01)
-
-    def _run(self):
-        try:
-            self.server.run()
-        except BaseException as error:
-            self.error = error
-
-    @property
-    def url(self):
-        return "http://127.0.0.1:%d" % self.server.servers[0].sockets[0].getsockname()[1]  # noqa: UP031
-
-    def ready(self):
-        return httpx.get(f"{self.url}/health/ready").json()
-
-    def until(self, reason):
-        while self.ready()["reason"] != reason:
-            time.sleep(0.01)
 
 
 @pytest.fixture
@@ -76,6 +48,7 @@ def test_it_lives_while_it_loads_and_drains_with_no_request_lost(slow_to_load, r
     begun = time.monotonic()
     running.server.handle_exit(signal.SIGTERM, None)
     assert running.ready() == {"ready": False, "reason": "draining"}
+    assert httpx.get(f"{running.url}/health/live").headers["Connection"] == "close"
     before = len(found)
     time.sleep(0.3)
     stop.set()
@@ -185,6 +158,7 @@ def test_without_keys_nobody_else_in_the_network_may_ask(host, keys, open_to_all
         ({"keys": "nowhere"}, "nowhere: cannot be read"),
         ({"feedback": "nowhere/x"}, "nowhere/x: cannot be written"),
         ({"listening": Listening(host="0.0.0.0")}, "--host 0.0.0.0: others"),
+        ({"listening": Listening(port=65_536)}, "--port must be at most 65535; found 65536"),
     ],
 )
 def test_what_cannot_be_served_is_told_before_anything_listens(runs, tmp_path, monkeypatch, given, said):
