@@ -241,6 +241,12 @@ def test_every_metric_that_is_named_is_exported_with_these_labels(where, exporte
         assert expression.count(one) == expression.count(other)
 
 
+def test_the_guide_names_every_metric_and_no_other(exported):
+    guide = set(re.findall(r"peftrec_[a-z_]+", (ROOT / "docs/guide/serving.md").read_text(encoding="utf-8")))
+    families = {re.sub(r"_(bucket|sum|count|created)$", "", name) for name in exported if name.startswith("peftrec_")}
+    assert guide == {name for name in families if f"{name}_total" not in families}
+
+
 def test_alerts_say_what_and_how_bad_in_labels_that_they_have(exported):
     names = [rule["alert"] for rule in RULES]
     assert len(set(names)) == len(RULES) >= 8

@@ -15,6 +15,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from peftrec.model.backbone.frozen import Used
 from peftrec.serving.predictor import Predictor
 from peftrec.serving.service.drift import Scores, labels_of, score_of, scores_of_test
 
@@ -40,7 +41,7 @@ class Metrics:
         self._registry = of = CollectorRegistry()
         self._lock = threading.Lock()
         self._tasks: dict[tuple[str, str], _Served] = {}  # by run and task
-        self._predictor: Predictor | None = None  # whose backbone all share
+        self._used = Used()  # of the backbone that all share
         self._requests = Counter("peftrec_requests", "Requests answered", ["endpoint", "task", "code"], registry=of)
         self._seconds = Histogram(
             *("peftrec_request_seconds", "Seconds of requests: whole, in the queue, computing", ["task", "stage"]),
@@ -85,7 +86,7 @@ class Metrics:
                 found[run, task] = _Served(digest, kind, None if before is None else Scores(before))
         with self._lock:
             self._tasks = {key: of for key, of in self._tasks.items() if key[0] != run} | found
-            self._predictor = predictor
+            self._used = predictor.model.encoder.backbone.used
         self._swaps.labels(run, "loaded" if loaded else "unloaded").inc()
 
     def predicted(self, run: str, task: str, predictions: Sequence[Mapping[str, Any]]) -> None:
@@ -109,8 +110,7 @@ class Metrics:
         """What is not counted event by event, but read when it is asked for."""
         with self._lock:
             yield from self._of_tasks()
-            if self._predictor is not None:
-                yield from _of_texts(self._predictor)
+            yield from _of_texts(self._used)
 
     def _of_tasks(self) -> Iterator[Metric]:
         info = GaugeMetricFamily("peftrec_task_info", "A task served", labels=["run", "task", "kind", "digest"])
@@ -134,9 +134,8 @@ class Metrics:
         yield from (info, labels, scores, psi)
 
 
-def _of_texts(predictor: Predictor) -> Iterator[Metric]:
+def _of_texts(used: Used) -> Iterator[Metric]:
     """What the frozen part was asked for, and did."""
-    used = predictor.model.encoder.backbone.used
     texts = CounterMetricFamily("peftrec_texts", "Texts whose frozen states were asked for", labels=["cached"])
     texts.add_metric(["yes"], used.found)
     texts.add_metric(["no"], used.computed)
