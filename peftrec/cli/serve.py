@@ -53,4 +53,4 @@ def serve(
 
         listening = Listening(host, port, grace)
         bounds = Limits(max_rows, max_body)
-        serve_runs(runs or [], folder, listening, keys, feedback, bounds, queue_rows, not no_cache, mask)
+        serve_runs(runs or [], folder, listening, keys, feedback, bounds, queue_rows, cache=not no_cache, mask=mask)
