@@ -34,8 +34,9 @@ def serving_page(result: dict[str, Any]) -> str:
         "## Many adapters over one backbone",
         "Copies of a run in one process, of which one by chance is asked: its whole catalogue of 100 items ranked, or"
         " one row with a new text. PEFT has the same LoRA adapters in one model, and computes the same texts by"
-        " `set_adapter` and a forward; what is frozen is not kept there. MB are the process's; MB an adapter those"
-        " since the first, and for peftrec they hold the run's own catalogue with its states, log and head.",
+        " `set_adapter` and a forward; what is frozen is not kept there. Its milliseconds are of the forward alone,"
+        " peftrec's of the whole answer, with history, start and head. MB are the process's; MB an adapter those since"
+        " the first, and for peftrec they hold the run's own catalogue with its states, log and head.",
         table(HEADS, [line for of in result["resident"] for line in _resident(of)]),
     )
 
