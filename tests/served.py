@@ -3,6 +3,7 @@
 import json
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -89,17 +90,14 @@ class Running:
         self.thread.start()
         while not self.server.started and self.thread.is_alive():
             time.sleep(0.01)
+        with suppress(AttributeError, IndexError):  # where it has ended already
+            self.address = self.server.servers[0].sockets[0].getsockname()
 
     def _run(self):
         try:
             self.server.run()
         except BaseException as error:
             self.error = error
-
-    @property
-    def address(self):
-        """Host and port."""
-        return self.server.servers[0].sockets[0].getsockname()
 
     @property
     def url(self):

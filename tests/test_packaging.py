@@ -160,3 +160,19 @@ def test_set_up_says_when_packages_cannot_be_had_and_can_be_repeated(bare_checko
         assert "the packages could not be installed" in done.stderr
         assert "is the package index within reach" in done.stderr
         assert not (bare_checkout / ".venv" / ".set-up").exists()
+
+
+def test_make_serve_serves_the_newest_run_or_the_one_named(bare_checkout):
+    command = bare_checkout / ".venv" / "bin" / "peftrec"
+    command.parent.mkdir(parents=True)
+    command.write_text('#!/bin/sh\necho "$@"\n')
+    command.chmod(0o755)
+    (bare_checkout / ".venv" / ".set-up").touch()
+    done = make(bare_checkout, "serve")
+    assert done.returncode == 2
+    assert "no run of movielens-100k in runs/: make demo trains one" in done.stderr
+    for number in (2, 10, 9):
+        (bare_checkout / "runs" / f"movielens-100k-{number}").mkdir(parents=True)
+        os.utime(bare_checkout / "runs" / f"movielens-100k-{number}", (number, number))
+    assert make(bare_checkout, "serve").stdout == "serve runs/movielens-100k-10/\n"
+    assert make(bare_checkout, "serve", "RUN=runs/mine").stdout == "serve runs/mine\n"

@@ -162,16 +162,18 @@ class Predictor:
                 raise RowError(number, str(error)) from None
         return {task: [{key: row[key] for key in of if key in row} for row in rows] for task, of in keys.items()}
 
-    def embed(self, task: str, texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
-        """What the task's adapter makes of texts, float32 (N, D), as its head reads those of new items; and how many
-        tokens were read of each, int (N,).
+    def embed(self, task: str, texts: list[str], passages: bool = False) -> tuple[np.ndarray, np.ndarray]:
+        """What the task's adapter makes of texts, float32 (N, D), and how many tokens were read of each, int (N,).
 
-        Raises UserError naming the text (from 1).
+        `passages`: whether they are items' texts, before which some backbones have another prompt than before queries
+        and all other texts. Raises UserError naming the text (from 1).
         """
         self._known(task)
         check_texts("texts", texts)
         with self._request():
-            rows = np.array([self._reader.text(number, text) for number, text in enumerate(texts, 1)], np.int64)
+            rows = np.array(
+                [self._reader.text(number, text, passages) for number, text in enumerate(texts, 1)], np.int64
+            )
             unique, place = np.unique(rows, return_inverse=True)
             self.model.encoder.update({task: unique})
             with torch.inference_mode():

@@ -133,10 +133,10 @@ class RowReader:
         examples = self._with_features(task, examples, rows, brought)
         return self._with_history(task, examples, pasts) if described["history"] else examples
 
-    def text(self, number: int, text: str) -> int:
+    def text(self, number: int, text: str, passage: bool) -> int:
         """The text row of a text by itself. Raises RowError for text `number` where it is empty or no Unicode."""
         try:
-            return self._texts.add(text_of({"text": text}, "text"))
+            return self._texts.add(text_of({"text": text}, "text"), passage=passage)
         except UserError as error:
             raise RowError(number, str(error)) from None
 

@@ -56,6 +56,12 @@ def test_without_the_extra_it_says_what_to_install(monkeypatch, package):
     assert done.stderr == f"peftrec: serve needs {package}: pip install 'peftrec[serve]'\n"
 
 
+def test_there_is_no_way_to_trust_a_run_s_code():
+    done = peftrec("serve", "runs/one", "--trust-code")
+    assert done.exit_code == 2 and "No such option: --trust-code" in done.stderr
+    assert "trust" not in peftrec("serve", "--help").stdout
+
+
 @pytest.mark.parametrize(
     ("option", "value", "said"),
     [

@@ -137,7 +137,7 @@ def test_texts_are_embedded_as_the_task_s_head_reads_them(predictor):
     items = predictor.run.items["items"]
     own = predictor.texts.texts[items.rows[3]]
     (read,) = predictor._recommender._scoring.vectors("query", np.array([3]))
-    assert predictor.embed("query", [own])[0][0] == pytest.approx(read, abs=1e-5)
+    assert predictor.embed("query", [own], passages=True)[0][0] == pytest.approx(read, abs=1e-5)
     assert (predictor.embed("interest", texts)[0] != vectors).any()  # two quick epochs moved it little
     assert predictor.embed("query", [])[0].shape == (0, 384)
     for wrong, said in ((["x", ""], "row 2: 'text' must be a text that is not empty"), ("x", "texts must be a list")):
@@ -286,8 +286,6 @@ def test_what_goes_before_texts_is_for_the_backbone_alone(tmp_path):
     for said, passage, before in (("w5 w6", False, "w1 w2 "), ("w7 w8", True, "w3 ")):
         vectors = []
         for predictor, text in ((loaded, said), (bare, before + said), (bare, said)):
-            row = np.array([predictor.texts.add(text, passage=passage)])
-            predictor.model.encoder.update({"query": row})
-            vectors.append(predictor.model.encoder.encode(row, "query").detach().numpy())
+            vectors.append(predictor.embed("query", [text], passages=passage)[0])
         np.testing.assert_allclose(vectors[0], vectors[1], atol=1e-6)
         assert np.abs(vectors[0] - vectors[2]).max() > 1e-3

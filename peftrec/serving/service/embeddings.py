@@ -29,6 +29,7 @@ class Texts(BaseModel):
     model: str = Field(description="the task", examples=["query"])
     input: str | Annotated[list[str], Field(min_length=1)] = Field(examples=[["space adventure", "romance"]])
     encoding_format: Literal["float", "base64"] = Field("float", description="base64: float32, little-endian")
+    input_type: Literal["query", "passage"] = Field("query", description="passage: texts are items', else any other")
     user: str | None = None
 
 
@@ -58,11 +59,11 @@ class Embeddings(BaseModel):
 
 @router.post("/v1/embeddings", response_model=Embeddings)
 async def embeddings(request: Request, body: Texts, run: OfRun = None) -> Response:
-    """What the task's adapter makes of texts, as its head reads those of new items."""
+    """What the task's adapter makes of texts."""
     served = find(request, body.model, run)
     texts = [body.input] if isinstance(body.input, str) else body.input
-    call = partial(_embed, served.predictor, body.model)
-    found = await ask(request, (served.predictor, "embed", body.model), texts, call)
+    call = partial(_embed, served.predictor, body.model, body.input_type == "passage")
+    found = await ask(request, (served.predictor, "embed", body.model, body.input_type), texts, call)
     data = [
         {"object": "embedding", "index": n, "embedding": _written(vector, body.encoding_format)}
         for n, (vector, _) in enumerate(found)
@@ -72,8 +73,8 @@ async def embeddings(request: Request, body: Texts, run: OfRun = None) -> Respon
     return plain({"object": "list", "data": data, "model": body.model, "usage": usage})
 
 
-def _embed(predictor: Predictor, task: str, texts: list[str]) -> list[tuple[np.ndarray, int]]:
-    vectors, tokens = predictor.embed(task, texts)
+def _embed(predictor: Predictor, task: str, passages: bool, texts: list[str]) -> list[tuple[np.ndarray, int]]:
+    vectors, tokens = predictor.embed(task, texts, passages)
     return list(zip(vectors, tokens.tolist(), strict=True))
 
 

@@ -9,9 +9,10 @@ from starlette.responses import Response
 
 from peftrec.errors import RowError, UserError, shown
 from peftrec.machine.files import to_json
-from peftrec.serving.service.asking import OfRun, ask, find, plain, took
+from peftrec.serving.service.asking import OfRun, ask, find, plain, service_of, took
 from peftrec.serving.service.bodies import Guarded
 from peftrec.serving.service.errors import described
+from peftrec.serving.service.registry import Served
 from peftrec.serving.wanted import Options
 from peftrec.tasks.rows import Row
 
@@ -121,10 +122,7 @@ async def rank(request: Request, body: Rank, run: OfRun = None) -> Response:
 
     The given ones, each of which is named; or the best of the catalogue, which `candidates`, `where` and such narrow.
     """
-    served = find(request, next(iter(body.weights)), run)
-    for name in body.weights:
-        if name in served.predictor.tasks and not request.state.key.may(name):
-            find(request, name, served.name)
+    served = _with_all(request, list(body.weights), run)
     asked = (served.predictor, "rank", to_json(body.weights, indent=None))
     if body.items is None:
         options = body.options()
@@ -137,6 +135,21 @@ async def rank(request: Request, body: Rank, run: OfRun = None) -> Response:
     if not body.explain:
         items = [{key: value for key, value in item.items() if key != "scores"} for item in items]
     return plain({"run": served.name, "items": items, "took_ms": took(request)})
+
+
+def _with_all(request: Request, names: list[str], run: str | None) -> Served:
+    """The run that answers for all of the names that are tasks: the one named, else the last loaded that has them.
+
+    Raises Refusal, as `find` of each of them.
+    """
+    runs = list(reversed(service_of(request).registry.runs.values()))
+    tasks = [name for name in names if any(name in of.predictor.tasks for of in runs)] or names[:1]
+    with_all = (of.name for of in runs if set(tasks) <= set(of.predictor.tasks))
+    served = find(request, tasks[0], run or next(with_all, None))
+    for task in tasks[1:]:
+        if task in served.predictor.tasks:
+            find(request, task, served.name)
+    return served
 
 
 async def _of_one(request: Request, key: Any, rows: list[Row], call: Any) -> list[Any]:

@@ -33,7 +33,7 @@ def test_a_head_that_does_not_come_ends_the_connection(running, sent):
     with socket.create_connection(running.address) as client:
         client.sendall(sent)
         assert httpx.get(f"{running.url}/health/live").status_code == 200
-        assert 0.2 < until_closed(client) < 5
+        assert until_closed(client) < 5
 
 
 def test_neither_does_one_that_comes_letter_by_letter_after_a_request(running):
@@ -56,7 +56,7 @@ def test_neither_does_one_that_comes_letter_by_letter_after_a_request(running):
         took = until_closed(client)
         stop.set()
         thread.join()
-        assert 0.2 < took < 5
+        assert took < 5
 
 
 def test_an_answer_that_takes_longer_is_waited_for(running, monkeypatch):

@@ -34,6 +34,15 @@ def test_base64_is_what_openai_s_client_asks_for(client):
     assert np.frombuffer(base64.b64decode(packed), "<f4") == pytest.approx(plain)
 
 
+def test_items_texts_are_passages(client, service, monkeypatch):
+    predictor, asked = service.registry.find("query").predictor, []
+    kept = predictor.embed
+    monkeypatch.setattr(predictor, "embed", lambda *given: asked.append(given) or kept(*given))
+    for more in ({}, {"input_type": "query"}, {"input_type": "passage"}):
+        assert client.post("/v1/embeddings", json={"model": "query", "input": "w1", **more}).status_code == 200
+    assert asked == [("query", ["w1"], False), ("query", ["w1"], False), ("query", ["w1"], True)]
+
+
 @pytest.mark.parametrize(
     ("body", "code", "said"),
     [

@@ -88,6 +88,17 @@ def test_given_items_are_all_named_best_first_new_ones_by_their_place(client, al
     assert {of["place"]: of.get("item") for of in found} == {0: "i1", 1: None, 2: "i5", 3: "i7"}
 
 
+def test_of_several_runs_one_that_has_all_of_the_tasks_ranks(client):
+    def run_of(**weights):
+        done = client.post("/v1/rank", json={"weights": weights, "user": "u1", "query": "w1", "k": 1})
+        return done.json().get("run", done.json().get("error"))
+
+    assert run_of(interest=1, query=1) == run_of(query=1, interest=1) == "one"  # `two` is loaded last
+    done = client.post("/v1/rank", json={"weights": {"interest": 1, "next": 1}, "user": "u1", "k": 1})
+    assert done.json()["run"] == "two"
+    assert run_of(price=1, interest=1).startswith("weights: 'price' is no task and no number of the items")
+
+
 @pytest.mark.parametrize(
     ("body", "code", "said"),
     [
