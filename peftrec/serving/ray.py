@@ -33,6 +33,7 @@ class Args(BaseModel):
     runs: list[Path] = Field(min_length=1, description="run folders over one backbone, or a text such as a,b")
     keys: Path | None = None
     feedback: Path | None = None
+    mask: str | None = None
     cache: bool = True
     queue_rows: int = Field(8192, ge=1)
     max_rows: int = Field(1024, ge=1)
@@ -106,14 +107,15 @@ class Replica:
     def __init__(self, args: Args) -> None:
         from peftrec.serving.service import log
         from peftrec.serving.service.keys import Keys
+        from peftrec.serving.service.masking import masker
         from peftrec.serving.service.server import build_service, check_open, load_runs
         from peftrec.serving.service.state import Limits
 
         keys = Keys.given(args.keys, os.environ)
         check_open(_listens_on(), keys)
-        limits = Limits(args.max_rows, args.max_body)
-        self.service = build_service(None, keys, args.feedback, limits, args.queue_rows, args.cache)
-        self._lines = log.lines_on_stderr()  # until the process ends
+        limits, by = Limits(args.max_rows, args.max_body), masker(args.mask)
+        self.service = build_service(None, keys, args.feedback, limits, args.queue_rows, args.cache, by)
+        self._lines = log.lines_on_stderr(by)  # until the process ends
         self._lines.__enter__()
         load_runs(self.service, args.runs)
 

@@ -12,7 +12,6 @@ from io import StringIO
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pyarrow.csv as pc
 import pyarrow.parquet as pq
 import pytest
@@ -79,7 +78,7 @@ def _logging_as_before():
 @pytest.mark.usefixtures("_logging_as_before")
 @pytest.mark.parametrize("page", WITH_CODE, ids=name)
 def test_python_blocks_run(page, printed):
-    assert len(run(page)) == {"predicting.md": 3 + 1 + 3}.get(page.name, 0)
+    assert len(run(page)) == {"predicting.md": 3 + 1 + 3, "serving.md": 2}.get(page.name, 0)
 
 
 def test_blocks_that_are_not_run_say_why():
@@ -198,32 +197,6 @@ def test_the_session_with_the_service_runs(printed):
         process.terminate()
         process.stderr.read()
     assert process.wait(60) == 0
-
-
-def test_what_is_shown_for_spark_scores_tables(printed, tmp_path):
-    """Without Spark: what it would call is called with two tables of a partition."""
-    text = re.search(r"\n\n((?:    .*\n|\n)+)", read(DOCS / "guide/serving.md").split("With Spark")[1])[1]
-    code = textwrap.dedent(text).replace("/srv/runs/first", str(Path("runs/first").resolve()))
-    seen = {}
-
-    class Spark:
-        def parquet(self, file):
-            return self
-
-        def mapInPandas(self, scored, schema):
-            seen.update(scored=scored, schema=schema)
-            return self
-
-        read = write = property(lambda self: self)
-
-    exec(compile(code, "serving.md", "exec"), {"spark": Spark()})
-    rows = [{"user": "1", "item": "50"}, {"history": [], "item": "172"}, {"user": "1", "item": "172"}]
-    table = pd.DataFrame({"id": ["a", "b", "c"], "row": [json.dumps(row) for row in rows]})
-    found = pd.concat(seen["scored"](iter([table[:2], table[2:]])))
-    assert list(found.columns) == [column.split()[0] for column in seen["schema"].split(", ")]
-    assert list(found["id"]) == ["a", "b", "c"]
-    expected = Predictor.load("runs/first").predict("interest", rows)
-    assert [json.loads(one) for one in found["prediction"]] == [pytest.approx(one, abs=1e-6) for one in expected]
 
 
 def test_the_file_of_keys_is_one(tmp_path):
