@@ -80,9 +80,9 @@ def monitor(
             while day[0].start <= lines[0].start - DAY:
                 day.popleft()
     except (KeyboardInterrupt, SystemExit):  # Ctrl-C and SIGTERM: what is over is shown, the open window is left
-        _finish(windows, day, figure, span, f"{task} {label}")
+        _finish(windows, day, figure, span, f"texts of class {label} by {task}")
         raise
-    _finish(windows, day, figure, span, f"{task} {label}")
+    _finish(windows, day, figure, span, f"texts of class {label} by {task}")
     if fail and alarmed:
         raise typer.Exit(ALARMED)
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from matplotlib import rc_context
-from matplotlib.dates import ConciseDateFormatter, date2num
+from matplotlib.dates import AutoDateLocator, DateFormatter, date2num
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -61,10 +61,10 @@ def _panel(axes: Any, lines: Sequence[Line], span: float) -> None:
     axes.plot(middles, expected, color="black", linewidth=1, linestyle="--", marker="_", label="expected")
     alarms = [(x, line.verdict.count) for x, line in zip(middles, lines, strict=True) if line.verdict.alarm]
     x, y = zip(*alarms, strict=True) if alarms else ((), ())
-    axes.plot(x, [top * 1.06 for top in y], "v", color="black", markersize=7, clip_on=False, label="alarm")
+    axes.plot(x, [top * 1.06 for top in y], "v", color="black", markersize=7, label="alarm")
     topic, said = lines[0].topic, f"{len(alarms)} alarms" if len(alarms) != 1 else "1 alarm"
     axes.set_title(f"{'all texts' if topic is None else topic}: {said}", loc="left", parse_math=False)
-    axes.xaxis_date()
-    axes.xaxis.set_major_formatter(ConciseDateFormatter(axes.xaxis.get_major_locator()))
+    axes.xaxis.set_major_locator(AutoDateLocator(minticks=2, maxticks=7))
+    axes.xaxis.set_major_formatter(DateFormatter("%H:%M"))
     axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
-    axes.set_ylim(0, max([*counts, *(e for e in expected if e == e), 1]) * 1.2)
+    axes.set_ylim(0, max([*counts, *(e for e in expected if e == e), 1]) * 1.25)

@@ -45,11 +45,6 @@ class Surges:
         self._alarms, self._baseline = alarms, baseline
         self._past: dict[str | None, deque[tuple[int, int]]] = {}
 
-    @property
-    def topics(self) -> int:
-        """How many topics there were."""
-        return len(self._past)
-
     def judge(self, window: Mapping[str | None, tuple[int, int]]) -> dict[str | None, Verdict]:
         """The verdict on each topic's (texts, how many of them have the label) in the next window."""
         past = {topic: self._past.setdefault(topic, deque(maxlen=self._baseline)) for topic in window}

@@ -44,6 +44,7 @@ class Windows:
         self._open: float | None = None
         self._texts: Counter[str | None] = Counter()
         self._found: Counter[str | None] = Counter()
+        self._topics: set[str | None] = set()
         self.late, self.first_late = 0, ""
 
     def watch(self, texts: Iterable[Text]) -> Iterator[list[Line]]:
@@ -76,7 +77,8 @@ class Windows:
         for text, (topic, label) in zip(texts, said, strict=True):
             self._texts[topic] += 1
             self._found[topic] += label == self._label
-            if len(self._texts) > MOST_TOPICS:
+            self._topics.add(topic)
+            if len(self._topics) > MOST_TOPICS:
                 rule = f"there may be {MOST_TOPICS:,} topics at most: each has a past of its own"
                 raise UserError(f"{text.place}, column 'topic': {rule}; found {topic!r} beyond them")
 
