@@ -163,7 +163,7 @@ def test_a_figure_is_never_written_over(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
+def trained(tmp_path_factory, quick):
     """The shipped recipe over two files of the form of its data, in words of the tiny tokenizer."""
     folder, random = make_tiny_shop(tmp_path_factory.mktemp("finance")), np.random.default_rng(0)
     topics = [{"text": f"w{n % 3} w{random.integers(10, 90)}", "label": n % 3} for n in range(240)]
@@ -176,7 +176,6 @@ def trained(tmp_path_factory):
     return train(load_recipe(find_recipe("finance"), changes), folder / "run")
 
 
-@pytest.mark.usefixtures("quick_intervals")
 def test_the_shipped_recipe_is_trained_and_finds_a_surge(trained, tmp_path):
     random, given = np.random.default_rng(1), []
     for hour in range(40):
