@@ -11,7 +11,6 @@ import typer
 from peftrec.cli.options import NoCache, Run, Task, TrustCode, at_least
 from peftrec.cli.printing import echo
 from peftrec.errors import UserError, nearest, shown
-from peftrec.machine.progress import note
 from peftrec.machine.quiet import libraries_silenced
 
 if TYPE_CHECKING:
@@ -143,6 +142,8 @@ def _tell(lines: "list[Line]", hook: "Webhook | None") -> bool:
 
 def _finish(windows: "Windows", day: "deque[Line]", figure: Path | None, span: int, what: str) -> None:
     """Say what was left out, and write the figure."""
+    from peftrec.machine.progress import note
+
     if windows.late:
         note(f"{windows.late:,} texts came when their window was over and are not counted: {windows.first_late} first")
     if figure is not None:
