@@ -20,7 +20,7 @@ from scipy.special import betaln, chdtri, gammaln
 
 LEAST = 24  # earlier windows of a topic without which none is judged
 CAREFUL = 0.1  # how often the true over-dispersion may lie above what is taken for it
-_HALVINGS = 40
+_HALVINGS = 30
 
 
 @dataclass(frozen=True)
