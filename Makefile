@@ -2,6 +2,7 @@
 #   PYTHON   the interpreter that .venv is made with (3.11 or newer)
 #   WORKERS  test processes
 #   RECIPE   what `make demo` trains, and `make serve` serves, unless RUN names a run
+#   ROUNDS   how much `make bench-serve` measures
 #   SECONDS  how long `make fuzz` looks, from case number FIRST of every kind; CASE=run:17 tries that one alone
 
 PYTHON  ?= python3
@@ -11,6 +12,7 @@ RUN     ?=
 SECONDS ?= 60
 FIRST   ?= 1000
 CASE    ?=
+ROUNDS  ?= 10
 
 VENV := .venv
 BIN  := $(VENV)/bin
@@ -20,7 +22,7 @@ DONE := $(VENV)/.set-up
 # pip's own output goes to a log: on failure the last lines of it and one line of advice are shown.
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --no-input
 
-.PHONY: setup demo serve test fuzz bench bench-full bench-speed lint format docs audit sbom clean
+.PHONY: setup demo serve test fuzz bench bench-full bench-speed bench-serve lint format docs audit sbom clean
 
 setup: $(DONE)
 
@@ -63,6 +65,11 @@ bench-speed: $(DONE)
 	$(BIN)/python -m benchmarks speed --repeats 1
 	$(BIN)/python -m benchmarks growth
 	$(BIN)/python -m benchmarks effects
+
+# The service under load, docs/results/serving.md: a round (about 5 minutes on a core, half of it once for all) is 1,000
+# requests over 10 swaps and 10,000 new texts; with 10 there are up to 1,000 resident adapters.
+bench-serve: $(DONE)
+	$(BIN)/python -m benchmarks serving --rounds $(ROUNDS)
 
 # One thread a worker: the workers share the cores, and torch's own threads would fight over them. What Python compiles
 # is kept, whatever the environment says: else every process that a test starts compiles the package again.

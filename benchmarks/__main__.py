@@ -23,6 +23,7 @@ from benchmarks.studies import (
     growth,
     large,
     reference_split,
+    serving,
     speed,
 )
 from peftrec.machine.files import write_json
@@ -33,6 +34,7 @@ STUDIES: dict[str, tuple[Callable[..., Any], str | None]] = {
     "speed": (speed.measure, "repeats"),
     "growth": (growth.measure, None),
     "large": (large.measure, None),
+    "serving": (serving.measure, "rounds"),
     "effects": (effects.measure, "seeds"),
     "defaults": (defaults.measure, "seeds"),
     "reference-split": (reference_split.measure, "seeds"),

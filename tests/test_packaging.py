@@ -45,11 +45,13 @@ def test_the_wheel_carries_every_module_every_recipe_and_the_license(wheel):
     recipes = {f"peftrec/recipes/{path.name}" for path in (ROOT / "recipes").glob("*.yaml")}
     pages = {f"peftrec/runs/report/{path.name}" for path in (ROOT / "peftrec/runs/report").glob("*.html")}
     cards = {f"peftrec/runs/{path.name}" for path in (ROOT / "peftrec/runs").glob("*.md")}
+    static = {path.relative_to(ROOT).as_posix() for path in (ROOT / "peftrec/serving/service/static").iterdir()}
     assert len(modules) >= 30
     assert len(pages) == 1
     assert len(cards) == 3
+    assert len(static) == 3
     assert len(recipes) >= 4
-    assert modules | recipes | pages | cards | {"peftrec/py.typed"} == {
+    assert modules | recipes | pages | cards | static | {"peftrec/py.typed"} == {
         name for name in packed if ".dist-info/" not in name
     }
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in packed)

@@ -21,6 +21,7 @@ from benchmarks.report.outside import (
     references_page,
     tallrec_page,
 )
+from benchmarks.report.serving import serving_page
 from benchmarks.report.speed import speed_page
 from peftrec.machine.files import read_json
 
@@ -31,6 +32,7 @@ STUDIES: dict[str, Callable[[Any], str]] = {
     "equal-epochs": equal_epochs_page,
     "tallrec": tallrec_page,
     "speed": speed_page,
+    "serving": serving_page,
     "busy": busy_page,
     "growth": growth_page,
     "large": large_page,

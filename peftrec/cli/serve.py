@@ -31,6 +31,10 @@ def serve(
     feedback: Annotated[
         Path | None, typer.Option("--feedback", metavar="FILE", help="JSON lines that told events are appended to")
     ] = None,
+    mask: Annotated[
+        str | None,
+        typer.Option("--mask", metavar="MODULE:NAME", help="your own function text -> text, for log and feedback file"),
+    ] = None,
     queue_rows: Annotated[
         int, typer.Option("--queue-rows", callback=at_least(1), help="rows that may wait; beyond: status 429")
     ] = 8192,
@@ -49,4 +53,4 @@ def serve(
 
         listening = Listening(host, port, grace)
         bounds = Limits(max_rows, max_body)
-        serve_runs(runs or [], folder, listening, keys, feedback, bounds, queue_rows, cache=not no_cache)
+        serve_runs(runs or [], folder, listening, keys, feedback, bounds, queue_rows, cache=not no_cache, mask=mask)

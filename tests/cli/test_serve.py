@@ -23,14 +23,17 @@ def test_options_are_handed_on(monkeypatch):
     assert peftrec("serve", "a", "b").exit_code == 0
     assert peftrec(
         *("serve", "--runs", "r", "--host", "::1", "--port", 0, "--keys", "k", "--grace", "0.5", "--feedback", "f"),
-        *("--queue-rows", 9, "--max-rows", 8, "--max-body", 7, "--no-cache"),
+        *("--queue-rows", 9, "--max-rows", 8, "--max-body", 7, "--no-cache", "--mask", "m:f"),
     ).exit_code == 0  # fmt: skip
     assert calls == [
         (
             ([Path("a"), Path("b")], None, Listening("127.0.0.1", 8000, 5.0), None, None, Limits(1024, 8 << 20), 8192),
-            {"cache": True},
+            {"cache": True, "mask": None},
         ),
-        (([], Path("r"), Listening("::1", 0, 0.5), Path("k"), Path("f"), Limits(8, 7), 9), {"cache": False}),
+        (
+            ([], Path("r"), Listening("::1", 0, 0.5), Path("k"), Path("f"), Limits(8, 7), 9),
+            {"cache": False, "mask": "m:f"},
+        ),
     ]
 
 
@@ -43,7 +46,7 @@ def test_a_mistake_is_one_line(monkeypatch):
     assert (done.exit_code, done.stdout, done.stderr) == (2, "", "peftrec: runs/one: no such run folder\n")
 
 
-@pytest.mark.parametrize("package", ["fastapi", "limits"])
+@pytest.mark.parametrize("package", ["fastapi", "limits", "prometheus_client", "stdnum"])
 def test_without_the_extra_it_says_what_to_install(monkeypatch, package):
     for name in [name for name in sys.modules if name.startswith("peftrec.serving.service")]:
         monkeypatch.delitem(sys.modules, name)  # which an earlier test may have imported, with the package

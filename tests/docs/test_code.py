@@ -78,7 +78,7 @@ def _logging_as_before():
 @pytest.mark.usefixtures("_logging_as_before")
 @pytest.mark.parametrize("page", WITH_CODE, ids=name)
 def test_python_blocks_run(page, printed):
-    assert len(run(page)) == {"predicting.md": 3 + 1 + 3}.get(page.name, 0)
+    assert len(run(page)) == {"predicting.md": 3 + 1 + 3, "serving.md": 2}.get(page.name, 0)
 
 
 def test_blocks_that_are_not_run_say_why():

@@ -6,6 +6,7 @@ layer, so that masks, positions and causality stay Transformers' own business.
 
 import inspect
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,6 +23,23 @@ ADAPTER = "peftrec__"  # how the names of adapters' modules begin: what stands u
 
 
 @dataclass
+class Used:
+    """The frozen part's work: texts whose states were in memory already, those that it ran for, and the seconds."""
+
+    found: int = 0
+    computed: int = 0
+    seconds: float = 0.0
+
+    @contextmanager
+    def running(self, texts: int) -> Iterator[None]:
+        """Count the block as the frozen part's run for so many texts."""
+        begun = time.perf_counter()
+        yield
+        self.computed += texts
+        self.seconds += time.perf_counter() - begun
+
+
+@dataclass
 class Backbone:
     """A frozen pretrained model and how to use it.
 
@@ -35,6 +53,7 @@ class Backbone:
     origin     where the weights were found
     shared     whether runs over other `Backbone`s use the same model (`share_backbone`)
     prompts    what goes before texts
+    used       what was made of its states, by all that share the model
     lock       held while the model is run, or something is put into it, by whoever may not be the only one
     """
 
@@ -49,6 +68,7 @@ class Backbone:
     config: BackboneConfig
     first_digest: str | None = None
     shared: bool = False
+    used: Used = field(default_factory=Used, repr=False)
     lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
     prompts: Prompts = NO_PROMPTS
     graft: Any = None  # the PEFT layers that stand in `model` now, if any

@@ -109,6 +109,7 @@ class StateCache:
         self._follow_table()
         rows = np.arange(len(self.texts)) if rows is None else np.unique(rows)
         new = rows[self._nowhere(rows)]
+        self.backbone.used.found += len(rows) - len(new)
         if not len(new):
             return  # in all processes alike
         if disk:
@@ -180,7 +181,8 @@ class StateCache:
 
     def compute(self, rows: np.ndarray) -> Tensor:
         """The units of `rows` one after the other, from the backbone, in main memory and the storage dtype."""
-        computed = self._run(rows, *(t.to(self.backbone.device) for t in self.texts.pad(rows)))
+        with self.backbone.used.running(len(rows)):
+            computed = self._run(rows, *(t.to(self.backbone.device) for t in self.texts.pad(rows)))
         units = computed.to("cpu", self._unit.dtype)
         if not finite(units):
             parts = torch.split(units, self.units(rows).tolist())
@@ -203,8 +205,7 @@ class StateCache:
         return nowhere
 
     def _follow_table(self) -> None:
-        added = len(self.texts) - len(self._place)
-        if added:
+        if added := len(self.texts) - len(self._place):
             self._place = np.append(self._place, np.full(added, -1))
             self._entry = np.append(self._entry, np.full(added, -1))
 
@@ -281,10 +282,9 @@ class StateCache:
         disk, own = self._disk, rows < self.texts.own
         if disk is not None:
             disk.make_room(self.bytes(rows[own]))
-        groups = buckets(self.texts.tokens(rows), TOKEN_BUDGET)[first::every]
-        total, what = sum(map(len, groups)), f"frozen part, {self.level} states"
+        groups, what = buckets(self.texts.tokens(rows), TOKEN_BUDGET)[first::every], f"frozen part, {self.level} states"
         try:
-            for group in groups if track is None else track(groups, total, what):
+            for group in groups if track is None else track(groups, sum(map(len, groups)), what):
                 if place is None and (disk is None or not disk.writes):
                     if not self._no_room:
                         note("neither memory nor disk has room for the frozen part's states: computed whenever needed")

@@ -12,7 +12,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from peftrec.serving.service import embeddings, feedback, health, inference, log, predicting, ranking, repository
+from peftrec.serving.service import embeddings, feedback, health, inference, log, page, predicting, ranking, repository
 from peftrec.serving.service.errors import add_handlers, error_answer
 from peftrec.serving.service.state import Service
 
@@ -32,6 +32,7 @@ def make_app(service: Service) -> FastAPI:
     )
     app.state.service = service
     app.include_router(health.open_router)
+    app.include_router(page.router)
     for part in (health, predicting, ranking, feedback, embeddings, inference, repository):
         app.include_router(part.router, dependencies=[Depends(_KEY)])
     add_handlers(app)

@@ -4,8 +4,9 @@ from importlib.metadata import version
 from typing import Any
 
 from fastapi import APIRouter, Request
+from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 
 from peftrec.serving.service.asking import plain, service_of
 from peftrec.serving.service.bodies import Guarded
@@ -79,6 +80,12 @@ async def ready(request: Request) -> Response:
     """Whether requests should come: not while runs are loaded, after a failure, and once it is to end."""
     reason = service_of(request).unready
     return plain({"ready": reason is None, "reason": reason}, 200 if reason is None else 503)
+
+
+@open_router.get("/metrics", response_class=PlainTextResponse)
+async def metrics(request: Request) -> Response:
+    """What was counted, in Prometheus' text format: no texts, users or items; names of runs, tasks and labels."""
+    return PlainTextResponse(service_of(request).seen.text(), media_type=CONTENT_TYPE_LATEST)
 
 
 @router.get("/info", response_model=Info)

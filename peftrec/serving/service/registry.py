@@ -33,11 +33,13 @@ class UnlikeBackbone(UserError):
 
 @dataclass(frozen=True)
 class Served:
-    """A run that is served: its name, the SHA-256 of its manifest, when it was loaded (seconds since 1970)."""
+    """A run that is served: its name, the SHA-256 of its manifest, its folder, and when it was loaded, in seconds since
+    1970."""
 
     name: str
     digest: str
     predictor: Predictor
+    folder: Path
     loaded: float = field(default_factory=time.time)
 
 
@@ -80,10 +82,10 @@ class Registry:
             if beside is not None:
                 _check_backbone(path, beside.predictor.model.encoder.backbone)
             predictor = self._load(path, None if beside is None else beside.predictor)
-            served = Served(name, digest_run(path), predictor)
+            served = Served(name, digest_run(path), predictor, path)
             _warm_up(served)
             self._runs = {key: of for key, of in self._runs.items() if key != name} | {name: served}
-        self._seen.swapped(name, served.digest, predictor.tasks, loaded=True)
+        self._seen.swapped(name, served.digest, path, predictor, loaded=True)
         return served
 
     def unload(self, name: str) -> None:
@@ -93,7 +95,7 @@ class Registry:
                 raise NoSuchRun(f"no run {shown(name)} is served; {nearest(name, list(self._runs))}")
             gone = self._runs[name]
             self._runs = {key: of for key, of in self._runs.items() if key != name}
-        self._seen.swapped(name, gone.digest, gone.predictor.tasks, loaded=False)
+        self._seen.swapped(name, gone.digest, gone.folder, gone.predictor, loaded=False)
 
     def names(self) -> list[str]:
         """The runs that may be loaded, and those that are served."""

@@ -1,7 +1,10 @@
 """What the service tells whoever counts: metrics are made of these calls and of nothing else."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol
+
+from peftrec.serving.predictor import Predictor
 
 
 class Seen(Protocol):
@@ -19,11 +22,14 @@ class Seen(Protocol):
     def rejected(self, reason: str) -> None:
         """A request was refused: the `error_type` of its answer, such as queue_full, rate_limited, wrong_row."""
 
-    def swapped(self, run: str, digest: str, tasks: Sequence[str], loaded: bool) -> None:
-        """A run was loaded, or unloaded."""
+    def swapped(self, run: str, digest: str, folder: Path, predictor: Predictor, loaded: bool) -> None:
+        """A run was loaded from a folder, or unloaded."""
 
     def predicted(self, run: str, task: str, predictions: Sequence[Mapping[str, Any]]) -> None:
         """What `predict` answered to the rows of a request."""
+
+    def text(self) -> str:
+        """What was counted, as Prometheus reads it."""
 
 
 class Unseen:
@@ -41,8 +47,12 @@ class Unseen:
     def rejected(self, reason: str) -> None:
         """As `Seen`."""
 
-    def swapped(self, run: str, digest: str, tasks: Sequence[str], loaded: bool) -> None:
+    def swapped(self, run: str, digest: str, folder: Path, predictor: Predictor, loaded: bool) -> None:
         """As `Seen`."""
 
     def predicted(self, run: str, task: str, predictions: Sequence[Mapping[str, Any]]) -> None:
         """As `Seen`."""
+
+    def text(self) -> str:
+        """Nothing."""
+        return ""

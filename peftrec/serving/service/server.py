@@ -20,8 +20,9 @@ from peftrec.serving.service.connection import Connection
 from peftrec.serving.service.engine import Engine
 from peftrec.serving.service.feedback_file import FeedbackFile
 from peftrec.serving.service.keys import FILE, ONE, Keys, is_local
+from peftrec.serving.service.masking import masker
+from peftrec.serving.service.metrics import Metrics
 from peftrec.serving.service.registry import Registry, check_runs, run_folders
-from peftrec.serving.service.seen import Seen, Unseen
 from peftrec.serving.service.state import Limits, Service
 
 MOST_PORT = 65_535
@@ -45,9 +46,11 @@ def serve(
     limits: Limits | None = None,
     queue_rows: int = 8192,
     cache: bool = True,
+    mask: str | None = None,
 ) -> None:
     """Serve runs until SIGTERM. `folder`: where further ones may be loaded from; without `runs` all in it are served.
-    `keys`: a file of keys; `feedback`: one that events are appended to; `queue_rows`: rows that may wait.
+    `keys`: a file of keys; `feedback`: one that events are appended to; `queue_rows`: rows that may wait;
+    `mask`: see `masker`.
 
     Raises UserError for what cannot be served.
     """
@@ -62,12 +65,13 @@ def serve(
     check_runs(wanted)
     if limits.rows > queue_rows:
         raise UserError(f"--max-rows must be at most --queue-rows, {queue_rows:,}; found {limits.rows:,}")
-    kept = None if feedback is None else FeedbackFile(feedback)
-    seen: Seen = Unseen()
+    by = masker(mask)
+    kept = None if feedback is None else FeedbackFile(feedback, by)
+    seen = Metrics(queue_rows)
     live = LiveHistories()
     registry = Registry(folder, seen, lambda path, beside: Predictor.load(path, beside, cache, live=live))
     service = Service(registry, Engine(queue_rows, seen), known, seen, live, kept, limits)
-    with log.lines_on_stderr():
+    with log.lines_on_stderr(by):
         Server(service, listening, wanted).run()
 
 

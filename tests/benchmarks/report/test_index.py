@@ -81,6 +81,18 @@ def slowdown(events, items, locality):
     return row["microseconds_an_example"] / first["microseconds_an_example"]
 
 
+def resident(method):
+    """What many runs of a method in one process take."""
+    (found,) = [of for of in at("serving", "resident") if (of["way"], of["method"]) == ("peftrec", method)]
+    return found
+
+
+def each_mb(method):
+    """Of which each after the first takes so many megabytes."""
+    first, *_, last = resident(method)["rows"]
+    return (last["mb"] - first["mb"]) / (last["count"] - first["count"])
+
+
 def together(method, over):
     """Seconds of three tasks co-learned, over what `over` (sum, max) makes of the three alone."""
     found = at("speed", "together", method)
@@ -268,6 +280,17 @@ SAID = [
         slowdown(1, 100, "user"),
     ),
     ("takes {:.0f} ms out of a million items", at("growth", "recommend", "recommend_milliseconds")),
+    (
+        "With {} runs over one backbone in one process each more takes {:.1f} MB (LoRA) and {:.1f} MB (`side`)",
+        resident("lora")["rows"][-1]["count"],
+        each_mb("lora"),
+        each_mb("side"),
+    ),
+    (
+        "of {:,} requests while runs were swapped {} failed",
+        at("serving", "swaps", "requests"),
+        at("serving", "swaps", "failed"),
+    ),
 ]
 
 

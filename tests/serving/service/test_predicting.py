@@ -126,8 +126,8 @@ def test_whoever_counts_is_told_of_predictions_stages_and_refusals(runs):
         def predicted(self, run, task, predictions):
             self.said.append(("predicted", run, task, len(predictions)))
 
-        def swapped(self, run, digest, tasks, loaded):
-            self.said.append(("swapped", run, len(digest), list(tasks), loaded))
+        def swapped(self, run, digest, folder, predictor, loaded):
+            self.said.append(("swapped", run, len(digest), folder.name, predictor.tasks, loaded))
 
     seen = Noting()
     client = client_of(make_service(runs / "two", seen=seen))
@@ -135,7 +135,7 @@ def test_whoever_counts_is_told_of_predictions_stages_and_refusals(runs):
         client.post("/v1/tasks/next/predict", json={"rows": [{"history": [], "item": item}]})
     path = "/v1/tasks/{task}/predict"
     assert seen.said == [
-        ("swapped", "two", 64, ["interest", "next"], True),
+        ("swapped", "two", 64, "two", ["interest", "next"], True),
         ("predicted", "two", "next", 1),
         ("answered", path, "next", 200, ["compute", "queue", "whole"]),
         ("answered", path, "next", 422, ["whole"]),
