@@ -1,6 +1,7 @@
 """The command line: verbs, each calling one function.
 
-Results go to stdout, progress and errors to stderr. Exit status 0: done; 1: failed; 2: the user's input is wrong.
+Results go to stdout, progress and errors to stderr. Exit status 0: done; 1: failed; 2: the user's input is wrong;
+3: `monitor --fail-on-alarm` found one.
 Whatever needs torch is imported inside its verb, so that help, `recipes` and mistakes answer at once.
 """
 
@@ -12,7 +13,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from peftrec.cli import asking, cache, recipes, serve
+from peftrec.cli import asking, cache, monitor, recipes, serve
 from peftrec.cli.exits import Verbs
 from peftrec.cli.options import Json, NoCache, Overrides, RecipeName, Run, Task, TrustCode, at_least
 from peftrec.cli.printing import echo, print_json, print_rich, show_checked, show_report, show_study
@@ -185,6 +186,7 @@ def evaluate(
 
 app.command()(asking.predict)
 app.command()(asking.recommend)
+app.command()(monitor.monitor)
 app.command()(serve.serve)
 
 

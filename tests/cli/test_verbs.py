@@ -20,6 +20,7 @@ VERBS = [
     "evaluate",
     "export",
     "methods",
+    "monitor",
     "predict",
     "recipes",
     "recommend",

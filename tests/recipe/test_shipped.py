@@ -4,6 +4,8 @@ import gzip
 import json
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from peftrec.recipe import load_recipe
@@ -45,16 +47,34 @@ def clinc150(folder):
     return [f"data.path={folder}"]
 
 
+def finance(folder):
+    pq.write_table(pa.table({"text": [f"text {n}" for n in range(40)], "label": [n % 4 for n in range(40)]}),
+                   folder / "topic_train.parquet")  # fmt: skip
+    (folder / "sentiment_train.csv").write_text("text,label\n" + "".join(f'"Up, {n}",{n % 3}\n' for n in range(30)))
+    return [f"data.tables.topics.path={folder}/topic_train.parquet",
+            f"data.tables.opinions.path={folder}/sentiment_train.csv"]  # fmt: skip
+
+
+def support(folder):
+    rows = "".join(f'say {n},intent {n % 3},"Answer {n // 2}:\nso"\n' for n in range(40))
+    (folder / "support.csv").write_text("instruction,intent,response\n" + rows)
+    return [f"data.{table}.path={folder}/support.csv" for table in ("texts", "items", "queries")]
+
+
 FILES = {
     "movielens-latest-small": latest_small,
     "esci": esci,
     "clinc150": clinc150,
+    "finance": finance,
+    "support": support,
     "movielens-100k": lambda folder: [],
 }
 TASKS = {
     "movielens-latest-small": {"query": 7, "interest": 42, "time": 39},
     "esci": {"relevance": 28},
     "clinc150": {"intent": 12},
+    "finance": {"topic": 32, "sentiment": 24},
+    "support": {"intent": 32, "answer": 32},
     "movielens-100k": {"query": 10_798, "interest": 70_001, "time": 34_162},
 }
 
@@ -66,5 +86,5 @@ def test_a_shipped_recipe_builds_its_dataset(name, tmp_path):
     assert {task: len(examples.train) for task, examples in data.tasks.items()} == TASKS[name]
 
 
-def test_four_recipes_are_shipped_for_data():
-    assert set(FILES) <= {file.stem for file in RECIPES.glob("*.yaml")} and len(FILES) == 4
+def test_six_recipes_are_shipped_for_data():
+    assert set(FILES) <= {file.stem for file in RECIPES.glob("*.yaml")} and len(FILES) == 6
