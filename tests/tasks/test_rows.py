@@ -10,8 +10,8 @@ class Shelf:
     def __init__(self):
         self.held = []
 
-    def add(self, text, pair=None):
-        self.held.append((text, pair))
+    def add(self, text, pair=None, passage=False):
+        self.held.append((text, pair, passage))
         return len(self.held) - 1
 
     def item_text(self, row):
@@ -26,7 +26,8 @@ def test_fields_read_their_keys():
     assert ITEM.read({"item_text": "new"}, shelf) == 2
     assert pair_field("query").keys == ("query", "item", "item_text")
     assert pair_field("query").read({"query": "q", "item": "i1"}, shelf) == 3
-    assert shelf.held == [("q", None), ("two", None), ("new", None), ("q", "one")]
+    of_items = [("two", None, True), ("new", None, True)]
+    assert shelf.held == [("q", None, False), *of_items, ("q", "one", False)]
 
 
 @pytest.mark.parametrize("value", [None, 3, "", "  ", ["a"]])
