@@ -57,9 +57,9 @@ def main() -> None:
         return
     if given.verb == "card":
         with alone(given.out.resolve()):
-            now = run_card(given.data, given.out.resolve(), given.only, given.rows, given.method, given.chinese)
-        before = {} if given.before is None else finished(given.before)
-        write_json(RESULTS / "score-card.json", {"now": now, "before": before})
+            now = run_card(given.data, given.out.resolve(), given.only, given.rows, given.keys, given.chinese)
+        before, keyed = ({} if out is None else finished(out) for out in (given.before, given.keyed))
+        write_json(RESULTS / "score-card.json", {"now": now, "before": before, "keyed": keyed})
     if given.verb == "curves":
         write_json(RESULTS / "curves.json", curves.measure(given.data, given.draws))
     if given.verb in ("quick", "full"):
@@ -94,7 +94,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     card.add_argument("--out", type=Path, default=Path("runs/card"), help="where runs are kept; what is there stays")
     card.add_argument("--before", type=Path, help="another --out, of an older commit, to stand beside it")
     card.add_argument("--rows", type=int, default=20_000, help="of events at most, and a fifth as many texts")
-    card.add_argument("--method", default="side", help="default: that of a recipe that names none")
+    card.add_argument("--keys", nargs="+", default=[], metavar="KEY=VALUE", help="set in every recipe; default: none")
+    card.add_argument("--keyed", type=Path, help="another --out, of some keys, to stand beside it")
     card.add_argument("--chinese", default=CHINESE, help="backbone for Chinese texts")
     few = verbs.add_parser("curves", help="few labelled texts alone, and beside a task of many: when co-learning pays")
     few.add_argument("--data", type=Path, required=True, help="the folder that holds the data sets' folders")

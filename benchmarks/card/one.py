@@ -2,8 +2,8 @@
 
     python -m benchmarks.card.one SPEC.json OUT
 
-SPEC.json: {"set", "data", "rows", "method", "chinese"}. OUT, a folder, appears when all is done: result.json, the
-tables and the run.
+SPEC.json: {"set", "data", "rows", "keys", "chinese"}. OUT, a folder, appears when all is done: result.json, the tables
+and the run.
 """
 
 import time
@@ -23,7 +23,7 @@ from peftrec.evaluation.at_k import of_places
 from peftrec.evaluation.metrics import find_metric
 from peftrec.machine.files import read_json
 from peftrec.model.backbone.files import locate
-from peftrec.recipe import make_recipe
+from peftrec.recipe import apply_overrides, make_recipe
 from peftrec.tasks.dataset import load_data
 from peftrec.tasks.grades import reported_grades
 from peftrec.training.loop import train
@@ -120,12 +120,12 @@ def work(spec: dict[str, Any], folder: Path) -> dict[str, Any]:
     (folder / "tables").mkdir()
     for name, frame in frames.items():
         frame.to_parquet(folder / "tables" / f"{name}.parquet", index=False)
-    raw = recipe_of(spec["set"], folder / "tables", spec["method"], spec["chinese"])
+    raw = apply_overrides(recipe_of(spec["set"], folder / "tables", spec["chinese"]), spec["keys"])
     started = time.monotonic()
     run = train(make_recipe(raw), run=folder / "run")
     seconds = time.monotonic() - started
     lines = card_lines(raw, frames, run)
-    return {"set": spec["set"], "rows": spec["rows"], "method": spec["method"], "seconds": seconds, "tasks": lines}
+    return {"set": spec["set"], "rows": spec["rows"], "keys": spec["keys"], "seconds": seconds, "tasks": lines}
 
 
 def card_lines(raw: dict[str, Any], frames: Frames, run: Path) -> dict[str, Any]:

@@ -16,16 +16,18 @@ HEADING = ["data set", "task", "metric", "start", "result", "best prior", "basel
 
 
 def run_card(
-    data: Path, out: Path, only: Sequence[str] | None, rows: int, method: str, chinese: str
+    data: Path, out: Path, only: Sequence[str] | None, rows: int, keys: Sequence[str], chinese: str
 ) -> dict[str, dict[str, Any]]:
     """Data set -> its result.json, of those that are finished; what is not there yet is run first.
 
-    data  the folder that holds the data sets' folders. Raises SystemExit for names that no data set has, for results in
-    `out` that are of other rows or another method, and, at the end, for data sets that failed.
+    data  the folder that holds the data sets' folders
+    keys  changes of every recipe, such as train.lr=1e-4
+    Raises SystemExit for names that no data set has, for results in `out` that are of other rows or keys, and, at the
+    end, for data sets that failed.
     """
     if unknown := set(only or ()) - set(SETS):
         raise SystemExit(f"no data set {', '.join(sorted(unknown))}; there are {', '.join(SETS)}")
-    asked = {"rows": rows, "method": method}
+    asked = {"rows": rows, "keys": list(keys)}
     wanted, failed = [name for name in SETS if not only or name in only], []
     for place, name in enumerate(wanted, 1):
         folder, began = out / name, time.monotonic()
@@ -38,7 +40,8 @@ def run_card(
             print(f"{time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
         result = read_json(folder / "result.json")
         if {key: result[key] for key in asked} != asked:
-            raise SystemExit(f"{folder}: is of {result['rows']} rows and {result['method']}: give another --out")
+            said = f"{result['rows']} rows and keys {result['keys']}"
+            raise SystemExit(f"{folder}: is of {said}: give another --out")
         print(columns([HEADING, *lines(name, result)]), flush=True)
     if failed:
         raise SystemExit("\n".join(failed))

@@ -108,12 +108,11 @@ SETS: dict[str, CardSet] = {
 }
 
 
-def recipe_of(name: str, folder: Path, method: str, chinese: str = CHINESE) -> dict[str, Any]:
-    """The recipe of a data set whose tables lie in `folder`: backbone, method, data and tasks, nothing of `train`."""
+def recipe_of(name: str, folder: Path, chinese: str = CHINESE) -> dict[str, Any]:
+    """The recipe of a data set whose tables lie in `folder`: backbone, data and tasks, all else by default."""
     of = SETS[name]
     return {
         "backbone": {"name": chinese if of.chinese else ENGLISH},
-        "adapter": {"method": method},
         "data": {
             "tables": {table: {**keys, "path": str(folder / f"{table}.parquet")} for table, keys in of.data.items()}
         },

@@ -10,7 +10,7 @@ from peftrec.runs.metric_rows import label, number
 
 _WHAT = """
 Every data set with a recipe that names backbone, data and tasks, and leaves everything else as it is by default: no
-`adapter:` section, so that the method is `{method}`, and no `train:` section.
+`adapter:` and no `train:` section.
 
 - Thinned to at most {rows:,} events, of whole users, or {texts:,} texts. One seed. The tasks of a data set are trained
   together.
@@ -36,15 +36,19 @@ two sides are not of the same rows. The baselines changed with the question; tho
 
 def card_page(result: dict[str, Any]) -> str:
     """What is measured now, and before where that was."""
-    now, before = result["now"], result["before"]
+    now, before, keyed = (result[name] for name in ("now", "before", "keyed"))
     first = next(iter(now.values()))
-    parts = [_WHAT.format(method=first["method"], rows=first["rows"], texts=first["rows"] // 5), f"Now: {tally(now)}."]
+    parts = [_WHAT.format(rows=first["rows"], texts=first["rows"] // 5), f"Now: {tally(now)}."]
     if before:
         parts[-1] += f" Before, at commit {next(iter(before.values()))['commit']}: {tally(before)}."
     heading = ["data set", "task", "metric", "rows", "start", "result", "best prior", "baseline", "chance", ""]
     parts += ["## The card", table(heading, [row for name, of in now.items() for row in _rows(name, of)])]
     if before:
-        parts += ["## Before and now", _CHANGED, _beside(before, now)]
+        parts += ["## Before and now", _CHANGED, _beside("before", before, "now", now)]
+    if keyed:
+        of = next(iter(keyed.values()))["keys"]
+        said = f"With {', '.join(f'`{key}`' for key in of)}, which a user of such data may set: {tally(keyed)}."
+        parts += ["## With keys that a user would set", said, _beside("by default", now, "with keys", keyed)]
     parts += ["## What they are", "\n".join(f"- `{name}`: {SETS[name].said}" for name in now)]
     return page("The score card", *parts)
 
@@ -66,8 +70,8 @@ def _rows(name: str, result: dict[str, Any]) -> list[list[str]]:
     return found
 
 
-def _beside(before: dict[str, dict[str, Any]], now: dict[str, dict[str, Any]]) -> str:
-    """A table of what both have measured."""
+def _beside(first: str, before: dict[str, dict[str, Any]], second: str, now: dict[str, dict[str, Any]]) -> str:
+    """A table of what both have measured, under their names."""
     rows = []
     for name, result in now.items():
         for task, of in result["tasks"].items():
@@ -78,11 +82,11 @@ def _beside(before: dict[str, dict[str, Any]], now: dict[str, dict[str, Any]]) -
         "data set",
         "task",
         "metric",
-        "before: start",
+        f"{first}: start",
         "result",
         "rival",
         "",
-        "now: start",
+        f"{second}: start",
         "result",
         "rival",
         "",

@@ -59,7 +59,7 @@ TINY = {
 def test_every_task_has_its_line(folder, tmp_path, monkeypatch, name):
     monkeypatch.setitem(SETS, name, TINY[name])
     monkeypatch.setattr(sets, "ENGLISH", str(folder / "model"))
-    spec = {"set": name, "data": str(folder), "rows": 100, "method": "head_only", "chinese": ""}
+    spec = {"set": name, "data": str(folder), "rows": 100, "keys": ["adapter.method=head_only"], "chinese": ""}
     found = one.work(spec, tmp_path)
     assert list(found["tasks"]) == list(TINY[name].tasks)
     for of in found["tasks"].values():

@@ -24,7 +24,7 @@ def ran(monkeypatch):
         if spec["set"] == "esci":
             return "its last words"
         folder.mkdir(parents=True)
-        of = {"rows": spec["rows"], "method": spec["method"], "tasks": {"like": LINE}}
+        of = {"rows": spec["rows"], "keys": spec["keys"], "tasks": {"like": LINE}}
         (folder / "result.json").write_text(json.dumps(of))
         return ""
 
@@ -33,7 +33,7 @@ def ran(monkeypatch):
 
 
 def test_what_is_there_is_not_run_again(tmp_path, ran, capsys):
-    asked = (tmp_path / "out", ["xquad-en", "bitext"], 100, "side", "")
+    asked = (tmp_path / "out", ["xquad-en", "bitext"], 100, [], "")
     found = run.run_card(tmp_path, *asked)
     assert ran == ["bitext", "xquad-en"] and set(found) == set(ran)
     said = capsys.readouterr()
@@ -42,17 +42,23 @@ def test_what_is_there_is_not_run_again(tmp_path, ran, capsys):
     assert "1/2 bitext: support intents" in said.err
     run.run_card(tmp_path, *asked)
     assert len(ran) == 2 and capsys.readouterr().out == said.out
-    with pytest.raises(SystemExit, match="is of 100 rows and side: give another --out"):
-        run.run_card(tmp_path, tmp_path / "out", ["bitext"], 200, "side", "")
+    with pytest.raises(SystemExit, match=r"is of 100 rows and keys \[\]: give another --out"):
+        run.run_card(tmp_path, tmp_path / "out", ["bitext"], 200, [], "")
+
+
+def test_results_with_other_keys_are_not_taken_for_these(tmp_path, ran):
+    run.run_card(tmp_path, tmp_path / "out", ["bitext"], 100, ["train.epochs=2"], "")
+    with pytest.raises(SystemExit, match=r"is of 100 rows and keys \['train.epochs=2'\]: give another --out"):
+        run.run_card(tmp_path, tmp_path / "out", ["bitext"], 100, [], "")
 
 
 def test_one_that_fails_does_not_keep_the_others(tmp_path, ran):
     with pytest.raises(SystemExit, match="esci: its last words"):
-        run.run_card(tmp_path, tmp_path / "out", ["esci", "xquad-en"], 100, "side", "")
+        run.run_card(tmp_path, tmp_path / "out", ["esci", "xquad-en"], 100, [], "")
     assert ran == ["esci", "xquad-en"] and set(run.finished(tmp_path / "out")) == {"xquad-en"}
 
 
 def test_names_are_known(tmp_path, ran):
     with pytest.raises(SystemExit, match="no data set nothing; there are clinc150, bitext"):
-        run.run_card(tmp_path, tmp_path / "out", ["nothing"], 100, "side", "")
+        run.run_card(tmp_path, tmp_path / "out", ["nothing"], 100, [], "")
     assert not ran

@@ -10,8 +10,8 @@ from peftrec.tasks.kinds import resolve
 
 @pytest.mark.parametrize("name", SETS)
 def test_a_recipe_is_read_and_leaves_the_defaults(tmp_path, name):
-    raw = recipe_of(name, tmp_path, "side")
-    assert set(raw) == {"backbone", "adapter", "data", "tasks"} and set(raw["adapter"]) == {"method"}
+    raw = recipe_of(name, tmp_path)
+    assert set(raw) == {"backbone", "data", "tasks"}
     assert raw["backbone"] == {"name": CHINESE if SETS[name].chinese else ENGLISH}
     assert {task.config.kind for task in resolve(make_recipe(raw)).values()} <= set(JUDGED_BY)
 

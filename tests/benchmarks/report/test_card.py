@@ -8,24 +8,31 @@ LINE = {
     "baseline": {"name": "boosting", "value": 1.2, "by": -0.3, "interval": [-0.4, -0.2], "all": {"boosting": 1.2}},
     "chance": 2.5, "rival": "boosting", "verdict": "loss", "kind": "regression",
 }  # fmt: skip
-ASKED = {"rows": 20_000, "method": "side"}
+ASKED = {"rows": 20_000, "keys": []}
 NOW = {"esci": {"commit": "abc", **ASKED, "tasks": {"a": LINE, "b": LINE | {"verdict": "win"}}}}
 BEFORE = {"esci": {"commit": "old", **ASKED, "tasks": {"a": LINE | {"prior": None, "result": 3.0}}}}
 
 
 def test_the_page_has_every_line_with_its_verdict():
-    text = card_page({"now": NOW, "before": {}})
+    text = card_page({"now": NOW, "before": {}, "keyed": {}})
     row = "| esci | a | MAE | 1,200 | 2.0000 | 1.5000 (1.400 to 1.600) | 1.9000 median | 1.2000 boosting | 2.5000 |"
     assert row in text and "at most 20,000 events, of whole users, or 4,000 texts" in text
     assert "Now: of 2 tasks 1 win, 0 are level, 1 lose." in text and "Before" not in text
-    assert "- `esci`: product search, graded" in text and "so that the method is `side`" in text
+    assert "- `esci`: product search, graded" in text
 
 
 def test_what_was_before_stands_beside():
-    text = card_page({"now": NOW, "before": BEFORE})
+    text = card_page({"now": NOW, "before": BEFORE, "keyed": {}})
     assert "Before, at commit old: of 1 tasks 0 win, 0 are level, 1 lose." in text
     assert "| esci | a | MAE | 2.0000 | 3.0000 | 1.2000 | loss | 2.0000 | 1.5000 | 1.2000 | loss |" in text
     assert "| esci | b | MAE |" not in text.split("## Before and now")[1]
+
+
+def test_what_keys_make_of_it_stands_beside():
+    keyed = {"esci": NOW["esci"] | {"keys": ["train.refit=true"], "tasks": {"b": LINE | {"result": 1.25}}}}
+    text = card_page({"now": NOW, "before": {}, "keyed": keyed})
+    assert "With `train.refit=true`, which a user of such data may set: of 1 tasks 0 win" in text
+    assert "| esci | b | MAE | 2.0000 | 1.5000 | 1.2000 | win | 2.0000 | 1.2500 | 1.2000 | loss |" in text
 
 
 def test_a_tally_counts_all_tasks():
