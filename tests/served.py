@@ -18,7 +18,7 @@ from peftrec.serving.service.engine import Engine
 from peftrec.serving.service.feedback_file import FeedbackFile
 from peftrec.serving.service.keys import Keys
 from peftrec.serving.service.registry import Registry
-from peftrec.serving.service.seen import Unseen
+from peftrec.serving.service.seen import Seen
 from peftrec.serving.service.server import Listening, Server
 from peftrec.serving.service.state import Limits, Service
 
@@ -58,7 +58,7 @@ def make_service(
     seen: Any = None,
 ) -> Service:
     """A service that serves `runs`; nothing listens."""
-    seen, live = seen or Unseen(), LiveHistories()
+    seen, live = seen or Seen(), LiveHistories()
     registry = Registry(folder, seen, lambda path, beside: Predictor.load(path, beside, live=live))
     kept = None if feedback is None else FeedbackFile(feedback)
     service = Service(registry, Engine(queue_rows, seen), keys or Keys(), seen, live, kept, limits or Limits())

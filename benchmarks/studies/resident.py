@@ -57,10 +57,10 @@ _Way = tuple[Callable[[int], object], dict[str, Callable[[int], object]]]
 def _in_registry(spec: dict[str, Any], place: Path) -> _Way:
     from peftrec.serving.predictor import Predictor
     from peftrec.serving.service.registry import Registry
-    from peftrec.serving.service.seen import Unseen
+    from peftrec.serving.service.seen import Seen
 
     run, task = Path(spec["run"]), spec["task"]
-    registry = Registry(None, Unseen(), lambda path, beside: Predictor.load(path, beside))
+    registry = Registry(None, Seen(), lambda path, beside: Predictor.load(path, beside))
 
     def add(number: int) -> None:
         shutil.copytree(run, place / f"run-{number}", copy_function=os.link)

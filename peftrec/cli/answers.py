@@ -23,15 +23,9 @@ def read_rows_asked(path: Path) -> tuple[list[Row], list[str]]:
     if path.suffix.lower() not in TABLES:
         given = read_objects(path)
         return list(given.values()), [f"line {line}" for line in given]
-    from peftrec.data.files import read_rows
-    from peftrec.recipe import FileConfig
+    from peftrec.data.files import read_input
 
-    try:
-        table = read_rows(FileConfig(path=str(path)), "--input")
-    except UserError as error:
-        raise UserError(str(error).removeprefix("--input.path: ")) from None
-    for line in table.notes:
-        note(line)
+    table = read_input(path)
     names = [name for name in table.names if name in COLUMNS]
     if not {"user", "query", "history"} & set(names):
         raise UserError(f"{path}: no column user, history or query; it has {', '.join(table.names)}")

@@ -15,8 +15,6 @@ from peftrec.machine.processes import count, is_first, number
 
 MANY_TASKS = 10
 _log = logging.getLogger("peftrec")
-
-
 _bars = True
 
 
@@ -24,11 +22,11 @@ _bars = True
 def without_bars() -> Iterator[None]:
     """No bars are shown inside the block, whichever thread works: stderr has something else."""
     global _bars
-    _bars = False
+    before, _bars = _bars, False
     try:
         yield
     finally:
-        _bars = True
+        _bars = before
 
 
 def bar(total: int, what: str, unit: str, done: int = 0) -> tqdm:

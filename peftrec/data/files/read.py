@@ -18,6 +18,7 @@ from peftrec.data.files.packed import PACKED, inner_name
 from peftrec.data.files.parquet import partitioned, read_parquet
 from peftrec.data.rows import Rows
 from peftrec.errors import UserError, looked_in, shown
+from peftrec.machine.progress import note
 from peftrec.recipe import FileConfig
 
 _JSON, _PARQUET, _EXCEL = ("json", "jsonl", "ndjson"), ("parquet", "pq"), ("xlsx", "xlsm")
@@ -33,6 +34,17 @@ _READ_BY = {
     "a folder": (),
     "a hub data set": (),
 }
+
+
+def read_input(path: Path) -> Rows:
+    """The rows of a table that a command was given as `--input`; what was made of it is told. Raises UserError."""
+    try:
+        table = read_rows(FileConfig(path=str(path)), "--input")
+    except UserError as error:
+        raise UserError(str(error).removeprefix("--input.path: ")) from None
+    for line in table.notes:
+        note(line)
+    return table
 
 
 def read_rows(file: FileConfig, key: str, columns: Sequence[str] | None = None) -> Rows:

@@ -57,8 +57,8 @@ def unpacked() -> Path | None:
 
     Raises UserError where their files are not as expected, or the folder cannot be made.
     """
-    weights, tokenizer = (_file(*of) for of in (WEIGHTS, TOKENIZER))
-    if weights is None or tokenizer is None:
+    weights, tokenizer = in_package(*WEIGHTS), in_package(*TOKENIZER)
+    if weights is None or tokenizer is None or not (weights.is_file() and tokenizer.is_file()):
         return None
     folder = cache_root() / "backbones" / f"multilingual-e5-small-{'-'.join(map(version, PACKAGES))}"
     if not folder.is_dir():
@@ -75,11 +75,11 @@ def unpacked() -> Path | None:
     return folder
 
 
-def _file(package: str, inside: str) -> Path | None:
-    spec = importlib.util.find_spec(package)  # found, not imported
-    places = list(spec.submodule_search_locations or ()) if spec is not None else []
-    found = [path for place in places if (path := Path(place) / inside).is_file()]
-    return found[0] if found else None
+def in_package(package: str, inside: str) -> Path | None:
+    """Where a file or folder of a package would be, which is found and not imported; None where it is not installed."""
+    spec = importlib.util.find_spec(package)
+    places = spec.submodule_search_locations if spec is not None else None
+    return Path(places[0]) / inside if places else None
 
 
 def unpack(weights: Path, tokenizer: Path, folder: Path) -> None:

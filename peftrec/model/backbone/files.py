@@ -1,14 +1,13 @@
 """Which files a backbone is loaded from: where they are found, which are refused, what identifies them."""
 
 import hashlib
-import importlib.util
 import json
 from pathlib import Path
 from typing import Any
 
 from peftrec.data.texts import Prompts
 from peftrec.errors import UserError
-from peftrec.model.backbone.e5 import PACKAGES, unpacked
+from peftrec.model.backbone.e5 import PACKAGES, in_package, unpacked
 from peftrec.recipe import BackboneConfig
 
 # Hub id -> (package, file or folder inside it). Used when the hub's own copy is not in the local cache.
@@ -43,10 +42,8 @@ def locate(name: str) -> tuple[str, str | None]:
     if name == E5 and not _in_hub_cache(name) and (folder := unpacked()) is not None:
         return str(folder), None
     if name in PACKAGED and not _in_hub_cache(name):
-        package, inside = PACKAGED[name]
-        spec = importlib.util.find_spec(package)
-        if spec is not None and spec.submodule_search_locations:
-            packaged = Path(spec.submodule_search_locations[0]) / inside
+        packaged = in_package(*PACKAGED[name])
+        if packaged is not None:
             return (str(packaged), None) if packaged.is_dir() else (str(packaged.parent), packaged.name)
     return name, None
 

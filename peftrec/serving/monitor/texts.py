@@ -8,12 +8,10 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from peftrec.data.files import read_rows
+from peftrec.data.files import read_input
 from peftrec.data.times import doubt_future, moment
 from peftrec.errors import Problems, UserError, cut, shown
 from peftrec.machine.jsonl import no_repeats
-from peftrec.machine.progress import note
-from peftrec.recipe import FileConfig
 
 COLUMNS = ("time", "text", "topic")
 LONGEST = 1 << 20  # bytes of a line of a stream
@@ -31,12 +29,7 @@ class Text:
 
 def read_texts(path: Path) -> list[Text]:
     """The texts of a table by its ending (csv, jsonl, parquet, ...), by time. Raises UserError for all mistakes."""
-    try:
-        table = read_rows(FileConfig(path=str(path)), "--input")
-    except UserError as error:
-        raise UserError(str(error).removeprefix("--input.path: ")) from None
-    for line in table.notes:
-        note(line)
+    table = read_input(path)
     times, texts, topics = np.zeros(len(table)), [""] * len(table), [""] * len(table)
     problems = Problems()
     with problems.collect():

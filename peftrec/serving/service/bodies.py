@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from fastapi import Request
+from fastapi import APIRouter, Request
 from fastapi.routing import APIRoute
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
@@ -13,7 +13,7 @@ from starlette.responses import Response
 from peftrec.errors import UserError
 from peftrec.machine.files import is_deep, not_a_number
 from peftrec.machine.jsonl import no_repeats
-from peftrec.serving.service.errors import Refusal
+from peftrec.serving.service.errors import Refusal, described
 
 SECONDS = 20.0  # in which a body must have come
 LETTERS = 20_000  # of a text at most; models read the first hundreds of words
@@ -117,3 +117,9 @@ def _check_texts(value: Any) -> None:
             elif isinstance(one, list):
                 inner += one
         level = inner
+
+
+def asking_router(tag: str) -> APIRouter:
+    """A router of endpoints that ask a task something: guarded, with what may be answered instead."""
+    answers = described(400, 401, 403, 404, 408, 413, 415, 422, 429, 500, 503)
+    return APIRouter(tags=[tag], route_class=Guarded, responses=answers)

@@ -5,20 +5,15 @@ from functools import partial
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from fastapi import APIRouter, Request
+from fastapi import Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from peftrec.serving.predictor import Predictor
 from peftrec.serving.service.asking import OfRun, ask, find, plain
-from peftrec.serving.service.bodies import Guarded
-from peftrec.serving.service.errors import described
+from peftrec.serving.service.bodies import asking_router
 
-router = APIRouter(
-    tags=["asking"],
-    route_class=Guarded,
-    responses=described(400, 401, 403, 404, 408, 413, 415, 422, 429, 500, 503),
-)
+router = asking_router("asking")
 
 
 class Texts(BaseModel):

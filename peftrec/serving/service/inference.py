@@ -4,21 +4,16 @@ import json
 from functools import partial
 from typing import Any, Literal
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from peftrec.errors import RowError, UserError
 from peftrec.machine.files import to_json
 from peftrec.serving.service.asking import OfRun, ask, find, plain, service_of
-from peftrec.serving.service.bodies import Guarded, strict_json
-from peftrec.serving.service.errors import described
+from peftrec.serving.service.bodies import asking_router, strict_json
 
-router = APIRouter(
-    tags=["open inference protocol"],
-    route_class=Guarded,
-    responses=described(400, 401, 403, 404, 408, 413, 415, 422, 429, 500, 503),
-)
+router = asking_router("open inference protocol")
 
 
 class Tensor(BaseModel):

@@ -18,6 +18,7 @@ from prometheus_client.registry import Collector
 from peftrec.model.backbone.frozen import Used
 from peftrec.serving.predictor import Predictor
 from peftrec.serving.service.drift import Scores, labels_of, score_of, scores_of_test
+from peftrec.serving.service.seen import Seen
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.035, 0.05, 0.075, 0.1, 0.2, 0.35, 0.5, 0.75, 1, 2, 5, 10)
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
@@ -34,7 +35,7 @@ class _Served:
     labels: dict[str, int] = field(default_factory=dict)
 
 
-class Metrics:
+class Metrics(Seen):
     """A `Seen` that counts, over a registry of its own. `queue_rows`: rows that may wait."""
 
     def __init__(self, queue_rows: int) -> None:

@@ -3,24 +3,19 @@
 from functools import partial
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from peftrec.errors import RowError, UserError, shown
 from peftrec.machine.files import to_json
 from peftrec.serving.service.asking import OfRun, ask, find, plain, service_of, took
-from peftrec.serving.service.bodies import Guarded
-from peftrec.serving.service.errors import described
+from peftrec.serving.service.bodies import asking_router
 from peftrec.serving.service.registry import Served
 from peftrec.serving.wanted import Options
 from peftrec.tasks.rows import Row
 
-router = APIRouter(
-    tags=["asking"],
-    route_class=Guarded,
-    responses=described(400, 401, 403, 404, 408, 413, 415, 422, 429, 500, 503),
-)
+router = asking_router("asking")
 MOST = 10_000  # items that are named at most
 
 

@@ -2,13 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from peftrec.serving.predictor import Predictor
 
 
-class Seen(Protocol):
-    """Called from the event loop and from the engine's thread: what is done here is short, and safe in both."""
+class Seen:
+    """Counts nothing; `Metrics` does.
+
+    Called from the event loop and from the engine's thread: what is done here is short, and safe in both.
+    """
 
     def answered(self, endpoint: str, task: str | None, code: int, seconds: Mapping[str, float]) -> None:
         """A request ended. `endpoint`: its path as OpenAPI has it. `seconds` by stage: whole; queue, compute if any."""
@@ -30,29 +33,4 @@ class Seen(Protocol):
 
     def text(self) -> str:
         """What was counted, as Prometheus reads it."""
-
-
-class Unseen:
-    """Nobody counts."""
-
-    def answered(self, endpoint: str, task: str | None, code: int, seconds: Mapping[str, float]) -> None:
-        """As `Seen`."""
-
-    def queued(self, rows: int) -> None:
-        """As `Seen`."""
-
-    def batch(self, rows: int, requests: int) -> None:
-        """As `Seen`."""
-
-    def rejected(self, reason: str) -> None:
-        """As `Seen`."""
-
-    def swapped(self, run: str, digest: str, folder: Path, predictor: Predictor, loaded: bool) -> None:
-        """As `Seen`."""
-
-    def predicted(self, run: str, task: str, predictions: Sequence[Mapping[str, Any]]) -> None:
-        """As `Seen`."""
-
-    def text(self) -> str:
-        """Nothing."""
         return ""

@@ -8,10 +8,10 @@ import pytest
 
 from peftrec.errors import RowError, UserError
 from peftrec.serving.service.engine import AT_ONCE, Engine, QueueFull, Stopped
-from peftrec.serving.service.seen import Unseen
+from peftrec.serving.service.seen import Seen
 
 
-class Counting(Unseen):
+class Counting(Seen):
     def __init__(self):
         self.rows, self.batches = [], []
 

@@ -6,7 +6,7 @@ import pytest
 from served import client_of, make_service
 
 from peftrec.serving.predictor import Predictor
-from peftrec.serving.service.seen import Unseen
+from peftrec.serving.service.seen import Seen
 from peftrec.serving.service.state import Limits
 
 ROWS = {
@@ -113,7 +113,7 @@ def test_too_many_rows_are_refused(runs):
 
 
 def test_whoever_counts_is_told_of_predictions_stages_and_refusals(runs):
-    class Noting(Unseen):
+    class Noting(Seen):
         def __init__(self):
             self.said = []
 

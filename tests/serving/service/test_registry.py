@@ -19,11 +19,11 @@ from peftrec.serving.service.registry import (
     check_runs,
     run_folders,
 )
-from peftrec.serving.service.seen import Unseen
+from peftrec.serving.service.seen import Seen
 
 
 def registry_of(folder, **more):
-    return Registry(folder, Unseen(), lambda path, beside: Predictor.load(path, beside, **more))
+    return Registry(folder, Seen(), lambda path, beside: Predictor.load(path, beside, **more))
 
 
 @pytest.fixture
