@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pyarrow as pa
@@ -61,12 +62,25 @@ def support(folder):
     return [f"data.{table}.path={folder}/support.csv" for table in ("texts", "items", "queries")]
 
 
+def shop(folder):
+    items = pa.table({"item_id": list("abcde"), "title": [f"lamp {n}" for n in range(5)], "price": [1.5] * 5})
+    pq.write_table(items, folder / "items.parquet")
+    (folder / "users.csv").write_text("user_id,country\n" + "".join(f"{n},Peru\n" for n in range(4)))
+    lines = [{"user_id": n // 2 % 4, "item_id": "abcde"[n % 5], "quantity": 1 + n % 24, "price": 1,
+              "time": datetime(2011, 1, 1) + timedelta(days=(n // 2) ** 2 / 9)} for n in range(200)]  # fmt: skip
+    pq.write_table(pa.Table.from_pylist(lines), folder / "events.parquet")
+    return [f"data.{name}.path={folder}/{name}.parquet" for name in ("events", "items")] + [
+        f"data.users.path={folder}/users.csv"
+    ]
+
+
 FILES = {
     "movielens-latest-small": latest_small,
     "esci": esci,
     "clinc150": clinc150,
     "finance": finance,
     "support": support,
+    "shop": shop,
     "movielens-100k": lambda folder: [],
 }
 TASKS = {
@@ -75,6 +89,7 @@ TASKS = {
     "clinc150": {"intent": 12},
     "finance": {"topic": 32, "sentiment": 24},
     "support": {"intent": 32, "answer": 32},
+    "shop": {"next": 170, "bulk": 170, "return": 81},
     "movielens-100k": {"query": 10_798, "interest": 70_001, "time": 34_162},
 }
 
@@ -86,5 +101,5 @@ def test_a_shipped_recipe_builds_its_dataset(name, tmp_path):
     assert {task: len(examples.train) for task, examples in data.tasks.items()} == TASKS[name]
 
 
-def test_six_recipes_are_shipped_for_data():
-    assert set(FILES) <= {file.stem for file in RECIPES.glob("*.yaml")} and len(FILES) == 6
+def test_seven_recipes_are_shipped_for_data():
+    assert set(FILES) <= {file.stem for file in RECIPES.glob("*.yaml")} and len(FILES) == 7
