@@ -8,6 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from front import make_mind
 
 from peftrec.recipe import load_recipe
 from peftrec.tasks.dataset import load_data
@@ -74,6 +75,10 @@ def shop(folder):
     ]
 
 
+def news(folder):
+    return [f"data.path={make_mind(folder, readers=6)}"]
+
+
 FILES = {
     "movielens-latest-small": latest_small,
     "esci": esci,
@@ -81,6 +86,7 @@ FILES = {
     "finance": finance,
     "support": support,
     "shop": shop,
+    "news": news,
     "movielens-100k": lambda folder: [],
 }
 TASKS = {
@@ -89,6 +95,7 @@ TASKS = {
     "clinc150": {"intent": 12},
     "finance": {"topic": 32, "sentiment": 24},
     "support": {"intent": 32, "answer": 32},
+    "news": {"click": 2346, "category": 84, "visit": 300},
     "shop": {"next": 170, "bulk": 170, "return": 81},
     "movielens-100k": {"query": 10_798, "interest": 70_001, "time": 34_162},
 }
@@ -101,5 +108,5 @@ def test_a_shipped_recipe_builds_its_dataset(name, tmp_path):
     assert {task: len(examples.train) for task, examples in data.tasks.items()} == TASKS[name]
 
 
-def test_seven_recipes_are_shipped_for_data():
-    assert set(FILES) <= {file.stem for file in RECIPES.glob("*.yaml")} and len(FILES) == 7
+def test_eight_recipes_are_shipped_for_data():
+    assert set(FILES) <= {file.stem for file in RECIPES.glob("*.yaml")} and len(FILES) == 8
