@@ -95,7 +95,7 @@ TASKS = {
     "clinc150": {"intent": 12},
     "finance": {"topic": 32, "sentiment": 24},
     "support": {"intent": 32, "answer": 32},
-    "news": {"click": 2346, "category": 84, "visit": 300},
+    "news": {"click": 2346, "category": 84, "visit": 385},
     "shop": {"next": 170, "bulk": 170, "return": 81},
     "movielens-100k": {"query": 10_798, "interest": 70_001, "time": 34_162},
 }
