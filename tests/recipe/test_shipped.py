@@ -79,6 +79,14 @@ def news(folder):
     return [f"data.path={make_mind(folder, readers=6)}"]
 
 
+def video(folder):
+    (folder / "movies.dat").write_text("".join(f"{n:03}::Film {n} (1999)::Drama|War\n" for n in range(10)))
+    (folder / "ratings.dat").write_text(
+        "".join(f"{n % 4}::{n % 10:03}::{n % 11}::{1_360_000_000 + 900 * n * n}\n" for n in range(80))
+    )
+    return [f"data.items.path={folder}/movies.dat", f"data.events.path={folder}/ratings.dat"]
+
+
 FILES = {
     "movielens-latest-small": latest_small,
     "esci": esci,
@@ -87,6 +95,7 @@ FILES = {
     "support": support,
     "shop": shop,
     "news": news,
+    "video": video,
     "movielens-100k": lambda folder: [],
 }
 TASKS = {
@@ -96,6 +105,7 @@ TASKS = {
     "finance": {"topic": 32, "sentiment": 24},
     "support": {"intent": 32, "answer": 32},
     "news": {"click": 2346, "category": 84, "visit": 385},
+    "video": {"like": 56, "next": 56, "return": 52},
     "shop": {"next": 170, "bulk": 170, "return": 81},
     "movielens-100k": {"query": 10_798, "interest": 70_001, "time": 34_162},
 }
@@ -108,5 +118,5 @@ def test_a_shipped_recipe_builds_its_dataset(name, tmp_path):
     assert {task: len(examples.train) for task, examples in data.tasks.items()} == TASKS[name]
 
 
-def test_eight_recipes_are_shipped_for_data():
-    assert set(FILES) <= {file.stem for file in RECIPES.glob("*.yaml")} and len(FILES) == 8
+def test_nine_recipes_are_shipped_for_data():
+    assert set(FILES) <= {file.stem for file in RECIPES.glob("*.yaml")} and len(FILES) == 9
