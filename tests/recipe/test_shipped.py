@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from front import make_mind
+from lastfm import make_lastfm
 
 from peftrec.recipe import load_recipe
 from peftrec.tasks.dataset import load_data
@@ -96,6 +97,7 @@ FILES = {
     "shop": shop,
     "news": news,
     "video": video,
+    "social": make_lastfm,
     "movielens-100k": lambda folder: [],
 }
 TASKS = {
@@ -106,6 +108,7 @@ TASKS = {
     "support": {"intent": 32, "answer": 32},
     "news": {"click": 2346, "category": 84, "visit": 385},
     "video": {"like": 56, "next": 56, "return": 52},
+    "social": {"friend": 157, "artist": 178, "tag": 112},
     "shop": {"next": 170, "bulk": 170, "return": 81},
     "movielens-100k": {"query": 10_798, "interest": 70_001, "time": 34_162},
 }
@@ -118,5 +121,5 @@ def test_a_shipped_recipe_builds_its_dataset(name, tmp_path):
     assert {task: len(examples.train) for task, examples in data.tasks.items()} == TASKS[name]
 
 
-def test_nine_recipes_are_shipped_for_data():
-    assert set(FILES) <= {file.stem for file in RECIPES.glob("*.yaml")} and len(FILES) == 9
+def test_ten_recipes_are_shipped_for_data():
+    assert set(FILES) <= {file.stem for file in RECIPES.glob("*.yaml")} and len(FILES) == 10
