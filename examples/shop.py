@@ -3,9 +3,8 @@
     peftrec train shop data.events.path=FILE data.items.path=FILE data.users.path=FILE --run runs/shop
     python examples/shop.py runs/shop 12347 17850            # without a customer: one a line on stdin
 
-Both lists are of one ranking of all articles, by the weighed sum of what the tasks `next` and `bulk` say of each:
-`again` among the articles that the customer had, `new` among the others. The next order comes after the last one by as
-long as the task `return` foresees from it.
+`again` ranks the articles that the customer had, by the task `next`; `new` all others, by the task `new`; both beside
+what `bulk` says, by the weighed sum. The next order comes after the last one by as long as `return` foresees from it.
 """
 
 import argparse
@@ -25,7 +24,7 @@ class Shop:
     """A run of the recipe `shop`, and the order lines that it was trained on."""
 
     def __init__(self, run: Path, bulk: float = 1.0) -> None:
-        self.predictor, self.weights = peftrec.Predictor.load(run), {"next": 1.0, "bulk": bulk}
+        self.predictor, self.bulk = peftrec.Predictor.load(run), bulk
         table = peftrec.load_recipe(str(run / "run.yaml")).data.events
         assert table is not None and table.time is not None
         lines = pd.read_parquet(table.path) if table.path.endswith(".parquet") else pd.read_csv(table.path)
@@ -38,9 +37,9 @@ class Shop:
         own = self.lines[self.lines["user"] == user]
         if own.empty:
             raise peftrec.UserError(f"no customer {user!r} in the order lines")
-        had = own["item"].unique().tolist()
-        (again,) = self.predictor.rank(self.weights, [{"user": user}], min(k, len(had)), candidates=had)
-        (new,) = self.predictor.rank(self.weights, [{"user": user}], k, exclude=had, diversity=diversity)
+        had, row = own["item"].unique().tolist(), [{"user": user}]
+        (again,) = self.predictor.rank({"next": 1.0, "bulk": self.bulk}, row, min(k, len(had)), candidates=had)
+        (new,) = self.predictor.rank({"new": 1.0, "bulk": self.bulk}, row, k, exclude=had, diversity=diversity)
         last = own.iloc[-1]
         (found,) = self.predictor.predict(
             "return", [{"user": user, "item": last["item"], "time": last["time"].timestamp()}]

@@ -65,10 +65,12 @@ def support(folder):
 
 
 def shop(folder):
-    items = pa.table({"item_id": list("abcde"), "title": [f"lamp {n}" for n in range(5)], "price": [1.5] * 5})
+    items = pa.table(
+        {"item_id": [f"a{n}" for n in range(70)], "title": [f"lamp {n}" for n in range(70)], "price": [1.5] * 70}
+    )
     pq.write_table(items, folder / "items.parquet")
     (folder / "users.csv").write_text("user_id,country\n" + "".join(f"{n},Peru\n" for n in range(4)))
-    lines = [{"user_id": n // 2 % 4, "item_id": "abcde"[n % 5], "quantity": 1 + n % 24, "price": 1,
+    lines = [{"user_id": n // 2 % 4, "item_id": f"a{n // 3}", "quantity": 1 + n % 24, "price": 1,
               "time": datetime(2011, 1, 1) + timedelta(days=(n // 2) ** 2 / 9)} for n in range(200)]  # fmt: skip
     pq.write_table(pa.Table.from_pylist(lines), folder / "events.parquet")
     return [f"data.{name}.path={folder}/{name}.parquet" for name in ("events", "items")] + [
@@ -109,7 +111,7 @@ TASKS = {
     "news": {"click": 2346, "category": 84, "visit": 385},
     "video": {"like": 56, "next": 56, "return": 52},
     "social": {"friend": 157, "artist": 178, "tag": 112},
-    "shop": {"next": 170, "bulk": 170, "return": 81},
+    "shop": {"next": 170, "new": 170, "bulk": 170, "return": 81},
     "movielens-100k": {"query": 10_798, "interest": 70_001, "time": 34_162},
 }
 
