@@ -90,6 +90,19 @@ def video(folder):
     return [f"data.items.path={folder}/movies.dat", f"data.events.path={folder}/ratings.dat"]
 
 
+def chinese(folder):
+    rows = {
+        "turns": [{"content": f"我想找餐馆 {n}", "domain": ("餐馆", "景点")[n % 2]} for n in range(30)],
+        "paragraphs": [{"id": f"p{n}", "context": f"第 {n} 段"} for n in range(5)],
+        "questions": [{"question": f"问题 {n}", "id": f"p{n % 5}"} for n in range(20)],
+        "reviews": [{"review": f"很好 {n // 2}", "label": "positive"} for n in range(20)]
+        + [{"review": f"很差 {n}", "label": "negative"} for n in range(20)],
+    }
+    for name, of in rows.items():
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in of))
+    return [f"data.tables.{name}.path={folder}/{name}.jsonl" for name in rows]
+
+
 FILES = {
     "movielens-latest-small": latest_small,
     "esci": esci,
@@ -99,6 +112,7 @@ FILES = {
     "shop": shop,
     "news": news,
     "video": video,
+    "chinese": chinese,
     "social": make_lastfm,
     "movielens-100k": lambda folder: [],
 }
@@ -111,6 +125,7 @@ TASKS = {
     "news": {"click": 2346, "category": 84, "visit": 385},
     "video": {"like": 56, "next": 56, "return": 52},
     "social": {"friend": 157, "artist": 178, "tag": 112},
+    "chinese": {"domain": 21, "answer": 14, "sentiment": 29},
     "shop": {"next": 170, "new": 170, "bulk": 170, "return": 81},
     "movielens-100k": {"query": 10_798, "interest": 70_001, "time": 34_162},
 }
@@ -123,5 +138,5 @@ def test_a_shipped_recipe_builds_its_dataset(name, tmp_path):
     assert {task: len(examples.train) for task, examples in data.tasks.items()} == TASKS[name]
 
 
-def test_ten_recipes_are_shipped_for_data():
-    assert set(FILES) <= {file.stem for file in RECIPES.glob("*.yaml")} and len(FILES) == 10
+def test_eleven_recipes_are_shipped_for_data():
+    assert set(FILES) <= {file.stem for file in RECIPES.glob("*.yaml")} and len(FILES) == 11
