@@ -1,6 +1,6 @@
 """E-commerce: a customer in; what they will buy again, what to show them that is new, and when they will order out.
 
-    peftrec train shop data.events.path=FILE data.items.path=FILE data.users.path=FILE --run runs/shop
+    peftrec train shop data.events.path=FILE ... --run runs/shop         # as recipes/shop.yaml says
     python examples/shop.py runs/shop 12347 17850            # without a customer: one a line on stdin
 
 `again` ranks the articles that the customer had, by the task `next`; `new` all others, by the task `new`; both beside

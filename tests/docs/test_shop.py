@@ -43,8 +43,13 @@ def run(tmp_path_factory, quick):
                 quantity = 12 if user % 2 else int(random.integers(1, 12))
                 lines.append({"user_id": user, "item_id": f"a{item}", "time": time, "quantity": quantity, "price": 1.0})
     pq.write_table(pa.Table.from_pylist(lines), folder / "events.parquet")
-    changes = [f"data.{table}.path={folder}/{table}.parquet" for table in ("events", "items")]
-    changes += [f"data.users.path={folder}/users.csv", f"backbone.name={folder}/model", "train.batch_size=128"]
+    changes = [f"data.{of}.path={folder}/{of}.parquet" for of in ("events", "items")]
+    changes += [
+        f"data.tables.orders.path={folder}/events.parquet",
+        f"data.users.path={folder}/users.csv",
+        f"backbone.name={folder}/model",
+        "train.batch_size=128",
+    ]
     return train(load_recipe(find_recipe("shop"), changes), folder / "run")
 
 

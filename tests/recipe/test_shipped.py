@@ -73,9 +73,13 @@ def shop(folder):
     lines = [{"user_id": n // 2 % 4, "item_id": f"a{n // 3}", "quantity": 1 + n % 24, "price": 1,
               "time": datetime(2011, 1, 1) + timedelta(days=(n // 2) ** 2 / 9)} for n in range(200)]  # fmt: skip
     pq.write_table(pa.Table.from_pylist(lines), folder / "events.parquet")
-    return [f"data.{name}.path={folder}/{name}.parquet" for name in ("events", "items")] + [
-        f"data.users.path={folder}/users.csv"
-    ]
+    files = {
+        "events": "events.parquet",
+        "tables.orders": "events.parquet",
+        "items": "items.parquet",
+        "users": "users.csv",
+    }
+    return [f"data.{table}.path={folder}/{name}" for table, name in files.items()]
 
 
 def news(folder):
@@ -126,7 +130,7 @@ TASKS = {
     "video": {"like": 56, "next": 56, "return": 52},
     "social": {"friend": 157, "artist": 178, "tag": 112},
     "chinese": {"domain": 21, "answer": 14, "sentiment": 29},
-    "shop": {"next": 170, "new": 170, "bulk": 170, "return": 81},
+    "shop": {"next": 170, "new": 170, "bulk": 170, "return": 48},
     "movielens-100k": {"query": 10_798, "interest": 70_001, "time": 34_162},
 }
 
