@@ -6,11 +6,12 @@ import sys
 
 import numpy as np
 import pytest
-from pages import ROOT, load
+from pages import DOCS, ROOT, blocks, load
 from tiny import make_tiny_shop
 
-from peftrec.recipe import load_recipe
+from peftrec.recipe import load_recipe, make_recipe, parse_yaml
 from peftrec.recipe.shipped import find_recipe
+from peftrec.tasks.dataset import load_data
 from peftrec.training.loop import train
 
 FILE = ROOT / "examples" / "video.py"
@@ -63,3 +64,15 @@ def test_the_program_reads_its_arguments_or_lines(run):
     done = subprocess.run([sys.executable, FILE, run, "-k", "2"], input="7\n\nx\n", capture_output=True, text=True)
     found = [json.loads(line) for line in done.stdout.splitlines()]
     assert [(of["viewer"], of["cold"]) for of in found] == [("7", False), ("x", True)], done.stderr
+
+
+def test_the_page_s_recipe_reads_microlens(tmp_path):
+    raw = parse_yaml(blocks(DOCS / "domains" / "video.md", "yaml")[0], "video.md")
+    titles = "".join(f"{n},Video {n}\n" for n in range(9))
+    pairs = "".join(f"{n % 5},{n % 9},{1_583_378_629_552 + 10**7 * n * n}\n" for n in range(100))
+    for table, header, rows in (("items", "item,title", titles), ("events", "user,item,timestamp", pairs)):
+        raw["data"][table]["path"] = f"{tmp_path}/{table}.csv"
+        (tmp_path / f"{table}.csv").write_text(f"{header}\n{rows}")
+    data = load_data(make_recipe(raw))
+    assert data.tasks["next"].train.time[0] == pytest.approx(1_583_378_629.552)
+    assert {name: len(of.train) for name, of in data.tasks.items()} == {"next": 70, "return": 65}
