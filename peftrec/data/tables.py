@@ -10,6 +10,7 @@ import numpy as np
 from peftrec.data.features import NO_FEATURES, FeatureTable
 from peftrec.data.rows import Rows
 from peftrec.data.summary import TableSummary
+from peftrec.data.templates import NO_TEXT
 
 # The user's own files that a table was read from, each with its number of rows, in order; none: a source made it.
 Files = Sequence[tuple[str, int]]
@@ -24,6 +25,7 @@ class Items:
     columns  what the texts were made of: column name -> one text an item
     notes    what the user should know of them
     features  of every item, by its number
+    filled    whether those without a text of their own have `templates.NO_TEXT`
     """
 
     ids: list[str]
@@ -31,9 +33,23 @@ class Items:
     columns: dict[str, list[str]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     features: FeatureTable = NO_FEATURES
+    filled: bool = False
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def with_unknown(self, ids: list[str]) -> "Items":
+        """With these ids, which it lacks, behind its own: of them nothing is known, and no text."""
+        nothing = [""] * len(ids)
+        place = np.append(np.arange(len(self)), np.full(len(ids), -1))
+        return replace(
+            self,
+            ids=self.ids + ids,
+            texts=self.texts + [NO_TEXT] * len(ids),
+            columns={name: values + nothing for name, values in self.columns.items()},
+            features=self.features.take(place),
+            filled=True,
+        )
 
 
 @dataclass(frozen=True)
