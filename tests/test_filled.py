@@ -6,10 +6,10 @@ import json
 import numpy as np
 import pytest
 from command import peftrec
+from safetensors.torch import load_file
 from shop import write_csv
 from tiny import LORA, cut_after, make_tiny_shop, tiny_recipe, trained_files
 
-from peftrec.data.templates import NO_TEXT
 from peftrec.errors import UserError
 from peftrec.runs.folder import read_report
 from peftrec.serving.predictor import Predictor
@@ -46,11 +46,11 @@ def run(shop, tmp_path_factory):
     return train(holey(shop), tmp_path_factory.mktemp("runs") / "filled")
 
 
-def test_no_event_is_lost_and_items_without_a_text_are_apart_by_all_but_text(shop):
+def test_no_event_is_lost_and_items_without_a_text_are_apart(shop):
     whole, filled = load_data(tiny_recipe(shop, **FUSED)), load_data(holey(shop))
     of = filled.items["items"]
-    assert sorted(of.ids) == sorted(whole.items["items"].ids) and len(set(of.rows.tolist())) == 18
-    assert {filled.texts.texts[of.rows[of.ids.index(bare)]] for bare in BARE} == {NO_TEXT}
+    assert sorted(of.ids) == sorted(whole.items["items"].ids) and len(set(of.rows.tolist())) == 20
+    assert [filled.texts.texts[of.rows[of.ids.index(bare)]] for bare in BARE] == BARE
     named = {
         name: [data.items["items"].ids[n] for n in data.tasks["next"].train.item]
         for name, data in (("whole", whole), ("filled", filled))
@@ -64,12 +64,10 @@ def test_no_event_is_lost_and_items_without_a_text_are_apart_by_all_but_text(sho
 
 def test_check_and_report_count_what_was_filled_in(shop, run):
     notes = [note for note in read_report(run)["notes"] if "fill" in note]
-    assert len(notes) == 2 and notes[0].startswith(
-        f"data.items.text: 1 rows get the text {NO_TEXT!r} (on_bad_rows: fill)"
-    )
+    assert len(notes) == 2 and notes[0].startswith("data.items.text: 1 rows have their id as text (on_bad_rows: fill)")
     added = sum(row["item"] in BARE[1:] for row in csv.DictReader((shop / "events.csv").open()))
     assert (
-        f"data.events: {added} rows add 2 items with the text {NO_TEXT!r} to data.items (on_bad_rows: fill)" in notes[1]
+        f"data.events: {added} rows add 2 items to data.items, with their ids as texts (on_bad_rows: fill)" in notes[1]
     )
     recipe = shop / "recipe.json"
     recipe.write_text(json.dumps(holey(shop).model_dump(mode="json", exclude_none=True)))
@@ -79,8 +77,11 @@ def test_check_and_report_count_what_was_filled_in(shop, run):
 
 def test_a_run_knows_the_filled_ids_and_tells_them_apart(run):
     predictor = Predictor.load(run)
+    ids = np.array(predictor.run.items["items"].ids)
+    learned = set(ids[load_file(run / "fusion.safetensors")["shared/items"].numpy()])
+    assert learned >= {"i3", "i18"}  # the other has too few train rows
     found = predictor.recommend("next", history=["i19", "i3"], k=20)
-    assert {row["item"]: row["text"] for row in found if row["item"] in BARE} == {"i18": NO_TEXT}
+    assert {row["item"]: row["text"] for row in found if row["item"] in BARE} == {"i18": "i18"}
     scores = predictor.predict("next", [{"history": ["i1"], "item": item} for item in BARE])
     assert len({of["score"] for of in scores}) == 3  # by popularity, neighbours and what fusion learned
     (known,) = predictor.predict("like", [{"history": ["i1"], "item": "i19"}])

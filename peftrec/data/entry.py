@@ -16,28 +16,28 @@ from peftrec.data.remarks import empty_fields, first_alike, repeated_rows
 from peftrec.data.rows import Rows
 from peftrec.data.split import PARTS
 from peftrec.data.tables import Events, Items, Queries, Texts, Users
-from peftrec.data.templates import NO_TEXT, template_columns, texts_of
+from peftrec.data.templates import template_columns, texts_of
 from peftrec.errors import Problems, UserError, shown
 from peftrec.recipe import EventsConfig, ItemsConfig, QueriesConfig, SplitConfig, TextsConfig, UsersConfig
 from peftrec.recipe.tables import SHORT
 
 
 def make_items(rows: Rows, config: ItemsConfig, key: str = "data.items") -> Items:
-    """A catalogue from a file's rows: an id has one text, and none is empty (or, with `on_bad_rows: fill`, is NO_TEXT),
+    """A catalogue from a file's rows: an id has one text, and none is empty (or, with `on_bad_rows: fill`, is the id),
     else UserErrors. `key` is the table's."""
     problems, once, names = Problems(), rows, template_columns(config.text, f"{key}.text")
     with problems.collect():
         said = [name for name in (*names, *config.features) if name in rows.table.column_names]
         once = rows.each_once(config.id, said)
+    filled = rows.config.on_bad_rows == "fill"
     with problems.collect():
-        texts = texts_of(rows, config.text, f"{key}.text", where_none=NO_TEXT)
+        texts = texts_of(rows, config.text, f"{key}.text", where_none=rows.labels(config.id) if filled else None)
     with problems.collect():
         features = make_features(rows, config.features)
     problems.stop()
     if once is not rows:
         places = np.searchsorted(rows.origins, once.origins)
         texts, features = [texts[place] for place in places], features.take(places)
-    filled = rows.config.on_bad_rows == "fill"
     columns = {name: once.strings(name).to_pylist() for name in names}
     notes = empty_fields(once, config.text, f"{key}.text") + _repeated(rows, once, key)
     return Items(once.unique_ids(config.id).to_pylist(), texts, columns, notes, features, filled)
@@ -211,7 +211,7 @@ def make_queries(
 
 def _refuse_bare(rows: Rows, column: str, item: np.ndarray, items: Items) -> None:
     """Raise UserError for queries whose item (N,) has no text of its own: there is nothing to find it by."""
-    bare = np.array([text == NO_TEXT for text in items.texts], bool)[item]
+    bare = np.array([text == of for text, of in zip(items.texts, items.ids, strict=True)], bool)[item]
     if bare.any():
         rows.refuse(bare, column, "a query's item must have a text", lambda row: items.ids[item[row]])
 
@@ -255,7 +255,7 @@ def with_unknown_items(rows: Rows, config: EventsConfig, items: Items, key: str,
         return items
     fresh, meant = ids.dictionary.filter(unknown).to_pylist(), _meant(catalogue)
     wrong = unknown.to_numpy(zero_copy_only=False)[ids.indices.to_numpy()]
-    said = f"{key}: {int(wrong.sum()):,} rows add {len(fresh):,} items with the text {NO_TEXT!r} to {meant}"
+    said = f"{key}: {int(wrong.sum()):,} rows add {len(fresh):,} items to {meant}, with their ids as texts"
     rows.mended(said, wrong, config.item, f"must be an id of {meant}", lambda row: ids[row].as_py())
     return items.with_unknown(fresh)
 

@@ -10,7 +10,6 @@ import numpy as np
 from peftrec.data.features import NO_FEATURES, FeatureTable
 from peftrec.data.rows import Rows
 from peftrec.data.summary import TableSummary
-from peftrec.data.templates import NO_TEXT
 
 # The user's own files that a table was read from, each with its number of rows, in order; none: a source made it.
 Files = Sequence[tuple[str, int]]
@@ -25,7 +24,8 @@ class Items:
     columns  what the texts were made of: column name -> one text an item
     notes    what the user should know of them
     features  of every item, by its number
-    filled    whether those without a text of their own have `templates.NO_TEXT`
+    filled    whether those without a text of their own have their id for it: it is all that is known of them, keeps
+              them apart wherever texts do, and is less like other texts than any one word for nothing
     """
 
     ids: list[str]
@@ -39,13 +39,13 @@ class Items:
         return len(self.ids)
 
     def with_unknown(self, ids: list[str]) -> "Items":
-        """With these ids, which it lacks, behind its own: of them nothing is known, and no text."""
+        """With these ids, which it lacks, behind its own: of them nothing else is known."""
         nothing = [""] * len(ids)
         place = np.append(np.arange(len(self)), np.full(len(ids), -1))
         return replace(
             self,
             ids=self.ids + ids,
-            texts=self.texts + [NO_TEXT] * len(ids),
+            texts=self.texts + ids,
             columns={name: values + nothing for name, values in self.columns.items()},
             features=self.features.take(place),
             filled=True,

@@ -9,10 +9,6 @@ import pyarrow.compute as pc
 from peftrec.data.rows import Rows
 from peftrec.errors import Problems, UserError, shown
 
-# The text of an item or user that has none, where such are filled in: what stands in tables for nothing. It is a token
-# to tokenizers of every sort, of no language and in few queries; one for all, it tells none apart by what nobody wrote.
-NO_TEXT = "\u2014"
-
 
 def parse_template(template: str, key: str) -> list[tuple[str, str | None]]:
     """(literal, column) parts of a template such as '{title} ({year})'. Raises UserError naming the recipe key."""
@@ -35,10 +31,10 @@ def template_columns(template: str, key: str) -> list[str]:
     return [column for _, column in parse_template(template, key) if column is not None]
 
 
-def texts_of(rows: Rows, template: str, key: str, where_none: str | None = None) -> list[str]:
+def texts_of(rows: Rows, template: str, key: str, where_none: pa.Array | None = None) -> list[str]:
     """`template` filled in for every row. `key` is the recipe key that holds the template.
 
-    where_none  with `on_bad_rows: fill` the text of a row that leaves all columns of the template empty
+    where_none  with `on_bad_rows: fill` the texts (N,) that rows have which leave all columns of the template empty
     Raises UserError for such a row otherwise.
     """
     parts = parse_template(template, key)
@@ -61,7 +57,8 @@ def texts_of(rows: Rows, template: str, key: str, where_none: str | None = None)
         pieces += [pa.scalar(literal, kind), *([] if column is None else [filled[column].cast(kind)])]
     texts = pc.binary_join_element_wise(*pieces, pa.scalar("", kind))
     if blank.any():
-        said = f"{key}: {int(blank.sum()):,} rows get the text {where_none!r}"
+        assert where_none is not None
+        said = f"{key}: {int(blank.sum()):,} rows have their id as text"
         rows.mended(said, blank, named, rule, lambda row: "")
-        texts = pc.if_else(pa.array(blank), pa.scalar(where_none, kind), texts)
+        texts = pc.if_else(pa.array(blank), where_none.cast(kind), texts)
     return texts.to_pylist()

@@ -5,13 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from shop import MINILM
-from transformers import AutoTokenizer
 
 from peftrec.data.load import load_tables
-from peftrec.data.templates import NO_TEXT
 from peftrec.errors import UserError
-from peftrec.model.backbone.files import locate
 from peftrec.recipe import DataConfig
 
 ITEMS = "id,title\ni1,Heat\ni2,\ni3,Big\ni4, \ni3,Bigger\n"
@@ -139,24 +135,24 @@ def test_items_without_a_text_stay_and_those_that_only_events_name_join_them(tmp
     tables = load_tables(filled(tmp_path))
     items, likes, buys = (tables.named[name] for name in ("items", "likes", "buys"))
     assert items.ids == ["i1", "i2", "i3", "i4", "i9", "i8", "i7"]
-    assert items.texts == ["Heat", NO_TEXT, "Big", *[NO_TEXT] * 4]
+    assert items.texts == ["Heat", "i2", "Big", "i4", "i9", "i8", "i7"]
     assert items.columns == {"title": ["Heat", "", "Big", " ", "", "", ""]}
     assert np.array_equal(items.features.numbers["price"], [3, 4, *[np.nan] * 5], equal_nan=True)
     assert (likes.user_ids, likes.item.tolist()) == (["a", "b"], [4, 0, 5, 4])
     assert np.array_equal(likes.features.numbers["hour"], [1, np.nan, np.nan, 4], equal_nan=True)
     assert (buys.user_ids, buys.item.tolist()) == (["a", "c"], [6, 4, 1])
     assert tables.notes == [
-        f"data.items.text: 2 rows get the text '\u2014' (on_bad_rows: fill): {tmp_path}/items.csv: row 2, column "
+        f"data.items.text: 2 rows have their id as text (on_bad_rows: fill): {tmp_path}/items.csv: row 2, column "
         "'title': the text must not be empty; found ''; 2 rows break it: also row 4 ('')",
         f"1 values count as missing (on_bad_rows: fill): {tmp_path}/items.csv: row 3, column 'price': must be a finite "
         "number; found 'cheap'",
         "data.items.text: 2 of 4 rows have no title",
-        "data.tables.likes: 3 rows add 2 items with the text '\u2014' to data.items (on_bad_rows: fill): "
+        "data.tables.likes: 3 rows add 2 items to data.items, with their ids as texts (on_bad_rows: fill): "
         f"{tmp_path}/likes.csv: row 1, column 'what': must be an id of data.items; found 'i9'; 3 rows break it: also "
         "row 3 ('i8'), row 4 ('i9')",
         f"1 values count as missing (on_bad_rows: fill): {tmp_path}/likes.csv: row 2, column 'hour': must be a finite "
         "number; found 'x'",
-        "data.tables.buys: 1 rows add 1 items with the text '\u2014' to data.items (on_bad_rows: fill): "
+        "data.tables.buys: 1 rows add 1 items to data.items, with their ids as texts (on_bad_rows: fill): "
         f"{tmp_path}/buys.csv: row 1, column 'what': must be an id of data.items; found 'i7'",
     ]
 
@@ -216,15 +212,9 @@ def test_users_without_a_text_are_filled_in_too_and_a_repeated_row_counts_once(t
     users = {"path": f"{tmp_path}/users.csv", "id": "id", "text": "{bio}"}
     tables = load_tables(DataConfig.model_validate({"users": users | fill, "events": friends | fill}))
     people = tables.named["users"]
-    assert (people.ids, people.texts) == (["u1", "u2", "u3"], [NO_TEXT, "likes jazz", NO_TEXT])
+    assert (people.ids, people.texts) == (["u1", "u2", "u3"], ["u1", "likes jazz", "u3"])
     assert tables.named["events"].item.tolist() == [1, 2]
     assert [note.partition(" (on")[0] for note in tables.notes if "fill" in note] == [
-        "data.users.text: 2 rows get the text '\u2014'",
-        "data.events: 1 rows add 1 items with the text '\u2014' to data.users",
+        "data.users.text: 2 rows have their id as text",
+        "data.events: 1 rows add 1 items to data.users, with their ids as texts",
     ]
-
-
-def test_the_text_of_what_has_none_is_a_word_of_its_own_to_a_tokenizer():
-    tokenizer = AutoTokenizer.from_pretrained(locate(MINILM)[0])
-    (token,) = tokenizer(NO_TEXT, add_special_tokens=False)["input_ids"]
-    assert token != tokenizer.unk_token_id
