@@ -24,7 +24,8 @@ from peftrec.serving.wanted import PAIRS
 from peftrec.tasks.heads import CatalogueHead
 from peftrec.tasks.rows import Row
 
-SAMPLE, FIRST = 200, 10  # rows by which products are compared with what `recommend` says, and how many items of each
+SAMPLE = 200  # rows by which products are compared with what `recommend` says
+FIRST, MORE = 10, 100  # items that it names of each, and among how many by the product they are looked for
 ROUNDING = 1e-4  # of a score: what differs by less is the same sum in another order
 
 
@@ -33,13 +34,15 @@ class Compared:
     """What `recommend` says beside the products of vectors, of a sample of rows.
 
     rows    how many
-    agree   the mean share of the first items of `recommend` that are among as many first by the product
+    agree   the mean share of the first items of `recommend` that are among as many first by the product, and
+    within  among MORE of them
     added   what is added to the products of these items, in the mean of its size, of scores that differ
     spread  by so much from the first to the last of them, in the mean
     """
 
     rows: int
     agree: float
+    within: float
     added: float
     spread: float
 
@@ -80,16 +83,17 @@ def compare(predictor: Predictor, task: str) -> Compared:
         whole = [_query(predictor, task, predictor.texts.texts[row]) for row in items.rows]
     count = min(SAMPLE, len(whole))
     rows = [whole[place] for place in np.arange(count) * len(whole) // max(1, count)]
-    agree, added, spread = [], [], []
+    agree, within, added, spread = [], [], [], []
     at_once = max(1, PAIRS // max(1, len(items)))
     for first in range(0, count, at_once):
         for scores, products in zip(*_scored(predictor, task, rows[first : first + at_once]), strict=True):
-            ranked, near = best(scores, FIRST), best(products, FIRST)
+            ranked, near = best(scores, FIRST), best(products, MORE)
             if len(ranked):  # nothing is left for a user who had every item
-                agree.append(np.isin(ranked, near).mean())
+                agree.append(np.isin(ranked, near[:FIRST]).mean())
+                within.append(np.isin(ranked, near).mean())
                 added.append(np.abs(scores[ranked] - products[ranked]).mean())
                 spread.append(scores[ranked[0]] - scores[ranked[-1]])
-    return Compared(count, *(float(np.mean(of)) if of else 0.0 for of in (agree, added, spread)))
+    return Compared(count, *(float(np.mean(of)) if of else 0.0 for of in (agree, within, added, spread)))
 
 
 def _scored(predictor: Predictor, task: str, rows: list[Row]) -> tuple[np.ndarray, np.ndarray]:
@@ -141,6 +145,7 @@ def _card(predictor: Predictor, task: str, run: Path) -> str:
         beside=_beside(predictor, task),
         found=found,
         first=min(FIRST, items),
+        more=min(MORE, items),
         whole=found.added <= ROUNDING * max(1.0, found.spread),
         filtered=described["history"] and not described["repeats"],
         example={"user": users[0]} if users else _query(predictor, task, "some words"),
