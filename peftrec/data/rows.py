@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import NoReturn
 
 import numpy as np
@@ -11,7 +12,17 @@ import pyarrow.compute as pc
 from peftrec.data import columns
 from peftrec.data.advice import missing_column
 from peftrec.data.faults import SHOWN, Fault, told
-from peftrec.data.times import WANTED, Doubt, doubt_future, doubt_numbers, doubt_unit, from_format, from_iso, from_unit
+from peftrec.data.times import (
+    Doubt,
+    doubt_future,
+    doubt_numbers,
+    doubt_unit,
+    from_format,
+    from_iso,
+    from_unit,
+    parsed,
+    wanted_of,
+)
 from peftrec.errors import Problems, UserError, shown
 from peftrec.recipe import FileConfig, TimedConfig
 
@@ -258,7 +269,9 @@ class Rows:
                 raise UserError(f"{self.file}: column {shown(name)}: {key} is for numbers and texts; found {kind}")
             times = self._stamps(name, column)
         elif pattern is not None:
-            times = self._parsed(name, lambda text: from_format(text, pattern), f"must be a time such as {pattern}")
+            times = self._parsed(
+                name, partial(from_format, pattern=pattern), lambda _: f"must be a time such as {pattern}"
+            )
         elif columns.is_text(kind):
             times, numeric = self._text_times(name, unit)
         else:
@@ -298,19 +311,15 @@ class Rows:
         try:  # at once, where all are of one form without a zone
             stamps = texts.cast(pa.timestamp("us")).cast(pa.int64()).to_numpy() / 1e6
         except pa.ArrowInvalid:
-            stamps = self._parsed(name, lambda text: 0.0 if columns.is_number(text) else from_iso(text), WANTED)
+            stamps = self._parsed(name, lambda text: 0.0 if columns.is_number(text) else from_iso(text), wanted_of)
         return np.where(numeric, times, stamps), numeric
 
-    def _parsed(self, name: str, parse: Callable[[str], float], rule: str) -> np.ndarray:
+    def _parsed(self, name: str, parse: Callable[[str], float], rule: Callable[[list[str]], str]) -> np.ndarray:
+        """Seconds of times written as texts; `rule` says of those that cannot be read what they must be."""
         codes, texts = self._coded(name)
-        seconds = np.zeros(len(texts))
-        for number, text in enumerate(texts.to_pylist()):
-            try:
-                seconds[number] = parse(text.strip())
-            except ValueError:
-                seconds[number] = np.nan
-        if np.isnan(seconds).any():
-            self.refuse(np.isnan(seconds)[codes], name, rule)
+        seconds = parsed(texts.to_pylist(), parse)
+        if (wrong := np.isnan(seconds)).any():
+            self.refuse(wrong[codes], name, rule(texts.filter(pa.array(wrong)).to_pylist()))
         return seconds[codes]
 
 
