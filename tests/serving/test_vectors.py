@@ -129,6 +129,16 @@ def test_what_the_past_adds_is_told(predictor):
     assert compared.spread == pytest.approx((total[:, 0] - total[:, -1]).mean(), rel=1e-3)
 
 
+def test_features_of_items_users_and_events_are_in_the_vectors(featured):
+    rows = [{"user": "u3"}, {"history": ["i4", "i9"], "user_features": {"age": 31}, "features": {"hour": 3}}]
+    products = featured.query_vectors("next", rows) @ featured.item_vectors("next").T
+    said = featured.model.of_past("next", featured.recommender.examples("next", rows))
+    for scores, found in zip(products + said, featured.recommend_all("next", rows, 20), strict=True):
+        named = [int(of["item"][1:]) for of in found]
+        assert [of["score"] for of in found] == pytest.approx(scores[named].tolist(), abs=1e-4)
+    assert np.abs(np.subtract(*featured.query_vectors("next", [rows[1], {"history": ["i4", "i9"]}]))).max() > 1e-3
+
+
 def test_queries_find_in_the_index_what_is_recommended_for_them(predictor, tmp_path):
     predictor.run.starts["search"].lexical = 0.0  # BM25, which no vector holds
     write_vectors(predictor, "search", tmp_path)
