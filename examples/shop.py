@@ -29,7 +29,7 @@ class Shop:
         assert table is not None and table.time is not None
         lines = pd.read_parquet(table.path) if table.path.endswith(".parquet") else pd.read_csv(table.path)
         lines = lines[[table.user, table.item, table.time]].set_axis(["user", "item", "time"], axis=1)
-        lines = lines.astype({"user": str, "item": str, "time": "datetime64[s, UTC]"})
+        lines = lines.astype({"user": str, "item": str}).assign(time=pd.to_datetime(lines["time"], utc=True))
         self.lines = lines.sort_values("time", kind="stable")
 
     def customer(self, user: str, k: int = 5, diversity: float = 0.0) -> dict[str, Any]:
