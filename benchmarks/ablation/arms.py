@@ -3,7 +3,8 @@
 text      items are their texts
 id        items are what is learned of each: every text is a number that was drawn for the item, and says nothing
 both      text and what is learned of the item
-features  both, and the features of items and users where the data have any
+features  both, and heads read the features of items and users
+joined    features, and those of items join their vectors (`fusion.features`), in histories too
 """
 
 from collections.abc import Callable
@@ -17,9 +18,14 @@ from benchmarks.card import tables
 from benchmarks.card.sets import SETS, recipe_of
 from benchmarks.card.tables import Frames
 
-TEXT, ID, BOTH, FEATURES = ARMS = ("text", "id", "both", "features")
+TEXT, ID, BOTH, FEATURES, JOINED = ARMS = ("text", "id", "both", "features", "joined")
 # What an arm has more than the other of each pair.
-EARNS = {"identity": (BOTH, TEXT), "text": (BOTH, ID), "features": (FEATURES, BOTH)}
+EARNS = {
+    "identity": (BOTH, TEXT),
+    "text": (BOTH, ID),
+    "features": (FEATURES, BOTH),
+    "joining them": (JOINED, FEATURES),
+}
 
 Features = dict[str, dict[str, str]]  # table -> feature -> number or category
 
@@ -70,7 +76,7 @@ LOGS: dict[str, Callable[[Path, Frames], Features]] = {
 def tables_of(name: str, data: Path, rows: int, arm: str) -> tuple[Frames, Features]:
     """The tables of a log as an arm reads them, and the features that it reads."""
     frames = SETS[name].tables(data, rows)
-    features = LOGS[name](data, frames) if arm == FEATURES else {}
+    features = LOGS[name](data, frames) if arm in (FEATURES, JOINED) else {}
     if arm == ID:
         items = frames["items"]
         items["text"] = [f"item {n}" for n in np.random.default_rng(0).permutation(len(items)).tolist()]
@@ -84,4 +90,4 @@ def arm_recipe(name: str, folder: Path, arm: str, features: Features, seed: int)
         raw["data"]["tables"]["users"] = {"kind": "users", "id": "user", "path": str(folder / "users.parquet")}
     for table, of in features.items():
         raw["data"]["tables"][table]["features"] = of
-    return raw | {"fusion": {"items": arm != TEXT}, "train": {"seed": seed}}
+    return raw | {"fusion": {"items": arm != TEXT, "features": arm == JOINED}, "train": {"seed": seed}}

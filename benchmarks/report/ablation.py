@@ -12,12 +12,13 @@ _WHAT = """
 whole users; recipes that name backbone, data and tasks, all else by default{keys}; means over {seeds} seeds; test rows.
 
 - *text*: an item is its text. *id*: an item is what is learned of it (`fusion.items`), and every text is a number that
-  was drawn for the item, and says nothing. *both*: text and what is learned. *features*: both, and the features of
-  items and users.
-- The start of each task is the same rule in all arms: popularity, co-occurrence and rates need neither texts nor
-  features, and what reads texts reads those of the arm.
-- *identity earns*: both less text. *text earns*: both less id. *features earn*: features less both. Above 0 is better;
-  in brackets the 95 % interval under paired draws of users, each in all seeds alike.
+  was drawn for the item, and says nothing. *both*: text and what is learned. *features*: both, and heads read the
+  features of items and users. *joined*: those of items join their vectors too (`fusion.features`), also in histories.
+- What each task begins at is the same rule in all arms: popularity, co-occurrence and rates need neither texts nor
+  features, and what reads some reads those of the arm.
+- Earned by *identity*: what both has over text. By *text*: both over id. By *features*: features over both. By *joining
+  them*: joined over features. Above 0 is better; in brackets the 95 % interval under paired draws of users, each in all
+  seeds alike.
 - *cold*: no train row has the item, or the user.
 """
 
@@ -25,7 +26,7 @@ whole users; recipes that name backbone, data and tasks, all else by default{key
 def ablation_page(result: dict[str, Any]) -> str:
     """Values of every arm and what each part earns, by log, task and slice."""
     keys = "".join(f", `{key}`" for key in result["keys"])
-    heading = ["task", "metric", "rows of", "rows", *ARMS, *(f"{part} earns" for part in EARNS)]
+    heading = ["task", "metric", "rows of", "rows", *ARMS, *(f"earned by {part}" for part in EARNS)]
     parts = [_WHAT.format(rows=result["rows"], seeds=result["seeds"], keys=keys)]
     for name, of in result["sets"].items():
         lines = [

@@ -22,29 +22,31 @@ def tweets(tmp_path):
 
 def test_an_arm_of_ids_has_texts_that_say_nothing(tweets):
     texts = {arm: tables_of("movietweetings", tweets, 100, arm)[0]["items"]["text"].tolist() for arm in ARMS}
-    assert texts["text"] == texts["both"] == texts["features"]
+    assert texts["text"] == texts["both"] == texts["features"] == texts["joined"]
     assert texts["text"] == ["Up (2009). Animation, Drama", "It's (1999) not. It. ", "1984 (1956). Sci-Fi"]
     assert sorted(texts["id"]) == ["item 0", "item 1", "item 2"]
     assert texts["id"] == tables_of("movietweetings", tweets, 100, "id")[0]["items"]["text"].tolist()
 
 
-def test_only_one_arm_has_features(tweets):
+def test_only_two_arms_have_features(tweets):
     for arm in ("text", "id", "both"):
         frames, features = tables_of("movietweetings", tweets, 100, arm)
         assert features == {} and "year" not in frames["items"]
-    frames, features = tables_of("movietweetings", tweets, 100, "features")
-    assert features == {"items": {"year": "number", "genres": "category"}}
-    assert frames["items"]["year"].tolist() == [2009, 1999, 1956]
-    assert frames["items"]["genres"].tolist() == ["Animation, Drama", "", "Sci-Fi"]
+    for arm in ("features", "joined"):
+        frames, features = tables_of("movietweetings", tweets, 100, arm)
+        assert features == {"items": {"year": "number", "genres": "category"}}
+        assert frames["items"]["year"].tolist() == [2009, 1999, 1956]
+        assert frames["items"]["genres"].tolist() == ["Animation, Drama", "", "Sci-Fi"]
 
 
 def test_recipes_differ_by_what_the_arms_are(tmp_path):
     features = {"items": {"price": "number"}, "users": {"country": "category"}}
     plain = arm_recipe("online-retail", tmp_path, "text", {}, 1)
-    assert plain["fusion"] == {"items": False} and plain["train"] == {"seed": 1}
+    assert plain["fusion"] == {"items": False, "features": False} and plain["train"] == {"seed": 1}
     assert "features" not in plain["data"]["tables"]["items"]
-    for arm in ("id", "both", "features"):
-        assert arm_recipe("online-retail", tmp_path, arm, {}, 1)["fusion"] == {"items": True}
+    for arm in ("id", "both", "features", "joined"):
+        fusion = arm_recipe("online-retail", tmp_path, arm, {}, 1)["fusion"]
+        assert fusion == {"items": True, "features": arm == "joined"}
     told = arm_recipe("online-retail", tmp_path, "features", features, 0)["data"]["tables"]
     assert told["items"]["features"] == {"price": "number"} and told["users"]["features"] == {"country": "category"}
     assert told["users"]["path"] == str(tmp_path / "users.parquet")

@@ -31,7 +31,7 @@ def folder(tmp_path_factory):
     return make_tiny_shop(tmp_path_factory.mktemp("tiny"))
 
 
-@pytest.mark.parametrize("arm", ["id", "features"])
+@pytest.mark.parametrize("arm", ["id", "joined"])
 def test_every_test_row_is_kept(folder, tmp_path, monkeypatch, arm):
     tables = {"items": sets._ITEMS, "events": sets._TIMED | {"columns": ["stars"]}}
     monkeypatch.setitem(SETS, "shop", CardSet("", events, tables, TASKS))
@@ -57,4 +57,4 @@ def test_every_test_row_is_kept(folder, tmp_path, monkeypatch, arm):
     assert ranks.between(1, 20).all()
     stored = pd.read_parquet(tmp_path / "tables/items.parquet")
     assert stored["text"].str.startswith("item ").all() == (arm == "id")
-    assert ("price" in stored) == (arm == "features")
+    assert ("price" in stored) == (arm == "joined")

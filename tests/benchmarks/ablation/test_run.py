@@ -34,14 +34,14 @@ def ran(monkeypatch):
 def test_what_is_there_is_not_run_again(tmp_path, ran, capsys):
     asked = (tmp_path, tmp_path / "out", LOGS, 100, 1, [])
     found = run.run_ablation(*asked)
-    arms = ["text-0", "id-0", "both-0", "features-0"]
+    arms = ["text-0", "id-0", "both-0", "features-0", "joined-0"]
     assert ran == [f"{name}/{arm}" for name in ("movietweetings", "lastfm") for arm in arms]
-    assert "1/8 movietweetings: text, seed 0" in capsys.readouterr().err
+    assert "1/10 movietweetings: text, seed 0" in capsys.readouterr().err
     assert {key: found[key] for key in ("rows", "seeds", "keys")} == {"rows": 100, "seeds": 1, "keys": []}
     assert list(found["sets"]) == ["movietweetings", "lastfm"]
     whole = found["sets"]["lastfm"]["tasks"]["artist"]["slices"]["all"]
-    assert whole["values"] == {"text": 0.5, "id": 1, "both": 1, "features": 1}
-    assert run.run_ablation(*asked) == found and len(ran) == 8
+    assert whole["values"] == {"text": 0.5, "id": 1, "both": 1, "features": 1, "joined": 1}
+    assert run.run_ablation(*asked) == found and len(ran) == 10
     with pytest.raises(SystemExit, match=r"is of 100 rows and keys \[\]: give another --out"):
         run.run_ablation(tmp_path, tmp_path / "out", LOGS, 200, 1, [])
 
@@ -49,7 +49,7 @@ def test_what_is_there_is_not_run_again(tmp_path, ran, capsys):
 def test_what_fails_does_not_keep_the_others(tmp_path, ran):
     with pytest.raises(SystemExit, match="lastfm, both, seed 1: its last words"):
         run.run_ablation(tmp_path, tmp_path / "out", ["lastfm"], 100, 2, [])
-    assert len(ran) == 8
+    assert len(ran) == 10
     assert run.finished(tmp_path / "out", 2) == {} and list(run.finished(tmp_path / "out", 1)) == ["lastfm"]
 
 
