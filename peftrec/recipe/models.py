@@ -15,6 +15,7 @@ from pydantic import (
 from peftrec.errors import shown
 from peftrec.recipe.adapter import AdapterConfig
 from peftrec.recipe.fusion import FusionConfig
+from peftrec.recipe.joint import SamplingConfig, WeightingConfig
 from peftrec.recipe.strict import Factor, Strict, not_lost
 from peftrec.recipe.tables import DataConfig
 
@@ -112,7 +113,7 @@ class TaskConfig(Strict):
         "log where the train labels have heavy tails",
     )
     share: float | None = Field(
-        None, gt=0, le=1e6, description="rows an epoch as a multiple of the task's training rows; default 1"
+        None, gt=0, le=1e6, description="rows an epoch as a multiple of the task's training rows; default: by sampling"
     )
     metrics: list[str] | None = Field(
         None, min_length=1, description="what it is measured by, such as [ndcg@5, recall@100]; default: the kind's"
@@ -169,13 +170,6 @@ class TaskConfig(Strict):
     def only_measured(self) -> bool:
         """Whether it is neither trained, nor kept as it was trained before."""
         return self.weight == 0 and not self.frozen
-
-
-class WeightingConfig(Strict):
-    """How task losses become weights each step; `static` keeps each task's `weight`."""
-
-    method: str = Field("static", description="a name, or package.module:name of one's own")
-    options: dict[str, Any] = Field(default_factory=dict, description="what the method takes")
 
 
 class EarlyStopping(Strict):
@@ -291,6 +285,7 @@ class Recipe(Strict):
     data: DataConfig
     tasks: dict[str, TaskConfig] = Field(min_length=1)
     weighting: WeightingConfig = WeightingConfig()
+    sampling: SamplingConfig = SamplingConfig()
     train: TrainConfig = TrainConfig()
 
     @field_validator("tasks")

@@ -1,0 +1,35 @@
+"""How tasks count beside each other: defaults, and each wrong value named with key, rule and value."""
+
+import copy
+
+import pytest
+from minimal import MINIMAL
+
+from peftrec.errors import UserError
+from peftrec.recipe import make_recipe
+
+
+def test_where_nothing_is_said_weights_stay_and_each_task_gives_its_own_rows():
+    recipe = make_recipe(MINIMAL)
+    assert recipe.weighting.model_dump() == {"method": "static", "options": {}}
+    assert recipe.sampling.model_dump() == {"temperature": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("sampling.temperature", -0.1, ["greater than or equal to 0", "found -0.1"]),
+        ("sampling.temperature", 1.5, ["less than or equal to 1", "found 1.5"]),
+        ("sampling.temperature", "hot", ["valid number", "found 'hot'"]),
+        ("sampling.temperature", True, ["must be a number", "found true"]),
+        ("sampling.temprature", 0.5, ["unknown key", "temperature"]),
+        ("sampling", 0.5, ["must be a group of keys", "found 0.5"]),
+    ],
+)
+def test_a_wrong_value_is_refused(key, value, said):
+    raw = copy.deepcopy(MINIMAL)
+    group, _, name = key.partition(".")
+    raw[group] = {name: value} if name else value
+    with pytest.raises(UserError) as error:
+        make_recipe(raw, "r.yaml")
+    assert all(part in str(error.value) for part in (key, *said)), str(error.value)
