@@ -5,7 +5,7 @@ A recipe is complete and flat; it states everything a run depends on except the 
 
 from peftrec.recipe.adapter import AdapterConfig, Sharing
 from peftrec.recipe.fusion import FusionConfig
-from peftrec.recipe.joint import SamplingConfig, WeightingConfig
+from peftrec.recipe.joint import OwnTrainConfig, SamplingConfig, WeightingConfig
 from peftrec.recipe.load import (
     apply_overrides,
     dump_recipe,
@@ -49,6 +49,7 @@ __all__ = [
     "FusionConfig",
     "ItemsConfig",
     "LabelConfig",
+    "OwnTrainConfig",
     "QueriesConfig",
     "Recipe",
     "SamplingConfig",

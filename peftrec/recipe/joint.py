@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import Field
 
-from peftrec.recipe.strict import Strict
+from peftrec.recipe.strict import Rate, Strict
 
 
 class WeightingConfig(Strict):
@@ -19,3 +19,14 @@ class SamplingConfig(Strict):
     proportion to rows ** temperature."""
 
     temperature: float = Field(1.0, ge=0, le=1, description="1: each task its own rows; 0: all alike; between: between")
+
+
+class OwnTrainConfig(Strict):
+    """What of `train` is another for a task's own parts: its head, and what it has of adapter and fusion for itself.
+    What tasks share goes by `train`."""
+
+    lr: Rate | None = Field(None, description="learning rate of its own part of the adapter")
+    head_lr: Rate | None = Field(None, description="learning rate of its head, and of its own part of fusion")
+    weight_decay: float | None = Field(
+        None, ge=0, description="of all of these; not applied to norms, biases and gates"
+    )

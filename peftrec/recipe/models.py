@@ -1,10 +1,9 @@
 """The models of a recipe: strict, typed, one a concept."""
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import (
-    AfterValidator,
     Field,
     ValidationError,
     ValidatorFunctionWrapHandler,
@@ -15,8 +14,8 @@ from pydantic import (
 from peftrec.errors import shown
 from peftrec.recipe.adapter import AdapterConfig
 from peftrec.recipe.fusion import FusionConfig
-from peftrec.recipe.joint import SamplingConfig, WeightingConfig
-from peftrec.recipe.strict import Factor, Strict, not_lost
+from peftrec.recipe.joint import OwnTrainConfig, SamplingConfig, WeightingConfig
+from peftrec.recipe.strict import Factor, Rate, Strict
 from peftrec.recipe.tables import DataConfig
 
 Schedule = Literal["linear", "cosine", "constant", "cooldown"]
@@ -128,6 +127,7 @@ class TaskConfig(Strict):
         description="what else to measure by itself: cold_items, cold_users, features of kind category",
     )
     adapter: AdapterConfig | None = Field(None, description="a method of this task's own instead of the recipe's")
+    train: OwnTrainConfig | None = Field(None, description="what of `train` is another for the task's own parts")
     frozen: bool = Field(
         False,
         description="with init_from: neither its head nor any adapter part that it reads, shared ones too, changes",
@@ -195,9 +195,6 @@ class CheckpointConfig(Strict):
         if not re.fullmatch(r"[1-9]\d{0,8} steps?|(?=.*[1-9])\d{1,9}(\.\d{1,9})? minutes?", value):
             raise ValueError(f"write 'N steps' or 'M minutes', such as '500 steps'; found {shown(value)}")
         return value
-
-
-Rate = Annotated[float, Field(gt=0, allow_inf_nan=False), AfterValidator(not_lost)]
 
 
 class TrainConfig(Strict):

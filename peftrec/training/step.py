@@ -98,7 +98,8 @@ def plan_steps(setup: Setup) -> Steps:
     plan = plan_together(model, first, config)
     shard(model)
     trainable = model.trainable()
-    optimizer = setup.accelerator.prepare(make_optimizer(config, trainable))
+    own = {name: task.train for name, task in recipe.trained.items() if task.train is not None}
+    optimizer = setup.accelerator.prepare(make_optimizer(config, trainable, own))
     weighting = make_weighting(recipe.weighting, recipe)
     return Steps(setup, tasks, streams, per_epoch, total, main, plan, weighting, trainable, optimizer)
 

@@ -23,13 +23,20 @@ def test_where_nothing_is_said_weights_stay_and_each_task_gives_its_own_rows():
         ("sampling.temperature", "hot", ["valid number", "found 'hot'"]),
         ("sampling.temperature", True, ["must be a number", "found true"]),
         ("sampling.temprature", 0.5, ["unknown key", "temperature"]),
+        ("tasks.interest.train.lr", 0, ["greater than 0", "found 0"]),
+        ("tasks.interest.train.head_lr", 1e-40, ["32-bit numbers lose", "found 1e-40"]),
+        ("tasks.interest.train.weight_decay", -1, ["greater than or equal to 0", "found -1"]),
+        ("tasks.interest.train.epochs", 3, ["unknown key", "head_lr"]),
         ("sampling", 0.5, ["must be a group of keys", "found 0.5"]),
     ],
 )
 def test_a_wrong_value_is_refused(key, value, said):
     raw = copy.deepcopy(MINIMAL)
-    group, _, name = key.partition(".")
-    raw[group] = {name: value} if name else value
+    *groups, name = key.split(".")
+    place = raw
+    for group in groups:
+        place = place.setdefault(group, {})
+    place[name] = value
     with pytest.raises(UserError) as error:
         make_recipe(raw, "r.yaml")
     assert all(part in str(error.value) for part in (key, *said)), str(error.value)
