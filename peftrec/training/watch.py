@@ -20,6 +20,7 @@ class Watch:
     weight                 task -> mean weight in the joint loss
     gradient_norm          adapter's owner (the shared part, or a task) -> mean norm before clipping
     vector_gradient_norm   task -> mean norm of what its weighted loss alone sends back to the text vectors
+    vector_cosine          two tasks -> mean cosine of these, where they read texts in common: below 0 they conflict
     learning_rate          of adapters and heads, in the line's last step; "head/TASK" where a task has its own
     padding                share of the encoded tokens that is padding; null where the backbone was not run
     examples_per_second    over the steps alone
