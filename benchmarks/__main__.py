@@ -58,8 +58,9 @@ def main() -> None:
             print(line, flush=True)
         return
     if given.verb == "card":
+        asked = given.only or [name for name, of in SETS.items() if of.held_out is given.held_out]
         with alone(given.out.resolve()):
-            now = run_card(given.data, given.out.resolve(), given.only, given.rows, given.keys, given.chinese)
+            now = run_card(given.data, given.out.resolve(), asked, given.rows, given.keys, given.chinese)
         before, keyed = ({} if out is None else finished(out) for out in (given.before, given.keyed))
         write_json(RESULTS / "score-card.json", {"now": now, "before": before, "keyed": keyed})
     if given.verb == "ablation":
@@ -97,6 +98,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     card = verbs.add_parser("card", help="every data set with a default recipe, beside scikit-learn on the same rows")
     card.add_argument("--data", type=Path, required=True, help="the folder that holds the data sets' folders")
     card.add_argument("--only", nargs="+", metavar="NAME", help=f"of {', '.join(SETS)}")
+    card.add_argument("--held-out", action="store_true", help="by default those that no default was chosen by")
     card.add_argument("--out", type=Path, default=Path("runs/card"), help="where runs are kept; what is there stays")
     card.add_argument("--before", type=Path, help="another --out, of an older commit, to stand beside it")
     card.add_argument("--rows", type=int, default=20_000, help="of events at most, and a fifth as many texts")

@@ -48,7 +48,7 @@ def test_the_wheel_carries_every_module_every_recipe_and_the_license(wheel):
     static = {path.relative_to(ROOT).as_posix() for path in (ROOT / "peftrec/serving/service/static").iterdir()}
     assert len(modules) >= 30
     assert len(pages) == 1
-    assert len(cards) == 3
+    assert len(cards) == 4
     assert len(static) == 3
     assert len(recipes) >= 4
     assert modules | recipes | pages | cards | static | {"peftrec/py.typed"} == {

@@ -38,6 +38,11 @@ CASES: dict[str, dict] = {
         "weighting": {"method": "together:Smoothed"},
         "train": {**STEADY, "accumulate": 2, "optimizer": "sgd", "lr": 0.1, "head_lr": 0.1},
     },
+    "parts, weights by gradients": {
+        "adapter": {"method": "side", "sharing": "shared"},
+        "weighting": {"method": "upgrad"},
+        "train": {**STEADY, "accumulate": 2, "optimizer": "sgd", "lr": 0.1, "head_lr": 0.1},
+    },
     "adalora": {
         "adapter": {"method": "adalora", "options": {"init_r": 4, "target_r": 2, "lora_dropout": 0.0}},
         "train": {**STEADY, "optimizer": "sgd", "lr": 0.1, "early_stopping": {"patience": 1}},

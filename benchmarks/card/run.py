@@ -15,19 +15,20 @@ HEADING = ["data set", "task", "metric", "start", "result", "best prior", "basel
 
 
 def run_card(
-    data: Path, out: Path, only: Sequence[str] | None, rows: int, keys: Sequence[str], chinese: str
+    data: Path, out: Path, only: Sequence[str], rows: int, keys: Sequence[str], chinese: str
 ) -> dict[str, dict[str, Any]]:
     """Data set -> its result.json, of those that are finished; what is not there yet is run first.
 
     data  the folder that holds the data sets' folders
+    only  the data sets that are asked for
     keys  changes of every recipe, such as train.lr=1e-4
     Raises SystemExit for names that no data set has, for results in `out` that are of other rows or keys, and, at the
     end, for data sets that failed.
     """
-    if unknown := set(only or ()) - set(SETS):
+    if unknown := set(only) - set(SETS):
         raise SystemExit(f"no data set {', '.join(sorted(unknown))}; there are {', '.join(SETS)}")
     asked = {"rows": rows, "keys": list(keys)}
-    wanted, failed = [name for name in SETS if not only or name in only], []
+    wanted, failed = [name for name in SETS if name in only], []
     for place, name in enumerate(wanted, 1):
         folder, began = out / name, time.monotonic()
         if not (folder / "result.json").is_file():

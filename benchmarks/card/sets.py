@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.card import tables
+from benchmarks.card import held_out, tables
 from benchmarks.card.tables import Frames
 
 ENGLISH = "sentence-transformers/all-MiniLM-L6-v2"
@@ -29,6 +29,7 @@ class CardSet:
     data    table -> its keys in the recipe, but for the path
     tasks   as in the recipe
     chinese whether its texts are: the backbone is then CHINESE
+    held_out whether no default was chosen by it
     """
 
     said: str
@@ -36,6 +37,7 @@ class CardSet:
     data: Mapping[str, Mapping[str, Any]]
     tasks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     chinese: bool = False
+    held_out: bool = False
 
 
 def _texts(
@@ -106,6 +108,45 @@ SETS: dict[str, CardSet] = {
         ["quantity"],
     ),
 }
+
+_OUT: dict[str, Any] = {"held_out": True}
+_BOOKS = {"average_rating": "the mean of a book's stars", "work_text_reviews_count": "how many reviews a book has"}
+_CLUES = {
+    "eprstmt": ("reviews of a shop, 160 to learn from", "sentence", "label"),
+    "tnews": ("headlines, 15 classes", "sentence", "label_desc"),
+    "csldcp": ("abstracts of papers, 67 classes", "content", "label"),
+    "iflytek": ("what apps are for, 119 classes", "sentence", "label_des"),
+}
+_SNIPPETS = {"tweets": "tweets", "amazonReviewSnippets": "product reviews", "movieReviewSnippets": "film reviews"}
+_SNIPPETS |= {"nytEditorialSnippets": "newspaper editorials"}
+SETS |= {
+    "banking77": _texts("questions to a bank, 77 intents", held_out.banking77, "intent", _GIVEN, **_OUT),
+    "banking77-few": _texts("the same, ten rows a class", held_out.banking77_few, "intent", _GIVEN, **_OUT),
+}
+for _name, _said in _SNIPPETS.items():
+    _scored, _classed = partial(held_out.vader, _name), partial(held_out.vader_mood, _name)
+    SETS[f"vader-{_name}"] = _texts(f"mood of {_said}, a number", _scored, "score", _TEXTS, kind="regression", **_OUT)
+    SETS[f"vader-{_name}-classes"] = _texts(f"mood of {_said}, 3 classes", _classed, "mood", _TEXTS, **_OUT)
+for _name, (_said, *_columns) in _CLUES.items():
+    _read = partial(held_out.fewclue, _name, *_columns)
+    SETS[f"fewclue-{_name}"] = _texts(f"Chinese: {_said}", _read, "class", _GIVEN, chinese=True, **_OUT)
+for _name, _said in _BOOKS.items():
+    _read = partial(held_out.goodbooks, _name)
+    SETS[f"goodbooks-{_name}"] = _texts(_said, _read, _name, _TEXTS, kind="regression", **_OUT)
+SETS["groceries"] = CardSet(
+    "groceries by member and day",
+    held_out.groceries,
+    {"items": _ITEMS, "events": _TIMED},
+    {"next": {"kind": "next-item"}, **_GAP},
+    **_OUT,
+)
+SETS["tourism"] = CardSet(
+    "stars for places, without times",
+    held_out.tourism,
+    {"items": _ITEMS, "events": _EVENTS | {"columns": ["rating"]}},
+    {task: keys for task, keys in _rated(4).items() if task != "next"},
+    **_OUT,
+)
 
 
 def recipe_of(name: str, folder: Path, chinese: str = CHINESE) -> dict[str, Any]:

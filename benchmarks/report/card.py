@@ -33,16 +33,25 @@ measured among two candidates, the match and one drawn item; and a repeated item
 two sides are not of the same rows. The baselines changed with the question; those of classes had one strength.
 """
 
+_HELD_OUT = """
+Published data sets that no default was chosen by: all rules stood as they are before any of them was read, and each was
+trained as it stands here. Where they are from: `benchmarks/card/held_out.py`; `--held-out` runs them. {tally}.
+"""
+
 
 def card_page(result: dict[str, Any]) -> str:
     """What is measured now, and before where that was."""
     now, before, keyed = (result[name] for name in ("now", "before", "keyed"))
     first = next(iter(now.values()))
-    parts = [_WHAT.format(rows=first["rows"], texts=first["rows"] // 5), f"Now: {tally(now)}."]
+    usual, out = ({name: of for name, of in now.items() if SETS[name].held_out is kind} for kind in (False, True))
+    parts = [_WHAT.format(rows=first["rows"], texts=first["rows"] // 5), f"Now: {tally(usual)}."]
     if before:
         parts[-1] += f" Before, at commit {next(iter(before.values()))['commit']}: {tally(before)}."
     heading = ["data set", "task", "metric", "rows", "start", "result", "best prior", "baseline", "chance", ""]
-    parts += ["## The card", table(heading, [row for name, of in now.items() for row in _rows(name, of)])]
+    parts += ["## The card", table(heading, [row for name, of in usual.items() for row in _rows(name, of)])]
+    if out:
+        rows = [row for name, of in out.items() for row in _rows(name, of)]
+        parts += ["## Held out", _HELD_OUT.format(tally=tally(out)), table(heading, rows)]
     if before:
         parts += ["## Before and now", _CHANGED, _beside("before", before, "now", now)]
     if keyed:

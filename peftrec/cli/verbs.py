@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from peftrec.cli import asking, cache, monitor, recipes, serve
+from peftrec.cli import affinity, asking, cache, monitor, recipes, serve
 from peftrec.cli.exits import Verbs
 from peftrec.cli.options import Json, NoCache, Overrides, RecipeName, Run, Task, TrustCode, at_least
 from peftrec.cli.printing import echo, print_json, print_rich, show_checked, show_report, show_study
@@ -168,6 +168,9 @@ def tune(
     show_study(result, as_json)
 
 
+app.command()(affinity.affinity)
+
+
 @app.command()
 def evaluate(
     run: Run,
@@ -245,13 +248,28 @@ def report(
 def export(
     run: Run,
     task: Task,
-    kind: Annotated[Literal["peft"], typer.Option("--format", help="the adapter as plain PEFT loads it")] = "peft",
-    output: Annotated[Path | None, typer.Option("--output", help="the new folder; default: <run>-<task> here")] = None,
+    kind: Annotated[
+        Literal["peft", "vectors"],
+        typer.Option("--format", help="the adapter as plain PEFT loads it; or items and users for a vector store"),
+    ] = "peft",
+    output: Annotated[
+        Path | None, typer.Option("--output", help="the new folder; default: <run>-<task> here, <run>-<task>-vectors")
+    ] = None,
+    trust_code: TrustCode = False,
+    no_cache: NoCache = False,
 ) -> None:
-    """Copy one task's adapter out of a run, complete: shared and private composed."""
-    from peftrec.runs.folder import export_adapter
+    """Take one task out of a run: its adapter, complete, or the vectors whose dot product ranks its catalogue."""
+    name = f"{run.resolve().name}-{task}"
+    if kind == "peft":
+        from peftrec.runs.folder import export_adapter
 
-    echo(export_adapter(run, task, output or Path(f"{run.resolve().name}-{task}")))
+        echo(export_adapter(run, task, output or Path(name)))
+        return
+    with libraries_silenced():
+        from peftrec.serving.vectors import export_vectors
+
+        done = export_vectors(run, task, output or Path(f"{name}-vectors"), not no_cache, trust_code)
+    echo(done)
 
 
 @app.command()

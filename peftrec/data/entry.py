@@ -16,28 +16,31 @@ from peftrec.data.remarks import empty_fields, first_alike, repeated_rows
 from peftrec.data.rows import Rows
 from peftrec.data.split import PARTS
 from peftrec.data.tables import Events, Items, Queries, Texts, Users
-from peftrec.data.templates import template_columns
+from peftrec.data.templates import template_columns, texts_of
 from peftrec.errors import Problems, UserError, shown
 from peftrec.recipe import EventsConfig, ItemsConfig, QueriesConfig, SplitConfig, TextsConfig, UsersConfig
 from peftrec.recipe.tables import SHORT
 
 
 def make_items(rows: Rows, config: ItemsConfig, key: str = "data.items") -> Items:
-    """A catalogue from a file's rows: an id has one text, and none is empty, else UserErrors. `key` is the table's."""
+    """A catalogue from a file's rows: an id has one text, and none is empty (or, with `on_bad_rows: fill`, is the id),
+    else UserErrors. `key` is the table's."""
     problems, once, names = Problems(), rows, template_columns(config.text, f"{key}.text")
     with problems.collect():
         said = [name for name in (*names, *config.features) if name in rows.table.column_names]
         once = rows.each_once(config.id, said)
+    filled = rows.config.on_bad_rows == "fill"
     with problems.collect():
-        texts = rows.texts(config.text, f"{key}.text")
+        texts = texts_of(rows, config.text, f"{key}.text", where_none=rows.labels(config.id) if filled else None)
     with problems.collect():
         features = make_features(rows, config.features)
     problems.stop()
-    texts = texts if once is rows else once.texts(config.text, f"{key}.text")
-    features = features if once is rows else make_features(once, config.features)
+    if once is not rows:
+        places = np.searchsorted(rows.origins, once.origins)
+        texts, features = [texts[place] for place in places], features.take(places)
     columns = {name: once.strings(name).to_pylist() for name in names}
     notes = empty_fields(once, config.text, f"{key}.text") + _repeated(rows, once, key)
-    return Items(once.unique_ids(config.id).to_pylist(), texts, columns, notes, features)
+    return Items(once.unique_ids(config.id).to_pylist(), texts, columns, notes, features, filled)
 
 
 def make_users(rows: Rows, config: UsersConfig, key: str = "data.users") -> Users:
@@ -45,7 +48,7 @@ def make_users(rows: Rows, config: UsersConfig, key: str = "data.users") -> User
     if config.text is not None:
         items = ItemsConfig(path=config.path, id=config.id, text=config.text, features=config.features)
         of = make_items(rows, items, key)
-        return Users(of.ids, of.texts, of.columns, of.notes, of.features)
+        return Users(of.ids, of.texts, of.columns, of.notes, of.features, of.filled)
     problems, once = Problems(), rows
     with problems.collect():
         once = rows.each_once(config.id, list(config.features))
@@ -175,9 +178,11 @@ def make_queries(
     """
     problems = Problems()
     with problems.collect():
-        text = rows.texts(config.text, f"{key}.text")
+        text = texts_of(rows, config.text, f"{key}.text")
     with problems.collect():
         item = _items_of(rows, config.item, items, catalogue)
+        if items is not None and items.filled:
+            _refuse_bare(rows, config.item, item, items)
     with problems.collect():
         label = None if config.label is None else rows.numbers(config.label)
     with problems.collect():
@@ -204,13 +209,20 @@ def make_queries(
     return Queries(text, item, label, time, notes, catalogue, given, rows, user, user_ids)
 
 
+def _refuse_bare(rows: Rows, column: str, item: np.ndarray, items: Items) -> None:
+    """Raise UserError for queries whose item (N,) has no text of its own: there is nothing to find it by."""
+    bare = np.array([text == of for text, of in zip(items.texts, items.ids, strict=True)], bool)[item]
+    if bare.any():
+        rows.refuse(bare, column, "a query's item must have a text", lambda row: items.ids[item[row]])
+
+
 def make_texts(rows: Rows, config: TextsConfig, key: str = "data.texts") -> Texts:
     """Texts from a file's rows; their labels are read by the tasks. Raises UserErrors."""
     problems = Problems()
     with problems.collect():
         given = _given(rows, config.split, key)
     with problems.collect():
-        text = rows.texts(config.text, f"{key}.text")
+        text = texts_of(rows, config.text, f"{key}.text")
     with problems.collect():
         time = None if config.time is None else rows.times(config.time)
     with problems.collect():
@@ -232,7 +244,25 @@ def _alike(events: Events) -> list[np.ndarray]:
 def _items_of(rows: Rows, column: str, items: Items | None, catalogue: str) -> np.ndarray:
     """Item numbers int32 of a column of item ids; where the items were wrong, only that the ids are there."""
     known = rows.ids(column) if items is None else pa.array(items.ids, pa.string())
-    return rows.lookup(column, known, f"data.{'' if catalogue in SHORT else 'tables.'}{catalogue}")
+    return rows.lookup(column, known, _meant(catalogue))
+
+
+def with_unknown_items(rows: Rows, config: EventsConfig, items: Items, key: str, catalogue: str) -> Items:
+    """The catalogue with the items that only these rows name, in the order of their first; noted. Raises UserError."""
+    ids = rows.ids(config.item)
+    unknown = pc.invert(pc.is_in(ids.dictionary, pa.array(items.ids, ids.dictionary.type)))
+    if not unknown.true_count:
+        return items
+    fresh, meant = ids.dictionary.filter(unknown).to_pylist(), _meant(catalogue)
+    wrong = unknown.to_numpy(zero_copy_only=False)[ids.indices.to_numpy()]
+    said = f"{key}: {int(wrong.sum()):,} rows add {len(fresh):,} items to {meant}, with their ids as texts"
+    rows.mended(said, wrong, config.item, f"must be an id of {meant}", lambda row: ids[row].as_py())
+    return items.with_unknown(fresh)
+
+
+def _meant(catalogue: str) -> str:
+    """The key of a catalogue, for messages."""
+    return f"data.{'' if catalogue in SHORT else 'tables.'}{catalogue}"
 
 
 def _given(rows: Rows, split: SplitConfig | None, key: str) -> list[str] | None:

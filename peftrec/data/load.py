@@ -12,7 +12,7 @@ from typing import get_type_hints
 import numpy as np
 import pyarrow as pa
 
-from peftrec.data.entry import make_events, make_items, make_queries, make_texts, make_users
+from peftrec.data.entry import make_events, make_items, make_queries, make_texts, make_users, with_unknown_items
 from peftrec.data.files import read_rows
 from peftrec.data.rows import Rows
 from peftrec.data.sources import SOURCES
@@ -45,6 +45,7 @@ def load_tables(data: DataConfig, described: bool = False) -> Tables:
         named = tables.named if described else {}
         return replace(tables, summaries=[_summarise_made(n, t, named, data.source) for n, t in named.items()])
     problems, made, summaries = Problems(), dict[str, Table](), dict[str, TableSummary]()
+    grown = dict[str, Items]()  # catalogues with the items that tables which fill add
     # Catalogues first: events and queries refer to them.
     for name, config in sorted(
         data.named.items(), key=lambda entry: isinstance(entry[1], EventsConfig | QueriesConfig)
@@ -52,7 +53,7 @@ def load_tables(data: DataConfig, described: bool = False) -> Tables:
         with problems.collect():
             rows = _rows(data, name, config)
             try:
-                rows, table = _sound(rows, data.key_of(name), partial(_make, data, name, config, made))
+                rows, table = _sound(rows, data.key_of(name), partial(_make, data, name, config, made, grown))
             except UserError:
                 made |= _ids_alone(name, config, rows)
                 raise
@@ -63,7 +64,7 @@ def load_tables(data: DataConfig, described: bool = False) -> Tables:
                 summaries[name] = summarise(name, config.kind, rows, uses_of(config, data.key_of(name)))
     problems.stop()
     return Tables(
-        {name: made[name] for name in data.named},
+        {name: grown.get(name, made[name]) for name in data.named},
         [note for name in data.named for note in made[name].notes],
         [summaries[name] for name in data.named if name in summaries],
     )
@@ -101,7 +102,7 @@ def _sound(rows: Rows, key: str, make: Callable[[Rows], Table]) -> tuple[Rows, T
         except UserError as error:
             wrong = np.unique(np.concatenate([np.zeros(0, int), *(fault.rows for fault in rows.faults)]))
             of_rows = {fault.message for fault in rows.faults}
-            if rows.config.on_bad_rows == "refuse" or len(wrong) == len(rows) or not of_rows.issuperset(error.problems):
+            if rows.config.on_bad_rows != "skip" or len(wrong) == len(rows) or not of_rows.issuperset(error.problems):
                 raise
             skipped += [
                 f"{key}: {len(fault.rows):,} rows left out (on_bad_rows: skip): {fault.message}"
@@ -119,8 +120,18 @@ def _ids_alone(name: str, config: TableConfig, rows: Rows) -> dict[str, Table]:
     return {}
 
 
-def _make(data: DataConfig, name: str, config: TableConfig, made: Mapping[str, Table], rows: Rows) -> Table:
-    """One table checked. The ids of a catalogue that is not in `made` were wrong."""
+def _make(
+    data: DataConfig,
+    name: str,
+    config: TableConfig,
+    made: Mapping[str, Table],
+    grown: dict[str, Items],
+    rows: Rows,
+) -> Table:
+    """One table checked. The ids of a catalogue that is not in `made` were wrong.
+
+    Items that a table adds to a catalogue go into `grown`, so that what the others refuse is the same in any order.
+    """
     key = data.key_of(name)
     if isinstance(config, ItemsConfig):
         return make_items(rows, config, key)
@@ -133,6 +144,10 @@ def _make(data: DataConfig, name: str, config: TableConfig, made: Mapping[str, T
     items = made.get(catalogue)
     assert items is None or isinstance(items, Items)
     if isinstance(config, EventsConfig):
+        if config.on_bad_rows == "fill" and items is not None:
+            with suppress(UserError):  # of ids that are no ids, which are told with the other mistakes
+                items = with_unknown_items(rows, config, grown.get(catalogue, items), key, catalogue)
+                grown[catalogue] = items
         return make_events(rows, config, items, key, catalogue)
     return make_queries(rows, config, items, key, catalogue)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import NoReturn
 
 import numpy as np
@@ -11,8 +12,17 @@ import pyarrow.compute as pc
 from peftrec.data import columns
 from peftrec.data.advice import missing_column
 from peftrec.data.faults import SHOWN, Fault, told
-from peftrec.data.templates import parse_template
-from peftrec.data.times import WANTED, Doubt, doubt_future, doubt_numbers, doubt_unit, from_format, from_iso, from_unit
+from peftrec.data.times import (
+    Doubt,
+    doubt_future,
+    doubt_numbers,
+    doubt_unit,
+    from_format,
+    from_iso,
+    from_unit,
+    parsed,
+    wanted_of,
+)
 from peftrec.errors import Problems, UserError, shown
 from peftrec.recipe import FileConfig, TimedConfig
 
@@ -79,8 +89,17 @@ class Rows:
 
         values  what was found in a row; default: what the column holds
         """
+        if self.config.on_bad_rows == "fill":
+            rule = f"{rule} (fill cannot mend it; skip leaves such rows out)"
         self.faults.append(self._fault(wrong, column, rule, values))
         raise UserError(self.faults[-1].message)
+
+    def mended(
+        self, said: str, wrong: np.ndarray, column: str, rule: str, values: Callable[[int], object] | None = None
+    ) -> None:
+        """Note what was done, as `said`, about the rows that are `wrong`, with the first of them; else as `refuse`."""
+        fault = self._fault(wrong, column, rule, values)
+        self._note(f"{said} (on_bad_rows: {self.config.on_bad_rows}): {fault.message}")
 
     def _fault(self, wrong: np.ndarray, column: str, rule: str, values: Callable[[int], object] | None = None) -> Fault:
         rows, found = np.flatnonzero(wrong), values or (lambda row: self.column(column)[row].as_py())
@@ -210,9 +229,8 @@ class Rows:
         hint = " (with a decimal comma? write decimal: ',')" if comma else ""
         most = f"must be at most {MOST:g} in size, so that 32-bit numbers hold its square"
         for wrong, rule in ((bad, f"must be a finite number{hint}"), (large, most)):
-            if wrong.any() and missing and self.config.on_bad_rows == "skip":
-                fault = self._fault(wrong, name, rule)
-                self._note(f"{len(fault.rows):,} values count as missing (on_bad_rows: skip): {fault.message}")
+            if wrong.any() and missing and self.config.on_bad_rows != "refuse":
+                self.mended(f"{int(wrong.sum()):,} values count as missing", wrong, name, rule)
             elif wrong.any():
                 with problems.collect():
                     self.refuse(wrong, name, rule)
@@ -251,7 +269,9 @@ class Rows:
                 raise UserError(f"{self.file}: column {shown(name)}: {key} is for numbers and texts; found {kind}")
             times = self._stamps(name, column)
         elif pattern is not None:
-            times = self._parsed(name, lambda text: from_format(text, pattern), f"must be a time such as {pattern}")
+            times = self._parsed(
+                name, partial(from_format, pattern=pattern), lambda _: f"must be a time such as {pattern}"
+            )
         elif columns.is_text(kind):
             times, numeric = self._text_times(name, unit)
         else:
@@ -291,44 +311,16 @@ class Rows:
         try:  # at once, where all are of one form without a zone
             stamps = texts.cast(pa.timestamp("us")).cast(pa.int64()).to_numpy() / 1e6
         except pa.ArrowInvalid:
-            stamps = self._parsed(name, lambda text: 0.0 if columns.is_number(text) else from_iso(text), WANTED)
+            stamps = self._parsed(name, lambda text: 0.0 if columns.is_number(text) else from_iso(text), wanted_of)
         return np.where(numeric, times, stamps), numeric
 
-    def _parsed(self, name: str, parse: Callable[[str], float], rule: str) -> np.ndarray:
+    def _parsed(self, name: str, parse: Callable[[str], float], rule: Callable[[list[str]], str]) -> np.ndarray:
+        """Seconds of times written as texts; `rule` says of those that cannot be read what they must be."""
         codes, texts = self._coded(name)
-        seconds = np.zeros(len(texts))
-        for number, text in enumerate(texts.to_pylist()):
-            try:
-                seconds[number] = parse(text.strip())
-            except ValueError:
-                seconds[number] = np.nan
-        if np.isnan(seconds).any():
-            self.refuse(np.isnan(seconds)[codes], name, rule)
+        seconds = parsed(texts.to_pylist(), parse)
+        if (wrong := np.isnan(seconds)).any():
+            self.refuse(wrong[codes], name, rule(texts.filter(pa.array(wrong)).to_pylist()))
         return seconds[codes]
-
-    def texts(self, template: str, key: str) -> list[str]:
-        """`template` filled in for every row. `key` is the recipe key that holds the template.
-
-        Raises UserError where all columns that the template names are empty.
-        """
-        parts = parse_template(template, key)
-        columns = [column for _, column in parts if column is not None]
-        problems, filled = Problems(), {}
-        for name in columns:
-            with problems.collect():
-                filled[name] = self.strings(name)
-        problems.stop()
-        blank = np.logical_and.reduce(
-            [pc.equal(pc.utf8_trim_whitespace(values), "").to_numpy(zero_copy_only=False) for values in filled.values()]
-        )
-        if blank.any():
-            self.refuse(blank, ", ".join(filled), "the text must not be empty", lambda row: "")
-        # Texts of more than 2 GiB, and those of pandas' files, have wider offsets; Arrow joins one kind only.
-        kind = pa.large_string() if any(pa.types.is_large_string(of.type) for of in filled.values()) else pa.string()
-        pieces: list[pa.Array | pa.Scalar] = []
-        for literal, column in parts:
-            pieces += [pa.scalar(literal, kind), *([] if column is None else [filled[column].cast(kind)])]
-        return pc.binary_join_element_wise(*pieces, pa.scalar("", kind)).to_pylist()
 
 
 def _tidied(texts: pa.Array) -> pa.Array:

@@ -24,6 +24,8 @@ class Items:
     columns  what the texts were made of: column name -> one text an item
     notes    what the user should know of them
     features  of every item, by its number
+    filled    whether those without a text of their own have their id for it: it is all that is known of them, keeps
+              them apart wherever texts do, and is less like other texts than any one word for nothing
     """
 
     ids: list[str]
@@ -31,9 +33,23 @@ class Items:
     columns: dict[str, list[str]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     features: FeatureTable = NO_FEATURES
+    filled: bool = False
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def with_unknown(self, ids: list[str]) -> "Items":
+        """With these ids, which it lacks, behind its own: of them nothing else is known."""
+        nothing = [""] * len(ids)
+        place = np.append(np.arange(len(self)), np.full(len(ids), -1))
+        return replace(
+            self,
+            ids=self.ids + ids,
+            texts=self.texts + ids,
+            columns={name: values + nothing for name, values in self.columns.items()},
+            features=self.features.take(place),
+            filled=True,
+        )
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,12 @@
 
 import string
 
-from peftrec.errors import UserError, shown
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from peftrec.data.rows import Rows
+from peftrec.errors import Problems, UserError, shown
 
 
 def parse_template(template: str, key: str) -> list[tuple[str, str | None]]:
@@ -24,3 +29,36 @@ def parse_template(template: str, key: str) -> list[tuple[str, str | None]]:
 def template_columns(template: str, key: str) -> list[str]:
     """The columns that a template names."""
     return [column for _, column in parse_template(template, key) if column is not None]
+
+
+def texts_of(rows: Rows, template: str, key: str, where_none: pa.Array | None = None) -> list[str]:
+    """`template` filled in for every row. `key` is the recipe key that holds the template.
+
+    where_none  with `on_bad_rows: fill` the texts (N,) that rows have which leave all columns of the template empty
+    Raises UserError for such a row otherwise.
+    """
+    parts = parse_template(template, key)
+    columns = [column for _, column in parts if column is not None]
+    problems, filled = Problems(), {}
+    for name in columns:
+        with problems.collect():
+            filled[name] = rows.strings(name)
+    problems.stop()
+    blank = np.logical_and.reduce(
+        [pc.equal(pc.utf8_trim_whitespace(values), "").to_numpy(zero_copy_only=False) for values in filled.values()]
+    )
+    named, rule, mends = ", ".join(filled), "the text must not be empty", rows.config.on_bad_rows == "fill"
+    if blank.any() and not (mends and where_none is not None):
+        rows.refuse(blank, named, rule, lambda row: "")
+    # Texts of more than 2 GiB, and those of pandas' files, have wider offsets; Arrow joins one kind only.
+    kind = pa.large_string() if any(pa.types.is_large_string(of.type) for of in filled.values()) else pa.string()
+    pieces: list[pa.Array | pa.Scalar] = []
+    for literal, column in parts:
+        pieces += [pa.scalar(literal, kind), *([] if column is None else [filled[column].cast(kind)])]
+    texts = pc.binary_join_element_wise(*pieces, pa.scalar("", kind))
+    if blank.any():
+        assert where_none is not None
+        said = f"{key}: {int(blank.sum()):,} rows have their id as text"
+        rows.mended(said, blank, named, rule, lambda row: "")
+        texts = pc.if_else(pa.array(blank), where_none.cast(kind), texts)
+    return texts.to_pylist()

@@ -1,8 +1,11 @@
 """Times as seconds since 1970: what a number or a text may mean, and which numbers cannot be seconds."""
 
 import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import product
 
 import numpy as np
 
@@ -14,6 +17,16 @@ _EXCEL = datetime(1899, 12, 30, tzinfo=UTC).timestamp()
 _LATEST = datetime(2100, 1, 1, tzinfo=UTC).timestamp()
 UNITS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9, "days": float(DAY), "excel": float(DAY)}
 WANTED = "must be seconds since 1970 or an ISO date such as 2024-05-31T18:00:00"
+# How people write dates that are no ISO ones: days or months first, with names of months, in Chinese, as feeds do.
+_DAYS = [
+    sep.join(order) for sep, order in product("-/. ", (("%d", "%m", "%Y"), ("%m", "%d", "%Y"), ("%Y", "%m", "%d")))
+]
+_DAYS += [day.replace("%Y", "%y") for day in _DAYS if day.endswith("%Y")]
+_DAYS += [sep.join(("%d", "%b", "%Y")) for sep in "- "] + ["%d %B %Y", "%b %d, %Y", "%B %d, %Y", "%Y年%m月%d日"]
+_CLOCKS = ["", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %I:%M %p", " %I:%M:%S %p", "T%H:%M:%S", " %H:%M:%S %z"]
+_TRIED = 100  # texts
+_FORMATS = [day + clock for day, clock in product(_DAYS, _CLOCKS)]
+_FORMATS += ["%a %b %d %H:%M:%S %z %Y", "%a, %d %b %Y %H:%M:%S %z", "%a %b %d %H:%M:%S %Y"]
 
 
 @dataclass(frozen=True)
@@ -48,6 +61,36 @@ def from_iso(text: str) -> float:
 def from_format(text: str, pattern: str) -> float:
     """Seconds since 1970 of a text in a pattern of `strptime`, without a zone in UTC. Raises ValueError for others."""
     return _seconds(datetime.strptime(text, pattern))
+
+
+def parsed(texts: Sequence[str], parse: Callable[[str], float]) -> np.ndarray:
+    """Seconds since 1970 float64 (N,) of texts, NaN where `parse` raises ValueError."""
+    seconds = np.full(len(texts), np.nan)
+    for number, text in enumerate(texts):
+        with suppress(ValueError):
+            seconds[number] = parse(text.strip())
+    return seconds
+
+
+def wanted_of(unread: Sequence[str]) -> str:
+    """What times written as texts must be, and the key that reads most of those that are not.
+
+    Two are named where no day is above 12, so that nothing tells days from months.
+    """
+    some = [text.strip() for text in unread[:_TRIED]]
+    read = [sum(_reads(pattern, text) for text in some) for pattern in _FORMATS]
+    if 2 * max(read) <= len(some):
+        return WANTED
+    known = [repr(pattern) for pattern, count in zip(_FORMATS, read, strict=True) if count == max(read)]
+    return f"{WANTED}; write time_format: {' or '.join(known)}"
+
+
+def _reads(pattern: str, text: str) -> bool:
+    try:
+        datetime.strptime(text, pattern)
+    except ValueError:
+        return False
+    return True
 
 
 def _seconds(moment: datetime) -> float:

@@ -25,6 +25,7 @@ from peftrec.model.cache.kept import KeptVectors
 from peftrec.model.encoder import AdaptedEncoder
 from peftrec.model.fusion import Fusion, new_fusion
 from peftrec.model.scorer import Scorer
+from peftrec.model.vector_gradients import VectorGradients
 from peftrec.recipe import AdapterConfig, Recipe
 from peftrec.tasks.grades import Grades
 from peftrec.tasks.heads import CatalogueHead, Head, HeadShape
@@ -51,8 +52,7 @@ class CoLearner(nn.Module, Scorer):
         self._head_of = dict(heads)
         self.loss_of = losses
         self.tasks = list(heads)
-        # Of the gradient that each task sends into the encoder, the squared norm, summed until somebody clears it.
-        self.gradient_squares: dict[str, Tensor] = {}
+        self.vector_gradients = VectorGradients(self.tasks)
 
     @property
     def work(self) -> Work:
@@ -88,7 +88,9 @@ class CoLearner(nn.Module, Scorer):
                 rows = unique[first].rows
                 vectors = self.encoder.encode(rows, first)
                 for task in tasks:
-                    fused = self.fusion(self._watched(task, vectors), rows, task)
+                    watched = self.training and vectors.requires_grad
+                    own = self.vector_gradients.watch(task, rows, vectors) if watched else vectors
+                    fused = self.fusion(own, rows, task)
                     batch = unique[first].head_input(task, batches[task], fused)
                     found[task] = batch.begun(self.head(task)(batch))
         return {task: found[task] for task in batches}
@@ -104,19 +106,6 @@ class CoLearner(nn.Module, Scorer):
         """What the task's head reads of text rows (U,): their vectors, float32 (U, D), fused."""
         fused: Tensor = self.fusion(self.encoder.encode(rows, task), rows, task)
         return fused
-
-    def _watched(self, task: str, vectors: Tensor) -> Tensor:
-        """The vectors (U, D), such that the gradient that comes back through them is counted as the task's."""
-        if not (self.training and vectors.requires_grad):
-            return vectors
-        own = vectors.view_as(vectors)
-
-        def count(gradient: Tensor) -> None:
-            square = gradient.detach().float().square().sum()
-            self.gradient_squares[task] = self.gradient_squares.get(task, torch.zeros_like(square)) + square
-
-        own.register_hook(count)
-        return own
 
     def encoded_together(self, tasks: list[str]) -> list[list[str]]:
         """The tasks in groups whose vectors are equal, so that one encoding serves the group."""

@@ -51,6 +51,9 @@ def _keys_beside(location: tuple[int | str, ...]) -> list[str]:
     return list(node.get("properties", {}))
 
 
+_NO_YAML = ("%", "@", "`")
+
+
 def apply_overrides(raw: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
     """A copy of `raw` with dotted `key=value` overrides applied, such as `train.lr=1e-4`; values are YAML."""
     check_texts("overrides", overrides)
@@ -76,7 +79,8 @@ def apply_overrides(raw: dict[str, Any], overrides: list[str]) -> dict[str, Any]
             node = node[part]
             if not isinstance(node, dict):
                 raise UserError(f"override {shown(override)}: {shown(part)} is a value, not a group of keys")
-        node[last] = parse_yaml(value, f"override {shown(override)}")
+        # No YAML value begins with these, but a pattern of times does: '%d.%m.%Y'.
+        node[last] = value if value[:1] in _NO_YAML else parse_yaml(value, f"override {shown(override)}")
     return result
 
 

@@ -31,8 +31,10 @@ class FileConfig(Strict):
         description="ids and labels without spaces around them, and whole numbers among them without .0",
     )
 
-    on_bad_rows: Literal["refuse", "skip"] = Field(
-        "refuse", description="rows that break a rule: refuse the table, or skip them, with a note that counts them"
+    on_bad_rows: Literal["refuse", "skip", "fill"] = Field(
+        "refuse",
+        description="rows that break a rule: refuse the table; skip them; or fill in what can be missing (the text of "
+        "an item or user, an item that the catalogue lacks, a feature) and refuse others; notes count them",
     )
 
     @field_validator("separator")

@@ -1,6 +1,7 @@
 """Approximate search of a catalogue for the largest scores, for catalogues where scoring every item is too slow."""
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -11,6 +12,15 @@ WIDER = 10  # times as many items are looked at where something is added to thei
 TRAINING_ROWS = 64  # items a cell that the cells are placed by
 
 
+def import_faiss(reason: str) -> Any:
+    """The module faiss. Raises UserError where it is not installed, which `reason` needs."""
+    try:
+        import faiss
+    except ImportError:
+        raise UserError(f"{reason} needs faiss: pip install 'peftrec[faiss]'") from None
+    return faiss
+
+
 class ItemIndex:
     """Inner products with vectors (I, q), through FAISS' inverted file (Douze et al. 2024, arXiv:2401.08281).
 
@@ -19,10 +29,7 @@ class ItemIndex:
     """
 
     def __init__(self, vectors: np.ndarray) -> None:
-        try:
-            import faiss
-        except ImportError:
-            raise UserError("approximate search needs faiss: pip install 'peftrec[faiss]'") from None
+        faiss = import_faiss("approximate search")
         vectors = np.ascontiguousarray(vectors, np.float32)
         cells = max(1, min(len(vectors) // 40, round(4 * math.sqrt(len(vectors)))))
         kind = faiss.METRIC_INNER_PRODUCT

@@ -20,6 +20,7 @@ from peftrec.serving.recommender import Found, Recommender, too_few
 from peftrec.serving.wanted import Options, Wanted, check_scores, filled, wanted, weighed
 from peftrec.tasks.rows import Row, example_row
 
+TOGETHER = 1024  # rows whose vectors are computed together
 GUESTS = 1024  # texts that are not the run's own, which are kept, with their states, from request to request
 
 
@@ -35,7 +36,7 @@ class Predictor:
         self.run = run
         self.model, self.texts = run.model.eval(), run.model.encoder.texts
         self._reader = RowReader(run, live)
-        self._recommender = Recommender(run, self._reader)
+        self.recommender = Recommender(run, self._reader)
         self._keeps = False  # texts of requests as the run's own
 
     @classmethod
@@ -82,8 +83,7 @@ class Predictor:
         regression: {"value"}. Raises UserError naming the row (from 1), the key and the rule.
         """
         self._known(task)
-        if not isinstance(rows, list):
-            raise UserError(f"rows must be a list of dicts, one a row; found a {type(rows).__name__}")
+        _check_rows(rows)
         if not rows:
             return []
         with self._request():
@@ -233,20 +233,19 @@ class Predictor:
         self, weights: Mapping[str, float], rows: list[Row], k: int, options: Options, explained: bool
     ) -> list[list[Row]]:
         """The best items for every row, block by block, with each task's and feature's own score where `explained`."""
-        if not isinstance(rows, list):
-            raise UserError(f"rows must be a list of dicts, one a row; found a {type(rows).__name__}")
+        _check_rows(rows)
         of_items = {task: self._reader.numbers_of(task) for task in self.tasks}
         asked = wanted(self.run, weights, k, options, of_items)
         blocks = range(0, len(rows), asked.rows_at_once)
         if len(blocks) > 1:  # what is wrong with the last row is told before the first is answered
             for first in blocks:
                 with self._request():
-                    self._recommender.read(asked, rows[first : first + asked.rows_at_once], first)
+                    self.recommender.read(asked, rows[first : first + asked.rows_at_once], first)
         found: list[Found] = []
         for first in track_blocks(blocks, len(rows), "recommending", "rows"):
             block = rows[first : first + asked.rows_at_once]
             with self._request():
-                found += self._recommender.find(asked, *self._recommender.read(asked, block, first))
+                found += self.recommender.find(asked, *self.recommender.read(asked, block, first))
         if said := too_few(asked, found):
             note(said)
         return [self._answer(asked, of, explained) for of in found]
@@ -263,6 +262,47 @@ class Predictor:
                 row["scores"] = {name: None if math.isnan(value) else value for name, value in own.items()}
         return answer
 
+    def item_vectors(self, task: str) -> np.ndarray:
+        """The catalogue's items, in its order, float32 (I, q): the inner product with a row of `query_vectors` is the
+        task's score now, but for what the row's own past or words add beside it (`peftrec.serving.vectors`).
+
+        Raises UserError for a task whose score is no such product.
+        """
+        self._products(task)
+        with self._request():
+            found: np.ndarray = self.recommender.scoring.offered(task).cpu().numpy()
+        return found
+
+    def query_vectors(self, task: str, rows: list[Row]) -> np.ndarray:
+        """What rows ask for, float32 (N, q), for inner products with `item_vectors`.
+
+        Rows are those of `recommend_all`, without `candidates` and `exclude`. Raises UserError naming the row (from 1).
+        """
+        self._products(task)
+        _check_rows(rows)
+        if not rows:
+            return self.item_vectors(task)[:0]
+        found = []
+        for first in track_blocks(range(0, len(rows), TOGETHER), len(rows), "vectors", "rows"):
+            with self._request():
+                examples = self.recommender.examples(task, rows[first : first + TOGETHER], first)
+                found.append(self.recommender.scoring.asked(task, examples))
+        return np.concatenate(found)
+
+    def users(self, task: str) -> list[str]:
+        """The users that a row of the task may name; none where it reads no user. Raises UserError."""
+        self._known(task)
+        return self._reader.users_of(task) if "user" in self._reader.keys(task) else []
+
+    def _products(self, task: str) -> None:
+        """Raise UserError for a task that is unknown, or whose score is no inner product."""
+        self._known(task)
+        if task not in self.run.catalogues:
+            able = ", ".join(self.run.catalogues) or "none of this run"
+            raise UserError(
+                f"vectors: the score of task {task!r} is no dot product of two vectors; tasks with one: {able}"
+            )
+
     @contextmanager
     def _request(self) -> Iterator[None]:
         """Alone with the table of texts, the caches and the backbone; afterwards guests beyond the bound are gone."""
@@ -277,3 +317,8 @@ class Predictor:
     def _known(self, task: str) -> None:
         if task not in self.run.tasks:
             raise UserError(f"no task {shown(task)} in this run; {nearest(task, self.tasks)}")
+
+
+def _check_rows(rows: Any) -> None:
+    if not isinstance(rows, list):
+        raise UserError(f"rows must be a list of dicts, one a row; found a {type(rows).__name__}")

@@ -148,6 +148,12 @@ class RowReader:
         found += ["user"] if "user" in self.run.encodings[task] and not described["history"] else []
         return found + [key for key, of in KEYS.items() if of in self.run.encodings[task]]
 
+    def users_of(self, task: str) -> list[str]:
+        """The users that a row of the task may name."""
+        kept = [of.user_ids for of in (self.run.logs.get(task), self.run.received.get(task)) if of is not None]
+        kept += [self.run.users.ids] if "user" in self.run.encodings[task] else []
+        return list(dict.fromkeys(user for ids in kept for user in ids))
+
     def numbers_of(self, task: str) -> Mapping[str, int]:
         """The ids of the task's catalogue and their numbers."""
         return self._shelves[task].numbers

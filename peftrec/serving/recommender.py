@@ -1,6 +1,6 @@
 """The best items of a catalogue for rows that ask: their scores by a task or several, and the choice of the best."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import reduce
@@ -46,27 +46,46 @@ class Recommender:
     """Over a loaded run; whoever calls it has the backbone to itself."""
 
     def __init__(self, run: LoadedRun, reader: RowReader) -> None:
-        self.run, self._reader, self._scoring = run, reader, Scoring(run, reader)
+        self.run, self._reader, self.scoring = run, reader, Scoring(run, reader)
 
     def read(self, wanted: Wanted, rows: Sequence[Row], first: int = 0) -> tuple[dict[str, Examples], np.ndarray]:
         """Rows as each task's examples (N,), and which items may be named to each, bool (N, I), histories aside.
 
         `first`: how many rows came before. Raises RowError for the first row that is wrong.
         """
-        keys = {task: self._reader.keys(task) for task in wanted.tasks}
         allowed = np.empty((len(rows), len(wanted.items)), bool)
-        asked: dict[str, list[Row]] = {task: [] for task in wanted.tasks}
+
+        def narrow(number: int, given: Row) -> None:
+            allowed[number] = wanted.narrowed(wanted.allowed, given)
+
+        return self._examples(list(wanted.tasks), rows, first, OF_ROW, narrow), allowed
+
+    def examples(self, task: str, rows: Sequence[Row], first: int = 0) -> Examples:
+        """Rows as examples of one task, whichever items may be named. Raises RowError as `read`."""
+        return self._examples([task], rows, first, (), lambda number, given: None)[task]
+
+    def _examples(
+        self,
+        tasks: Sequence[str],
+        rows: Sequence[Row],
+        first: int,
+        others: Sequence[str],
+        heed: Callable[[int, Row], None],
+    ) -> dict[str, Examples]:
+        """Rows as each task's examples; `heed` is told of each, which may have the keys `others` too."""
+        keys = {task: self._reader.keys(task) for task in tasks}
+        asked: dict[str, list[Row]] = {task: [] for task in tasks}
         for number, row in enumerate(rows):
             try:
-                check_keys(row, [*ASKS, *BESIDE, *OF_ROW], "a row to recommend for")
+                check_keys(row, [*ASKS, *BESIDE, *others], "a row to recommend for")
                 given = {key: value for key, value in row.items() if value is not None}
-                allowed[number] = wanted.narrowed(wanted.allowed, given)
+                heed(number, given)
                 for task, of in asked.items():
                     of.append(self._row_of(task, given, keys))
             except UserError as error:
                 raise RowError(first + number + 1, str(error)) from None
         try:
-            return {task: self._reader.examples(task, of) for task, of in asked.items()}, allowed
+            return {task: self._reader.examples(task, of) for task, of in asked.items()}
         except RowError as error:
             raise RowError(first + error.row, error.problem) from None
 
@@ -90,7 +109,7 @@ class Recommender:
 
     def _exact(self, wanted: Wanted, examples: Mapping[str, Examples], size: int, allowed: np.ndarray) -> list[Found]:
         """By the scores of every item."""
-        own = {task: self._scoring.scores(task, of, allowed) for task, of in examples.items()}
+        own = {task: self.scoring.scores(task, of, allowed) for task, of in examples.items()}
         weighed = [own[task] if weight == 1 else weight * own[task] for task, weight in wanted.tasks.items()]
         weighed += [weight * filled(values) for weight, values in wanted.features.values()]
         total = reduce(np.add, weighed)
@@ -105,13 +124,13 @@ class Recommender:
 
     def _near(self, task: str, one: Examples, size: int, allowed: np.ndarray) -> Found:
         """By the index."""
-        numbers, scores = self._scoring.near(task, one, min(size + int((~allowed).sum()), len(allowed)))
+        numbers, scores = self.scoring.near(task, one, min(size + int((~allowed).sum()), len(allowed)))
         return Found(numbers, scores, {task: scores}).take(np.flatnonzero(allowed[numbers])[:size])
 
     def _diverse(self, wanted: Wanted, found: list[Found]) -> list[Found]:
         """Of the best those that are also unlike each other, by the vectors of the first task."""
         numbers, place = np.unique(np.concatenate([of.numbers for of in found]), return_inverse=True)
-        vectors = self._scoring.vectors(next(iter(wanted.tasks)), numbers)
+        vectors = self.scoring.vectors(next(iter(wanted.tasks)), numbers)
         places = np.split(place, np.cumsum([len(of.numbers) for of in found])[:-1])
         return [
             of.take(diverse(of.scores, vectors[own], wanted.k, wanted.diversity))

@@ -43,9 +43,9 @@ class Scoring:
     def near(self, task: str, one: Examples, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Numbers and scores of about the k best items for one row of a task that ranks its catalogue."""
         if task not in self._indexes:
-            self._indexes[task] = ItemIndex(self._everything(task).cpu().numpy())
+            self._indexes[task] = ItemIndex(self.offered(task).cpu().numpy())
         beside = self.run.model.of_past(task, one)
-        return self._indexes[task].search(self._asked(task, one)[0], k, None if beside is None else beside[0])
+        return self._indexes[task].search(self.asked(task, one)[0], k, None if beside is None else beside[0])
 
     def vectors(self, task: str, items: np.ndarray) -> np.ndarray:
         """What the task's encoder makes of items by their numbers (P,), float32 (P, D)."""
@@ -68,7 +68,7 @@ class Scoring:
 
     def _of_catalogue(self, task: str, examples: Examples) -> np.ndarray:
         """One product for what does not depend on the past, and what the past says of the few items it speaks of."""
-        offered, asked = self._everything(task), self._asked(task, examples)
+        offered, asked = self.offered(task), self.asked(task, examples)
         with torch.inference_mode():
             found: np.ndarray = (torch.from_numpy(asked).to(offered.device) @ offered.T).cpu().numpy()
         if examples.catalogue is not None and examples.catalogue.items is not None:
@@ -78,13 +78,16 @@ class Scoring:
             found += beside
         return found
 
-    def _asked(self, task: str, examples: Examples) -> np.ndarray:
-        """What rows ask for, float32 (N, q + 1), the last being 1. It does not depend on what is known of items."""
+    def asked(self, task: str, examples: Examples) -> np.ndarray:
+        """What rows ask for by a task that ranks its catalogue, float32 (N, q + 1), the last being 1.
+
+        It does not depend on what is known of items.
+        """
         self.run.model.encoder.update({task: examples.text_rows()})
         asked = self.run.model.asked(task, replace(examples, catalogue=None, offsets=None)).cpu().numpy()
         return np.append(asked, np.ones_like(asked[:, :1]), 1)
 
-    def _everything(self, task: str) -> torch.Tensor:
+    def offered(self, task: str) -> torch.Tensor:
         """What every item offers (I, q + 1), see `CoLearner.offered_now`."""
         if task not in self._offered:
             rows = self.run.items_of(task).rows

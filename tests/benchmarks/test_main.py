@@ -41,6 +41,21 @@ def test_a_verb_is_asked_for(capsys):
     assert (given.verb, given.repeats) == ("speed", 3)
 
 
+@pytest.mark.parametrize("held_out", [False, True])
+def test_the_card_is_of_the_data_sets_asked_for(tmp_path, monkeypatch, held_out):
+    asked = []
+    monkeypatch.setattr(main, "RESULTS", tmp_path)
+    monkeypatch.setattr(main, "write_pages", list)
+    monkeypatch.setattr(main, "run_card", lambda data, out, only, *others: asked.append(only) or {})
+    out = ["--out", str(tmp_path / "out"), *(["--held-out"] if held_out else [])]
+    monkeypatch.setattr("sys.argv", ["benchmarks", "card", "--data", "there", *out])
+    main.main()
+    monkeypatch.setattr("sys.argv", ["benchmarks", "card", "--data", "there", *out, "--only", "esci"])
+    main.main()
+    assert [("banking77" in of, "bitext" in of) for of in asked] == [(held_out, not held_out), (False, False)]
+    assert asked[1] == ["esci"]
+
+
 def test_learning_curves_go_to_their_results(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(main, "RESULTS", tmp_path)
     monkeypatch.setattr(main, "write_pages", lambda: ["curves"])

@@ -8,36 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from peftrec.data.rows import Rows
+from peftrec.data.templates import texts_of
 from peftrec.errors import UserError
 from peftrec.recipe import EventsConfig, FileConfig
 
 
 def rows(**columns):
     return Rows("f.csv", pa.table({name: pa.array(values) for name, values in columns.items()}))
-
-
-def test_a_template_is_filled_from_any_type_of_column():
-    table = rows(title=["Heat", "Up", None], year=[1995.0, None, 2009.0], genres=[["Crime", "Drama"], [], None])
-    assert table.texts("{title} ({year}). {genres}!", "k") == ["Heat (1995). Crime, Drama!", "Up (). !", " (2009). !"]
-
-
-def test_dates_and_missing_numbers_read_as_people_write_them():
-    table = rows(day=[dt.datetime(1995, 1, 31), None], number=pa.array([float("nan"), 0.5]))
-    assert table.texts("{day}|{number}", "k") == ["1995-01-31|", "|0.5"]
-
-
-def test_braces_are_written_twice():
-    assert rows(a=["x"]).texts("{{{a}}}", "k") == ["{x}"]
-
-
-def test_a_text_whose_columns_are_all_blank_is_refused():
-    with pytest.raises(UserError, match=r"f\.csv: row 2, column 'a, b': the text must not be empty; found ''"):
-        rows(a=["x", " "], b=["", None]).texts("{a} ({b})", "k")
-
-
-def test_a_missing_column_lists_those_there_are():
-    with pytest.raises(UserError, match=r"f\.csv: no column 'titel'; its columns are title, year"):
-        rows(title=["x"], year=[1]).texts("{titel}", "k")
 
 
 def test_a_nested_column_is_refused():
@@ -57,15 +34,6 @@ def test_rows_that_repeat_an_id_with_the_same_values_count_once():
     assert rows(id=["x", "y"]).each_once("id", []).table.num_rows == 2
     with pytest.raises(UserError, match=r"row 3, column 'id': must be unique, and row 1 has it already; found 'x'"):
         table.each_once("id", ["title", "n"])
-
-
-@pytest.mark.parametrize("kind", [pa.string(), pa.large_string()])
-@pytest.mark.parametrize("encoded", [False, True])
-def test_texts_of_columns_of_any_width(kind, encoded):
-    titles = pa.array(["Heat", "Up"], kind)
-    table = rows(title=titles.dictionary_encode() if encoded else titles, year=pa.array(["1995", None], pa.string()))
-    assert table.texts("{title} ({year})!", "k") == ["Heat (1995)!", "Up ()!"]
-    assert table.strings("title").to_pylist() == ["Heat", "Up"]
 
 
 def test_wrong_ids_name_row_and_value():
@@ -249,7 +217,7 @@ def test_a_decimal_comma_is_read_where_the_recipe_says_so_and_named_where_not():
 def test_32_bits_are_read_as_they_were_written():
     table = Rows("f.parquet", pa.table({"a": pa.array([0.7, 0.1], pa.float32())}))
     assert table.numbers("a").tolist() == [0.7, 0.1]
-    assert table.texts("{a}", "k") == ["0.7", "0.1"]
+    assert texts_of(table, "{a}", "k") == ["0.7", "0.1"]
     assert table.ids("a").to_pylist() == ["0.7", "0.1"]
 
 
@@ -313,6 +281,6 @@ def test_dictionaries_and_chunks_are_read_as_plain_columns_are():
         assert table.lookup("a", pa.array(["z", "y", "x"]), "k").tolist() == [2, 1, 2, 0]
         assert table.numbers("n").tolist() == [1, 2, 1, 3]
         assert table.times("t").tolist() == [5, 6, 5, 86_400]
-        assert table.texts("{a}{n}", "k") == ["x1", "y2", "x1", "z3"]
+        assert texts_of(table, "{a}{n}", "k") == ["x1", "y2", "x1", "z3"]
         with pytest.raises(UserError, match="row 3, column 'a': must be unique, and row 1 has it already; found 'x'"):
             table.unique_ids("a")

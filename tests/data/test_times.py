@@ -3,7 +3,16 @@ import time
 import numpy as np
 import pytest
 
-from peftrec.data.times import doubt_future, doubt_numbers, doubt_unit, from_format, from_iso, from_unit, moment
+from peftrec.data.times import (
+    doubt_future,
+    doubt_numbers,
+    doubt_unit,
+    from_format,
+    from_iso,
+    from_unit,
+    moment,
+    wanted_of,
+)
 from peftrec.errors import UserError
 
 DAY = 86_400.0
@@ -28,6 +37,29 @@ def test_a_format_is_in_utc_unless_it_says_otherwise():
     assert from_format("1.6.2024 02:00 +0200", "%d.%m.%Y %H:%M %z") == TODAY
     with pytest.raises(ValueError, match="does not match"):
         from_format("2024-06-01", "%Y%m%d")
+
+
+FORMATS = {
+    "days first, since one is above 12": (["21-07-2015", "05-01-2015"], ["%d-%m-%Y"]),
+    "days or months first": (["05-01-2015"], ["%d-%m-%Y", "%m-%d-%Y"]),
+    "as MIND has them": (["11/11/2019 9:05:58 AM", "11/14/2019 1:00:00 PM"], ["%m/%d/%Y %I:%M:%S %p"]),
+    "as a feed has them": (["Mon Sep 24 03:35:21 +0000 2012"], ["%a %b %d %H:%M:%S %z %Y"]),
+    "Chinese": (["2024年5月31日"], ["%Y年%m月%d日"]),
+    "two digits a year": (["31.5.24 18:00"], ["%d.%m.%y %H:%M"]),
+    "most of them": (["31.5.2024", "1.5.2024", "soon"], ["%d.%m.%Y"]),
+    "not most of them": (["31.5.2024", "soon", "later"], []),
+    "no date": (["soon"], []),
+}
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_the_key_that_reads_dates_as_people_write_them_is_named(name):
+    texts, patterns = FORMATS[name]
+    said = wanted_of(texts)
+    assert said.startswith("must be seconds since 1970 or an ISO date")
+    assert said.partition("; write time_format: ")[2] == " or ".join(map(repr, patterns))
+    for pattern in patterns:
+        from_format(texts[0], pattern)
 
 
 @pytest.mark.parametrize(

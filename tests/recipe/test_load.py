@@ -98,6 +98,11 @@ def test_an_override_that_would_undo_another_is_refused_naming_both(first, secon
     assert str(error.value) == f"override {second!r} would undo {first!r}: give one of them"
 
 
+def test_an_override_that_begins_as_no_yaml_does_is_a_text():
+    result = apply_overrides(MINIMAL, ["data.events.time_format=%d.%m.%Y", "train.run=@home"])
+    assert result["data"]["events"]["time_format"] == "%d.%m.%Y" and result["train"]["run"] == "@home"
+
+
 def test_overrides_that_agree_are_taken():
     result = apply_overrides(MINIMAL, ["train={epochs: 2}", "train.lr=1", "train.lr=1", "train.lr_=3"])
     assert result["train"] == {"epochs": 2, "lr": 1, "lr_": 3}

@@ -136,7 +136,7 @@ def test_texts_are_embedded_as_the_task_s_head_reads_them(predictor):
     assert predictor.embed("query", texts[1:2])[0][0] == pytest.approx(vectors[1], abs=1e-5)
     items = predictor.run.items["items"]
     own = predictor.texts.texts[items.rows[3]]
-    (read,) = predictor._recommender._scoring.vectors("query", np.array([3]))
+    (read,) = predictor.recommender.scoring.vectors("query", np.array([3]))
     assert predictor.embed("query", [own], passages=True)[0][0] == pytest.approx(read, abs=1e-5)
     assert (predictor.embed("interest", texts)[0] != vectors).any()  # two quick epochs moved it little
     assert predictor.embed("query", [])[0].shape == (0, 384)

@@ -1,5 +1,6 @@
 """Personalised search: what askers did before their queries is read, and served as it was measured."""
 
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -16,6 +17,7 @@ from peftrec.evaluation.outcomes import read_outcome
 from peftrec.machine.files import read_json
 from peftrec.recipe import dump_recipe
 from peftrec.serving.predictor import Predictor
+from peftrec.serving.vectors import export_vectors
 from peftrec.tasks.dataset import load_data
 from peftrec.training.loop import train
 
@@ -190,3 +192,16 @@ def test_a_wrong_table_is_one_message_and_nothing_is_written(shop, tmp_path):
     assert done.exit_code == 2 and done.stderr.count("\n") == 1
     assert "tasks.find: history: no event table 'event'; did you mean 'events'?" in done.stderr
     assert not (tmp_path / "run").exists()
+
+
+def test_the_past_is_in_the_vector_of_what_is_asked(run, tmp_path):
+    predictor = Predictor.load(run, cache=False)
+    predictor.run.starts["find"].lexical = 0.0  # BM25 is in no vector
+    rows = [{"query": "w3", "history": [item]} for item in ("i12", "i14")]
+    for own, found in zip(predictor.query_vectors("find", rows), predictor.recommend_all("find", rows, 4), strict=True):
+        scores = predictor.item_vectors("find") @ own
+        assert [of["score"] for of in found] == pytest.approx([scores[int(of["item"][1:])] for of in found], abs=1e-4)
+        assert found[0]["item"] == f"i{np.argmax(scores)}"
+    export_vectors(run, "find", tmp_path / "out")
+    assert sorted(os.listdir(tmp_path / "out")) == ["README.md", "items.faiss", "items.parquet"]
+    assert "[{'query': 'some words', 'history': []}]" in (tmp_path / "out" / "README.md").read_text()

@@ -9,6 +9,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from peftrec.data.files import read_input
+from peftrec.data.templates import texts_of
 from peftrec.data.times import doubt_future, moment
 from peftrec.errors import Problems, UserError, cut, shown
 from peftrec.machine.jsonl import no_repeats
@@ -35,7 +36,7 @@ def read_texts(path: Path) -> list[Text]:
     with problems.collect():
         times = table.times("time")
     with problems.collect():
-        texts = table.texts("{text}", "text")
+        texts = texts_of(table, "{text}", "text")
     if "topic" in table.names:
         with problems.collect():
             topics = table.strings("topic").to_pylist()

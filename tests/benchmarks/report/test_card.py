@@ -21,6 +21,15 @@ def test_the_page_has_every_line_with_its_verdict():
     assert "- `esci`: product search, graded" in text
 
 
+def test_what_was_held_out_stands_apart():
+    out = {"banking77": {"commit": "abc", **ASKED, "tasks": {"c": LINE | {"verdict": "level"}}}}
+    text = card_page({"now": NOW | out, "before": {}, "keyed": {}})
+    assert "Now: of 2 tasks 1 win" in text and "it stands here" in text
+    usual, held = text.split("## Held out")
+    assert "of 1 tasks 0 win, 1 are level, 0 lose." in held and "| banking77 | c |" in held
+    assert "| banking77 |" not in usual and "| esci |" not in held
+
+
 def test_what_was_before_stands_beside():
     text = card_page({"now": NOW, "before": BEFORE, "keyed": {}})
     assert "Before, at commit old: of 1 tasks 0 win, 0 are level, 1 lose." in text

@@ -3,6 +3,7 @@ import json
 import pytest
 
 from peftrec.data.files import read_rows
+from peftrec.data.templates import texts_of
 from peftrec.errors import UserError
 from peftrec.recipe import FileConfig
 
@@ -20,7 +21,7 @@ def read(tmp_path):
 def test_titles_of_several_kinds_stay_what_they_are(read):
     titles = ["Heat 0", "Amélie 2", 1984, 300, "Brazil 3"]
     rows = read([{"id": f"m{n}", "title": title} for n, title in enumerate(titles)])
-    assert rows.texts("{title}", "k") == ["Heat 0", "Amélie 2", "1984", "300", "Brazil 3"]
+    assert texts_of(rows, "{title}", "k") == ["Heat 0", "Amélie 2", "1984", "300", "Brazil 3"]
 
 
 def test_a_guest_among_numbers_is_one_more_user(read):

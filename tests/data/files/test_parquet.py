@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from peftrec.data.files import read_rows
+from peftrec.data.templates import texts_of
 from peftrec.errors import UserError
 from peftrec.recipe import FileConfig
 
@@ -23,7 +24,7 @@ def test_a_ratio_is_the_same_number_in_every_type(tmp_path, kind):
     rows = read(tmp_path / "a.parquet")
     assert rows.numbers("ratio").tolist() == ratios
     assert (rows.numbers("ratio") >= 0.7).sum() == 130
-    assert rows.texts("{ratio}", "k")[:12] == [
+    assert texts_of(rows, "{ratio}", "k")[:12] == [
         *("0", "0.1", "0.2", "0.3", "0.4", "0.5", "0.6", "0.7", "0.8", "0.9", "1", "1.1")
     ]
 
@@ -31,7 +32,7 @@ def test_a_ratio_is_the_same_number_in_every_type(tmp_path, kind):
 def test_a_price_is_shown_as_it_was_written(tmp_path):
     prices = pa.table({"a": pa.array([19.99, 5.0], pa.float32()), "b": [Decimal("19.90"), Decimal("5.00")]})
     pq.write_table(prices, tmp_path / "a.parquet")
-    assert read(tmp_path / "a.parquet").texts("{a} {b}", "k") == ["19.99 19.9", "5 5"]
+    assert texts_of(read(tmp_path / "a.parquet"), "{a} {b}", "k") == ["19.99 19.9", "5 5"]
 
 
 def test_ids_beyond_53_bits_and_times_with_zones(tmp_path):
