@@ -28,7 +28,8 @@ CASES: dict[str, dict] = {
     "lora": {"adapter": PLAIN, "train": STEADY},
     "uneven rows, rare task": {
         "adapter": {"method": "side", "options": {"rank": 4}},
-        "fusion": {"items": True, "dim": 4, "least": 1},
+        "item_features": {"title": "category"},
+        "fusion": {"items": True, "features": True, "dim": 4, "least": 1},
         "tasks": {"query": RARE, "interest": INTEREST},
         "train": {**STEADY, "batch_size": 17, "max_steps": 12, "weight_decay": 0.1},
     },

@@ -56,6 +56,7 @@ class Described(_Strict):
 
     backbone_digest: Name
     tasks: dict[Name, DescribedTask]
+    fusion: dict[Name, DescribedFeatures] = _ABSENT
 
 
 class Gain(_Strict):
