@@ -36,7 +36,7 @@ class Estimate:
 
 
 def in_words(measure: str, of: Mapping[str, Any] | None) -> str:
-    """A value with how far its interval reaches: '+3.12 % ±1.20', of a cosine '+0.12 ±0.05'; '-' where there is none."""
+    """A value and how far its interval reaches: '+3.12 % ±1.20', of a cosine '+0.12 ±0.05'; '-' without one."""
     if of is None:
         return "-"
     value, far = of["value"], of["high"] - of["value"]
