@@ -35,7 +35,7 @@ def compared(kind: str, arms: dict[str, list[pd.DataFrame]]) -> dict[str, Any]:
 
     {"metric", "slices": {slice: {"rows", "values": {arm: value}, "gains": {part: {"by", "interval"}}}}}: means over
     seeds; a gain above 0 is better, its interval that of paired draws of users, each drawn in every seed alike. Slices
-    of fewer than FEW rows are left out. Raises ValueError where arms are not of the same rows.
+    of fewer than FEW rows, or of all, are left out. Raises ValueError where arms are not of the same rows.
     """
     name, metric = judged_by(kind)
     for several in zip(*arms.values(), strict=True):
@@ -47,7 +47,7 @@ def compared(kind: str, arms: dict[str, list[pd.DataFrame]]) -> dict[str, Any]:
             arm: [of if which is None else of[of[which[0]] == which[1]] for of in seeds] for arm, seeds in arms.items()
         }
         rows = min(len(of) for seeds in some.values() for of in seeds)
-        if rows >= FEW:
+        if rows >= FEW and (said == "all" or rows < found["all"]["rows"]):
             found[said] = {"rows": rows, **_slice(metric, some)}
     return {"metric": name, "slices": found}
 

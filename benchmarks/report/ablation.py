@@ -8,8 +8,8 @@ from benchmarks.report.formats import difference, page, table
 from peftrec.runs.metric_rows import label, number
 
 _WHAT = """
-`python -m benchmarks ablation --data DIR --rows {rows} --seeds {seeds}`: logs thinned to at most {rows:,} events, of
-whole users; recipes that name backbone, data and tasks, all else by default{keys}; means over {seeds} seeds; test rows.
+`python -m benchmarks ablation --data DIR --rows {rows} --seeds {asked}`: logs thinned to at most {rows:,} events, of
+whole users; recipes that name backbone, data and tasks, all else by default{keys}; test rows; {seeds}.
 
 - *text*: an item is its text. *id*: an item is what is learned of it (`fusion.items`), and every text is a number that
   was drawn for the item, and says nothing. *both*: text and what is learned. *features*: both, and heads read the
@@ -25,9 +25,10 @@ whole users; recipes that name backbone, data and tasks, all else by default{key
 
 def ablation_page(result: dict[str, Any]) -> str:
     """Values of every arm and what each part earns, by log, task and slice."""
-    keys = "".join(f", `{key}`" for key in result["keys"])
+    keys = f" but for {', '.join(f'`{key}`' for key in result['keys'])}" if result["keys"] else ""
+    seeds = "one seed" if result["seeds"] == 1 else f"means over {result['seeds']} seeds"
     heading = ["task", "metric", "rows of", "rows", *ARMS, *(f"earned by {part}" for part in EARNS)]
-    parts = [_WHAT.format(rows=result["rows"], seeds=result["seeds"], keys=keys)]
+    parts = [_WHAT.format(rows=result["rows"], asked=result["seeds"], seeds=seeds, keys=keys)]
     for name, of in result["sets"].items():
         lines = [
             [task, label(measured["metric"]), said, f"{part['rows']:,}", *_cells(part)]

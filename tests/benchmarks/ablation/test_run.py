@@ -39,7 +39,9 @@ def test_what_is_there_is_not_run_again(tmp_path, ran, capsys):
     assert "1/10 movietweetings: text, seed 0" in capsys.readouterr().err
     assert {key: found[key] for key in ("rows", "seeds", "keys")} == {"rows": 100, "seeds": 1, "keys": []}
     assert list(found["sets"]) == ["movietweetings", "lastfm"]
-    whole = found["sets"]["lastfm"]["tasks"]["artist"]["slices"]["all"]
+    slices = found["sets"]["lastfm"]["tasks"]["artist"]["slices"]
+    assert list(slices) == ["all"]  # all rows are warm: that is no slice of its own
+    whole = slices["all"]
     assert whole["values"] == {"text": 0.5, "id": 1, "both": 1, "features": 1, "joined": 1}
     assert run.run_ablation(*asked) == found and len(ran) == 10
     with pytest.raises(SystemExit, match=r"is of 100 rows and keys \[\]: give another --out"):

@@ -24,7 +24,11 @@ RESULT = {
 def test_the_page_has_every_slice_with_what_each_part_earns():
     text = ablation_page(RESULT)
     assert "`python -m benchmarks ablation --data DIR --rows 20000 --seeds 2`" in text
-    assert "at most 20,000 events" in text and "all else by default, `train.epochs=2`; means over 2 seeds" in text
+    assert (
+        "at most 20,000 events" in text
+        and "by default but for `train.epochs=2`; test rows; means over 2 seeds." in text
+    )
+    assert "all else by default; test rows; one seed." in ablation_page(RESULT | {"keys": [], "seeds": 1})
     assert "## lastfm\n\nartists, without times; commit abc." in text
     assert "| artist | nDCG@10 | cold items | 1,234 | 0.0500 | 0.0700 | 0.0600 | - | 0.0800 | " in text
     assert (
