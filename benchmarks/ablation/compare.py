@@ -41,7 +41,7 @@ def compared(kind: str, arms: dict[str, list[pd.DataFrame]]) -> dict[str, Any]:
     for several in zip(*arms.values(), strict=True):
         if not all(_same_rows(several[0], one) for one in several[1:]):
             raise ValueError("the arms are not of the same test rows")
-    found = {}
+    found: dict[str, Any] = {}
     for said, which in SLICES.items():
         some = {
             arm: [of if which is None else of[of[which[0]] == which[1]] for of in seeds] for arm, seeds in arms.items()

@@ -36,11 +36,11 @@ class Estimate:
 
 
 def in_words(measure: str, of: Mapping[str, Any] | None) -> str:
-    """A value with how far its interval reaches: '+3.1 % ±1.2', of a cosine '+0.12 ±0.05'; '-' where there is none."""
+    """A value and how far its interval reaches: '+3.12 % ±1.20', of a cosine '+0.12 ±0.05'; '-' without one."""
     if of is None:
         return "-"
     value, far = of["value"], of["high"] - of["value"]
-    return f"{value:+.2f} ±{far:.2f}" if measure == "cosine" else f"{100 * value:+.1f} % ±{100 * far:.1f}"
+    return f"{value:+.2f} ±{far:.2f}" if measure == "cosine" else f"{100 * value:+.2f} % ±{100 * far:.2f}"
 
 
 def level(intervals: int) -> float:

@@ -1,5 +1,6 @@
 """Short trainings, all from one beginning: some tasks on few rows for few steps, looked at on the way."""
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 
 from peftrec.data.examples import Examples, TaskData
 from peftrec.errors import UserError
+from peftrec.recipe import OwnTrainConfig
 from peftrec.training.defaults import settled
 from peftrec.training.order import make_streams
 from peftrec.training.prepare import Setup
@@ -21,11 +23,26 @@ Tasks = tuple[str, ...]
 
 
 def thin(setup: Setup, rows: int) -> None:
-    """Leave every task so many rows to train on and as many to validate on, at most, and choose for these what the
-    recipe leaves open."""
+    """Leave every task so many rows to train on and as many to validate on, at most; the batch is chosen for these,
+    and all learning rates go with the square root of it (`training.defaults`)."""
     data = {name: _thinned(of, rows) for name, of in setup.dataset.tasks.items()}
     setup.dataset = replace(setup.dataset, tasks=data)
-    setup.config = settled(setup.recipe, setup.dataset)
+    recipe, config = setup.recipe, setup.config
+    free = recipe.model_copy(update={"train": recipe.train.model_copy(update={"batch_size": None})})
+    batch = min(config.batch_size, settled(free, setup.dataset).batch_size)
+    times = math.sqrt(batch / config.batch_size)
+    rates = {"batch_size": batch, "lr": times * config.lr, "head_lr": times * config.head_lr}
+    setup.config = config.model_copy(update=rates)
+    tasks = {name: task.model_copy(update={"train": _slower(task.train, times)}) for name, task in recipe.tasks.items()}
+    setup.recipe = recipe.model_copy(update={"tasks": tasks})
+
+
+def _slower(own: OwnTrainConfig | None, times: float) -> OwnTrainConfig | None:
+    """A task's own rates, times so much."""
+    if own is None:
+        return None
+    rates = {name: rate and times * rate for name, rate in (("lr", own.lr), ("head_lr", own.head_lr))}
+    return own.model_copy(update=rates)
 
 
 def _thinned(data: TaskData, rows: int) -> TaskData:

@@ -87,6 +87,6 @@ def test_groups_are_said_where_there_are_several():
 
 
 def test_values_in_words():
-    assert in_words("effect", {"value": 0.0312, "low": 0.02, "high": 0.0432}) == "+3.1 % ±1.2"
+    assert in_words("effect", {"value": 0.0312, "low": 0.02, "high": 0.0432}) == "+3.12 % ±1.20"
     assert in_words("cosine", {"value": -0.123, "low": -0.2, "high": -0.046}) == "-0.12 ±0.08"
     assert in_words("cosine", None) == "-"

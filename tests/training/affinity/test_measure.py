@@ -85,7 +85,7 @@ def test_tasks_of_opposite_rules_harm_each_other(shop):
     result = affinity_of(ruled(shop, "opposite", "like"), rounds=6, steps=24, rows=1000, cache=False)
     for pair in result["pairs"]:
         assert pair["effect"]["sign"] == -1
-        assert pair["effect"]["value"] == pytest.approx(-1, abs=0.1)  # together they learn nothing
+        assert pair["effect"]["value"] == pytest.approx(-1, abs=0.2)  # together they learn next to nothing
     assert result["groups"] == [["opposite"], ["like"]]
     first, second = result["suggestions"]
     assert "harm each other" in first and "measure again with adapter.sharing=shared+private" in first

@@ -71,10 +71,18 @@ def test_what_two_tasks_share_are_the_shared_parts(setup):
     assert shared == {id(p) for p in setup.model.encoder.parameters_by_owner()["shared"].values()}
 
 
-def test_few_rows_are_left_and_what_is_open_is_chosen_for_them(tmp_path):
-    setup = prepare(tiny_recipe(make_tiny_shop(tmp_path), train={"batch_size": None}))
-    before = setup.config.batch_size
+def test_few_rows_are_left_and_batch_and_rates_follow_them(tmp_path):
+    tasks = {"query": {"kind": "match-query", "train": {"lr": 8e-3}}, "time": {"kind": "next-gap"}}
+    rates = {"batch_size": 64, "lr": 4e-3, "head_lr": 2e-3}
+    setup = prepare(tiny_recipe(make_tiny_shop(tmp_path), tasks=tasks, train=rates))
     thin(setup, 9)
     for data in setup.dataset.tasks.values():
         assert len(data.train) == 9 and len(data.valid) <= 9
-    assert setup.config.batch_size == 16 and before >= 16
+    config = setup.config
+    assert (config.batch_size, config.lr, config.head_lr) == (16, 2e-3, 1e-3)  # half the rates: a quarter of the batch
+    assert setup.recipe.tasks["query"].train.model_dump() == {"lr": 4e-3, "head_lr": None, "weight_decay": None}
+    assert setup.recipe.tasks["time"].train is None
+    before = config.model_copy(update={"batch_size": 8})
+    setup.config = before
+    thin(setup, 9)
+    assert setup.config == before  # never larger than the recipe's
