@@ -3,9 +3,13 @@
 import codecs
 import re
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from peftrec.data.columns import is_number
 from peftrec.errors import cut, shown
 
+_GROUPED = re.compile(r"[-+]?\d{1,3}(,\d{3})+(\.\d+)?", re.ASCII)
 SEPARATORS = ("::", "\t", ";", "|", ",")
 
 
@@ -28,6 +32,26 @@ def no_header(names: list[str]) -> str:
     if typed:
         return f"name the column {shown(typed[0])}, or the file .inter, .item or .user as RecBole does"
     return f"if the first line is a row, write header: false and names: [...] ({len(names)} columns)"
+
+
+def alike(name: str, known: pa.Array) -> str:
+    """What to say of an id that differs from a known one in capitals, zeros before it, '.0' or quotes alone."""
+    plain = _bare(name)
+    near = known.filter(pc.match_substring(known, plain, ignore_case=True))
+    found = next((of for of in near.to_pylist() if _bare(of) == plain), None)
+    return "" if found is None else f" (it has {shown(found)}: write both alike)"
+
+
+def _bare(name: str) -> str:
+    number = re.fullmatch(r"0*(\d+)(\.0+)?", name.strip("\"' "))
+    return number[1] if number else name.strip("\"' ").casefold()
+
+
+def commas(text: str) -> str:
+    """What to do about the commas of a text that would be a number without them, or with points for them."""
+    if _GROUPED.fullmatch(text.strip()):
+        return f" (commas between thousands? write {text.strip().replace(',', '')}; decimal ones: write decimal: ',')"
+    return " (with a decimal comma? write decimal: ',')" if is_number(text.replace(",", ".")) else ""
 
 
 def other_separator(line: str, current: str) -> str | None:

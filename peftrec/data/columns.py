@@ -10,6 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 NUMERIC = r"^\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*$"
+# What is not seen of a text, joiners aside, which make one letter of several; and spaces that are not ASCII's.
+_UNSEEN = r"\x{0000}\x{00AD}\x{200B}\x{200E}\x{200F}\x{202A}-\x{202E}\x{2060}-\x{2069}\x{FEFF}"
+_SPACES = r"\x{00A0}\x{2000}-\x{200A}\x{202F}\x{205F}\x{3000}"
 _ENCODED = 2  # a column is kept as a dictionary where its first rows hold each value so often or more, on average
 
 
@@ -21,7 +24,7 @@ def plain_number(value: float | np.floating) -> str:
 
 def is_number(text: str) -> bool:
     """Whether a text is a number, spaces around it aside."""
-    return re.fullmatch(NUMERIC, text) is not None
+    return re.fullmatch(NUMERIC, text, re.ASCII) is not None
 
 
 def plain(value: Any) -> str:
@@ -81,6 +84,27 @@ def _widened(chunk: pa.Array, wide: pa.DataType) -> pa.Array:
     if pa.types.is_integer(chunk.type):
         return chunk.cast(wide)  # which raises where it would lose digits
     return shortest(pa.chunked_array([chunk])).combine_chunks()
+
+
+def seen(texts: pa.Array) -> pa.Array:
+    """Texts as they look: no spaces around them, all spaces alike, nothing invisible, accents as one letter (NFC)."""
+    if not pc.all(pc.string_is_ascii(texts)).as_py():  # the common case, ten times as fast
+        texts = pc.replace_substring_regex(texts, f"[{_SPACES}]", " ")
+        texts = pc.utf8_normalize(pc.replace_substring_regex(texts, f"[{_UNSEEN}]+", ""), form="NFC")
+    return pc.utf8_trim_whitespace(pc.replace_substring(texts, "\0", ""))
+
+
+def tidied(texts: pa.Array) -> pa.Array:
+    """Ids as they look (`seen`), and without '.0' where all are whole numbers; the same object where all are so."""
+    found = seen(texts)
+    if pc.all(pc.match_substring_regex(found, r"^-?\d+(\.0)?$")).as_py():
+        found = pc.replace_substring_regex(found, r"\.0$", "")
+    return texts if found.equals(texts) else found
+
+
+def blank(texts: pa.Array) -> np.ndarray:
+    """bool (N,): which texts show nothing: they are empty, or of spaces and invisible characters alone."""
+    return pc.match_substring_regex(texts, rf"^[\s{_SPACES}{_UNSEEN}]*$").to_numpy(zero_copy_only=False)
 
 
 class Compact:

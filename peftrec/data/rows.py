@@ -4,13 +4,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import NoReturn
+from unicodedata import is_normalized
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from peftrec.data import columns
-from peftrec.data.advice import missing_column
+from peftrec.data.advice import alike, commas, missing_column
 from peftrec.data.faults import SHOWN, Fault, told
 from peftrec.data.times import (
     Doubt,
@@ -27,6 +28,8 @@ from peftrec.errors import Problems, UserError, shown
 from peftrec.recipe import FileConfig, TimedConfig
 
 _NONE = pa.array(["", "na", "n/a", "nan", "null", "none"])
+_EXACT = 2**53  # whole numbers below are all told apart by 64-bit floating ones
+_SHORTENED = r"^\s*\d[.,]\d+E\+\d{2}\s*$"  # as spreadsheets show long numbers, and save what they show
 MOST = 1e18  # of a number in a table: labels are squared in 32 bits, which end at 3e38
 
 
@@ -128,10 +131,17 @@ class Rows:
         They are tidied as `strip` says, with a note. Raises UserError where one is empty.
         """
         codes, texts = self._tidied(name)
-        empty = pc.equal(pc.utf8_trim_whitespace(texts), "").to_numpy(zero_copy_only=False)
+        self._refuse_lost(name)
+        empty = columns.blank(texts)
         if empty.any():
             self.refuse(empty[codes], name, "must not be empty", lambda row: self.column(name)[row].as_py() or "")
         return pa.DictionaryArray.from_arrays(codes, texts)
+
+    def _refuse_lost(self, name: str) -> None:
+        """Raise UserError where ids are floating numbers so large that different ones became the same."""
+        if pa.types.is_floating(self.column(name).type) and (large := np.abs(self._numbers(name)) >= _EXACT).any():
+            rule = f"an id beyond {_EXACT:,} has lost digits as a floating number; store whole numbers or texts"
+            self.refuse(large, name, rule)
 
     def labels(self, name: str) -> pa.Array:
         """A column of labels as texts, tidied as ids are; '' where there is none."""
@@ -141,7 +151,8 @@ class Rows:
     def _tidied(self, name: str) -> tuple[np.ndarray, pa.Array]:
         """Codes (N,) of a column's values and the distinct ones as texts, tidied; what that did is noted."""
         codes, texts = self._coded(name)
-        tidied = _tidied(texts) if self.config.strip else texts
+        self._note_shortened(name, texts)
+        tidied = columns.tidied(texts) if self.config.strip else texts
         if tidied is texts:
             return codes, texts
         fresh = tidied.dictionary_encode()
@@ -158,12 +169,19 @@ class Rows:
         changed = pc.not_equal(texts, fresh.cast(texts.type)).to_numpy(zero_copy_only=False)
         values, example = int(changed[codes].sum()), texts[int(np.argmax(changed))].as_py()
         merged = f"; {len(texts):,} different values become {len(fresh.dictionary):,}"
+        written = shown(example) if is_normalized("NFC", example) else ascii(example)  # else both would look the same
         note = (
-            f"{self.file}: column {shown(name)}: {values:,} of {len(codes):,} values, such as {shown(example)}, are "
+            f"{self.file}: column {shown(name)}: {values:,} of {len(codes):,} values, such as {written}, are "
             f"read as {shown(fresh[int(np.argmax(changed))].as_py())} is"
             f"{merged if len(fresh.dictionary) < len(texts) else ''} (strip: false reads them as they are)"
         )
         self._note(note)
+
+    def _note_shortened(self, name: str, texts: pa.Array) -> None:
+        if short := texts.filter(pc.match_substring_regex(texts, _SHORTENED)).to_pylist():
+            such = f"{len(short):,} different values, such as {shown(short[0])}"
+            said = "are numbers as spreadsheets shorten them: what differed may have become one; export them as texts"
+            self._note(f"{self.file}: column {shown(name)}: {such}, {said}")
 
     def _note(self, note: str) -> None:
         if note not in self.notes:
@@ -213,7 +231,8 @@ class Rows:
         codes, found = ids.indices.to_numpy(), pc.index_in(ids.dictionary, value_set=known.cast(ids.dictionary.type))
         unknown = found.is_null().to_numpy(zero_copy_only=False)
         if unknown.any():
-            self.refuse(unknown[codes], name, f"must be an id of {meaning}", lambda row: ids[row].as_py())
+            hint = alike(ids.dictionary[int(np.argmax(unknown))].as_py(), known)
+            self.refuse(unknown[codes], name, f"must be an id of {meaning}{hint}", lambda row: ids[row].as_py())
         return found.to_numpy()[codes]
 
     def numbers(self, name: str, missing: bool = False) -> np.ndarray:
@@ -225,8 +244,7 @@ class Rows:
         bad = ~np.isfinite(numbers) & ~(self._missing(name) if missing else False)
         large = ~bad & (np.abs(numbers) > MOST)
         first = column[int(np.argmax(bad))].as_py() if bad.any() else None
-        comma = isinstance(first, str) and columns.is_number(first.replace(",", "."))
-        hint = " (with a decimal comma? write decimal: ',')" if comma else ""
+        hint = commas(first) if isinstance(first, str) else ""
         most = f"must be at most {MOST:g} in size, so that 32-bit numbers hold its square"
         for wrong, rule in ((bad, f"must be a finite number{hint}"), (large, most)):
             if wrong.any() and missing and self.config.on_bad_rows != "refuse":
@@ -270,7 +288,7 @@ class Rows:
             times = self._stamps(name, column)
         elif pattern is not None:
             times = self._parsed(
-                name, partial(from_format, pattern=pattern), lambda _: f"must be a time such as {pattern}"
+                name, partial(from_format, pattern=pattern), lambda *_: f"must be a time such as {pattern}"
             )
         elif columns.is_text(kind):
             times, numeric = self._text_times(name, unit)
@@ -281,7 +299,7 @@ class Rows:
             doubt = doubt_numbers(judged) if unit is None else doubt_unit(judged, unit)
             self._heed(doubt, name, np.flatnonzero(numeric))
             times = np.where(numeric, from_unit(times, unit), times) if unit else times
-        self._heed(doubt_future(times), name, np.arange(len(times)))
+        self._heed(doubt_future(times, units=False), name, np.arange(len(times)))
         return times
 
     def _heed(self, doubt: Doubt | None, name: str, rows: np.ndarray) -> None:
@@ -314,18 +332,11 @@ class Rows:
             stamps = self._parsed(name, lambda text: 0.0 if columns.is_number(text) else from_iso(text), wanted_of)
         return np.where(numeric, times, stamps), numeric
 
-    def _parsed(self, name: str, parse: Callable[[str], float], rule: Callable[[list[str]], str]) -> np.ndarray:
-        """Seconds of times written as texts; `rule` says of those that cannot be read what they must be."""
+    def _parsed(self, name: str, parse: Callable[[str], float], rule: Callable[..., str]) -> np.ndarray:
+        """Seconds of times written as texts; `rule` (unread, read) says what those must be that cannot be read."""
         codes, texts = self._coded(name)
         seconds = parsed(texts.to_pylist(), parse)
         if (wrong := np.isnan(seconds)).any():
-            self.refuse(wrong[codes], name, rule(texts.filter(pa.array(wrong)).to_pylist()))
+            read, unread = (texts.filter(pa.array(of)).to_pylist() for of in (~wrong, wrong))
+            self.refuse(wrong[codes], name, rule(unread, read))
         return seconds[codes]
-
-
-def _tidied(texts: pa.Array) -> pa.Array:
-    """Ids without spaces around them, and without '.0' where all are whole numbers; the same object where none has."""
-    tidied = pc.utf8_trim_whitespace(texts)
-    if pc.all(pc.match_substring_regex(tidied, r"^-?\d+(\.0)?$")).as_py():
-        tidied = pc.replace_substring_regex(tidied, r"\.0$", "")
-    return texts if tidied.equals(texts) else tidied

@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from peftrec.data.columns import blank as blank_of
 from peftrec.data.rows import Rows
 from peftrec.errors import Problems, UserError, shown
 
@@ -44,9 +45,7 @@ def texts_of(rows: Rows, template: str, key: str, where_none: pa.Array | None = 
         with problems.collect():
             filled[name] = rows.strings(name)
     problems.stop()
-    blank = np.logical_and.reduce(
-        [pc.equal(pc.utf8_trim_whitespace(values), "").to_numpy(zero_copy_only=False) for values in filled.values()]
-    )
+    blank = np.logical_and.reduce([blank_of(values) for values in filled.values()])
     named, rule, mends = ", ".join(filled), "the text must not be empty", rows.config.on_bad_rows == "fill"
     if blank.any() and not (mends and where_none is not None):
         rows.refuse(blank, named, rule, lambda row: "")

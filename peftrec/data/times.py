@@ -14,6 +14,7 @@ from peftrec.errors import UserError, shown
 DAY = 86_400
 # Excel counts days from here, by a leap year that 1900 was not.
 _EXCEL = datetime(1899, 12, 30, tzinfo=UTC).timestamp()
+_SECONDS = 3e8  # a number above is no clock that begins at zero: in seconds it would have run for nine years
 _LATEST = datetime(2100, 1, 1, tzinfo=UTC).timestamp()
 UNITS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9, "days": float(DAY), "excel": float(DAY)}
 WANTED = "must be seconds since 1970 or an ISO date such as 2024-05-31T18:00:00"
@@ -23,7 +24,8 @@ _DAYS = [
 ]
 _DAYS += [day.replace("%Y", "%y") for day in _DAYS if day.endswith("%Y")]
 _DAYS += [sep.join(("%d", "%b", "%Y")) for sep in "- "] + ["%d %B %Y", "%b %d, %Y", "%B %d, %Y", "%Y年%m月%d日"]
-_CLOCKS = ["", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %I:%M %p", " %I:%M:%S %p", "T%H:%M:%S", " %H:%M:%S %z"]
+_CLOCKS = ["", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %I:%M %p", " %I:%M:%S %p", "T%H:%M:%S"]
+_CLOCKS += [" %H:%M:%S %z", " %H:%M:%S UTC", " %H:%M:%S.%f UTC"]
 _TRIED = 100  # texts
 _FORMATS = [day + clock for day, clock in product(_DAYS, _CLOCKS)]
 _FORMATS += ["%a %b %d %H:%M:%S %z %Y", "%a, %d %b %Y %H:%M:%S %z", "%a %b %d %H:%M:%S %Y"]
@@ -72,17 +74,20 @@ def parsed(texts: Sequence[str], parse: Callable[[str], float]) -> np.ndarray:
     return seconds
 
 
-def wanted_of(unread: Sequence[str]) -> str:
-    """What times written as texts must be, and the key that reads most of those that are not.
+def wanted_of(unread: Sequence[str], read: Sequence[str] = ()) -> str:
+    """What times written as texts must be, and the key that reads most of those that are not: `unread`.
 
-    Two are named where no day is above 12, so that nothing tells days from months.
+    None is named where it would not read those that are, `read`; two where no day is above 12, so that nothing tells
+    days from months.
     """
     some = [text.strip() for text in unread[:_TRIED]]
-    read = [sum(_reads(pattern, text) for text in some) for pattern in _FORMATS]
-    if 2 * max(read) <= len(some):
+    counts = [sum(_reads(pattern, text) for text in some) for pattern in _FORMATS]
+    if 2 * max(counts) <= len(some):
         return WANTED
-    known = [repr(pattern) for pattern, count in zip(_FORMATS, read, strict=True) if count == max(read)]
-    return f"{WANTED}; write time_format: {' or '.join(known)}"
+    known = [pattern for pattern, count in zip(_FORMATS, counts, strict=True) if count == max(counts)]
+    if 2 * len(read) > len(unread) and not any(_reads(known[0], text.strip()) for text in read[:_TRIED]):
+        return f"{WANTED}; the column has times of several forms: write all of them in one"
+    return f"{WANTED}; write time_format: {' or '.join(map(repr, known))}"
 
 
 def _reads(pattern: str, text: str) -> bool:
@@ -125,13 +130,20 @@ def doubt_numbers(numbers: np.ndarray, latest: float | None = None) -> Doubt | N
 
 def doubt_unit(numbers: np.ndarray, unit: str) -> Doubt | None:
     """Whether numbers float64 (N,) that the recipe names the unit of can be in it. None where they can."""
-    if len(numbers) and numbers.min() > 3e8 and from_unit(numbers, unit).max() < 365 * DAY:
-        return Doubt(0, f"in {unit} this would lie in 1970, so it has another time_unit, or is in seconds without one")
-    return None
+    seconds = from_unit(numbers, unit)
+    early = (numbers > _SECONDS) & (seconds < 365 * DAY)
+    rule = f"in {unit} this would lie in 1970, so it has another time_unit, or is in seconds without one"
+    if len(numbers) and early.all():
+        return Doubt(0, rule)
+    mixed = early.any() and np.median(seconds) > _SECONDS
+    return Doubt(int(np.argmax(early)), rule, wrong=early) if mixed else None
 
 
-def doubt_future(seconds: np.ndarray, latest: float | None = None) -> Doubt | None:
-    """Whether times float64 (N,) lie later than `latest`, by default a day from now (it allows for time zones)."""
+def doubt_future(seconds: np.ndarray, latest: float | None = None, units: bool = True) -> Doubt | None:
+    """Whether times float64 (N,) lie later than `latest`, by default a day from now (it allows for time zones).
+
+    `units`: whether they may be numbers in another unit than seconds.
+    """
     too_late = seconds > (time.time() + DAY if latest is None else latest)
     late = np.flatnonzero(too_late)
     if not len(late):
@@ -144,8 +156,11 @@ def doubt_future(seconds: np.ndarray, latest: float | None = None) -> Doubt | No
     if 19e10 <= value <= 21e10 and _dated(seconds[late[:1]] // 1e4).all():
         return Doubt(row, f"{rule} (a date written YYYYMMDDHHMM?)", "time_format: '%Y%m%d%H%M'")
     for least, name, unit in ((1e17, "nanoseconds", "ns"), (1e14, "microseconds", "us"), (1e11, "milliseconds", "ms")):
-        if least < value < least * 1e3:
-            return Doubt(row, f"{rule} (in {name}? give seconds)", f"time_unit: {unit}")
+        if units and least < value < least * 1e3:
+            mixed = (seconds > _SECONDS) & ~too_late  # which the unit would put into 1970
+            key = None if mixed.any() else f"time_unit: {unit}"
+            said = f"; {int(mixed.sum()):,} others are in seconds" if mixed.any() else ""
+            return Doubt(row, f"{rule} (in {name}? give seconds{said})", key, too_late if mixed.any() else None)
     rule = rule if latest is None else f"a time must lie before {datetime.fromtimestamp(latest, UTC):%Y}"
     return Doubt(row, rule, wrong=too_late)
 

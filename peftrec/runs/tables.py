@@ -140,10 +140,18 @@ def load_users(folder: Path, described: Mapping[str, Any]) -> KnownUsers:
 
 def encodings_of(described: Mapping[str, Any]) -> dict[str, Encoding]:
     """How a task's features are encoded."""
-    return {
-        of: Encoding({name: (scale[0], scale[1]) for name, scale in one["numbers"].items()}, one["categories"])
-        for of, one in (described.get("encodings") or {}).items()
-    }
+    return {of: as_encoding(one) for of, one in (described.get("encodings") or {}).items()}
+
+
+def describe_encoding(encoding: Encoding) -> dict[str, Any]:
+    """An encoding as model.json has it."""
+    return {"numbers": encoding.numbers, "categories": encoding.categories}
+
+
+def as_encoding(described: Mapping[str, Any]) -> Encoding:
+    """The encoding that model.json has so."""
+    numbers = {name: (scale[0], scale[1]) for name, scale in described["numbers"].items()}
+    return Encoding(numbers, described["categories"])
 
 
 def log_numbers(dataset: Dataset, key: str = "log") -> dict[str, int]:

@@ -8,6 +8,7 @@ from typing import Any, TypedDict
 import numpy as np
 
 from peftrec.data.catalogue import ItemTexts
+from peftrec.data.rows import MOST
 from peftrec.errors import UserError, cut, shown
 from peftrec.runs.saved import LoadedRun
 from peftrec.serving.features import is_number
@@ -133,6 +134,9 @@ def weighed(
     """
     if not isinstance(weights, Mapping) or not all(map(is_number, weights.values())):
         raise UserError(f"weights must be a dict of tasks and features, and what each counts; found {shown(weights)}")
+    if large := [name for name, weight in weights.items() if abs(weight) > MOST]:
+        found = f"found {weights[large[0]]:g} for {shown(large[0])}"
+        raise UserError(f"weights: what counts is at most {MOST:g} in size, so that sums stay numbers; {found}")
     tasks = {name: weight for name, weight in weights.items() if name in run.tasks}
     for task in tasks:
         check(run, task)

@@ -29,7 +29,8 @@ _ORDER: dict[type[ast.cmpop], Callable[..., np.ndarray]] = {
     ast.NotEq: np.not_equal,
 }
 _EQUAL, _MEMBER, _NEGATED = (ast.Eq, ast.NotEq), (ast.In, ast.NotIn), (ast.NotEq, ast.NotIn)
-_TOKEN = re.compile(r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|`([^`]+)`""")
+# Texts, and names in backticks; a text that does not end goes on to the last letter, so that it is looked at once.
+_TOKEN = re.compile(r"""'(?:\\.|[^'\\])*(?:'|\\?\Z)|"(?:\\.|[^"\\])*(?:"|\\?\Z)|`([^`]+)`""", re.DOTALL)
 _MARK = "\u01c3"  # a letter that a name may begin with, and that no keyboard has: names in backticks are read as this
 _RULE = "a filter compares features with numbers, texts or lists of them, joined by and, or, not"
 

@@ -1,7 +1,11 @@
 """What the builders share: refusals, catalogue rows of the text table, cutting examples into splits."""
 
+import re
+import unicodedata
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from operator import itemgetter
 
 import numpy as np
 
@@ -127,6 +131,15 @@ def rare_notes(label: np.ndarray, parts: np.ndarray, classes: Sequence[str]) -> 
         f"{len(rare):,} of {len(classes):,} classes have fewer than {FEW} rows, or none in train or test: hardly "
         f"learnt, or not measured: {', '.join(said)}{more}; split: {{kind: stratified}} gives each split its share"
     ]
+
+
+def alike_notes(classes: Sequence[str]) -> list[str]:
+    """A note on classes that differ in capitals, the width of letters or a number's .0 alone; none without such."""
+    plain = [re.sub(r"^(-?\d+)\.0+$", r"\1", unicodedata.normalize("NFKC", name).casefold()) for name in classes]
+    several = {of for of, count in Counter(plain).items() if count > 1}
+    named = [shown(name) for name, of in sorted(zip(classes, plain, strict=True), key=itemgetter(1)) if of in several]
+    more = f" and {len(named) - NAMED:,} more" if len(named) > NAMED else ""
+    return [f"classes look alike, and are taken apart: {', '.join(named[:NAMED])}{more}"] if named else []
 
 
 def _counts(label: np.ndarray, classes: int) -> np.ndarray:

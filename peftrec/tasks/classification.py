@@ -8,11 +8,12 @@ from peftrec.data.examples import TaskData
 from peftrec.data.tables import Tables
 from peftrec.data.texts import TextTable
 from peftrec.recipe import DataConfig, LabelConfig, TaskConfig
-from peftrec.tasks.building import check_varied, cut, rare_notes
+from peftrec.tasks.building import alike_notes, check_varied, cut, rare_notes
 from peftrec.tasks.heads import Head, HeadShape, TextHead
 from peftrec.tasks.kind import Kind, Task, class_answer
 from peftrec.tasks.rows import Row, text_field
 from peftrec.tasks.starts.texts import TEXTS
+from peftrec.tasks.tags import tags_of
 from peftrec.tasks.texts import labelled, split_texts, text_examples
 from peftrec.tasks.weights import file_weights, row_weights
 
@@ -33,7 +34,7 @@ def build(tables: Tables, texts: TextTable, task: Task, data: DataConfig, seed: 
     parts, split, notes = split_texts(name, table, label, known, data, seed)
     check_varied(label, parts, "texts: the classes must differ")
     weight = row_weights(label, parts, classes.tolist(), task.config, file_weights(table.rows, task.config))
-    notes += rare_notes(label, parts, classes.tolist())
+    notes += alike_notes(classes.tolist()) + rare_notes(label, parts, classes.tolist())
     examples = replace(text_examples(table, texts, label), weight=weight)
     key = data.key_of_split(name)
     return cut(examples, parts, split, classes=classes.tolist(), notes=notes, key=key, files=table.files)
@@ -46,8 +47,7 @@ def build_tags(tables: Tables, texts: TextTable, task: Task, data: DataConfig, s
     """
     name, table, column = labelled(tables, task)
     assert isinstance(task.config.label, LabelConfig)
-    separator = task.config.label.separator
-    tags = [{tag.strip() for tag in of.split(separator)} - {""} for of in table.rows.strings(column).to_pylist()]
+    tags, said = tags_of(table.rows, column, task.config.label.separator)
     classes = sorted(set().union(*tags))
     number = {tag: n for n, tag in enumerate(classes)}
     label = np.zeros((len(table), len(classes)), np.float32)
@@ -56,7 +56,7 @@ def build_tags(tables: Tables, texts: TextTable, task: Task, data: DataConfig, s
     parts, split, notes = split_texts(name, table, label, label.sum(1) > 0, data, seed)
     check_varied(label, parts, "label: the texts must differ in their classes", "set of classes")
     weight = row_weights(label, parts, [], task.config, file_weights(table.rows, task.config))
-    notes += rare_notes(label, parts, classes)
+    notes += said + alike_notes(classes) + rare_notes(label, parts, classes)
     examples = replace(text_examples(table, texts, label), weight=weight)
     return cut(examples, parts, split, classes=classes, notes=notes, key=data.key_of_split(name), files=table.files)
 

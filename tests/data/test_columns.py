@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from peftrec.data.columns import (
     Compact,
     as_texts,
+    blank,
     coded,
     decoded,
     from_values,
@@ -18,6 +19,7 @@ from peftrec.data.columns import (
     joined,
     plain,
     plain_number,
+    seen,
     shortest,
     text_numbers,
 )
@@ -135,3 +137,11 @@ def test_texts_as_numbers():
         assert np.isnan(numbers(["True", "1"], encode=encode)).tolist() == [True, False]
         assert numbers(["3,5", "-1"], ",", encode).tolist() == [3.5, -1]
         assert np.isnan(numbers(["3,5", "3.5", "1.234,5"], ",", encode)).tolist() == [False, True, True]
+
+
+def test_texts_as_they_look():
+    odd = ["a\u200b", "\ufeffcafe\u0301 ", "x\0", "New\xa0York", "\u200b", "👩\u200d👧", "pos\u200f"]
+    assert seen(pa.array(odd)).to_pylist() == ["a", "café", "x", "New York", "", "👩\u200d👧", "pos"]
+    assert seen(pa.array([" a ", "b\0"])).to_pylist() == ["a", "b"]
+    texts = pa.array(["", " \t", "\u200b\xa0\ufeff", "a", " \u200ba"])
+    assert blank(texts).tolist() == [True, True, True, False, False]

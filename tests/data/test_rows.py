@@ -284,3 +284,43 @@ def test_dictionaries_and_chunks_are_read_as_plain_columns_are():
         assert texts_of(table, "{a}{n}", "k") == ["x1", "y2", "x1", "z3"]
         with pytest.raises(UserError, match="row 3, column 'a': must be unique, and row 1 has it already; found 'x'"):
             table.unique_ids("a")
+
+
+def test_ids_that_look_the_same_are_one_and_noted():
+    table = rows(a=["café", "cafe\u0301", "u1\u200b", "u1", "\ufeffu1"])
+    assert table.ids("a").to_pylist() == ["café", "café", "u1", "u1", "u1"]
+    assert table.notes == [
+        r"f.csv: column 'a': 3 of 5 values, such as 'cafe\u0301', are read as 'café' is; 5 different values become 2 "
+        "(strip: false reads them as they are)"
+    ]
+    with pytest.raises(UserError, match=r"row 2, column 'a': must not be empty"):
+        rows(a=["x", "\u200b"]).ids("a")
+
+
+@pytest.mark.parametrize(
+    ("found", "known"), [("007", "7"), ("7", "007"), ("12.0", "12"), ("I1", "i1"), ("'i1'", "i1"), ('"i1"', "I1")]
+)
+def test_an_unknown_id_that_is_written_otherwise_is_named(found, known):
+    with pytest.raises(UserError, match=rf"must be an id of data\.items \(it has '{known}': write both alike\); found"):
+        rows(a=[found, "x"]).lookup("a", pa.array(["x", known]), "data.items")
+
+
+def test_ids_that_lost_digits_are_refused_or_told():
+    assert rows(a=[2**60, 2**60 + 1]).ids("a").to_pylist() == [str(2**60), str(2**60 + 1)]
+    with pytest.raises(UserError, match=r"row 2, column 'a': an id beyond 9,007,199,254,740,992 has lost digits"):
+        rows(a=[1.0, float(2**60)]).ids("a")
+    table = rows(a=["1.23457E+15", "2.5E+12", "7e5", "x"])
+    assert table.ids("a").to_pylist() == ["1.23457E+15", "2.5E+12", "7e5", "x"]
+    assert "2 different values, such as '1.23457E+15', are numbers as spreadsheets shorten them" in table.notes[0]
+
+
+def test_commas_between_thousands_are_not_taken_for_decimal_ones():
+    with pytest.raises(UserError, match=r"\(commas between thousands\? write 1100; decimal ones: write decimal: ','\)"):
+        rows(a=["1,100"]).numbers("a")
+    with pytest.raises(UserError, match="must be a finite number; found '\uff11'"):
+        rows(a=["\uff11"]).numbers("a")
+
+
+def test_a_date_in_the_future_is_in_no_other_unit():
+    with pytest.raises(UserError, match=r"row 2, column 'a': a time must not lie in the future; found '9999-12-31'"):
+        rows(a=["2020-01-01", "9999-12-31"]).times("a")

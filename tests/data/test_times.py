@@ -100,8 +100,25 @@ def test_numbers_that_people_write_dates_as_are_no_seconds(name):
     ],
 )
 def test_numbers_too_large_for_seconds_are_named_by_what_they_may_be(number, unit, key):
-    doubt = doubt_numbers(np.array([TODAY, number]))
-    assert (doubt.row, doubt.rule, doubt.key) == (1, f"a time must not lie in the future ({unit})", key)
+    doubt = doubt_numbers(np.array([0.0, 1.0, number]))
+    assert (doubt.row, doubt.rule, doubt.key) == (2, f"a time must not lie in the future ({unit})", key)
+
+
+def test_seconds_among_other_units_are_told_by_rows_and_no_unit_is_named_that_would_put_them_into_1970():
+    times = np.array([TODAY, TODAY * 1e3, TODAY + 1, TODAY * 1e3 + 1])
+    doubt = doubt_numbers(times)
+    assert (doubt.key, doubt.wrong.tolist()) == (None, [False, True, False, True])
+    assert "2 others are in seconds" in doubt.rule
+    doubt = doubt_unit(times[[0, 1, 3]], "ms")
+    assert doubt.rule.startswith("in ms this would lie in 1970") and doubt.wrong.tolist() == [True, False, False]
+    assert doubt_future(np.array([253_402_214_400.0]), units=False).key is None  # 9999-12-31
+
+
+def test_times_of_two_forms_have_no_key_that_reads_one_of_them_only():
+    people, iso = ["31/12/2023", "30/12/2023"], ["2023-12-29", "2023-12-28"]
+    assert wanted_of(people, iso).endswith("the column has times of several forms: write all of them in one")
+    assert wanted_of(people).endswith("write time_format: '%d/%m/%Y'")
+    assert wanted_of(["2023-12-29 18:00:00 UTC"]).endswith("write time_format: '%Y-%m-%d %H:%M:%S UTC'")
 
 
 def test_negative_numbers_are_no_times():

@@ -55,6 +55,10 @@ def test_every_wrong_option_is_one_message(featured, options, message):
         ({"price": 1}, "weights: name a task at least; those that rank items: cheap, next, query"),
         ({"cheap": "1"}, "weights must be a dict of tasks and features, and what each counts; found {'cheap': '1'}"),
         ({"cheap": float("inf")}, "weights must be a dict of tasks and features, and what each counts; found "),
+        (
+            {"cheap": 1, "next": -1e300},
+            "weights: what counts is at most 1e+18 in size, so that sums stay numbers; found ",
+        ),
         ("cheap", "weights must be a dict of tasks and features, and what each counts; found 'cheap'"),
         (
             {"cheap": 1, "prize": 1},

@@ -6,7 +6,9 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pac
 import pyarrow.csv as pc
 
 from peftrec.data.advice import SEPARATORS, no_header, other_separator
@@ -50,10 +52,27 @@ def read_delimited(file: Path, key: str, config: FileConfig, suffix: str, wanted
         )
     if not table.num_rows:
         raise text.fail(f"cannot be read as {suffix}: it holds no rows")
+    if config.header and len(kept) > 1:
+        _check_no_names(text, table, [names[number] for number in kept])
     if text.comments:
         notes.append(f"{file}: {text.comments:,} lines that begin with {shown(config.comment)} are left out")
     table = table.rename_columns([names[number] for number in kept])
     return Rows(str(file), table, names=[name for name in names if name], notes=notes)
+
+
+def _check_no_names(text: Text, table: pa.Table, names: list[str]) -> None:
+    """Raise UserError where a row is the line of names again, as in files that were joined."""
+    again = np.logical_and.reduce(
+        [
+            pac.equal(pac.utf8_trim_whitespace(column.cast(pa.string())), name).to_numpy()
+            for column, name in zip(table.columns, names, strict=True)
+        ]
+    )
+    if count := int(again.sum()):
+        raise text.fail(
+            f"row {int(np.argmax(again)) + 1} is the line of names again{f', and {count - 1:,} more' * (count > 1)} "
+            "(files that were joined?); delete it, or name the files by a pattern such as 'part-*.csv'"
+        )
 
 
 def _with_separator(file: Path, key: str, config: FileConfig, suffix: str) -> Text:
@@ -120,6 +139,8 @@ def _where(reading: Reading, config: FileConfig) -> str:
 def _refusal(text: Text, problems: list[str], head: bytes, has_quotes: bool) -> str:
     comment = re.match(r"[#%]+|//", head.decode(errors="replace"))
     advice = f"write comment: '{comment[0]}'" if comment else other_separator(head.decode(errors="replace"), text.inner)
+    if advice is None and text.inner.encode() not in head:
+        advice = "if the first line is a title above the names, delete it"
     if advice is None and has_quotes and text.config.quote is None:
         advice = "double the quotes within quoted fields, or write quote: none where they are letters"
     reason = ", and read without quotes ".join(problems)
@@ -138,6 +159,8 @@ def _names(text: Text, reading: Reading, quote: str | None, suffix: str) -> list
     if suffix in ATOMIC and all(typed):
         names = [match[1] for match in typed if match]
     given = [name for name in names if name]
+    if not reading.rows:
+        raise text.fail("it is empty")
     if not given or len(set(given)) < len(given):
         advice = f"; {no_header(names)}" if any(map(is_number, names)) else ""
         raise text.fail(f"the first line must name the columns, each once; found {shown(names)}{advice}")

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,15 @@ def read_json(file: Path, key: str, config: FileConfig, suffix: str, wanted: Seq
     names: dict[str, Compact] = {}
     chunks: list[tuple[int, dict[str, pa.Array]]] = []
     objects = _objects(text, suffix)
+    whole = next(objects, None)
+    if whole is not None:
+        second = next(objects, None)
+        if second is None and _is_table(whole):
+            raise text.fail(
+                f"cannot be read as {suffix}: it is one object whose values hold the rows; write an object a line, or "
+                "a list of them (pandas: orient='records')"
+            )
+        objects = chain([whole] if second is None else [whole, second], objects)
     while rows := [row for _, row in zip(range(_CHUNK), objects, strict=False)]:
         for name in dict.fromkeys(name for row in rows for name in row):
             names.setdefault(name, Compact())
@@ -39,6 +49,16 @@ def read_json(file: Path, key: str, config: FileConfig, suffix: str, wanted: Seq
     kept = [name for name in names if wanted is None or name in wanted] or [min(names)]
     columns = {name: joined([of[name] if name in of else pa.nulls(rows) for rows, of in chunks]) for name in kept}
     return Rows(str(file), pa.table({n: c.unify_dictionaries() for n, c in columns.items()}), names=list(names))
+
+
+def _is_table(whole: dict[str, Any]) -> bool:
+    """Whether the only object of a file is a table: its columns, as pandas writes them, or a list of rows in it."""
+    values, lists = list(whole.values()), [of for of in whole.values() if isinstance(of, list)]
+    if len(lists) == 1 and lists[0] and all(isinstance(row, dict) for row in lists[0]):
+        return True
+    if len(values) > 1 and len(lists) == len(values):
+        return len(values[0]) > 1 and len(set(map(len, lists))) == 1
+    return bool(values) and all(isinstance(of, dict) for of in values)
 
 
 def _objects(text: Text, suffix: str) -> Iterator[dict[str, Any]]:

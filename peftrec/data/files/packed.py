@@ -15,6 +15,18 @@ import pyarrow as pa
 from peftrec.errors import UserError, first_line
 
 PACKED = ("gz", "bz2", "xz", "zst", "zip")
+_MAGIC = {  # the first bytes of files that are no text, whatever they are called
+    b"\x1f\x8b": "gzip (.gz)",
+    b"BZh91AY&SY": "bzip2 (.bz2)",
+    b"\xfd7zXZ\0": "xz (.xz)",
+    b"\x28\xb5\x2f\xfd": "Zstandard (.zst)",
+    b"PK\x03\x04": "zip or Excel (.zip, .xlsx)",
+    b"PAR1\x15": "parquet (.parquet)",
+    b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1": "old Excel (.xls: save it as .xlsx)",
+    b"ARROW1\0\0": "Arrow or Feather (save it as parquet)",
+    b"SQLite format 3\0": "SQLite (export its table as csv)",
+    b"%PDF-": "PDF",
+}
 DAMAGED = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, NotImplementedError, RuntimeError)
 
 
@@ -53,6 +65,13 @@ def reading(file: Path, key: str) -> Iterator[None]:
         raise
     except DAMAGED as error:
         raise UserError(f"{key}.path: {file}: cannot be read: {first_line(error)}") from None
+
+
+def check_is_text(first: bytes, file: Path, key: str) -> None:
+    """Raise UserError where the first bytes of an unpacked file are those of another format than its name says."""
+    for magic, name in _MAGIC.items():
+        if first.startswith(magic):
+            raise UserError(f"{key}.path: {file}: it is no text, but {name}: name it so")
 
 
 def _member(packed: zipfile.ZipFile, file: Path, key: str) -> str:

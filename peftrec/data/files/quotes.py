@@ -127,6 +127,8 @@ def _add(reading: Reading, block: bytes, separator: str, quoted: _Fields, quote:
     if len(wrong) and reading.wrong is None:
         row = int(wrong[0])
         more = "; quote fields that hold the separator" if fields[row] > reading.fields else ""
+        if fields[row] == reading.fields + 1 and letters[ends[row] - 1] == ord(separator):
+            more = "; it ends with the separator: end the first line with it too, or none"
         line = reading.lines + int(np.searchsorted(breaks, ends[row])) + 1
         found = f"{fields[row]} field{'s' if fields[row] > 1 else ''}"
         reading.wrong = f"line {line}: has {found}, the first line has {reading.fields}{more}"

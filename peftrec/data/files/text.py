@@ -3,10 +3,11 @@
 import codecs
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 from peftrec.data.advice import encoding_of
-from peftrec.data.files.packed import opened
+from peftrec.data.files.packed import check_is_text, opened
 from peftrec.errors import UserError, first_line
 from peftrec.recipe import FileConfig
 
@@ -38,7 +39,9 @@ class Text:
         self.comments = 0
         rest, at_start = b"", True
         with opened(self.file, self.key) as stream:
-            for block in self._utf8(iter(lambda: stream.read(BLOCK), b"")):
+            first = stream.read(BLOCK)
+            check_is_text(first, self.file, self.key)
+            for block in self._utf8(chain([first], iter(lambda: stream.read(BLOCK), b""))):
                 lines = rest + block
                 # A final '\r' may be the first half of a line's end.
                 end = max(lines.rfind(b"\n"), lines.rfind(b"\r", 0, -1)) + 1

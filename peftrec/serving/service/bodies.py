@@ -28,11 +28,17 @@ class Guarded(APIRoute):
 
         async def handle(request: Request) -> Response:
             service = request.app.state.service
-            service.keys.check_host(request.url.hostname)
+            service.keys.check_host(_host(request))
             request.state.key = service.keys.admit(request.headers.get("authorization"))
             return await answer(_Checked(request.scope, request.receive, service.limits.body))
 
         return handle
+
+
+def _host(request: Request) -> str | None:
+    """The host that a request names; what is no name, for which Starlette takes the server's own, as it stands."""
+    given = request.headers.get("host")
+    return request.url.hostname if given is None or given.lower() == request.url.netloc.lower() else given
 
 
 class _Checked(Request):

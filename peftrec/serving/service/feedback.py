@@ -4,10 +4,13 @@ import asyncio
 import time
 from typing import Any
 
+import pyarrow as pa
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
+from peftrec.data.columns import blank
+from peftrec.data.rows import MOST
 from peftrec.data.times import DAY, moment
 from peftrec.errors import RowError, UserError, nearest, shown
 from peftrec.serving.features import is_number
@@ -84,16 +87,20 @@ def _event(event: dict[str, Any], columns: list[str], tables: set[str], now: flo
         value = event.get(key)
         if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
             raise UserError(f"{key!r} must be an id, a text or a whole number; found {shown(value)}")
+        if blank(pa.array([str(value)])).any():
+            raise UserError(f"{key!r} must not be of spaces or invisible characters alone; found {shown(value)}")
     table = event.get("table")
-    if table is not None and table not in tables:
+    if table is not None and not (isinstance(table, str) and table in tables):
         raise UserError(f"'table' is one of {', '.join(sorted(tables)) or 'none'}; found {shown(table)}")
     when = moment(event["time"]) if event.get("time") is not None else now
+    if when < 0:
+        raise UserError(f"'time' must not lie before 1970; found {shown(event['time'])}")
     if when > now + DAY:
         raise UserError(f"'time' must not lie in the future; found {shown(event['time'])}")
     values = {key: value for key, value in event.items() if key not in OWN}
     for key, value in values.items():
         if key not in columns:
             raise UserError(f"{shown(key)} is no key of an event; {nearest(key, [*OWN, *columns])}")
-        if not (is_number(value) or isinstance(value, bool)):
-            raise UserError(f"{key!r} must be a number; found {shown(value)}")
+        if not (is_number(value) or isinstance(value, bool)) or abs(value) > MOST:
+            raise UserError(f"{key!r} must be a number of at most {MOST:g} in size; found {shown(value)}")
     return LiveEvent(str(event["user"]), str(event["item"]), when, table, {k: float(v) for k, v in values.items()})

@@ -1,4 +1,5 @@
 import gzip
+import re
 
 import pytest
 
@@ -128,7 +129,7 @@ def test_atomic_files_of_recbole(read):
         ("a,b\n1\n", "line 2: has 1 field, the first line has 2"),
         ("a,b\n1,2\n3,4,5\n6\n", "line 3: has 3 fields, the first line has 2; quote fields that hold the separator"),
         ("a,b,a\n1,2,3\n", "the first line must name the columns, each once; found ['a', 'b', 'a']"),
-        ("\n\n", "the first line must name the columns, each once; found []"),
+        ("\n\n", "it is empty"),
         ("a,b\n", "cannot be read as csv: it holds no rows"),
         ("a,b\n1," + "x" * (1 << 25), "cannot be read as csv: a row is longer than 16 MiB"),
     ],
@@ -157,3 +158,18 @@ def test_a_file_of_many_blocks(read):
     assert ids.dictionary.to_pylist() == [f"u{n}" for n in range(7)]
     assert (rows.numbers("n") == range(2_000_000)).all()
     assert ids.indices.to_pylist()[-3:] == [n % 7 for n in range(1_999_997, 2_000_000)]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("a,b\n1,2\na,b\n3,4\n", "row 2 is the line of names again (files that were joined?); delete it"),
+        ("a,b\n1,2\n a,b\na,b\n", "row 2 is the line of names again, and 1 more (files"),
+        ("a,b\n1,2,\n3,4,\n", "it ends with the separator: end the first line with it too, or none"),
+        ("Export of May\na,b\n1,2\n", "if the first line is a title above the names, delete it"),
+        ("", "it is empty"),
+    ],
+)
+def test_what_programs_leave_in_files_is_named(read, content, message):
+    with pytest.raises(UserError, match=re.escape(message)):
+        read("t.csv", content)

@@ -99,3 +99,18 @@ def test_what_is_no_rows_of_json_is_refused(read, content, message):
 
 def test_a_list_in_one_file(read):
     assert read(json.dumps([{"a": 1}, {"a": "x"}], indent=1), "a.json").strings("a").to_pylist() == ["1", "x"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"a": [1, 2], "b": [3, 4]},
+        {"a": {"0": 1, "1": 2}, "b": {"0": 3, "1": 4}},
+        {"data": [{"a": 1}, {"a": 2}]},
+        {"count": 2, "rows": [{"a": 1}, {"a": 2}]},
+    ],
+)
+def test_one_object_that_holds_the_rows_is_refused(read, content):
+    with pytest.raises(UserError, match="it is one object whose values hold the rows; write an object a line"):
+        read(json.dumps(content))
+    assert len(read('{"a": [1, 2], "b": 3}')) == 1

@@ -1,6 +1,7 @@
 import bz2
 import gzip
 import lzma
+import re
 import zipfile
 
 import pyarrow as pa
@@ -71,3 +72,24 @@ def test_damage_is_one_message(tmp_path, suffix):
         with pytest.raises(UserError) as error:
             read(file)
         assert str(error.value).startswith(f"k.path: {file}: cannot be read: ") and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("first", "said"),
+    [
+        (gzip.compress(b"a,b\n1,2\n"), "gzip (.gz)"),
+        (bz2.compress(b"a,b\n1,2\n"), "bzip2 (.bz2)"),
+        (lzma.compress(b"a,b\n1,2\n"), "xz (.xz)"),
+        (b"PK\x03\x04 ...", "zip or Excel (.zip, .xlsx)"),
+        (b"PAR1\x15\x04", "parquet (.parquet)"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "old Excel (.xls: save it as .xlsx)"),
+        (b"SQLite format 3\0", "SQLite (export its table as csv)"),
+        (b"%PDF-1.7\n", "PDF"),
+    ],
+)
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "csv.gz"])
+def test_what_is_no_text_is_told_by_what_it_is(tmp_path, first, said, suffix):
+    file = tmp_path / f"t.{suffix}"
+    file.write_bytes(gzip.compress(first) if suffix.endswith("gz") else first)
+    with pytest.raises(UserError, match=re.escape(f"{file}: it is no text, but {said}: name it so")):
+        read_rows(FileConfig(path=str(file)), "data.texts")

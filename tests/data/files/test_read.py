@@ -85,7 +85,7 @@ WRONG = {
     "no such thing": (None, "data.items.path: no such file: {path}"),
     "a.xlsx": ("x", "data.items.path: {path}: cannot be read as Excel: File is not a zip file"),
     "a.doc": ("x", "data.items.path: {path}: unknown kind of file; give csv, tsv, jsonl (each also .gz, .bz2, .xz"),
-    "empty.csv": ("", "data.items.path: {path}: the first line must name the columns, each once; found []"),
+    "empty.csv": ("", "data.items.path: {path}: it is empty"),
     "twice.csv": ("a,a\n1,2\n", "{path}: the first line must name the columns, each once; found ['a', 'a']"),
     "headed.csv": ("a,b\n", "{path}: cannot be read as csv: it holds no rows"),
     "ragged.csv": (

@@ -60,13 +60,25 @@ def test_told_events_are_answered_to_as_the_same_in_a_history(telling):
         ({"user": "u1", "item": True}, "'item' must be an id, a text or a whole number; found True"),
         ({"user": "u1", "item": "i99"}, "no item 'i99' in the catalogue"),
         ({"user": "u1", "item": "i1", "star": 3}, "'star' is no key of an event; did you mean 'stars'?"),
-        ({"user": "u1", "item": "i1", "stars": "x"}, "'stars' must be a number; found 'x'"),
+        ({"user": "u1", "item": "i1", "stars": "x"}, "'stars' must be a number of at most 1e+18 in size; found 'x'"),
         (
             {"user": "u1", "item": "i1", "time": "x"},
             "'time' must be seconds since 1970 or an ISO date; found 'x'",
         ),
         ({"user": "u1", "item": "i1", "time": "2099-01-01"}, "'time' must not lie in the future; found '2099-01-01'"),
         ({"user": "u1", "item": "i1", "table": "x"}, "'table' is one of events; found 'x'"),
+        ({"user": "u1", "item": "i1", "table": ["x"]}, "'table' is one of events; found ['x']"),
+        ({"user": "u1", "item": "i1", "table": {}}, "'table' is one of events; found {}"),
+        # What the file's next reader would refuse as a whole is not let in.
+        (
+            {"user": " \u200b", "item": "i1"},
+            "'user' must not be of spaces or invisible characters alone; found ' \\u200b'",
+        ),
+        (
+            {"user": "u1", "item": "i1", "time": "0001-01-01T00:00:00+14:00"},
+            "'time' must not lie before 1970; found '0001-01-01T00:00:00+14:00'",
+        ),
+        ({"user": "u1", "item": "i1", "stars": 1e19}, "'stars' must be a number of at most 1e+18 in size; found 1e+19"),
     ],
 )
 def test_a_wrong_event_is_told_and_none_of_its_request_is_taken(telling, event, said):

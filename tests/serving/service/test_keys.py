@@ -48,7 +48,21 @@ def test_without_keys_this_machine_s_own_names_are_answered(client, host):
     assert client.get("/info", headers={"Host": host}).status_code == 200
 
 
-@pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example", "10.0.0.1", "127.0.0.1.evil.example"])
+@pytest.mark.parametrize(
+    "host",
+    [
+        "evil.example",
+        "localhost.evil.example",
+        "10.0.0.1",
+        "127.0.0.1.evil.example",
+        "evil_x.example",
+        "evil.example:80a",
+        "localhost@evil.example",
+        "evil example",
+        "localhost/evil",
+        "",
+    ],
+)
 def test_without_keys_other_names_are_not_answered(client, host):
     done = client.get("/info", headers={"Host": host})
     assert (done.status_code, done.json()["error_type"]) == (403, "forbidden")
