@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from benchmarks.ablation.arms import LOGS
+from benchmarks.ablation.run import run_ablation
 from benchmarks.card.run import finished, run_card
 from benchmarks.card.sets import CHINESE, SETS
 from benchmarks.matrix.plan import read_experiments
@@ -61,6 +63,10 @@ def main() -> None:
             now = run_card(given.data, given.out.resolve(), asked, given.rows, given.keys, given.chinese)
         before, keyed = ({} if out is None else finished(out) for out in (given.before, given.keyed))
         write_json(RESULTS / "score-card.json", {"now": now, "before": before, "keyed": keyed})
+    if given.verb == "ablation":
+        with alone(given.out.resolve()):
+            found = run_ablation(given.data, given.out.resolve(), given.only, given.rows, given.seeds, given.keys)
+        write_json(RESULTS / "ablation.json", found)
     if given.verb == "curves":
         write_json(RESULTS / "curves.json", curves.measure(given.data, given.draws))
     if given.verb in ("quick", "full"):
@@ -99,6 +105,15 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     card.add_argument("--keys", nargs="+", default=[], metavar="KEY=VALUE", help="set in every recipe; default: none")
     card.add_argument("--keyed", type=Path, help="another --out, of some keys, to stand beside it")
     card.add_argument("--chinese", default=CHINESE, help="backbone for Chinese texts")
+    parts = verbs.add_parser("ablation", help="what text, identity and features earn on logs, cold and warm")
+    parts.add_argument("--data", type=Path, required=True, help="the folder that holds the data sets' folders")
+    parts.add_argument("--only", nargs="+", metavar="NAME", help=f"of {', '.join(LOGS)}")
+    parts.add_argument(
+        "--out", type=Path, default=Path("runs/ablation"), help="where runs are kept; what is there stays"
+    )
+    parts.add_argument("--rows", type=int, default=20_000, help="of events at most")
+    parts.add_argument("--seeds", type=int, default=3)
+    parts.add_argument("--keys", nargs="+", default=[], metavar="KEY=VALUE", help="set in every recipe; default: none")
     few = verbs.add_parser("curves", help="few labelled texts alone, and beside a task of many: when co-learning pays")
     few.add_argument("--data", type=Path, required=True, help="the folder that holds the data sets' folders")
     few.add_argument("--draws", type=int, default=5, help="of the few rows; the gains are paired by them")

@@ -6,6 +6,7 @@ argument, which it answers by `answer`, or by `run_child` with SPEC.json and OUT
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -37,6 +38,20 @@ def run_child(module: str, spec: Path, out: Path, threads: int) -> str:
     if not done.returncode:
         return ""
     return f"failed; to repeat it: {' '.join(done.args)}\n{done.stderr[-3000:]}"
+
+
+def run_anew(module: str, folder: Path, spec: dict[str, Any]) -> str:
+    """Let the child `module`, on one thread, deliver `folder` in place of what is left of an earlier try; its last
+    words where it fails, else nothing."""
+    for old in (folder, partial(folder)):
+        shutil.rmtree(old, ignore_errors=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    request = folder.parent / f"{folder.name}.json"
+    write_json(request, spec)
+    said = run_child(module, request, folder, threads=1)
+    if not said:
+        request.unlink()
+    return said
 
 
 def deliver(work: Callable[[dict[str, Any], Path], dict[str, Any]]) -> None:

@@ -47,7 +47,8 @@ def make_tiny_shop(folder: Path, users: int = 16, queries: int = 80, layers: int
 
 
 def tiny_recipe(folder: Path, **changes: object) -> Recipe:
-    """Two tasks, 12 steps in 3 epochs, dropout on; `changes` replace whole groups, or are merged into `train`."""
+    """Two tasks, 12 steps in 3 epochs, dropout on; `changes` replace whole groups, or are merged into `train`;
+    `item_features` are the items' table's."""
     events = {"user": "user", "item": "item", "time": "time", "columns": ["stars"]}
     queries = {"text": "{query}", "item": "item", "label": "match"}
     raw: dict = {
@@ -66,6 +67,7 @@ def tiny_recipe(folder: Path, **changes: object) -> Recipe:
         },
         "train": {**QUICK, "epochs": 3, "batch_size": 32, "lr": 1e-2, "checkpoint": {"every": "3 steps"}},
     }
+    raw["data"]["items"]["features"] = changes.pop("item_features", {})
     for key, value in changes.items():
         raw[key] = {**raw[key], **value} if key == "train" else value
     return make_recipe(raw)

@@ -28,13 +28,19 @@ CASES: dict[str, dict] = {
     "lora": {"adapter": PLAIN, "train": STEADY},
     "uneven rows, rare task": {
         "adapter": {"method": "side", "options": {"rank": 4}},
-        "fusion": {"items": True, "dim": 4, "least": 1},
+        "item_features": {"title": "category"},
+        "fusion": {"items": True, "features": True, "dim": 4, "least": 1},
         "tasks": {"query": RARE, "interest": INTEREST},
         "train": {**STEADY, "batch_size": 17, "max_steps": 12, "weight_decay": 0.1},
     },
     "parts, weights by losses": {
         "adapter": PLAIN,
         "weighting": {"method": "together:Smoothed"},
+        "train": {**STEADY, "accumulate": 2, "optimizer": "sgd", "lr": 0.1, "head_lr": 0.1},
+    },
+    "parts, weights by gradients": {
+        "adapter": {"method": "side", "sharing": "shared"},
+        "weighting": {"method": "upgrad"},
         "train": {**STEADY, "accumulate": 2, "optimizer": "sgd", "lr": 0.1, "head_lr": 0.1},
     },
     "adalora": {

@@ -76,7 +76,7 @@ def goodbooks(column: str, data: Path, rows: int) -> Frames:
 def groceries(data: Path, rows: int) -> Frames:
     """The groceries of members of a shop by day, as often copied as Groceries_dataset.csv."""
     found = pd.read_csv(data / "groceries/Groceries_dataset.csv").set_axis(["user", "time", "item"], axis=1)
-    found["time"] = pd.to_datetime(found["time"], format="%d-%m-%Y")
+    found["time"] = pd.to_datetime(found["time"], format="%d-%m-%Y").astype("datetime64[s]").astype("int64")
     found = found.assign(item=found["item"].str.strip()).drop_duplicates().sort_values("time", kind="stable")
     items = pd.DataFrame({"item": sorted(found["item"].unique())})
     return {
@@ -88,7 +88,8 @@ def groceries(data: Path, rows: int) -> Frames:
 def tourism(data: Path, rows: int) -> Frames:
     """AchMaulidWahyudi/indonesia-tourism-destination: 1 to 5 stars of visitors for places, without times."""
     stars = pd.read_csv(data / "tourism/tourism_rating.csv").set_axis(["user", "item", "rating"], axis=1)
-    places = pd.read_csv(data / "tourism/tourism_with_id.csv")
+    # The last five rows have a comma too many at their end.
+    places = pd.read_csv(data / "tourism/tourism_with_id.csv", engine="python", on_bad_lines=lambda row: row[:-1])
     text = places["Place_Name"] + ", " + places["Category"] + ", " + places["City"]
     return {
         "items": pd.DataFrame({"item": places["Place_Id"], "text": text}),

@@ -1,6 +1,5 @@
 """Runs the data sets of the card that are missing, one after another, and prints each as it ends."""
 
-import shutil
 import sys
 import time
 from collections.abc import Sequence
@@ -8,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.card.sets import SETS
-from benchmarks.children import run_child
-from peftrec.machine.files import partial, read_json, write_json
+from benchmarks.children import run_anew
+from peftrec.machine.files import read_json
 from peftrec.runs.metric_rows import label, number
 
 HEADING = ["data set", "task", "metric", "start", "result", "best prior", "baseline", "chance", ""]
@@ -35,7 +34,7 @@ def run_card(
         if not (folder / "result.json").is_file():
             print(f"{place}/{len(wanted)} {name}: {SETS[name].said}", file=sys.stderr, flush=True)
             spec = {"set": name, "data": str(data.resolve()), **asked, "chinese": chinese}
-            if said := _child(folder, spec):
+            if said := run_anew("card.one", folder, spec):
                 failed.append(f"{name}: {said}")
                 continue
             print(f"{time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
@@ -69,16 +68,3 @@ def columns(table: list[list[str]]) -> str:
     """A table as lines of text."""
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in table)
-
-
-def _child(folder: Path, spec: dict[str, Any]) -> str:
-    """Run a data set in a process of its own, which writes `folder`; its last words where it fails, else nothing."""
-    for old in (folder, partial(folder)):
-        shutil.rmtree(old, ignore_errors=True)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    request = folder.parent / f"{folder.name}.json"
-    write_json(request, spec)
-    said = run_child("card.one", request, folder, threads=1)
-    if not said:
-        request.unlink()
-    return said

@@ -127,8 +127,8 @@ for _name, _said in _SNIPPETS.items():
     _scored, _classed = partial(held_out.vader, _name), partial(held_out.vader_mood, _name)
     SETS[f"vader-{_name}"] = _texts(f"mood of {_said}, a number", _scored, "score", _TEXTS, kind="regression", **_OUT)
     SETS[f"vader-{_name}-classes"] = _texts(f"mood of {_said}, 3 classes", _classed, "mood", _TEXTS, **_OUT)
-for _name, (_said, *_columns) in _CLUES.items():
-    _read = partial(held_out.fewclue, _name, *_columns)
+for _name, (_said, _text, _label) in _CLUES.items():
+    _read = partial(held_out.fewclue, _name, _text, _label)
     SETS[f"fewclue-{_name}"] = _texts(f"Chinese: {_said}", _read, "class", _GIVEN, chinese=True, **_OUT)
 for _name, _said in _BOOKS.items():
     _read = partial(held_out.goodbooks, _name)

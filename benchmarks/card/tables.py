@@ -131,19 +131,19 @@ def xquad(language: str, data: Path, rows: int) -> Frames:
 
 def movielens_100k(data: Path, rows: int) -> Frames:
     """Ratings and films of the `recbole` package."""
-    package = importlib.util.find_spec("recbole")
-    if package is None or package.origin is None:
-        raise SystemExit("movielens-100k comes with a package: pip install --no-deps recbole==1.2.1")
-    folder = Path(package.origin).parent / "dataset_example/ml-100k"
-    films, ratings = (_recbole(folder / f"ml-100k.{end}") for end in ("item", "inter"))
+    films, ratings = recbole_table("item"), recbole_table("inter")
     text = films["movie_title"] + " (" + films["release_year"] + "). " + films["class"].str.replace(" ", ", ")
     events = ratings.set_axis(["user", "item", "rating", "time"], axis=1)
     events = events.astype({"rating": float, "time": float})
     return {"items": pd.DataFrame({"item": films["item_id"], "text": text}), "events": some_users(events, rows)}
 
 
-def _recbole(file: Path) -> pd.DataFrame:
-    """A tab-separated file whose columns are called name:type, as texts."""
+def recbole_table(of: str) -> pd.DataFrame:
+    """A table of MovieLens-100k by its ending: a tab-separated file, columns name:type, as texts."""
+    package = importlib.util.find_spec("recbole")
+    if package is None or package.origin is None:
+        raise SystemExit("movielens-100k comes with a package: pip install --no-deps recbole==1.2.1")
+    file = Path(package.origin).parent / f"dataset_example/ml-100k/ml-100k.{of}"
     found = pd.read_csv(file, sep="\t", dtype=str, keep_default_na=False, quoting=3)
     return found.rename(columns=lambda name: name.partition(":")[0])
 

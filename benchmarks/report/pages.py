@@ -5,6 +5,7 @@ from typing import Any
 
 from benchmarks.matrix.plan import read_experiments
 from benchmarks.places import PAGES, RESULTS
+from benchmarks.report.ablation import ablation_page
 from benchmarks.report.busy import busy_page
 from benchmarks.report.card import card_page
 from benchmarks.report.cells import cells_page
@@ -27,6 +28,7 @@ from peftrec.machine.files import read_json
 
 STUDIES: dict[str, Callable[[Any], str]] = {
     "score-card": card_page,
+    "ablation": ablation_page,
     "curves": curves_page,
     "plain-peft": plain_peft_page,
     "equal-epochs": equal_epochs_page,

@@ -98,8 +98,10 @@ def measure(data: Path, draws: int) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Draw:
-    """One draw: predictions (N, C) on the test rows, alone and together, their labels (N,), and the priors' values."""
+    """One draw: predictions (N, C) on test rows, alone and together, their labels (N,), and the priors' values. `rows`:
+    which of the pair's test rows they are, int (N,), those of classes that the draw has rows of to train on."""
 
+    rows: np.ndarray
     alone: np.ndarray
     together: np.ndarray
     label: np.ndarray
@@ -109,15 +111,19 @@ class Draw:
 def compared(found: list[Draw]) -> dict[str, Any]:
     """{"alone", "together", "gain", "interval", "priors"}: means over draws, the interval over draws and test rows."""
     of = find_metric(METRIC)
-    rows = np.arange(len(found[0].label))
-    values = [[of.statistic(p, draw.label, rows) for p in (draw.together, draw.alone)] for draw in found]
-    whole = np.ones(len(rows))
-    means = [float(np.mean([pair[n](whole) for pair in values])) for n in (0, 1)]
+    values = [[of.statistic(p, draw.label, draw.rows) for p in (draw.together, draw.alone)] for draw in found]
+    tests = 1 + max(int(draw.rows.max()) for draw in found)
+
+    def mean(which: int, weight: np.ndarray, drawn: np.ndarray) -> float:
+        """Together (0) or alone (1), the test rows counted by the weight, over these draws."""
+        return float(np.mean([values[n][which](weight[found[n].rows]) for n in drawn]))
+
+    means = [mean(which, np.ones(tests), np.arange(len(found))) for which in (0, 1)]
     random, gains = np.random.default_rng(0), []
     for _ in range(RESAMPLES):
-        weight = np.bincount(random.integers(len(rows), size=len(rows)), minlength=len(rows)).astype(float)
-        drawn = [values[n] for n in random.integers(len(found), size=len(found))]
-        gains.append(np.mean([one(weight) - two(weight) for one, two in drawn]))
+        weight = np.bincount(random.integers(tests, size=tests), minlength=tests).astype(float)
+        drawn = random.integers(len(found), size=len(found))
+        gains.append(mean(0, weight, drawn) - mean(1, weight, drawn))
     priors = {name: float(np.mean([draw.priors[name] for draw in found])) for name in found[0].priors}
     interval = [float(end) for end in np.percentile(gains, LEVEL)]
     return {
@@ -135,7 +141,8 @@ def _draw(target: pd.DataFrame, other: pd.DataFrame, size: int, draw: int) -> Dr
     known, test = target[target["split"] != "test"], target[target["split"] == "test"].iloc[:TEST]
     known = known.iloc[random.permutation(len(known))[:size]]
     few = known.assign(split=np.where(np.arange(size) < VALID * size, "valid", "train"))
-    test = test[test["label"].isin(few["label"][few["split"] == "train"])]  # no class that the target cannot know
+    taught = test["label"].isin(few["label"][few["split"] == "train"])  # no class that the target cannot know
+    rows, test = np.flatnonzero(taught), test[taught]
     columns = ["text", "label", "split"]
     with tempfile.TemporaryDirectory() as folder:
         tables = {"few": pd.concat([few, test])[columns], "many": other[columns]}
@@ -143,7 +150,7 @@ def _draw(target: pd.DataFrame, other: pd.DataFrame, size: int, draw: int) -> Dr
             table.to_parquet(f"{folder}/{name}.parquet", index=False)
         alone, priors, label = _trained(folder, ["few"])
         together, _, _ = _trained(folder, ["few", "many"])
-    return Draw(alone, together, label, priors)
+    return Draw(rows, alone, together, label, priors)
 
 
 def _trained(folder: str, tasks: list[str]) -> tuple[np.ndarray, dict[str, float], np.ndarray]:

@@ -103,7 +103,7 @@ def growth(events: int, items: int, locality: str, steps: int = 4) -> dict[str, 
 
         StateCache.compute = at_random  # type: ignore[method-assign]
     model.encoder.update()
-    optimizer = make_optimizer(config, model.trainable())
+    optimizer = make_optimizer(config, model.trainable(), {})
     tasks = {"interest": dataset.tasks["interest"].train}
     streams, _, _ = make_streams(recipe, config, dataset)
     torch.set_num_threads(1)

@@ -130,7 +130,7 @@ def steps_of(spec: dict[str, Any]) -> dict[str, Any]:
     started = time.perf_counter()
     model.encoder.update({} if spec.get("unkept") else None)
     built = time.perf_counter() - started
-    optimizer = make_optimizer(config, model.trainable())
+    optimizer = make_optimizer(config, model.trainable(), {})
     streams, per_epoch, _ = make_streams(setup.recipe, config, setup.dataset)
     weighting = make_weighting(setup.recipe.weighting, setup.recipe)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from peftrec.cli.options import NoCache, Run, Task, TrustCode, at_least
+from peftrec.cli.options import NoCache, Run, Task, TrustCode, at_least, refuse_figure
 from peftrec.cli.printing import echo
 from peftrec.errors import UserError, nearest, shown
 from peftrec.machine.quiet import libraries_silenced
@@ -54,7 +54,6 @@ def monitor(
     span = _span(window)
     share = _share(alarms, span, window)
     with libraries_silenced():
-        from peftrec.machine.files import refuse_output
         from peftrec.serving.monitor.surges import Surges
         from peftrec.serving.monitor.texts import read_texts, stream_texts
         from peftrec.serving.monitor.webhook import Webhook
@@ -63,9 +62,7 @@ def monitor(
 
         hook = None if webhook is None else Webhook(webhook)
         if figure is not None:
-            if figure.suffix.lower() != ".png":
-                raise UserError(f"--figure: name a file that ends in .png; found {figure}")
-            refuse_output(figure)
+            refuse_figure(figure)
         given = None if texts is None else read_texts(texts)
         predictor = Predictor.load(run, cache=not no_cache, trust_code=trust_code)
         windows = Windows(span, label, Surges(share, baseline), _classifier(predictor, task, label, by))

@@ -24,6 +24,15 @@ TrustCode = Annotated[
 ]
 
 
+def refuse_figure(file: Path) -> None:
+    """Raise UserError where a figure that is asked for would be no PNG, or is there already."""
+    from peftrec.machine.files import refuse_output
+
+    if file.suffix.lower() != ".png":
+        raise UserError(f"--figure: name a file that ends in .png; found {file}")
+    refuse_output(file)
+
+
 def at_least(least: int) -> Callable[[typer.CallbackParam, int | None], int | None]:
     """An option's check that names the value found, which click's own leaves out."""
 

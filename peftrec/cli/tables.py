@@ -225,3 +225,24 @@ def _named(rows: list[dict[str, Any]], concerned: list[dict[str, Any]], key: str
     """The values of one column of the concerned rows; empty if they are all there are."""
     values = dict.fromkeys(row[key] for row in concerned)
     return "" if values.keys() == {row[key] for row in rows} else ", ".join(v or "unquantised" for v in values)
+
+
+def format_affinity(result: dict[str, Any]) -> Group:
+    """Matrices of `training.affinity`'s result: a row a task that does something, a column a task to which it is
+    done; bold where the interval leaves zero out."""
+    from peftrec.training.affinity.advice import MEASURES, in_words
+
+    tasks, cells = list(result["tasks"]), {(pair["of"], pair["on"]): pair for pair in result["pairs"]}
+    parts: list[Table | str] = []
+    for measure, title in MEASURES.items():
+        table = _table(title, [f"on {name}" for name in tasks])
+        for one in tasks:
+            found = [cells.get((one, other), {}).get(measure) for other in tasks]
+            table.add_row(one, *(Text(in_words(measure, of), "bold" if of and of["sign"] else "dim") for of in found))
+        parts += [table, ""]
+    said = f"± together for all pairs: {result['level']:.1%} each, over {result['rounds']} rounds"
+    rows = "; ".join(
+        f"{name} {of['train']:,} rows, loss {number(of['loss_at_first'])} at first, {number(of['loss_alone'])} alone"
+        for name, of in result["tasks"].items()
+    )
+    return Group(*parts, said, rows)

@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from peftrec.cli import asking, cache, monitor, recipes, serve
+from peftrec.cli import affinity, asking, cache, monitor, recipes, serve
 from peftrec.cli.exits import Verbs
 from peftrec.cli.options import Json, NoCache, Overrides, RecipeName, Run, Task, TrustCode, at_least
 from peftrec.cli.printing import echo, print_json, print_rich, show_checked, show_report, show_study
@@ -166,6 +166,9 @@ def tune(
 
         result = tune_recipe(loaded, search or [], folder, name, trials, metric, seed, cache=not no_cache)
     show_study(result, as_json)
+
+
+app.command()(affinity.affinity)
 
 
 @app.command()

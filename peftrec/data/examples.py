@@ -23,7 +23,7 @@ FITTED = 1 << 18  # rows that what has a few numbers is fitted on at most
 AT_ONCE = 1 << 22  # rows of a split that are looked at together
 COLUMNS = (
     *("label", "features", "group", "user", "item", "time", "start", "stop", "own", "rated", "places", "seen"),
-    *("weight", "of_events", "of_new", "offset", "row", "fold"),
+    *("weight", "of_events", "of_new", "brought", "offset", "row", "fold"),
 )
 
 
@@ -64,6 +64,7 @@ class Examples:
     of_users    float32 (U + 1, F): the same of users
     of_events   float32 (N, F): of the row's own event
     of_new      float32 (N, F): of the row's item where it is not in the catalogue; None: nothing is known of such
+    brought     float32 (N, F): the same as the fusion reads it; None where features are no part of items' vectors
     """
 
     slots: dict[str, np.ndarray]
@@ -93,6 +94,7 @@ class Examples:
     of_users: np.ndarray | None = None
     of_events: np.ndarray | None = None
     of_new: np.ndarray | None = None
+    brought: np.ndarray | None = None
     row: np.ndarray | None = None
 
     def __len__(self) -> int:

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from peftrec.data.batches import UniqueRows, Work
+from peftrec.data.batches import HeadInput, UniqueRows, Work
 from peftrec.data.catalogue import Catalogue
 from peftrec.data.examples import FITTED, Dataset, Examples
 from peftrec.data.features import columns
@@ -24,6 +25,7 @@ from peftrec.model.cache.kept import KeptVectors
 from peftrec.model.encoder import AdaptedEncoder
 from peftrec.model.fusion import Fusion, new_fusion
 from peftrec.model.scorer import Scorer
+from peftrec.model.vector_gradients import VectorGradients
 from peftrec.recipe import AdapterConfig, Recipe
 from peftrec.tasks.grades import Grades
 from peftrec.tasks.heads import CatalogueHead, Head, HeadShape
@@ -50,8 +52,7 @@ class CoLearner(nn.Module, Scorer):
         self._head_of = dict(heads)
         self.loss_of = losses
         self.tasks = list(heads)
-        # Of the gradient that each task sends into the encoder, the squared norm, summed until somebody clears it.
-        self.gradient_squares: dict[str, Tensor] = {}
+        self.vector_gradients = VectorGradients(self.tasks)
 
     @property
     def work(self) -> Work:
@@ -87,7 +88,9 @@ class CoLearner(nn.Module, Scorer):
                 rows = unique[first].rows
                 vectors = self.encoder.encode(rows, first)
                 for task in tasks:
-                    fused = self.fusion(self._watched(task, vectors), rows, task)
+                    watched = self.training and vectors.requires_grad
+                    own = self.vector_gradients.watch(task, rows, vectors) if watched else vectors
+                    fused = self.fusion(own, rows, task)
                     batch = unique[first].head_input(task, batches[task], fused)
                     found[task] = batch.begun(self.head(task)(batch))
         return {task: found[task] for task in batches}
@@ -103,19 +106,6 @@ class CoLearner(nn.Module, Scorer):
         """What the task's head reads of text rows (U,): their vectors, float32 (U, D), fused."""
         fused: Tensor = self.fusion(self.encoder.encode(rows, task), rows, task)
         return fused
-
-    def _watched(self, task: str, vectors: Tensor) -> Tensor:
-        """The vectors (U, D), such that the gradient that comes back through them is counted as the task's."""
-        if not (self.training and vectors.requires_grad):
-            return vectors
-        own = vectors.view_as(vectors)
-
-        def count(gradient: Tensor) -> None:
-            square = gradient.detach().float().square().sum()
-            self.gradient_squares[task] = self.gradient_squares.get(task, torch.zeros_like(square)) + square
-
-        own.register_hook(count)
-        return own
 
     def encoded_together(self, tasks: list[str]) -> list[list[str]]:
         """The tasks in groups whose vectors are equal, so that one encoding serves the group."""
@@ -154,8 +144,14 @@ class CoLearner(nn.Module, Scorer):
         """The same where each of these shares of what the head says beside its start is taken."""
         with self._evaluating():
             rows = examples.text_rows()
-            vectors = self.vectors(rows, task)
-            done = [self._predict_chunk(shares, task, chunk, rows, vectors) for chunk in examples.blocks(PREDICT_ROWS)]
+            encoded = self.encoder.encode(rows, task)
+            vectors = self.fusion(encoded, rows, task)
+            done = []
+            for chunk in examples.blocks(PREDICT_ROWS):
+                batch = self._looked_up(task, chunk, rows, vectors)
+                if chunk.brought is not None:
+                    batch = self._with_brought(task, chunk, batch, rows, encoded)
+                done.append(self._predictions(shares, task, batch))
         return [np.concatenate(of) for of in zip(*done, strict=True)] or [np.zeros(0, np.float32) for _ in shares]
 
     def ranker(
@@ -241,12 +237,26 @@ class CoLearner(nn.Module, Scorer):
         finally:
             self.train()
 
-    def _predict_chunk(
-        self, shares: Sequence[float], task: str, chunk: Examples, rows: np.ndarray, vectors: Tensor
-    ) -> list[np.ndarray]:
+    def _looked_up(self, task: str, chunk: Examples, rows: np.ndarray, vectors: Tensor) -> HeadInput:
+        """What the head sees of examples, of the vectors of text rows, ascending."""
         unique = UniqueRows({task: chunk}, len(self.encoder.texts))
         own = vectors[torch.from_numpy(np.searchsorted(rows, unique.rows)).to(vectors.device)]
-        batch = unique.head_input(task, chunk, own)
+        return unique.head_input(task, chunk, own)
+
+    def _with_brought(
+        self, task: str, chunk: Examples, batch: HeadInput, rows: np.ndarray, encoded: Tensor
+    ) -> HeadInput:
+        """The same where items that the catalogue lacks have each its own vector: their texts may be alike, and their
+        features not. `encoded`: what the encoder gave of text rows, ascending."""
+        assert chunk.brought is not None
+        new = np.flatnonzero(chunk.item < 0)
+        own_rows = chunk.slots["item"][new]
+        texts = encoded[torch.from_numpy(np.searchsorted(rows, own_rows)).to(encoded.device)]
+        own, place = self.fusion.brought(texts, own_rows, chunk.brought[new], task), batch.slots["item"].clone()
+        place[torch.from_numpy(new).to(place.device)] = len(batch.vectors) + torch.arange(len(new), device=place.device)
+        return replace(batch, vectors=torch.cat([batch.vectors, own]), slots={**batch.slots, "item": place})
+
+    def _predictions(self, shares: Sequence[float], task: str, batch: HeadInput) -> list[np.ndarray]:
         learned, loss = self.head(task)(batch), self.loss_of[task]
         return [loss.predict(batch.begun(share * learned)).float().cpu().numpy() for share in shares]
 
@@ -265,7 +275,7 @@ class CoLearner(nn.Module, Scorer):
             for owner in adapter.owners_of(task):
                 adapter.freeze(owner)
             self.head(task).requires_grad_(False)
-            if (part := self.fusion.part_of(task)) is not None:
+            for part in self.fusion.read_by(task):
                 part.requires_grad_(False)
 
     def trainable(self) -> dict[str, nn.Parameter]:
@@ -300,7 +310,7 @@ def build_model(
     }
     configs = {name: task.adapter for name, task in tasks.items()}
     model = assemble(recipe, tasks, backbone, dataset.texts, configs, shapes)
-    model.fusion = new_fusion(recipe.fusion, dataset, width, {}).to(backbone.device)
+    model.fusion = new_fusion(recipe.fusion, dataset, width, {}, {}).to(backbone.device)
     for name, data in dataset.tasks.items():
         model.head(name).calibrate(data.train.thinned(FITTED), tasks[name].loss)
     return model

@@ -5,6 +5,7 @@ A recipe is complete and flat; it states everything a run depends on except the 
 
 from peftrec.recipe.adapter import AdapterConfig, Sharing
 from peftrec.recipe.fusion import FusionConfig
+from peftrec.recipe.joint import OwnTrainConfig, SamplingConfig, WeightingConfig
 from peftrec.recipe.load import (
     apply_overrides,
     dump_recipe,
@@ -22,7 +23,6 @@ from peftrec.recipe.models import (
     Schedule,
     TaskConfig,
     TrainConfig,
-    WeightingConfig,
 )
 from peftrec.recipe.split import SplitConfig
 from peftrec.recipe.syntax import parse_yaml, read_yaml
@@ -49,8 +49,10 @@ __all__ = [
     "FusionConfig",
     "ItemsConfig",
     "LabelConfig",
+    "OwnTrainConfig",
     "QueriesConfig",
     "Recipe",
+    "SamplingConfig",
     "Schedule",
     "Sharing",
     "SplitConfig",

@@ -1,10 +1,9 @@
 """The models of a recipe: strict, typed, one a concept."""
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import (
-    AfterValidator,
     Field,
     ValidationError,
     ValidatorFunctionWrapHandler,
@@ -15,7 +14,8 @@ from pydantic import (
 from peftrec.errors import shown
 from peftrec.recipe.adapter import AdapterConfig
 from peftrec.recipe.fusion import FusionConfig
-from peftrec.recipe.strict import Factor, Strict, not_lost
+from peftrec.recipe.joint import OwnTrainConfig, SamplingConfig, WeightingConfig
+from peftrec.recipe.strict import Factor, Rate, Strict
 from peftrec.recipe.tables import DataConfig
 
 Schedule = Literal["linear", "cosine", "constant", "cooldown"]
@@ -112,7 +112,7 @@ class TaskConfig(Strict):
         "log where the train labels have heavy tails",
     )
     share: float | None = Field(
-        None, gt=0, le=1e6, description="rows an epoch as a multiple of the task's training rows; default 1"
+        None, gt=0, le=1e6, description="rows an epoch as a multiple of the task's training rows; default: by sampling"
     )
     metrics: list[str] | None = Field(
         None, min_length=1, description="what it is measured by, such as [ndcg@5, recall@100]; default: the kind's"
@@ -127,6 +127,7 @@ class TaskConfig(Strict):
         description="what else to measure by itself: cold_items, cold_users, features of kind category",
     )
     adapter: AdapterConfig | None = Field(None, description="a method of this task's own instead of the recipe's")
+    train: OwnTrainConfig | None = Field(None, description="what of `train` is another for the task's own parts")
     frozen: bool = Field(
         False,
         description="with init_from: neither its head nor any adapter part that it reads, shared ones too, changes",
@@ -171,13 +172,6 @@ class TaskConfig(Strict):
         return self.weight == 0 and not self.frozen
 
 
-class WeightingConfig(Strict):
-    """How task losses become weights each step; `static` keeps each task's `weight`."""
-
-    method: str = Field("static", description="a name, or package.module:name of one's own")
-    options: dict[str, Any] = Field(default_factory=dict, description="what the method takes")
-
-
 class EarlyStopping(Strict):
     """Stop when the validation score has not improved for `patience` epochs; the best weights are restored."""
 
@@ -201,9 +195,6 @@ class CheckpointConfig(Strict):
         if not re.fullmatch(r"[1-9]\d{0,8} steps?|(?=.*[1-9])\d{1,9}(\.\d{1,9})? minutes?", value):
             raise ValueError(f"write 'N steps' or 'M minutes', such as '500 steps'; found {shown(value)}")
         return value
-
-
-Rate = Annotated[float, Field(gt=0, allow_inf_nan=False), AfterValidator(not_lost)]
 
 
 class TrainConfig(Strict):
@@ -291,6 +282,7 @@ class Recipe(Strict):
     data: DataConfig
     tasks: dict[str, TaskConfig] = Field(min_length=1)
     weighting: WeightingConfig = WeightingConfig()
+    sampling: SamplingConfig = SamplingConfig()
     train: TrainConfig = TrainConfig()
 
     @field_validator("tasks")

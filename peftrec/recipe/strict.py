@@ -3,7 +3,7 @@
 import math
 from typing import Annotated, Any, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationInfo, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from peftrec.errors import shown
 
@@ -52,3 +52,4 @@ def _bare(kind: Any) -> Any:
 
 
 Factor = Annotated[float, AfterValidator(not_lost)]  # what losses or gradients are multiplied by
+Rate = Annotated[float, Field(gt=0, allow_inf_nan=False), AfterValidator(not_lost)]  # of learning

@@ -71,7 +71,7 @@ def _run_card(run: _Run) -> str:
     name, tag = f"{_short(run.recipe)}-{'-'.join(methods)}", types.pop() if len(types) == 1 else None
     front = _front(run, run.model.tasks, name, "peftrec", tag, methods)
     trained, total = run.model.parameter_counts()
-    of_all = {"tasks": tasks, "trained": trained, "total": total, "fused": bool(run.model.fusion.parts)}
+    of_all = {"tasks": tasks, "trained": trained, "total": total, "fused": bool(run.model.fusion.held)}
     return _render("card_run.md", run, front, run.model.tasks, **of_all)
 
 
@@ -89,7 +89,7 @@ def _adapter_card(run: _Run, name: str) -> str:
         [name],
         task=task,
         others=len(run.model.tasks) - 1,
-        fused=run.model.fusion.part_of(name) is not None,
+        fused=bool(run.model.fusion.read_by(name)),
         gguf=origin.name if origin.suffix == ".gguf" else None,
     )
 

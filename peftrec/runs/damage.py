@@ -56,12 +56,17 @@ def _check_features(file: Path, task: str, described: Mapping[str, Any]) -> None
         needs = {"item": "items", "user": "items", "event": "history"}[of]  # who likes, asks for, or acts on an item
         if not described[needs]:
             raise UserError(f"{place}: the task's rows name none")
-        for name, (_, spread) in encoding["numbers"].items():
-            if spread <= 0:
-                raise UserError(f"{place}.{name}: a spread is above 0; found {spread:g}")
-        for name, levels in encoding["categories"].items():
-            if len(set(levels)) < len(levels) or name in encoding["numbers"]:
-                raise UserError(f"{place}.{name}: it, or one of its levels, stands there twice")
+        check_encoding(place, encoding)
+
+
+def check_encoding(place: str, encoding: Mapping[str, Any]) -> None:
+    """Features can be encoded as it is said; what is wrong is told at `place`."""
+    for name, (_, spread) in encoding["numbers"].items():
+        if spread <= 0:
+            raise UserError(f"{place}.{name}: a spread is above 0; found {spread:g}")
+    for name, levels in encoding["categories"].items():
+        if len(set(levels)) < len(levels) or name in encoding["numbers"]:
+            raise UserError(f"{place}.{name}: it, or one of its levels, stands there twice")
 
 
 def check_sizes(folder: Path, tasks: Mapping[str, Task], described: dict[str, dict[str, Any]]) -> None:

@@ -4,7 +4,7 @@ run.yaml              the complete recipe; `peftrec train run.yaml` repeats the 
 model.json            backbone digest; each task's slots, classes, features, and the parts its adapter is composed of
 adapters/<task>/      adapter_config.json, adapter_model.safetensors: shared and private composed
 parts/<part>.safetensors   the same apart, as they were trained: what another run may start from (`init_from`)
-fusion.safetensors    what was learned of items themselves (`peftrec.runs.fusion`)
+fusion.safetensors    what joins items' texts: what was learned of each, what features add (`peftrec.runs.fusion`)
 heads/<task>.safetensors    and starts/<task>.safetensors, what the head begins at (`peftrec.runs.starts`), and
 neighbours/<task>.safetensors, which items of a catalogue go together (`peftrec.runs.neighbours`)
 catalogue.parquet     item ids, texts and features, and log.parquet, who did what when (`peftrec.runs.tables`)
@@ -37,13 +37,14 @@ from peftrec.recipe import Recipe, dump_recipe, make_recipe, read_yaml
 from peftrec.recipe.names import refuse_foreign
 from peftrec.runs.damage import check_rows, check_sizes
 from peftrec.runs.folder import NEEDED, verify_run
-from peftrec.runs.fusion import load_fusion, save_fusion
+from peftrec.runs.fusion import describe_fusion, load_fusion, save_fusion
 from peftrec.runs.neighbours import load_neighbours, save_neighbours
 from peftrec.runs.schemas import Described, checked
 from peftrec.runs.starts import load_starts, save_start
 from peftrec.runs.tables import (
     KnownUsers,
     UserLog,
+    describe_encoding,
     encodings_of,
     load_catalogues,
     load_logs,
@@ -112,7 +113,8 @@ def save_run(
         }
         for name, data in dataset.tasks.items()
     }
-    write_json(folder / "model.json", {"backbone_digest": model.encoder.backbone.digest, "tasks": described})
+    of_all = {"backbone_digest": model.encoder.backbone.digest, "tasks": described, **describe_fusion(model.fusion)}
+    write_json(folder / "model.json", of_all)
     (folder / "heads").mkdir()
     for task in model.tasks:
         adapter = folder / "adapters" / task
@@ -146,10 +148,7 @@ def describe_task(data: TaskData) -> dict[str, Any]:
         "tables": data.history,
         "impressions": data.impressions,
         "hides": data.hides,
-        "encodings": {
-            of: {"numbers": encoding.numbers, "categories": encoding.categories}
-            for of, encoding in data.encodings.items()
-        },
+        "encodings": {of: describe_encoding(encoding) for of, encoding in data.encodings.items()},
     }
     plain: dict[str, Any] = json.loads(to_json(described))
     return plain
@@ -213,7 +212,8 @@ def load_run(
         encodings = {name: encodings_of(task) for name, task in of.items()}
         model = _rebuild(folder, recipe, tasks, base, texts, of, encodings)
         catalogues = {name: task["items"] for name, task in of.items()}
-        fusion = load_fusion(folder, recipe.fusion, items, catalogues, len(texts), base.hidden_size)
+        said = described.get("fusion") or {}
+        fusion = load_fusion(folder, recipe.fusion, items, catalogues, said, len(texts), base.hidden_size)
         model.fusion = fusion.to(base.device).eval()
     logs = load_logs(folder, items, of)
     received = {name: _own_log(of[name], found, tasks[name]) for name, found in logs.items()}

@@ -56,6 +56,7 @@ class Described(_Strict):
 
     backbone_digest: Name
     tasks: dict[Name, DescribedTask]
+    fusion: dict[Name, DescribedFeatures] = _ABSENT
 
 
 class Gain(_Strict):
@@ -116,6 +117,7 @@ class Line(_Strict):
     weight: Numbers = _ABSENT
     gradient_norm: Numbers = _ABSENT
     vector_gradient_norm: Numbers = _ABSENT
+    vector_cosine: Numbers = _ABSENT
     learning_rate: Numbers = _ABSENT
     memory_mb: Numbers = _ABSENT
     examples_per_second: Number = _ABSENT

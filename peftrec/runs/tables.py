@@ -140,24 +140,36 @@ def load_users(folder: Path, described: Mapping[str, Any]) -> KnownUsers:
 
 def encodings_of(described: Mapping[str, Any]) -> dict[str, Encoding]:
     """How a task's features are encoded."""
-    return {
-        of: Encoding({name: (scale[0], scale[1]) for name, scale in one["numbers"].items()}, one["categories"])
-        for of, one in (described.get("encodings") or {}).items()
-    }
+    return {of: as_encoding(one) for of, one in (described.get("encodings") or {}).items()}
+
+
+def describe_encoding(encoding: Encoding) -> dict[str, Any]:
+    """An encoding as model.json has it."""
+    return {"numbers": encoding.numbers, "categories": encoding.categories}
+
+
+def as_encoding(described: Mapping[str, Any]) -> Encoding:
+    """The encoding that model.json has so."""
+    numbers = {name: (scale[0], scale[1]) for name, scale in described["numbers"].items()}
+    return Encoding(numbers, described["categories"])
 
 
 def log_numbers(dataset: Dataset, key: str = "log") -> dict[str, int]:
     """The number of the file that holds each task's log, or with the key `rated` what its rates are of, where that is
-    no part of it; logs of the same events share one."""
-    files: list[Log] = []
+    no part of it; logs of the same events, of one catalogue and of the same tables, share one."""
+    files: list[tuple[Log, str, list[str]]] = []
     numbers: dict[str, dict[str, int]] = {"log": {}, "rated": {}}
     for of, found in numbers.items():
         for name, data in dataset.tasks.items():
             if (log := _logs(data).get(of)) is not None:
-                alike = (n for n, other in enumerate(files) if _same_events(log, other))
+                alike = (
+                    n
+                    for n, (other, items, tables) in enumerate(files)
+                    if items == data.items and (of == "rated" or tables == data.history) and _same_events(log, other)
+                )
                 found[name] = next(alike, len(files))
                 if found[name] == len(files):
-                    files.append(log)
+                    files.append((log, data.items, data.history))
     return numbers[key]
 
 

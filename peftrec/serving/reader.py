@@ -183,6 +183,7 @@ class RowReader:
             for key, of in KEYS.items()
             if of in encodings
         }
+        fused = self.run.model.fusion.described_for(task) if "item" in examples.slots else None
         users = None
         if "user" in encodings:
             number = np.array([self._known_users.get(str(row["user"]), -1) if "user" in row else -1 for row in rows])
@@ -192,6 +193,7 @@ class RowReader:
             examples,
             of_items=self.of_items(task),
             of_new=given.get("item"),
+            brought=None if fused is None else encoded([of.get("item_features", {}) for of in brought], fused.encoding),
             of_users=users,
             of_events=given.get("event"),
         )

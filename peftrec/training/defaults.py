@@ -94,9 +94,13 @@ def chosen_notes(given: TrainConfig, config: Settled) -> list[str]:
 
 
 def rows_an_epoch(recipe: Recipe, dataset: Dataset) -> dict[str, int]:
-    """How many rows each trained task gives in an epoch: `share` times its training rows."""
+    """How many rows each trained task gives in an epoch: `share` times its training rows. Tasks that name none give
+    together as many as they have, each in proportion to rows ** `sampling.temperature`."""
+    rows = {name: len(dataset.tasks[name].train) for name in recipe.trained}
+    free = {name: rows[name] ** recipe.sampling.temperature for name, task in recipe.trained.items() if not task.share}
+    each = sum(rows[name] for name in free) / (sum(free.values()) or 1)
     return {
-        name: max(1, round(len(dataset.tasks[name].train) * (task.share or 1.0)))
+        name: max(1, round(free[name] * each if name in free else rows[name] * (task.share or 1)))
         for name, task in recipe.trained.items()
     }
 

@@ -17,14 +17,14 @@ from safetensors.torch import load_file
 
 from peftrec.data.catalogue import ItemTexts
 from peftrec.data.examples import Dataset
-from peftrec.data.features import same_columns
+from peftrec.data.features import Encoding, same_columns
 from peftrec.data.texts import TextTable
 from peftrec.errors import Problems, UserError
 from peftrec.machine.files import reading
 from peftrec.model.adapters.base import WEIGHTS, Adapter, read_tensors
 from peftrec.model.adapters.peft import PeftAdapter
 from peftrec.model.co_learner import CoLearner
-from peftrec.model.fusion import SHARED, item_rows, new_fusion
+from peftrec.model.fusion import SHARED, Place, item_rows, new_fusion
 from peftrec.recipe import Recipe
 from peftrec.recipe.names import foreign_names
 from peftrec.runs.fusion import FILE, read_fusion
@@ -43,12 +43,14 @@ _FREE = {"weight", "share", "frozen", "adapter"}
 
 @dataclass(frozen=True)
 class EarlierRun:
-    """The run to start from: its folder, its recipe, and what its model.json says of each task."""
+    """The run to start from: its folder, its recipe, and what its model.json says of each task, and of how features
+    that join items' vectors are read."""
 
     folder: Path
     recipe: Recipe
     backbone_digest: str
     tasks: dict[str, dict[str, Any]]
+    features: dict[str, Any]
 
     def take_over(
         self, recipe: Recipe, tasks: Mapping[str, Task], dataset: Dataset, model: CoLearner
@@ -169,23 +171,35 @@ class EarlierRun:
         return taken, notes
 
     def _fill_fusion(self, recipe: Recipe, dataset: Dataset, model: CoLearner) -> list[str]:
-        """Take over what the run learned of items, by their ids, those that training does not name too; of items that
-        it did not know nothing is known. Returns a line for the user."""
+        """Take over what the run learned of items, by their ids, those that training does not name too, of items that
+        it did not know nothing; and what features add, with how the run reads them. Returns lines for the user."""
         then, now = self.recipe.fusion, recipe.fusion
-        if not now.items or not (self.folder / FILE).exists():
+        if not (self.folder / FILE).exists():
             return []
-        if (then.dim, then.sharing) != (now.dim, now.sharing):
-            return ["what is learned of items begins anew: fusion.dim or fusion.sharing is another than in the run"]
+        if then.sharing != now.sharing:
+            return ["what joins items' texts begins anew: fusion.sharing is another than in the run"]
         width = model.encoder.backbone.hidden_size
         items = load_catalogues(self.folder, TextTable(), self.tasks)
         of_tasks = {name: task["items"] for name, task in self.tasks.items()}
-        stored = read_fusion(self.folder, then, item_rows(items), of_tasks, width)
-        stored = {owner: of for owner, of in stored.items() if owner == SHARED or owner in recipe.tasks}
-        place_of = {owner: _places(items, dataset.items, of["items"].numpy()) for owner, of in stored.items()}
+        stored = read_fusion(self.folder, then, items, of_tasks, self.features, width)
+        learned = {owner: of for owner, of in stored.learned.items() if owner == SHARED or owner in recipe.tasks}
+        notes = []
+        if now.items and learned and then.dim != now.dim:
+            notes.append("what is learned of items begins anew: fusion.dim is another than in the run")
+        if not now.items or then.dim != now.dim:
+            learned = {}
+        place_of = {owner: _places(items, dataset.items, of["items"].numpy()) for owner, of in learned.items()}
         more = {owner: np.flatnonzero(place >= 0) for owner, place in place_of.items()}
-        fusion = new_fusion(now, dataset, width, more)
+        fusion = new_fusion(now, dataset, width, more, _still_read(stored.encodings, dataset))
+        for place, described in fusion.described.items():
+            said = f"what features of {place[1]} add to its items"
+            if described.encoding is stored.encodings.get(place):
+                described.layer.load_state_dict(stored.layers[place])
+                notes.append(f"{said}, as the run reads them")
+            elif place in stored.encodings:
+                notes.append(f"{said} begins anew: they are others than in the run")
         taken = 0
-        for owner, of in stored.items():
+        for owner, of in learned.items():
             if (part := fusion.parts.get(owner)) is None:
                 continue
             place = place_of[owner][part.items]
@@ -194,7 +208,22 @@ class EarlierRun:
                 part.out.copy_(of["out"])
             taken += int((place >= 0).sum())
         model.fusion = fusion.to(model.encoder.backbone.device)
-        return [f"what was learned of {taken:,} items" if taken else "nothing that was learned of items: none is here"]
+        if learned:
+            notes.append(
+                f"what was learned of {taken:,} items" if taken else "nothing that was learned of items: none is here"
+            )
+        return notes
+
+
+def _still_read(encodings: Mapping[Place, Encoding], dataset: Dataset) -> dict[Place, Encoding]:
+    """How features are read of catalogues that still have just these."""
+    return {
+        (owner, of): encoding
+        for (owner, of), encoding in encodings.items()
+        if of in dataset.items
+        and set(encoding.numbers) == set(dataset.items[of].features.numbers)
+        and set(encoding.categories) == set(dataset.items[of].features.categories)
+    }
 
 
 def _places(then: Mapping[str, ItemTexts], now: Mapping[str, ItemTexts], items: np.ndarray) -> np.ndarray:
@@ -231,7 +260,8 @@ def read_start(recipe: Recipe) -> EarlierRun | None:
             f"init_from: {folder} was written by an earlier peftrec, which kept no shared and private parts apart; "
             f"train it again: peftrec train {folder}/run.yaml"
         )
-    return EarlierRun(folder, theirs, described["backbone_digest"], described["tasks"])
+    features = described.get("fusion") or {}
+    return EarlierRun(folder, theirs, described["backbone_digest"], described["tasks"], features)
 
 
 def _what_matters(

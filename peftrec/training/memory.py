@@ -154,7 +154,7 @@ def fitting(model: CoLearner, rows: Rows, compute: Callable[[], Tensor]) -> Tens
     """
     before = model.parts
     while True:
-        model.gradient_squares.clear()
+        model.vector_gradients.clear()
         try:
             with processes.listening():
                 result = compute()

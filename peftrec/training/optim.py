@@ -1,14 +1,17 @@
 """The optimiser and its learning rates, from the recipe."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from peftrec.errors import UserErrors
+from peftrec.recipe import OwnTrainConfig, Recipe
 from peftrec.training.defaults import Settled
+from peftrec.training.stopping import own_parts
 
 BETAS, EPS = (0.9, 0.999), 1e-8  # of Adam on rows, as AdamW's own
 COOLDOWN = 0.2  # of the steps before it, the learning rates fall to 0 in (Hägele et al. 2024, arXiv:2405.18392)
@@ -57,26 +60,50 @@ class _Adafactor(_Rows, torch.optim.Adafactor):
     pass
 
 
-def make_optimizer(config: Settled, trainable: dict[str, nn.Parameter]) -> torch.optim.Optimizer:
+def make_optimizer(
+    config: Settled, trainable: Mapping[str, nn.Parameter], own: Mapping[str, OwnTrainConfig]
+) -> torch.optim.Optimizer:
     """AdamW, SGD with momentum or Adafactor over the named parameters of `CoLearner.trainable`; those whose gradients
     are sparse are stepped on row by row, whichever it is.
 
-    Adapters have a learning rate apart from heads and fusion; weight decay spares norms, biases and gates.
+    Adapters have a learning rate apart from heads and fusion; weight decay spares norms, biases and gates. `own`: what
+    is another for the parts that are a task's own, by task.
     """
-    groups: dict[tuple[bool, float], list[nn.Parameter]] = {}
+    groups: dict[tuple[bool, float, float], list[nn.Parameter]] = {}
     for name, parameter in trainable.items():
-        decay = config.weight_decay if _decays(name, parameter) else 0.0
-        groups.setdefault((name.startswith(("head/", "fusion/")), decay), []).append(parameter)
-    rates = {False: config.lr, True: config.head_lr}
+        head, settings = name.startswith(("head/", "fusion/")), own_settings(config, own.get(name.split("/")[1]))
+        decay = settings.weight_decay if _decays(name, parameter) else 0.0
+        groups.setdefault((head, settings.head_lr if head else settings.lr, decay), []).append(parameter)
     listed = [
-        {"params": ps, "lr": rates[head], "base_lr": rates[head], "weight_decay": decay}
-        for (head, decay), ps in groups.items()
+        {"params": ps, "lr": rate, "base_lr": rate, "weight_decay": decay} for (_, rate, decay), ps in groups.items()
     ]
     if config.optimizer == "adamw":
         return _AdamW(listed)
     if config.optimizer == "sgd":
         return _SGD(listed, momentum=0.9)
     return _Adafactor(listed)
+
+
+def own_settings(config: Settled, own: OwnTrainConfig | None) -> Settled:
+    """The settings of a task's own parts: those of the run, but for what the task has another of."""
+    return config if own is None else config.model_copy(update=own.model_dump(exclude_none=True))
+
+
+def check_own(recipe: Recipe, trainable: Mapping[str, nn.Parameter]) -> None:
+    """Raise UserErrors where a task's own `train` says something of parts that it has not, or that are not trained."""
+    problems = []
+    for name, task in recipe.tasks.items():
+        parts = {part.split("/")[0] for part in own_parts(name, trainable)}
+        if task.train is not None and not parts:
+            problems.append(f"tasks.{name}.train: nothing of the task is trained; leave it out")
+        elif task.train is not None and task.train.lr is not None and "adapter" not in parts:
+            adapter = recipe.adapters[name]
+            problems.append(
+                f"tasks.{name}.train.lr: the task has no part of the adapter for itself (method {adapter.method}, "
+                f"sharing {adapter.sharing}); leave it out, or set adapter.sharing: shared+private"
+            )
+    if problems:
+        raise UserErrors(problems)
 
 
 def _decays(name: str, parameter: nn.Parameter) -> bool:

@@ -16,6 +16,7 @@ from peftrec.model.cache.states import StateCache
 from peftrec.recipe import Recipe
 from peftrec.tasks.kind import Task
 from peftrec.tasks.words import first_examples
+from peftrec.training.defaults import rows_an_epoch
 from peftrec.training.order import make_streams
 from peftrec.training.prepare import prepare
 from peftrec.training.rehearsal import rehearse
@@ -79,6 +80,7 @@ def check(recipe: Recipe, ahead: Ahead | None = None) -> dict[str, Any]:
         },
         "cache": caches,
         "training": {
+            "rows_per_epoch": rows_an_epoch(recipe, dataset),
             "steps_per_epoch": steps,
             "epochs": setup.config.epochs,
             "trainable_parameters": trainable,

@@ -26,6 +26,7 @@ from peftrec.tasks.kinds import resolve
 from peftrec.tasks.starts import Start, start_of
 from peftrec.training.defaults import Settled, chosen_notes, settled
 from peftrec.training.init_from import read_start
+from peftrec.training.optim import check_own
 from peftrec.training.order import make_streams
 from peftrec.training.sharding import check_sharding
 from peftrec.training.stopping import Scores, check_metric, check_watched, unwatched_notes
@@ -140,6 +141,7 @@ def prepare(
     torch.manual_seed(config.seed)
     model = build_model(recipe, tasks, backbone, dataset, config.dropout)
     notes, starts = ([], {}) if start is None else start.take_over(recipe, tasks, dataset, model)
+    check_own(recipe, model.trainable())
     unknown = vocabulary_notes(dataset.texts, backbone.tokenizer)
     notes = [*dataset.notes, *unknown, *notes, *unwatched_notes(config, tasks, dataset)]
     notes += chosen_notes(recipe.train, config)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from peftrec.data.examples import Examples
 from peftrec.machine import processes
 from peftrec.model.co_learner import CoLearner
+from peftrec.model.vector_gradients import Gramian
 from peftrec.training.culprits import find_culprits
 from peftrec.training.memory import fitting, plan_together
 from peftrec.training.optim import Cooldown, cooldown_steps, lr_factor, make_optimizer, set_learning_rates
@@ -98,7 +99,8 @@ def plan_steps(setup: Setup) -> Steps:
     plan = plan_together(model, first, config)
     shard(model)
     trainable = model.trainable()
-    optimizer = setup.accelerator.prepare(make_optimizer(config, trainable))
+    own = {name: task.train for name, task in recipe.trained.items() if task.train is not None}
+    optimizer = setup.accelerator.prepare(make_optimizer(config, trainable, own))
     weighting = make_weighting(recipe.weighting, recipe)
     return Steps(setup, tasks, streams, per_epoch, total, main, plan, weighting, trainable, optimizer)
 
@@ -155,7 +157,7 @@ def joint_backward(
     joint = _Joint(model, tasks, rows, weighting, accelerator)
     losses = processes.add_up(fitting(model, rows, joint.backward))
     if torch.isfinite(losses).all():
-        _add_up_gradients(model, list(rows), accelerator.device)
+        _add_up_gradients(model, accelerator.device)
     return losses, torch.ones(len(rows)) if joint.weights is None else joint.weights
 
 
@@ -187,22 +189,22 @@ class _Joint:
     accelerator: Accelerator
     weights: Tensor | None = None
 
-    def measure(self) -> Tensor:
-        """This process's share of the losses (T,)."""
-        losses = torch.zeros(len(self.rows))
-        with torch.no_grad():
+    def measure(self) -> tuple[Tensor, Gramian]:
+        """This process's share of the losses (T,), and where the weighting needs it what they ask of text vectors."""
+        losses, gramian = torch.zeros(len(self.rows)), self._gramian()
+        with torch.set_grad_enabled(self.weighting.needs == "gramian"):
             for piece in pieces(self.model, self.tasks, self.rows):
-                self._compute(piece, losses)
-        return losses
+                self._see(piece, self._compute(piece, losses), gramian)
+        return losses, gramian
 
     def backward(self) -> Tensor:
         """The same, and the gradient is accumulated."""
-        if self.weights is None and self.weighting.needs == "losses" and self._in_pieces:
-            own = self.measure()
+        if self.weights is None and self.weighting.needs != "nothing" and self._in_pieces:
+            own, gramian = self.measure()
             whole = processes.add_up(own)
             if not torch.isfinite(whole).all():
                 return own
-            self.weights = weigh(self.weighting, list(self.rows), whole)
+            self.weights = self._weights(whole, gramian)
             torch.manual_seed(torch.initial_seed())  # the same dropout again
         losses = torch.zeros(len(self.rows))
         for piece in pieces(self.model, self.tasks, self.rows):
@@ -210,10 +212,26 @@ class _Joint:
             if not torch.isfinite(losses).all() and not self.model.encoder.sharded:
                 break
             if self.weights is None:
-                self.weights = weigh(self.weighting, list(self.rows), losses)
+                gramian = self._gramian()
+                self._see(piece, values, gramian)
+                self.weights = self._weights(losses, gramian)
             weights = self.weights[piece.index].to(values) * piece.share.to(values)
             self.accelerator.backward((weights * values).sum())
+            self.model.vector_gradients.take()
         return losses
+
+    def _gramian(self) -> Gramian:
+        return Gramian(len(self.model.encoder.texts), self.model.encoder.backbone.hidden_size)
+
+    def _see(self, piece: Piece, values: Tensor, gramian: Gramian) -> None:
+        """Take in what the piece's losses (n,) ask of the text vectors, where the weighting needs it."""
+        if self.weighting.needs == "gramian":
+            gramian.add(self.model.vector_gradients.of(values * piece.share.to(values)))
+
+    def _weights(self, losses: Tensor, gramian: Gramian) -> Tensor:
+        """The weights (T,), from the losses (T,) of the whole step or what they ask."""
+        tasks = list(self.rows)
+        return weigh(self.weighting, tasks, gramian.of(tasks) if self.weighting.needs == "gramian" else losses)
 
     @property
     def _in_pieces(self) -> bool:
@@ -227,14 +245,12 @@ class _Joint:
         return values
 
 
-def _add_up_gradients(model: CoLearner, tasks: list[str], device: torch.device) -> None:
-    """Give every process the sum of the gradients, and of their squares by task."""
+def _add_up_gradients(model: CoLearner, device: torch.device) -> None:
+    """Give every process the sum of the gradients, and of their products by task."""
     if processes.count() == 1:
         return
     processes.add_gradients([p for p in model.trainable().values() if not is_shard(p)])
-    zero = torch.zeros((), device=device)
-    squares = processes.add_up(torch.stack([model.gradient_squares.get(task, zero) for task in tasks]))
-    model.gradient_squares |= dict(zip(tasks, squares, strict=True))
+    model.vector_gradients.add_up(device)
 
 
 def gradient_norms(model: CoLearner, accelerator: Accelerator) -> dict[str, float]:
@@ -242,19 +258,27 @@ def gradient_norms(model: CoLearner, accelerator: Accelerator) -> dict[str, floa
 
     gradient_norm/<owner>        on the adapter's parameters of that owner: the shared part, or a task's private one
     vector_gradient_norm/<task>  on the text vectors, of that task's weighted loss alone: what it asks of the encoder
+    vector_cosine/<task> with <task>  of what two ask, where they have texts in common; below 0 they conflict
     """
     norms = {
         f"gradient_norm/{owner}": total_norm([p.grad for p in of.values() if p.grad is not None])
         for owner, of in model.encoder.parameters_by_owner().items()
         if any(p.requires_grad for p in of.values())
     }
-    squares = model.gradient_squares
-    norms |= {f"vector_gradient_norm/{task}": squares[task].sqrt() for task in model.tasks if task in squares}
+    products = model.vector_gradients.products
+    own = {task: products[task, task].sqrt() for task in model.tasks if (task, task) in products}
+    norms |= {f"vector_gradient_norm/{task}": norm for task, norm in own.items()}
+    cosines = {
+        f"vector_cosine/{one} with {other}": product / (own[one] * own[other])
+        for (one, other), product in products.items()
+        if one != other
+    }
     if not norms:
         return {}
     scale = 1.0 if accelerator.scaler is None else accelerator.scaler.get_scale()
-    values = torch.stack([norm.float() for norm in norms.values()]) / scale
-    return dict(zip(norms, values.tolist(), strict=True))  # one transfer from a GPU
+    values = torch.stack([*(norm.float() / scale for norm in norms.values()), *cosines.values()])
+    found = dict(zip([*norms, *cosines], values.tolist(), strict=True))  # one transfer from a GPU
+    return {name: value for name, value in found.items() if value == value}  # no cosine of a task that asks nothing
 
 
 def clip_gradients(trainable: Mapping[str, nn.Parameter], most: float | None, accelerator: Accelerator) -> bool:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from peftrec.machine.memory import memory_mb
-from peftrec.training.optim import lr_factor
+from peftrec.training.optim import lr_factor, own_settings
 from peftrec.training.snapshot import Progress
 from peftrec.training.step import Step, Steps
 
@@ -20,7 +20,8 @@ class Watch:
     weight                 task -> mean weight in the joint loss
     gradient_norm          adapter's owner (the shared part, or a task) -> mean norm before clipping
     vector_gradient_norm   task -> mean norm of what its weighted loss alone sends back to the text vectors
-    learning_rate          of adapters and heads, in the line's last step
+    vector_cosine          two tasks -> mean cosine of these, where they read texts in common: below 0 they conflict
+    learning_rate          of adapters and heads, in the line's last step; "head/TASK" where a task has its own
     padding                share of the encoded tokens that is padding; null where the backbone was not run
     examples_per_second    over the steps alone
     memory_mb              in use at the line: the process, and on a GPU PyTorch's allocator
@@ -35,6 +36,11 @@ class Watch:
         self.model, self.config = steps.setup.model, steps.setup.config
         self.every = self.config.log_every or max(1, steps.total // LINES)
         self._seconds, self._examples = 0.0, 0
+        self._rates = {"adapter": self.config.lr, "head": self.config.head_lr}
+        for name, task in steps.setup.recipe.trained.items():
+            if task.train is not None:
+                settings = own_settings(self.config, task.train)
+                self._rates |= {f"adapter/{name}": settings.lr, f"head/{name}": settings.head_lr}
         self.begin()
 
     def begin(self) -> None:
@@ -84,7 +90,7 @@ class Watch:
             if name:
                 line.setdefault(group, {})[name] = at.mean(quantity)
         factor = lr_factor(self.config, at.own - 1, self.steps.total, at.cooldown)
-        line["learning_rate"] = {"adapter": self.config.lr * factor, "head": self.config.head_lr * factor}
+        line["learning_rate"] = {name: rate * factor for name, rate in self._rates.items()}
         line["padding"] = at.mean("padding")
         line["examples_per_second"] = self._examples / self._seconds
         line["memory_mb"] = memory_mb()

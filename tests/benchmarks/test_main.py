@@ -36,7 +36,7 @@ def test_a_plan_runs_and_writes_nothing(tmp_path, monkeypatch, capsys):
 def test_a_verb_is_asked_for(capsys):
     with pytest.raises(SystemExit):
         main.parse([])
-    assert "quick,full,card,curves,report" in capsys.readouterr().err
+    assert "quick,full,card,ablation,curves,report" in capsys.readouterr().err
     given = main.parse(["speed"])
     assert (given.verb, given.repeats) == ("speed", 3)
 
@@ -64,3 +64,16 @@ def test_learning_curves_go_to_their_results(tmp_path, monkeypatch, capsys):
     main.main()
     assert json.loads((tmp_path / "curves.json").read_text()) == {"data": "there", "draws": 2}
     assert capsys.readouterr().out == "written: docs/results/curves\n"
+
+
+def test_an_ablation_goes_to_its_results(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(main, "RESULTS", tmp_path)
+    monkeypatch.setattr(main, "write_pages", lambda: ["ablation"])
+    monkeypatch.setattr(main, "run_ablation", lambda *asked: {"asked": [str(of) for of in asked]})
+    out = tmp_path / "out"
+    asked = ["--data", "there", "--only", "lastfm", "--out", str(out), "--rows", "100", "--seeds", "2"]
+    monkeypatch.setattr("sys.argv", ["benchmarks", "ablation", *asked])
+    main.main()
+    found = json.loads((tmp_path / "ablation.json").read_text())
+    assert found == {"asked": ["there", str(out.resolve()), "['lastfm']", "100", "2", "[]"]}
+    assert capsys.readouterr().out == "written: docs/results/ablation\n"

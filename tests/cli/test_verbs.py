@@ -14,6 +14,7 @@ from peftrec.machine.files import write_json
 from peftrec.runs.folder import write_run
 
 VERBS = [
+    "affinity",
     "cache",
     "check",
     "compare",

@@ -1,9 +1,13 @@
 """Fusion: what is learned of items themselves, beside their texts."""
 
+from dataclasses import replace
+
 import numpy as np
+import pyarrow as pa
 import torch
 
 from peftrec.data.catalogue import ItemTexts
+from peftrec.data.features import FeatureTable, category, fit_encoding
 from peftrec.model.fusion import SHARED, Fusion, Learned, make_fusion, owners_of
 from peftrec.recipe import FusionConfig
 
@@ -18,7 +22,7 @@ CATALOGUES = {"like": "films", "buy": "books", "topic": ""}
 def made(known: list[int], **config: object) -> Fusion:
     torch.manual_seed(0)
     of = FusionConfig(**{"items": True, "dim": 2, "dropout": 0.0, **config})
-    return make_fusion(of, ITEMS, CATALOGUES, {SHARED: np.array(known)}, 7, 3)
+    return make_fusion(of, ITEMS, CATALOGUES, {SHARED: np.array(known)}, {}, 7, 3)
 
 
 def test_it_begins_at_nothing_and_moves_known_items_by_what_was_learned_of_them():
@@ -35,6 +39,50 @@ def test_it_begins_at_nothing_and_moves_known_items_by_what_was_learned_of_them(
     for task in ("like", "buy"):
         torch.testing.assert_close(fusion(vectors, rows, task), moved)
     assert fusion(vectors, rows, "topic") is vectors
+
+
+PRICED = FeatureTable({"price": np.array([1, 3, np.nan], np.float32)}, {"kind": category(pa.array(["x", "y", "z"]))})
+
+
+def featured(**config: object) -> Fusion:
+    """The films are described, as train rows of the first two of them would have it."""
+    items = {**ITEMS, "films": replace(ITEMS["films"], features=PRICED)}
+    encoding = fit_encoding(PRICED, np.array([0, 0, 0, 1, 1, 1, 1]))
+    torch.manual_seed(0)
+    of = FusionConfig(**{"features": True, "dim": 2, "dropout": 0.0, **config})
+    return make_fusion(of, items, CATALOGUES, {}, {(SHARED, "films"): encoding}, 7, 3)
+
+
+def test_features_begin_at_nothing_and_move_every_item_of_their_catalogue():
+    fusion, rows = featured(), np.array([0, 2, 4, 5, 6])
+    vectors = torch.tensor([[3.0, 0, 0], [1, 1, 1], [0, 0, 5], [1, 2, 3], [4, 4, 4]])
+    described = fusion.described_for("like")
+    assert described is fusion.described[SHARED, "films"] and fusion.described_for("buy") is None
+    assert torch.equal(fusion(vectors, rows, "like"), vectors)
+    with torch.no_grad():
+        described.layer.out.weight[0, 0], described.layer.out.weight[1, 1] = (
+            0.5,
+            2.0,
+        )  # of the price; that it is missing
+    centre, spread = described.encoding.numbers["price"]
+    moved = vectors.clone()
+    moved[0, 1] += 2 * 3**0.5  # text 0 is of the film without a price: twice the size of a number in [3, 0, 0]
+    moved[1, 0] += 0.5 * (3 - centre) / spread
+    moved[2, 0] += 0.5 * (1 - centre) / spread * 5 / 3**0.5
+    torch.testing.assert_close(fusion(vectors, rows, "like"), moved)
+    assert fusion(vectors, rows, "buy") is vectors  # its catalogue has no features
+    # Of one text, and two prices: those of items that the catalogue lacks.
+    features = described.encoding.encode(PRICED.take(np.array([0, 1])))
+    found = fusion.brought(vectors[[1, 1]], np.array([6, 6]), features, "like")
+    by = [0.5 * (price - centre) / spread for price in (1, 3)]
+    torch.testing.assert_close(found[:, 0], torch.tensor([1 + by[0], 1 + by[1]]))
+
+
+def test_what_features_add_is_trained_by_name():
+    fusion = featured(items=True)
+    assert sorted(fusion.named()) == ["shared/features/films/levels", "shared/features/films/out.weight"]
+    fusion(torch.ones(2, 3), np.array([0, 5]), "like").sum().backward()
+    assert fusion.named()["shared/features/films/out.weight"].grad.any()
 
 
 def test_gradients_are_of_the_rows_of_a_step_alone():
@@ -64,4 +112,5 @@ def test_a_share_of_items_goes_by_text_alone_in_training():
 def test_whose_part_a_task_reads():
     assert owners_of(FusionConfig(items=True), CATALOGUES) == {"like": SHARED, "buy": SHARED}
     assert owners_of(FusionConfig(items=True, sharing="private"), CATALOGUES) == {"like": "like", "buy": "buy"}
+    assert owners_of(FusionConfig(features=True), CATALOGUES) == {"like": SHARED, "buy": SHARED}
     assert owners_of(FusionConfig(), CATALOGUES) == {}

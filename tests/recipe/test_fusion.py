@@ -12,6 +12,7 @@ from peftrec.recipe import make_recipe
 def test_nothing_is_learned_of_items_where_nothing_is_said():
     assert make_recipe(MINIMAL).fusion.model_dump() == {
         "items": False,
+        "features": False,
         "dim": 32,
         "least": 10,
         "dropout": 0.3,
@@ -23,6 +24,7 @@ def test_nothing_is_learned_of_items_where_nothing_is_said():
     ("key", "value", "said"),
     [
         ("fusion.items", "some", ["valid boolean", "found 'some'"]),
+        ("fusion.features", "price", ["valid boolean", "found 'price'"]),
         ("fusion.dim", 0, ["greater than or equal to 1", "found 0"]),
         ("fusion.dim", 5000, ["less than or equal to 4096", "found 5000"]),
         ("fusion.least", 0, ["greater than or equal to 1", "found 0"]),

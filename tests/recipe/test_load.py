@@ -214,4 +214,15 @@ def test_every_shipped_recipe_loads():
     for path in files.values():
         load_recipe(path)
     movielens = ["movielens-100k", "movielens-100k-retrieval", "movielens-100k-smollm2", "movielens-latest-small"]
-    assert list(files) == ["clinc150", "esci", "finance", *movielens, "support"]
+    assert list(files) == [
+        "chinese",
+        "clinc150",
+        "esci",
+        "finance",
+        *movielens,
+        "news",
+        "shop",
+        "social",
+        "support",
+        "video",
+    ]

@@ -168,7 +168,7 @@ TENSORS = {
 )
 def test_damage_is_one_message(tmp_path, change, message):
     items = {"items": ItemTexts(["a", "b", "c"], np.array([1, 1, 0], np.int32))}
-    made = (FusionConfig(items=True, dim=4), items, {"like": "items"}, 2, 3)
+    made = (FusionConfig(items=True, dim=4), items, {"like": "items"}, {}, 2, 3)
     assert load_fusion(tmp_path, *made).parts == {}  # a run of nothing learned
     save_file(TENSORS, tmp_path / "fusion.safetensors")
     assert load_fusion(tmp_path, *made).parts["shared"].places(np.arange(3)).tolist() == [1, 0, -1]

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from featured import featured_recipe, make_featured_shop
+from several import make_several, several_recipe
 
 from peftrec.errors import UserError
 from peftrec.machine.files import write_manifest
@@ -133,3 +134,14 @@ def test_users_whose_file_is_gone_are_one_message(run):
     (run / "users.parquet").unlink()
     message = refused(run)
     assert str(run / "users.parquet") in message and "\n" not in message
+
+
+def test_two_tables_of_the_same_events_are_kept_apart(tmp_path, quick):
+    folder = make_several(tmp_path)
+    tables = {"purchases": {"path": f"{folder}/clicks.csv", "columns": ["seconds"]}}
+    tasks = {"next": {"kind": "next-item", "table": "clicks"}, "return": {"kind": "next-gap", "table": "clicks"},
+             "again": {"kind": "next-gap", "table": "purchases"}}  # fmt: skip
+    loaded = load_run(train(several_recipe(folder, tasks, tables), tmp_path / "run"))
+    assert sorted(file.name for file in (tmp_path / "run").glob("log*.parquet")) == ["log-1.parquet", "log.parquet"]
+    own, again = loaded.logs["next"], loaded.logs["again"]
+    assert own.user_ids == again.user_ids and np.array_equal(own.log.times, again.log.times)

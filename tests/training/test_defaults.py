@@ -1,8 +1,10 @@
 """What `train` leaves open is chosen by stated rules, in one place, and said."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
+from minimal import MINIMAL
 from tiny import make_tiny_shop, tiny_recipe
 
 from peftrec.recipe import TrainConfig, load_recipe, make_recipe
@@ -95,6 +97,24 @@ def test_rows_and_methods_are_those_of_the_trained_tasks(open_recipe):
     assert setup.config == settled(open_recipe, setup.dataset) == chosen(sum(rows.values()))
     halved = make_recipe({**open_recipe.model_dump(), "tasks": {"query": {"kind": "match-query", "share": 0.5}}})
     assert rows_an_epoch(halved, setup.dataset) == {"query": round(rows["query"] / 2)}
+
+
+@pytest.mark.parametrize(
+    ("temperature", "shares", "expected"),
+    [
+        (1, {}, {"a": 100, "b": 10_000, "c": 400}),
+        (0, {}, {"a": 3500, "b": 3500, "c": 3500}),
+        (0.5, {}, {"a": 808, "b": 8077, "c": 1615}),  # 10,500 rows in proportion 10 : 100 : 20
+        (0.5, {"b": 0.1}, {"a": 167, "b": 1000, "c": 333}),  # of a and c 500 rows, 10 : 20
+        (0, {"a": 2, "b": 1, "c": 0.001}, {"a": 200, "b": 10_000, "c": 1}),
+    ],
+)
+def test_tasks_without_a_share_give_rows_by_temperature_as_many_in_all(temperature, shares, expected):
+    rows = {"a": 100, "b": 10_000, "c": 400}
+    tasks = {name: {"kind": "interest", **({"share": shares[name]} if name in shares else {})} for name in rows}
+    recipe = make_recipe({**MINIMAL, "tasks": tasks, "sampling": {"temperature": temperature}})
+    dataset = SimpleNamespace(tasks={name: SimpleNamespace(train=range(n)) for name, n in rows.items()})
+    assert rows_an_epoch(recipe, dataset) == expected
 
 
 @pytest.mark.usefixtures("quick")

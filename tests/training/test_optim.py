@@ -1,39 +1,135 @@
 """Learning rates over a training, and which parameters share one or are spared decay."""
 
+import json
+
 import pytest
 import torch
+from minimal import MINIMAL
+from tiny import LORA, make_tiny_shop, tiny_recipe
 from torch import nn
 
-from peftrec.recipe import TrainConfig
+from peftrec.errors import UserError
+from peftrec.recipe import OwnTrainConfig, TrainConfig, make_recipe
 from peftrec.training.defaults import settle
-from peftrec.training.optim import Cooldown, cooldown_steps, lr_factor, make_optimizer, set_learning_rates
+from peftrec.training.loop import train
+from peftrec.training.optim import (
+    Cooldown,
+    check_own,
+    cooldown_steps,
+    lr_factor,
+    make_optimizer,
+    set_learning_rates,
+)
+from peftrec.training.prepare import prepare
+from peftrec.training.starts import begin
+from peftrec.training.step import one_step, plan_steps
 
-NAMES = {"shared/lora_A": 2, "query/norm.weight": 2, "query/down.bias": 2, "query/gates": 2, "head/query/w": 2}
-NAMES |= {"shared/scale": 1, "fusion/shared/table": 2}
+NAMES = {"adapter/shared/lora_A": 2, "adapter/query/norm.weight": 2, "adapter/query/down.bias": 2}
+NAMES |= {"adapter/query/gates": 2, "adapter/query/lora_A": 2, "head/query/w": 2, "head/interest/w": 2}
+NAMES |= {"adapter/shared/scale": 1, "fusion/shared/table": 2, "fusion/query/table": 2}
 
 
 def settings(**config):
     return settle(TrainConfig(**config), 100, ["lora"], watched=True)
 
 
-def made(**config):
+def made(own=None, **config):
     trainable = {name: nn.Parameter(torch.ones([2] * dimensions)) for name, dimensions in NAMES.items()}
-    return trainable, make_optimizer(settings(lr=1e-2, head_lr=1e-3, **config), trainable)
+    return trainable, make_optimizer(settings(lr=1e-2, head_lr=1e-3, **config), trainable, own or {})
+
+
+def groups_of(trainable, optimizer):
+    """Parameter -> its base rate and decay."""
+    known = {id(parameter): name for name, parameter in trainable.items()}
+    return {known[id(p)]: (of["base_lr"], of["weight_decay"]) for of in optimizer.param_groups for p in of["params"]}
 
 
 def test_heads_have_a_rate_of_their_own_and_norms_biases_and_gates_do_not_decay():
-    trainable, optimizer = made(weight_decay=0.1)
-    known = {id(parameter): name for name, parameter in trainable.items()}
-    found = {known[id(p)]: (of["base_lr"], of["weight_decay"]) for of in optimizer.param_groups for p in of["params"]}
-    assert found == {
-        "shared/lora_A": (1e-2, 0.1),
-        "query/norm.weight": (1e-2, 0.0),
-        "query/down.bias": (1e-2, 0.0),
-        "query/gates": (1e-2, 0.0),
-        "shared/scale": (1e-2, 0.0),
+    assert groups_of(*made(weight_decay=0.1)) == {
+        "adapter/shared/lora_A": (1e-2, 0.1),
+        "adapter/query/norm.weight": (1e-2, 0.0),
+        "adapter/query/down.bias": (1e-2, 0.0),
+        "adapter/query/gates": (1e-2, 0.0),
+        "adapter/query/lora_A": (1e-2, 0.1),
+        "adapter/shared/scale": (1e-2, 0.0),
         "head/query/w": (1e-3, 0.1),
+        "head/interest/w": (1e-3, 0.1),
         "fusion/shared/table": (1e-3, 0.1),
+        "fusion/query/table": (1e-3, 0.1),
     }
+
+
+def test_a_task_s_own_parts_may_have_other_rates_and_decay_and_what_is_shared_has_not():
+    before, found = (groups_of(*made(own, weight_decay=0.1)) for own in ({}, {"query": OwnTrainConfig(lr=1e-4)}))
+    own = {name for name in NAMES if name.startswith("adapter/query/")}
+    assert found == {name: (1e-4 if name in own else rate, decay) for name, (rate, decay) in before.items()}
+    found = groups_of(*made({"query": OwnTrainConfig(head_lr=1e-5, weight_decay=0)}, weight_decay=0.1))
+    assert {name: of for name, of in found.items() if of != before[name]} == {
+        "adapter/query/lora_A": (1e-2, 0.0),
+        "head/query/w": (1e-5, 0.0),
+        "fusion/query/table": (1e-5, 0.0),
+    }
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_task_steps_as_far_as_its_own_rate_says(tmp_path):
+    """AdamW's first step goes as far as the rate in every parameter that has a gradient."""
+    shop, moved = make_tiny_shop(tmp_path), {}
+    base = {"epochs": 1, "lr": 1e-3, "head_lr": 1e-3, "weight_decay": 0, "warmup": 0, "log_every": 1, "max_steps": 1}
+    for own in ({}, {"train": {"lr": 1e-2, "head_lr": 1e-5}}):
+        tasks = {
+            "query": {"kind": "match-query", **own},
+            "interest": {"kind": "interest", "column": "stars", "threshold": 4},
+        }
+        recipe = tiny_recipe(shop, adapter=LORA, tasks=tasks, train=base)
+        setup = prepare(recipe)
+        begin(setup)
+        steps = plan_steps(setup)
+        with torch.no_grad():  # away from zero, where nothing has a gradient
+            for parameter in steps.trainable.values():
+                parameter.add_(0.1)
+        first = {name: p.detach().clone() for name, p in steps.trainable.items()}
+        one_step(steps, 0)
+        moved[bool(own)] = {name: float((p.detach() - first[name]).abs().max()) for name, p in steps.trainable.items()}
+    times = {name: moved[True][name] / of for name, of in moved[False].items() if of}
+    expected = {"adapter/query": 10, "head/query": 0.01}
+    for name, of in times.items():
+        assert of == pytest.approx(expected.get("/".join(name.split("/")[:2]), 1), rel=0.02), name
+    assert {"adapter/query", "head/query", "adapter/shared", "head/interest"} <= {
+        "/".join(name.split("/")[:2]) for name in times
+    }
+    lines = train(recipe, tmp_path / "run") / "metrics.jsonl"
+    rates = json.loads(lines.read_text().splitlines()[0])["learning_rate"]
+    assert rates == {"adapter": 1e-3, "head": 1e-3, "adapter/query": 1e-2, "head/query": 1e-5}
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize(
+    ("adapter", "message"),
+    [
+        ({"method": "side", "sharing": "shared"}, r"tasks.query.train.lr: the task has no part of .*side, sharing sha"),
+        ({"method": "head_only"}, r"tasks.query.train.lr: the task has no part of the adapter for itself .*head_only"),
+    ],
+)
+def test_a_rate_of_what_is_not_there_is_refused(tmp_path, adapter, message):
+    tasks = {"query": {"kind": "match-query", "train": {"lr": 1e-3}}}
+    with pytest.raises(UserError, match=message):
+        prepare(tiny_recipe(make_tiny_shop(tmp_path), adapter=adapter, tasks=tasks))
+
+
+def test_of_a_frozen_task_nothing_is_trained():
+    recipe = make_recipe(
+        {
+            **MINIMAL,
+            "init_from": "run",
+            "tasks": {
+                "a": {"kind": "interest", "frozen": True, "train": {"weight_decay": 0}},
+                "b": {"kind": "interest", "train": {"weight_decay": 0}},
+            },
+        }
+    )
+    with pytest.raises(UserError, match=r"^tasks.a.train: nothing of the task is trained; leave it out$"):
+        check_own(recipe, {"head/b/w": nn.Parameter(torch.ones(2))})
 
 
 @pytest.mark.parametrize(
@@ -84,7 +180,7 @@ def test_rows_with_sparse_gradients_go_as_adamw_goes_and_the_others_stay():
     table = nn.Parameter(torch.randn(9, 3))
     alone = nn.Parameter(table.detach()[[7, 2]].clone())
     before, config = table.detach().clone(), settings(lr=1e-2, head_lr=1e-2, weight_decay=0.1)
-    ours, theirs = (make_optimizer(config, {"fusion/shared/table": p}) for p in (table, alone))
+    ours, theirs = (make_optimizer(config, {"fusion/shared/table": p}, {}) for p in (table, alone))
     for _ in range(4):
         gradient = torch.randn(2, 3)
         halves = gradient[[0, 1, 1]] * torch.tensor([[1], [0.5], [0.5]])  # one of them came in two pieces

@@ -1,10 +1,16 @@
 """The order of a task's rows: even, a permutation a pass, without memory."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tiny import cut_after, make_tiny_shop, tiny_recipe, trained_files
 
-from peftrec.training.order import RowStream
+from peftrec.training.loop import train
+from peftrec.training.order import RowStream, make_streams
+from peftrec.training.prepare import prepare
+
+pytestmark = pytest.mark.usefixtures("quick")
 
 
 @given(st.integers(1, 500), st.floats(0.1, 3), st.integers(1, 40), st.integers(0, 5))
@@ -31,6 +37,22 @@ def test_a_stream_has_no_memory(rows, steps, at):
 def test_tasks_seeds_and_passes_have_orders_of_their_own():
     orders = [RowStream(50, 50, 1, seed, task).step(n).tolist() for seed in (0, 1) for task in (0, 1) for n in (0, 1)]
     assert len({tuple(order) for order in orders}) == 8
+
+
+def test_with_a_temperature_too_what_was_interrupted_ends_in_the_same_bytes(tmp_path):
+    folder = make_tiny_shop(tmp_path)
+    recipe = tiny_recipe(folder, sampling={"temperature": 0}, adapter={"method": "side"}, train={"epochs": 2})
+    setup = prepare(recipe)
+    streams, steps, total = make_streams(recipe, setup.config, setup.dataset)
+    rows = {name: len(of.train) for name, of in setup.dataset.tasks.items()}
+    each = round(sum(rows.values()) / 2)
+    assert total == 2 * steps == 2 * -(-2 * each // 32)
+    assert {name: stream.rows_until(total) for name, stream in streams.items()} == dict.fromkeys(rows, 2 * each)
+    whole = train(recipe, tmp_path / "whole")
+    with pytest.MonkeyPatch.context() as patch, cut_after(patch, 4):
+        train(recipe, tmp_path / "run")
+    train(recipe, tmp_path / "run", resume=True)
+    assert trained_files(tmp_path / "run") == trained_files(whole)
 
 
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=80), st.integers(0, 3))

@@ -101,6 +101,11 @@ CASES = {
         "fusion": {"items": True, "dim": 4, "least": 1, "sharing": "private"},
         "train": {"accumulate": 2},
     },
+    "what features of items add": {
+        "adapter": SIDE,
+        "item_features": {"title": "category"},
+        "fusion": {"items": True, "features": True, "dim": 4, "least": 1},
+    },
     "recomputed": {"train": {"gradient_checkpointing": True}},
     "weighting with state": {"adapter": SIDE, "weighting": {"method": "smoothed"}},
 }

@@ -28,6 +28,8 @@ def test_a_line_holds_what_is_watched(shop):
         assert set(line["train_loss"]) == {"query", "interest"}
         assert line["weight"] == {"query": 1.0, "interest": 0.5}
         assert set(line["gradient_norm"]) == {"shared", "query", "interest"}
+        assert ("vector_cosine" in line) == (line["step"] > 1)
+        assert all(-1 <= of <= 1 for of in line.get("vector_cosine", {"query with interest": 0}).values())
         # At the first step heads begin at zero, and send nothing back.
         assert all((norm > 0) == (line["step"] > 1) for norm in line["vector_gradient_norm"].values())
         assert 0 < line["padding"] < 1

@@ -6,36 +6,43 @@ from a folder with `news.tsv` and `behaviors.tsv`, as one of msnews.github.io un
 Each of a row's impressions is an event, clicked or not, in the list that is the row. Its history is what the user had
 clicked before, of which no times are known: that of a user's first list stands right before it, a second apart, in no
 list. Each such click was really made no later than it is known here, so no row knows what was not known then.
+
+Nothing says when a news was published. How old it is (`age`, a feature of events) is counted from when it first stood
+in a list of the log, so that of what is older than the log it says how old the log is.
 """
 
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from peftrec.data.entry import make_items
+from peftrec.data.entry import make_items, make_texts
+from peftrec.data.features import FeatureTable
 from peftrec.data.files import read_rows
 from peftrec.data.rows import Rows
 from peftrec.data.sources import source_file
-from peftrec.data.tables import Events, Items, Tables
+from peftrec.data.tables import Events, Items, Tables, Texts
 from peftrec.errors import UserError
-from peftrec.recipe import FileConfig, ItemsConfig
+from peftrec.recipe import FileConfig, ItemsConfig, TextsConfig
 
 _NEWS = ["id", "category", "subcategory", "title", "abstract", "url", "title_entities", "abstract_entities"]
 _BEHAVIORS = ["id", "user", "time", "history", "impressions"]
+_LABELS = ("category", "subcategory")
 
 
 def load(path: Path | None) -> Tables:
-    """Items with the text 'title. abstract' and the columns category and subcategory; events with the column `clicked`.
+    """Items with the text 'title. abstract', and category and subcategory as columns and features; the same as `texts`
+    with these as labels; events with the column `clicked` and the feature `age`: hours since the news was first shown.
 
     `path` is the folder of the two files. Raises UserError.
     """
     if path is None:
         raise UserError("data.path: mind needs the folder of news.tsv and behaviors.tsv (from msnews.github.io)")
-    items = _items(_read(source_file(path, "news.tsv"), _NEWS))
+    items, news = _items(_read(source_file(path, "news.tsv"), _NEWS))
     events = _events(_read(source_file(path, "behaviors.tsv"), _BEHAVIORS), items)
     assert events.impression is not None
     before = int((events.impression < 0).sum())
@@ -43,7 +50,7 @@ def load(path: Path | None) -> Tables:
         f"MIND tells no times of what users had clicked before: {before:,} such clicks stand right before a user's "
         "first list, a second apart, in no list: they are part of histories alone"
     )
-    return Tables({"items": items, "events": events}, [note] if before else [])
+    return Tables({"items": items, "events": events, "texts": news}, [note] if before else [])
 
 
 def _read(file: Path, names: list[str]) -> Rows:
@@ -51,13 +58,16 @@ def _read(file: Path, names: list[str]) -> Rows:
     return read_rows(FileConfig(path=str(file), separator="\t", header=False, names=names, quote="none"), "data")
 
 
-def _items(news: Rows) -> Items:
+def _items(news: Rows) -> tuple[Items, Texts]:
     title, abstract = news.strings("title"), news.strings("abstract")
     known = pc.if_else(pc.equal(abstract, ""), None, abstract)  # one of twenty news has none
     text = pc.binary_join_element_wise(title, known, ". ", null_handling="skip")
     described = Rows(news.file, news.table.append_column("text", text))
-    items = make_items(described, ItemsConfig(path=news.file, id="id", text="{text}"))
-    return replace(items, columns={name: news.strings(name).to_pylist() for name in ("category", "subcategory")})
+    features: dict[str, Literal["number", "category"]] = dict.fromkeys(_LABELS, "category")
+    items = make_items(described, ItemsConfig(path=news.file, id="id", text="{text}", features=features))
+    columns = {name: news.strings(name).to_pylist() for name in _LABELS}
+    texts = make_texts(described, TextsConfig(path=news.file, text="{text}", label="category"))
+    return replace(items, columns=columns), texts
 
 
 def _events(behaviors: Rows, items: Items) -> Events:
@@ -78,6 +88,9 @@ def _events(behaviors: Rows, items: Items) -> Events:
     past_row, past = past_row[kept], past.filter(pa.array(kept))
     past_item = _numbers(behaviors, "history", past_row, past, ids)
     before = np.searchsorted(past_row, past_row, side="right") - np.arange(len(past_row))  # 1 for a history's last
+    first_shown = np.full(len(items), np.inf)
+    np.minimum.at(first_shown, item, times[row])
+    age = np.concatenate([np.full(len(past_row), np.nan), (times[row] - first_shown[item]) / 3600])
     return Events(
         user=np.concatenate([user[past_row], user[row]]),
         item=np.concatenate([past_item, item]),
@@ -86,6 +99,7 @@ def _events(behaviors: Rows, items: Items) -> Events:
         user_ids=users.dictionary.to_pylist(),
         clicked="clicked",
         impression=np.concatenate([np.full(len(past_row), -1), row]),
+        features=FeatureTable({"age": age.astype(np.float32)}),
     ).ordered()
 
 

@@ -133,6 +133,7 @@ def _training(lines: list[Line]) -> list[Picture]:
     panels = [
         draw("gradient norm on the adapters", _grouped(lines, "gradient_norm"), log=True),
         draw("gradient norm on text vectors", _grouped(lines, "vector_gradient_norm"), log=True),
+        draw("cosine of gradients on text vectors", _grouped(lines, "vector_cosine")),
         draw("task weight", weights) if any(len({y for _, y in w.shown}) > 1 for w in weights) else None,
         draw("learning rate", _grouped(lines, "learning_rate")),
         draw("examples/s", [Curve("all tasks", _epochs(lines), [of.get("examples_per_second") for of in lines])]),

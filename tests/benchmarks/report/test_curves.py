@@ -28,6 +28,7 @@ def test_gains_are_told_by_intervals_that_leave_out_zero():
 def test_the_page_has_a_line_a_size_and_the_figure():
     text = curves_page(RESULT)
     assert "macro-F1 on at most 1,000 test rows" in text and "means over 5 draws" in text
+    assert "Measured at commit abc." in text
     assert "| 60 | 0.4000 | 0.5000 | +0.1000 (+0.0500 to +0.1500) **better** | 0.5000 | 0.2500 |" in text
     assert "| 1,000 | 0.4000 | 0.4100 | +0.0100 (-0.0100 to +0.0300) | 0.5000 | 0.2500 |" in text
     assert "## Two beside three" in text and "](figures/curves.png)" in text

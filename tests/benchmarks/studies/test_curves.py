@@ -10,7 +10,8 @@ from benchmarks.studies.curves import PAIRS, Draw, compared
 
 
 def drawn(seed, good):
-    """A draw whose predictions together are right on a share `good` of the rows, and alone on half of them."""
+    """A draw whose predictions together are right on a share `good` of the rows, and alone on half of them: 90 of 100
+    test rows."""
     random = np.random.default_rng(seed)
     label = random.integers(0, 3, 90)
 
@@ -18,7 +19,8 @@ def drawn(seed, good):
         told = np.where(random.random(90) < share, label, (label + 1) % 3)
         return np.eye(3)[told] * 0.8 + 0.1
 
-    return Draw(predicted(0.5), predicted(good), label, {"frozen_lr": seed / 10})
+    rows = np.sort(random.permutation(100)[:90])  # of draws not the same ones
+    return Draw(rows, predicted(0.5), predicted(good), label, {"frozen_lr": seed / 10})
 
 
 def test_gains_are_means_over_draws_with_an_interval_around_them():
@@ -47,8 +49,10 @@ def test_a_draw_has_so_many_labelled_rows_and_test_rows_of_their_classes(monkeyp
         return np.zeros((3, 2)), {}, np.zeros(3)
 
     monkeypatch.setattr(curves, "_trained", trained)
-    curves._draw(target, target.iloc[100:150], 10, 0)
+    found = curves._draw(target, target.iloc[100:150], 10, 0)
+    test = target["text"][:100].iloc[found.rows]
     alone, together = seen
+    assert test.tolist() == alone["few"]["text"][alone["few"]["split"] == "test"].tolist()
     assert list(alone) == ["few"] and list(together) == ["few", "many"]
     few = alone["few"]
     assert few["split"].value_counts().drop("test").to_dict() == {"train": 8, "valid": 2}

@@ -38,6 +38,12 @@ def test_lists_with_their_clicks_and_histories_before_them(tmp_path):
     assert events.time[5:].tolist() == [1573563600] * 2 + [1573430401] * 2
     assert events.impression.tolist() == [-1, -1, 1, 1, 1, 0, 0, 2, 2]
     assert events.chosen.tolist() == [True, True, False, True, False, False, True, True, False]
+    assert np.isnan(events.features.numbers["age"][:2]).all()  # of clicks in no list nothing is known
+    since = (1573563600 - FIRST) / 3600  # N1 was shown to U8 before, N3 to U7 in the list before
+    own = (FIRST - 1573430401) / 3600
+    assert events.features.numbers["age"][2:].tolist() == pytest.approx([0, own, own, own + since, since, 0, 0])
+    assert items.features.categories["category"].to_pylist() == ["sports", "food", "food"]
+    assert tables.named["texts"].text == items.texts and tables.named["texts"].label == "category"
     assert "2 such clicks stand right before a user's first list, a second apart" in tables.notes[0]
 
 

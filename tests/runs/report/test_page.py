@@ -152,9 +152,15 @@ def test_the_curves_are_pictures_with_words(page, run):
     kept = lines[-1]["valid"]["query"]["at_best_share"]
     assert f" to {loss:.4g}; of what is kept from " in words[0] and words[0].endswith(f" to {kept:.4g}")
     titles = [said.split(":")[0] for said in words]
-    for title in ("validation AUC ↑", "learning rate", "gradient norm on the adapters", "examples/s", "memory, MB"):
+    for title in (
+        "validation AUC ↑",
+        "cosine of gradients on text vectors",
+        "learning rate",
+        "examples/s",
+        "memory, MB",
+    ):
         assert title in titles
-    assert len(titles) == 2 + 4 + 3 + 6  # losses, other validation metrics of query and interest, and of all tasks
+    assert len(titles) == 2 + 4 + 3 + 7  # losses, other validation metrics of query and interest, and of all tasks
     for tag, attributes, _ in page.elements:
         if tag == "img":
             kind, _, coded = attributes["src"].partition(",")

@@ -1,0 +1,64 @@
+"""Runs what is missing of the ablation, one after another, and says what each part earns."""
+
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from benchmarks.ablation.arms import ARMS, LOGS
+from benchmarks.ablation.compare import compared
+from benchmarks.children import run_anew
+from peftrec.machine.files import read_json
+
+
+def run_ablation(
+    data: Path, out: Path, only: Sequence[str] | None, rows: int, seeds: int, keys: Sequence[str]
+) -> dict[str, Any]:
+    """What the page says, of the logs in `out` of which every arm has every seed; what is not there yet is run first.
+
+    data  the folder that holds the data sets' folders
+    keys  changes of every recipe, such as train.epochs=2
+    Raises SystemExit for names that no log has, for results in `out` that are of other rows or keys, and, at the end,
+    for what failed.
+    """
+    if unknown := set(only or ()) - set(LOGS):
+        raise SystemExit(f"no log {', '.join(sorted(unknown))}; there are {', '.join(LOGS)}")
+    asked, failed = {"rows": rows, "keys": list(keys)}, []
+    wanted = [(name, arm, seed) for name in LOGS if not only or name in only for seed in range(seeds) for arm in ARMS]
+    for place, (name, arm, seed) in enumerate(wanted, 1):
+        folder, began = out / name / f"{arm}-{seed}", time.monotonic()
+        if not (folder / "result.json").is_file():
+            print(f"{place}/{len(wanted)} {name}: {arm}, seed {seed}", file=sys.stderr, flush=True)
+            spec = {"set": name, "data": str(data.resolve()), "arm": arm, "seed": seed, **asked}
+            if said := run_anew("ablation.one", folder, spec):
+                failed.append(f"{name}, {arm}, seed {seed}: {said}")
+                continue
+            print(f"{time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
+        result = read_json(folder / "result.json")
+        if {key: result[key] for key in asked} != asked:
+            said = f"{result['rows']} rows and keys {result['keys']}"
+            raise SystemExit(f"{folder}: is of {said}: give another --out")
+    if failed:
+        raise SystemExit("\n".join(failed))
+    return {**asked, "seeds": seeds, "sets": finished(out, seeds)}
+
+
+def finished(out: Path, seeds: int) -> dict[str, Any]:
+    """Log -> its commit and tasks, of those of which every arm has every seed."""
+    found = {}
+    for name in LOGS:
+        folders = {arm: [out / name / f"{arm}-{seed}" for seed in range(seeds)] for arm in ARMS}
+        if not all((folder / "result.json").is_file() for of in folders.values() for folder in of):
+            continue
+        one = read_json(folders[ARMS[0]][0] / "result.json")
+        tasks = {
+            task: compared(
+                kind, {arm: [pd.read_parquet(f / f"{task}.parquet") for f in of] for arm, of in folders.items()}
+            )
+            for task, kind in one["kinds"].items()
+        }
+        found[name] = {"commit": one["commit"], "tasks": tasks}
+    return found

@@ -1,0 +1,1 @@
+"""Which tasks help each other, before a day is spent on finding out: see `measure`."""

@@ -1,0 +1,143 @@
+"""Short trainings, all from one beginning: some tasks on few rows for few steps, looked at on the way."""
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from peftrec.data.examples import Examples, TaskData
+from peftrec.errors import UserError
+from peftrec.recipe import OwnTrainConfig
+from peftrec.training.defaults import settled
+from peftrec.training.order import make_streams
+from peftrec.training.prepare import Setup
+from peftrec.training.step import Steps, one_step, plan_steps
+from peftrec.training.weighting import make_weighting
+
+LOOKS = 8
+
+Tasks = tuple[str, ...]
+
+
+def thin(setup: Setup, rows: int) -> None:
+    """Leave every task so many rows to train on and as many to validate on, at most; the batch is chosen for these,
+    and all learning rates go with the square root of it (`training.defaults`)."""
+    data = {name: _thinned(of, rows) for name, of in setup.dataset.tasks.items()}
+    setup.dataset = replace(setup.dataset, tasks=data)
+    recipe, config = setup.recipe, setup.config
+    free = recipe.model_copy(update={"train": recipe.train.model_copy(update={"batch_size": None})})
+    batch = min(config.batch_size, settled(free, setup.dataset).batch_size)
+    times = math.sqrt(batch / config.batch_size)
+    rates = {"batch_size": batch, "lr": times * config.lr, "head_lr": times * config.head_lr}
+    setup.config = config.model_copy(update=rates)
+    tasks = {name: task.model_copy(update={"train": _slower(task.train, times)}) for name, task in recipe.tasks.items()}
+    setup.recipe = recipe.model_copy(update={"tasks": tasks})
+
+
+def _slower(own: OwnTrainConfig | None, times: float) -> OwnTrainConfig | None:
+    """A task's own rates, times so much."""
+    if own is None:
+        return None
+    rates = {name: rate and times * rate for name, rate in (("lr", own.lr), ("head_lr", own.head_lr))}
+    return own.model_copy(update=rates)
+
+
+def _thinned(data: TaskData, rows: int) -> TaskData:
+    return replace(data, train=data.train.thinned(rows), valid=data.valid.thinned(rows), fitted={})
+
+
+class Short:
+    """Trains some of the tasks of a prepared setup for `length` steps, again and again from the same weights.
+
+    A step has the rows that the tasks have in a step of all, so that a task sees the same ones alone as in company. The
+    learning rates rise and fall within the `length`.
+    """
+
+    def __init__(self, setup: Setup, length: int) -> None:
+        self.setup, self.length = setup, length
+        self.steps = plan_steps(setup)
+        self._begin = {name: p.detach().clone() for name, p in self.steps.trainable.items()}
+
+    def train(self, tasks: Tasks, draw: int, look: Callable[[], None]) -> None:
+        """Train the tasks, with the order of rows and the dropout of so many draws after the recipe's seed; `look` is
+        called before the first step and LOOKS times evenly from then on, the last after the last step."""
+        self._restore()
+        steps, when = self._of(tasks, draw), {number * self.length // LOOKS for number in range(LOOKS)}
+        for number in range(self.length):
+            if number in when:
+                look()
+            one_step(steps, number)
+        look()
+
+    def _of(self, tasks: Tasks, draw: int) -> Steps:
+        setup = self.setup
+        config = setup.config.model_copy(update={"seed": setup.config.seed + draw})
+        streams, _, _ = make_streams(setup.recipe, config, setup.dataset)
+        some = setup.recipe.model_copy(update={"tasks": {name: setup.recipe.tasks[name] for name in tasks}})
+        return replace(
+            self.steps,
+            setup=replace(setup, config=config),
+            tasks={name: self.steps.tasks[name] for name in tasks},
+            streams={name: streams[name] for name in tasks},
+            total=self.length,
+            main=self.length,
+            weighting=make_weighting(some.weighting, some),
+        )
+
+    @torch.no_grad()
+    def _restore(self) -> None:
+        for name, parameter in self.steps.trainable.items():
+            parameter.copy_(self._begin[name])
+        self.steps.optimizer.state.clear()
+        for adapter in self.setup.model.encoder.methods:  # importances of AdaLoRA: nothing is known of any yet
+            adapter.load_extra_state({name: torch.zeros_like(of) for name, of in adapter.extra_state().items()})
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows of a task that a loss is taken of, as a step has them."""
+
+    task: str
+    examples: Examples
+
+    def loss(self, setup: Setup) -> Tensor:
+        """Their mean loss as training computes it, without dropout."""
+        setup.model.eval()
+        with setup.accelerator.autocast():
+            return setup.model.losses({self.task: self.examples})[0].float()
+
+
+def rows_of(task: str, examples: Examples, index: np.ndarray, seed: int) -> Rows:
+    """Some rows of a task, with candidates that the seed draws where it ranks a catalogue."""
+    return Rows(task, examples.drawn(seed, 0, index).take(index))
+
+
+def valid_parts(setup: Setup, task: str, parts: int) -> list[np.ndarray]:
+    """The task's validation rows in so many parts of whole groups (users, queries), drawn by the seed.
+
+    Raises UserError where there are fewer groups.
+    """
+    group = np.asarray(setup.dataset.tasks[task].valid.group)
+    names, place = np.unique(group, return_inverse=True)
+    if len(names) < parts:
+        raise UserError(
+            f"affinity: each of its {parts} rounds takes validation rows of its own, and {task} has {len(names)} that "
+            "can be parted (rows of one user or query stay together): raise data.split.valid, or lower --rounds"
+        )
+    part = np.random.default_rng(setup.config.seed).permutation(len(names)) % parts
+    return [np.flatnonzero(part[place] == number) for number in range(parts)]
+
+
+def shared_by(setup: Setup, tasks: Iterable[str]) -> list[nn.Parameter]:
+    """The trained parameters that every one of the tasks reads: shared parts of adapter and fusion."""
+    model, owners = setup.model, list[set[str]]()
+    for task in tasks:
+        read = {f"adapter/{owner}" for owner in model.encoder.adapter_of(task).owners_of(task)}
+        if model.fusion.part_of(task) is not None:
+            read.add(f"fusion/{model.fusion.owners[task]}")
+        owners.append(read)
+    common = set.intersection(*owners)
+    return [p for name, p in model.trainable().items() if name.rsplit("/", name.count("/") - 1)[0] in common]
