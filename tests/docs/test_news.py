@@ -20,7 +20,8 @@ FILE = ROOT / "examples" / "news.py"
 def run(tmp_path_factory, quick):
     folder = make_mind(make_tiny_shop(tmp_path_factory.mktemp("news")))
     changes = [f"data.path={folder}", f"backbone.name={folder}/model", "train.batch_size=128", "train.epochs=8"]
-    changes += ["data.split.test=0.2", "data.split.valid=0.1", "tasks.click.share=1"]
+    changes += ["data.split.test=0.2", "data.split.valid=0.1"]
+    changes += [f"tasks.{task}.share=1" for task in ("click", "category", "visit")]
     return train(load_recipe(find_recipe("news"), changes), folder / "run")
 
 

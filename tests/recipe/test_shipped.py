@@ -83,7 +83,7 @@ def shop(folder):
 
 
 def news(folder):
-    return [f"data.path={make_mind(folder, readers=6)}"]
+    return [f"data.path={make_mind(folder, readers=2)}"]
 
 
 def video(folder):
@@ -126,7 +126,7 @@ TASKS = {
     "clinc150": {"intent": 12},
     "finance": {"topic": 32, "sentiment": 24},
     "support": {"intent": 32, "answer": 32},
-    "news": {"click": 2346, "category": 84, "visit": 385},
+    "news": {"click": 2418, "category": 86, "visit": 401},
     "video": {"like": 56, "next": 56, "return": 52},
     "social": {"friend": 157, "artist": 178, "tag": 112},
     "chinese": {"domain": 21, "answer": 14, "sentiment": 29},
