@@ -1,5 +1,6 @@
 """How a command ends: done, or one message on stderr and the exit status that says what kind of end it was."""
 
+import errno
 import os
 import signal
 import sys
@@ -11,7 +12,7 @@ from typer.core import TyperGroup
 
 from peftrec.cli.notes import notes_shown
 from peftrec.cli.visible import visible
-from peftrec.errors import UserError
+from peftrec.errors import UserError, shown
 from peftrec.machine import processes
 from peftrec.machine.processes import ProcessLost
 from peftrec.machine.signals import Interrupted
@@ -36,6 +37,11 @@ class Verbs(TyperGroup):
                 return super().invoke(ctx)
         except UserError as error:
             _say(str(error), error)
+            raise typer.Exit(2) from None
+        except OSError as error:
+            if error.errno != errno.ENAMETOOLONG:
+                raise
+            _say(f"a path or a name in it is longer than the system's paths are; found {shown(error.filename)}", error)
             raise typer.Exit(2) from None
         except Interrupted as error:
             _say(str(error), error)

@@ -145,6 +145,8 @@ def _ease(chosen: Any, known: np.ndarray, size: int, kept: int) -> tuple[np.ndar
     """The nearest (I, K) by EASE among the `known` items, whose columns `chosen` has, and what they weigh (I, K)."""
     from scipy.linalg import lapack
 
+    if not len(known):  # of an empty matrix LAPACK complains on stderr
+        return np.zeros((size, 0), np.int32), np.zeros((size, 0), np.float32)
     gram = np.asfortranarray((chosen.T @ chosen).toarray(), np.float64)
     gram[np.diag_indices(len(gram))] += STRENGTH
     factor, _ = lapack.dpotrf(gram, lower=1, overwrite_a=1)
@@ -153,7 +155,7 @@ def _ease(chosen: Any, known: np.ndarray, size: int, kept: int) -> tuple[np.ndar
     weights = inverse / -np.diag(inverse)
     np.fill_diagonal(weights, 0)
     kept = min(kept, len(known))
-    near = np.argpartition(-weights, kept - 1, axis=1)[:, :kept] if kept else np.zeros((0, 0), np.int64)
+    near = np.argpartition(-weights, kept - 1, axis=1)[:, :kept]
     items, found = np.zeros((size, kept), np.int32), np.zeros((size, kept), np.float32)
     items[known] = known[near]
     found[known] = np.maximum(np.take_along_axis(weights, near, 1), 0)

@@ -269,7 +269,7 @@ def read_json(path: Path) -> Any:
             raise UserError(f"{path}: {'no file' if os.path.lexists(path) else 'no such file'}")
         if (size := path.stat().st_size) > MOST_JSON:
             raise UserError(f"{path}: {size:,} bytes are too many for JSON; at most {MOST_JSON:,}")
-        value = json.loads(path.read_text(encoding="utf-8"), parse_constant=not_a_number)
+        value = json.loads(path.read_text(encoding="utf-8"), parse_constant=not_a_number, parse_float=finite)
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from None
     except RecursionError:
@@ -290,6 +290,14 @@ def is_deep(value: Any) -> bool:
         lists = [of.values() if isinstance(of, dict) else of for of in level if isinstance(of, dict | list)]
         level = [one for of in lists for one in of]
     return bool(level)
+
+
+def finite(number: str) -> float:
+    """For `parse_float` of JSON's reader, which else takes 1e999 for infinity. Raises ValueError."""
+    value = float(number)
+    if value in (float("inf"), float("-inf")):
+        raise ValueError(f"{number[:40]} is too large a number")
+    return value
 
 
 def not_a_number(name: str) -> Any:

@@ -21,6 +21,8 @@ MOST_BYTES = 1_000_000
 MOST_VALUES = 50_000  # keys and values; a thousand tasks with all that a task may hold are fewer
 MOST_DEPTH = 32
 MOST_DIGITS = 100  # letters of a number or a date: Python's whole numbers have no end
+_NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
+_OLD = re.compile(r"[-+]?(0[0-9_]|[0-9_.]+:)")  # 010 would be 8, and 1:30 would be 90
 _TEXT, _MERGE = "tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"
 
 
@@ -54,6 +56,9 @@ class _Loader(yaml.SafeLoader):
         if isinstance(node, ScalarNode) and node.tag != _TEXT and len(node.value) > MOST_DIGITS:
             problem = f"a number or date of {len(node.value):,} letters; quote it where it is text"
             raise ConstructorError(None, None, problem, node.start_mark)
+        if isinstance(node, ScalarNode) and node.tag in _NUMBERS and _OLD.match(node.value):
+            problem = f"{node.value} has a colon or a zero before it, which YAML reads as another number"
+            raise ConstructorError(None, None, f"{problem}; write it plainly, or quote it", node.start_mark)
         try:
             return super().construct_object(node, deep)
         except ValueError as error:  # what looks like a number or date and is none, such as 2024-13-01
@@ -98,8 +103,11 @@ def parse_yaml(text: str, where: str) -> Any:
 def read_yaml(path: Path) -> Any:
     """The values of a file that exists. Raises UserError, also for one too large, before it is read, or not UTF-8."""
     _check_size(path.stat().st_size, str(path))
+    with path.open("rb") as file:  # of a device, which has no size, no more than is needed to refuse it
+        content = file.read(MOST_BYTES + 1)
+    _check_size(len(content), str(path))
     try:
-        text = path.read_text(encoding="utf-8")
+        text = content.decode()
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not UTF-8 text ({error}); save it as UTF-8") from None
     return parse_yaml(text, str(path))

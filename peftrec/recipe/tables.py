@@ -28,7 +28,7 @@ class FileConfig(Strict):
     comment: str | None = Field(None, description="lines that begin with this are left out")
     strip: bool = Field(
         True,
-        description="ids and labels without spaces around them, and whole numbers among them without .0",
+        description="ids and labels as they look: no spaces around them, nothing invisible, whole numbers without .0",
     )
 
     on_bad_rows: Literal["refuse", "skip", "fill"] = Field(

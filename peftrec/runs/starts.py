@@ -1,6 +1,6 @@
 """What heads begin at, in a run: `starts/<task>.safetensors`, and the entry `start` of the task in model.json."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +8,7 @@ import numpy as np
 from safetensors.numpy import load_file, save_file
 
 from peftrec.data.examples import TaskData
+from peftrec.data.rows import MOST
 from peftrec.data.texts import TextTable
 from peftrec.errors import UserError
 from peftrec.machine.files import reading
@@ -45,6 +46,9 @@ def load_starts(
             raise UserError(
                 f"{folder / 'model.json'}: damaged: tasks.{name}.start: kind {tasks[name].config.kind} has none"
             )
+        if large := [number for number in _numbers(of["start"]) if abs(number) > MOST]:
+            place = f"{folder / 'model.json'}: damaged: tasks.{name}.start"
+            raise UserError(f"{place}: holds {large[0]:g}; its numbers are at most {MOST:g} in size")
         with reading(file):
             tensors = load_file(file)
             if wrong := [name for name, of in tensors.items() if of.dtype.kind == "f" and not np.isfinite(of).all()]:
@@ -54,3 +58,12 @@ def load_starts(
             except (KeyError, TypeError, ValueError, IndexError) as error:
                 raise UserError(f"{file}: damaged: it is no start of kind {tasks[name].config.kind}: {error}") from None
     return found
+
+
+def _numbers(value: Any) -> Iterator[float]:
+    """The numbers in what JSON's reader gave, which is not deep."""
+    if isinstance(value, dict | list):
+        for of in value.values() if isinstance(value, dict) else value:
+            yield from _numbers(of)
+    elif isinstance(value, int | float):
+        yield value

@@ -68,6 +68,18 @@ def test_a_full_stdout_is_one_line_and_status_1(tmp_path, unbuffered, arguments,
     assert (done.returncode, done.stderr) == (1, "peftrec: stdout: cannot be written: File too large\n")
 
 
+@pytest.mark.parametrize("name", ["a" * 5_000, "/".join(["a" * 200] * 30)])
+@pytest.mark.parametrize(
+    "arguments",
+    [["check"], ["verify"], ["compare", "x"], ["check", "RECIPE", "data.path="], ["train", "RECIPE", "--run"]],
+)
+def test_a_path_that_is_too_long_is_status_2(recipe, arguments, name):
+    given = [str(recipe) if word == "RECIPE" else word for word in arguments]
+    done = peftrec(*given[:-1], given[-1] + name) if given[-1].endswith("=") else peftrec(*given, name)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert done.stderr.startswith("peftrec: ") and len(done.stderr) < 600 and done.stderr.count("\n") == 1
+
+
 def test_a_bug_is_status_1_with_its_traceback(recipe, monkeypatch):
     def check(*given):
         raise RuntimeError("a bug of ours")

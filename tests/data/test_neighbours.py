@@ -149,3 +149,10 @@ def test_nothing_rated_and_ratings_all_the_same_are_no_error():
     assert fit_alike(none, none, np.zeros(0), 4).items.shape[0] == 4
     alike = fit_alike(np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1]), np.zeros(4), 2)
     assert not alike.weights.any()
+
+
+@pytest.mark.parametrize("count", [0, 5])
+def test_where_nothing_goes_together_nothing_is_said_nor_printed(capfd, count):
+    near = fit_neighbours(np.arange(count), np.arange(count), 5)
+    assert near.weights.sum() == 0 and near.items.shape == near.weights.shape
+    assert capfd.readouterr() == ("", "")

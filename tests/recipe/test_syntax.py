@@ -1,5 +1,7 @@
 """YAML as recipes have it: plain values, each key once, and an end to depth, size and numbers."""
 
+from pathlib import Path
+
 import pytest
 import yaml
 
@@ -42,6 +44,10 @@ REFUSED = [
     ("a: " + ":".join(["1"] * 300_000), "a number or date of 599,999 letters", "line 1, column 4"),
     ("a: 0b_", "invalid literal for int()", "line 1, column 4"),
     ("a: 2024-13-01", "month must be in 1..12", "line 1, column 4"),
+    ("a: 010", "010 has a colon or a zero before it, which YAML reads as another number", "line 1, column 4"),
+    ("a: [-0777]", "-0777 has a colon or a zero before it", "line 1, column 5"),
+    ("a: 1:30", "1:30 has a colon or a zero before it", "line 1, column 4"),
+    ("a: 12:30:45.5", "12:30:45.5 has a colon or a zero before it", "line 1, column 4"),
     (f"{'k' * 900}: 1\n{'k' * 900}: 1", "(900 letters) is given twice", "line 2, column 1"),
 ]
 
@@ -51,6 +57,18 @@ def test_what_is_no_plain_value_is_refused_with_its_place(text, said, place):
     message = complaint(text)
     assert said in message
     assert place in message
+
+
+def test_numbers_as_people_write_them_are_numbers():
+    assert parse_yaml("[0, -0, 0.5, 1_000, 0x10, 5e-4, 08, '010', '1:30', 2024-05-31]", "r.yaml")[:9] == [
+        *(0, 0, 0.5, 1000, 16, 0.0005),
+        *("08", "010", "1:30"),
+    ]
+
+
+def test_a_device_without_end_is_refused():
+    with pytest.raises(UserError, match=r"/dev/zero: at most 1,000,000 bytes are read; found 1,000,001"):
+        read_yaml(Path("/dev/zero"))
 
 
 def test_depth_and_number_of_values_have_an_end(monkeypatch):

@@ -57,3 +57,23 @@ def test_a_start_that_is_none_is_refused(run, tmp_path, change):
     write_manifest(changed)
     with pytest.raises(UserError, match=r"told\.safetensors"):
         load_run(changed)
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        ("1e300", r"model\.json: damaged: tasks\.told\.start: holds 1e\+300; its numbers are at most 1e\+18 in size"),
+        ("1e999", r"model\.json: not JSON: 1e999 is too large a number"),
+        ("NaN", r"model\.json: not JSON: NaN is no number of JSON's"),
+    ],
+)
+def test_a_number_that_would_make_scores_none_is_refused(run, tmp_path, number, said):
+    changed = tmp_path / "run"
+    shutil.copytree(run, changed)
+    model = json.loads((changed / "model.json").read_text())
+    model["tasks"]["told"]["start"]["weight"] = {"tfidf": "HERE"}
+    (changed / "model.json").write_text(json.dumps(model).replace('"HERE"', number))
+    (changed / "manifest.json").unlink()
+    write_manifest(changed)
+    with pytest.raises(UserError, match=said):
+        load_run(changed)

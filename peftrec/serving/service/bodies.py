@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from peftrec.errors import UserError
-from peftrec.machine.files import is_deep, not_a_number
+from peftrec.machine.files import finite, is_deep, not_a_number
 from peftrec.machine.jsonl import no_repeats
 from peftrec.serving.service.errors import Refusal, described
 
@@ -89,7 +89,7 @@ def strict_json(content: bytes | str) -> Any:
     """The value of a JSON text. Raises Refusal: 400 where it is none, 413 where it is deep or a text in it long."""
     try:
         text = content if isinstance(content, str) else content.decode()
-        value = json.loads(text, parse_constant=not_a_number, parse_float=_finite, object_pairs_hook=no_repeats)
+        value = json.loads(text, parse_constant=not_a_number, parse_float=finite, object_pairs_hook=no_repeats)
     except RecursionError:
         raise Refusal(413, "the JSON is nested too deep") from None
     except (UserError, ValueError) as error:  # not UTF-8, or not JSON
@@ -97,13 +97,6 @@ def strict_json(content: bytes | str) -> Any:
     if is_deep(value):
         raise Refusal(413, "the JSON is nested too deep")
     _check_texts(value)
-    return value
-
-
-def _finite(number: str) -> float:
-    value = float(number)
-    if value in (float("inf"), float("-inf")):
-        raise ValueError(f"{number[:40]} is too large a number")
     return value
 
 
