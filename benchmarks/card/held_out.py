@@ -83,15 +83,3 @@ def groceries(data: Path, rows: int) -> Frames:
         "items": items.assign(text=items["item"]),
         "events": some_users(found.reset_index(drop=True), rows).reset_index(drop=True),
     }
-
-
-def tourism(data: Path, rows: int) -> Frames:
-    """AchMaulidWahyudi/indonesia-tourism-destination: 1 to 5 stars of visitors for places, without times."""
-    stars = pd.read_csv(data / "tourism/tourism_rating.csv").set_axis(["user", "item", "rating"], axis=1)
-    # The last five rows have a comma too many at their end.
-    places = pd.read_csv(data / "tourism/tourism_with_id.csv", engine="python", on_bad_lines=lambda row: row[:-1])
-    text = places["Place_Name"] + ", " + places["Category"] + ", " + places["City"]
-    return {
-        "items": pd.DataFrame({"item": places["Place_Id"], "text": text}),
-        "events": some_users(stars.drop_duplicates(["user", "item"]).reset_index(drop=True), rows),
-    }

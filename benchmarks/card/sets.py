@@ -140,13 +140,6 @@ SETS["groceries"] = CardSet(
     {"next": {"kind": "next-item"}, **_GAP},
     **_OUT,
 )
-SETS["tourism"] = CardSet(
-    "stars for places, without times",
-    held_out.tourism,
-    {"items": _ITEMS, "events": _EVENTS | {"columns": ["rating"]}},
-    {task: keys for task, keys in _rated(4).items() if task != "next"},
-    **_OUT,
-)
 
 
 def recipe_of(name: str, folder: Path, chinese: str = CHINESE) -> dict[str, Any]:

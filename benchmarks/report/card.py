@@ -35,7 +35,8 @@ two sides are not of the same rows. The baselines changed with the question; tho
 
 _HELD_OUT = """
 Published data sets that no default was chosen by: all rules stood as they are before any of them was read, and each was
-trained as it stands here. Where they are from: `benchmarks/card/held_out.py`; `--held-out` runs them. {tally}.
+trained as it stands here. Where they are from: `benchmarks/card/held_out.py`; `--held-out` runs them.
+In all: {tally}.
 """
 
 
