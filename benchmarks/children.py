@@ -9,13 +9,30 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from benchmarks.places import ROOT
 from peftrec.machine.environment import environment
 from peftrec.machine.files import new_folder, partial, read_json, write_json
+
+
+@dataclass(frozen=True)
+class Job:
+    """One measurement of several.
+
+    name    by which it is told where it failed; said: what is told as it begins
+    folder  that it delivers
+    spec    what makes it this one, beside what is asked of all
+    """
+
+    name: str
+    said: str
+    folder: Path
+    spec: dict[str, Any]
 
 
 def measured(module: str, spec: dict[str, Any]) -> dict[str, Any]:
@@ -52,6 +69,30 @@ def run_anew(module: str, folder: Path, spec: dict[str, Any]) -> str:
     if not said:
         request.unlink()
     return said
+
+
+def run_missing(module: str, jobs: Sequence[Job], asked: dict[str, Any]) -> Iterator[tuple[Job, dict[str, Any]]]:
+    """Each job with its result.json, as it is there; what is not there yet is run first.
+
+    asked  `rows` and `keys`, the same of all
+    Raises SystemExit for results of other rows or keys, and, at the end, for what failed.
+    """
+    failed = []
+    for place, job in enumerate(jobs, 1):
+        began = time.monotonic()
+        if not (job.folder / "result.json").is_file():
+            print(f"{place}/{len(jobs)} {job.said}", file=sys.stderr, flush=True)
+            if said := run_anew(module, job.folder, {**job.spec, **asked}):
+                failed.append(f"{job.name}: {said}")
+                continue
+            print(f"{time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
+        result = read_json(job.folder / "result.json")
+        if {key: result[key] for key in asked} != asked:
+            said = f"{result['rows']} rows and keys {result['keys']}"
+            raise SystemExit(f"{job.folder}: is of {said}: give another --out")
+        yield job, result
+    if failed:
+        raise SystemExit("\n".join(failed))
 
 
 def deliver(work: Callable[[dict[str, Any], Path], dict[str, Any]]) -> None:

@@ -1,7 +1,5 @@
 """Runs what is missing of the ablation, one after another, and says what each part earns."""
 
-import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +8,7 @@ import pandas as pd
 
 from benchmarks.ablation.arms import ARMS, LOGS
 from benchmarks.ablation.compare import compared
-from benchmarks.children import run_anew
+from benchmarks.children import Job, run_missing
 from peftrec.machine.files import read_json
 
 
@@ -26,23 +24,21 @@ def run_ablation(
     """
     if unknown := set(only or ()) - set(LOGS):
         raise SystemExit(f"no log {', '.join(sorted(unknown))}; there are {', '.join(LOGS)}")
-    asked, failed = {"rows": rows, "keys": list(keys)}, []
-    wanted = [(name, arm, seed) for name in LOGS if not only or name in only for seed in range(seeds) for arm in ARMS]
-    for place, (name, arm, seed) in enumerate(wanted, 1):
-        folder, began = out / name / f"{arm}-{seed}", time.monotonic()
-        if not (folder / "result.json").is_file():
-            print(f"{place}/{len(wanted)} {name}: {arm}, seed {seed}", file=sys.stderr, flush=True)
-            spec = {"set": name, "data": str(data.resolve()), "arm": arm, "seed": seed, **asked}
-            if said := run_anew("ablation.one", folder, spec):
-                failed.append(f"{name}, {arm}, seed {seed}: {said}")
-                continue
-            print(f"{time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
-        result = read_json(folder / "result.json")
-        if {key: result[key] for key in asked} != asked:
-            said = f"{result['rows']} rows and keys {result['keys']}"
-            raise SystemExit(f"{folder}: is of {said}: give another --out")
-    if failed:
-        raise SystemExit("\n".join(failed))
+    asked = {"rows": rows, "keys": list(keys)}
+    jobs = [
+        Job(
+            f"{name}, {arm}, seed {seed}",
+            f"{name}: {arm}, seed {seed}",
+            out / name / f"{arm}-{seed}",
+            {"set": name, "data": str(data.resolve()), "arm": arm, "seed": seed},
+        )
+        for name in LOGS
+        if not only or name in only
+        for seed in range(seeds)
+        for arm in ARMS
+    ]
+    for _ in run_missing("ablation.one", jobs, asked):  # what they say of each other is said when all are there
+        pass
     return {**asked, "seeds": seeds, "sets": finished(out, seeds)}
 
 

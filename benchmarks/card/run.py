@@ -1,13 +1,11 @@
 """Runs the data sets of the card that are missing, one after another, and prints each as it ends."""
 
-import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks.card.sets import SETS
-from benchmarks.children import run_anew
+from benchmarks.children import Job, run_missing
 from peftrec.machine.files import read_json
 from peftrec.runs.metric_rows import label, number
 
@@ -28,23 +26,14 @@ def run_card(
     if unknown := set(only) - set(SETS):
         raise SystemExit(f"no data set {', '.join(sorted(unknown))}; there are {', '.join(SETS)}")
     asked = {"rows": rows, "keys": list(keys)}
-    wanted, failed = [name for name in SETS if name in only], []
-    for place, name in enumerate(wanted, 1):
-        folder, began = out / name, time.monotonic()
-        if not (folder / "result.json").is_file():
-            print(f"{place}/{len(wanted)} {name}: {SETS[name].said}", file=sys.stderr, flush=True)
-            spec = {"set": name, "data": str(data.resolve()), **asked, "chinese": chinese}
-            if said := run_anew("card.one", folder, spec):
-                failed.append(f"{name}: {said}")
-                continue
-            print(f"{time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
-        result = read_json(folder / "result.json")
-        if {key: result[key] for key in asked} != asked:
-            said = f"{result['rows']} rows and keys {result['keys']}"
-            raise SystemExit(f"{folder}: is of {said}: give another --out")
-        print(columns([HEADING, *lines(name, result)]), flush=True)
-    if failed:
-        raise SystemExit("\n".join(failed))
+    of_all = {"data": str(data.resolve()), "chinese": chinese}
+    jobs = [
+        Job(name, f"{name}: {of.said}", out / name, {"set": name, **of_all})
+        for name, of in SETS.items()
+        if name in only
+    ]
+    for job, result in run_missing("card.one", jobs, asked):
+        print(columns([HEADING, *lines(job.name, result)]), flush=True)
     return finished(out)
 
 

@@ -5,6 +5,7 @@ import json
 import pandas as pd
 import pytest
 
+from benchmarks import children
 from benchmarks.ablation import run
 
 LOGS = ["lastfm", "movietweetings"]
@@ -27,7 +28,7 @@ def ran(monkeypatch):
         pd.DataFrame(rows | {"cold_item": False, "cold_user": False}).to_parquet(folder / "artist.parquet")
         return ""
 
-    monkeypatch.setattr(run, "run_anew", pretend)
+    monkeypatch.setattr(children, "run_anew", pretend)
     return names
 
 

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from benchmarks import children
 from benchmarks.card import run
 
 LINE = {
@@ -29,7 +30,7 @@ def ran(monkeypatch):
         (folder / "result.json").write_text(json.dumps(of))
         return ""
 
-    monkeypatch.setattr(run, "run_anew", pretend)
+    monkeypatch.setattr(children, "run_anew", pretend)
     return names
 
 
