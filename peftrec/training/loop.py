@@ -88,7 +88,7 @@ def _ready(setup: Setup, cache: bool) -> Report:
     needed = text_rows(setup.dataset, setup.tasks, ["train", "valid", "test"], ranking=True)
     setup.model.encoder.update(needed, track_rows, together=True)
     begin(setup)
-    measured = (setup.model, setup.dataset, setup.tasks, "test")
+    measured = (setup.model.eval(), setup.dataset, setup.tasks, "test")
     return processes.on_first(lambda: evaluate(*measured, resamples=0, priors=False))
 
 
@@ -104,7 +104,7 @@ def _finish(
     """Evaluate on the test split, and write the run's files. `chosen`: what the first training went by."""
     note("evaluating on the test split, with intervals and priors")
     recipe, dataset, model, outcomes = setup.recipe, setup.dataset, setup.model, dict[str, Outcome]()
-    report = evaluate(model, dataset, setup.tasks, "test", ranking=True, outcomes=outcomes)
+    report = evaluate(model.eval(), dataset, setup.tasks, "test", ranking=True, outcomes=outcomes)
     for task, of in report["tasks"].items():
         of["start"] = start["tasks"][task]["metrics"]
         if (began := setup.began_at(task)) is not None:
