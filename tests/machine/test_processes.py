@@ -12,7 +12,6 @@ from tiny import tiny_recipe
 from together import CASES, with_case
 from typer.testing import CliRunner
 
-import peftrec.__main__ as main
 from peftrec.cli.verbs import app
 from peftrec.errors import UserError
 from peftrec.evaluation.evaluate import text_rows
@@ -21,7 +20,7 @@ from peftrec.tasks.dataset import load_data
 from peftrec.tasks.kinds import resolve
 from peftrec.training.loop import train
 
-pytestmark = pytest.mark.usefixtures("quick_intervals")
+pytestmark = pytest.mark.usefixtures("quick")
 
 EQUAL = ["lora", "uneven rows, rare task", "parts, weights by losses", "parts, weights by gradients"]
 EQUAL += ["adalora", "full", "cool-down, refit"]
@@ -126,7 +125,7 @@ def test_what_ends_one_ends_both_and_as_many_go_on_to_the_same_bytes(shop, two, 
         assert "Traceback" not in said.partition("peftrec: ")[0]
         with pytest.raises(UserError, match="processes: 2, now 1"):
             train(recipe, run, resume=True)
-    resumed = torchrun(*WARM, main.__file__, "train", file, "--run", run, "--resume", "--json")
+    resumed = torchrun(*WARM, ended, "nothing", 0, "train", file, "--run", run, "--resume", "--json")
     assert resumed.returncode == 0, resumed.stderr
     assert json.loads(resumed.stdout)["cost"]["processes"] == 2
     files = [path.relative_to(two / "dropout") for path in (two / "dropout").rglob("*.safetensors")]
