@@ -28,6 +28,7 @@ from benchmarks.studies import (
     serving,
     speed,
 )
+from benchmarks.transfer import run as transfer
 from peftrec.machine.files import write_json
 
 # Verb -> what it measures, and the option that says how often, if any.
@@ -69,6 +70,8 @@ def main() -> None:
         write_json(RESULTS / "ablation.json", found)
     if given.verb == "curves":
         write_json(RESULTS / "curves.json", curves.measure(given.data, given.draws))
+    if given.verb == "transfer":
+        write_json(RESULTS / "transfer.json", transfer.measure(given.data, given.draws))
     if given.verb in ("quick", "full"):
         until, out = time.monotonic() + 60 * given.minutes, given.out.resolve()
         experiments = read_experiments(given.verb, given.only)
@@ -117,6 +120,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     few = verbs.add_parser("curves", help="few labelled texts alone, and beside a task of many: when co-learning pays")
     few.add_argument("--data", type=Path, required=True, help="the folder that holds the data sets' folders")
     few.add_argument("--draws", type=int, default=5, help="of the few rows; the gains are paired by them")
+    moved = verbs.add_parser("transfer", help="from one language to another, and from one catalogue to another")
+    moved.add_argument("--data", type=Path, required=True, help="the folder that holds the data sets' folders")
+    moved.add_argument("--draws", type=int, default=3, help="of what is tested, and of few ratings; two or more")
     verbs.add_parser("report", help="write the pages and figures from the results, and measure nothing")
     for name, (measure, option) in STUDIES.items():
         study = verbs.add_parser(name, help=measure.__doc__)

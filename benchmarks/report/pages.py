@@ -24,12 +24,14 @@ from benchmarks.report.outside import (
 )
 from benchmarks.report.serving import serving_page
 from benchmarks.report.speed import speed_page
+from benchmarks.report.transfer import transfer_page
 from peftrec.machine.files import read_json
 
 STUDIES: dict[str, Callable[[Any], str]] = {
     "score-card": card_page,
     "ablation": ablation_page,
     "curves": curves_page,
+    "transfer": transfer_page,
     "plain-peft": plain_peft_page,
     "equal-epochs": equal_epochs_page,
     "tallrec": tallrec_page,

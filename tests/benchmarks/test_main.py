@@ -36,7 +36,7 @@ def test_a_plan_runs_and_writes_nothing(tmp_path, monkeypatch, capsys):
 def test_a_verb_is_asked_for(capsys):
     with pytest.raises(SystemExit):
         main.parse([])
-    assert "quick,full,card,ablation,curves,report" in capsys.readouterr().err
+    assert "quick,full,card,ablation,curves,transfer,report" in capsys.readouterr().err
     given = main.parse(["speed"])
     assert (given.verb, given.repeats) == ("speed", 3)
 
