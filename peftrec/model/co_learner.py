@@ -323,9 +323,13 @@ def assemble(
     texts: TextTable,
     configs: dict[str, AdapterConfig],
     shapes: dict[str, HeadShape],
+    filled: bool = False,
 ) -> CoLearner:
-    """A co-learner over `texts` with the given adapter configurations and head shapes; its fusion knows no items."""
-    adapters = attach(backbone, configs)
+    """A co-learner over `texts` with the given adapter configurations and head shapes; its fusion knows no items.
+
+    `filled`: see `attach`.
+    """
+    adapters = attach(backbone, configs, filled)
     encoder = AdaptedEncoder(backbone, texts, adapters, recompute=recipe.train.gradient_checkpointing)
     heads: dict[str, Head] = {}
     for name, task in tasks.items():

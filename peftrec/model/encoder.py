@@ -47,11 +47,18 @@ class AdaptedEncoder(nn.Module):
         self.trunk = min((a.lowest for a in layered), default=backbone.num_layers)
         self.caches: dict[Level, StateCache] = {}
         if any(isinstance(a, PooledAdapter) for a in self.methods):
-            self.caches["pooled"] = StateCache(backbone, texts, "pooled", backbone.num_layers)
+            self._keep(StateCache(backbone, texts, "pooled", backbone.num_layers))
         if layered and self.trunk > 0:
-            self.caches["layer"] = StateCache(backbone, texts, "layer", self.trunk)
+            self._keep(StateCache(backbone, texts, "layer", self.trunk))
 
     backbone: Backbone
+
+    def _keep(self, cache: StateCache) -> None:
+        """Use a cache; or, where runs over the backbone share the table, the one that another uses for the same."""
+        same = (cache.level, self.trunk, self.backbone.pooling, self.backbone.config.cache_dtype)
+        found = self.texts.keepers.setdefault(same if self.texts.common else id(cache), cache)
+        assert isinstance(found, StateCache)
+        self.caches[cache.level] = found
 
     def adapter_of(self, task: str) -> Adapter:
         """The task's method."""
@@ -91,10 +98,7 @@ class AdaptedEncoder(nn.Module):
         So that what forgetting copies is little a text. Rows of guests mean others afterwards.
         """
         if self.texts.guests > most:
-            kept = self.texts.recent_guests(most // 2)
-            for cache in self.caches.values():
-                cache.keep_guests(kept)
-            self.texts.keep_guests(kept)
+            self.texts.keep_guests(self.texts.recent_guests(most // 2))
             return_free_memory()
 
     def rows_of(self, level: Level, rows: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -182,7 +186,7 @@ class AdaptedEncoder(nn.Module):
             found = torch.cat([self.caches["pooled"].states(block)[:, -1] for block in blocks])
         else:
             if "vectors" not in self.caches:
-                self.caches["vectors"] = VectorCache(self.backbone, self.texts, self.caches.get("layer"))
+                self._keep(VectorCache(self.backbone, self.texts, self.caches.get("layer")))
             self.caches["vectors"].update(rows, track, self.disk)
             found = self.caches["vectors"].states(rows)
         vectors: np.ndarray = found.float().cpu().numpy()

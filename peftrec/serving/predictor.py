@@ -308,6 +308,7 @@ class Predictor:
         """Alone with the table of texts, the caches and the backbone; afterwards guests beyond the bound are gone."""
         with self.model.encoder.backbone.lock:
             if self._keeps:
+                self.model.encoder.forget_guests(0)  # another predictor's, over the same table
                 self.texts.adopt()
             try:
                 yield

@@ -172,7 +172,7 @@ class StateCache:
             self._lent = None
 
     def keep_guests(self, rows: np.ndarray) -> None:
-        """Forget the states of all guests but `rows` (ascending). Called before the table does the same."""
+        """Forget the states of all guests but `rows` (ascending). Called by the table, before it does the same."""
         self._follow_table()
         own, guests = self.texts.own, enumerate(rows.tolist(), self.texts.own)
         self._guests = {new: self._guests[row] for new, row in guests if row in self._guests}

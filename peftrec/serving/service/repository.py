@@ -13,7 +13,8 @@ from peftrec.serving.service import log
 from peftrec.serving.service.asking import plain, service_of, took
 from peftrec.serving.service.bodies import Guarded
 from peftrec.serving.service.errors import Refusal, described
-from peftrec.serving.service.registry import NoSuchRun, UnlikeBackbone
+from peftrec.runs.saved import UnlikeBackbone
+from peftrec.serving.service.registry import NoSuchRun
 
 
 async def _administers(request: Request) -> None:
