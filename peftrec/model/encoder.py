@@ -183,7 +183,7 @@ class AdaptedEncoder(nn.Module):
         if "pooled" in self.caches:
             self.caches["pooled"].update(rows, track, self.disk)
             blocks = np.split(rows, range(POOLED_ROWS, len(rows), POOLED_ROWS))
-            found = torch.cat([self.caches["pooled"].states(block)[:, -1] for block in blocks])
+            found = torch.cat([self.caches["pooled"].states(block, -1) for block in blocks])
         else:
             if "vectors" not in self.caches:
                 self._keep(VectorCache(self.backbone, self.texts, self.caches.get("layer")))

@@ -6,7 +6,6 @@ billions of values), tags (they ask for other constructors), depth and size with
 
 import re
 from collections.abc import Callable, Hashable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -113,13 +112,14 @@ def parse_yaml(text: str, where: str) -> Any:
     """YAML -> plain values; repeated keys are refused and 5e-4 is a number. Raises UserError naming line and column."""
     _check_size(len(text.encode("utf-8", "replace")), where)
     # Tabs, byte order marks and question marks are what the two parsers do not take alike.
-    if text.replace("\n", "").isprintable() and "?" not in text:
-        with suppress(yaml.YAMLError):  # which the other parser tells better
-            return yaml.load(text, Loader=_Quick)  # noqa: S506  as safe as the other
-    try:
-        return yaml.load(text, Loader=_Loader)  # noqa: S506  a subclass of SafeLoader
-    except yaml.YAMLError as error:
-        raise UserError(f"{where}: not valid YAML: {' '.join(str(error).split())}") from None
+    alike = text.replace("\n", "").isprintable() and "?" not in text
+    problem = ""
+    for loader in (_Quick, _Loader) if alike else (_Loader,):
+        try:
+            return yaml.load(text, Loader=loader)  # noqa: S506  subclasses of SafeLoader
+        except yaml.YAMLError as error:  # PyYAML's own parser, which is asked last, tells it better
+            problem = " ".join(str(error).split())
+    raise UserError(f"{where}: not valid YAML: {problem}")
 
 
 def read_yaml(path: Path) -> Any:

@@ -201,9 +201,10 @@ def load_run(
     described = read_described(folder, recipe)
     base = backbone if isinstance(backbone, Backbone) else load_backbone(recipe.backbone)
     if not base.is_the_one(described["backbone_digest"]):
+        remedy = "" if isinstance(backbone, Backbone) else "; give the original weights as `backbone`"
         raise UnlikeBackbone(
             f"{folder}: trained on a backbone with digest {described['backbone_digest'][:12]}, but {base.origin} has "
-            f"{base.digest[:12]}; give the original weights as `backbone`"
+            f"{base.digest[:12]}{remedy}"
         )
     read = TextTable() if texts is None else texts
     of = described["tasks"]
