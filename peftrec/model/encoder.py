@@ -14,6 +14,7 @@ from peftrec.data.batches import Work, buckets
 from peftrec.data.texts import TextTable
 from peftrec.machine import processes
 from peftrec.machine.memory import return_free_memory
+from peftrec.machine.stages import stage
 from peftrec.model.adapters.base import Adapter, LayerAdapter, PooledAdapter
 from peftrec.model.backbone import Backbone
 from peftrec.model.cache.kept import KeptVectors
@@ -88,9 +89,10 @@ class AdaptedEncoder(nn.Module):
         together  all processes of a training do this at once, and may share the work
         Rows not asked for here are computed when they are encoded, every time. Texts added since are tokenised.
         """
-        self.backbone.tokenize(self.texts)
-        for level, cache in self.caches.items():
-            cache.update(None if rows is None else self.rows_of(level, rows), track, self.disk, together)
+        with stage("encode"):
+            self.backbone.tokenize(self.texts)
+            for level, cache in self.caches.items():
+                cache.update(None if rows is None else self.rows_of(level, rows), track, self.disk, together)
 
     def forget_guests(self, most: int) -> None:
         """Where the table has more than `most` guests, forget all but the half of `most` last asked for.
@@ -126,9 +128,10 @@ class AdaptedEncoder(nn.Module):
 
     def encode(self, rows: np.ndarray, task: str) -> Tensor:
         """The task's vectors of text rows (U,), float32 (U, D)."""
-        if (kept := self._kept.get(task)) is not None:
-            return kept.of(rows, partial(self._encode, task=task))
-        return self._encode(rows, task)
+        with stage("encode"):
+            if (kept := self._kept.get(task)) is not None:
+                return kept.of(rows, partial(self._encode, task=task))
+            return self._encode(rows, task)
 
     @contextmanager
     def with_vectors(self, task: str, kept: KeptVectors | None) -> Iterator[None]:
@@ -176,7 +179,11 @@ class AdaptedEncoder(nn.Module):
 
         Only where `no_vectors` is empty.
         """
-        with torch.inference_mode(False), torch.no_grad():  # what is kept outlives a caller's inference mode
+        with (
+            stage("encode"),
+            torch.inference_mode(False),
+            torch.no_grad(),
+        ):  # what is kept outlives a caller's inference mode
             return self._frozen_vectors(rows, track)
 
     def _frozen_vectors(self, rows: np.ndarray, track: Track | None) -> np.ndarray:
