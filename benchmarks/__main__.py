@@ -68,7 +68,9 @@ def main() -> None:
             found = run_ablation(given.data, given.out.resolve(), given.only, given.rows, given.seeds, given.keys)
         write_json(RESULTS / "ablation.json", found)
     if given.verb == "curves":
-        write_json(RESULTS / "curves.json", curves.measure(given.data, given.draws))
+        with alone(given.out.resolve()):
+            asked = (given.draws, given.sizes, given.only, given.minutes)
+            write_json(RESULTS / "curves.json", curves.measure(given.data, given.out.resolve(), *asked))
     if given.verb in ("quick", "full"):
         until, out = time.monotonic() + 60 * given.minutes, given.out.resolve()
         experiments = read_experiments(given.verb, given.only)
@@ -117,6 +119,10 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     few = verbs.add_parser("curves", help="few labelled texts alone, and beside a task of many: when co-learning pays")
     few.add_argument("--data", type=Path, required=True, help="the folder that holds the data sets' folders")
     few.add_argument("--draws", type=int, default=5, help="of the few rows; the gains are paired by them")
+    few.add_argument("--sizes", type=int, nargs="+", default=curves.SIZES, help="how many rows the target has")
+    few.add_argument("--only", nargs="+", default=list(curves.PAIRS), metavar="NAME", choices=curves.PAIRS)
+    few.add_argument("--out", type=Path, default=Path("runs/curves"), help="where draws are kept; what is there stays")
+    few.add_argument("--minutes", type=float, default=float("inf"), help="begin nothing after so many minutes")
     verbs.add_parser("report", help="write the pages and figures from the results, and measure nothing")
     for name, (measure, option) in STUDIES.items():
         study = verbs.add_parser(name, help=measure.__doc__)
