@@ -37,6 +37,7 @@ from peftrec.recipe import SpecialiseConfig, WeightingConfig, make_recipe
 from peftrec.training.defaults import settled
 from peftrec.training.loop import fit
 from peftrec.training.prepare import Setup, prepare
+from peftrec.training.snapshot import Progress
 from peftrec.training.specialise import begin_specialised
 from peftrec.training.starts import begin
 
@@ -49,11 +50,11 @@ METHOD = "side"
 SPECIALISE = 2
 RESAMPLES = 500
 ALL = 10**6  # rows
-TARGET = "few"
+TARGET, OTHER = "few", "many"
 
 Tables = tuple[pd.DataFrame, dict[str, pd.DataFrame]]
 _TEXTS: dict[str, Any] = {"kind": "texts", "text": "{text}", "split": "split"}
-_MANY = {"kind": "classification", "table": "many", "label": "label"}
+_MANY: dict[str, Any] = {"kind": "classification", "table": "many", "label": "label"}
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,7 @@ def prices_and_orders(data: Path) -> Tables:
     return target.assign(split=np.where(np.arange(len(target)) < TEST, "test", "train")), tables
 
 
-_SHOP = {
+_SHOP: dict[str, dict[str, Any]] = {
     "items": {"kind": "items", "id": "item", "text": "{text}"},
     "events": {"kind": "events", "user": "user", "item": "item", "time": "time", "columns": ["quantity"]},
 }
@@ -244,7 +245,7 @@ def _prepared(pair: Pair, folder: str) -> Setup:
                 "backbone": {"name": ENGLISH},
                 "adapter": {"method": METHOD},
                 "data": {"tables": {name: {**of, "path": f"{folder}/{name}.parquet"} for name, of in data.items()}},
-                "tasks": {TARGET: {"kind": pair.kind, "table": TARGET, "label": "label"}, "many": dict(pair.other)},
+                "tasks": {TARGET: {"kind": pair.kind, "table": TARGET, "label": "label"}, OTHER: dict(pair.other)},
             }
         )
     )
@@ -265,7 +266,7 @@ def _arms(setup: Setup) -> Iterator[str]:
     fit(_only(setup, TARGET))
     yield "alone"
     restore()
-    done = fit(setup)
+    done: Progress = fit(setup)
     yield "together"
     recipe = setup.recipe.model_copy(update={"specialise": SpecialiseConfig(epochs=SPECIALISE)})
     fit(replace(setup, recipe=recipe), at=begin_specialised(done))
@@ -275,7 +276,7 @@ def _arms(setup: Setup) -> Iterator[str]:
     fit(replace(setup, recipe=setup.recipe.model_copy(update={"weighting": weighting})))
     yield "weighted"
     restore()
-    fit(_only(setup, "many"))
+    fit(_only(setup, OTHER))
     fit(_only(setup, TARGET))
     yield "after"
 

@@ -8,23 +8,19 @@ from pathlib import Path
 from peftrec.data.load import Ahead
 from peftrec.errors import Diverged
 from peftrec.evaluation.evaluate import evaluate, text_rows
-from peftrec.evaluation.outcomes import Outcome, write_outcomes
 from peftrec.evaluation.values import Report
 from peftrec.machine import processes
-from peftrec.machine.environment import environment
 from peftrec.machine.progress import bar, note, track_rows
 from peftrec.machine.signals import Interrupted, StopSignals
 from peftrec.recipe import Recipe, TrainConfig
-from peftrec.runs.cards import write_cards
 from peftrec.runs.folder import choose_run, write_run
-from peftrec.runs.saved import save_run
-from peftrec.training.costs import cache_lines, costs
-from peftrec.training.defaults import Settled
+from peftrec.training.costs import cache_lines
 from peftrec.training.ending import end, ended
 from peftrec.training.fingerprint import describe_origin
+from peftrec.training.finish import finish
 from peftrec.training.memory import Tidy
 from peftrec.training.prepare import Setup, prepare
-from peftrec.training.refit import begin_refit, describe_refit, prepare_refit, refit_of
+from peftrec.training.refit import begin_refit, prepare_refit, refit_of
 from peftrec.training.resume import Checkpoints
 from peftrec.training.sharding import whole
 from peftrec.training.shrinking import outer_weights, own_weights
@@ -77,7 +73,7 @@ def train(
             start = _ready(setup, cache)
             progress = fit(setup, checkpoints, trackers, begin_refit(progress, refit))
         with whole(setup.model):
-            processes.on_first(lambda: _finish(Path(folder), setup, chosen, progress, trackers, start, started))
+            processes.on_first(lambda: finish(Path(folder), setup, chosen, progress, trackers, start, started))
         processes.on_first(stack.close)
     return target
 
@@ -91,39 +87,6 @@ def _ready(setup: Setup, cache: bool) -> Report:
     begin(setup)
     measured = (setup.model, setup.dataset, setup.tasks, "test")
     return processes.on_first(lambda: evaluate(*measured, resamples=0, priors=False))
-
-
-def _finish(
-    folder: Path,
-    setup: Setup,
-    chosen: Settled,
-    progress: Progress,
-    trackers: Trackers,
-    start: Report,
-    started: float,
-) -> None:
-    """Evaluate on the test split, and write the run's files. `chosen`: what the first training went by."""
-    note("evaluating on the test split, with intervals and priors")
-    recipe, dataset, model, outcomes = setup.recipe, setup.dataset, setup.model, dict[str, Outcome]()
-    report = evaluate(model, dataset, setup.tasks, "test", ranking=True, outcomes=outcomes)
-    for task, of in report["tasks"].items():
-        of["start"] = start["tasks"][task]["metrics"]
-        if (began := setup.began_at(task)) is not None:
-            of["began_at"] = began
-        if task in progress.own_kept:
-            of["own_step"] = progress.own_kept[task]
-        if task in progress.shares:
-            of["kept"] = progress.shares[task]
-        if task in progress.own_shares:
-            of["specialised"] = progress.own_shares[task]
-    trackers.log({"step": progress.step, "test": {task: of["metrics"] for task, of in report["tasks"].items()}})
-    report["cost"] = costs(model, progress) | {"total_seconds": time.monotonic() - started}
-    report |= {"train": chosen.model_dump(mode="json"), **describe_refit(setup, progress)}
-    report["notes"] = setup.notes
-    report["environment"] = environment()
-    save_run(folder, recipe, dataset, model, report, progress.history)
-    write_cards(folder, recipe, setup.tasks, dataset, model, report)
-    write_outcomes(folder, outcomes)
 
 
 def fit(
