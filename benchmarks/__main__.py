@@ -69,7 +69,9 @@ def main() -> None:
             found = run_ablation(given.data, given.out.resolve(), given.only, given.rows, given.seeds, given.keys)
         write_json(RESULTS / "ablation.json", found)
     if given.verb == "curves":
-        write_json(RESULTS / "curves.json", curves.measure(given.data, given.draws))
+        with alone(given.out.resolve()):
+            asked = (given.draws, given.sizes, given.only, given.minutes)
+            write_json(RESULTS / "curves.json", curves.measure(given.data, given.out.resolve(), *asked))
     if given.verb == "transfer":
         write_json(RESULTS / "transfer.json", transfer.measure(given.data, given.draws))
     if given.verb in ("quick", "full"):
@@ -120,6 +122,10 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     few = verbs.add_parser("curves", help="few labelled texts alone, and beside a task of many: when co-learning pays")
     few.add_argument("--data", type=Path, required=True, help="the folder that holds the data sets' folders")
     few.add_argument("--draws", type=int, default=5, help="of the few rows; the gains are paired by them")
+    few.add_argument("--sizes", type=int, nargs="+", default=curves.SIZES, help="how many rows the target has")
+    few.add_argument("--only", nargs="+", default=list(curves.PAIRS), metavar="NAME", choices=curves.PAIRS)
+    few.add_argument("--out", type=Path, default=Path("runs/curves"), help="where draws are kept; what is there stays")
+    few.add_argument("--minutes", type=float, default=float("inf"), help="begin nothing after so many minutes")
     moved = verbs.add_parser("transfer", help="from one language to another, and from one catalogue to another")
     moved.add_argument("--data", type=Path, required=True, help="the folder that holds the data sets' folders")
     moved.add_argument("--draws", type=int, default=3, help="of what is tested, and of few ratings; two or more")

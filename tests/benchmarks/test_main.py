@@ -59,10 +59,12 @@ def test_the_card_is_of_the_data_sets_asked_for(tmp_path, monkeypatch, held_out)
 def test_learning_curves_go_to_their_results(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(main, "RESULTS", tmp_path)
     monkeypatch.setattr(main, "write_pages", lambda: ["curves"])
-    monkeypatch.setattr(main.curves, "measure", lambda data, draws: {"data": str(data), "draws": draws})
-    monkeypatch.setattr("sys.argv", ["benchmarks", "curves", "--data", "there", "--draws", "2"])
+    monkeypatch.setattr(main.curves, "measure", lambda data, out, *asked: {"data": str(data), "asked": [*asked]})
+    given = f"curves --data there --draws 2 --sizes 60 --only topic --minutes 5 --out {tmp_path}"
+    monkeypatch.setattr("sys.argv", ["benchmarks", *given.split()])
     main.main()
-    assert json.loads((tmp_path / "curves.json").read_text()) == {"data": "there", "draws": 2}
+    asked = [2, [60], ["topic"], 5.0]
+    assert json.loads((tmp_path / "curves.json").read_text()) == {"data": "there", "asked": asked}
     assert capsys.readouterr().out == "written: docs/results/curves\n"
 
 
