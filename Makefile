@@ -71,10 +71,11 @@ bench-speed: $(DONE)
 bench-serve: $(DONE)
 	$(BIN)/python -m benchmarks serving --rounds $(ROUNDS)
 
-# One thread a worker: the workers share the cores, and torch's own threads would fight over them. What Python compiles
+# One thread a worker: the workers share the cores, and torch's own threads would fight over them. They take the files in
+# the order of tests/conftest.py, not by how many tests each has. What Python compiles
 # is kept, whatever the environment says: else every process that a test starts compiles the package again.
 test: $(DONE)
-	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 # More cases of tests/fuzz than the suite tries; what is found is printed by the name of its case.
 fuzz: $(DONE)

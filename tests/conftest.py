@@ -1,7 +1,6 @@
 """A small shop that tests make themselves, and runs trained on it with the real packaged backbone."""
 
 import gc
-import importlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import settings
+from quick import quicken
 from shop import shop_recipe, write_csv
 
 torch.set_num_threads(1)
@@ -21,6 +21,12 @@ settings.register_profile("untimed", deadline=None)  # what a busy machine is sl
 settings.load_profile("untimed")
 
 GENRES = ["romance", "space adventure", "horror", "cooking", "football"]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The folders with the longest modules first: one that begins last leaves the other test processes idle."""
+    here = Path(__file__).parent
+    items.sort(key=lambda item: item.path.relative_to(here).parts[0] not in ("training", "machine", "serving", "docs"))
 
 
 def pytest_collection_finish() -> None:
@@ -76,17 +82,6 @@ def _no_waiting_for_the_disk() -> Iterator[None]:
         yield
 
 
-FEW: dict[str, dict[str, object]] = {  # what validation rows otherwise choose among, and folds
-    "priors.boosted": {"TRIED": (0, 5)},
-    "priors.matching": {"SORTS": (("words",),)},
-    "priors.texts": {"SORTS": (("words",),)},
-    "priors.vectors": {"SCALES": ("standardised",), "STRENGTHS": (0.1,), "PENALTIES": (100.0,)},
-    "starts.events": {"SHRINKS": (5.0,), "STRENGTHS": (1.0,)},
-    "starts.expected": {"PENALTIES": (10.0,), "FOLDS": 2},
-    "starts.pool": {"FOLDS": 2},
-}
-
-
 @pytest.fixture(scope="module")
 def quick_intervals() -> Iterator[None]:
     """For modules that do not look at the intervals' width, but train elsewhere what they train here."""
@@ -108,10 +103,7 @@ def quick(quick_intervals: None) -> Iterator[None]:
     Not beside `shop_run`, which is whole, and other modules' too.
     """
     with pytest.MonkeyPatch.context() as patch:
-        for name, of in FEW.items():
-            module = importlib.import_module(f"peftrec.tasks.{name}")  # the package's own name may be a prior's
-            for key, value in of.items():
-                patch.setattr(module, key, value)
+        quicken(patch)
         yield
 
 

@@ -2,12 +2,11 @@
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
+import warm
 from safetensors.torch import load_file
 from tiny import make_tiny_shop
 from together import with_case
@@ -16,7 +15,7 @@ import peftrec.training.loop
 from peftrec.runs.folder import verify_run
 from peftrec.training.loop import train
 
-TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+WARM = ("--run-path", "--start-method", "fork", "--", warm.__file__)  # before the arguments of a warm Python
 
 
 def plain_shop(folder):
@@ -34,10 +33,15 @@ def environment():
     return {**os.environ, "PYTHONPATH": here, "OMP_NUM_THREADS": "1"}
 
 
+def torchrun(*arguments, env=None):
+    """What `torchrun ARGUMENTS` of two processes ended with: `returncode`, `stdout`, `stderr`."""
+    command = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", 2, *arguments)
+    return warm.run(*command, env=environment() if env is None else env)
+
+
 def train_together(shop, runs, cases, env):
     """`runs`, in which two processes have trained the cases."""
-    command = [*TORCHRUN, str(Path(__file__).parent / "together.py"), str(shop), str(runs), *cases]
-    done = subprocess.run(command, capture_output=True, text=True, env=env, timeout=600)
+    done = torchrun(*WARM, Path(__file__).parent / "together.py", shop, runs, *cases, env=env)
     assert done.returncode == 0, done.stderr[-4000:]
     (runs / "stderr").write_text(done.stderr)
     return runs

@@ -1,6 +1,7 @@
 """What keeps the tree readable: the import order, the size of files and functions, nothing that runs foreign code."""
 
 import ast
+import functools
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -23,7 +24,6 @@ RANK = {
     for name in level.split(", ")
 }
 FILES = [path for package in ORDER for path in sorted((ROOT / package).rglob("*.py"))]
-TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in FILES}
 
 
 TESTS = ROOT / "tests"
@@ -38,6 +38,11 @@ APART = {
     "tasks.kind": "what a kind may be: test_harness.py, for every one and one from outside",
     "tasks.starts.base": "types: training/test_starts.py and every kind's own",
 }
+
+
+@functools.cache
+def tree_of(path):
+    return ast.parse(path.read_text(encoding="utf-8"))
 
 
 def module_name(path):
@@ -56,7 +61,7 @@ def room(module):
 def imports(path):
     """Modules of the packages that a file imports, anywhere in it, as dotted names."""
     found = set()
-    for node in ast.walk(TREES[path]):
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -76,8 +81,8 @@ def places(condition):
     """file:line of every syntax node that a condition picks."""
     return [
         f"{path.relative_to(ROOT)}:{node.lineno}"
-        for path, tree in TREES.items()
-        for node in ast.walk(tree)
+        for path in FILES
+        for node in ast.walk(tree_of(path))
         if condition(node)
     ]
 
@@ -127,7 +132,7 @@ def test_no_modules_import_each_other():
 @pytest.mark.parametrize("path", FILES, ids=[module_name(path) for path in FILES])
 def test_files_and_functions_stay_short(path):
     assert len(path.read_text(encoding="utf-8").splitlines()) < 350
-    for node in ast.walk(TREES[path]):
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.FunctionDef):
             assert node.end_lineno - node.lineno + 1 < 80, f"{node.name}, line {node.lineno}"
 
@@ -135,7 +140,7 @@ def test_files_and_functions_stay_short(path):
 def test_the_training_loop_is_read_in_one_sitting():
     path = MODULES["peftrec.training.loop"]
     assert len(path.read_text(encoding="utf-8").splitlines()) < 200
-    lengths = {n.name: n.end_lineno - n.lineno + 1 for n in ast.walk(TREES[path]) if isinstance(n, ast.FunctionDef)}
+    lengths = {n.name: n.end_lineno - n.lineno + 1 for n in ast.walk(tree_of(path)) if isinstance(n, ast.FunctionDef)}
     assert {"train", "fit"} <= set(lengths) and max(lengths.values()) <= 55, lengths
 
 

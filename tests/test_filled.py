@@ -8,7 +8,7 @@ import pytest
 from command import peftrec
 from safetensors.torch import load_file
 from shop import write_csv
-from tiny import LORA, cut_after, make_tiny_shop, tiny_recipe, trained_files
+from tiny import LORA, cut_after, kept_recipe, make_tiny_shop, tiny_recipe, trained_files
 
 from peftrec.errors import UserError
 from peftrec.runs.folder import read_report
@@ -33,7 +33,7 @@ def holey(folder, policy="fill"):
     items = {"path": str(write_csv(folder / "holey.csv", kept)), "id": "id", "text": "{title}"}
     events = {"path": str(folder / "events.csv"), "user": "user", "item": "item", "time": "time", "columns": ["stars"]}
     data = {name: of | {"on_bad_rows": policy} for name, of in {"items": items, "events": events}.items()}
-    return tiny_recipe(folder, **FUSED, data=data | {"split": {"test": 0.2, "valid": 0.2}, "history": 5})
+    return kept_recipe(folder, **FUSED, data=data | {"split": {"test": 0.2, "valid": 0.2}, "history": 5})
 
 
 @pytest.fixture(scope="module")

@@ -47,8 +47,8 @@ def make_tiny_shop(folder: Path, users: int = 16, queries: int = 80, layers: int
 
 
 def tiny_recipe(folder: Path, **changes: object) -> Recipe:
-    """Two tasks, 12 steps in 3 epochs, dropout on; `changes` replace whole groups, or are merged into `train`;
-    `item_features` are the items' table's."""
+    """Two tasks, 12 steps in 3 epochs, dropout on, no checkpoint; `changes` replace whole groups, or are merged into
+    `train`; `item_features` are the items' table's."""
     events = {"user": "user", "item": "item", "time": "time", "columns": ["stars"]}
     queries = {"text": "{query}", "item": "item", "label": "match"}
     raw: dict = {
@@ -65,12 +65,18 @@ def tiny_recipe(folder: Path, **changes: object) -> Recipe:
             "query": {"kind": "match-query"},
             "interest": {"kind": "interest", "column": "stars", "threshold": 4, "weight": 0.5},
         },
-        "train": {**QUICK, "epochs": 3, "batch_size": 32, "lr": 1e-2, "checkpoint": {"every": "3 steps"}},
+        "train": {**QUICK, "epochs": 3, "batch_size": 32, "lr": 1e-2, "checkpoint": {"every": "1000 steps"}},
     }
     raw["data"]["items"]["features"] = changes.pop("item_features", {})
     for key, value in changes.items():
         raw[key] = {**raw[key], **value} if key == "train" else value
     return make_recipe(raw)
+
+
+def kept_recipe(folder: Path, **changes: Any) -> Recipe:
+    """`tiny_recipe` with a checkpoint after every third step."""
+    train = {"checkpoint": {"every": "3 steps"}, **changes.pop("train", {})}
+    return tiny_recipe(folder, train=train, **changes)
 
 
 def prepared(folder: Path, **changes: object) -> Any:
@@ -85,10 +91,12 @@ def prepared(folder: Path, **changes: object) -> Any:
 def train_tiny(folder: Path, run: Path, threads: int = 1, batch_size: int = 32) -> None:
     """Train for five epochs, 20 steps, with a checkpoint after each, continuing when there is something to continue."""
     import torch
+    from quick import quicken
     from tqdm import tqdm
 
     from peftrec.training.loop import train
 
+    quicken(pytest.MonkeyPatch())  # its process is its own
     torch.set_num_threads(threads)
     tqdm.set_lock(threading.RLock())  # its own is a semaphore of the system, which a killed process leaves behind
     recipe = tiny_recipe(folder, train={"epochs": 5, "batch_size": batch_size, "checkpoint": {"every": "1 step"}})

@@ -8,6 +8,7 @@ import sys
 import textwrap
 
 import pytest
+import warm
 from command import peftrec, put
 
 
@@ -111,21 +112,14 @@ def test_an_interrupted_training_leaves_nothing(recipe, tmp_path, sent, status):
     """)
     )
     runs = tmp_path / "runs"
-    child = subprocess.Popen(
-        [sys.executable, script, "train", recipe, "--run", runs / "one"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        # A shell's background jobs ignore SIGINT, and children inherit that.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
+    child = warm.Started(script, "train", recipe, "--run", runs / "one")
     said = ""
     while not said.endswith("writing\n"):  # a library's prints go to stderr
         line = child.stderr.readline()
         assert line, said
         said += line
-    child.send_signal(sent)
-    out, err = child.communicate(timeout=60)
-    assert (child.returncode, out) == (status, "")
-    assert "Traceback" not in said + err
+    os.kill(child.process.pid, sent)
+    ended = child.communicate()
+    assert (ended.returncode, ended.stdout) == (status, "")
+    assert "Traceback" not in said + ended.stderr
     assert os.listdir(runs) == []

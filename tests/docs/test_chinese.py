@@ -7,6 +7,7 @@ import zipfile
 
 import numpy as np
 import pytest
+import warm
 from pages import ROOT, load
 from tiny import make_tiny_shop
 
@@ -97,8 +98,7 @@ def test_a_text_is_read_by_all_three(run):
 
 
 def test_the_program_reads_its_arguments_or_lines(run):
-    done = subprocess.run(
-        [sys.executable, FILE, run], input="w2 w60 w2\n\n", capture_output=True, text=True, check=True
-    )
+    done = warm.run(FILE, run, input="w2 w60 w2\n\n")
+    assert done.returncode == 0, done.stderr
     (found,) = map(json.loads, done.stdout.splitlines())
     assert found["sentiment"][0] == "positive" and found["sentiment"][1] > 0.5

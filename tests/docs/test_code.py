@@ -2,10 +2,8 @@
 
 import json
 import logging
-import os
 import re
 import subprocess
-import sys
 import textwrap
 from contextlib import redirect_stdout
 from io import StringIO
@@ -15,6 +13,7 @@ import numpy as np
 import pyarrow.csv as pc
 import pyarrow.parquet as pq
 import pytest
+import warm
 from pages import DOCS, PAGES, README, ROOT, SNIPPET, blocks, name, read
 
 from peftrec.data.load import load_tables
@@ -163,24 +162,23 @@ def test_the_notebook_runs_from_nothing(tmp_path, monkeypatch, capsys):
     assert (tmp_path / "runs/tour-1/manifest.json").is_file()
 
 
-def started(*arguments: str) -> tuple[subprocess.Popen, int]:
+def started(*arguments: object) -> tuple[warm.Started, int]:
     """A service in a process of its own, and the port where it answers by now."""
-    command = [sys.executable, "-m", "peftrec", "serve", *arguments, "--port", "0"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    service = warm.Started("-m", "peftrec", "serve", *arguments, "--port", 0)
     port = 0
-    for line in process.stderr:
+    for line in service.stderr:
         said = json.loads(line)
         port = said.get("port", port)
         if said["event"] == "ready":
-            return process, port
-    raise AssertionError(f"it ended with status {process.wait()}")
+            return service, port
+    raise AssertionError(f"it ended: {service.communicate()}")
 
 
 def test_the_session_with_the_service_runs(printed):
     page = DOCS / "guide/serving.md"
     session = blocks(page, "bash")
     assert len(session) == 4 and sum(block.count("curl -s ") for block in session) == 8
-    process, port = started("runs/first", "--grace", "0.5")
+    service, port = started("runs/first", "--grace", "0.5")
     try:
         strict = 'curl() { command curl --fail-with-body "$@"; echo; }\n'  # any error ends the session
         script = strict + "".join(session).replace("localhost:8000", f"127.0.0.1:{port}")
@@ -194,9 +192,9 @@ def test_the_session_with_the_service_runs(printed):
         assert len(answers[5]["data"]) == 2
         assert answers[6] == {"accepted": 1} and len(answers[7]["items"]) == 3
     finally:
-        process.terminate()
-        process.stderr.read()
-    assert process.wait(60) == 0
+        service.process.terminate()
+        ended = service.communicate()
+    assert ended.returncode == 0
 
 
 def test_the_file_of_keys_is_one(tmp_path):

@@ -46,7 +46,7 @@ def test_the_method_passes_the_probe(family, sharing):
     probe_method(lambda: tiny_backbone(family, pooling="mean"), config)
 
 
-@pytest.mark.usefixtures("quick_intervals")
+@pytest.mark.usefixtures("quick")
 def test_the_method_trains_and_answers(tiny_shop, tmp_path):
     run = train(tiny_recipe(tiny_shop, adapter={"method": "method:LayerMix"}), tmp_path / "run")
     parts = sorted(file.stem for file in (run / "parts").iterdir())
@@ -55,7 +55,7 @@ def test_the_method_trains_and_answers(tiny_shop, tmp_path):
     assert 0 < answer["score"] < 1
 
 
-@pytest.mark.usefixtures("quick_intervals")
+@pytest.mark.usefixtures("quick")
 def test_the_kind_trains_and_answers_for_items_that_nobody_rated(tiny_shop, tmp_path):
     task = {"kind": "kind:APPEAL", "column": "stars"}
     run = train(tiny_recipe(tiny_shop, tasks={"promise": task}), tmp_path / "run")
@@ -69,7 +69,7 @@ def test_the_kind_trains_and_answers_for_items_that_nobody_rated(tiny_shop, tmp_
         train(tiny_recipe(tiny_shop, tasks={"promise": {"kind": "kind:APPEAL"}}), tmp_path / "other")
 
 
-@pytest.mark.usefixtures("quick_intervals")
+@pytest.mark.usefixtures("quick")
 def test_the_loss_is_least_at_the_quantile_and_equals_its_metric(tiny_shop, tmp_path):
     from loss import NINE_OF_TEN, PINBALL, start
 
@@ -91,7 +91,7 @@ def test_the_loss_is_least_at_the_quantile_and_equals_its_metric(tiny_shop, tmp_
     assert below > 0.75  # by the median it would be a half
 
 
-@pytest.mark.usefixtures("quick_intervals")
+@pytest.mark.usefixtures("quick")
 def test_the_weighting_makes_losses_of_any_unit_equal(tiny_shop, tmp_path):
     from weighting import EqualScale
 
@@ -106,7 +106,7 @@ def test_the_weighting_makes_losses_of_any_unit_equal(tiny_shop, tmp_path):
     assert np.mean(of_steps, 0).tolist() == pytest.approx([1.0, 0.5], rel=0.2)  # a step's own loss goes up and down
 
 
-@pytest.mark.usefixtures("quick_intervals")
+@pytest.mark.usefixtures("quick")
 def test_the_source_reads_what_lies_inside_books(tiny_shop, tmp_path):
     random = np.random.default_rng(0)
     with (tmp_path / "books.jsonl").open("w") as file:

@@ -1,10 +1,9 @@
 """examples/news.py over a run of the shipped recipe, on made files of MIND's form."""
 
 import json
-import subprocess
-import sys
 
 import pytest
+import warm
 from front import SECTIONS, make_mind
 from pages import ROOT, load
 from tiny import make_tiny_shop
@@ -52,7 +51,6 @@ def test_a_front_page_is_fresh_and_of_several_sections(run):
 
 def test_the_program_reads_its_arguments_or_lines(run, tmp_path):
     (tmp_path / "fresh.txt").write_text("w2 w44 w2\n\n")
-    command = [sys.executable, FILE, run, "-k", "2", "--fresh", tmp_path / "fresh.txt"]
-    done = subprocess.run(command, input="U1\n\nU99\n", capture_output=True, text=True)
+    done = warm.run(FILE, run, "-k", 2, "--fresh", tmp_path / "fresh.txt", input="U1\n\nU99\n")
     assert [json.loads(line)["reader"] for line in done.stdout.splitlines()] == ["U1"]
     assert done.returncode == 1 and done.stderr.endswith("no reader 'U99' with a click in the log\n")

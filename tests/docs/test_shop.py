@@ -1,14 +1,13 @@
 """examples/shop.py over a run of the shipped recipe, on made order lines of the form of its data."""
 
 import json
-import subprocess
-import sys
 from datetime import datetime, timedelta
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import warm
 from pages import ROOT, load
 from shop import write_csv
 from tiny import make_tiny_shop
@@ -81,6 +80,6 @@ def test_a_customer_gets_both_lists_and_a_date(shop, run):
 
 def test_the_program_reads_its_arguments_or_lines(run):
     given = "3\n\n99\n"
-    done = subprocess.run([sys.executable, FILE, run, "-k", "2"], input=given, capture_output=True, text=True)
+    done = warm.run(FILE, run, "-k", 2, input=given)
     assert [json.loads(line)["customer"] for line in done.stdout.splitlines()] == ["3"]
     assert done.returncode == 1 and done.stderr.endswith("no customer '99' in the order lines\n")

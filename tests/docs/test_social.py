@@ -1,10 +1,9 @@
 """examples/social.py over a run of the shipped recipe, on made files of the form of its data."""
 
 import json
-import subprocess
-import sys
 
 import pytest
+import warm
 from lastfm import make_lastfm
 from pages import ROOT, load
 from tiny import make_tiny_shop
@@ -45,6 +44,6 @@ def test_people_and_artists_to_follow(run):
 
 
 def test_the_program_reads_its_arguments_or_lines(run):
-    done = subprocess.run([sys.executable, FILE, run, "-k", "2"], input="3\n\n99\n", capture_output=True, text=True)
+    done = warm.run(FILE, run, "-k", 2, input="3\n\n99\n")
     assert [json.loads(line)["user"] for line in done.stdout.splitlines()] == ["3"]
     assert done.returncode == 1 and "'99'" in done.stderr.splitlines()[-1]

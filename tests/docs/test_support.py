@@ -2,11 +2,10 @@
 
 import importlib.util
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
+import warm
 from pages import ROOT
 from scipy.stats import binom
 from shop import write_csv
@@ -85,7 +84,7 @@ def test_it_answers_or_hands_over(support, run, capsys):
 
 
 def test_the_program_reads_lines_or_its_argument(support, run):
-    command = [sys.executable, FILE, run, "--risk", "0.1"]
-    done = subprocess.run(command, input="w2 w30 w40 w2\n\nw3 w30 w40 w3\n", capture_output=True, text=True, check=True)
+    done = warm.run(FILE, run, "--risk", 0.1, input="w2 w30 w40 w2\n\nw3 w30 w40 w3\n")
+    assert done.returncode == 0, done.stderr
     assert [json.loads(line)["intent"] for line in done.stdout.splitlines()] == ["i2", "i3"]
     assert list(support.utterances(["w2 w30"])) == ["w2 w30"]

@@ -1,11 +1,10 @@
 """examples/video.py over a run of the shipped recipe, on made ratings of the form of its data."""
 
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
+import warm
 from pages import DOCS, ROOT, blocks, load
 from tiny import make_tiny_shop
 
@@ -61,7 +60,7 @@ def test_a_list_for_the_known_and_the_new(run):
 
 
 def test_the_program_reads_its_arguments_or_lines(run):
-    done = subprocess.run([sys.executable, FILE, run, "-k", "2"], input="7\n\nx\n", capture_output=True, text=True)
+    done = warm.run(FILE, run, "-k", 2, input="7\n\nx\n")
     found = [json.loads(line) for line in done.stdout.splitlines()]
     assert [(of["viewer"], of["cold"]) for of in found] == [("7", False), ("x", True)], done.stderr
 

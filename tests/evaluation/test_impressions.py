@@ -80,11 +80,11 @@ def test_a_list_all_clicked_or_not_at_all_does_not_count(name):
 def test_users_are_drawn_with_all_their_lists(name):
     random = np.random.default_rng(3)
     group, label, score = random.integers(40, size=300), random.integers(2, size=300), random.random(300)
+    lists = [g for g in np.unique(group) if 0 < label[group == g].mean() < 1]
+    of = [REFERENCE[name](label[group == g], score[group == g]) for g in lists]
     user, values = group % 8, []
     for weight in draws(user, 50, 3):
-        lists = np.repeat(np.unique(group), [int(weight[group == g][0]) for g in np.unique(group)])
-        of = [REFERENCE[name](label[group == g], score[group == g]) for g in lists if 0 < label[group == g].mean() < 1]
-        values.append(np.mean(of))
+        values.append(np.mean(np.repeat(of, [int(weight[group == g][0]) for g in lists])))
     low, high = bootstrap(METRICS[name], score, label, group, 50, 3, cluster=user)
     assert (low, high) == pytest.approx(tuple(np.percentile(values, [2.5, 97.5])))
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from launched import TORCHRUN, assert_one_trains, ended, environment, plain_shop, train_together
+from launched import WARM, assert_one_trains, ended, environment, plain_shop, torchrun, train_together
 from tiny import tiny_recipe
 from together import CASES, with_case
 from typer.testing import CliRunner
@@ -99,7 +99,7 @@ def test_none_of_several_processes_is_left_to_the_interpreter(arguments, status,
 
 def told(*arguments):
     """What a command of two processes that fails says on stderr, `arguments` being torchrun's."""
-    done = subprocess.run([*TORCHRUN, *map(str, arguments)], capture_output=True, text=True, env=environment())
+    done = torchrun(*arguments)
     assert done.returncode != 0
     return done.stderr
 
@@ -118,15 +118,14 @@ def test_what_ends_one_ends_both_and_as_many_go_on_to_the_same_bytes(shop, two, 
             "peftrec: another process of this training has ended: its own message, ",
         ),
     ]:
-        said = told("--", ended, happens, step, "train", file, "--run", run, *options)
+        said = told(*WARM, ended, happens, step, "train", file, "--run", run, *options)
         assert not run.exists()
         assert said.count("peftrec: ") == said.count(message) == 1
         assert f"continue with: torchrun --nproc_per_node 2 -m -- peftrec train {file} --run {run} --resume" in said
         assert "Traceback" not in said.partition("peftrec: ")[0]
         with pytest.raises(UserError, match="processes: 2, now 1"):
             train(recipe, run, resume=True)
-    command = [*TORCHRUN, "-m", "--", "peftrec", "train", file, "--run", run, "--resume", "--json"]
-    resumed = subprocess.run(command, capture_output=True, text=True, env=environment())
+    resumed = torchrun("-m", "--", "peftrec", "train", file, "--run", run, "--resume", "--json")
     assert resumed.returncode == 0, resumed.stderr
     assert json.loads(resumed.stdout)["cost"]["processes"] == 2
     files = [path.relative_to(two / "dropout") for path in (two / "dropout").rglob("*.safetensors")]

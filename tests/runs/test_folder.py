@@ -1,13 +1,12 @@
 import errno
 import os
 import re
-import subprocess
-import sys
 import textwrap
 from pathlib import Path
 
 import pytest
 import torch
+import warm
 from safetensors.torch import save_file
 
 from peftrec.errors import UserError
@@ -223,9 +222,8 @@ def test_a_file_too_large_is_one_message_and_leaves_nothing(tmp_path, writer):
         except UserError as error:
             print(error)
     """)
-    done = subprocess.run(
-        [sys.executable, "-c", script, str(tmp_path / "runs" / "one"), writer], capture_output=True, text=True
-    )
+    (tmp_path / "large.py").write_text(script)
+    done = warm.run(tmp_path / "large.py", tmp_path / "runs" / "one", writer)
     assert done.stderr == ""
     told = (
         r": the limit of a file's size is reached after 0\.[01] MB; raise it \(ulimit -f\), or name a folder on another"

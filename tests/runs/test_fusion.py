@@ -19,7 +19,7 @@ from peftrec.serving.predictor import Predictor
 from peftrec.training.loop import train
 from peftrec.training.prepare import prepare
 
-pytestmark = pytest.mark.usefixtures("quick_intervals")
+pytestmark = pytest.mark.usefixtures("quick")
 
 FUSED = {
     "adapter": {"method": "side", "options": {"rank": 4}},

@@ -8,8 +8,8 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
-from shop import HISTORY, MINILM, shop_recipe
-from tiny import make_tiny_shop, tiny_recipe
+from shop import HISTORY, MINILM
+from tiny import THREE, make_tiny_shop, tiny_recipe
 
 from peftrec.errors import UserError
 from peftrec.machine.files import write_manifest
@@ -222,7 +222,7 @@ states = {}
 for run in runs:
     for task in ("query", "interest", "time"):
         model = PeftModel.from_pretrained(AutoModel.from_pretrained(backbone), f"{run}/adapters/{task}").eval()
-        ids = torch.tensor([[101, 2023, 2003, 1037, 3185, 102]])
+        ids = torch.tensor([[1, 23, 30, 17, 85, 2]])
         with torch.no_grad():
             states[f"{run}/{task}"] = model(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state
 assert "peftrec" not in sys.modules
@@ -231,21 +231,18 @@ save_file(states, out)
 
 
 @pytest.fixture(scope="module")
-def plain(shop, tmp_path_factory, quick):
+def plain(tmp_path_factory, quick):
     """sharing -> the run, and task -> hidden states by plain PEFT, in one process of its own for all runs."""
     from safetensors.torch import load_file
 
-    runs, out = {}, tmp_path_factory.mktemp("plain") / "out"
+    folder, runs = make_tiny_shop(tmp_path_factory.mktemp("plain"), layers=3), {}
     for sharing in SHARINGS:
-        recipe = shop_recipe(
-            shop,
-            adapter={"method": "lora", "sharing": sharing, "layers": "top-2", "options": {"r": 4, "lora_alpha": 8}},
-            train={"max_steps": 3, "lr": 5e-3},
-        )
+        adapter = {"method": "lora", "sharing": sharing, "layers": "top-2", "options": {"r": 4, "lora_alpha": 8}}
+        recipe = tiny_recipe(folder, adapter=adapter, tasks=THREE, train={"max_steps": 3, "lr": 5e-3})
         runs[sharing] = train(recipe, tmp_path_factory.mktemp("runs") / "run")
-    folder, _ = locate(MINILM)
-    subprocess.run([sys.executable, "-c", PLAIN_PEFT, folder, str(out), *map(str, runs.values())], check=True)
-    states = load_file(out)
+    command = [sys.executable, "-c", PLAIN_PEFT, folder / "model", folder / "out", *runs.values()]
+    subprocess.run(command, check=True)
+    states = load_file(folder / "out")
     return {
         sharing: (run, {task: states[f"{run}/{task}"] for task in ("query", "interest", "time")})
         for sharing, run in runs.items()
@@ -258,7 +255,7 @@ def test_plain_peft_loads_every_tasks_adapter(plain, sharing):
 
     run, theirs = plain[sharing]
     model = Predictor.load(run).model
-    ids = torch.tensor([[101, 2023, 2003, 1037, 3185, 102]])
+    ids = torch.tensor([[1, 23, 30, 17, 85, 2]])
     hidden = {}
     for task in theirs:
         with torch.no_grad(), model.encoder.active(task):

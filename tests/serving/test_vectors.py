@@ -20,7 +20,7 @@ from peftrec.serving.predictor import Predictor
 from peftrec.serving.vectors import compare, export_vectors, write_vectors
 from peftrec.training.loop import train
 
-pytestmark = pytest.mark.usefixtures("quick_intervals")
+pytestmark = pytest.mark.usefixtures("quick")
 
 TASKS = {
     "next": {"kind": "next-item"},

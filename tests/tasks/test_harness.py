@@ -13,7 +13,7 @@ import torch
 from command import peftrec
 from made import made
 from shop import write_csv
-from tiny import at_step, fail, make_tiny_shop, tiny_recipe
+from tiny import at_step, fail, kept_recipe, make_tiny_shop, tiny_recipe
 
 from peftrec.errors import UserError
 from peftrec.recipe import dump_recipe
@@ -136,7 +136,7 @@ def own_package(tmp_path_factory):
 
 
 def recipe_of(shop: Path, kind: str, **changes):
-    recipe = tiny_recipe(shop, tasks={"task": {"kind": kind, **KEYS[kind]}}, **changes)
+    recipe = kept_recipe(shop, tasks={"task": {"kind": kind, **KEYS[kind]}}, **changes)
     if kind != "classification":
         return recipe
     texts = {"path": str(shop / "texts.csv"), "text": "{text}", "label": "sort"}

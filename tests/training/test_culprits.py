@@ -5,7 +5,7 @@ import os
 
 import pytest
 import torch
-from tiny import LORA, at_step, make_tiny_shop, tiny_recipe
+from tiny import LORA, at_step, kept_recipe, make_tiny_shop, tiny_recipe
 
 from peftrec.errors import UserError
 from peftrec.machine.files import find_damage
@@ -81,7 +81,7 @@ def test_the_last_good_checkpoint_stays(shop, tmp_path, monkeypatch):
     with pytest.raises(
         UserError, match=r"step 8: the gradient of task query \(its training rows \d+, .*, \.\.\.\)"
     ) as e:
-        train(tiny_recipe(shop), tmp_path / "run")
+        train(kept_recipe(shop), tmp_path / "run")
     assert e.value.__notes__ == ["the training is kept up to step 6"]
     for folder in checkpoint_folders(tmp_path / "run"):
         assert find_damage(folder) is None

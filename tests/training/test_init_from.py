@@ -8,7 +8,7 @@ import pytest
 import torch
 from featured import featured_recipe, make_featured_shop
 from safetensors.torch import load_file, save_file
-from tiny import LORA, at_step, fail, make_tiny_shop, tiny_recipe
+from tiny import LORA, at_step, fail, kept_recipe, make_tiny_shop, tiny_recipe
 
 from peftrec.errors import UserError
 from peftrec.recipe import make_recipe
@@ -347,7 +347,7 @@ def test_runs_without_parts_are_read_but_not_started_from(shop, run, tmp_path):
 
 def test_such_a_training_resumes_to_the_same_bytes(shop, run, tmp_path, monkeypatch):
     start = shutil.copytree(run, tmp_path / "start")
-    recipe = tiny_recipe(
+    recipe = kept_recipe(
         shop, tasks={**FROZEN, "time": TIME}, init_from=str(start), train={"early_stopping": {"patience": 2}}
     )
     whole = train(recipe, tmp_path / "whole")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny import cut_after, make_tiny_shop, tiny_recipe, trained_files
+from tiny import cut_after, kept_recipe, make_tiny_shop, trained_files
 
 from peftrec.training.loop import train
 from peftrec.training.order import RowStream, make_streams
@@ -41,7 +41,7 @@ def test_tasks_seeds_and_passes_have_orders_of_their_own():
 
 def test_with_a_temperature_too_what_was_interrupted_ends_in_the_same_bytes(tmp_path):
     folder = make_tiny_shop(tmp_path)
-    recipe = tiny_recipe(folder, sampling={"temperature": 0}, adapter={"method": "side"}, train={"epochs": 2})
+    recipe = kept_recipe(folder, sampling={"temperature": 0}, adapter={"method": "side"}, train={"epochs": 2})
     setup = prepare(recipe)
     streams, steps, total = make_streams(recipe, setup.config, setup.dataset)
     rows = {name: len(of.train) for name, of in setup.dataset.tasks.items()}

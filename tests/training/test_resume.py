@@ -10,7 +10,8 @@ from itertools import count
 
 import pytest
 import torch
-from tiny import at_step, fail, make_tiny_shop, repeatable, tiny_recipe, trained_files
+from tiny import at_step, fail, make_tiny_shop, repeatable, trained_files
+from tiny import kept_recipe as tiny_recipe
 from typer.testing import CliRunner
 
 import peftrec.training.loop

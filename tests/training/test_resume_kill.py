@@ -1,12 +1,12 @@
 """SIGKILL at any moment, also while a checkpoint is written: the training goes on to the same bytes."""
 
-import multiprocessing
 import os
 import random
 import signal
 import sys
 
 import pytest
+import warm
 from tiny import at_step, make_tiny_shop, train_tiny, trained_files
 
 from peftrec.runs.checkpoints import checkpoint_folders, step_of
@@ -15,16 +15,6 @@ from peftrec.runs.folder import verify_run
 KILLS = 20
 TOUCHES = {"open", "os.listdir", "os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.scandir", "shutil.rmtree"}
 TOUCHES_OF_A_STEP = 55  # about what a checkpoint takes
-
-
-@pytest.fixture(scope="module")
-def processes():
-    """Processes that start warm: a server that has imported everything forks them."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(
-        ["peftrec.training.loop", "transformers.models.bert.modeling_bert", "peft", "datasets"]
-    )
-    return context
 
 
 def being_written(run):
@@ -60,16 +50,16 @@ def train_and_die(shop, run, step, touches, **how):
         train_tiny(shop, run, **how)
 
 
-def test_killed_twenty_times_it_ends_in_the_same_bytes(processes, tmp_path):
+def test_killed_twenty_times_it_ends_in_the_same_bytes(tmp_path):
     chance, shop = random.Random(0), make_tiny_shop(tmp_path)
     whole, run = tmp_path / "whole", tmp_path / "run"
-    reference = processes.Process(target=train_tiny, args=(shop, whole))
+    reference = warm.process(train_tiny, shop, whole)
     reference.start()
     half_written, steps = 0, []
     for number in range(KILLS):
         step = None if number % 5 == 4 else newest(run) + chance.randint(0, 1)
         touches = chance.randrange(TOUCHES_OF_A_STEP)
-        killed = processes.Process(target=train_and_die, args=(shop, run, step, touches))
+        killed = warm.process(train_and_die, shop, run, step, touches)
         killed.start()
         killed.join()
         assert killed.exitcode == -signal.SIGKILL
@@ -77,7 +67,7 @@ def test_killed_twenty_times_it_ends_in_the_same_bytes(processes, tmp_path):
         steps.append(newest(run))
     assert steps == sorted(steps)
     assert half_written >= 3
-    last = processes.Process(target=train_tiny, args=(shop, run))
+    last = warm.process(train_tiny, shop, run)
     last.start()
     for process in (reference, last):
         process.join()
@@ -95,7 +85,7 @@ def test_killed_twenty_times_it_ends_in_the_same_bytes(processes, tmp_path):
 
 
 @pytest.mark.parametrize("threads", [2, 4])
-def test_killed_with_several_threads_it_ends_in_the_same_bytes(processes, tmp_path, threads):
+def test_killed_with_several_threads_it_ends_in_the_same_bytes(tmp_path, threads):
     how, shop = {"threads": threads, "batch_size": 1024}, make_tiny_shop(tmp_path, users=400)
     ends = []
     for target, arguments in [
@@ -103,7 +93,7 @@ def test_killed_with_several_threads_it_ends_in_the_same_bytes(processes, tmp_pa
         (train_and_die, (shop, tmp_path / "run", 3, TOUCHES_OF_A_STEP // 2)),
         (train_tiny, (shop, tmp_path / "run")),
     ]:
-        process = processes.Process(target=target, args=arguments, kwargs=how)
+        process = warm.process(target, *arguments, **how)
         process.start()
         process.join()
         ends.append(process.exitcode)

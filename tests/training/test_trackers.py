@@ -9,7 +9,7 @@ import sys
 import types
 
 import pytest
-from tiny import at_step, fail, make_tiny_shop, tiny_recipe
+from tiny import at_step, fail, kept_recipe, make_tiny_shop
 
 from peftrec.errors import UserError
 from peftrec.machine.signals import Interrupted
@@ -27,7 +27,7 @@ def shop(tmp_path_factory):
 
 
 def recipe(shop, *trackers):
-    return tiny_recipe(shop, adapter=SIDE, train={"track": list(trackers)})
+    return kept_recipe(shop, adapter=SIDE, train={"track": list(trackers)})
 
 
 def interrupted_then_resumed(shop, run, monkeypatch, *trackers):

@@ -4,12 +4,12 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import warm
 from tiny import make_tiny_shop, tiny_recipe
 
 import peftrec.training.prepare
@@ -182,13 +182,13 @@ def test_another_study_in_the_same_folder_is_refused(recipe, study, tmp_path):
 
 def test_two_processes_work_on_one_study(recipe, tmp_path):
     (tmp_path / "shop.yaml").write_text(dump_recipe(recipe))
-    command = [sys.executable, "-m", "peftrec", "tune", "shop.yaml", "--trials", "3", "--json"]
+    command = ["-m", "peftrec", "tune", "shop.yaml", "--trials", 3, "--json"]
     for dimension in SEARCH:
         command += ["--search", dimension]
-    both = [subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(2)]
+    both = [warm.Started(*command, cwd=tmp_path) for _ in range(2)]
     done = [process.communicate() for process in both]
-    assert [process.returncode for process in both] == [0, 0], done
-    rows = max((json.loads(out)["trials"] for out, _ in done), key=len)
+    assert [of.returncode for of in done] == [0, 0], done
+    rows = max((json.loads(of.stdout)["trials"] for of in done), key=len)
     assert 3 <= len(rows) <= 4  # both may begin the last one
     keys = ("train.lr", "adapter.options.rank", "train.schedule")
     assert len({tuple(row[key] for key in keys) for row in rows}) == len(rows)

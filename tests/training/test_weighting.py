@@ -110,7 +110,7 @@ def test_it_gives_a_finite_weight_a_task(shop, method):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_interrupted_and_resumed_it_ends_in_the_same_bytes(shop, tmp_path, method):
-    recipe = recipe_of(shop, method)
+    recipe = recipe_of(shop, method, train={"checkpoint": {"every": "3 steps"}})
     whole = train(recipe, tmp_path / "whole")
     with pytest.MonkeyPatch.context() as patch:
         at_step(patch, 7, fail)

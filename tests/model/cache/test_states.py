@@ -3,13 +3,12 @@
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import textwrap
 
 import numpy as np
 import pytest
 import torch
+import warm
 
 from peftrec.data.texts import TextTable
 from peftrec.errors import UserError
@@ -434,16 +433,15 @@ SCRIPT = textwrap.dedent("""
 """)
 
 
-def started(die_at):
+def started(folder, die_at):
     """A process that builds the cache, batch by batch: it tells each, and waits for a line or the end of its stdin."""
-    command = [sys.executable, "-c", SCRIPT, os.path.dirname(__file__), str(die_at)]
-    pipes = {name: subprocess.PIPE for name in ("stdin", "stdout", "stderr")}
-    return subprocess.Popen(command, **pipes, text=True)
+    (folder / "build.py").write_text(SCRIPT)
+    return warm.Started(folder / "build.py", os.path.dirname(__file__), die_at)
 
 
-def test_what_a_killed_process_had_done_is_not_done_again(root):
-    killed = started(5)
-    assert killed.communicate() == ("1\n2\n3\n4\n5\n", "")
+def test_what_a_killed_process_had_done_is_not_done_again(root, tmp_path):
+    killed = started(tmp_path, 5).communicate()
+    assert (killed.stdout, killed.stderr) == ("1\n2\n3\n4\n5\n", "")
     assert killed.returncode == -signal.SIGKILL
     cache = made()
     cache.update(disk=True)
@@ -451,17 +449,17 @@ def test_what_a_killed_process_had_done_is_not_done_again(root):
     assert_right(cache)
 
 
-def test_two_processes_build_at_once(root, monkeypatch):
+def test_two_processes_build_at_once(root, monkeypatch, tmp_path):
     monkeypatch.setattr(states, "TOKEN_BUDGET", 64)
     monkeypatch.setattr(disk, "APPEND_BYTES", 1)
     cache = made()
-    other = started(0)
+    other = started(tmp_path, 0)
     assert other.stdout.readline() == "1\n"
     cache.backbone.model.register_forward_pre_hook(lambda *_: other.stdin.close())  # both have looked, and both go on
     cache.update(disk=True)
     assert sum(cache.backbone.ran) == 60
-    assert other.stderr.read() == ""
-    assert other.wait() == 0
+    ended = other.communicate()
+    assert (ended.stderr, ended.returncode) == ("", 0)
     again = made()
     again.update(disk=True)
     assert sum(again.backbone.ran) == 0
