@@ -11,7 +11,6 @@ rows lack it), `repeat` (whether the user had the item before).
 
 import time
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -97,11 +96,11 @@ def references(recipe: Recipe, seed: int, folder: Path, first: dict[str, Any] | 
             continue
         started = time.process_time()
         if first is None:
-            tried = climb(make.ladders, make.begin, partial(_valid, known, make), make.tries)
+            tried, scorer = chosen_by_validation(known, make)
         else:
             tried = first["references"][name]["tried"][:1]
+            scorer = make(known, seed, **{constant: tried[0][constant] for constant in make.ladders})
         chosen = {constant: tried[0][constant] for constant in make.ladders}
-        scorer = make(known, seed, **chosen)
         keep(dataset, ranked(scorer, dataset, "test")[1], folder / f"{name}.parquet")
         ends = [of for of in at_end(make.ladders, chosen) if chosen[of] != make.natural.get(of)]
         epochs = {"epochs": scorer.epochs} if isinstance(scorer, SASRec) else {}
@@ -110,9 +109,18 @@ def references(recipe: Recipe, seed: int, folder: Path, first: dict[str, Any] | 
     return {"references": found}
 
 
-def _valid(known: Known, make: type[Reference], constants: dict[str, Any]) -> float:
-    """nDCG@10 of the validation rows with the constants, of the first seed."""
-    return ranked(make(known, 0, **constants), known.dataset, "valid")[0]
+def chosen_by_validation(known: Known, make: type[Reference]) -> tuple[list[dict[str, Any]], Reference]:
+    """What was tried, the best first, and what was fitted with that, of the first seed."""
+    best: list[tuple[float, Reference]] = []
+
+    def value(constants: dict[str, Any]) -> float:
+        scorer = make(known, 0, **constants)
+        found = ranked(scorer, known.dataset, "valid")[0]
+        if not best or found > best[0][0]:
+            best[:] = [(found, scorer)]
+        return found
+
+    return climb(make.ladders, make.begin, value, make.tries), best[0][1]
 
 
 def item_vectors(recipe: Recipe, dataset: Dataset) -> np.ndarray:

@@ -17,7 +17,7 @@ from benchmarks.recommending.references import Known, Reference, ranked
 from peftrec.data.examples import Examples
 
 LENGTH, STRIDE = 50, 25  # events of a window, and how far one reaches beyond the one before
-EPOCHS, PATIENCE = 100, 3
+EPOCHS, PATIENCE = 100, 2
 WINDOWS, ROWS = 64, 512  # of a training step, and of what is scored together
 
 
@@ -82,11 +82,11 @@ def _filled(known: Known, first: np.ndarray, end: np.ndarray) -> np.ndarray:
 class SASRec(Reference):
     """An item is a vector that is learnt of it."""
 
-    ladders: ClassVar[Ladders] = {"width": (16, 32, 64, 128, 256), "dropout": (0.0, 0.1, 0.2, 0.3, 0.5, 0.7)}
+    ladders: ClassVar[Ladders] = {"width": (16, 32, 64, 128, 256, 512), "dropout": (0.0, 0.1, 0.2, 0.3, 0.5, 0.7)}
     begin: ClassVar[dict[str, Any]] = {"width": 64, "dropout": 0.3}
     natural: ClassVar[dict[str, Any]] = {"dropout": 0.0}
     seeded = True
-    tries = 5
+    tries = 4
     text = False
 
     def __init__(self, known: Known, seed: int, width: int, dropout: float) -> None:
@@ -103,11 +103,15 @@ class SASRec(Reference):
         for epoch in range(1, 1 + EPOCHS):
             self.model.train()
             windows, of, place, target = windows_of(self.known, int(random.integers(STRIDE)))
-            for some in np.array_split(random.permutation(len(windows)), -(-len(windows) // WINDOWS)):
+            reach = np.zeros(len(windows), np.int64)
+            np.maximum.at(reach, of, place)
+            order = np.lexsort((random.random(len(windows)), reach))  # windows of a step are about as long
+            steps = np.array_split(order, -(-len(windows) // WINDOWS))
+            for step in random.permutation(len(steps)):
                 line = np.full(len(windows), -1)
-                line[some] = np.arange(len(some))
-                rows = np.flatnonzero(line[of] >= 0)
-                self._loss(windows[some], line[of[rows]], place[rows], target[rows]).backward()
+                line[steps[step]] = np.arange(len(steps[step]))
+                rows, longest = np.flatnonzero(line[of] >= 0), 1 + reach[steps[step]].max()
+                self._loss(windows[steps[step], :longest], line[of[rows]], place[rows], target[rows]).backward()
                 optimizer.step()
                 optimizer.zero_grad()
             if (now := ranked(self, self.known.dataset, "valid")[0]) > value:
@@ -130,11 +134,11 @@ class SASRec(Reference):
         found = np.zeros((len(rows), len(self.known.popular)), np.float32)
         with torch.inference_mode():
             items = self.model.items()
-            for first in range(0, len(rows), ROWS):
-                some = np.arange(first, min(first + ROWS, len(rows)))
-                windows, last = newest(self.known, rows.take(some))
-                states = self.model(items, torch.from_numpy(windows))[np.arange(len(some)), last]
-                found[some] = (states @ items.T).numpy() * (last >= 0)[:, None]
+            windows, last = newest(self.known, rows)
+            order = np.argsort(last, kind="stable")[(last < 0).sum() :]
+            for some in np.array_split(order, -(-len(order) // ROWS)) if len(order) else ():
+                of = torch.from_numpy(windows[some, : 1 + last[some].max()])
+                found[some] = (self.model(items, of)[np.arange(len(some)), last[some]] @ items.T).numpy()
         return found
 
 
