@@ -37,9 +37,10 @@ def run_recommending(
             | {"first": str(folder_of(out, name, what, 0))},
         )
         for seed in range(seeds)
-        for what in (PEFTREC, REFERENCES_OF, INTEREST, ITEMS)
-        for name in (RATED if what == INTEREST else LOGS)
+        for kinds, names in (((PEFTREC, REFERENCES_OF), LOGS), ((INTEREST,), RATED), ((ITEMS,), LOGS))
+        for name in names
         if not only or name in only
+        for what in kinds
     ]
     for _ in run_missing("recommending.one", jobs, asked):  # what they say of each other is said when all are there
         pass
