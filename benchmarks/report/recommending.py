@@ -35,7 +35,8 @@ def recommending_page(result: dict[str, Any], short: dict[str, Any] | None = Non
     """Aims, values and gains by log, what was chosen, and interest; `short`: what `make bench` measured."""
     keys = f" but for {', '.join(f'`{key}`' for key in result['keys'])}" if result["keys"] else ""
     most = max(of["seeds"] for of in result["logs"].values())
-    parts = [_WHAT.format(rows=result["rows"], keys=keys, asked="" if most == 3 else f" --seeds {most}")]
+    asked = f" --seeds {most}" + (f" --keys {' '.join(result['keys'])}" if result["keys"] else "")
+    parts = [_WHAT.format(rows=result["rows"], keys=keys, asked=asked)]
     parts += ["## Aims", table(["aim", "where", "measured", ""], aims(result))]
     parts += ["![what peftrec gains over each](figures/recommending.png)"]
     for name, of in result["logs"].items():
