@@ -86,7 +86,7 @@ class SASRec(Reference):
     begin: ClassVar[dict[str, Any]] = {"width": 64, "dropout": 0.3}
     natural: ClassVar[dict[str, Any]] = {"dropout": 0.0}
     seeded = True
-    tries = 4
+    tries = 3
     text = False
 
     def __init__(self, known: Known, seed: int, width: int, dropout: float) -> None:

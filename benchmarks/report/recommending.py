@@ -24,7 +24,7 @@ but where repeats are allowed (online-retail). One code ranks the lists of all, 
   PyTorch's modules, by the softmax over all items that train rows have; *SASRec over texts* takes a linear map of what
   the same frozen backbone says of an item's text for the item, so that it knows items that training never saw.
 - Their constants are chosen by nDCG@10 on the validation rows, with the first seed, from the middle of a ladder: a rung
-  up or down as long as that is better, 12 tries at most, of SASRec 4, each trained until validation gains nothing more.
+  up or down as long as that is better, 12 tries at most, of SASRec 3, each trained until validation gains nothing more.
 - Means over seeds. Gains are peftrec's over each, with the 95 % interval under paired draws of users, each in all seeds
   alike: above 0 is better for peftrec.
 - *cold*: no train row has the item, or the user. *repeats*: of items that the user had before; *new*: of the others.
