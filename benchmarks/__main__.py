@@ -13,6 +13,8 @@ from benchmarks.card.sets import CHINESE, SETS
 from benchmarks.matrix.plan import read_experiments
 from benchmarks.matrix.run import alone, run, tell_plan
 from benchmarks.places import RESULTS
+from benchmarks.recommending.logs import LOGS as RECOMMENDED
+from benchmarks.recommending.run import run_recommending
 from benchmarks.report.pages import write_pages
 from benchmarks.studies import (
     asking,
@@ -68,6 +70,10 @@ def main() -> None:
         with alone(given.out.resolve()):
             found = run_ablation(given.data, given.out.resolve(), given.only, given.rows, given.seeds, given.keys)
         write_json(RESULTS / "ablation.json", found)
+    if given.verb == "recommending":
+        with alone(given.out.resolve()):
+            found = run_recommending(given.data, given.out.resolve(), given.only, given.rows, given.seeds, given.keys)
+        write_json(RESULTS / "recommending.json", found)
     if given.verb == "curves":
         with alone(given.out.resolve()):
             asked = (given.draws, given.sizes, given.only, given.minutes)
@@ -119,6 +125,13 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parts.add_argument("--rows", type=int, default=20_000, help="of events at most")
     parts.add_argument("--seeds", type=int, default=3)
     parts.add_argument("--keys", nargs="+", default=[], metavar="KEY=VALUE", help="set in every recipe; default: none")
+    beside = verbs.add_parser("recommending", help="next items and interest, beside well-known recommenders")
+    beside.add_argument("--data", type=Path, required=True, help="the folder that holds the data sets' folders")
+    beside.add_argument("--only", nargs="+", metavar="NAME", help=f"of {', '.join(RECOMMENDED)}")
+    beside.add_argument("--out", type=Path, default=Path("runs/recommending"), help="where runs are kept")
+    beside.add_argument("--rows", type=int, default=10_000, help="of events at most, but for interest")
+    beside.add_argument("--seeds", type=int, default=3)
+    beside.add_argument("--keys", nargs="+", default=[], metavar="KEY=VALUE", help="set in every recipe; default: none")
     few = verbs.add_parser("curves", help="few labelled texts alone, and beside a task of many: when co-learning pays")
     few.add_argument("--data", type=Path, required=True, help="the folder that holds the data sets' folders")
     few.add_argument("--draws", type=int, default=5, help="of the few rows; the gains are paired by them")

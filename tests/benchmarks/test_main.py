@@ -36,7 +36,7 @@ def test_a_plan_runs_and_writes_nothing(tmp_path, monkeypatch, capsys):
 def test_a_verb_is_asked_for(capsys):
     with pytest.raises(SystemExit):
         main.parse([])
-    assert "quick,full,card,ablation,curves,transfer,report" in capsys.readouterr().err
+    assert "quick,full,card,ablation,recommending,curves,transfer,report" in capsys.readouterr().err
     given = main.parse(["speed"])
     assert (given.verb, given.repeats) == ("speed", 3)
 
@@ -79,3 +79,16 @@ def test_an_ablation_goes_to_its_results(tmp_path, monkeypatch, capsys):
     found = json.loads((tmp_path / "ablation.json").read_text())
     assert found == {"asked": ["there", str(out.resolve()), "['lastfm']", "100", "2", "[]"]}
     assert capsys.readouterr().out == "written: docs/results/ablation\n"
+
+
+def test_what_stands_beside_well_known_recommenders_goes_to_its_results(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(main, "RESULTS", tmp_path)
+    monkeypatch.setattr(main, "write_pages", lambda: ["recommending"])
+    monkeypatch.setattr(main, "run_recommending", lambda *asked: {"asked": [str(of) for of in asked]})
+    out = tmp_path / "out"
+    asked = ["--data", "there", "--only", "online-retail", "--out", str(out), "--keys", "train.epochs=2"]
+    monkeypatch.setattr("sys.argv", ["benchmarks", "recommending", *asked])
+    main.main()
+    found = json.loads((tmp_path / "recommending.json").read_text())
+    assert found == {"asked": ["there", str(out.resolve()), "['online-retail']", "10000", "3", "['train.epochs=2']"]}
+    assert capsys.readouterr().out == "written: docs/results/recommending\n"
