@@ -46,7 +46,7 @@ serve: $(DONE)
 	test -n "$$run" || { echo "no run of $(RECIPE) in runs/: make demo trains one" >&2; exit 2; }; \
 	exec $(BIN)/peftrec serve "$$run"
 
-# Full fine-tuning against the adapter methods, outside references, TALLRec: docs/results. Both say how
+# Full fine-tuning against the adapter methods, well-known recommenders, TALLRec: docs/results. Both say how
 # long they will take (`make bench` a quarter of an hour on 2 idle cores, `make bench-full` hours); what is finished is not
 # run again.
 bench: $(VENV)/.bench

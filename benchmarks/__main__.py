@@ -13,6 +13,8 @@ from benchmarks.card.sets import CHINESE, SETS
 from benchmarks.matrix.plan import read_experiments
 from benchmarks.matrix.run import alone, run, tell_plan
 from benchmarks.places import RESULTS
+from benchmarks.recommending.logs import LOGS as RECOMMENDED
+from benchmarks.recommending.run import run_recommending
 from benchmarks.report.pages import write_pages
 from benchmarks.studies import (
     asking,
@@ -28,6 +30,7 @@ from benchmarks.studies import (
     serving,
     speed,
 )
+from benchmarks.transfer import run as transfer
 from peftrec.machine.files import write_json
 
 # Verb -> what it measures, and the option that says how often, if any.
@@ -67,8 +70,16 @@ def main() -> None:
         with alone(given.out.resolve()):
             found = run_ablation(given.data, given.out.resolve(), given.only, given.rows, given.seeds, given.keys)
         write_json(RESULTS / "ablation.json", found)
+    if given.verb == "recommending":
+        with alone(given.out.resolve()):
+            found = run_recommending(given.data, given.out.resolve(), given.only, given.rows, given.seeds, given.keys)
+        write_json(RESULTS / "recommending.json", found)
     if given.verb == "curves":
-        write_json(RESULTS / "curves.json", curves.measure(given.data, given.draws))
+        with alone(given.out.resolve()):
+            asked = (given.draws, given.sizes, given.only, given.minutes)
+            write_json(RESULTS / "curves.json", curves.measure(given.data, given.out.resolve(), *asked))
+    if given.verb == "transfer":
+        write_json(RESULTS / "transfer.json", transfer.measure(given.data, given.draws))
     if given.verb in ("quick", "full"):
         until, out = time.monotonic() + 60 * given.minutes, given.out.resolve()
         experiments = read_experiments(given.verb, given.only)
@@ -114,9 +125,23 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parts.add_argument("--rows", type=int, default=20_000, help="of events at most")
     parts.add_argument("--seeds", type=int, default=3)
     parts.add_argument("--keys", nargs="+", default=[], metavar="KEY=VALUE", help="set in every recipe; default: none")
+    beside = verbs.add_parser("recommending", help="next items and interest, beside well-known recommenders")
+    beside.add_argument("--data", type=Path, required=True, help="the folder that holds the data sets' folders")
+    beside.add_argument("--only", nargs="+", metavar="NAME", help=f"of {', '.join(RECOMMENDED)}")
+    beside.add_argument("--out", type=Path, default=Path("runs/recommending"), help="where runs are kept")
+    beside.add_argument("--rows", type=int, default=10_000, help="of events at most, but for interest")
+    beside.add_argument("--seeds", type=int, default=3)
+    beside.add_argument("--keys", nargs="+", default=[], metavar="KEY=VALUE", help="set in every recipe; default: none")
     few = verbs.add_parser("curves", help="few labelled texts alone, and beside a task of many: when co-learning pays")
     few.add_argument("--data", type=Path, required=True, help="the folder that holds the data sets' folders")
     few.add_argument("--draws", type=int, default=5, help="of the few rows; the gains are paired by them")
+    few.add_argument("--sizes", type=int, nargs="+", default=curves.SIZES, help="how many rows the target has")
+    few.add_argument("--only", nargs="+", default=list(curves.PAIRS), metavar="NAME", choices=curves.PAIRS)
+    few.add_argument("--out", type=Path, default=Path("runs/curves"), help="where draws are kept; what is there stays")
+    few.add_argument("--minutes", type=float, default=float("inf"), help="begin nothing after so many minutes")
+    moved = verbs.add_parser("transfer", help="from one language to another, and from one catalogue to another")
+    moved.add_argument("--data", type=Path, required=True, help="the folder that holds the data sets' folders")
+    moved.add_argument("--draws", type=int, default=3, help="of what is tested, and of few ratings; two or more")
     verbs.add_parser("report", help="write the pages and figures from the results, and measure nothing")
     for name, (measure, option) in STUDIES.items():
         study = verbs.add_parser(name, help=measure.__doc__)

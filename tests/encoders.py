@@ -21,13 +21,15 @@ def configured(method: str, sharing: str = "private", layers: str | list[int] = 
     return AdapterConfig(method=method, sharing=sharing, layers=layers, options=options)
 
 
-def make_encoder(backbone: Backbone, configs: dict[str, AdapterConfig], recompute: bool = False) -> AdaptedEncoder:
+def make_encoder(
+    backbone: Backbone, configs: dict[str, AdapterConfig], recompute: bool = False, filled: bool = False
+) -> AdaptedEncoder:
     """In eval mode, so without dropout; every text is in the caches."""
     texts = TextTable()
     for text in TEXTS:
         texts.add(text)
     torch.manual_seed(0)
-    encoder = AdaptedEncoder(backbone, texts, attach(backbone, configs), recompute=recompute)
+    encoder = AdaptedEncoder(backbone, texts, attach(backbone, configs, filled), recompute=recompute)
     encoder.update()
     return encoder.eval()
 
@@ -83,7 +85,7 @@ def save_all(encoder: AdaptedEncoder, tasks: list[str], folder: Path) -> None:
 
 def rebuilt(backbone: Backbone, configs: dict[str, AdapterConfig], folder: Path) -> AdaptedEncoder:
     """From what `save_all` wrote, as a run is loaded: the files hold shared and private parts composed."""
-    encoder = make_encoder(backbone, {task: as_saved(config) for task, config in configs.items()})
+    encoder = make_encoder(backbone, {task: as_saved(config) for task, config in configs.items()}, filled=True)
     encoder.load({task: folder / task for task in configs})
     return encoder.eval()
 

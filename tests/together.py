@@ -39,11 +39,6 @@ CASES: dict[str, dict] = {
         "weighting": {"method": "together:Smoothed"},
         "train": {**STEADY, "accumulate": 2, "optimizer": "sgd", "lr": 0.1, "head_lr": 0.1},
     },
-    "parts, weights by gradients": {
-        "adapter": {"method": "side", "sharing": "shared"},
-        "weighting": {"method": "upgrad"},
-        "train": {**STEADY, "accumulate": 2, "optimizer": "sgd", "lr": 0.1, "head_lr": 0.1},
-    },
     "adalora": {
         "adapter": {"method": "adalora", "options": {"init_r": 4, "target_r": 2, "lora_dropout": 0.0}},
         "train": {**STEADY, "optimizer": "sgd", "lr": 0.1, "early_stopping": {"patience": 1}},
@@ -52,6 +47,11 @@ CASES: dict[str, dict] = {
     "cool-down, refit": {
         "adapter": PLAIN,
         "train": {**STEADY, "schedule": "cooldown", "early_stopping": {}, "refit": True},
+    },
+    "own stage": {
+        "adapter": {"method": "side", "options": {"rank": 4}},
+        "specialise": {"epochs": 1},
+        "train": {**STEADY, "early_stopping": {}},
     },
     "dropout": {"train": {"checkpoint": {"every": "1 step"}}},
     "no number": {"train": {**STEADY, "checkpoint": {"every": "1 step"}}},

@@ -6,8 +6,9 @@ from typing import Any
 
 import pandas as pd
 
-from benchmarks.ablation.arms import ARMS, LOGS
+from benchmarks.ablation.arms import ARMS, EARNS, LOGS
 from benchmarks.ablation.compare import compared
+from benchmarks.card.judge import JUDGED_BY
 from benchmarks.children import Job, run_missing
 from peftrec.machine.files import read_json
 
@@ -50,11 +51,10 @@ def finished(out: Path, seeds: int) -> dict[str, Any]:
         if not all((folder / "result.json").is_file() for of in folders.values() for folder in of):
             continue
         one = read_json(folders[ARMS[0]][0] / "result.json")
-        tasks = {
-            task: compared(
-                kind, {arm: [pd.read_parquet(f / f"{task}.parquet") for f in of] for arm, of in folders.items()}
-            )
-            for task, kind in one["kinds"].items()
-        }
+        tasks = {}
+        for task, kind in one["kinds"].items():
+            rows = {arm: [pd.read_parquet(f / f"{task}.parquet") for f in of] for arm, of in folders.items()}
+            metric = JUDGED_BY[kind]
+            tasks[task] = {"metric": metric, "slices": compared(metric, rows, EARNS)}
         found[name] = {"commit": one["commit"], "tasks": tasks}
     return found

@@ -139,24 +139,6 @@ def paired(own: Sample, base: Sample) -> dict[str, Any] | None:
     return {"by": float(sign * gained.mean()), "interval": _ends(values), "p": p_value(values), "seeds": seeds}
 
 
-def over_reference(metric: str, own: list[dict[str, int]], reference: dict[str, int]) -> dict[str, Any]:
-    """{"by", "interval", "p"}: a ranking metric of several seeds over that of a reference, from {user: rank}."""
-    assert all(list(ranks) == list(reference) for ranks in own), "both rank the same users' films"
-    users = np.array(list(reference))
-
-    def sample(runs: list[dict[str, int]]) -> Sample:
-        of = [np.array(list(ranks.values()), float) for ranks in runs]
-        ranking = of_places(metric)
-        assert ranking is not None
-        ranked = [ranking.statistic(rank, rank, np.arange(len(rank))) for rank in of]
-        values = [float(statistic(np.ones(len(users)))) for statistic in ranked]
-        return Sample(list(values), np.stack([resampled(statistic, users) for statistic in ranked], 1))
-
-    found = paired(sample(own), sample([reference] * len(own)))
-    assert found is not None
-    return found
-
-
 def _seeds_drawn(drawn: np.ndarray) -> np.ndarray:
     """Means over seeds, themselves drawn with replacement: (RESAMPLES, seeds) -> (RESAMPLES,)."""
     seeds = drawn.shape[1]

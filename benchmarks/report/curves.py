@@ -1,4 +1,4 @@
-"""The page of learning curves: few labels alone, and beside a task that has many."""
+"""The page of learning curves: few labels alone, and with a task that has many."""
 
 from typing import Any
 
@@ -6,34 +6,49 @@ from benchmarks.report.formats import NAMES, difference, page, table
 from peftrec.runs.metric_rows import number
 
 _WHAT = """
-Does a task of few labelled texts gain where another task, of many, is trained beside it? MiniLM, method `{method}`, no
-`train:` section. {metric} on at most 1,000 test rows of classes that the train rows have; means over {draws} draws of
-the target's rows, a fifth of them for validation; the other task has all rows that its data are thinned to. The gain is
-paired by draw and test row, its 95 % interval over both. Measured at commit {commit}.
-`python -m benchmarks curves --data DIR --draws {draws}` measures these cells, and others that are not here where the
-page has fewer than it tries.
+Does a task of few labelled texts gain from another task, of many? MiniLM, method `{method}`, no `train:` section; the
+other task has {others} texts or lines of orders. Values are on at most 1,000 test rows, of classes that the train rows
+have, and means over draws of the target's rows, a fifth of them for validation. A gain over alone is positive where the
+arm is better, paired by draw and test row, its 95 % interval over both. Measured at commit {commit}.
+`python -m benchmarks curves --data DIR` measures these cells, and others that are not here where the page has fewer
+than it tries.
+
+| arm | |
+| --- | --- |
+| alone | the target by itself |
+| together | both tasks in one training |
+| specialised | the same, and then `specialise: {{epochs: {specialise}}}` |
+| weighted | together, weighted by FAMO ([Liu et al. 2023](https://arxiv.org/abs/2306.03792)), which is not in peftrec |
+| after | the other task first, then the target from its weights (`init_from`) |
+
+`frozen_lr` and `tfidf` are logistic regression on the backbone's vectors and on words.
 """
+_ARMS = ("together", "specialised", "weighted", "after")
 
 
 def curves_page(result: dict[str, Any]) -> str:
     """A table a pair of tasks, and what they come to."""
-    said = _WHAT.format(**result | {"metric": NAMES.get(result["metric"], result["metric"])})
-    parts = [said, tally(result), "![Alone and together](figures/curves.png)"]
-    heading = ["rows", "alone", "together", "gain (95 %)", "frozen_lr", "tfidf"]
+    parts = [_WHAT.format(**result), tally(result), "![Alone and together](figures/curves.png)"]
     for of in result["pairs"].values():
-        lines = [[f"{int(size):,}", *_line(cell)] for size, cell in of["sizes"].items()]
-        parts += [f"## {of['said'][0].upper()}{of['said'][1:]}", table(heading, lines)]
+        heading = ["rows", "draws", "alone", *_ARMS, "frozen_lr", "tfidf"]
+        lines = [[f"{int(size):,}", str(cell["draws"]), *_line(cell)] for size, cell in of["sizes"].items()]
+        title = f"## {of['said'][0].upper()}{of['said'][1:]}: {NAMES.get(of['metric'], of['metric'])}"
+        parts += [title, table(heading, lines)]
     return page("When co-learning pays", *parts)
 
 
 def tally(result: dict[str, Any]) -> str:
-    """In how many cells together is better and worse, by intervals that leave out zero."""
-    intervals = [cell["interval"] for of in result["pairs"].values() for cell in of["sizes"].values()]
-    better, worse = sum(low > 0 for low, _ in intervals), sum(high < 0 for _, high in intervals)
-    return f"Of {len(intervals)} cells together is better in {better} and worse in {worse}; nothing tells the others."
+    """In how many cells each arm is better and worse than alone, by intervals that leave out zero."""
+    cells = [cell for of in result["pairs"].values() for cell in of["sizes"].values()]
+    lines = []
+    for arm in _ARMS:
+        intervals = [cell["arms"][arm]["interval"] for cell in cells]
+        better, worse = sum(low > 0 for low, _ in intervals), sum(high < 0 for _, high in intervals)
+        lines.append([arm, str(len(cells)), str(better), str(worse), str(len(cells) - better - worse)])
+    return table(["arm", "cells", "better", "worse", "not told from alone"], lines)
 
 
 def _line(cell: dict[str, Any]) -> list[str]:
-    gain = difference({"by": cell["gain"], "interval": cell["interval"]})
-    values = (cell["alone"], cell["together"])
-    return [*map(number, values), gain, *(number(cell["priors"][name]) for name in ("frozen_lr", "tfidf"))]
+    gains = [difference({"by": cell["arms"][arm]["gain"], "interval": cell["arms"][arm]["interval"]}) for arm in _ARMS]
+    priors = [cell["priors"].get(name) for name in ("frozen_lr", "tfidf")]
+    return [number(cell["alone"]), *gains, *("-" if value is None else number(value) for value in priors)]

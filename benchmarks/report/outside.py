@@ -1,67 +1,10 @@
-"""The pages of what is no cell: outside recommenders, the usual script, TALLRec, the order of events."""
+"""The pages of what is no cell: the usual script, TALLRec, the order of events."""
 
 from statistics import fmean
 from typing import Any
 
-from benchmarks.matrix.summary import over_reference
-from benchmarks.report.formats import NAMES, difference, ends, page, table
+from benchmarks.report.formats import NAMES, ends, page, table
 from peftrec.runs.metric_rows import number
-
-RANKED = ["auc", "gauc", "hr@10", "ndcg@10"]
-
-
-def references_page(result: dict[str, Any], own: list[dict[str, Any]]) -> str:
-    """Outside recommenders, priors and `own`, the reports of peftrec's next-item task, on the same rows."""
-    lines = []
-    for prior, values in result["priors"]["interest"]["priors"].items():
-        lines.append([f"prior `{prior}`", *(number(values.get(m)) for m in RANKED), "-"])
-    for name, report in result["reports"].items():
-        shown = [f"{number(report['metrics'][m])}{ends(report['intervals'].get(m))}" for m in RANKED]
-        lines.append([name, *shown, f"{report['cpu_seconds']:.0f}"])
-    for seed, report in enumerate(own):
-        shown = [f"{number(report['metrics'].get(m))}{ends(report['intervals'].get(m))}" for m in RANKED]
-        lines.append([f"peftrec `movielens-100k-retrieval`, seed {seed}", *shown, f"{report['cpu_seconds']:.0f}"])
-    chosen = "; ".join(f"{name}: {_chosen(report['chosen'])}" for name, report in result["reports"].items())
-    first = next(iter(result["reports"].values()))
-    said = (
-        f"`python -m benchmarks full --only references next-item`, code of `{result['commit']}`:"
-        " MovieLens-100k, interest, the shipped recipe's split:"
-        f" {first['n']:,} test rows, {first['ranked']:,} users ranked over the whole catalogue (each user's last liked"
-        " film; films seen before are no candidates). Every reference is fitted on the train rows alone; its one"
-        f" constant was chosen on validation rows, by the nDCG@10 after it, of SVD the AUC: {chosen}. ALS, item-kNN"
-        " and SASRec rank what a user will choose,"
-        " so their AUC of like against dislike is beside the point; SVD predicts likes. CPU seconds are those of"
-        " choosing, fitting and scoring; for peftrec of training. Its next-item task also reads popularity as it"
-        " stood at each moment, which the others, fitted once, do not; SASRec was tuned in its epochs alone."
-    )
-    rest = [
-        [task, f"`{prior}`", *(number(values.get(m)) for m in ("auc", "log_loss", "mae"))]
-        for task in ("query", "time")
-        for prior, values in result["priors"][task]["priors"].items()
-    ]
-    largest = [
-        n for n, r in result["reports"].items() if r["chosen"]["constant"] == max(map(int, r["chosen"]["valid"]))
-    ]
-    if largest:
-        said += f" {', '.join(largest)} took the largest constant tried: a larger one may suit better."
-    over = [
-        [name, *(difference(over_reference(m, [o["ranks"] for o in own], of["ranks"])) for m in ("hr@10", "ndcg@10"))]
-        for name, of in result["reports"].items()
-        if own
-    ]
-    paired = "peftrec's next-item task, mean of its seeds, over each, paired on the same users and films:"
-    return page(
-        "Outside references",
-        said,
-        table(["what", *(NAMES.get(m, m) for m in RANKED), "CPU s"], lines),
-        *([paired, table(["over", "HR@10 gained", "nDCG@10 gained"], over)] if own else []),
-        table(["task", "prior", "AUC", "log-loss", "MAE"], rest),
-    )
-
-
-def _chosen(of: dict[str, Any]) -> str:
-    """The constant that was taken, and what validation gave each."""
-    return f"{of['constant']} (of {', '.join(f'{constant}: {value:.4f}' for constant, value in of['valid'].items())})"
 
 
 def plain_peft_page(result: dict[str, Any]) -> str:

@@ -19,17 +19,19 @@ from benchmarks.report.outside import (
     equal_epochs_page,
     plain_peft_page,
     reference_split_page,
-    references_page,
     tallrec_page,
 )
+from benchmarks.report.recommending import recommending_page
 from benchmarks.report.serving import serving_page
 from benchmarks.report.speed import speed_page
+from benchmarks.report.transfer import transfer_page
 from peftrec.machine.files import read_json
 
 STUDIES: dict[str, Callable[[Any], str]] = {
     "score-card": card_page,
     "ablation": ablation_page,
     "curves": curves_page,
+    "transfer": transfer_page,
     "plain-peft": plain_peft_page,
     "equal-epochs": equal_epochs_page,
     "tallrec": tallrec_page,
@@ -65,7 +67,6 @@ def build_pages(results: dict[str, Any], figures: set[str]) -> dict[str, str]:
     for name, experiment in read_experiments("full").items():
         if name in results and has_cells(results[name]):
             pages[name] = cells_page(name, experiment["asks"], results[name], figures, priors.get(name, {}))
-    if "references" in results:
-        own = results.get("next-item", {}).get("reports", [])
-        pages["references"] = references_page(results["references"], own)
+    if "recommending" in results:
+        pages["recommending"] = recommending_page(results["recommending"], results.get("recommending-short"))
     return pages | {name: page(results[name]) for name, page in STUDIES.items() if name in results}

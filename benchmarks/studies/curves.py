@@ -1,53 +1,85 @@
-"""Learning curves: a task of few labelled texts alone, and beside another task that has many.
+"""Learning curves: a task of few labelled texts alone, and with another task of many.
 
 Recipes leave `train` out. Of the target's train rows so many are drawn anew for every draw, a fifth of them for
 validation; the other task's rows are the same ones each time, all of those that were thinned to. Test rows are the same
-for all. What co-learning gains is paired by draw and by test row, and the interval is over both.
+for all. What an arm gains over the target alone is paired by draw and by test row, and the interval is over both.
+
+alone        the target by itself
+together     both tasks in one training
+specialised  the same, and then the stage `specialise` of SPECIALISE epochs
+weighted     both tasks in one training, weighted by FAMO (`benchmarks.studies.famo`)
+after        the other task first, and then the target from its weights, as with `init_from`
+
+All arms of a draw begin at the same weights and starts, which are made once.
 """
 
 import sys
 import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 
 from benchmarks.card.sets import ENGLISH
-from benchmarks.card.tables import clinc150, twitter_finance
+from benchmarks.card.tables import clinc150, online_retail, retail_price, some, twitter_finance
 from benchmarks.children import commit
 from peftrec.evaluation.evaluate import evaluate
 from peftrec.evaluation.intervals import LEVEL
-from peftrec.evaluation.metrics import find_metric
+from peftrec.evaluation.metrics import find_metric, is_higher
 from peftrec.evaluation.outcomes import Outcome
-from peftrec.recipe import make_recipe
+from peftrec.recipe import SpecialiseConfig, WeightingConfig, make_recipe
+from peftrec.training.defaults import settled
 from peftrec.training.loop import fit
-from peftrec.training.prepare import prepare
+from peftrec.training.prepare import Setup, prepare
+from peftrec.training.snapshot import Progress
+from peftrec.training.specialise import begin_specialised
+from peftrec.training.starts import begin
 
 SIZES = (60, 250, 1000)  # labelled texts of the target, those for validation among them
-OTHERS = 10_000  # as `benchmarks.card.tables` counts: 2,000 texts of a task
+POOL = 10_000  # as `benchmarks.card.tables` counts: 2,000 texts to draw the target's from
+OTHERS = 500  # texts of the other task, or lines of orders
 TEST = 1000  # texts
 VALID = 0.2
-METRIC = "macro_f1"
 METHOD = "side"
+SPECIALISE = 2
 RESAMPLES = 500
+ALL = 10**6  # rows
+TARGET, OTHER = "few", "many"
+
+Tables = tuple[pd.DataFrame, dict[str, pd.DataFrame]]
+_TEXTS: dict[str, Any] = {"kind": "texts", "text": "{text}", "split": "split"}
+_MANY: dict[str, Any] = {"kind": "classification", "table": "many", "label": "label"}
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A target with few labels and the task beside it: what they are, and their tables with text, label and split."""
+    """A target with few labels and the task beside it.
+
+    said     what they are
+    tables   data folder -> the target's table, with text, label and split, and the other task's tables
+    data     what the recipe says of each of these
+    other    the other task, as in the recipe
+    kind     of the target; `metric` is what it is measured by
+    """
 
     said: str
-    tables: Callable[[Path], tuple[pd.DataFrame, pd.DataFrame]]
+    tables: Callable[[Path], Tables]
+    data: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: {"many": _TEXTS})
+    other: Mapping[str, Any] = field(default_factory=lambda: _MANY)
+    kind: str = "classification"
+    metric: str = "macro_f1"
 
 
-def finance(target: str, data: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+def finance(target: str, data: Path) -> Tables:
     """Of financial news: the table of the target, and the other one."""
-    found = twitter_finance(data, OTHERS)
-    return found.pop(target), next(iter(found.values()))
+    found = twitter_finance(data, POOL)
+    return found.pop(target), {"many": some(next(iter(found.values())), OTHERS)}
 
 
 def support(data: Path) -> pd.DataFrame:
@@ -58,115 +90,200 @@ def support(data: Path) -> pd.DataFrame:
     return found.assign(split=np.where(place < TEST, "test", "train"), half=place % 2)
 
 
-def intents_and_categories(data: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+def intents_and_categories(data: Path) -> Tables:
     """27 intents of utterances; 11 categories, which these belong to, of others."""
     found = support(data)
     train = found["split"] == "train"
     other = found[train & (found["half"] == 1)].drop(columns="half").rename(columns={"category": "label"})
     place = np.arange(len(other)) % 10
     other = other.assign(split=np.select([place == 0, place == 1], ["test", "valid"], "train"))
-    return found[~train | (found["half"] == 0)].rename(columns={"intent": "label"}), other
+    target = found[~train | (found["half"] == 0)].rename(columns={"intent": "label"})
+    return target, {"many": some(other, OTHERS)}
 
 
-def intents_and_others(data: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+def intents_and_others(data: Path) -> Tables:
     """27 intents of support; 151 of another source."""
-    return (
-        support(data).rename(columns={"intent": "label"}),
-        clinc150(data, OTHERS)["texts"].rename(columns={"intent": "label"}),
-    )
+    other = clinc150(data, POOL)["texts"].rename(columns={"intent": "label"})
+    return support(data).rename(columns={"intent": "label"}), {"many": some(other, OTHERS)}
 
 
+def prices_and_orders(data: Path) -> Tables:
+    """Prices of a shop's articles; how many of an article an order has, of orders of the same shop."""
+    tables = online_retail(data, OTHERS)
+    target = retail_price(data, ALL)["texts"].rename(columns={"price": "label"}).drop_duplicates("text")
+    target = target.sample(frac=1, random_state=0)
+    return target.assign(split=np.where(np.arange(len(target)) < TEST, "test", "train")), tables
+
+
+_SHOP: dict[str, dict[str, Any]] = {
+    "items": {"kind": "items", "id": "item", "text": "{text}"},
+    "events": {"kind": "events", "user": "user", "item": "item", "time": "time", "columns": ["quantity"]},
+}
 PAIRS = {
     "sentiment": Pair("sentiment of financial news beside their topics", partial(finance, "opinions")),
     "topic": Pair("topics of financial news beside their sentiment", partial(finance, "topics")),
     "intent and category": Pair("intents of support beside the categories of other texts", intents_and_categories),
     "intent and clinc150": Pair("intents of support beside those of CLINC150", intents_and_others),
+    "price": Pair(
+        "prices of a shop's articles beside how many are ordered",
+        prices_and_orders,
+        _SHOP,
+        {"kind": "regression", "table": "events", "column": "quantity"},
+        kind="regression",
+        metric="mae",
+    ),
 }
-
-
-def measure(data: Path, draws: int) -> dict[str, Any]:
-    """Pair -> size -> what `compared` says; data: the folder that holds the data sets' folders."""
-    found: dict[str, Any] = {}
-    for name, pair in PAIRS.items():
-        found[name] = {"said": pair.said, "sizes": {}}
-        tables = pair.tables(data)
-        for size in SIZES:
-            print(f"{name}, {size} rows", file=sys.stderr, flush=True)
-            found[name]["sizes"][str(size)] = compared([_draw(*tables, size, draw) for draw in range(draws)])
-    return {"commit": commit(), "draws": draws, "metric": METRIC, "method": METHOD, "pairs": found}
 
 
 @dataclass(frozen=True)
 class Draw:
-    """One draw: predictions (N, C) on test rows, alone and together, their labels (N,), and the priors' values. `rows`:
+    """One draw: predictions by arm on test rows (N, C) or (N,), their labels (N,), and the priors' values. `rows`:
     which of the pair's test rows they are, int (N,), those of classes that the draw has rows of to train on."""
 
     rows: np.ndarray
-    alone: np.ndarray
-    together: np.ndarray
+    arms: dict[str, np.ndarray]
     label: np.ndarray
     priors: dict[str, float]
 
+    def write(self, file: Path) -> None:
+        """As one file that `read` reads."""
+        arms = {f"arm {name}": of for name, of in self.arms.items()}
+        priors = {f"prior {name}": np.array(of) for name, of in self.priors.items()}
+        held: dict[str, Any] = {"rows": self.rows, "label": self.label, **arms, **priors}
+        np.savez_compressed(file, **held)
 
-def compared(found: list[Draw]) -> dict[str, Any]:
-    """{"alone", "together", "gain", "interval", "priors"}: means over draws, the interval over draws and test rows."""
-    of = find_metric(METRIC)
-    values = [[of.statistic(p, draw.label, draw.rows) for p in (draw.together, draw.alone)] for draw in found]
+    @classmethod
+    def read(cls, file: Path) -> "Draw":
+        """What was written."""
+        with np.load(file) as held:
+            of = {what: [name for name in held.files if name.startswith(what)] for what in ("arm ", "prior ")}
+            arms = {name.removeprefix("arm "): held[name] for name in of["arm "]}
+            priors = {name.removeprefix("prior "): float(held[name]) for name in of["prior "]}
+            return cls(held["rows"], arms, held["label"], priors)
+
+
+def measure(
+    data: Path, out: Path, draws: int, sizes: Sequence[int], only: Sequence[str], minutes: float
+) -> dict[str, Any]:
+    """Measure what of these draws, sizes and pairs is not in the folder `out` yet, none after so many minutes.
+
+    Returns pair -> size -> what `compared` says of all draws there. `data`: the folder that holds the data sets'
+    folders.
+    """
+    until = time.monotonic() + 60 * minutes
+    out.mkdir(parents=True, exist_ok=True)
+    for draw in range(draws):
+        for size in sizes:
+            for name in only:
+                file = out / f"{name}-{size}-{draw}.npz"
+                if not file.exists() and time.monotonic() < until:
+                    print(f"{name}, {size} rows, draw {draw}", file=sys.stderr, flush=True)
+                    _draw(PAIRS[name], PAIRS[name].tables(data), size, draw).write(file)
+    found: dict[str, Any] = {}
+    for name, pair in PAIRS.items():
+        draws_of = {size: [Draw.read(of) for of in sorted(out.glob(f"{name}-{size}-*.npz"))] for size in SIZES}
+        cells = {str(size): compared(of, pair.metric) for size, of in draws_of.items() if len(of) > 1}
+        if cells:
+            found[name] = {"said": pair.said, "metric": pair.metric, "sizes": cells}
+    return {"commit": commit(), "method": METHOD, "others": OTHERS, "specialise": SPECIALISE, "pairs": found}
+
+
+def compared(found: list[Draw], metric: str) -> dict[str, Any]:
+    """{"draws", "alone", "arms": arm -> {"value", "gain", "interval"}, "priors"}: means over draws; a gain over alone
+    is positive where the arm is better, its interval over draws and test rows."""
+    of, sign = find_metric(metric), 1 if is_higher(metric) else -1
+    values = {arm: [of.statistic(draw.arms[arm], draw.label, draw.rows) for draw in found] for arm in found[0].arms}
     tests = 1 + max(int(draw.rows.max()) for draw in found)
 
-    def mean(which: int, weight: np.ndarray, drawn: np.ndarray) -> float:
-        """Together (0) or alone (1), the test rows counted by the weight, over these draws."""
-        return float(np.mean([values[n][which](weight[found[n].rows]) for n in drawn]))
+    def means(weight: np.ndarray, drawn: np.ndarray) -> dict[str, float]:
+        """By arm, the test rows counted by the weight, over these draws."""
+        return {arm: float(np.mean([own[n](weight[found[n].rows]) for n in drawn])) for arm, own in values.items()}
 
-    means = [mean(which, np.ones(tests), np.arange(len(found))) for which in (0, 1)]
-    random, gains = np.random.default_rng(0), []
+    whole = means(np.ones(tests), np.arange(len(found)))
+    random, again = np.random.default_rng(0), []
     for _ in range(RESAMPLES):
         weight = np.bincount(random.integers(tests, size=tests), minlength=tests).astype(float)
-        drawn = random.integers(len(found), size=len(found))
-        gains.append(mean(0, weight, drawn) - mean(1, weight, drawn))
+        again.append(means(weight, random.integers(len(found), size=len(found))))
+    arms = {}
+    for arm in (name for name in values if name != "alone"):
+        gains = [sign * (one[arm] - one["alone"]) for one in again]
+        interval = [float(end) for end in np.percentile(gains, LEVEL)]
+        arms[arm] = {"value": whole[arm], "gain": sign * (whole[arm] - whole["alone"]), "interval": interval}
     priors = {name: float(np.mean([draw.priors[name] for draw in found])) for name in found[0].priors}
-    interval = [float(end) for end in np.percentile(gains, LEVEL)]
-    return {
-        "alone": means[1],
-        "together": means[0],
-        "gain": means[0] - means[1],
-        "interval": interval,
-        "priors": priors,
-    }
+    return {"draws": len(found), "alone": whole["alone"], "arms": arms, "priors": priors}
 
 
-def _draw(target: pd.DataFrame, other: pd.DataFrame, size: int, draw: int) -> Draw:
-    """The target's task alone and beside the other, on as many of its labelled rows."""
-    random = np.random.default_rng((draw, size))
+def _draw(pair: Pair, tables: Tables, size: int, draw: int) -> Draw:
+    """The target's task on as many of its labelled rows, by every arm."""
+    (target, others), random = tables, np.random.default_rng((draw, size))
     known, test = target[target["split"] != "test"], target[target["split"] == "test"].iloc[:TEST]
     known = known.iloc[random.permutation(len(known))[:size]]
     few = known.assign(split=np.where(np.arange(size) < VALID * size, "valid", "train"))
-    taught = test["label"].isin(few["label"][few["split"] == "train"])  # no class that the target cannot know
+    taught = np.ones(len(test), bool)
+    if pair.kind == "classification":  # no class that the target cannot know
+        taught = test["label"].isin(few["label"][few["split"] == "train"]).to_numpy()
     rows, test = np.flatnonzero(taught), test[taught]
-    columns = ["text", "label", "split"]
     with tempfile.TemporaryDirectory() as folder:
-        tables = {"few": pd.concat([few, test])[columns], "many": other[columns]}
-        for name, table in tables.items():
+        for name, table in {TARGET: pd.concat([few, test])[["text", "label", "split"]], **others}.items():
             table.to_parquet(f"{folder}/{name}.parquet", index=False)
-        alone, priors, label = _trained(folder, ["few"])
-        together, _, _ = _trained(folder, ["few", "many"])
-    return Draw(rows, alone, together, label, priors)
+        setup = _prepared(pair, folder)
+        arms, priors, label = dict[str, np.ndarray](), dict[str, float](), np.zeros(0)
+        for arm in _arms(setup):
+            outcomes: dict[str, Outcome] = {}
+            measured = (setup.model, setup.dataset, {TARGET: setup.tasks[TARGET]}, "test")
+            report = evaluate(*measured, resamples=0, priors=not arms, outcomes=outcomes)["tasks"][TARGET]
+            priors |= {name: of[pair.metric] for name, of in report.get("priors", {}).items()}
+            arms[arm], label = outcomes[TARGET].prediction, np.asarray(outcomes[TARGET].label)
+    return Draw(rows, arms, label, priors)
 
 
-def _trained(folder: str, tasks: list[str]) -> tuple[np.ndarray, dict[str, float], np.ndarray]:
-    """Predictions of the task `few` on its test rows, the priors' values there, and the labels."""
-    texts = {"kind": "texts", "text": "{text}", "split": "split"}
-    raw = {
-        "backbone": {"name": ENGLISH},
-        "adapter": {"method": METHOD},
-        "data": {"tables": {name: {**texts, "path": f"{folder}/{name}.parquet"} for name in tasks}},
-        "tasks": {name: {"kind": "classification", "table": name, "label": "label"} for name in tasks},
-    }
-    setup = prepare(make_recipe(raw))
+def _prepared(pair: Pair, folder: str) -> Setup:
+    data = {TARGET: _TEXTS, **pair.data}
+    setup = prepare(
+        make_recipe(
+            {
+                "backbone": {"name": ENGLISH},
+                "adapter": {"method": METHOD},
+                "data": {"tables": {name: {**of, "path": f"{folder}/{name}.parquet"} for name, of in data.items()}},
+                "tasks": {TARGET: {"kind": pair.kind, "table": TARGET, "label": "label"}, OTHER: dict(pair.other)},
+            }
+        )
+    )
     setup.model.encoder.disk = True  # the same texts again and again
-    fit(setup)
-    outcomes: dict[str, Outcome] = {}
-    task, priors = {"few": setup.tasks["few"]}, tasks == ["few"]
-    report = evaluate(setup.model, setup.dataset, task, "test", resamples=0, priors=priors, outcomes=outcomes)
-    values = {name: of[METRIC] for name, of in report["tasks"]["few"].get("priors", {}).items()}
-    return outcomes["few"].prediction, values, np.asarray(outcomes["few"].label)
+    return setup
+
+
+def _arms(setup: Setup) -> Iterator[str]:
+    """Trains by each arm from the same weights; its name, while the model is what it came to."""
+    begin(setup)
+    first = {name: p.detach().clone() for name, p in setup.model.trainable().items()}
+
+    def restore() -> None:
+        with torch.no_grad():
+            for name, parameter in setup.model.trainable().items():
+                parameter.copy_(first[name])
+
+    fit(_only(setup, TARGET))
+    yield "alone"
+    restore()
+    done: Progress = fit(setup)
+    yield "together"
+    recipe = setup.recipe.model_copy(update={"specialise": SpecialiseConfig(epochs=SPECIALISE)})
+    fit(replace(setup, recipe=recipe), at=begin_specialised(done))
+    yield "specialised"
+    restore()
+    weighting = WeightingConfig(method="benchmarks.studies.famo:FAMO")
+    fit(replace(setup, recipe=setup.recipe.model_copy(update={"weighting": weighting})))
+    yield "weighted"
+    restore()
+    fit(_only(setup, OTHER))
+    fit(_only(setup, TARGET))
+    yield "after"
+
+
+def _only(setup: Setup, task: str) -> Setup:
+    """The set-up with one of its tasks."""
+    recipe = setup.recipe.model_copy(update={"tasks": {task: setup.recipe.tasks[task]}})
+    dataset = replace(setup.dataset, tasks={task: setup.dataset.tasks[task]})
+    tasks = {task: setup.tasks[task]}
+    return replace(setup, recipe=recipe, dataset=dataset, tasks=tasks, config=settled(recipe, dataset))

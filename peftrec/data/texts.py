@@ -2,8 +2,10 @@
 
 import hashlib
 import sys
+from collections.abc import Hashable
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
+from weakref import WeakValueDictionary
 
 import numpy as np
 import torch
@@ -23,6 +25,13 @@ class Prompts(NamedTuple):
 NO_PROMPTS = Prompts()
 
 
+class Keeper(Protocol):
+    """Keeps something of a table's rows, by their numbers."""
+
+    def keep_guests(self, rows: np.ndarray) -> None:
+        """Forget all guests but `rows`, as the table is about to; see `TextTable.keep_guests`."""
+
+
 class TextTable:
     """Unique texts and text pairs. `add` returns a row number; `tokenize` fills `ids`, `types` and `lengths`.
 
@@ -35,6 +44,9 @@ class TextTable:
     The rows of the first `tokenize` are the table's own and stay. Those added later are guests, the texts of requests,
     unless it is told to `adopt` them: `keep_guests` forgets all but some. `own` is how many rows of its own the table
     has, and its first guest.
+
+    common   whether several runs have this table, and share what is kept of its rows
+    keepers  what is kept of its rows, while somebody has it: what it is -> by whom
     """
 
     def __init__(self) -> None:
@@ -47,6 +59,8 @@ class TextTable:
         self.ids = np.zeros(0, np.int32)
         self.types = np.zeros(0, np.uint8)
         self.offsets = np.zeros(1, np.int64)
+        self.common = False
+        self.keepers: WeakValueDictionary[Hashable, Keeper] = WeakValueDictionary()
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -84,7 +98,12 @@ class TextTable:
         return np.array(sorted(islice(latest, most)), np.int64)
 
     def keep_guests(self, rows: np.ndarray) -> None:
-        """Forget all guests but `rows` (ascending, tokenised), which become the rows `own`, `own` + 1, ..."""
+        """Forget all guests but `rows` (ascending, tokenised), which become the rows `own`, `own` + 1, ...
+
+        The keepers do so first.
+        """
+        for keeper in list(self.keepers.values()):
+            keeper.keep_guests(rows)
         positions, mask = self.gather(rows)
         kept, begin = positions[mask], self.offsets[self.own]
         self.ids = np.append(self.ids[:begin], self.ids[kept])
@@ -98,6 +117,13 @@ class TextTable:
         self.texts[self.own :] = [self.texts[row] for row in rows]
         self.pairs[self.own :] = [self.pairs[row] for row in rows]
         self.passages[self.own :] = [self.passages[row] for row in rows]
+
+    def digest(self) -> bytes:
+        """128 bits of all texts in their order: equal for equal tables."""
+        found = hashlib.blake2b(digest_size=16)
+        for key in zip(self.texts, self.pairs, self.passages, strict=True):
+            found.update(repr(key).encode())
+        return found.digest()
 
     @property
     def lengths(self) -> np.ndarray:

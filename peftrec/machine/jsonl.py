@@ -1,23 +1,22 @@
 """JSON lines that a user gives."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from peftrec.errors import UserError, shown
 
+MOST_LINE = 1 << 24  # bytes: a row of a thousand long texts has fewer, and what never ends is not read on
+
 
 def read_objects(path: Path) -> dict[int, dict[str, Any]]:
     """Line number, from 1 -> object of a JSON lines file, in order; blank lines are skipped.
 
-    UTF-8, with a byte order mark or without. Raises UserError naming file and line.
+    UTF-8, with a byte order mark or without. Raises UserError naming file and line, also for a line without end.
     """
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read: {error}") from None
     rows = {}
-    for number, line in enumerate(text.split("\n"), 1):  # splitlines would also cut at U+2028, which JSON allows
+    for number, line in _lines(path):
         if not line.strip():
             continue
         try:
@@ -30,6 +29,23 @@ def read_objects(path: Path) -> dict[int, dict[str, Any]]:
             raise UserError(f"{path}, line {number}: a row is a JSON object, found {line.strip()[:60]}")
         rows[number] = row
     return rows
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    """A file's lines and their numbers, from 1. Lines end at a line feed alone: JSON allows U+2028 in a text."""
+    number = 0
+    try:
+        with path.open("rb") as file:
+            while line := file.readline(MOST_LINE + 1):
+                number += 1
+                if len(line) > MOST_LINE:
+                    raise UserError(
+                        f"{path}, line {number}: longer than {MOST_LINE:,} bytes, which no row of JSON lines is: give "
+                        "a file with one JSON object a line"
+                    )
+                yield number, line.decode("utf-8-sig" if number == 1 else "utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read: {error}") from None
 
 
 def no_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The co-learner: one adapted encoder, a head a task, and the step that encodes every unique text once."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 
@@ -101,6 +101,17 @@ class CoLearner(nn.Module, Scorer):
         with self._evaluating():
             blocks = np.split(rows, range(PREDICT_ROWS, len(rows), PREDICT_ROWS))
             return KeptVectors(rows, torch.cat([self.encoder.encode(block, task) for block in blocks]))
+
+    @contextmanager
+    def encoded_once(self, rows: Mapping[str, np.ndarray]) -> Iterator[None]:
+        """Inside the block the text rows that tasks with equal vectors will encode are encoded already, together."""
+        with ExitStack() as stack:
+            for tasks in self.encoded_together(list(rows)):
+                if len(tasks) > 1:
+                    kept = self.encoded(tasks[0], np.unique(np.concatenate([rows[task] for task in tasks])))
+                    for task in tasks:
+                        stack.enter_context(self.encoder.with_vectors(task, kept))
+            yield
 
     def vectors(self, rows: np.ndarray, task: str) -> Tensor:
         """What the task's head reads of text rows (U,): their vectors, float32 (U, D), fused."""
@@ -323,9 +334,10 @@ def assemble(
     texts: TextTable,
     configs: dict[str, AdapterConfig],
     shapes: dict[str, HeadShape],
+    filled: bool = False,
 ) -> CoLearner:
-    """A co-learner over `texts` with the given adapter configurations and head shapes; its fusion knows no items."""
-    adapters = attach(backbone, configs)
+    """A co-learner over `texts`, its adapters as configured (`filled`: see `attach`); its fusion knows no items."""
+    adapters = attach(backbone, configs, filled)
     encoder = AdaptedEncoder(backbone, texts, adapters, recompute=recipe.train.gradient_checkpointing)
     heads: dict[str, Head] = {}
     for name, task in tasks.items():

@@ -14,6 +14,7 @@ from peftrec.data.batches import Work, buckets
 from peftrec.data.texts import TextTable
 from peftrec.machine import processes
 from peftrec.machine.memory import return_free_memory
+from peftrec.machine.stages import stage
 from peftrec.model.adapters.base import Adapter, LayerAdapter, PooledAdapter
 from peftrec.model.backbone import Backbone
 from peftrec.model.cache.kept import KeptVectors
@@ -47,11 +48,18 @@ class AdaptedEncoder(nn.Module):
         self.trunk = min((a.lowest for a in layered), default=backbone.num_layers)
         self.caches: dict[Level, StateCache] = {}
         if any(isinstance(a, PooledAdapter) for a in self.methods):
-            self.caches["pooled"] = StateCache(backbone, texts, "pooled", backbone.num_layers)
+            self._keep(StateCache(backbone, texts, "pooled", backbone.num_layers))
         if layered and self.trunk > 0:
-            self.caches["layer"] = StateCache(backbone, texts, "layer", self.trunk)
+            self._keep(StateCache(backbone, texts, "layer", self.trunk))
 
     backbone: Backbone
+
+    def _keep(self, cache: StateCache) -> None:
+        """Use a cache; or, where runs over the backbone share the table, the one that another uses for the same."""
+        same = (cache.level, self.trunk, self.backbone.pooling, self.backbone.config.cache_dtype)
+        found = self.texts.keepers.setdefault(same if self.texts.common else id(cache), cache)
+        assert isinstance(found, StateCache)
+        self.caches[cache.level] = found
 
     def adapter_of(self, task: str) -> Adapter:
         """The task's method."""
@@ -81,9 +89,10 @@ class AdaptedEncoder(nn.Module):
         together  all processes of a training do this at once, and may share the work
         Rows not asked for here are computed when they are encoded, every time. Texts added since are tokenised.
         """
-        self.backbone.tokenize(self.texts)
-        for level, cache in self.caches.items():
-            cache.update(None if rows is None else self.rows_of(level, rows), track, self.disk, together)
+        with stage("encode"):
+            self.backbone.tokenize(self.texts)
+            for level, cache in self.caches.items():
+                cache.update(None if rows is None else self.rows_of(level, rows), track, self.disk, together)
 
     def forget_guests(self, most: int) -> None:
         """Where the table has more than `most` guests, forget all but the half of `most` last asked for.
@@ -91,10 +100,7 @@ class AdaptedEncoder(nn.Module):
         So that what forgetting copies is little a text. Rows of guests mean others afterwards.
         """
         if self.texts.guests > most:
-            kept = self.texts.recent_guests(most // 2)
-            for cache in self.caches.values():
-                cache.keep_guests(kept)
-            self.texts.keep_guests(kept)
+            self.texts.keep_guests(self.texts.recent_guests(most // 2))
             return_free_memory()
 
     def rows_of(self, level: Level, rows: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -122,9 +128,10 @@ class AdaptedEncoder(nn.Module):
 
     def encode(self, rows: np.ndarray, task: str) -> Tensor:
         """The task's vectors of text rows (U,), float32 (U, D)."""
-        if (kept := self._kept.get(task)) is not None:
-            return kept.of(rows, partial(self._encode, task=task))
-        return self._encode(rows, task)
+        with stage("encode"):
+            if (kept := self._kept.get(task)) is not None:
+                return kept.of(rows, partial(self._encode, task=task))
+            return self._encode(rows, task)
 
     @contextmanager
     def with_vectors(self, task: str, kept: KeptVectors | None) -> Iterator[None]:
@@ -172,17 +179,21 @@ class AdaptedEncoder(nn.Module):
 
         Only where `no_vectors` is empty.
         """
-        with torch.inference_mode(False), torch.no_grad():  # what is kept outlives a caller's inference mode
+        with (
+            stage("encode"),
+            torch.inference_mode(False),
+            torch.no_grad(),
+        ):  # what is kept outlives a caller's inference mode
             return self._frozen_vectors(rows, track)
 
     def _frozen_vectors(self, rows: np.ndarray, track: Track | None) -> np.ndarray:
         if "pooled" in self.caches:
             self.caches["pooled"].update(rows, track, self.disk)
             blocks = np.split(rows, range(POOLED_ROWS, len(rows), POOLED_ROWS))
-            found = torch.cat([self.caches["pooled"].states(block)[:, -1] for block in blocks])
+            found = torch.cat([self.caches["pooled"].states(block, -1) for block in blocks])
         else:
             if "vectors" not in self.caches:
-                self.caches["vectors"] = VectorCache(self.backbone, self.texts, self.caches.get("layer"))
+                self._keep(VectorCache(self.backbone, self.texts, self.caches.get("layer")))
             self.caches["vectors"].update(rows, track, self.disk)
             found = self.caches["vectors"].states(rows)
         vectors: np.ndarray = found.float().cpu().numpy()

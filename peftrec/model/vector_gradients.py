@@ -24,36 +24,22 @@ class VectorGradients:
     def __init__(self, tasks: Sequence[str]) -> None:
         self.tasks = list(tasks)
         self.products: dict[Pair, Tensor] = {}
-        self._seen: dict[str, Asked] = {}
         self._come: dict[str, Asked] = {}
 
     def clear(self) -> None:
         """A step begins."""
         self.products.clear()
-        self._seen.clear()
         self._come.clear()
 
     def watch(self, task: str, rows: np.ndarray, vectors: Tensor) -> Tensor:
         """The task's vectors (U, D) of text rows (U,), such that the gradient that comes back through them is seen."""
         own = vectors.view_as(vectors)
-        self._seen[task] = rows, own
 
         def come(gradient: Tensor) -> None:
             self._come[task] = rows, gradient.detach()
 
         own.register_hook(come)
         return own
-
-    def of(self, losses: Tensor) -> dict[str, Asked]:
-        """The gradient of each task's own loss, by task, where losses (n,) are those of the last forward; no further
-        down than the vectors, and to be asked before the backward pass."""
-        seen = dict(self._seen)
-        if not seen:
-            return {}
-        views = [own for _, own in seen.values()]
-        found = torch.autograd.grad(losses.sum(), views, retain_graph=True, allow_unused=True)
-        self._come.clear()
-        return {t: (of[0], g.float()) for (t, of), g in zip(seen.items(), found, strict=True) if g is not None}
 
     def take(self) -> None:
         """Take into `products` what came back in the backward pass of a piece."""
@@ -68,7 +54,6 @@ class VectorGradients:
             product = (gradient.float() * another.float()).sum()
             self.products[one, other] = self.products.get((one, other), torch.zeros_like(product)) + product
         self._come.clear()
-        self._seen.clear()
 
     def add_up(self, device: torch.device) -> None:
         """Give every process the sums of the products."""
@@ -77,31 +62,3 @@ class VectorGradients:
         have = torch.tensor([float(pair in self.products) for pair in pairs], device=device)
         values, have = processes.add_up(values), processes.add_up(have)
         self.products = {pair: v for pair, v, has in zip(pairs, values, have.tolist(), strict=True) if has}
-
-
-class Gramian:
-    """The Gramian of tasks' gradients (U, `width`) at the vectors of a step's texts, of `texts` in all: exact however
-    the step is cut into pieces or shared out, since gradients at the same text are summed before they are multiplied.
-    """
-
-    def __init__(self, texts: int, width: int) -> None:
-        self.texts, self.width = texts, width
-        self._parts: list[tuple[str, Asked]] = []
-
-    def add(self, asked: dict[str, Asked]) -> None:
-        """Take in what the tasks ask in a piece."""
-        self._parts += asked.items()
-
-    def of(self, tasks: Sequence[str]) -> Tensor:
-        """Inner products float32 (T, T), in the order of the tasks, over all pieces of all processes; 0 of a task that
-        asks nothing."""
-        used = torch.zeros(self.texts)
-        for _, (rows, _) in self._parts:
-            used[torch.from_numpy(rows)] = 1
-        every = torch.nonzero(processes.add_up(used))[:, 0]
-        whole = torch.zeros(len(tasks), len(every), self.width)
-        for task, (rows, gradient) in self._parts:
-            place = torch.searchsorted(every, torch.from_numpy(rows))
-            whole[tasks.index(task)].index_add_(0, place, gradient.cpu())
-        flat = processes.add_up(whole).flatten(1)
-        return flat @ flat.T

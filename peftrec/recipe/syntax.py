@@ -5,15 +5,16 @@ billions of values), tags (they ask for other constructors), depth and size with
 """
 
 import re
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from pathlib import Path
 from typing import Any
 
 import yaml
-from yaml.composer import ComposerError
-from yaml.constructor import ConstructorError
+from yaml.composer import Composer, ComposerError
+from yaml.constructor import ConstructorError, SafeConstructor
 from yaml.events import AliasEvent, CollectionStartEvent, Event, ScalarEvent
 from yaml.nodes import MappingNode, Node, ScalarNode
+from yaml.resolver import Resolver
 
 from peftrec.errors import UserError, cut, shown
 
@@ -26,12 +27,11 @@ _OLD = re.compile(r"[-+]?(0[0-9_]|[0-9_.]+:)")  # 010 would be 8, and 1:30 would
 _TEXT, _MERGE = "tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"
 
 
-class _Loader(yaml.SafeLoader):
+class _Strict(Composer, SafeConstructor, Resolver):
     """YAML where a repeated key is an error (plain YAML keeps the last and drops the first in silence)."""
 
-    def __init__(self, text: str) -> None:
-        super().__init__(text)
-        self.depth = self.values = 0
+    depth = values = 0
+    peek_event: Callable[[], Any]  # the parser's
 
     def compose_node(self, parent: Node | None, index: Any) -> Node | None:
         event = self.peek_event()
@@ -77,6 +77,23 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+class _Loader(_Strict, yaml.SafeLoader):
+    """PyYAML's own parser, whose messages show the line."""
+
+
+if yaml.__with_libyaml__:
+
+    class _Quick(_Strict, yaml.CSafeLoader):
+        """libyaml's parser, several times as fast."""
+
+        def __init__(self, text: str) -> None:
+            yaml.CSafeLoader.__init__(self, text)
+            Composer.__init__(self)
+
+else:
+    _Quick = _Loader  # type: ignore[assignment, misc]
+
+
 class _Dumper(yaml.SafeDumper):
     """Quotes what the loader above would read as a number, and writes out what stands in several places."""
 
@@ -85,7 +102,7 @@ class _Dumper(yaml.SafeDumper):
 
 
 # YAML 1.1 reads 5e-4 as a string; recipes write learning rates this way.
-for _side in (_Loader, _Dumper):
+for _side in (_Strict, _Dumper):
     _side.add_implicit_resolver(
         "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(?:\.\d*)?[eE][-+]?\d+\Z"), list("-+0123456789")
     )
@@ -94,10 +111,15 @@ for _side in (_Loader, _Dumper):
 def parse_yaml(text: str, where: str) -> Any:
     """YAML -> plain values; repeated keys are refused and 5e-4 is a number. Raises UserError naming line and column."""
     _check_size(len(text.encode("utf-8", "replace")), where)
-    try:
-        return yaml.load(text, Loader=_Loader)  # noqa: S506  a subclass of SafeLoader
-    except yaml.YAMLError as error:
-        raise UserError(f"{where}: not valid YAML: {' '.join(str(error).split())}") from None
+    # Tabs, byte order marks and question marks are what the two parsers do not take alike.
+    alike = text.replace("\n", "").isprintable() and "?" not in text
+    problem = ""
+    for loader in (_Quick, _Loader) if alike else (_Loader,):
+        try:
+            return yaml.load(text, Loader=loader)  # noqa: S506  subclasses of SafeLoader
+        except yaml.YAMLError as error:  # PyYAML's own parser, which is asked last, tells it better
+            problem = " ".join(str(error).split())
+    raise UserError(f"{where}: not valid YAML: {problem}")
 
 
 def read_yaml(path: Path) -> Any:

@@ -59,6 +59,10 @@ from peftrec.tasks.kinds import resolve
 from peftrec.tasks.starts import Start
 
 
+class UnlikeBackbone(UserError):
+    """The run cannot be loaded over the backbone that was given."""
+
+
 @dataclass(frozen=True)
 class LoadedRun:
     """A trained model and what it was trained on.
@@ -186,8 +190,9 @@ def load_run(
 ) -> LoadedRun:
     """Verify a run and rebuild its model; nothing is trained and no data file of the recipe is read.
 
-    `backbone` names another place of the same weights, or is a loaded one, which several runs may share; `texts` is a
-    table to use, to which the catalogue is added. Raises UserError for a damaged run, for weights that differ from
+    `backbone` names another place of the same weights, or is a loaded one, which several runs may share: those whose
+    catalogues have the same texts then share these with their frozen states, too. `texts` is a table to use instead, to
+    which the catalogue is added. Raises UserError for a damaged run, and UnlikeBackbone for weights that differ from
     those the run was trained on, and for a run that cannot share its backbone.
     """
     recipe = read_recipe(folder, trust_code)
@@ -196,19 +201,21 @@ def load_run(
     described = read_described(folder, recipe)
     base = backbone if isinstance(backbone, Backbone) else load_backbone(recipe.backbone)
     if not base.is_the_one(described["backbone_digest"]):
-        raise UserError(
+        remedy = "" if isinstance(backbone, Backbone) else "; give the original weights as `backbone`"
+        raise UnlikeBackbone(
             f"{folder}: trained on a backbone with digest {described['backbone_digest'][:12]}, but {base.origin} has "
-            f"{base.digest[:12]}; give the original weights as `backbone`"
+            f"{base.digest[:12]}{remedy}"
         )
-    texts = TextTable() if texts is None else texts
+    read = TextTable() if texts is None else texts
     of = described["tasks"]
     tasks = {name: task.on_scale(bool(of[name].get("log_scale"))) for name, task in resolve(recipe).items()}
-    items = load_catalogues(folder, texts, of)
+    items = load_catalogues(folder, read, of)
     with base.lock, reading(folder):
         check_rows(folder / "model.json", tasks, of, items)
         check_sizes(folder, tasks, of)
         if isinstance(backbone, Backbone):
-            base = share_backbone(backbone, recipe.backbone)
+            base = _shared(folder, backbone, recipe)
+        texts = base.common(read) if texts is None else texts
         encodings = {name: encodings_of(task) for name, task in of.items()}
         model = _rebuild(folder, recipe, tasks, base, texts, of, encodings)
         catalogues = {name: task["items"] for name, task in of.items()}
@@ -233,6 +240,17 @@ def load_run(
     }
     users, starts = load_users(folder, of), load_starts(folder, tasks, of, texts, model.frozen_vectors)
     return LoadedRun(recipe, model, tasks, of, items, users, encodings, logs, received, rates, catalogues, starts)
+
+
+def _shared(folder: Path, backbone: Backbone, recipe: Recipe) -> Backbone:
+    """A loaded backbone for this run, too. Raises UnlikeBackbone."""
+    methods = {recipe.adapter.method} | {task.adapter.method for task in recipe.tasks.values() if task.adapter}
+    if "full" in methods:
+        raise UnlikeBackbone(f"{folder}: method full has a backbone of its own, which no other run shares")
+    try:
+        return share_backbone(backbone, recipe.backbone)
+    except UserError as error:
+        raise UnlikeBackbone(f"{folder}: {error}") from None
 
 
 def _counts_choices(head: Head) -> bool:
@@ -274,7 +292,7 @@ def _rebuild(
         )
         for name, of in described.items()
     }
-    model = assemble(recipe, tasks, base, texts, configs, shapes)
+    model = assemble(recipe, tasks, base, texts, configs, shapes, filled=True)
     with reading(folder / "adapters"):
         model.encoder.load({name: folder / "adapters" / name for name in model.tasks})
     for name in model.tasks:

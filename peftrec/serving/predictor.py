@@ -1,7 +1,7 @@
 """Inference: a run in memory, its tasks' adapters swapped over the one backbone, rows in and predictions out."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Unpack
@@ -84,18 +84,38 @@ class Predictor:
         """
         self._known(task)
         _check_rows(rows)
-        if not rows:
-            return []
+        return self.predict_mixed([(task, row) for row in rows])
+
+    def predict_mixed(self, asked: Sequence[tuple[str, Row]]) -> list[Row]:
+        """As `predict`, of rows each with its task, in order: tasks with equal vectors have texts encoded together."""
+        names = dict.fromkeys(task for task, _ in asked)
+        places = {name: [n for n, (task, _) in enumerate(asked) if task == name] for name in names}
         with self._request():
-            before = len(self.texts)
-            examples = self._reader.examples(task, rows)
-            self.model.encoder.update({task: examples.text_rows()})
-            new = np.arange(before, len(self.texts))
-            for line in vocabulary_notes(self.texts, self.model.encoder.backbone.tokenizer, new):
+            before, examples = len(self.texts), {}
+            for task, of in places.items():
+                self._known(task)
+                try:
+                    examples[task] = self._reader.examples(task, [asked[place][1] for place in of])
+                except RowError as error:
+                    raise RowError(of[error.row - 1] + 1, error.problem) from None
+            tokenizer = self.model.encoder.backbone.tokenizer
+            rows = {task: of.text_rows() for task, of in examples.items()}
+            self.model.encoder.update(rows)
+            for line in vocabulary_notes(self.texts, tokenizer, np.arange(before, len(self.texts))):
                 note(line)
-            predicted = self.model.predict(task, examples)
-        of, classes = self.run.tasks[task], self.run.described[task]["classes"]
-        return [of.kind.answer(p, of, classes) for p in predicted]
+            with self.model.encoded_once(rows):
+                predicted = {task: iter(self.model.predict(task, of)) for task, of in examples.items()}
+
+        def answer(task: str) -> Row:
+            of = self.run.tasks[task]
+            return of.kind.answer(next(predicted[task]), of, self.run.described[task]["classes"])
+
+        return [answer(task) for task, _ in asked]
+
+    def alike(self, task: str) -> str:
+        """The same for tasks whose vectors are equal. Raises UserError."""
+        self._known(task)
+        return self.model.encoder.adapter_of(task).encodes_alike(task)
 
     def keys(self, task: str) -> list[str]:
         """The keys that a row of the task may have. Raises UserError."""
@@ -134,9 +154,12 @@ class Predictor:
         is its `item_features`'. Raises UserError naming the row (from 1).
         """
         tasks, _, features = weighed(self.run, weights, check_scores)
-        own: dict[str, list[float]] = {}
-        for task, of in self._rows_of(list(tasks), rows).items():
-            own[task] = [one["score"] if "score" in one else one["value"] for one in self.predict(task, of)]
+        pairs = [(task, row) for task, of in self._rows_of(list(tasks), rows).items() for row in of]
+        try:
+            found = [one["score"] if "score" in one else one["value"] for one in self.predict_mixed(pairs)]
+        except RowError as error:
+            raise RowError((error.row - 1) % len(rows) + 1, error.problem) from None
+        own = {task: found[n * len(rows) : (n + 1) * len(rows)] for n, task in enumerate(tasks)}
         numbers = self._reader.numbers_of(next(iter(tasks)))
         total = sum(weight * np.array(own[task]) for task, weight in tasks.items())
         for name, (weight, known) in features.items():
@@ -308,6 +331,7 @@ class Predictor:
         """Alone with the table of texts, the caches and the backbone; afterwards guests beyond the bound are gone."""
         with self.model.encoder.backbone.lock:
             if self._keeps:
+                self.model.encoder.forget_guests(0)  # another predictor's, over the same table
                 self.texts.adopt()
             try:
                 yield

@@ -9,6 +9,7 @@ import logging
 import math
 import os
 import signal
+import socket
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ from peftrec.machine.progress import bar
 from peftrec.tasks.rows import Row
 
 ROWS = 1024  # that a worker scores at once
+ANSWERS = 10.0  # seconds in which a cluster must have taken a connection: Ray itself asks again without end
 
 
 class Args(BaseModel):
@@ -224,6 +226,7 @@ def _cluster(ray: Any, workers: int) -> Iterator[None]:
         yield
         return
     address = os.environ.get("RAY_ADDRESS")
+    _check_there(address)
     own: dict[str, Any] = {} if address else {"num_cpus": workers, "include_dashboard": False}
     in_main = threading.current_thread() is threading.main_thread()
     handler = signal.getsignal(signal.SIGTERM)
@@ -239,6 +242,21 @@ def _cluster(ray: Any, workers: int) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _check_there(address: str | None) -> None:
+    """Raise UserError where the address is that of a machine, and nothing takes a connection there."""
+    host, colon, port = (address or "").rpartition("://")[2].rpartition(":")
+    if not colon:  # none, or a word of Ray's such as auto
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), ANSWERS).close()
+    except (OSError, ValueError, OverflowError) as error:
+        why = f"no answer in {ANSWERS:g} seconds" if isinstance(error, TimeoutError) else first_line(error)
+        raise UserError(
+            f"RAY_ADDRESS={shown(address)}: no Ray cluster can be reached there ({why}); start one by `ray start "
+            "--head`, name its host:port, or leave the variable out to use this machine alone"
+        ) from None
 
 
 def _needed(name: str) -> Any:

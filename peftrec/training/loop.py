@@ -8,27 +8,24 @@ from pathlib import Path
 from peftrec.data.load import Ahead
 from peftrec.errors import Diverged
 from peftrec.evaluation.evaluate import evaluate, text_rows
-from peftrec.evaluation.outcomes import Outcome, write_outcomes
 from peftrec.evaluation.values import Report
 from peftrec.machine import processes
-from peftrec.machine.environment import environment
 from peftrec.machine.progress import bar, note, track_rows
 from peftrec.machine.signals import Interrupted, StopSignals
 from peftrec.recipe import Recipe, TrainConfig
-from peftrec.runs.cards import write_cards
 from peftrec.runs.folder import choose_run, write_run
-from peftrec.runs.saved import save_run
-from peftrec.training.costs import cache_lines, costs
-from peftrec.training.defaults import Settled
+from peftrec.training.costs import cache_lines
 from peftrec.training.ending import end, ended
 from peftrec.training.fingerprint import describe_origin
+from peftrec.training.finish import finish
 from peftrec.training.memory import Tidy
 from peftrec.training.prepare import Setup, prepare
-from peftrec.training.refit import begin_refit, describe_refit, prepare_refit, refit_of
+from peftrec.training.refit import begin_refit, prepare_refit, refit_of
 from peftrec.training.resume import Checkpoints
 from peftrec.training.sharding import whole
-from peftrec.training.shrinking import outer_weights
+from peftrec.training.shrinking import outer_weights, own_weights
 from peftrec.training.snapshot import Progress, TrainingState
+from peftrec.training.specialise import begin_specialised, specialised
 from peftrec.training.starts import begin
 from peftrec.training.step import Steps, one_step, plan_steps
 from peftrec.training.stopping import BestEpoch, Scores
@@ -66,17 +63,17 @@ def train(
         checkpoints = processes.on_each(lambda: Checkpoints(target, *settings))
         for line in [*processes.notes(), *setup.notes, *cache_lines(setup.model)]:
             note(line)
-        chosen, progress = setup.config, checkpoints.refitting
-        if progress is None:
+        chosen, progress = setup.config, checkpoints.second
+        if progress is None or progress.refit is None:
             start = _ready(setup, cache)
-            progress = fit(setup, checkpoints, trackers)
+            progress = fit(setup, checkpoints, trackers, progress)
         if recipe.train.refit:
             refit = progress.refit or refit_of(setup, progress)
             setup = processes.on_each(partial(prepare_refit, setup, refit))
             start = _ready(setup, cache)
             progress = fit(setup, checkpoints, trackers, begin_refit(progress, refit))
         with whole(setup.model):
-            processes.on_first(lambda: _finish(Path(folder), setup, chosen, progress, trackers, start, started))
+            processes.on_first(lambda: finish(Path(folder), setup, chosen, progress, trackers, start, started))
         processes.on_first(stack.close)
     return target
 
@@ -92,58 +89,43 @@ def _ready(setup: Setup, cache: bool) -> Report:
     return processes.on_first(lambda: evaluate(*measured, resamples=0, priors=False))
 
 
-def _finish(
-    folder: Path,
-    setup: Setup,
-    chosen: Settled,
-    progress: Progress,
-    trackers: Trackers,
-    start: Report,
-    started: float,
-) -> None:
-    """Evaluate on the test split, and write the run's files. `chosen`: what the first training went by."""
-    note("evaluating on the test split, with intervals and priors")
-    recipe, dataset, model, outcomes = setup.recipe, setup.dataset, setup.model, dict[str, Outcome]()
-    report = evaluate(model.eval(), dataset, setup.tasks, "test", ranking=True, outcomes=outcomes)
-    for task, of in report["tasks"].items():
-        of["start"] = start["tasks"][task]["metrics"]
-        if (began := setup.began_at(task)) is not None:
-            of["began_at"] = began
-        if task in progress.own_kept:
-            of["own_step"] = progress.own_kept[task]
-        if task in progress.shares:
-            of["kept"] = progress.shares[task]
-    trackers.log({"step": progress.step, "test": {task: of["metrics"] for task, of in report["tasks"].items()}})
-    report["cost"] = costs(model, progress) | {"total_seconds": time.monotonic() - started}
-    report |= {"train": chosen.model_dump(mode="json"), **describe_refit(setup, progress)}
-    report["notes"] = setup.notes
-    report["environment"] = environment()
-    save_run(folder, recipe, dataset, model, report, progress.history)
-    write_cards(folder, recipe, setup.tasks, dataset, model, report)
-    write_outcomes(folder, outcomes)
-
-
 def fit(
     setup: Setup, checkpoints: Checkpoints | None = None, trackers: Trackers | None = None, at: Progress | None = None
 ) -> Progress:
-    """The loop. Trains `setup.model` in place, from the checkpoint that `checkpoints` goes on from if any.
+    """Train `setup.model` in place, from the checkpoint that `checkpoints` goes on from if any: all that is trained,
+    and then, as `specialise` says, each task's own parts. `at`: what was done before.
+
+    Raises Interrupted, with a checkpoint written if any are, after the step during which SIGTERM or Ctrl-C came.
+    """
+    at = at or Progress()
+    if at.specialised is None:
+        at = _loop(setup, checkpoints, trackers, at)
+    if (stage := setup.recipe.specialise) is not None:
+        at = begin_specialised(at) if at.specialised is None else at
+        with specialised(setup, stage.epochs) as own:
+            at = _loop(own, checkpoints, trackers, at)
+    return at
+
+
+def _loop(setup: Setup, checkpoints: Checkpoints | None, trackers: Trackers | None, at: Progress) -> Progress:
+    """The loop.
 
     An epoch is ceil(rows of all tasks / batch_size) steps; in it every task gives `share` times its training rows,
     spread evenly. With early stopping the best epoch's weights are put back at the end, and those before the first step
     count as an epoch; see `ended` for the cool-down, `take_own` for each task's own best epoch, and `shrink` for what
-    of it each task then keeps. `at`: what the first training of `train.refit` came to.
-    Raises Interrupted, with a checkpoint written if any are, after the step during which SIGTERM or Ctrl-C came.
+    of it each task then keeps.
     """
-    model, at = setup.model, at or Progress()
+    model = setup.model
     begin(setup)
-    steps, stopper = plan_steps(setup), BestEpoch(setup.config, setup.tasks)
+    steps, stopper = plan_steps(setup, at.specialised or 0), BestEpoch(setup.config, setup.tasks)
     note(steps.plan)
-    first = outer_weights(setup)
-    state = TrainingState(model, steps.optimizer, steps.weighting, stopper, at, setup.accelerator.scaler)
+    own = {} if at.specialised is None else own_weights(setup)
+    first = own or outer_weights(setup)
+    state = TrainingState(model, steps.optimizer, steps.weighting, stopper, at, setup.accelerator.scaler, own)
     if checkpoints:
         processes.on_each(partial(checkpoints.restore, state))
-    if stopper.patience and at.step == 0 and model.encoder.settled:
-        stopper.see(0, validate(setup), steps.trainable)
+    if stopper.patience and at.own == 0 and model.encoder.settled:
+        stopper.see(at.step, validate(setup), steps.trainable)
     if trackers:
         processes.on_first(partial(trackers.start, at))
     watch, tidy, began = Watch(steps, at), Tidy(), time.monotonic() - at.seconds

@@ -121,6 +121,9 @@ def prepare(
     if dataset is not None and recipe.train.refit and not any(len(of.valid) for of in dataset.tasks.values()):
         with problems.collect():
             raise UserError("train.refit: there are no validation rows to train on as well; leave it out")
+    if dataset is not None and recipe.specialise and not any(len(of.valid) for of in dataset.tasks.values()):
+        with problems.collect():
+            raise UserError("specialise: there are no validation rows to judge it by; leave it out")
     with problems.collect(), processes.sharding_is_ours():
         backbone = load_backbone(recipe.backbone, accelerator.device)
     methods = recipe.adapters

@@ -13,7 +13,6 @@ from peftrec.data.examples import Examples
 from peftrec.machine import processes
 from peftrec.machine.draws import seed_all
 from peftrec.model.co_learner import CoLearner
-from peftrec.model.vector_gradients import Gramian
 from peftrec.training.culprits import find_culprits
 from peftrec.training.memory import fitting, plan_together
 from peftrec.training.optim import Cooldown, cooldown_steps, lr_factor, make_optimizer, set_learning_rates
@@ -30,6 +29,7 @@ class Steps:
     tasks      the trained tasks' training examples
     streams    the order of each one's rows
     per_epoch  steps of an epoch; `total` of the whole training at most
+    before     steps of the trainings before this one, which adapters that prune count too
     main       steps before a cool-down that early stopping goes back to the best weights for
     plan       how a step fits into memory, as a line for the user
     """
@@ -39,6 +39,7 @@ class Steps:
     streams: dict[str, RowStream]
     per_epoch: int
     total: int
+    before: int
     main: int
     plan: str
     weighting: Weighting
@@ -88,8 +89,9 @@ class Piece:
     share: Tensor
 
 
-def plan_steps(setup: Setup) -> Steps:
-    """Choose how a step fits into memory, share the weights out where asked to, and make weighting and optimiser."""
+def plan_steps(setup: Setup, before: int = 0) -> Steps:
+    """Choose how a step fits into memory, share the weights out where asked to, and make weighting and optimiser; so
+    many steps were made `before`."""
     recipe, config, model = setup.recipe, setup.config, setup.model
     tasks = {name: setup.dataset.tasks[name].train for name in recipe.trained}
     streams, per_epoch, total = make_streams(recipe, config, setup.dataset)
@@ -103,7 +105,7 @@ def plan_steps(setup: Setup) -> Steps:
     own = {name: task.train for name, task in recipe.trained.items() if task.train is not None}
     optimizer = setup.accelerator.prepare(make_optimizer(config, trainable, own))
     weighting = make_weighting(recipe.weighting, recipe)
-    return Steps(setup, tasks, streams, per_epoch, total, main, plan, weighting, trainable, optimizer)
+    return Steps(setup, tasks, streams, per_epoch, total, before, main, plan, weighting, trainable, optimizer)
 
 
 def steps_an_epoch(setup: Setup) -> int:
@@ -135,7 +137,7 @@ def one_step(steps: Steps, number: int, cooldown: Cooldown | None = None) -> Ste
         problem = find_culprits(model, tasks, rows)
     if not made:
         optimizer.zero_grad()  # what follows must not see such gradients
-    model.encoder.after_step(number, steps.total)
+    model.encoder.after_step(steps.before + number, steps.total)
     optimizer.zero_grad()
     return Step(rows, losses, weights, norms, made, problem)
 
@@ -190,22 +192,22 @@ class _Joint:
     accelerator: Accelerator
     weights: Tensor | None = None
 
-    def measure(self) -> tuple[Tensor, Gramian]:
-        """This process's share of the losses (T,), and where the weighting needs it what they ask of text vectors."""
-        losses, gramian = torch.zeros(len(self.rows)), self._gramian()
-        with torch.set_grad_enabled(self.weighting.needs == "gramian"):
+    def measure(self) -> Tensor:
+        """This process's share of the losses (T,)."""
+        losses = torch.zeros(len(self.rows))
+        with torch.no_grad():
             for piece in pieces(self.model, self.tasks, self.rows):
-                self._see(piece, self._compute(piece, losses), gramian)
-        return losses, gramian
+                self._compute(piece, losses)
+        return losses
 
     def backward(self) -> Tensor:
         """The same, and the gradient is accumulated."""
-        if self.weights is None and self.weighting.needs != "nothing" and self._in_pieces:
-            own, gramian = self.measure()
+        if self.weights is None and self.weighting.needs == "losses" and self._in_pieces:
+            own = self.measure()
             whole = processes.add_up(own)
             if not torch.isfinite(whole).all():
                 return own
-            self.weights = self._weights(whole, gramian)
+            self.weights = weigh(self.weighting, list(self.rows), whole)
             seed_all(torch.initial_seed())  # the same dropout again
         losses = torch.zeros(len(self.rows))
         for piece in pieces(self.model, self.tasks, self.rows):
@@ -213,26 +215,11 @@ class _Joint:
             if not torch.isfinite(losses).all() and not self.model.encoder.sharded:
                 break
             if self.weights is None:
-                gramian = self._gramian()
-                self._see(piece, values, gramian)
-                self.weights = self._weights(losses, gramian)
+                self.weights = weigh(self.weighting, list(self.rows), losses)
             weights = self.weights[piece.index].to(values) * piece.share.to(values)
             self.accelerator.backward((weights * values).sum())
             self.model.vector_gradients.take()
         return losses
-
-    def _gramian(self) -> Gramian:
-        return Gramian(len(self.model.encoder.texts), self.model.encoder.backbone.hidden_size)
-
-    def _see(self, piece: Piece, values: Tensor, gramian: Gramian) -> None:
-        """Take in what the piece's losses (n,) ask of the text vectors, where the weighting needs it."""
-        if self.weighting.needs == "gramian":
-            gramian.add(self.model.vector_gradients.of(values * piece.share.to(values)))
-
-    def _weights(self, losses: Tensor, gramian: Gramian) -> Tensor:
-        """The weights (T,), from the losses (T,) of the whole step or what they ask."""
-        tasks = list(self.rows)
-        return weigh(self.weighting, tasks, gramian.of(tasks) if self.weighting.needs == "gramian" else losses)
 
     @property
     def _in_pieces(self) -> bool:

@@ -3,7 +3,6 @@
 from abc import ABC, abstractmethod
 from typing import ClassVar, Literal, get_args
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -12,24 +11,19 @@ from peftrec.machine import processes
 from peftrec.recipe import Recipe, WeightingConfig
 from peftrec.recipe.names import find_class
 
-# Added to the Gramian's diagonal, of a trace of 1: the gradient of a task that hardly asks anything turns nothing.
-REGULAR = 1e-4
-
-Needs = Literal["nothing", "losses", "gramian"]
+Needs = Literal["nothing", "losses"]
 
 
 class Weighting(nn.Module, ABC):
     """How much each task counts in a step's joint loss. One object serves a whole training.
 
-    needs    what the weights depend on beside the weighting's own state, and `forward` is given: the step's "losses"
-             (T,), or the "gramian" (T, T) of the losses' gradients at the vectors of the step's texts, where a task
-             that reads texts of its own alone conflicts with none. "nothing" spares a step in parts the first pass
-             that finds it of the whole; for a Gramian each step goes through the heads backwards twice
+    needs    what the weights depend on beside the weighting's own state: "nothing" spares a step in parts the first
+             pass that finds the losses of the whole
     lambdas  the tasks' `weight` in the recipe, (T,) in the order of the trained tasks
 
     Parameters and buffers are its state: part of every checkpoint, unless made with `persistent=False`. The weights
-    must follow from state and what is given alone: each process of a training asks its own. The recipe's
-    `weighting.options` are the constructor's further arguments; it refuses their values by a ValueError.
+    must follow from state and losses alone: each process of a training asks its own. The recipe's `weighting.options`
+    are the constructor's further arguments; it refuses their values by a ValueError.
     """
 
     needs: ClassVar[Needs]
@@ -40,9 +34,8 @@ class Weighting(nn.Module, ABC):
         self.register_buffer("lambdas", lambdas, persistent=False)  # the recipe's, not a state
 
     @abstractmethod
-    def forward(self, given: Tensor) -> Tensor:
-        """What it needs of a step, 0 for a task without rows in it (losses, if it needs nothing) -> the weights (T,);
-        called once a step."""
+    def forward(self, losses: Tensor) -> Tensor:
+        """The losses (T,) of a step, 0 for a task without rows in it -> the weights (T,); called once a step."""
 
 
 class Static(Weighting):
@@ -50,45 +43,12 @@ class Static(Weighting):
 
     needs = "nothing"
 
-    def forward(self, given: Tensor) -> Tensor:
+    def forward(self, losses: Tensor) -> Tensor:
         """The weights (T,)."""
         return self.lambdas
 
 
-class UPGrad(Weighting):
-    """Each task's gradient, times its `weight`, is turned as little as needed until it harms no task, and the sum of
-    these is what the text vectors get (UPGrad: Quinton and Rey 2024, arXiv:2406.16232).
-
-    Where no two tasks conflict nothing changes; else a task's weight grows by as much of its gradient as turns the
-    others'. No weight is below the recipe's.
-    """
-
-    needs = "gramian"
-
-    def forward(self, given: Tensor) -> Tensor:
-        """The Gramian (T, T) -> the weights (T,)."""
-        lambdas = self.lambdas.double().numpy()
-        gramian = lambdas[:, None] * given.double().numpy() * lambdas
-        return self.lambdas * torch.from_numpy(_upgrad(gramian)).to(self.lambdas)
-
-
-def _upgrad(gramian: np.ndarray) -> np.ndarray:
-    """sum_i argmin_{v >= e_i} v' G v, float64 (T,): by duality, the projection of gradient i onto the directions in
-    which no task's loss grows is the combination v of all gradients."""
-    from scipy.optimize import nnls
-
-    count, size = len(gramian), np.trace(gramian)
-    if not np.isfinite(gramian).all():
-        return np.full(count, np.nan)
-    if not size:
-        return np.ones(count)
-    values, vectors = np.linalg.eigh(gramian / size + REGULAR * np.eye(count))
-    root = np.sqrt(np.maximum(values, 0))[:, None] * vectors.T  # root' root = G
-    weights: np.ndarray = np.sum([np.eye(count)[i] + nnls(root, -root[:, i])[0] for i in range(count)], 0)
-    return weights
-
-
-WEIGHTINGS: dict[str, type[Weighting]] = {"static": Static, "upgrad": UPGrad}
+WEIGHTINGS: dict[str, type[Weighting]] = {"static": Static}
 
 
 def make_weighting(config: WeightingConfig, recipe: Recipe) -> Weighting:
@@ -111,23 +71,20 @@ def _find_weighting(method: str) -> type[Weighting]:
 
 
 @torch.no_grad()
-def weigh(weighting: Weighting, tasks: list[str], given: Tensor) -> Tensor:
-    """The weights (T,) that a step's finite losses (T,) get, or what else it needs of them. Raises UserError where they
-    are not one number a task.
+def weigh(weighting: Weighting, tasks: list[str], losses: Tensor) -> Tensor:
+    """The weights (T,) that a step's finite losses (T,) get. Raises UserError where they are not one number a task.
 
     Of weights that are not finite that is Diverged: no later step would mend them.
     """
-    weights = weighting(given)
+    weights = weighting(losses)
     rule = f"weighting.method: {type(weighting).__name__} must give"
     with processes.alike():
-        if not isinstance(weights, Tensor) or weights.shape != (len(tasks),):
+        if not isinstance(weights, Tensor) or weights.shape != losses.shape:
             found = f"a tensor {tuple(weights.shape)}" if isinstance(weights, Tensor) else repr(weights)
             raise UserError(f"{rule} a tensor ({len(tasks)},), a weight for each of {', '.join(tasks)}; found {found}")
         if not torch.isfinite(weights).all():
             found = _by_task(tasks, weights)
-            what = "losses" if given.ndim == 1 else "gradients of squared norm"
-            own = _by_task(tasks, given if given.ndim == 1 else given.diagonal())
-            raise Diverged(f"{rule} finite weights; found {found}, for the {what} {own}")
+            raise Diverged(f"{rule} finite weights; found {found}, for the losses {_by_task(tasks, losses)}")
     return weights
 
 

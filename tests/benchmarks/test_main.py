@@ -36,7 +36,7 @@ def test_a_plan_runs_and_writes_nothing(tmp_path, monkeypatch, capsys):
 def test_a_verb_is_asked_for(capsys):
     with pytest.raises(SystemExit):
         main.parse([])
-    assert "quick,full,card,ablation,curves,report" in capsys.readouterr().err
+    assert "quick,full,card,ablation,recommending,curves,transfer,report" in capsys.readouterr().err
     given = main.parse(["speed"])
     assert (given.verb, given.repeats) == ("speed", 3)
 
@@ -59,10 +59,12 @@ def test_the_card_is_of_the_data_sets_asked_for(tmp_path, monkeypatch, held_out)
 def test_learning_curves_go_to_their_results(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(main, "RESULTS", tmp_path)
     monkeypatch.setattr(main, "write_pages", lambda: ["curves"])
-    monkeypatch.setattr(main.curves, "measure", lambda data, draws: {"data": str(data), "draws": draws})
-    monkeypatch.setattr("sys.argv", ["benchmarks", "curves", "--data", "there", "--draws", "2"])
+    monkeypatch.setattr(main.curves, "measure", lambda data, out, *asked: {"data": str(data), "asked": [*asked]})
+    given = f"curves --data there --draws 2 --sizes 60 --only topic --minutes 5 --out {tmp_path}"
+    monkeypatch.setattr("sys.argv", ["benchmarks", *given.split()])
     main.main()
-    assert json.loads((tmp_path / "curves.json").read_text()) == {"data": "there", "draws": 2}
+    asked = [2, [60], ["topic"], 5.0]
+    assert json.loads((tmp_path / "curves.json").read_text()) == {"data": "there", "asked": asked}
     assert capsys.readouterr().out == "written: docs/results/curves\n"
 
 
@@ -77,3 +79,16 @@ def test_an_ablation_goes_to_its_results(tmp_path, monkeypatch, capsys):
     found = json.loads((tmp_path / "ablation.json").read_text())
     assert found == {"asked": ["there", str(out.resolve()), "['lastfm']", "100", "2", "[]"]}
     assert capsys.readouterr().out == "written: docs/results/ablation\n"
+
+
+def test_what_stands_beside_well_known_recommenders_goes_to_its_results(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(main, "RESULTS", tmp_path)
+    monkeypatch.setattr(main, "write_pages", lambda: ["recommending"])
+    monkeypatch.setattr(main, "run_recommending", lambda *asked: {"asked": [str(of) for of in asked]})
+    out = tmp_path / "out"
+    asked = ["--data", "there", "--only", "online-retail", "--out", str(out), "--keys", "train.epochs=2"]
+    monkeypatch.setattr("sys.argv", ["benchmarks", "recommending", *asked])
+    main.main()
+    found = json.loads((tmp_path / "recommending.json").read_text())
+    assert found == {"asked": ["there", str(out.resolve()), "['online-retail']", "10000", "3", "['train.epochs=2']"]}
+    assert capsys.readouterr().out == "written: docs/results/recommending\n"

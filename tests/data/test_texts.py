@@ -152,3 +152,36 @@ def test_rows_that_a_table_is_told_to_adopt_are_its_own(tokenizer):
     table.add("a guest again")
     table.tokenize(tokenizer, 16, 0)
     assert (table.own, table.guests) == (7, 1)
+
+
+def test_equal_tables_have_equal_digests():
+    def digest(*rows):
+        table = TextTable()
+        for row in rows:
+            table.add(*row)
+        return table.digest()
+
+    one = digest(("a", None, True), ("b", None, True))
+    assert one == digest(("a", None, True), ("b", None, True))
+    others = [
+        digest(("b", None, True), ("a", None, True)),
+        digest(("a", None, True), ("b", None, False)),
+        digest(("a", "b", True)),
+        digest(("ab", None, True)),
+        digest(),
+    ]
+    assert len({one, *others}) == 6
+
+
+def test_who_keeps_something_of_the_rows_is_told_which_guests_stay(tokenizer):
+    class Keeper:
+        def keep_guests(self, rows):
+            told.append((rows.tolist(), len(table)))
+
+    table, told, keeper = with_guests(tokenizer), [], Keeper()
+    table.keepers["states"] = keeper
+    table.keep_guests(np.array([3]))
+    assert told == [([3], 6)]  # before the table is shorter
+    del keeper
+    table.keep_guests(np.zeros(0, np.int64))
+    assert len(told) == 1

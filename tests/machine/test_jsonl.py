@@ -1,12 +1,16 @@
 """JSON lines: which line an object stands on, whatever is between them, and what is refused."""
 
 import json
+import os
+import threading
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from peftrec.errors import UserError
+from peftrec.machine import jsonl
 from peftrec.machine.jsonl import read_objects
 
 OBJECTS = st.dictionaries(st.text(), st.text() | st.integers() | st.lists(st.booleans()), max_size=3)
@@ -54,3 +58,24 @@ def test_what_cannot_be_read_is_refused_with_its_name(tmp_path):
     for name in ("latin.jsonl", "nowhere.jsonl"):
         with pytest.raises(UserError, match=f"{name}: cannot be read: "):
             read_objects(tmp_path / name)
+
+
+def test_a_line_without_end_is_refused(tmp_path, monkeypatch):
+    with pytest.raises(UserError, match=r"^/dev/zero, line 1: longer than 16,777,216 bytes, which no row"):
+        read_objects(Path("/dev/zero"))
+    monkeypatch.setattr(jsonl, "MOST_LINE", 20)
+    file = tmp_path / "rows.jsonl"
+    file.write_text('{"a": 1}\n{"item": "12345678"}')
+    assert read_objects(file) == {1: {"a": 1}, 2: {"item": "12345678"}}
+    file.write_text('{"a": 1}\n{"item": "12345678 "}')
+    with pytest.raises(UserError, match="line 2: longer than 20 bytes"):
+        read_objects(file)
+
+
+def test_a_pipe_is_read_to_its_end(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writes = threading.Thread(target=pipe.write_text, args=['{"a": 1}\n\n{"a": 2}\n'])
+    writes.start()
+    assert read_objects(pipe) == {1: {"a": 1}, 3: {"a": 2}}
+    writes.join()

@@ -158,3 +158,25 @@ def test_states_of_requests_are_on_disk_only_where_they_are_to_be_kept(run, eigh
     assert (again, ran) == (expected, 0)
     assert predict()[:2] == (expected, 0)  # read by all
     held(keeper)
+
+
+def test_predictors_over_one_backbone_share_equal_texts_and_each_scores_as_alone(run, eight, monkeypatch):
+    alone, first = Predictor.load(run), Predictor.load(run)
+    first.recommend("query", query="w1 w2")
+    compute, computed = StateCache.compute, []
+    monkeypatch.setattr(StateCache, "compute", lambda *given: (computed.append(given), compute(*given))[1])
+    second = Predictor.load(run, first, cache=False)
+    assert second.texts is first.texts is not alone.texts
+    assert second.recommend("query", query="w1 w2") == first.recommend("query", query="w1 w2")
+    assert not computed
+    for number in range(100, 120):  # what one forgets the other forgets, too
+        asked, rows = (first, second)[number % 3 == 0], new(number, number - 1)
+        assert asked.predict("interest", rows) == alone.predict("interest", rows)
+        held(asked)
+    keeper = Predictor.load(run, second, keep=True)
+    rows = new(119, 140, 141)
+    assert keeper.texts is first.texts
+    assert keeper.predict("interest", rows) == first.predict("interest", rows) == alone.predict("interest", rows)
+    assert first.texts.guests == 0
+    assert first.predict("interest", new(119, 150)) == alone.predict("interest", new(119, 150))
+    held(second)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import sys
 import threading
 import time
@@ -153,6 +154,41 @@ def test_a_cluster_that_is_not_there_is_one_message(monkeypatch):
     with pytest.raises(UserError) as error, module._cluster(Ray(), 2):
         pytest.fail("it goes on")
     assert str(error.value) == "RAY_ADDRESS=auto: nobody at auto"
+
+
+def test_a_cluster_that_takes_no_connection_is_not_waited_for(monkeypatch):
+    class Ray:
+        @staticmethod
+        def is_initialized():
+            return False
+
+        def init(self, address, **options):
+            asked.append(address)
+            raise ConnectionError("it was asked")
+
+    def said(address):
+        monkeypatch.setenv("RAY_ADDRESS", address)
+        with pytest.raises(UserError) as error, module._cluster(Ray(), 2):
+            pytest.fail("it goes on")
+        return str(error.value)
+
+    asked = []
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        port = held.getsockname()[1]
+        for address in (f"127.0.0.1:{port}", f"ray://127.0.0.1:{port}", f"[::1]:{port}", "127.0.0.1:port"):
+            assert said(address).startswith(f"RAY_ADDRESS={address!r}: no Ray cluster can be reached there (")
+        assert not asked
+        monkeypatch.setattr(module, "ANSWERS", 0.05)
+        held.listen(0)
+        queue = [socket.create_connection(("127.0.0.1", port)) for _ in range(1)]  # full: nobody takes them
+        assert "no answer in 0.05 seconds" in said(f"127.0.0.1:{port}")
+        queue[0].close()
+    with socket.create_server(("127.0.0.1", 0)) as there:
+        address = f"127.0.0.1:{there.getsockname()[1]}"
+        monkeypatch.setattr(module, "ANSWERS", 10)
+        assert said(address) == f"RAY_ADDRESS={address}: it was asked"
+    assert asked == [address]
 
 
 @pytest.fixture(scope="module")

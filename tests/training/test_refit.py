@@ -112,8 +112,8 @@ def test_it_is_the_training_of_so_many_steps_on_all_rows(shop, tmp_path, monkeyp
     """Without early stopping: the same as a training whose data have no validation rows, but for what data are."""
     plain = {"refit": True, "epochs": 2}
     kept = []
-    finish = peftrec.training.loop._finish
-    monkeypatch.setattr(peftrec.training.loop, "_finish", lambda *args: kept.append(args[1]) or finish(*args))
+    finish = peftrec.training.loop.finish
+    monkeypatch.setattr(peftrec.training.loop, "finish", lambda *args: kept.append(args[1]) or finish(*args))
     train(tiny_recipe(shop, adapter=SIDE, train=plain), tmp_path / "run")
     again = prepare(tiny_recipe(shop, adapter=SIDE, train=plain), settled_as=kept[0].config)
     peftrec.training.loop.fit(again)

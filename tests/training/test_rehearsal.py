@@ -100,7 +100,7 @@ def test_its_steps_leave_no_gradient_and_no_graph_behind(shop, root, adapter):
     assert [name for name, p in setup.model.named_parameters() if p.grad is not None] == []
     assert [p for p in setup.model.encoder.backbone.model.parameters() if p.grad is not None] == []
     assert all(product.grad_fn is None for product in setup.model.vector_gradients.products.values())
-    assert not setup.model.vector_gradients._seen
+    assert not setup.model.vector_gradients._come
 
 
 def test_steps_that_are_not_finite_end_a_training_and_no_rehearsal(shop, root, tmp_path, monkeypatch, capsys):

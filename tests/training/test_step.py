@@ -13,7 +13,7 @@ from tiny import make_tiny_shop, prepared
 from peftrec.errors import UserError
 from peftrec.machine import processes
 from peftrec.training.step import _Joint, clip_gradients, gradient_norms, joint_backward
-from peftrec.training.weighting import Static, UPGrad
+from peftrec.training.weighting import Static
 
 pytestmark = pytest.mark.usefixtures("quick")
 
@@ -37,41 +37,6 @@ def test_the_norms_are_those_of_the_gradients(shop, method, sharing):
         assert norms[f"vector_gradient_norm/{task}"] == pytest.approx(
             weight * vector_gradient(model, task, data[task].take(rows[task])), rel=1e-4
         )
-
-
-@pytest.mark.parametrize("parts", [1, 3])
-def test_upgrad_harms_no_task_and_is_what_one_by_one_gradients_give(shop, parts):
-    adapter = {"method": "side", "sharing": "shared"}
-    model, data, rows = batch_of(prepared(shop, adapter=adapter, train={"dropout": 0.0}))
-    lambdas, tasks = torch.tensor([1.0, 0.5]), ["query", "interest"]
-    batches = {task: data[task].take(rows[task]) for task in tasks}
-    each = vector_gradients(model, batches)
-    if float((each["query"] * each["interest"]).sum()) > 0:  # made to conflict, without changing anything else
-        own = model.loss_of["interest"]
-        model.loss_of["interest"] = replace(own, value=lambda output, label: own.value(output, 1 - label))
-        each = vector_gradients(model, batches)
-    flat = torch.stack([lambdas[n] * each[task].flatten() for n, task in enumerate(tasks)]).double()
-    assert float(flat[0] @ flat[1]) < 0
-    # Two tasks: each gradient loses what of it goes against the other's (the Gramian's diagonal a little larger).
-    gramian = flat @ flat.T
-    gramian += 1e-4 * gramian.trace() * torch.eye(2)
-    grows = -gramian[0, 1] / gramian.diagonal()
-    model.parts = parts
-    torch.manual_seed(0)
-    _, weights = joint_backward(model, data, rows, UPGrad(lambdas), Accelerator())
-    torch.testing.assert_close(weights, (lambdas * (1 + grows)).float(), rtol=1e-3, atol=1e-5)
-    joint = ((weights / lambdas).double()[:, None] * flat).sum(0)
-    assert bool((flat @ joint > -1e-3 * joint.norm() * flat.norm(dim=1)).all())
-    trained = model.trainable()
-    losses = model.losses(batches)
-    gradients = torch.autograd.grad((weights * losses).sum(), list(trained.values()), allow_unused=True)
-    for parameter, gradient in zip(trained.values(), gradients, strict=True):
-        if gradient is not None:
-            torch.testing.assert_close(parameter.grad, gradient, rtol=1e-3, atol=1e-6)
-    norms = gradient_norms(model, Accelerator())
-    if parts == 1:
-        cosine = torch.nn.functional.cosine_similarity(flat[0], flat[1], dim=0)
-        assert norms["vector_cosine/query with interest"] == pytest.approx(float(cosine), rel=1e-3)
 
 
 def test_a_task_of_weight_zero_asks_nothing_of_the_encoder(shop):
@@ -147,15 +112,6 @@ def vector_gradient(model, task, examples):
     loss = model.losses({task: examples})[0]
     del model.encoder.encode
     return float(torch.autograd.grad(loss, kept)[0].norm())
-
-
-def vector_gradients(model, batches):
-    """Gradient (texts, D) of each task's own loss at the vectors of all texts, by task."""
-    whole = model.encoder.encode(np.arange(len(model.encoder.texts)), "query").detach().requires_grad_()
-    model.encoder.encode = lambda rows, task: whole[torch.from_numpy(rows)]
-    found = {t: torch.autograd.grad(model.losses({t: batch})[0], whole)[0] for t, batch in batches.items()}
-    del model.encoder.encode
-    return found
 
 
 SIZES = st.floats(1e-3, 1e3)

@@ -9,8 +9,6 @@ import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from tiny import at_step, fail, make_tiny_shop, tiny_recipe, trained_files
 
 from peftrec.errors import Diverged, UserError
@@ -18,7 +16,7 @@ from peftrec.model.co_learner import CoLearner
 from peftrec.runs.checkpoints import checkpoint_folders, read_checkpoint
 from peftrec.training.loop import prepare, train
 from peftrec.training.step import joint_backward
-from peftrec.training.weighting import REGULAR, WEIGHTINGS, Needs, UPGrad, Weighting, make_weighting, weigh
+from peftrec.training.weighting import WEIGHTINGS, Needs, Weighting, make_weighting, weigh
 
 pytestmark = pytest.mark.usefixtures("quick", "outsiders")
 
@@ -55,7 +53,7 @@ class Silent(Weighting):
         return self.lambdas
 
 class Demanding(Silent):
-    needs = "hessian"
+    needs = "gramian"
 
 class Unfinished(Weighting):
     needs = "nothing"
@@ -97,7 +95,7 @@ def made(shop, method, **options):
 
 
 def test_the_table_is_covered():
-    assert len(METHODS) == len(WEIGHTINGS) + 1 >= 3
+    assert len(METHODS) == len(WEIGHTINGS) + 1 >= 2
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -105,10 +103,8 @@ def test_it_gives_a_finite_weight_a_task(shop, method):
     weighting = made(shop, method)
     assert isinstance(weighting, Weighting) and weighting.needs in get_args(Needs)
     assert weighting.lambdas.tolist() == [1.0, 0.5]
-    losses = torch.tensor([[0.7, 0.2], [0.0, 3.0], [5.0, 5.0]])
-    gramians = torch.tensor([[[1.0, -0.5], [-0.5, 2.0]], [[0.0, 0.0], [0.0, 1.0]], [[1.0, -1.0], [-1.0, 1.0]]])
-    for needed in gramians if weighting.needs == "gramian" else losses:
-        weights = weigh(weighting, ["query", "interest"], needed)
+    for losses in ([0.7, 0.2], [0.0, 3.0], [5.0, 5.0]):
+        weights = weigh(weighting, ["query", "interest"], torch.tensor(losses))
         assert weights.shape == (2,) and torch.isfinite(weights).all() and not weights.requires_grad
 
 
@@ -125,30 +121,6 @@ def test_interrupted_and_resumed_it_ends_in_the_same_bytes(shop, tmp_path, metho
     assert {name: t.shape for name, t in tensors.get("weighting", {}).items()} == {n: t.shape for n, t in state.items()}
     train(recipe, tmp_path / "run", resume=True)
     assert trained_files(tmp_path / "run") == trained_files(whole)
-
-
-@settings(max_examples=15)
-@given(st.integers(2, 6), st.integers(1, 8), st.integers(0, 10_000))
-def test_upgrad_is_the_sum_of_the_projections_onto_what_harms_nobody(tasks, width, seed):
-    """Against projected gradient descent on each task's own problem, which it solves by non-negative least squares."""
-    gradients = np.random.default_rng(seed).normal(size=(tasks, width))
-    gramian = gradients @ gradients.T
-    raised = gramian / np.trace(gramian) + REGULAR * np.eye(tasks)
-    least, step = np.eye(tasks), 1 / np.linalg.eigvalsh(raised)[-1]
-    each = least  # a row a task
-    for _ in range(20_000):
-        each = np.maximum(each - step * each @ raised, least)
-    expected = each.sum(0)
-    found = UPGrad(torch.ones(tasks))(torch.from_numpy(gramian)).numpy()
-    assert found == pytest.approx(expected, rel=0.02, abs=0.02)
-    assert (found >= 1).all()
-
-
-def test_upgrad_leaves_tasks_that_agree_as_they_are():
-    lambdas = torch.tensor([1.0, 0.5, 0.0])
-    agree = torch.tensor([[1.0, 0.3, 0.0], [0.3, 2.0, 0.0], [0.0, 0.0, 0.0]])
-    torch.testing.assert_close(UPGrad(lambdas)(agree), lambdas)
-    torch.testing.assert_close(UPGrad(lambdas)(torch.zeros(3, 3)), lambdas)
 
 
 def test_the_state_from_outside_is_what_the_losses_made_of_it(shop, tmp_path):
@@ -177,8 +149,6 @@ def test_a_step_in_parts_weighs_as_the_whole_step_does(shop, tmp_path, method):
     whole, parts = ([json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()] for run in runs)
     assert len(whole) == len(parts) == 6
     for one, other in zip(whole, parts, strict=True):
-        if method == "upgrad":
-            assert any(max(line["weight"].values()) > 1 for line in whole), "without conflict nothing is tested"
         for quantity in ("train_loss", "weight", "gradient_norm"):
             assert other[quantity] == pytest.approx(one[quantity], rel=1e-4), quantity
 
@@ -212,8 +182,8 @@ def test_memory_that_runs_out_in_the_forward_pass_does_not_make_a_part_s_losses_
         ("function", {}, r"weightings:function must be a subclass of peftrec.training.weighting.Weighting with a `fo"),
         ("Plain", {}, r"outside.weightings:Plain must be a subclass of .*; found <class 'outside.weightings.Plain'>"),
         ("OUTSIDE", {}, r"weighting.method: cannot import 'outside.weightings:OUTSIDE'"),
-        ("Silent", {}, r"its class attribute `needs` must be 'nothing' or 'losses' or 'gramian'; found None"),
-        ("Demanding", {}, r"its class attribute `needs` must be 'nothing' or 'losses' or 'gramian'; found 'hessian'"),
+        ("Silent", {}, r"its class attribute `needs` must be 'nothing' or 'losses'; found None"),
+        ("Demanding", {}, r"its class attribute `needs` must be 'nothing' or 'losses'; found 'gramian'"),
         ("Unfinished", {}, r"weightings:Unfinished must be a subclass of .* with a `forward`; found <class"),
         ("Smoothed", {"kept": 0.5}, r"weighting.options: outside.weightings:Smoothed does not take \['kept'\]"),
         ("Smoothed", {"keep": 2}, r"weighting.options: .* does not take \['keep'\]: keep must be from 0 to 1; found 2"),

@@ -49,9 +49,10 @@ def find_method(name: str) -> Callable[..., Adapter]:
     raise UserError(f"adapter.method: no method {shown(name)}; {hint}")
 
 
-def attach(backbone: Backbone, configs: dict[str, AdapterConfig]) -> dict[str, Adapter]:
+def attach(backbone: Backbone, configs: dict[str, AdapterConfig], filled: bool = False) -> dict[str, Adapter]:
     """Attach every task's method to the backbone: task -> Adapter. Tasks with equal configurations share one Adapter.
 
+    `filled`: every part will be loaded before it is used, so what is loaded whole need not be made first.
     Raises UserErrors where a method cannot work on this backbone, or two methods cannot live on it together.
     """
     groups: list[tuple[AdapterConfig, list[str]]] = []
@@ -71,7 +72,10 @@ def attach(backbone: Backbone, configs: dict[str, AdapterConfig]) -> dict[str, A
     for number, (config, tasks) in enumerate(groups):
         shared = SHARED if number == 0 else f"{SHARED}_{number}_"  # no task name ends with '_'
         with problems.collect(), Room(config):
-            adapter = find_method(config.method)(backbone, config, tasks, shared=shared)
+            method = find_method(config.method)
+            if filled and isinstance(method, partial):
+                method = partial(method, filled=True)
+            adapter = method(backbone, config, tasks, shared=shared)
             adapters.update(dict.fromkeys(tasks, adapter))
     problems.stop()
     return adapters

@@ -159,6 +159,7 @@ class PeftAdapter(LayerAdapter):
 
     kind    PEFT's name of the method
     preset  option values that the method's name stands for
+    filled  whether `load` will make every owner's part
     """
 
     def __init__(
@@ -169,6 +170,7 @@ class PeftAdapter(LayerAdapter):
         shared: str = SHARED,
         kind: str = "LORA",
         preset: dict[str, Any] | None = None,
+        filled: bool = False,
     ) -> None:
         super().__init__(backbone, config, tasks, shared)
         made, lowest = peft_config(kind, config, backbone, layers_inside(config, backbone), preset or {})
@@ -180,14 +182,18 @@ class PeftAdapter(LayerAdapter):
                     f"adapter.options.init_lora_weights: {made.init_lora_weights} cannot read quantised weights"
                 )
         self.lowest = lowest if backbone.layers is not None else 0
+        self.grafts: dict[str, Graft] = {}
+        self._initial: dict[str, State] = {}
+        if filled:
+            return
         # Adapters that are active together share a graft.
         together = [self.owners] if config.sharing == "shared+private" else [[owner] for owner in self.owners]
-        self.grafts: dict[str, Graft] = {}
         for owners in together:
             graft = self._graft({adapter_name(owner): copy.deepcopy(made) for owner in owners})
             self.grafts.update(dict.fromkeys(owners, graft))
         # Where a method starts by moving weights from the backbone into the adapter, they are not part of what it adds.
-        self._initial = {o: self._part(o)[0] for o in self.owners} if _rewrites(made) else {}
+        if _rewrites(made):
+            self._initial = {o: self._part(o)[0] for o in self.owners}
         if config.sharing == "shared+private" and not self._composable(kind):
             raise UserError(
                 f"adapter.sharing: the shared and private parts of {config.method} with these options cannot be "

@@ -7,10 +7,11 @@ layer, so that masks, positions and causality stay Transformers' own business.
 import inspect
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
+from weakref import WeakValueDictionary
 
 import torch
 from torch import Tensor, nn
@@ -53,6 +54,7 @@ class Backbone:
     origin     where the weights were found
     shared     whether runs over other `Backbone`s use the same model (`share_backbone`)
     prompts    what goes before texts
+    tables     the tables of texts of the runs that share the model, by what their tokens depend on
     used       what was made of its states, by all that share the model
     lock       held while the model is run, or something is put into it, by whoever may not be the only one
     """
@@ -71,6 +73,7 @@ class Backbone:
     used: Used = field(default_factory=Used, repr=False)
     lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
     prompts: Prompts = NO_PROMPTS
+    tables: "WeakValueDictionary[Hashable, TextTable]" = field(default_factory=WeakValueDictionary, repr=False)
     graft: Any = None  # the PEFT layers that stand in `model` now, if any
 
     def is_the_one(self, digest: str) -> bool:
@@ -106,6 +109,12 @@ class Backbone:
     def pad_id(self) -> int:
         """The id that fills padded positions; any valid id serves where the tokenizer has none, they are masked."""
         return int(self.tokenizer.pad_token_id if self.tokenizer.pad_token_id is not None else 0)
+
+    def common(self, texts: TextTable) -> TextTable:
+        """The table that another run over the model has of the same texts; where none has, this new one, for others."""
+        found = self.tables.setdefault((self.config.max_length, self.prompts, texts.digest()), texts)
+        found.common = True
+        return found
 
     def tokenize(self, texts: TextTable) -> None:
         """Have the table's new texts tokenised, as this backbone reads them."""

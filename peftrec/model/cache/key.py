@@ -1,14 +1,18 @@
 """What the cached states depend on, beside the texts themselves: any change of it is another key."""
 
 import hashlib
+import importlib.metadata
 import json
-from importlib.metadata import version
+from functools import cache
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 
 from peftrec.model.backbone import Backbone
 
+version = cache(importlib.metadata.version)
+_DIGESTS: "WeakKeyDictionary[Any, str]" = WeakKeyDictionary()  # of tokenizers, which nobody changes
 FORMAT = 1  # raised when the same description would mean other states, or another layout on disk
 
 
@@ -42,6 +46,8 @@ def key_name(described: dict[str, Any]) -> str:
 
 def tokenizer_digest(tokenizer: Any) -> str:
     """SHA-256 over all that decides how a text becomes tokens; truncation and padding, which calls change, left out."""
+    if (known := _DIGESTS.get(tokenizer)) is not None:
+        return known
     fast = getattr(tokenizer, "backend_tokenizer", None)
     if fast is not None:
         content = {k: v for k, v in json.loads(fast.to_str()).items() if k not in ("truncation", "padding")}
@@ -51,4 +57,5 @@ def tokenizer_digest(tokenizer: Any) -> str:
             "vocabulary": tokenizer.get_vocab(),
             "special": {name: str(token) for name, token in tokenizer.special_tokens_map.items()},
         }
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    _DIGESTS[tokenizer] = found = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    return found

@@ -1,11 +1,10 @@
-"""The frozen part's output for the rows of a text table that were asked for, computed once: token states after the
-trunk, or one pooled vector per layer and text."""
+"""The frozen part's output for rows of a text table, computed once: token states, or a pooled vector per layer."""
 
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -144,10 +143,11 @@ class StateCache:
 
     @torch.inference_mode(False)
     @torch.no_grad()
-    def states(self, rows: np.ndarray) -> Tensor:
-        """States of `rows` in the compute dtype: (U, L + 1, D), or (U, T, D) padded on the right with copies."""
+    def states(self, rows: np.ndarray, part: Any = slice(None)) -> Tensor:
+        """States of `rows` in the compute dtype: (U, L + 1, D), `part` of each, or (U, T, D) padded with copies."""
         together = self.in_memory(rows) and bool((rows < self.texts.own).all())
-        held, place = (self._memory, self._place[rows]) if together else self._collect(rows)
+        whole, place = (self._memory, self._place[rows]) if together else self._collect(rows)
+        held = whole[:, part]
         if self.level == "layer":
             units = self.units(rows)
             steps = np.minimum(np.arange(units.max(initial=0))[None], units[:, None] - 1)
@@ -172,7 +172,7 @@ class StateCache:
             self._lent = None
 
     def keep_guests(self, rows: np.ndarray) -> None:
-        """Forget the states of all guests but `rows` (ascending). Called before the table does the same."""
+        """Forget the states of all guests but `rows` (ascending). Called by the table, before it does the same."""
         self._follow_table()
         own, guests = self.texts.own, enumerate(rows.tolist(), self.texts.own)
         self._guests = {new: self._guests[row] for new, row in guests if row in self._guests}

@@ -81,7 +81,7 @@ def _tell(request: Request, status: int) -> None:
     """Log and count a request that ended."""
     state, scope = request.state, request.scope
     service: Service = scope["app"].state.service
-    seconds = {name: state.noted.pop(name) for name in ("queue", "compute") if name in state.noted}
+    seconds = {name: state.noted.pop(name) for name in ("queue", "encode", "head") if name in state.noted}
     seconds["whole"] = time.perf_counter() - state.begun
     endpoint: str = getattr(scope.get("route"), "path", "none")
     times: dict[str, Any] = {f"{name}_ms": round(1e3 * value, 3) for name, value in seconds.items()}

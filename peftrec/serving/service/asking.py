@@ -59,7 +59,7 @@ async def ask(request: Request, key: Hashable, rows: list[Any], call: Callable[[
         raise Refusal(429, said, "queue_full", {"Retry-After": "1"}) from None
     except Stopped:
         raise Refusal(503, "the service ends", headers={"Retry-After": "5"}) from None
-    noted |= {"queue": answer.queue, "compute": answer.compute}
+    noted |= {"queue": answer.queue, "encode": answer.encode, "head": answer.head}
     return answer.values
 
 

@@ -16,6 +16,7 @@ from itertools import accumulate
 from typing import Any
 
 from peftrec.errors import RowError
+from peftrec.machine.stages import timed
 from peftrec.serving.service.seen import Seen
 
 AT_ONCE = 256  # rows that are computed together at most
@@ -31,11 +32,13 @@ class Stopped(Exception):
 
 @dataclass(frozen=True)
 class Answer:
-    """What was answered to a request's rows, in their order, and the seconds it waited and was computed."""
+    """What was answered to a request's rows, in their order, and the seconds that it waited, that texts were encoded,
+    and that everything else of what was computed with it took."""
 
     values: list[Any]
     queue: float
-    compute: float
+    encode: float
+    head: float
 
 
 @dataclass(eq=False)
@@ -47,7 +50,8 @@ class _Job:
     taken: int = 0  # rows that were computed, or are
     values: list[Any] = field(default_factory=list)
     queue: float = 0.0
-    compute: float = 0.0
+    encode: float = 0.0
+    head: float = 0.0
     over: bool = False
 
     @property
@@ -59,7 +63,7 @@ class _Job:
         self.over = True
         if self.future.set_running_or_notify_cancel():
             if error is None:
-                self.future.set_result(Answer(self.values, self.queue, self.compute))
+                self.future.set_result(Answer(self.values, self.queue, self.encode, self.head))
             else:
                 self.future.set_exception(error)
 
@@ -169,7 +173,8 @@ class Engine:
             begun = time.perf_counter()
             ends = list(accumulate(len(part.rows) for part in batch))
             try:
-                values = batch[0].job.call([row for part in batch for row in part.rows])
+                with timed() as seconds:
+                    values = batch[0].job.call([row for part in batch for row in part.rows])
                 break
             except RowError as error:
                 place = bisect_left(ends, error.row)
@@ -183,12 +188,13 @@ class Engine:
                     self._answer([batch.pop(0)])
         else:
             return
-        compute = time.perf_counter() - begun
+        whole, encode = time.perf_counter() - begun, seconds.get("encode", 0.0)
         self._seen.batch(len(values), len(batch))
         for part, end in zip(batch, ends, strict=True):
             job = part.job
             job.queue += 0 if part.first else begun - job.since
-            job.compute += compute
+            job.encode += encode
+            job.head += whole - encode
             job.values += values[end - len(part.rows) : end]
             if len(job.values) == len(job.rows):
                 job.end()

@@ -1,7 +1,6 @@
 """The Open Inference Protocol (KServe's V2) over rows as JSON texts: a model is a task, its version a run."""
 
 import json
-from functools import partial
 from typing import Any, Literal
 
 from fastapi import Request
@@ -10,8 +9,9 @@ from starlette.responses import Response
 
 from peftrec.errors import RowError, UserError
 from peftrec.machine.files import to_json
-from peftrec.serving.service.asking import OfRun, ask, find, plain, service_of
+from peftrec.serving.service.asking import OfRun, find, plain, service_of
 from peftrec.serving.service.bodies import asking_router, strict_json
+from peftrec.serving.service.predicting import predicted
 
 router = asking_router("open inference protocol")
 
@@ -103,9 +103,7 @@ async def infer(request: Request, task: str, body: Infer, run: OfRun = None) -> 
     if rows.shape != [len(rows.data)]:
         raise UserError(f"inputs.0.shape: must be [{len(rows.data)}], as many as `data` has; found {rows.shape[:9]}")
     given = [_row(number, text) for number, text in enumerate(rows.data, 1)]
-    call = partial(served.predictor.predict, task)
-    predictions = await ask(request, (served.predictor, "predict", task), given, call)
-    service_of(request).seen.predicted(served.name, task, predictions)
+    predictions = await predicted(request, served, task, given)
     data = [to_json(of, indent=None) for of in predictions]
     outputs = [{"name": "predictions", "datatype": "BYTES", "shape": [len(data)], "data": data}]
     own = {} if body.id is None else {"id": body.id}

@@ -45,7 +45,11 @@ class Metrics(Seen):
         self._used = Used()  # of the backbone that all share
         self._requests = Counter("peftrec_requests", "Requests answered", ["endpoint", "task", "code"], registry=of)
         self._seconds = Histogram(
-            *("peftrec_request_seconds", "Seconds of requests: whole, in the queue, computing", ["task", "stage"]),
+            *(
+                "peftrec_request_seconds",
+                "Seconds of requests: whole, in the queue, encoding texts, the rest",
+                ["task", "stage"],
+            ),
             registry=of,
             buckets=SECONDS,
         )

@@ -1,6 +1,5 @@
 """`POST /v1/tasks/{task}/predict`: rows in, one prediction each out."""
 
-from functools import partial
 from typing import Any
 
 from fastapi import Request
@@ -9,6 +8,7 @@ from starlette.responses import Response
 
 from peftrec.serving.service.asking import OfRun, ask, find, plain, service_of, took
 from peftrec.serving.service.bodies import asking_router
+from peftrec.serving.service.registry import Served
 
 router = asking_router("asking")
 
@@ -37,7 +37,13 @@ class Predictions(BaseModel):
 async def predict(request: Request, task: str, body: Rows, run: OfRun = None) -> Response:
     """One prediction a row, as `Predictor.predict` gives them."""
     served = find(request, task, run)
-    call = partial(served.predictor.predict, task)
-    predictions = await ask(request, (served.predictor, "predict", task), body.rows, call)
-    service_of(request).seen.predicted(served.name, task, predictions)
+    predictions = await predicted(request, served, task, body.rows)
     return plain({"task": task, "run": served.name, "predictions": predictions, "took_ms": took(request)})
+
+
+async def predicted(request: Request, served: Served, task: str, rows: list[Any]) -> list[Any]:
+    """What a run predicts for rows, computed with those of all its tasks that encode texts as this one does."""
+    key = (served.predictor, "predict", served.predictor.alike(task))
+    found = await ask(request, key, [(task, row) for row in rows], served.predictor.predict_mixed)
+    service_of(request).seen.predicted(served.name, task, found)
+    return found

@@ -9,9 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from peftrec.errors import UserError, nearest, shown
-from peftrec.model.backbone import Backbone, share_backbone
 from peftrec.runs.folder import NEEDED, digest_run, verify_run
-from peftrec.runs.saved import read_described, read_recipe
+from peftrec.runs.saved import UnlikeBackbone
 from peftrec.serving.predictor import Predictor
 from peftrec.serving.service.seen import Seen
 from peftrec.tasks.rows import Row
@@ -25,10 +24,6 @@ class NoSuchRun(UserError):
 
 class NoSuchTask(UserError):
     """No run that is served has the task."""
-
-
-class UnlikeBackbone(UserError):
-    """The run cannot share the backbone of those that are served."""
 
 
 @dataclass(frozen=True)
@@ -79,9 +74,10 @@ class Registry:
         with self._alone:
             name = _name(path)
             beside = next(iter(self._runs.values()), None)
-            if beside is not None:
-                _check_backbone(path, beside.predictor.model.encoder.backbone)
-            predictor = self._load(path, None if beside is None else beside.predictor)
+            try:
+                predictor = self._load(path, None if beside is None else beside.predictor)
+            except UnlikeBackbone as error:
+                raise UnlikeBackbone(f"{error}: serve it in a process of its own") from None
             served = Served(name, digest_run(path), predictor, path)
             _warm_up(served)
             self._runs = {key: of for key, of in self._runs.items() if key != name} | {name: served}
@@ -126,25 +122,6 @@ def _name(path: Path) -> str:
 
 def _is_run(path: Path) -> bool:
     return not path.is_symlink() and path.is_dir() and (path / "manifest.json").is_file()
-
-
-def _check_backbone(path: Path, backbone: Backbone) -> None:
-    """Raise UnlikeBackbone where the run cannot share it; other UserErrors where the run is damaged."""
-    recipe = read_recipe(path)
-    digest = read_described(path, recipe)["backbone_digest"]
-    if not backbone.is_the_one(digest):
-        raise UnlikeBackbone(
-            f"{path.name}: trained on a backbone with digest {digest[:12]}; those served share one with "
-            f"{backbone.digest[:12]}: serve it in a process of its own"
-        )
-    methods = {recipe.adapter.method} | {task.adapter.method for task in recipe.tasks.values() if task.adapter}
-    if "full" in methods:
-        raise UnlikeBackbone(f"{path.name}: method full has a backbone of its own: serve it in a process of its own")
-    try:
-        with backbone.lock:
-            share_backbone(backbone, recipe.backbone)
-    except UserError as error:
-        raise UnlikeBackbone(f"{path.name}: {error}") from None
 
 
 def _warm_up(served: Served) -> None:

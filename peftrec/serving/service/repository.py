@@ -9,11 +9,12 @@ from pydantic import BaseModel, RootModel
 from starlette.responses import Response
 
 from peftrec.errors import UserError
+from peftrec.runs.saved import UnlikeBackbone
 from peftrec.serving.service import log
 from peftrec.serving.service.asking import plain, service_of, took
 from peftrec.serving.service.bodies import Guarded
 from peftrec.serving.service.errors import Refusal, described
-from peftrec.serving.service.registry import NoSuchRun, UnlikeBackbone
+from peftrec.serving.service.registry import NoSuchRun
 
 
 async def _administers(request: Request) -> None:

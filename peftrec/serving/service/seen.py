@@ -14,7 +14,7 @@ class Seen:
     """
 
     def answered(self, endpoint: str, task: str | None, code: int, seconds: Mapping[str, float]) -> None:
-        """A request ended. `endpoint`: its path as OpenAPI has it. `seconds` by stage: whole; queue, compute if any."""
+        """A request ended. `endpoint`: its path as OpenAPI has it. `seconds` by stage: whole; queue, encode, head."""
 
     def queued(self, rows: int) -> None:
         """So many rows wait in the queue now."""

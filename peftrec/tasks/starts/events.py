@@ -79,7 +79,7 @@ Said = dict[str, np.ndarray]  # of each row, float64 (N,)
 def read(rows: Examples, known: Known) -> Said:
     """What is known of rows (N,) before them; nothing is shrunk yet."""
     assert rows.rates is not None
-    base = rows.rates.base
+    base, known = rows.rates.base, known.once()
     item_mean, item_count, user_mean, user_count = rows.inputs()[:, -4:].astype(np.float64).T
     said = {"base": np.full(len(rows), base), **known.said(rows)}
     for name, mean, count in (("item", item_mean, np.expm1(item_count)), ("user", user_mean, np.expm1(user_count))):

@@ -51,13 +51,14 @@ class Expected:
 def distinct(numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The numbers (U,) among many (N,), ascending, and which of them each is (N,). Where they repeat nothing is sorted,
     which would take longer than all else that is done with a row."""
-    size = int(numbers.max(initial=-1)) + 1
+    least = int(numbers.min()) if len(numbers) else 0
+    size = int(numbers.max(initial=least - 1)) + 1 - least
     if size > len(numbers):
         found, place = np.unique(numbers, return_inverse=True)
         return found, place
     used = np.zeros(size, bool)
-    used[numbers] = True
-    return np.flatnonzero(used), (np.cumsum(used) - 1)[numbers]
+    used[numbers - least] = True
+    return np.flatnonzero(used) + least, (np.cumsum(used) - 1)[numbers - least]
 
 
 def cosines(unit: np.ndarray, own: np.ndarray, earlier: np.ndarray) -> np.ndarray:

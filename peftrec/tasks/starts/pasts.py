@@ -18,7 +18,7 @@ from peftrec.data.examples import Examples
 from peftrec.data.neighbours import Neighbours, fit_alike, left_of
 from peftrec.data.rates import PSEUDO
 from peftrec.tasks.priors.vectors import Vectors
-from peftrec.tasks.starts.expected import Expected, fit_expected, likeness
+from peftrec.tasks.starts.expected import Expected, distinct, fit_expected, likeness
 
 PAST = 200  # newest events of a user that are read
 SHARPNESS = 4  # power of cosines: of what is hardly alike there is much, which would drown the rest
@@ -60,7 +60,7 @@ def past_of(rows: Examples, worth: Callable[[np.ndarray], np.ndarray] | None) ->
     present = place >= begin[:, None]
     if rows.rated is not None:
         present &= place != rows.rated[:, None]
-    some, of = np.unique(place[present], return_inverse=True)
+    some, of = distinct(place[present])
     times = log.times[some]
     if rows.rated is not None:  # without times there is no before
         times = np.full(len(some), np.nan)
@@ -130,6 +130,10 @@ class Known:
     expected: Expected | None
     vectors: Vectors | None = field(repr=False)
 
+    def once(self) -> "Known":
+        """The same for a block of rows, of whose texts several columns are made: each text's vector is fetched once."""
+        return self if self.vectors is None else replace(self, vectors=_Once(self.vectors))
+
     def blocks(self, rows: Examples) -> Iterator[Examples]:
         """Rows in blocks that are read at once; of several the texts are computed before, which shows its progress."""
         if self.vectors is not None and len(rows) > BLOCK:
@@ -165,6 +169,27 @@ class Known:
     def renumbered(self, numbers: np.ndarray) -> "Known":
         """See `Alike.renumbered`."""
         return replace(self, alike=self.alike.renumbered(numbers))
+
+
+class _Once:
+    """Vectors of text rows, each once and ascending, that are kept once they were asked for."""
+
+    def __init__(self, vectors: Vectors) -> None:
+        self._vectors = vectors
+        self._rows = np.zeros(0, np.int64)
+        self._held: np.ndarray | None = None
+
+    def __call__(self, rows: np.ndarray) -> np.ndarray:
+        if self._held is None:
+            self._rows, self._held = rows, self._vectors(rows)
+        place = np.searchsorted(self._rows, rows)
+        known = np.append(self._rows, -1)[place] == rows
+        if len(new := rows[~known]):
+            order = np.argsort(both := np.append(self._rows, new))
+            self._rows, self._held = both[order], np.concatenate([self._held, self._vectors(new)])[order]
+            place = np.searchsorted(self._rows, rows)
+        found: np.ndarray = self._held[place]
+        return found
 
 
 def load_known(tensors: Mapping[str, np.ndarray], vectors: Vectors | None) -> Known:

@@ -11,7 +11,7 @@ READ = {**read_experiments("quick"), **read_experiments("full")}
 
 
 def test_the_experiments_are_found():
-    assert {"matrix", "next-item", "references", "tallrec", "plain-peft", "equal-epochs"} <= set(READ)
+    assert {"matrix", "recommending-short", "tallrec", "plain-peft", "equal-epochs"} <= set(READ)
     assert set(READ) == {p.stem for p in EXPERIMENTS.glob("*.yaml")}
 
 

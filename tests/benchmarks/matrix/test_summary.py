@@ -92,10 +92,3 @@ def test_an_unfinished_experiment_is_summarised_with_what_is_missing(shop, tmp_p
     row = result["rows"]["side fp32 together"]
     assert re.fullmatch(r"[0-9a-f]{7,}\+?", row["commit"]) and row["cost"]["threads"] == 1
     assert {"by", "interval", "p", "seeds"} == set(row["differences"]["side fp32 interest"]["interest"]["auc"])
-
-
-def test_ranks_are_compared_user_by_user():
-    own = [{"a": 1, "b": 20, "c": 3}, {"a": 1, "b": 2, "c": 30}]
-    found = summary.over_reference("hr@10", own, {"a": 50, "b": 60, "c": 70})
-    assert found["by"] == pytest.approx(2 / 3) and found["interval"][0] > 0
-    assert summary.over_reference("hr@10", own[:1], own[0])["interval"] == [0, 0]

@@ -107,8 +107,6 @@ SMALL_NF4 = [of for _, _, task, of in pairs("smollm2", "quantize", tasks="togeth
 ALONE = pairs("matrix", "tasks", tasks="together")
 BOTH = pairs("matrix", "sharing", sharing="shared+private", quantize="fp32")
 S = " shared"
-NEXT = [report["metrics"]["hr@10"] for report in at("next-item", "reports")]
-OUTSIDE = {name.partition(" ")[0]: report["metrics"]["hr@10"] for name, report in at("references", "reports").items()}
 PRIOR = at("priors", "experiments", "matrix", "interest", "priors", "rates_so_far", "auc")
 RATES = [at("speed", "single", name, "examples_per_second") for name in at("speed", "single")]
 EPOCH = [of["auc"] for of in at("equal-epochs", "rows").values()]
@@ -182,15 +180,6 @@ SAID = [
         at("priors", "experiments", "esci", "relevance", "priors", "lexical", "auc"),
         value("esci", FULL, "relevance"),
     ),
-    (
-        "HR@10 {:.4f}, where ALS has {:.4f}, item-kNN {:.4f}, SASRec {:.4f}",
-        np.mean(NEXT),
-        OUTSIDE["ALS"],
-        OUTSIDE["item-kNN"],
-        OUTSIDE["SASRec"],
-    ),
-    ("and popularity {:.4f}", at("references", "priors", "interest", "priors", "popularity", "hr@10")),
-    ("SASRec was given {} epochs at most", at("references", "reports", "SASRec (RecBole)", "chosen", "constant")),
     ("With {} to {} labels", *(list(at("tallrec", "rows", "with text"))[end] for end in (0, -1))),
     ("reach AUC {:.2f} to {:.2f}", FEW["with text"][0], FEW["with text"][-1]),
     (
@@ -333,8 +322,6 @@ def test_what_is_said_of_all_methods_holds_for_each():
     assert all(value("esci", cell, "relevance") < lexical for cell in at("esci", "rows"))
     assert (counted(NF4, "better"), counted(INT8, "worse")) == (0, 0)
     assert [verdict(of) for of in SMALL_NF4] == ["worse"] * 3
-    sasrec = at("references", "reports", "SASRec (RecBole)", "chosen")
-    assert sasrec["constant"] == max(map(int, sasrec["valid"]))
 
 
 def test_cells_named_fp32_and_full_fine_tuning_are_in_16_bits():

@@ -1,12 +1,17 @@
-"""Learning curves: what is gained together is paired by draw and test row; the few rows are as few as they say."""
+"""Learning curves: what is gained is paired by draw and test row; the few rows are as few as they say."""
+
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.metrics import f1_score
+import torch
+from sklearn.metrics import f1_score, mean_absolute_error
+from tiny import make_tiny_shop, tiny_recipe
 
 from benchmarks.studies import curves
-from benchmarks.studies.curves import PAIRS, Draw, compared
+from benchmarks.studies.curves import PAIRS, Draw, Pair, compared
+from peftrec.training.prepare import prepare
 
 
 def drawn(seed, good):
@@ -20,48 +25,103 @@ def drawn(seed, good):
         return np.eye(3)[told] * 0.8 + 0.1
 
     rows = np.sort(random.permutation(100)[:90])  # of draws not the same ones
-    return Draw(rows, predicted(0.5), predicted(good), label, {"frozen_lr": seed / 10})
+    return Draw(rows, {"alone": predicted(0.5), "together": predicted(good)}, label, {"frozen_lr": seed / 10})
 
 
 def test_gains_are_means_over_draws_with_an_interval_around_them():
     found = [drawn(seed, 0.9) for seed in range(3)]
-    said = compared(found)
+    said = compared(found, "macro_f1")
     alone, together = (
-        np.mean([f1_score(d.label, p.argmax(1), average="macro") for d, p in zip(found, of, strict=True)])
-        for of in ([d.alone for d in found], [d.together for d in found])
+        np.mean([f1_score(d.label, d.arms[arm].argmax(1), average="macro") for d in found])
+        for arm in ("alone", "together")
     )
-    assert (said["alone"], said["together"]) == pytest.approx((alone, together))
-    assert said["gain"] == pytest.approx(together - alone)
-    assert 0 < said["interval"][0] < said["gain"] < said["interval"][1]
+    arm = said["arms"]["together"]
+    assert (said["alone"], arm["value"], said["draws"]) == pytest.approx((alone, together, 3))
+    assert arm["gain"] == pytest.approx(together - alone)
+    assert 0 < arm["interval"][0] < arm["gain"] < arm["interval"][1]
     assert said["priors"] == {"frozen_lr": pytest.approx(0.1)}
-    low, high = compared([drawn(seed, 0.5) for seed in range(3)])["interval"]
+    low, high = compared([drawn(seed, 0.5) for seed in range(3)], "macro_f1")["arms"]["together"]["interval"]
     assert low < 0 < high
 
 
+def test_of_an_error_less_is_a_gain():
+    label = np.arange(20.0)
+    draws = [Draw(np.arange(20), {"alone": label + 2, "after": label + 1}, label, {}) for _ in range(2)]
+    said = compared(draws, "mae")
+    assert said["alone"] == mean_absolute_error(label, label + 2)
+    assert said["arms"]["after"] == {"value": 1.0, "gain": 1.0, "interval": [1.0, 1.0]}
+
+
+def test_a_draw_is_read_as_it_was_written(tmp_path):
+    draw = drawn(0, 0.9)
+    draw.write(tmp_path / "draw.npz")
+    again = Draw.read(tmp_path / "draw.npz")
+    assert (again.rows == draw.rows).all() and (again.label == draw.label).all() and again.priors == draw.priors
+    assert all((again.arms[arm] == of).all() for arm, of in draw.arms.items())
+
+
+def table_of(texts):
+    split = np.where(np.arange(len(texts)) < 100, "test", "train")
+    return pd.DataFrame({"text": texts, "label": [f"c{n % 7}" for n in range(len(texts))], "split": split})
+
+
 def test_a_draw_has_so_many_labelled_rows_and_test_rows_of_their_classes(monkeypatch):
-    texts = [f"w{n}" for n in range(300)]
-    split = np.where(np.arange(300) < 100, "test", "train")
-    target = pd.DataFrame({"text": texts, "label": [f"c{n % 7}" for n in range(300)], "split": split})
-    seen = []
+    texts, seen = [f"w{n}" for n in range(300)], []
+    target = table_of(texts)
+    pair = Pair("one beside another", lambda data: (target, {"many": target.iloc[100:150]}))
 
-    def trained(folder, tasks):
-        seen.append({name: pd.read_parquet(f"{folder}/{name}.parquet") for name in tasks})
-        return np.zeros((3, 2)), {}, np.zeros(3)
+    def prepared(pair, folder):
+        seen.append({name: pd.read_parquet(f"{folder}/{name}.parquet") for name in ("few", "many")})
+        raise InterruptedError
 
-    monkeypatch.setattr(curves, "_trained", trained)
-    found = curves._draw(target, target.iloc[100:150], 10, 0)
-    test = target["text"][:100].iloc[found.rows]
-    alone, together = seen
-    assert test.tolist() == alone["few"]["text"][alone["few"]["split"] == "test"].tolist()
-    assert list(alone) == ["few"] and list(together) == ["few", "many"]
-    few = alone["few"]
+    monkeypatch.setattr(curves, "_prepared", prepared)
+    for draw in (0, 0, 1):
+        with pytest.raises(InterruptedError):
+            curves._draw(pair, pair.tables(Path()), 10, draw)
+    few = seen[0]["few"]
     assert few["split"].value_counts().drop("test").to_dict() == {"train": 8, "valid": 2}
     assert set(few["label"][few["split"] == "test"]) <= set(few["label"][few["split"] == "train"])
     assert set(few["text"][few["split"] != "test"]) <= set(texts[100:])
-    pd.testing.assert_frame_equal(few, together["few"])
-    curves._draw(target, target.iloc[100:150], 10, 1)
+    pd.testing.assert_frame_equal(few, seen[1]["few"])
     assert set(seen[2]["few"]["text"]) != set(few["text"])
 
 
-def test_there_are_pairs_of_two_fields():
-    assert len(PAIRS) == 4
+def test_what_is_there_is_not_measured_again_and_a_cell_has_two_draws_or_more(tmp_path, monkeypatch):
+    made = []
+
+    def one(pair, tables, size, draw):
+        made.append((pair.said, size, draw))
+        return drawn(draw, 0.9)
+
+    monkeypatch.setattr(curves, "_draw", one)
+    monkeypatch.setattr(curves, "PAIRS", {"a": Pair("a beside b", lambda data: None)})
+    for draws in (1, 2, 3):
+        found = curves.measure(Path(), tmp_path, draws, [60], ["a"], 10)
+        assert made == [("a beside b", 60, draw) for draw in range(draws)]
+        assert (found["pairs"] == {}) == (draws == 1)
+    assert curves.measure(Path(), tmp_path, 9, [60], ["a"], 0)["pairs"]["a"]["sizes"]["60"]["draws"] == 3
+
+
+def test_every_arm_begins_at_the_same_weights_and_alone_is_the_training_of_one_task(tmp_path, monkeypatch, quick):
+    shop, trained = make_tiny_shop(tmp_path), []
+
+    def fit(setup, at=None):
+        trained.append((sorted(setup.trained), {n: p.detach().clone() for n, p in setup.model.trainable().items()}))
+        with torch.no_grad():
+            for parameter in setup.model.trainable().values():
+                parameter += 1.0
+        return at or curves.Progress(step=1)
+
+    monkeypatch.setattr(curves, "fit", fit)
+    monkeypatch.setattr(curves, "TARGET", "query")
+    monkeypatch.setattr(curves, "OTHER", "interest")
+    setup = prepare(tiny_recipe(shop, adapter={"method": "side", "options": {"rank": 4}}))
+    assert list(curves._arms(setup)) == ["alone", "together", "specialised", "weighted", "after"]
+    both, first = ["interest", "query"], trained[0][1]
+    assert [tasks for tasks, _ in trained] == [["query"], both, both, both, ["interest"], ["query"]]
+    for number, moved in enumerate((0, 0, 1, 0, 0, 1)):  # what the trainings before left
+        assert all(torch.equal(p, first[name] + moved) for name, p in trained[number][1].items())
+
+
+def test_there_are_pairs_of_three_fields():
+    assert len(PAIRS) == 5

@@ -1,6 +1,13 @@
+import gc
+from dataclasses import replace
+
 import pytest
 import torch
 from backbones import LAYERS, TEXTS, every_case, tokens, vectors
+
+from peftrec.data.texts import Prompts, TextTable
+from peftrec.model.backbone import share_backbone
+from peftrec.model.backbone.families import tiny_backbone
 
 
 @every_case
@@ -58,3 +65,24 @@ def test_gradients_pass_after_a_forward_without_and_moving_changes_nothing(load,
     backbone.model.to("cpu")  # PEFT and Accelerate move models that are where they should be
     assert states.grad.abs().sum() > 0
     assert torch.equal(vectors(backbone, *TEXTS), before)
+
+
+def test_tables_of_the_same_texts_cut_alike_are_one_while_somebody_has_it():
+    def table(*texts):
+        made = TextTable()
+        for text in texts:
+            made.add(text, passage=True)
+        return made
+
+    backbone = tiny_backbone("BERT")
+    shared = share_backbone(backbone, backbone.config)
+    first = backbone.common(table("a", "b"))
+    assert first.common
+    assert shared.common(table("a", "b")) is first
+    others = [replace(backbone, prompts=Prompts("q: ", "")), backbone, tiny_backbone("BERT")]
+    others[1] = share_backbone(backbone, backbone.config.model_copy(update={"max_length": 8}))
+    assert all(other.common(table("a", "b")) is not first for other in others)
+    assert shared.common(table("b", "a")) is not first
+    del first
+    gc.collect()
+    assert len(backbone.tables) == 0

@@ -65,7 +65,7 @@ def test_rows_of_one_question_are_computed_together_and_each_gets_its_own(engine
     assert other.result(10).values == [8]
     assert seen.batches == [(1, 1), (10, 5), (1, 1)]
     assert max(seen.rows) == 11 and seen.rows[-1] == 0
-    assert asked[0].result().queue > 0 and asked[0].result().compute >= 0
+    assert asked[0].result().queue > 0 and asked[0].result().head >= 0
 
 
 def test_a_batch_has_a_bound_and_lines_take_turns(engine, seen):
@@ -97,7 +97,7 @@ def test_a_request_of_many_rows_is_computed_in_parts_and_others_in_between(engin
     other = engine.ask("other", [1], doubles)
     held.go.set()
     found = whole.result(10)
-    assert found.values == [2 * row for row in rows] and found.compute > 0
+    assert found.values == [2 * row for row in rows] and found.head > 0 and found.encode == 0
     assert other.result(10).values == [2]
     with pytest.raises(RowError) as caught:
         wrong.result(10)

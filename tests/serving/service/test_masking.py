@@ -165,6 +165,14 @@ def test_ones_own_function_sees_the_text_before_it_is_masked(monkeypatch):
     assert masker()("Ann, ann@x.org") == "Ann, [email]"
 
 
+def test_ones_own_function_is_asked_once_about_a_text_that_comes_again(monkeypatch):
+    asked = []
+    monkeypatch.setitem(globals(), "shouting", lambda text: (asked.append(text), text)[1])
+    own = masker(f"{__name__}:shouting")
+    assert [own(text) for text in ("Ann", "Bob, b@x.org", "Ann")] == ["Ann", "Bob, [email]", "Ann"]
+    assert asked == ["Ann", "Bob, b@x.org"]
+
+
 def test_ones_own_function_that_is_none_is_refused():
     with pytest.raises(UserError, match="--mask: cannot import 'masks:none': No module named 'masks'"):
         masker("masks:none")

@@ -44,11 +44,11 @@ def test_requests_stages_refusals_and_the_queue_are_counted(counted, runs):
     assert value(found, "peftrec_requests_total", endpoint=path, task="interest", code="200") == 2
     assert value(found, "peftrec_requests_total", endpoint=path, task="interest", code="422") == 1
     assert value(found, "peftrec_rejected_total", reason="wrong_row") == 1
-    for stage, count in {"whole": 3, "queue": 2, "compute": 2}.items():
+    for stage, count in {"whole": 3, "queue": 2, "encode": 2, "head": 2}.items():
         assert value(found, "peftrec_request_seconds_count", task="interest", stage=stage) == count
     whole, parts = (
         sum(value(found, "peftrec_request_seconds_sum", task="interest", stage=stage) for stage in stages)
-        for stages in (("whole",), ("queue", "compute"))
+        for stages in (("whole",), ("queue", "encode", "head"))
     )
     assert 0 < parts < whole
     assert (value(found, "peftrec_queue_rows"), value(found, "peftrec_queue_limit_rows")) == (0, 4096)

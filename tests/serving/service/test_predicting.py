@@ -137,7 +137,7 @@ def test_whoever_counts_is_told_of_predictions_stages_and_refusals(runs):
     assert seen.said == [
         ("swapped", "two", 64, "two", ["interest", "next"], True),
         ("predicted", "two", "next", 1),
-        ("answered", path, "next", 200, ["compute", "queue", "whole"]),
+        ("answered", path, "next", 200, ["encode", "head", "queue", "whole"]),
         ("answered", path, "next", 422, ["whole"]),
         ("rejected", "wrong_row"),
     ]

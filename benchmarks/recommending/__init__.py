@@ -1,0 +1,1 @@
+"""peftrec's next item, and its interest, beside well-known recommenders on the same rows."""

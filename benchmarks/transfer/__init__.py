@@ -1,0 +1,1 @@
+"""What is learned in one language or of one catalogue, and of use in another."""
