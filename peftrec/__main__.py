@@ -17,7 +17,7 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         if signal.getsignal(number) != signal.SIG_IGN:  # as a shell's background jobs have it
             signal.signal(number, _leave)
-    _wait_politely()
+    _settle_torch()
     from peftrec.cli import verbs
 
     verbs.main()
@@ -29,8 +29,10 @@ def _import_from_no_run() -> None:
     sys.path[:] = [place for place in sys.path if not any(os.path.isfile(os.path.join(place, file)) for file in held)]
 
 
-def _wait_politely() -> None:
+def _settle_torch() -> None:
     """Before torch is imported, as libgomp reads its variables when it is loaded. What the user sets stays."""
+    # Nothing is compiled here, and that bitsandbytes makes itself ready for it takes 1.5 s of every start.
+    os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")
     if "OMP_WAIT_POLICY" not in os.environ:  # GOMP_SPINCOUNT would overrule it
         os.environ.setdefault("GOMP_SPINCOUNT", str(SPINS))
 

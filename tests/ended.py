@@ -1,4 +1,7 @@
-"""`peftrec ARGUMENTS` in a process to which something happens: `torchrun ... ended.py WHAT STEP ARGUMENTS`."""
+"""`peftrec ARGUMENTS` in a process to which something happens: `torchrun ... ended.py WHAT STEP ARGUMENTS`.
+
+Starts and priors are those of `together.py`, whose bytes it is to make.
+"""
 
 import os
 import signal
@@ -6,6 +9,7 @@ import sys
 import time
 
 import pytest
+from quick import quicken
 from tiny import at_step
 
 from peftrec.__main__ import main
@@ -20,6 +24,10 @@ def press_ctrl_c() -> None:
             time.sleep(0.01)
 
 
+def nothing() -> None:
+    """All goes well."""
+
+
 def kill_second() -> None:
     """SIGKILL for the second process, from itself."""
     if processes.number() == 1:
@@ -29,5 +37,6 @@ def kill_second() -> None:
 if __name__ == "__main__":
     what, step, *sys.argv[1:] = sys.argv[1:]
     with pytest.MonkeyPatch.context() as patch:
+        quicken(patch)
         at_step(patch, int(step), globals()[what])
         main()

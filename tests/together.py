@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from quick import quicken
 
 import peftrec.training.finish
 from peftrec.cli.notes import notes_shown
@@ -152,6 +153,7 @@ def main(shop: Path, runs: Path, cases: list[str]) -> None:
     atexit.register(lambda: left.write_text(json.dumps(torch.distributed.is_initialized())))
     if processes.sharded():
         encoder.TOKEN_BUDGET = 16  # so that one process has more buckets than the other
+    quicken(pytest.MonkeyPatch())
     computed = count_computed()
     evaluate = peftrec.training.finish.evaluate
     peftrec.training.finish.evaluate = lambda *args, **options: evaluate(*args, **{"resamples": 2, **options})

@@ -28,6 +28,7 @@ def environment() -> dict[str, Any]:
     }
 
 
+@cache
 def _version(package: str) -> str | None:
     """Installed version; None for a package that is not installed, such as peftrec run from its checkout."""
     try:

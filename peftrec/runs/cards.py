@@ -10,6 +10,7 @@ They hold nothing that tells the time or the machine: a training that is repeate
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,12 @@ class _Run:
     model: CoLearner
     report: dict[str, Any]
     plain: list[str]
+
+    @cached_property
+    def changed(self) -> str:
+        """What the recipe says beside its defaults, as YAML."""
+        said = self.recipe.model_dump(mode="json", exclude_defaults=True)
+        return yaml.safe_dump(said, sort_keys=False, allow_unicode=True).rstrip()
 
 
 def write_cards(
@@ -123,9 +130,7 @@ def _render(template: str, run: _Run, front: ModelCardData, about: list[str], **
         ],
         notes=[note for note in run.dataset.notes if any(note.startswith(f"{task}:") for task in about)],
         data=_data_name(recipe),
-        changed=yaml.safe_dump(
-            recipe.model_dump(mode="json", exclude_defaults=True), sort_keys=False, allow_unicode=True
-        ).rstrip(),
+        changed=run.changed,
         **own,
     )
 

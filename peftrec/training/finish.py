@@ -31,7 +31,7 @@ def finish(
     the model was before it."""
     note("evaluating on the test split, with intervals and priors")
     recipe, dataset, model, outcomes = setup.recipe, setup.dataset, setup.model, dict[str, Outcome]()
-    report = evaluate(model, dataset, setup.tasks, "test", ranking=True, outcomes=outcomes)
+    report = evaluate(model.eval(), dataset, setup.tasks, "test", ranking=True, outcomes=outcomes)
     for task, of in report["tasks"].items():
         of["start"] = start["tasks"][task]["metrics"]
         if (began := setup.began_at(task)) is not None:

@@ -85,7 +85,7 @@ def _ready(setup: Setup, cache: bool) -> Report:
     needed = text_rows(setup.dataset, setup.tasks, ["train", "valid", "test"], ranking=True)
     setup.model.encoder.update(needed, track_rows, together=True)
     begin(setup)
-    measured = (setup.model, setup.dataset, setup.tasks, "test")
+    measured = (setup.model.eval(), setup.dataset, setup.tasks, "test")
     return processes.on_first(lambda: evaluate(*measured, resamples=0, priors=False))
 
 

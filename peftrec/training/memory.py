@@ -13,6 +13,7 @@ from peftrec.data.batches import UniqueRows, buckets
 from peftrec.data.examples import Examples
 from peftrec.errors import UserError
 from peftrec.machine import processes
+from peftrec.machine.draws import seed_all
 from peftrec.machine.memory import free_memory_mb, return_free_memory
 from peftrec.machine.progress import note
 from peftrec.model.adapters.base import LayerAdapter
@@ -178,7 +179,7 @@ def fitting(model: CoLearner, rows: Rows, compute: Callable[[], Tensor]) -> Tens
             parameter.grad = None
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
-        torch.manual_seed(torch.initial_seed())  # the same dropout as far as it goes
+        seed_all(torch.initial_seed())  # the same dropout as far as it goes
     if model.parts > before:
         note(
             f"out of memory: each step is now cut into {model.parts} parts, which give the same gradient; "

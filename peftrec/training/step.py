@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from peftrec.data.examples import Examples
 from peftrec.machine import processes
+from peftrec.machine.draws import seed_all
 from peftrec.model.co_learner import CoLearner
 from peftrec.training.culprits import find_culprits
 from peftrec.training.memory import fitting, plan_together
@@ -143,7 +144,7 @@ def one_step(steps: Steps, number: int, cooldown: Cooldown | None = None) -> Ste
 
 def seed_step(seed: int, step: int) -> None:
     """Make dropout a function of (seed, step) alone, so that a resumed run repeats it; each process has its own."""
-    torch.manual_seed(seed * 1_000_003 + step + (processes.number() << 40))
+    seed_all(seed * 1_000_003 + step + (processes.number() << 40))
 
 
 def joint_backward(
@@ -207,7 +208,7 @@ class _Joint:
             if not torch.isfinite(whole).all():
                 return own
             self.weights = weigh(self.weighting, list(self.rows), whole)
-            torch.manual_seed(torch.initial_seed())  # the same dropout again
+            seed_all(torch.initial_seed())  # the same dropout again
         losses = torch.zeros(len(self.rows))
         for piece in pieces(self.model, self.tasks, self.rows):
             values = self._compute(piece, losses)

@@ -27,6 +27,7 @@ def validate(setup: Setup, judge: Callable[[Scores], None] | None = None, tasks:
     begun = {name: task for name, task in known.items() if _is_scaled(setup, name)}
 
     def measured() -> Scores:
+        setup.model.eval()  # once, not for every task; the next step switches dropout on again
         rows, scores = text_rows(setup.dataset, begun, ["valid"], ranking=False), Scores()
         with ExitStack() as stack:
             for name in begun:  # each text is encoded once for both

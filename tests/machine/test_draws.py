@@ -2,7 +2,7 @@
 
 import torch
 
-from peftrec.machine.draws import drawn_for
+from peftrec.machine.draws import drawn_for, seed_all
 
 
 def drawn(name, seed=0, before=0):
@@ -26,3 +26,11 @@ def test_what_is_drawn_outside_stays_what_it_was():
         torch.rand(7)
     assert first + torch.rand(2).tolist() == plain
     assert torch.initial_seed() == 3
+
+
+def test_a_seed_is_what_torch_s_own_would_be():
+    torch.manual_seed(2**62 + 5)
+    plain = torch.rand(4).tolist()
+    seed_all(2**62 + 5)
+    assert torch.rand(4).tolist() == plain
+    assert torch.initial_seed() == 2**62 + 5

@@ -20,7 +20,7 @@ from peftrec.tasks.dataset import load_data
 from peftrec.tasks.kinds import resolve
 from peftrec.training.loop import train
 
-pytestmark = pytest.mark.usefixtures("quick_intervals")
+pytestmark = pytest.mark.usefixtures("quick")
 
 EQUAL = ["lora", "uneven rows, rare task", "parts, weights by losses", "adalora", "full", "cool-down, refit"]
 EQUAL += ["own stage"]
@@ -125,12 +125,16 @@ def test_what_ends_one_ends_both_and_as_many_go_on_to_the_same_bytes(shop, two, 
         assert "Traceback" not in said.partition("peftrec: ")[0]
         with pytest.raises(UserError, match="processes: 2, now 1"):
             train(recipe, run, resume=True)
-    resumed = torchrun("-m", "--", "peftrec", "train", file, "--run", run, "--resume", "--json")
+    resumed = torchrun(*WARM, ended, "nothing", 0, "train", file, "--run", run, "--resume", "--json")
     assert resumed.returncode == 0, resumed.stderr
     assert json.loads(resumed.stdout)["cost"]["processes"] == 2
     files = [path.relative_to(two / "dropout") for path in (two / "dropout").rglob("*.safetensors")]
     assert len(files) >= 4
     assert [name for name in files if (run / name).read_bytes() != (two / "dropout" / name).read_bytes()] == []
+
+
+def test_the_command_is_a_module_that_torchrun_starts():
+    assert told("-m", "--", "peftrec", "train", "no-such-recipe", "--run", "x").count("peftrec: no-such-recipe: ") == 1
 
 
 def test_the_first_process_tells_a_mistake_that_another_finds_earlier():

@@ -29,7 +29,7 @@ def shop(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def run(shop, quick_intervals):
-    return trained(shop, "with", tasks=TASKS | NEXT | MATCH, train={"epochs": 20})
+    return trained(shop, "with", tasks=TASKS | NEXT | MATCH, train={"epochs": 10})
 
 
 @pytest.fixture(scope="module")

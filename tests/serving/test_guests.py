@@ -64,7 +64,7 @@ def held(predictor):
 
 def test_what_is_kept_does_not_grow(run, eight):
     predictor, most = Predictor.load(run), []
-    for number in range(30):
+    for number in range(16):
         predictor.predict("interest", new(number))
         predictor.predict("query", [{"query": f"w90 {text(number)}", "item_text": f"w91 {text(number)}"}])
         predictor.recommend("query", query=f"w92 {text(number)}")
@@ -91,7 +91,7 @@ def test_those_asked_for_last_stay_and_are_not_computed_again(run, eight, monkey
     predictor, compute, computed = Predictor.load(run), StateCache.compute, []
     monkeypatch.setattr(StateCache, "compute", lambda *given: (computed.append(given), compute(*given))[1])
     kept = predictor.predict("interest", new(0))
-    for number in range(1, 20):
+    for number in range(1, 14):
         predictor.predict("interest", new(number))
         assert computed
         computed.clear()
@@ -103,7 +103,7 @@ def test_those_asked_for_last_stay_and_are_not_computed_again(run, eight, monkey
 
 def test_what_was_asked_before_changes_no_bit_of_a_score(run, eight):
     fresh, busy = Predictor.load(run), Predictor.load(run)
-    for number in range(100, 130):
+    for number in range(100, 116):
         busy.predict("interest", new(number))
         busy.recommend("query", query=f"w90 {text(number)}")
     for number in range(6):
@@ -118,7 +118,7 @@ def test_what_was_asked_before_changes_no_bit_of_a_score(run, eight):
 def test_wrong_rows_leave_nothing_behind(run, eight):
     predictor = Predictor.load(run)
     expected = predictor.predict("interest", new(1))
-    for number in range(20):
+    for number in range(12):
         with pytest.raises(RowError, match="no item 'i99'"):
             predictor.predict("query", [{"query": f"w94 {text(number)}", "item": "i1"}, {"query": "w1", "item": "i99"}])
     assert predictor.texts.guests <= 8
@@ -131,7 +131,7 @@ def test_the_runs_own_texts_stay(run, eight):
     own = list(predictor.texts.texts)
     predictor.recommend("interest", history=[])
     place = [cache._place[: len(own)].copy() for cache in predictor.model.encoder.caches.values()]
-    for number in range(30):
+    for number in range(16):
         predictor.predict("interest", new(number))
     assert predictor.texts.texts[: len(own)] == own
     for cache, before in zip(predictor.model.encoder.caches.values(), place, strict=True):

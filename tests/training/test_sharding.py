@@ -13,7 +13,7 @@ from peftrec.errors import UserError
 from peftrec.training.loop import train
 from peftrec.training.sharding import check_sharding, clip, total_norm
 
-pytestmark = pytest.mark.usefixtures("quick_intervals")
+pytestmark = pytest.mark.usefixtures("quick")
 
 
 @pytest.fixture(scope="module")

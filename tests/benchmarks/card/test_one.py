@@ -8,6 +8,8 @@ from tiny import make_tiny_shop
 from benchmarks.card import one, sets
 from benchmarks.card.sets import SETS, CardSet
 
+pytestmark = pytest.mark.usefixtures("quick")
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
@@ -59,7 +61,13 @@ TINY = {
 def test_every_task_has_its_line(folder, tmp_path, monkeypatch, name):
     monkeypatch.setitem(SETS, name, TINY[name])
     monkeypatch.setattr(sets, "ENGLISH", str(folder / "model"))
-    spec = {"set": name, "data": str(folder), "rows": 100, "keys": ["adapter.method=head_only"], "chinese": ""}
+    spec = {
+        "set": name,
+        "data": str(folder),
+        "rows": 100,
+        "keys": ["adapter.method=head_only", "train.max_steps=12"],
+        "chinese": "",
+    }
     found = one.work(spec, tmp_path)
     assert list(found["tasks"]) == list(TINY[name].tasks)
     for of in found["tasks"].values():

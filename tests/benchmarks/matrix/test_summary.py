@@ -15,6 +15,8 @@ from benchmarks.matrix.run import child
 from peftrec.evaluation.metrics import METRICS
 from peftrec.evaluation.outcomes import read_outcome
 
+pytestmark = pytest.mark.usefixtures("quick")
+
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory):

@@ -137,10 +137,16 @@ def test_the_shared_part_is_kept_orthogonal_too():
     }
 
 
+@pytest.fixture(scope="module")
+def whole():
+    """A run that never stopped."""
+    encoder = made("shared+private")
+    train(encoder)
+    return encoder
+
+
 @pytest.mark.parametrize("stop", [7, 20, 35])
-def test_a_run_continued_from_parameters_and_extra_state_is_the_run_that_never_stopped(stop, tmp_path):
-    whole = made("shared+private")
-    train(whole)
+def test_a_run_continued_from_parameters_and_extra_state_is_the_run_that_never_stopped(whole, stop, tmp_path):
     first = made("shared+private")
     optimizer = train(first, range(stop))
     save_file(
