@@ -4,7 +4,7 @@ from statistics import fmean
 from typing import Any
 
 from benchmarks.card.sets import SETS
-from benchmarks.recommending.logs import METRICS
+from benchmarks.recommending.logs import LOGS, METRICS, RATED
 from benchmarks.report.formats import difference, page, table
 from peftrec.runs.metric_rows import label, number
 
@@ -38,10 +38,14 @@ def recommending_page(result: dict[str, Any], short: dict[str, Any] | None = Non
     asked = f" --seeds {most}" + (f" --keys {' '.join(result['keys'])}" if result["keys"] else "")
     parts = [_WHAT.format(rows=result["rows"], keys=keys, asked=asked)]
     parts += ["## Aims", table(["aim", "where", "measured", ""], aims(result))]
+    waiting = [name for name in LOGS if name not in result["logs"]]
+    waiting += [f"interest on {name}" for name in RATED if name not in result["interest"]]
+    parts += [f"Not measured yet: {', '.join(waiting)}."] if waiting else []
     parts += ["![what peftrec gains over each](figures/recommending.png)"]
     for name, of in result["logs"].items():
         parts += [f"## {name}", *_log(name, of)]
-    parts += ["## Will it be liked", *_interest(result["interest"])]
+    if result["interest"]:
+        parts += ["## Will it be liked", *_interest(result["interest"])]
     if short is not None:
         parts += ["## The short form", _SHORT.format(rows=short["rows"])]
         parts += [part for name, of in short["logs"].items() for part in _log(name, of)[:2]]
@@ -98,8 +102,9 @@ def _log(name: str, of: dict[str, Any]) -> list[str]:
         lines.append([arm, *(number(part["values"][arm]) for part in whole), *gains])
     parts = {said: part for said, part in of["metrics"]["hr@10"].items() if said != "all"}
     by_part = [[arm, *(number(part["values"][arm]) for part in parts.values())] for arm in arms]
+    rows = f"{of['metrics']['hr@10']['all']['rows']:,} test rows of {of['users']:,} users"
     found = [
-        f"{SETS[name].said}; {of['metrics']['hr@10']['all']['rows']:,} test rows; {seeds}; commit {of['commit']}.",
+        f"{SETS[name].said}; {rows}; {seeds}; commit {of['commit']}.",
         table(heading, lines),
     ]
     if parts:

@@ -11,6 +11,7 @@ COLD = PART | {"rows": 55, "values": VALUES | {"peftrec": 0.16}}
 LOG = {
     "commit": "abc",
     "seeds": 1,
+    "users": 321,
     "references": {
         "popularity": {"chosen": {"days": 64}, "tried": [{}] * 5, "at_end": [], "cpu_seconds": 1.4},
         "SASRec over texts": {
@@ -75,7 +76,7 @@ def test_the_page_has_every_value_and_gain():
     text = recommending_page(RESULT)
     assert "`python -m benchmarks recommending --data DIR --rows 10000 --seeds 1 --keys train.epochs=2`" in text
     assert "all else by default but for `train.epochs=2`" in text
-    assert "## movielens-100k\n\nfilm ratings; 1,234 test rows; one seed; commit abc." in text
+    assert "## movielens-100k\n\nfilm ratings; 1,234 test rows of 321 users; one seed; commit abc." in text
     assert "| peftrec | 0.2000 | 0.2000 | 0.2000 | - | - |" in text
     assert "| popularity | 0.1000 | 0.1000 | 0.1000 | +0.0200 (+0.0100 to +0.0300) **better** |" in text
     assert "| what | cold items (55) |" in text and "| SASRec over texts | 0.0800 |" in text
@@ -85,6 +86,10 @@ def test_the_page_has_every_value_and_gain():
     )
     assert "| ml-latest-small | 999 | 0.7800, 0.7600 | 0.7400 `rates_so_far` | +0.0400 (+0.0200 to +0.0500)" in text
     assert "short form" not in text
+    assert "Not measured yet: ml-latest-small, movietweetings, online-retail.\n" in text
+    bare = recommending_page(RESULT | {"interest": {}})
+    assert "online-retail, interest on movielens-100k, interest on ml-latest-small.\n" in bare
+    assert "## Will it be liked" not in bare
 
 
 def test_the_short_form_stands_below():
