@@ -7,7 +7,8 @@ from benchmarks.report.recommending import aims, recommending_page
 BETTER, LEVEL = {"by": 0.02, "interval": [0.01, 0.03]}, {"by": 0.01, "interval": [-0.01, 0.03]}
 VALUES = {"peftrec": 0.2, "popularity": 0.1, "SASRec over texts": 0.08}
 PART = {"rows": 1234, "values": VALUES, "gains": {"popularity": BETTER, "SASRec over texts": LEVEL}}
-COLD = PART | {"rows": 55, "values": VALUES | {"peftrec": 0.16}}
+SURE = PART["gains"] | {"SASRec over texts": BETTER}
+COLD = PART | {"rows": 55, "values": VALUES | {"peftrec": 0.16}, "gains": SURE}
 LOG = {
     "commit": "abc",
     "seeds": 1,
@@ -50,7 +51,7 @@ def test_aims_are_met_or_missed():
         [
             "HR@10 on cold items twice that of SASRec over texts",
             "movielens-100k",
-            "0.1600 and 0.0800 of 55 rows",
+            "0.1600 and 0.0800 (popularity 0.1000) of 55 rows",
             "**met**",
         ],
         ["interest AUC above 0.755", "movielens-100k", "0.7610", "**met**"],
@@ -65,10 +66,10 @@ def test_aims_are_met_or_missed():
     hits = other["logs"]["movielens-100k"]["metrics"]["hr@10"]
     hits["all"]["gains"]["SASRec over texts"] = BETTER
     hits["all"]["gains"]["peftrec, fusion.items"] = LEVEL  # no reference
-    hits["cold items"]["values"] = dict.fromkeys(VALUES, 0.0)
+    hits["cold items"]["gains"]["SASRec over texts"] = LEVEL  # few rows may be twice as many by chance
     assert [line[2:] for line in aims(other)[:2]] == [
         ["beyond chance over each", "**met**"],
-        ["0.0000 and 0.0000 of 55 rows", "missed"],
+        ["0.1600 and 0.0800 (popularity 0.1000) of 55 rows, within chance", "missed"],
     ]
 
 
