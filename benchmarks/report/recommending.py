@@ -144,7 +144,7 @@ def _interest(interest: dict[str, list[dict[str, Any]]]) -> list[str]:
             ]
         )
     said = (
-        "Interest, whether a film gets 4 stars or more, alone, all else by default, on the whole log with strict"
+        "Interest, whether a film gets 4 stars or more, alone and by the recipe above, on the whole log with strict"
         " histories: a value and a gain a seed, intervals over users."
     )
     return [said, table(["log", "test rows", "AUC", "best prior", "gain over it"], lines)]
