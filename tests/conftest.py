@@ -63,7 +63,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def shop_run(shop: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished three-task run on the shop."""
-    from peftrec.training.loop import train
+    from peftrec.training.finish import train
 
     return train(shop_recipe(shop), tmp_path_factory.mktemp("runs") / "run")
 
@@ -85,12 +85,12 @@ def _no_waiting_for_the_disk() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def quick_intervals() -> Iterator[None]:
     """For modules that do not look at the intervals' width, but train elsewhere what they train here."""
-    import peftrec.training.loop
+    import peftrec.training.finish
 
-    kept = peftrec.training.loop.evaluate
+    kept = peftrec.training.finish.evaluate
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            peftrec.training.loop, "evaluate", lambda *args, **options: kept(*args, **{"resamples": 9, **options})
+            peftrec.training.finish, "evaluate", lambda *args, **options: kept(*args, **{"resamples": 9, **options})
         )
         yield
 

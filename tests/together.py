@@ -10,7 +10,7 @@ import pytest
 import torch
 from quick import quicken
 
-import peftrec.training.loop
+import peftrec.training.finish
 from peftrec.cli.notes import notes_shown
 from peftrec.errors import UserError
 from peftrec.machine import processes
@@ -155,8 +155,8 @@ def main(shop: Path, runs: Path, cases: list[str]) -> None:
         encoder.TOKEN_BUDGET = 16  # so that one process has more buckets than the other
     quicken(pytest.MonkeyPatch())
     computed = count_computed()
-    evaluate = peftrec.training.loop.evaluate
-    peftrec.training.loop.evaluate = lambda *args, **options: evaluate(*args, **{"resamples": 2, **options})
+    evaluate = peftrec.training.finish.evaluate
+    peftrec.training.finish.evaluate = lambda *args, **options: evaluate(*args, **{"resamples": 2, **options})
     ended = {}
     for case in cases:
         recipe, original = with_case(shop, case), model.CoLearner.losses

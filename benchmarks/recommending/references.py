@@ -22,7 +22,7 @@ from peftrec.tasks.grades import Grades
 TASK = "next"
 DAY = 86_400.0
 # A past event counts as much as (how many events back it is) ** -fade: 0 is as its authors have it.
-FADES = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
+FADES = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0)
 
 
 class Known:

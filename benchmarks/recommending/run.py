@@ -72,8 +72,11 @@ def _seeds(out: Path, name: str, what: str, most: int) -> int:
 
 
 def compared_log(folder: Path, seeds: int, own: Sequence[str]) -> dict[str, Any]:
-    """{"commit", "seeds", "references": of the first seed, "cpu_seconds": {name: a seed's mean}, "metrics": {metric:
-    {slice: {"rows", "values", "gains"}}}}; gains are those of peftrec over each of the others."""
+    """What the page says of one log; gains are peftrec's over each of the others.
+
+    {"commit", "seeds", "users": of the test rows, "references": of the first seed, "cpu_seconds": {name: of the first
+    seed}, "metrics": {metric: {slice: {"rows", "values", "gains"}}}}
+    """
     first = [read_json(folder / f"{REFERENCES_OF}-{seed}/result.json")["references"] for seed in range(seeds)]
     arms = {what: [pd.read_parquet(folder / f"{what}-{n}/{what}.parquet") for n in range(seeds)] for what in own}
     for name in first[0]:
@@ -85,6 +88,7 @@ def compared_log(folder: Path, seeds: int, own: Sequence[str]) -> dict[str, Any]
     return {
         "commit": result["commit"],
         "seeds": seeds,
+        "users": arms[own[0]][0]["user"].nunique(),
         "references": first[0],
         "cpu_seconds": spent | {name: of["cpu_seconds"] for name, of in first[0].items()},
         "metrics": {metric: compared(metric, arms, pairs, SLICES) for metric in METRICS},

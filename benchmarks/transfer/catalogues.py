@@ -18,8 +18,8 @@ from benchmarks.card.tables import Frames, ml_latest, movietweetings
 from benchmarks.transfer.trained import trained
 from peftrec.machine.files import read_json
 
-SIZES = (250, 1000, 4000)  # ratings of the other catalogue, those for validation among them
-ROWS = 10_000  # of each log at most
+SIZES = (250, 1000)  # ratings of the other catalogue, those for validation among them
+ROWS = 5_000  # of each log at most
 TEST, VALID = 0.2, 0.1
 NOTHING, AFTER, BESIDE = ARMS = ("nothing", "after", "beside")
 METRIC = "auc"

@@ -14,6 +14,7 @@ from tiny import at_step, fail, make_tiny_shop, repeatable, trained_files
 from tiny import kept_recipe as tiny_recipe
 from typer.testing import CliRunner
 
+import peftrec.training.finish
 import peftrec.training.loop
 from peftrec.cli.verbs import app
 from peftrec.errors import UserError
@@ -315,7 +316,7 @@ def test_checkpoints_by_the_clock_and_how_many_are_kept(shop, tmp_path, monkeypa
 def test_a_failure_after_the_loop_costs_only_what_comes_after_it(shop, whole, tmp_path, monkeypatch, capsys):
     recipe = tiny_recipe(shop, train={"checkpoint": {"every": "10 minutes"}})
     with monkeypatch.context() as patch:
-        patch.setattr(peftrec.training.loop, "save_run", lambda *_: fail())
+        patch.setattr(peftrec.training.finish, "save_run", lambda *_: fail())
         with pytest.raises(RuntimeError, match="power cut") as error:
             train(recipe, tmp_path / "run")
     assert error.value.__notes__ == ["the training is kept up to step 12"]

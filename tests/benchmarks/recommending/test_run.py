@@ -52,7 +52,7 @@ def test_the_first_seed_of_all_comes_first_and_nothing_is_run_again(tmp_path, ra
     assert list(found["logs"]) == asked[2] and list(found["interest"]) == ["movielens-100k"]
     assert [report["metrics"]["auc"] for report in found["interest"]["movielens-100k"]] == [0.7, 1.7]
     of = found["logs"]["online-retail"]
-    assert (of["commit"], of["seeds"], of["cpu_seconds"]["BPR"]) == ("abc", 2, 2.0)
+    assert (of["commit"], of["seeds"], of["users"], of["cpu_seconds"]["BPR"]) == ("abc", 2, 60, 2.0)
     hits = of["metrics"]["hr@10"]
     assert list(hits) == ["all", "warm items", "cold items"]  # the others are all rows, or none
     assert hits["all"]["values"] == {"peftrec": 1, "peftrec, fusion.items": 1, "popularity": 0, "BPR": 1}

@@ -1,6 +1,6 @@
 """The page and the figure of learning curves, from results made up."""
 
-from benchmarks.report.curves import curves_page, tally
+from benchmarks.report.curves import aims, curves_page, tally
 from benchmarks.report.figures import draw_all
 
 
@@ -32,6 +32,15 @@ def test_gains_are_told_by_intervals_that_leave_out_zero():
     assert "| together | 3 | 1 | 1 | 1 |" in said
     assert "| specialised | 3 | 0 | 0 | 3 |" in said
     assert "| after | 3 | 0 | 3 | 0 |" in said
+
+
+def test_aims_are_met_or_not():
+    said = aims(RESULT)
+    assert (
+        "| together below alone by more than 0.002 nowhere | not met | 1 cells lie below, 1 by more than chance |"
+        in said
+    )
+    assert "in 3 pairs or more | not met | 1 pairs |" in said
 
 
 def test_the_page_has_a_line_a_size_and_the_figure():

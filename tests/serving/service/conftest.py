@@ -6,7 +6,7 @@ import pytest
 from served import client_of, make_service
 from tiny import THREE, make_tiny_shop, tiny_recipe
 
-from peftrec.training.loop import train
+from peftrec.training.finish import train
 
 TASKS = {**THREE, "next": {"kind": "next-item"}}
 FEWER = {name: TASKS[name] for name in ("interest", "next")}
@@ -15,13 +15,13 @@ FEWER = {name: TASKS[name] for name in ("interest", "next")}
 @pytest.fixture(scope="session")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the runs `one`, of four tasks, and `two`, of two of them and another seed."""
-    import peftrec.training.loop
+    import peftrec.training.finish
 
     shop = make_tiny_shop(tmp_path_factory.mktemp("tiny"))
-    kept = peftrec.training.loop.evaluate
+    kept = peftrec.training.finish.evaluate
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            peftrec.training.loop, "evaluate", lambda *args, **options: kept(*args, **{"resamples": 9, **options})
+            peftrec.training.finish, "evaluate", lambda *args, **options: kept(*args, **{"resamples": 9, **options})
         )
         for name, tasks in (("one", TASKS), ("two", FEWER)):
             changes = {"epochs": 1, "seed": len(tasks), "checkpoint": {"every": "1000 steps"}}

@@ -18,15 +18,15 @@ class Gate:
 
     def __init__(self, predictor, monkeypatch):
         self.asked, self.open, self.rows = threading.Semaphore(0), threading.Event(), []
-        kept = predictor.predict
+        kept = predictor.predict_mixed
 
-        def predict(task, rows):
-            self.rows.append(len(rows))
+        def predict(pairs):
+            self.rows.append(len(pairs))
             self.asked.release()
             assert self.open.wait(20)
-            return kept(task, rows)
+            return kept(pairs)
 
-        monkeypatch.setattr(predictor, "predict", predict)
+        monkeypatch.setattr(predictor, "predict_mixed", predict)
 
 
 @pytest.fixture

@@ -46,7 +46,7 @@ def test_errors_of_ours_tell_nothing(service, monkeypatch, capsys):
 
 def test_what_fails_in_the_engine_is_an_error_of_ours(service, monkeypatch):
     served = service.registry.find("next")
-    monkeypatch.setattr(type(served.predictor), "predict", lambda *_: 1 / 0)
+    monkeypatch.setattr(type(served.predictor), "predict_mixed", lambda *_: 1 / 0)
     done = client_of(service).post("/v1/tasks/next/predict", json={"rows": [{"item": "i1", "history": []}]})
     assert (done.status_code, done.json()["error_type"]) == (500, "internal")
     assert service.engine.alive

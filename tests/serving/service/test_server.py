@@ -64,14 +64,14 @@ def test_it_lives_while_it_loads_and_drains_with_no_request_lost(slow_to_load, r
 def test_a_request_that_runs_at_the_end_is_answered(runs, monkeypatch):
     service = make_service(runs / "two")
     predictor, entered = service.registry.find("next").predictor, threading.Event()
-    kept = predictor.predict
+    kept = predictor.predict_mixed
 
-    def slow(task, rows):
+    def slow(pairs):
         entered.set()
         time.sleep(0.5)
-        return kept(task, rows)
+        return kept(pairs)
 
-    monkeypatch.setattr(predictor, "predict", slow)
+    monkeypatch.setattr(predictor, "predict_mixed", slow)
     running, found = Running(service, [], grace=0), []
     url = f"{running.url}/v1/tasks/next/predict"
     asking = threading.Thread(target=lambda: found.append(httpx.post(url, json=ROWS).status_code))
