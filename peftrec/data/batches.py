@@ -18,7 +18,6 @@ class HeadInput:
     slots     name -> int64 (N,): positions in `vectors`
     history   int64 (N, H): positions, -1 where absent; None for tasks without histories
     feedback  float32 (N, H): what the user said about each; 0 where absent
-    ages      float32 (N, H): log1p of the seconds from each to the example; 0 where absent or no times are known
     marks     int64 (N, H): which of the task's history tables each is of; None where there is one
     features  float32 (N, F)
     candidates  int64 (C,): positions of the items to tell each example's own from; None outside such training
@@ -36,7 +35,6 @@ class HeadInput:
     history: Tensor | None
     feedback: Tensor | None
     features: Tensor
-    ages: Tensor | None = None
     marks: Tensor | None = None
     candidates: Tensor | None = None
     barred: Tensor | None = None
@@ -82,7 +80,6 @@ class UniqueRows:
             slots={name: torch.from_numpy(self._position[rows]).to(device) for name, rows in batch.slots.items()},
             history=None if past is None else torch.from_numpy(self._position[past.rows]).to(device),
             feedback=None if past is None else torch.from_numpy(past.feedback).to(device),
-            ages=there(None if past is None else past.ages),
             marks=there(marks),
             features=torch.from_numpy(batch.inputs()).to(device),
             candidates=there(candidates),

@@ -61,15 +61,6 @@ class Catalogue:
         assert self.learnt is not None
         return fit_neighbours(self.learnt.users, self.learnt.items, len(self))
 
-    def moments(self, times: np.ndarray) -> np.ndarray:
-        """The times (N,) of rows, the last choice's where unknown (NaN); where choices do not count they stay so."""
-        found: np.ndarray = np.where(np.isnan(times), self._latest, times)
-        return found
-
-    @cached_property
-    def _latest(self) -> float:
-        return float(self.times.max()) if self.times is not None and len(self.times) else np.nan
-
     @cached_property
     def _without(self) -> list[Neighbours]:
         """The same by the train rows without those of each fold's users."""

@@ -260,10 +260,9 @@ class Examples:
         return np.unique(np.concatenate(found)).astype(np.int64)
 
     def history(self) -> History:
-        """Histories as (N, H), absent places on the left, H the longest; a row without a time is after all choices."""
+        """Histories as (N, H), absent places on the left. H is the longest history of these rows."""
         assert self.log is not None and self.start is not None and self.stop is not None
-        asked = self.time if self.catalogue is None else self.catalogue.moments(self.time)
-        return histories(self.log, self.start, self.stop, asked, self.own)
+        return histories(self.log, self.start, self.stop, self.own)
 
 
 @dataclass(frozen=True)

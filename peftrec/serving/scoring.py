@@ -84,8 +84,7 @@ class Scoring:
         It does not depend on what is known of items.
         """
         self.run.model.encoder.update({task: examples.text_rows()})
-        time = self.run.catalogues[task].moments(examples.time)
-        asked = self.run.model.asked(task, replace(examples, time=time, catalogue=None, offsets=None)).cpu().numpy()
+        asked = self.run.model.asked(task, replace(examples, catalogue=None, offsets=None)).cpu().numpy()
         return np.append(asked, np.ones_like(asked[:, :1]), 1)
 
     def offered(self, task: str) -> torch.Tensor:

@@ -85,8 +85,8 @@ class RetrievalHead(CatalogueHead):
     score = user . item + bias(item) + weights . signals of the item (`peftrec.data.signals`). It starts as the last
     term, popularity as it stood and what the user's past says for the item, weighted as other rows would have it; the
     rest starts at zero and learns what texts and features add. A user is several readings of the
-    history, each an attention over it by content, feedback, place and age, none of which knows the item (unlike DIN),
-    and the features of user and event; an item is its text and its features.
+    history, each an attention over it by content, feedback and recency, none of which knows the item (unlike DIN), and
+    the features of user and event; an item is its text and its features.
     """
 
     signals: nn.Parameter
@@ -99,7 +99,6 @@ class RetrievalHead(CatalogueHead):
         self.attend = nn.Linear(shape.width, readings)
         self.liked = nn.Parameter(torch.zeros(readings))
         self.fade = nn.Parameter(torch.linspace(0, 1.5, readings))  # from the whole past alike to mostly the newest
-        self.aged = nn.Parameter(torch.zeros(readings))  # how much less counts what is long ago, not many events back
         self.feedback = nn.Parameter(torch.zeros(readings, hidden))  # of a past all liked
         others = shape.tables - 1
         # Of a past all of the second table, the third and so on, and how much more such an event is looked at.
@@ -134,15 +133,14 @@ class RetrievalHead(CatalogueHead):
 
     def users(self, batch: HeadInput) -> Tensor:
         """What each example's history asks for (N, q)."""
-        assert batch.history is not None and batch.feedback is not None and batch.ages is not None
+        assert batch.history is not None and batch.feedback is not None
         present, past = batch.history >= 0, batch.history.clamp(min=0)  # (N, H), newest last
         vectors = self.norm(batch.vectors)
         x, content = self.past(vectors), self.attend(vectors)  # (U, q), (U, R)
         back = torch.arange(past.shape[1], 0, -1, device=past.device, dtype=x.dtype).log()  # places back, (H,)
         read = []
         for reading in range(len(self.fade)):
-            score = gather(content[:, reading], past) + self.liked[reading] * batch.feedback
-            score = score - self.fade[reading] * back - self.aged[reading] * batch.ages
+            score = gather(content[:, reading], past) + self.liked[reading] * batch.feedback - self.fade[reading] * back
             if self.heed is not None and batch.marks is not None:
                 score = score + gather(F.pad(self.heed[reading], (1, 0)), batch.marks)
             weight = score.masked_fill(~present, -1e4).softmax(-1) * present  # all zero without a history

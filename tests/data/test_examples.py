@@ -1,12 +1,9 @@
 """Columns of one task's rows: what rows are taken, which texts they refer to, histories as windows of the log."""
 
-from dataclasses import replace
-
 import numpy as np
 from columns import rows
 
 from peftrec.data import examples
-from peftrec.data.catalogue import Catalogue
 from peftrec.data.examples import Examples, TaskData
 from peftrec.data.log import Log
 from peftrec.data.signals import of_step
@@ -17,7 +14,7 @@ LOG = Log(np.array([7, 8, 9, 5], np.int32), np.arange(4), np.arange(4.0), np.arr
 def made():
     """Three rows: with two events before them, with none, and with one."""
     rows = np.arange(3)
-    columns = {"group": np.array([0, 0, 1]), "item": rows, "time": 4.0 + rows}
+    columns = {"group": np.array([0, 0, 1]), "item": rows, "time": rows.astype(float)}
     return Examples(
         {"item": np.array([1, 2, 1], np.int32)},
         np.array([1.0, 0.0, 1.0]),
@@ -52,14 +49,6 @@ def test_a_part_refers_to_its_rows_and_is_what_taking_them_gives(monkeypatch):
     assert isinstance(again.label, np.ndarray) and again.history().rows.tolist() == [[7, 8]]
     monkeypatch.setattr(examples, "AT_ONCE", 2)
     assert part.text_rows().tolist() == taken.text_rows().tolist() == [1, 2, 5, 7, 8]
-
-
-def test_a_row_without_a_time_comes_after_all_choices_that_its_catalogue_knows():
-    timed = replace(made(), catalogue=Catalogue(np.arange(4), np.array([0, 2]), np.array([63.0, 50.0])))
-    asked = replace(timed, time=np.array([np.nan, 4.0, 10.0])).history()
-    np.testing.assert_allclose(np.expm1(asked.ages), [[63, 62], [0, 0], [0, 7]], rtol=1e-5)
-    choiceless = replace(made(), catalogue=Catalogue(np.arange(4)), time=np.full(3, np.nan)).history()
-    np.testing.assert_allclose(np.expm1(choiceless.ages), [[1, 0], [0, 0], [0, 0]], atol=1e-6)
 
 
 def test_where_there_are_too_many_every_so_many_are_taken():

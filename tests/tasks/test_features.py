@@ -44,7 +44,6 @@ def batch(**features: torch.Tensor) -> HeadInput:
         slots={"item": torch.tensor([0, 1, 2]), "query": torch.tensor([3, 4, 5]), "pair": torch.tensor([6, 7, 8])},
         history=torch.tensor([[-1, 4], [5, 6], [-1, -1]]),
         feedback=torch.tensor([[0.0, 1], [1, 0], [0, 0]]),
-        ages=torch.tensor([[0.0, 2], [7, 3], [0, 0]]),
         features=torch.zeros(3, 0),
         candidates=torch.tensor([0, 2, 7]),
         barred=torch.tensor([[True, False, False], [False] * 3, [False, True, False]]),  # the rows' own items

@@ -79,21 +79,21 @@ def plain(head, batch):
     vectors = head.norm(batch.vectors)
     items, bias = head.item(vectors), head.bias(vectors)[:, 0]
     rows = []
-    of_rows = zip(
-        *(of.tolist() for of in (batch.slots["item"], batch.history, batch.feedback, batch.ages)), strict=True
-    )
-    for n, (own, history, feedback, ages) in enumerate(of_rows):
-        places = range(len(history), 0, -1)
-        past = [of for of in zip(places, history, feedback, ages, strict=True) if of[1] >= 0]
+    for n, (own, history, feedback) in enumerate(
+        zip(batch.slots["item"].tolist(), batch.history.tolist(), batch.feedback.tolist(), strict=True)
+    ):
+        past = [
+            (len(history) - place, row, said) for place, (row, said) in enumerate(zip(history, feedback, strict=True))
+        ]
+        past = [(back, row, said) for back, row, said in past if row >= 0]
         reads = []
         for r in range(len(head.fade)):
             scores = [
-                head.attend(vectors[row])[r] + head.liked[r] * said - head.fade[r] * np.log(b) - head.aged[r] * age
-                for b, row, said, age in past
+                head.attend(vectors[row])[r] + head.liked[r] * said - head.fade[r] * np.log(b) for b, row, said in past
             ]
             weights = torch.stack(scores).softmax(0) if past else []
             read = torch.zeros(items.shape[1], dtype=vectors.dtype)
-            for weight, (_, row, said, _) in zip(weights, past, strict=True):
+            for weight, (_, row, said) in zip(weights, past, strict=True):
                 read = read + weight * (head.past(vectors[row]) + said * head.feedback[r])
             reads.append(read)
         user = head.user(torch.cat([*reads, torch.tensor([np.log1p(len(past))], dtype=vectors.dtype)]))
@@ -119,7 +119,6 @@ def test_the_head_is_its_formula_and_every_parameter_learns():
         history=history,
         feedback=torch.randint(0, 2, (12, 5), generator=g).double() * (history >= 0),
         features=torch.zeros(12, 0),
-        ages=torch.rand(12, 5, generator=g, dtype=torch.float64),
         candidates=torch.arange(3, 20),
         barred=torch.rand(12, 17, generator=g) < 0.1,
         signals=torch.rand(12, 18, len(SIGNALS), generator=g, dtype=torch.float64),
