@@ -63,7 +63,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def shop_run(shop: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished three-task run on the shop."""
-    from peftrec.training.finish import train
+    from peftrec.training.loop import train
 
     return train(shop_recipe(shop), tmp_path_factory.mktemp("runs") / "run")
 

@@ -6,7 +6,7 @@ import pytest
 from served import client_of, make_service
 from tiny import THREE, make_tiny_shop, tiny_recipe
 
-from peftrec.training.finish import train
+from peftrec.training.loop import train
 
 TASKS = {**THREE, "next": {"kind": "next-item"}}
 FEWER = {name: TASKS[name] for name in ("interest", "next")}
