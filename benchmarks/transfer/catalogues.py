@@ -80,7 +80,7 @@ def _drawn(folder: Path, source: Frames, target: Frames, films: Path, size: int,
     }
     found = {arm: read_json(run / "report.json")["tasks"]["like"] for arm, run in runs.items()}
     values = {arm: of["metrics"][METRIC] for arm, of in found.items()}
-    return values | {"prior": max(of[METRIC] for of in found[NOTHING]["priors"].values())}
+    return values | {"prior": max(of[METRIC] for of in found[NOTHING]["priors"].values() if METRIC in of)}
 
 
 def compared(found: list[dict[str, float]]) -> dict[str, Any]:

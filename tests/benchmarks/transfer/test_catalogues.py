@@ -49,7 +49,7 @@ def test_every_arm_is_trained_on_what_it_says(tmp_path, monkeypatch):
     def trained(run, frames, backbone, recipe, **more):
         seen.append((run.name, set(frames), set(recipe["tables"]), list(recipe["tasks"]), more.get("init_from")))
         run.mkdir(parents=True)
-        report = {"metrics": {"auc": len(more) / 10}, "priors": {"a": {"auc": 0.4}, "b": {"auc": 0.5}}}
+        report = {"metrics": {"auc": len(more) / 10}, "priors": {"a": {"auc": 0.4}, "b": {"auc": 0.5}, "c": {}}}
         (run / "report.json").write_text(json.dumps({"tasks": {"like": report}}))
         return run
 
