@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,6 +69,13 @@ def run_anew(module: str, folder: Path, spec: dict[str, Any]) -> str:
     if not said:
         request.unlink()
     return said
+
+
+def chosen(only: Sequence[str] | None, known: Collection[str], what: str) -> list[str]:
+    """The known names that are asked for, in their order; all of them where none are. Raises SystemExit for others."""
+    if unknown := set(only or ()) - set(known):
+        raise SystemExit(f"no {what} {', '.join(sorted(unknown))}; there are {', '.join(known)}")
+    return [name for name in known if not only or name in only]
 
 
 def run_missing(module: str, jobs: Sequence[Job], asked: dict[str, Any]) -> Iterator[tuple[Job, dict[str, Any]]]:

@@ -9,7 +9,7 @@ import pandas as pd
 from benchmarks.ablation.arms import ARMS, EARNS, LOGS
 from benchmarks.ablation.compare import compared
 from benchmarks.card.judge import JUDGED_BY
-from benchmarks.children import Job, run_missing
+from benchmarks.children import Job, chosen, run_missing
 from peftrec.machine.files import read_json
 
 
@@ -23,8 +23,6 @@ def run_ablation(
     Raises SystemExit for names that no log has, for results in `out` that are of other rows or keys, and, at the end,
     for what failed.
     """
-    if unknown := set(only or ()) - set(LOGS):
-        raise SystemExit(f"no log {', '.join(sorted(unknown))}; there are {', '.join(LOGS)}")
     asked = {"rows": rows, "keys": list(keys)}
     jobs = [
         Job(
@@ -33,8 +31,7 @@ def run_ablation(
             out / name / f"{arm}-{seed}",
             {"set": name, "data": str(data.resolve()), "arm": arm, "seed": seed},
         )
-        for name in LOGS
-        if not only or name in only
+        for name in chosen(only, LOGS, "log")
         for seed in range(seeds)
         for arm in ARMS
     ]

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.card.sets import SETS
-from benchmarks.children import Job, run_missing
+from benchmarks.children import Job, chosen, run_missing
 from peftrec.machine.files import read_json
 from peftrec.runs.metric_rows import label, number
 
@@ -23,14 +23,11 @@ def run_card(
     Raises SystemExit for names that no data set has, for results in `out` that are of other rows or keys, and, at the
     end, for data sets that failed.
     """
-    if unknown := set(only) - set(SETS):
-        raise SystemExit(f"no data set {', '.join(sorted(unknown))}; there are {', '.join(SETS)}")
     asked = {"rows": rows, "keys": list(keys)}
     of_all = {"data": str(data.resolve()), "chinese": chinese}
     jobs = [
-        Job(name, f"{name}: {of.said}", out / name, {"set": name, **of_all})
-        for name, of in SETS.items()
-        if name in only
+        Job(name, f"{name}: {SETS[name].said}", out / name, {"set": name, **of_all})
+        for name in chosen(only, SETS, "data set")
     ]
     for job, result in run_missing("card.one", jobs, asked):
         print(columns([HEADING, *lines(job.name, result)]), flush=True)

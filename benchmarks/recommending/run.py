@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from benchmarks.ablation.compare import compared
-from benchmarks.children import Job, run_missing
+from benchmarks.children import Job, chosen, run_missing
 from benchmarks.recommending.logs import LOGS, METRICS, RATED
 from benchmarks.recommending.one import INTEREST, ITEMS, PEFTREC, REFERENCES_OF
 from peftrec.machine.files import read_json
@@ -25,9 +25,7 @@ def run_recommending(
     Raises SystemExit for names that no log has, for results in `out` that are of other rows or keys, and, at the end,
     for what failed.
     """
-    if unknown := set(only or ()) - set(LOGS):
-        raise SystemExit(f"no log {', '.join(sorted(unknown))}; there are {', '.join(LOGS)}")
-    asked = {"rows": rows, "keys": list(keys)}
+    logs, asked = chosen(only, LOGS, "log"), {"rows": rows, "keys": list(keys)}
     jobs = [
         Job(
             f"{name}, {what}, seed {seed}",
@@ -39,7 +37,7 @@ def run_recommending(
         for seed in range(seeds)
         for kinds, names in (((PEFTREC, REFERENCES_OF), LOGS), ((INTEREST,), RATED), ((ITEMS,), LOGS))
         for name in names
-        if not only or name in only
+        if name in logs
         for what in kinds
     ]
     for _ in run_missing("recommending.one", jobs, asked):  # what they say of each other is said when all are there
