@@ -95,6 +95,10 @@ def main() -> None:
     print("written: docs/results/", ", ".join(write_pages()), sep="")
 
 
+def _reads_data(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--data", type=Path, required=True, help="the folder that holds the data sets' folders")
+
+
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
@@ -107,7 +111,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         runs.add_argument("--minutes", type=float, default=float("inf"), help="begin nothing after so many minutes")
         runs.add_argument("--plan", action="store_true", help="say what would run and how long it takes, and stop")
     card = verbs.add_parser("card", help="every data set with a default recipe, beside scikit-learn on the same rows")
-    card.add_argument("--data", type=Path, required=True, help="the folder that holds the data sets' folders")
+    _reads_data(card)
     card.add_argument("--only", nargs="+", metavar="NAME", help=f"of {', '.join(SETS)}")
     card.add_argument("--held-out", action="store_true", help="by default those that no default was chosen by")
     card.add_argument("--out", type=Path, default=Path("runs/card"), help="where runs are kept; what is there stays")
@@ -117,7 +121,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     card.add_argument("--keyed", type=Path, help="another --out, of some keys, to stand beside it")
     card.add_argument("--chinese", default=CHINESE, help="backbone for Chinese texts")
     parts = verbs.add_parser("ablation", help="what text, identity and features earn on logs, cold and warm")
-    parts.add_argument("--data", type=Path, required=True, help="the folder that holds the data sets' folders")
+    _reads_data(parts)
     parts.add_argument("--only", nargs="+", metavar="NAME", help=f"of {', '.join(LOGS)}")
     parts.add_argument(
         "--out", type=Path, default=Path("runs/ablation"), help="where runs are kept; what is there stays"
@@ -126,22 +130,29 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parts.add_argument("--seeds", type=int, default=3)
     parts.add_argument("--keys", nargs="+", default=[], metavar="KEY=VALUE", help="set in every recipe; default: none")
     beside = verbs.add_parser("recommending", help="next items and interest, beside well-known recommenders")
-    beside.add_argument("--data", type=Path, required=True, help="the folder that holds the data sets' folders")
+    _reads_data(beside)
     beside.add_argument("--only", nargs="+", metavar="NAME", help=f"of {', '.join(RECOMMENDED)}")
     beside.add_argument("--out", type=Path, default=Path("runs/recommending"), help="where runs are kept")
     beside.add_argument("--rows", type=int, default=10_000, help="of events at most, but for interest")
     beside.add_argument("--seeds", type=int, default=3)
     beside.add_argument("--keys", nargs="+", default=[], metavar="KEY=VALUE", help="set in every recipe; default: none")
     few = verbs.add_parser("curves", help="few labelled texts alone, and beside a task of many: when co-learning pays")
-    few.add_argument("--data", type=Path, required=True, help="the folder that holds the data sets' folders")
+    _reads_data(few)
     few.add_argument("--draws", type=int, default=5, help="of the few rows; the gains are paired by them")
     few.add_argument("--sizes", type=int, nargs="+", default=curves.SIZES, help="how many rows the target has")
     few.add_argument("--only", nargs="+", default=list(curves.PAIRS), metavar="NAME", choices=curves.PAIRS)
     few.add_argument("--out", type=Path, default=Path("runs/curves"), help="where draws are kept; what is there stays")
     few.add_argument("--minutes", type=float, default=float("inf"), help="begin nothing after so many minutes")
     moved = verbs.add_parser("transfer", help="from one language to another, and from one catalogue to another")
-    moved.add_argument("--data", type=Path, required=True, help="the folder that holds the data sets' folders")
-    moved.add_argument("--draws", type=int, default=3, help="of what is tested, and of few ratings; two or more")
+    _reads_data(moved)
+    moved.add_argument(
+        "--draws",
+        type=int,
+        default=3,
+        choices=range(2, 100),
+        metavar="N",
+        help="of what is tested, and of few ratings; two or more",
+    )
     verbs.add_parser("report", help="write the pages and figures from the results, and measure nothing")
     for name, (measure, option) in STUDIES.items():
         study = verbs.add_parser(name, help=measure.__doc__)

@@ -92,3 +92,10 @@ def test_what_stands_beside_well_known_recommenders_goes_to_its_results(tmp_path
     found = json.loads((tmp_path / "recommending.json").read_text())
     assert found == {"asked": ["there", str(out.resolve()), "['online-retail']", "10000", "3", "['train.epochs=2']"]}
     assert capsys.readouterr().out == "written: docs/results/recommending\n"
+
+
+def test_transfer_takes_two_draws_or_more(tmp_path, capsys):
+    assert main.parse(["transfer", "--data", str(tmp_path), "--draws", "2"]).draws == 2
+    with pytest.raises(SystemExit):
+        main.parse(["transfer", "--data", str(tmp_path), "--draws", "1"])
+    assert "--draws" in capsys.readouterr().err
