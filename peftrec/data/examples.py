@@ -276,13 +276,13 @@ class TaskData:
     log_scale      whether labels, which are as they are, and feedback are learnt as `scales.to_log` of them
     items          name of the table that its items are of; '' without items
     history        names of the tables that its histories are of, in the order of the log's marks
-    impressions    whether its rows stand in lists that were shown, which are then their groups; what stood in none does
-                   not count for its rates
+    impressions    whether its rows stand in lists that were shown, their groups then; others count for no rate
     hides          those of `history` of which histories leave out what was shown and not clicked; where the task's own
                    is among them, its rates count that
     fitted         what was fitted on these rows, by name: once, whoever asks for it
     encodings      how features are encoded, of its items ("item"), users ("user") and events ("event") that have some
     files          of the table that its rows are of; none: its rows' numbers are of no file of the user's
+    names          int64 (C,): rows of the text table, what the classes are called; (0,) where that says nothing
     """
 
     train: Examples
@@ -300,6 +300,7 @@ class TaskData:
     hides: list[str] = field(default_factory=list)
     log_scale: bool = False
     files: Files = ()
+    names: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
 
     @cached_property
     def log_counts(self) -> np.ndarray:

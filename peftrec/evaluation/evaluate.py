@@ -212,7 +212,8 @@ def _trivial(
         if reads_vectors(prior):
             given["vectors"] = scorer.frozen_vectors
         if given.get("vectors", True) is not None:
-            found[name] = prior(dataset, task, examples, **given)
+            if (said := prior(dataset, task, examples, **given)) is not None:
+                found[name] = said
         elif scorer.no_vectors:
             left_out[name] = scorer.no_vectors
     return {name: from_log(of) for name, of in found.items()} if data.log_scale else found, left_out

@@ -11,6 +11,7 @@ from peftrec.recipe import DataConfig, LabelConfig, TaskConfig
 from peftrec.tasks.building import alike_notes, check_varied, cut, rare_notes
 from peftrec.tasks.heads import Head, HeadShape, TextHead
 from peftrec.tasks.kind import Kind, Task, class_answer
+from peftrec.tasks.priors.names import name_rows
 from peftrec.tasks.rows import Row, text_field
 from peftrec.tasks.starts.texts import TEXTS
 from peftrec.tasks.tags import tags_of
@@ -37,7 +38,8 @@ def build(tables: Tables, texts: TextTable, task: Task, data: DataConfig, seed: 
     notes += alike_notes(classes.tolist()) + rare_notes(label, parts, classes.tolist())
     examples = replace(text_examples(table, texts, label), weight=weight)
     key = data.key_of_split(name)
-    return cut(examples, parts, split, classes=classes.tolist(), notes=notes, key=key, files=table.files)
+    cut_up = cut(examples, parts, split, classes=classes.tolist(), notes=notes, key=key, files=table.files)
+    return replace(cut_up, names=name_rows(cut_up.classes, texts))
 
 
 def build_tags(tables: Tables, texts: TextTable, task: Task, data: DataConfig, seed: int) -> TaskData:
@@ -88,7 +90,7 @@ CLASSIFICATION = Kind(
     metrics={"class": ("accuracy", "macro_f1", "log_loss")},
     answer=answer,
     reads=("label", "class_weight", "row_weight"),
-    priors=("majority", "tfidf", "frozen_lr"),
+    priors=("majority", "class_names", "tfidf", "frozen_lr"),
     start=TEXTS,
     variant=lambda config, data: SEVERAL if isinstance(config.label, LabelConfig) else None,
 )

@@ -16,6 +16,7 @@ from peftrec.tasks.priors.boosted import boosted
 from peftrec.tasks.priors.catalogue import bm25
 from peftrec.tasks.priors.catalogue import cosine as scaled_cosine
 from peftrec.tasks.priors.matching import lexical
+from peftrec.tasks.priors.names import class_names
 from peftrec.tasks.priors.ranking import (
     item_item,
     own_frequency,
@@ -39,8 +40,9 @@ from peftrec.tasks.priors.vectors import Vectors, cosine, frozen_lr
 
 __all__ = ["PRIORS", "RANKING_PRIORS", "Prior", "Vectors", "find_prior", "reads_loss", "reads_vectors"]
 
-# (dataset, task name, rows to predict) -> as a model's prediction. One that has a parameter `vectors` is given those of
-# the frozen backbone by that name, and is left out where there are none; one that has `loss` the task's.
+# (dataset, task name, rows to predict) -> as a model's prediction, or None of one that does not apply. One that has a
+# parameter `vectors` is given those of the frozen backbone by that name, and is left out where there are none; one that
+# has `loss` the task's.
 Prior = Callable[..., Any]
 
 PRIORS: dict[str, Prior] = {
@@ -54,6 +56,7 @@ PRIORS: dict[str, Prior] = {
     "user_median": user_median,
     "boosted": boosted,
     "lexical": lexical,
+    "class_names": class_names,
     "tfidf": tfidf,
     "frozen_lr": frozen_lr,
     "cosine": cosine,

@@ -12,7 +12,7 @@ from peftrec.data.scales import from_log
 from peftrec.errors import UserError
 from peftrec.tasks.columns import HISTORY, columns
 from peftrec.tasks.losses import Loss
-from peftrec.tasks.priors.choice import Chosen, Tried, best, held_out, once
+from peftrec.tasks.priors.choice import Chosen, Scores, Tried, best, held_out, once
 
 if TYPE_CHECKING:  # scikit-learn takes 90 MB and a second
     from sklearn.ensemble import GradientBoostingRegressor
@@ -125,12 +125,12 @@ def boosted(dataset: Dataset, task: str, examples: Examples, loss: Loss | None =
 
 
 @once
-def choose_boosted(dataset: Dataset, task: str, loss: Loss | None) -> Chosen:
+def choose_boosted(dataset: Dataset, task: str, loss: Loss | None) -> Chosen[Scores]:
     """See `choose`."""
     return choose(dataset, task, loss, columns)
 
 
-def choose(dataset: Dataset, task: str, loss: Loss | None, read: Read) -> Chosen:
+def choose(dataset: Dataset, task: str, loss: Loss | None, read: Read) -> Chosen[Scores]:
     """The base and number of trees of the least error in units of the labels: squared for a loss that is so, else
     absolute."""
     data, squared = dataset.tasks[task], loss is not None and loss.power == 2

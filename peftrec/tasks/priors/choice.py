@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from scipy.special import expit, log_softmax, softmax
@@ -35,8 +35,11 @@ Fitted = TypeVar("Fitted")
 Scores = Callable[[Examples], np.ndarray]  # rows -> log-scores (N, C), up to one factor, or numbers (N,)
 
 
+Kept = TypeVar("Kept", bound=Scores, covariant=True)
+
+
 @dataclass(frozen=True)
-class Chosen:
+class Chosen(Generic[Kept]):
     """A way to predict that the validation rows chose.
 
     tried   how it did on them, fitted to others
@@ -47,8 +50,8 @@ class Chosen:
 
     tried: Tried
     check: Examples
-    fit: Callable[[Examples], Scores]
-    whole: Scores
+    fit: Callable[[Examples], Kept]
+    whole: Kept
 
 
 def once(choose: Callable[..., Fitted]) -> Callable[..., Fitted]:

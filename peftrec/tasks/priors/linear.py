@@ -1,5 +1,6 @@
 """A fitted linear model as two arrays, whatever fitted it: so it can be kept, and applied without scikit-learn."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -35,6 +36,18 @@ class Linear:
         (x - mean) / spread @ w = x @ (w / spread) - mean @ (w / spread)."""
         weight = self.weight / scaler.scale_[:, None].astype(np.float32)
         return replace(self, weight=weight, bias=(self.bias - scaler.mean_ @ weight).astype(np.float32))
+
+    def tensors(self) -> dict[str, np.ndarray]:
+        """What `read_linear` takes; infinity, which a file has none of, is a number so low that it stands for it."""
+        bias = np.where(np.isfinite(self.bias), self.bias, np.finfo(np.float32).min).astype(np.float32)
+        return {"bias": bias, "weight": self.weight}
+
+
+def read_linear(tensors: Mapping[str, np.ndarray], numbers: bool) -> Linear:
+    """The model that was kept so."""
+    bias = tensors["bias"]
+    bias = np.where(bias == np.finfo(np.float32).min, -np.inf, bias)
+    return Linear(tensors["weight"].astype(np.float32), bias, numbers)
 
 
 def linear(model: Any, classes: int) -> Linear:

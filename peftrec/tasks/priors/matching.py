@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import chain
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -12,7 +13,7 @@ from peftrec.data.texts import TextTable
 from peftrec.tasks.priors.bm25 import COUNTERS, saturated, valued
 from peftrec.tasks.priors.choice import Chosen, best, held_out, judge, learn, once, predicted
 from peftrec.tasks.priors.grams import BITS
-from peftrec.tasks.priors.linear import Linear, linear
+from peftrec.tasks.priors.linear import Linear, linear, read_linear
 
 SORTS = (("words",), ("short runs",), ("long runs",), ("words", "short runs"), ("words", "long runs"))
 MOST_CHARACTERS = 8_000_000  # of the train rows' different texts
@@ -30,7 +31,7 @@ def lexical(dataset: Dataset, task: str, examples: Examples) -> np.ndarray:
 
 
 @once
-def choose_overlaps(dataset: Dataset, task: str) -> Chosen:
+def choose_overlaps(dataset: Dataset, task: str) -> "Chosen[OverlapScores]":
     """The sorts of n-grams that the validation rows choose, and the models; see `lexical`."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.preprocessing import StandardScaler
@@ -68,6 +69,26 @@ class OverlapScores:
         if not len(rows):
             return self.model.of_none()
         return self.model(np.concatenate([of(rows) for of in self.overlaps], 1))
+
+    def settings(self) -> dict[str, Any]:
+        """What a run keeps of it beside its tensors."""
+        return {"overlaps": [of.sort for of in self.overlaps]}
+
+    def tensors(self) -> dict[str, np.ndarray]:
+        """The linear model, and by what it weighs n-grams."""
+        kept = self.model.tensors()
+        for of in self.overlaps:
+            kept |= of.tensors()
+        return kept
+
+
+def read_scores(settings: Mapping[str, Any], tensors: Mapping[str, np.ndarray], texts: TextTable) -> OverlapScores:
+    """What was kept so. Raises KeyError, TypeError or ValueError for what is none."""
+    found = tuple(read_overlaps(str(sort), tensors, texts) for sort in settings["overlaps"])
+    model = read_linear(tensors, numbers=False)
+    if len(model.weight) != 3 * len(found):
+        raise ValueError(f"{len(model.weight):,} weights of {3 * len(found)} overlaps")
+    return OverlapScores(found, model)
 
 
 class Overlaps:
@@ -155,14 +176,14 @@ def overlaps_of(sort: str, texts: TextTable, rows: Examples) -> Overlaps:
     return Overlaps(sort, texts, columns.astype(np.int32), rarity.astype(np.float32), unseen, length)
 
 
-def read_overlaps(sort: str, place: str, tensors: Mapping[str, np.ndarray], texts: TextTable) -> Overlaps:
-    """Overlaps that were kept as tensors under a name. Raises KeyError or ValueError for what are none."""
-    columns, rarity, constants = (tensors[f"{place}.{sort}.{name}"] for name in ("columns", "rarity", "constants"))
+def read_overlaps(sort: str, tensors: Mapping[str, np.ndarray], texts: TextTable) -> Overlaps:
+    """Overlaps that were kept as tensors. Raises KeyError or ValueError for what are none."""
+    columns, rarity, constants = (tensors[f"{sort}.{name}"] for name in ("columns", "rarity", "constants"))
     if columns.shape != rarity.shape or (len(columns) and not 0 <= columns.min() <= columns.max() < 1 << BITS):
-        raise ValueError(f"{place}.{sort}: there are {len(rarity):,} numbers of {len(columns):,} n-grams")
+        raise ValueError(f"{sort}: there are {len(rarity):,} numbers of {len(columns):,} n-grams")
     unseen, length = map(float, constants)
     if not length > 0:
-        raise ValueError(f"{place}.{sort}: a length is above 0; found {length:g}")
+        raise ValueError(f"{sort}: a length is above 0; found {length:g}")
     return Overlaps(sort, texts, columns, rarity, unseen, length)
 
 

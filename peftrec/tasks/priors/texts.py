@@ -1,6 +1,6 @@
 """The prior `tfidf`: a linear model on a text's n-grams, chosen on the validation rows."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,7 +11,7 @@ from peftrec.data.examples import Dataset, Examples
 from peftrec.data.texts import TextTable
 from peftrec.tasks.priors.choice import Chosen, Tried, best, held_out, judge, learn, once, predicted
 from peftrec.tasks.priors.grams import TfIdf, characters, tf_idf, words
-from peftrec.tasks.priors.linear import Linear, linear
+from peftrec.tasks.priors.linear import Linear, linear, read_linear
 
 COUNTERS = {"words": words(2), "characters": characters(1, 4)}
 SORTS = (("words",), ("characters",), ("words", "characters"))
@@ -48,6 +48,28 @@ class GramScores:
         """The same of texts whose n-grams are counted."""
         return self.model(self.weigh([counts[sort] for sort in self.sorts]))
 
+    def settings(self) -> dict[str, Any]:
+        """What a run keeps of it beside its tensors."""
+        return {"sorts": list(self.sorts), "numbers": self.model.numbers}
+
+    def tensors(self) -> dict[str, np.ndarray]:
+        """The linear model, in 16 bits, and what it counts."""
+        kept = self.model.tensors() | {"weight": self.model.weight.astype(np.float16)}
+        for sort, columns, rarity in zip(self.sorts, self.weigh.columns, self.weigh.rarity, strict=True):
+            kept |= {f"{sort}.columns": columns, f"{sort}.rarity": rarity}
+        return kept
+
+
+def read_grams(settings: Mapping[str, Any], tensors: Mapping[str, np.ndarray], texts: TextTable) -> GramScores:
+    """What was kept so. Raises KeyError, TypeError or ValueError for what is none."""
+    sorts, model = tuple(settings["sorts"]), read_linear(tensors, bool(settings.get("numbers")))
+    columns, rarity = (
+        tuple(tensors[f"{sort}.{what}"] for sort in sorts if sort in COUNTERS) for what in ("columns", "rarity")
+    )
+    if len(model.weight) != sum(map(len, columns)):
+        raise ValueError(f"{len(model.weight):,} weights of {sum(map(len, columns)):,} n-grams")
+    return GramScores(sorts, TfIdf(columns, rarity), model, texts)
+
 
 def count(texts: TextTable, rows: np.ndarray, sorts: Iterable[str]) -> Counts:
     """The n-grams of text rows (N,), at least one."""
@@ -68,7 +90,7 @@ def tfidf(dataset: Dataset, task: str, examples: Examples) -> np.ndarray:
 
 
 @once
-def choose_grams(dataset: Dataset, task: str) -> Chosen:
+def choose_grams(dataset: Dataset, task: str) -> Chosen[GramScores]:
     """The n-grams and the model that the validation rows choose; see `tfidf`."""
     data, texts = dataset.tasks[task], dataset.texts
     classes = len(data.classes)

@@ -1,6 +1,6 @@
 """The prior `frozen_lr`: a linear model on what the frozen backbone says of the texts, before any training."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from peftrec.data.examples import Dataset, Examples
 from peftrec.tasks.priors.choice import Chosen, Tried, best, held_out, judge, learn, once, predicted
-from peftrec.tasks.priors.linear import Linear, linear
+from peftrec.tasks.priors.linear import Linear, linear, read_linear
 
 Vectors = Callable[[np.ndarray], np.ndarray]  # text rows (N,) -> the frozen backbone's pooled vectors float32 (N, D)
 Shape = Callable[[Examples, Vectors], np.ndarray]  # rows, vectors -> features float32 (N, F)
@@ -48,9 +48,29 @@ class VectorScores:
 
     def _block(self, rows: Examples) -> np.ndarray:
         features = SHAPES[self.shape](rows, self.vectors)
-        if self.unit:
-            features = features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
-        return self.model(features)
+        return self.model(of_length_one(features) if self.unit else features)
+
+    def settings(self) -> dict[str, Any]:
+        """What a run keeps of it beside its tensors."""
+        return {"shape": self.shape, "unit": self.unit, "numbers": self.model.numbers}
+
+    def tensors(self) -> dict[str, np.ndarray]:
+        """The linear model."""
+        return self.model.tensors()
+
+
+def read_vectors(settings: Mapping[str, Any], tensors: Mapping[str, np.ndarray], vectors: Vectors) -> VectorScores:
+    """What was kept so. Raises KeyError, TypeError or ValueError for what is none."""
+    shape = settings["shape"]
+    if shape not in SHAPES:
+        raise ValueError(f"no shape of vectors is called {shape!r}")
+    return VectorScores(shape, bool(settings["unit"]), read_linear(tensors, bool(settings.get("numbers"))), vectors)
+
+
+def of_length_one(features: np.ndarray) -> np.ndarray:
+    """Rows (N, F) brought to length 1."""
+    unit: np.ndarray = features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
+    return unit
 
 
 def frozen_lr(dataset: Dataset, task: str, examples: Examples, vectors: Vectors) -> np.ndarray:
@@ -71,18 +91,18 @@ def cosine(dataset: Dataset, task: str, examples: Examples, vectors: Vectors) ->
 
 
 @once
-def choose_likeness(dataset: Dataset, task: str, vectors: Vectors) -> Chosen:
+def choose_likeness(dataset: Dataset, task: str, vectors: Vectors) -> Chosen[VectorScores]:
     """The strength that the validation rows choose; see `cosine`."""
     return _choose(dataset, task, vectors, [("likeness", "standardised")])
 
 
 @once
-def choose_vectors(dataset: Dataset, task: str, vectors: Vectors) -> Chosen:
+def choose_vectors(dataset: Dataset, task: str, vectors: Vectors) -> Chosen[VectorScores]:
     """The shape, the scale and the strength that the validation rows choose; see `frozen_lr`."""
     return _choose(dataset, task, vectors, _first(dataset.tasks[task].train))
 
 
-def _choose(dataset: Dataset, task: str, vectors: Vectors, first: list[tuple[str, str]]) -> Chosen:
+def _choose(dataset: Dataset, task: str, vectors: Vectors, first: list[tuple[str, str]]) -> Chosen[VectorScores]:
     """The best of some shapes and scales, and then the best strength of it."""
     data = dataset.tasks[task]
     classes = len(data.classes)

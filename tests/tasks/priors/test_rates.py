@@ -17,7 +17,8 @@ ON_LABELS = ["random", "majority", "item_rate", "user_rate", "item_and_user", "m
 
 
 def test_every_prior_is_covered_here():
-    assert sorted(PRIORS) == sorted([*ON_LABELS, "rates_so_far", "lexical", "tfidf", "frozen_lr", "cosine", "boosted"])
+    of_texts = ["lexical", "class_names", "tfidf", "frozen_lr", "cosine"]
+    assert sorted(PRIORS) == sorted([*ON_LABELS, *of_texts, "rates_so_far", "boosted"])
     of_pasts = ["item_item", "own_frequency", "recent_popularity"]
     assert sorted(RANKING_PRIORS) == sorted(["bm25", "cosine", "popularity", "popularity_so_far", "random", *of_pasts])
 
