@@ -20,9 +20,10 @@ _WORD = re.compile(r"[^\W\d_]{2}|[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")  # 
 
 def name_rows(classes: Sequence[str], texts: TextTable) -> np.ndarray:
     """The rows int64 (C,) of the texts that the classes are called, such as `card arrival` of `card_arrival`; none
-    where a name has no word in it, as numbers and letters have none, or another's text, or there are too many."""
-    said = [" ".join(_JOINTS.sub(" ", name).split()) for name in classes]
-    if len(said) > MOST_NAMES or len(set(said)) < len(said) or not all(map(_WORD.search, said)):
+    where most names have no word in them, as numbers and letters, two have the same, or there are many."""
+    said = [" ".join(_JOINTS.sub(" ", name).split()) or name for name in classes]
+    worded = sum(_WORD.search(text) is not None for text in said)
+    if len(said) > MOST_NAMES or len(set(said)) < len(said) or 2 * worded <= len(said):
         return np.zeros(0, np.int64)
     return np.array([texts.add(text) for text in said], np.int64)
 

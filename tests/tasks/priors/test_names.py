@@ -41,11 +41,20 @@ def test_names_are_read_as_words():
     rows = name_rows(CLASSES, texts)
     assert [texts.texts[row] for row in rows] == ["card arrival", "lost Card", "top up failed", "Wechselkurs"]
     assert [texts.texts[row] for row in name_rows(["衣", "食_住"], texts)] == ["衣", "食 住"]
+    assert [texts.texts[row] for row in name_rows(["--", "rent", "pay"], texts)] == ["--", "rent", "pay"]
 
 
 @pytest.mark.parametrize(
     "classes",
-    [["0", "1"], ["A", "B"], ["rent", "7"], ["a_b", "a-b"], ["a_card", "a card"], [f"w{n}" for n in range(9)]],
+    [
+        ["0", "1"],
+        ["A", "B"],
+        ["rent", "7"],
+        ["rent", "7", "8"],
+        ["a_b", "a-b"],
+        ["a_card", "a card"],
+        [f"w{n}" for n in range(9)],
+    ],
 )
 def test_names_that_say_nothing_or_the_same_are_no_texts(classes):
     texts = TextTable()
