@@ -1,5 +1,6 @@
 """The catalogue that a task ranks: its items' texts, what was chosen when, and which items go together."""
 
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -42,6 +43,7 @@ class Catalogue:
     times  float64 (E,): its time, in any order; None where choices do not count
     learnt   the choices of the train rows, by which it is known what goes together
     known    what goes together, where that was kept by a run
+    alike    whose texts are alike, where that counts
     """
 
     rows: np.ndarray
@@ -49,6 +51,7 @@ class Catalogue:
     times: np.ndarray | None = None
     learnt: Choices | None = None
     known: Neighbours | None = None
+    alike: Neighbours | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -67,6 +70,12 @@ class Catalogue:
         assert self.learnt is not None
         others = [np.flatnonzero(fold_of(self.learnt.users) != fold) for fold in range(FOLDS)]
         return [fit_neighbours(self.learnt.users[of], self.learnt.items[of], len(self)) for of in others]
+
+    def with_alike(self, alike: Neighbours | None) -> "Catalogue":
+        """The same, knowing whose texts are alike; what was counted of choices stays."""
+        made = copy(self)
+        vars(made)["alike"] = alike
+        return made
 
     def neighbours_for(self, fold: int) -> Neighbours:
         """Which items go together, for rows of a fold, whose own choice must not be in it; -1: of none."""

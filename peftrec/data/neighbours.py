@@ -1,4 +1,4 @@
-"""Which items go together: what the choice of one says for every other.
+"""Which items go together, and whose texts are alike: what the choice of one says for every other.
 
 EASE (Steck 2019, arXiv:1905.03375), in closed form, among the items chosen most; where these are too few of what is
 chosen, cosines of co-occurrence. Where choices were rated, cosines of what is
@@ -24,6 +24,9 @@ ENTRIES = 1 << 23  # neighbours of all items at most, of 8 bytes each: a larger 
 EACH = 200  # of each user's choices the newest that count as chosen together
 PAIRS = 1 << 27  # pairs of choices that are counted at most: of larger logs every so many users
 AT_ONCE = 1 << 22  # pairs that are looked at together
+TEXTS = (
+    1 << 15
+)  # items whose texts are compared, each with each: 8e11 operations with MiniLM, 10 to 20 seconds of one core
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,10 @@ def fit_neighbours(users: np.ndarray, items: np.ndarray, size: int) -> Neighbour
         found = _ease(chosen[:, known], known, size, kept)
     else:
         found = _cosines(chosen, np.maximum(counts, 1), kept, RARE)
-    near, weights = found
+    return _scaled(*found)
+
+
+def _scaled(near: np.ndarray, weights: np.ndarray) -> Neighbours:
     mean = weights[weights > 0].mean(dtype=np.float64) if (weights > 0).any() else 1.0
     return Neighbours(near, (weights / mean).astype(np.float32))
 
@@ -100,6 +106,26 @@ def fit_alike(users: np.ndarray, items: np.ndarray, left: np.ndarray, size: int)
     square = np.asarray((rated * rated).sum(0)).ravel()
     square += LENT * max(float(square.sum()) / max(1, rated.nnz), SLIGHT)
     return Neighbours(*_cosines(rated, square, min(KEPT, size, max(1, ENTRIES // max(1, size))), SLIGHT))
+
+
+def fit_texts(vectors: np.ndarray) -> Neighbours | None:
+    """The neighbours by what the frozen backbone says of the items' texts, float32 (I, D): the fourth power of the
+    cosine about the mean, so that what is hardly like it says nothing. None of a catalogue that is too large."""
+    size = len(vectors)
+    if size > TEXTS:
+        return None
+    vectors = vectors - vectors.mean(0)
+    unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), SLIGHT)
+    kept, block = min(KEPT, size), max(1, AT_ONCE // size)
+    items, found = np.zeros((size, kept), np.int32), np.zeros((size, kept), np.float32)
+    for first in range(0, size, block):
+        cosine = unit[first : first + block] @ unit.T
+        row = np.arange(len(cosine))
+        cosine[row, first + row] = 0  # of itself other signals tell
+        near = np.argpartition(-cosine, kept - 1, axis=1)[:, :kept]
+        items[first + row] = near
+        found[first + row] = np.maximum(np.take_along_axis(cosine, near, 1), 0) ** 4
+    return _scaled(items, found)
 
 
 def left_of(users: np.ndarray, items: np.ndarray, rating: np.ndarray) -> np.ndarray:

@@ -5,14 +5,18 @@ recent      of how often lately
 together    log1p of what the user's newest events say for it, by which items go together
 own_count   log1p of how often the user had met it; 0, as
 own_last    1 / sqrt(how many events back the user last met it), where repeats are not allowed
+alike       log1p of what the user's newest events say for it, by whose texts are alike; 0 without such
 """
+
+from dataclasses import replace
 
 import numpy as np
 
 from peftrec.data.catalogue import Catalogue
-from peftrec.data.examples import Examples
+from peftrec.data.examples import Examples, TaskData
 
-SIGNALS = ("popularity", "recent", "together", "own_count", "own_last")
+SIGNALS = ("popularity", "recent", "together", "own_count", "own_last", "alike")
+ALIKE = SIGNALS.index("alike")
 SHARED = 2  # of these the first say the same for all users at a moment
 READ = 50  # newest events of a past whose neighbours are looked up
 ROWS = 256  # rows whose own items are asked about together
@@ -84,6 +88,10 @@ def of_items(examples: Examples, items: np.ndarray | None) -> np.ndarray:
         some = (back <= READ) & (folds[row] == fold)
         events = (np.searchsorted(of, row[some]), item[some], weight[some])
         found[of, :, 2] = np.log1p(catalogue.neighbours_for(fold).scores(len(of), events, items))
+    if catalogue.alike is not None:
+        some = back <= READ
+        events = (row[some], item[some], weight[some])
+        found[:, :, ALIKE] = np.log1p(catalogue.alike.scores(len(examples), events, items))
     if examples.repeats:
         column = np.arange(len(catalogue))
         if items is not None:
@@ -102,10 +110,18 @@ def of_pasts(examples: Examples) -> tuple[np.ndarray, np.ndarray]:
     (N, A, S): the same as `of_items` but for what is known to all, which is 0."""
     _, item, back = _past(examples)
     assert examples.fold is None  # rows of training, which have one, read other neighbours
-    items = np.union1d(_catalogue(examples).neighbours.beside(np.unique(item[back <= READ])), item)
+    catalogue, new = _catalogue(examples), np.unique(item[back <= READ])
+    near = [of.beside(new) for of in (catalogue.neighbours, catalogue.alike) if of is not None]
+    items = np.unique(np.concatenate([*near, item]))
     found = of_items(examples, items)
     found[:, :, :SHARED] = 0
     return items, found
+
+
+def with_catalogue(data: TaskData, catalogue: Catalogue) -> TaskData:
+    """A task's data, whose rows rank this catalogue."""
+    train, valid, test = (replace(rows, catalogue=catalogue) for rows in (data.train, data.valid, data.test))
+    return replace(data, train=train, valid=valid, test=test)
 
 
 def of_nobody(catalogue: Catalogue) -> np.ndarray:

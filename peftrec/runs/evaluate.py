@@ -5,14 +5,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from peftrec.data.catalogue import Catalogue
+from peftrec.data.examples import TaskData
 from peftrec.data.features import same_columns
 from peftrec.data.joined import train_on_all
+from peftrec.data.signals import with_catalogue
 from peftrec.errors import UserError
 from peftrec.evaluation.evaluate import evaluate, text_rows
 from peftrec.evaluation.values import Report
 from peftrec.machine.progress import track_rows
 from peftrec.recipe import Recipe
-from peftrec.runs.neighbours import with_neighbours
 from peftrec.runs.saved import load_run, read_described, read_recipe
 from peftrec.tasks.dataset import load_data
 from peftrec.tasks.kinds import resolve
@@ -36,8 +38,9 @@ def evaluate_run(run: Path, split: str, cache: bool = True, trust_code: bool = F
             raise UserError(
                 f"{run}: task {name} was trained on other features, or levels of them, than the data have now"
             )
-    near = {name: of.known for name, of in loaded.catalogues.items() if of.known is not None}
-    known = {name: with_neighbours(dataset.tasks[name], of) for name, of in near.items()}
+    known = {
+        name: _with_known(dataset.tasks[name], of) for name, of in loaded.catalogues.items() if of.known is not None
+    }
     dataset = replace(dataset, tasks={**dataset.tasks, **known})
     model.encoder.disk = cache
     ranking = split == "test"
@@ -45,6 +48,12 @@ def evaluate_run(run: Path, split: str, cache: bool = True, trust_code: bool = F
     begun = {name: with_start(dataset.tasks[name], Started(of), [split]) for name, of in loaded.starts.items()}
     dataset = replace(dataset, tasks={**dataset.tasks, **begun})
     return evaluate(model, dataset, tasks, split, ranking=ranking)
+
+
+def _with_known(data: TaskData, kept: Catalogue) -> TaskData:
+    """A task's data, whose rows know the neighbours that a run kept, not such as are fitted to the data now."""
+    assert data.train.catalogue is not None
+    return with_catalogue(data, replace(data.train.catalogue, known=kept.known, alike=kept.alike))
 
 
 def _as_decided(recipe: Recipe, described: Mapping[str, Mapping[str, Any]]) -> Recipe:

@@ -231,8 +231,8 @@ def load_run(
     for name, log in own.items():
         if of[name].get("catalogue") and _counts_choices(model.head(name)):
             rows, chosen = items[of[name]["items"]].rows, log.feedback > 0
-            near = load_neighbours(folder, name, len(rows))
-            catalogues[name] = Catalogue(rows, log.items[chosen], log.times[chosen], known=near)
+            known, alike = load_neighbours(folder, name, len(rows))
+            catalogues[name] = Catalogue(rows, log.items[chosen], log.times[chosen], known=known, alike=alike)
     catalogues |= {
         name: Catalogue(items[task["items"]].rows)
         for name, task in of.items()

@@ -15,8 +15,8 @@ OTHERS = 1024  # items that the chosen one is told from in the fit; a sample of 
 RIDGE = 1e-3
 STEPS, ENOUGH = 30, 1e-6  # of Newton's method at most, and the change of the loss that ends it
 DOUBT = 1.0  # standard errors by which a ranking is better without a signal, for the signal to be left out
-FOR = (0, 1, 2, 3)  # signals that never speak against an item: else one that nobody ever chose would come first
-TOGETHER = ([0], [1], [2], [3, 4])  # signals that come and go together
+FOR = (0, 1, 2, 3, 5)  # signals that never speak against an item: else one that nobody ever chose would come first
+TOGETHER = ([0], [1], [2], [3, 4], [5])  # signals that come and go together
 
 
 def fit_weights(data: TaskData, seed: int = 0) -> np.ndarray:

@@ -2,6 +2,10 @@
 
 from dataclasses import replace
 
+import numpy as np
+
+from peftrec.data.neighbours import fit_texts
+from peftrec.data.signals import ALIKE, with_catalogue
 from peftrec.evaluation.evaluate import text_rows
 from peftrec.machine.progress import note, track_rows, track_tasks
 from peftrec.tasks.heads import CatalogueHead
@@ -34,9 +38,18 @@ def begin(setup: Setup) -> None:
         found[name] = started
     for name, data in tasks.items():
         head = model.head(name)
-        if isinstance(head, CatalogueHead) and head.signals is not None and name not in setup.starts:
-            setup.began[name] = head.begin(data)
+        if not isinstance(head, CatalogueHead) or head.signals is None:
+            continue
+        catalogue, vectors = data.train.catalogue, model.frozen_vectors
+        assert catalogue is not None
+        if vectors is not None:
+            catalogue = catalogue.with_alike(fit_texts(vectors(catalogue.rows.astype(np.int64))))
+        tasks[name] = with_catalogue(data, catalogue)
+        if name not in setup.starts:
+            setup.began[name] = head.begin(tasks[name])
             note(f"{name}: begins at {setup.began[name]}")
+        if not head.signals[ALIKE]:
+            tasks[name] = with_catalogue(data, catalogue.with_alike(None))
     for name, task in setup.trained.items():
         if task.kind.mined is not None:
             train = task.kind.mined(setup.dataset, name, model.frozen_vectors)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import peftrec.data.neighbours as neighbours
-from peftrec.data.neighbours import Neighbours, fit_alike, fit_neighbours, left_of
+from peftrec.data.neighbours import Neighbours, fit_alike, fit_neighbours, fit_texts, left_of
 
 USERS, ITEMS = 60, 24
 
@@ -156,3 +156,27 @@ def test_where_nothing_goes_together_nothing_is_said_nor_printed(capfd, count):
     near = fit_neighbours(np.arange(count), np.arange(count), 5)
     assert near.weights.sum() == 0 and near.items.shape == near.weights.shape
     assert capfd.readouterr() == ("", "")
+
+
+def test_texts_are_alike_by_the_fourth_power_of_their_cosine(monkeypatch):
+    monkeypatch.setattr(neighbours, "AT_ONCE", 5 * ITEMS)  # several blocks of items
+    vectors = np.random.default_rng(0).normal(size=(ITEMS, 5)).astype(np.float32) + 3
+    vectors[7] = vectors[3]  # one text of two items
+    centred = vectors - vectors.mean(0)
+    unit = centred / np.linalg.norm(centred, axis=1, keepdims=True)
+    exact = np.maximum(unit @ unit.T, 0) ** 4
+    np.fill_diagonal(exact, 0)
+    near = fit_texts(vectors)
+    assert dense(near) == pytest.approx(exact / exact[exact > 0].mean(), rel=1e-3, abs=1e-3)
+    assert dense(near)[3].argmax() == 7
+    monkeypatch.setattr(neighbours, "KEPT", 2)
+    found = dense(fit_texts(vectors))
+    for item in range(ITEMS):
+        assert set(np.flatnonzero(found[item])) == set(np.argsort(-exact[item])[:2].tolist())
+
+
+def test_texts_of_very_many_items_are_not_compared_and_those_of_one_say_nothing(monkeypatch):
+    assert dense(fit_texts(np.ones((1, 4), np.float32)), 1).tolist() == [[0]]
+    assert not dense(fit_texts(np.ones((3, 4), np.float32)), 3).any()
+    monkeypatch.setattr(neighbours, "TEXTS", 2)
+    assert fit_texts(np.ones((3, 4), np.float32)) is None

@@ -8,7 +8,8 @@ from habits import ITEMS, habits, load, past_of
 
 from peftrec.data import signals
 from peftrec.data.catalogue import FOLDS, Catalogue, Choices
-from peftrec.data.signals import SHARED, SIGNALS, of_every_item, of_own_item, of_pasts, of_step
+from peftrec.data.neighbours import fit_texts
+from peftrec.data.signals import ALIKE, SHARED, SIGNALS, of_every_item, of_own_item, of_pasts, of_step, with_catalogue
 
 
 def by_hand(examples, row):
@@ -21,19 +22,35 @@ def by_hand(examples, row):
         if back <= signals.READ:
             for other, says in zip(near.items[item], near.weights[item], strict=True):
                 found[other, 2] += age * says
+            for other, says in alike_to(examples.catalogue, item):
+                found[other, ALIKE] += age * says
         if examples.repeats:
             found[item, 3] += 1
             found[item, 4] = found[item, 4] or age
-    found[:, 2:4] = np.log1p(found[:, 2:4])
+    logs = [2, 3, ALIKE]
+    found[:, logs] = np.log1p(found[:, logs])
     return found
 
 
+def alike_to(catalogue, item):
+    alike = catalogue.alike
+    return [] if alike is None else zip(alike.items[item], alike.weights[item], strict=True)
+
+
+def with_texts(data):
+    """The task's data, whose items have texts that say something."""
+    vectors = np.random.default_rng(1).normal(size=(ITEMS, 6)).astype(np.float32)
+    return with_catalogue(data, data.train.catalogue.with_alike(fit_texts(vectors)))
+
+
+@pytest.mark.parametrize("alike", [True, False])
 @pytest.mark.parametrize("timed", [True, False])
 @pytest.mark.parametrize("repeats", ["allow", "exclude"])
-def test_signals_are_what_the_past_says(shop, tmp_path, monkeypatch, timed, repeats):
+def test_signals_are_what_the_past_says(shop, tmp_path, monkeypatch, timed, repeats, alike):
     monkeypatch.setattr(signals, "READ", 4)
     monkeypatch.setattr(signals, "ROWS", 7)
     data = load(shop, habits(shop, tmp_path, 0.3, timed), repeats=repeats).tasks["next"]
+    data = with_texts(data) if alike else data
     for part in (data.train, data.test):
         some = part.take(np.arange(40))
         every = of_every_item(some)
@@ -48,13 +65,14 @@ def test_signals_are_what_the_past_says(shop, tmp_path, monkeypatch, timed, repe
         step = of_step(drawn)
         assert step[:, 0] == pytest.approx(own, abs=1e-5)
         assert step[:, 1:] == pytest.approx(every[:, [3, 11, 20]], abs=1e-5)
-    assert every[:, :, 2].any() and every[:, :, 3:].any() == (repeats == "allow")
+    assert every[:, :, 2].any() and every[:, :, 3:ALIKE].any() == (repeats == "allow")
+    assert every[:, :, ALIKE].any() == alike
 
 
 @pytest.mark.parametrize("repeats", ["allow", "exclude"])
 def test_what_pasts_say_of_few_items_is_all_that_they_say(shop, tmp_path, monkeypatch, repeats):
     monkeypatch.setattr(signals, "READ", 4)
-    test = load(shop, habits(shop, tmp_path, 0.3), repeats=repeats).tasks["next"].test
+    test = with_texts(load(shop, habits(shop, tmp_path, 0.3), repeats=repeats).tasks["next"]).test
     some = replace(test.take(np.arange(3)), fold=None)
     items, said = of_pasts(some)
     every = of_every_item(some) * (np.arange(len(SIGNALS)) >= SHARED)

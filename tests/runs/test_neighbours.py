@@ -7,6 +7,8 @@ import pytest
 from habits import ITEMS, habits, load
 from safetensors.numpy import save_file
 
+from peftrec.data.neighbours import fit_texts
+from peftrec.data.signals import with_catalogue
 from peftrec.errors import UserError
 from peftrec.runs.neighbours import load_neighbours, save_neighbours
 
@@ -14,10 +16,23 @@ from peftrec.runs.neighbours import load_neighbours, save_neighbours
 def test_it_comes_back_as_it_was(shop, tmp_path):
     dataset = load(shop, habits(shop, tmp_path, 0.3))
     save_neighbours(tmp_path, dataset)
-    kept, fitted = load_neighbours(tmp_path, "next", ITEMS), dataset.tasks["next"].train.catalogue.neighbours
+    kept, alike = load_neighbours(tmp_path, "next", ITEMS)
+    fitted = dataset.tasks["next"].train.catalogue.neighbours
+    assert alike is None
     assert (kept.items == fitted.items).all() and (kept.weights == fitted.weights).all()
     other = replace(dataset.tasks["next"].train.catalogue, learnt=None, known=kept)
     assert other.neighbours is kept
+
+
+def test_so_does_whose_texts_are_alike(shop, tmp_path):
+    dataset = load(shop, habits(shop, tmp_path, 0.3))
+    data = dataset.tasks["next"]
+    alike = fit_texts(np.random.default_rng(0).normal(size=(ITEMS, 8)).astype(np.float32))
+    knowing = with_catalogue(data, data.train.catalogue.with_alike(alike))
+    save_neighbours(tmp_path, replace(dataset, tasks={"next": knowing}))
+    again, kept = load_neighbours(tmp_path, "next", ITEMS)
+    assert (kept.items == alike.items).all() and (kept.weights == alike.weights).all()
+    assert (again.items == data.train.catalogue.neighbours.items).all()
 
 
 ROWS = {"items": np.zeros((3, 2), np.int32), "weights": np.ones((3, 2), np.float32)}
@@ -32,6 +47,7 @@ ROWS = {"items": np.zeros((3, 2), np.int32), "weights": np.ones((3, 2), np.float
         ({name: of[:2] for name, of in ROWS.items()}, r"damaged: items and weights are \(3, 100\) at most.*\(2, 2\)"),
         ({**ROWS, "items": ROWS["items"] + 3}, r"damaged: items: the catalogue has the numbers 0 to 2"),
         ({**ROWS, "weights": ROWS["weights"] * np.nan}, r"damaged: weights: numbers that are finite"),
+        ({**ROWS, "alike.items": ROWS["items"]}, r"damaged: it holds alike.items, whole numbers, and alike.weights"),
         ({**ROWS, "weights": -ROWS["weights"]}, r"damaged: weights: numbers that are finite, and not below 0"),
     ],
 )

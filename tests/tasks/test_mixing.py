@@ -48,7 +48,7 @@ def test_a_signal_that_says_nothing_breaks_nothing():
 def test_popularity_never_speaks_against_an_item():
     """Where the rare are chosen, by these rows, an item that nobody ever chose would be the best of all."""
     signals, barred = drawn([-2.0, 0.3, 4.0])
-    signals = np.concatenate([signals, np.zeros((*signals.shape[:2], 2), np.float32)], 2)
+    signals = np.concatenate([signals, np.zeros((*signals.shape[:2], len(SIGNALS) - 3), np.float32)], 2)
     assert logit(signals[:, :, :3], barred)[0] < -1
     weights, _ = mixing._fit(signals, barred, [[0], [1], [2]])
     assert weights[0] == 0 and weights[1:3] == pytest.approx(logit(signals[:, :, 1:3], barred))
@@ -64,4 +64,4 @@ def test_weights_are_of_the_signals_that_rank_better(shop, tmp_path):
 def test_without_rows_it_is_popularity(shop, tmp_path):
     data = load(shop, habits(shop, tmp_path, 0.0)).tasks["next"]
     none = data.train.take(np.zeros(0, np.int64))
-    assert fit_weights(type(data)(none, none, none)).tolist() == [1, 0, 0, 0, 0]
+    assert fit_weights(type(data)(none, none, none)).tolist() == [1, 0, 0, 0, 0, 0]

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import torch
 from scipy.special import softmax
+from shop import write_csv
 from tiny import LORA, make_tiny_shop, tiny_recipe
 
+from peftrec.runs.evaluate import evaluate_run
 from peftrec.serving.predictor import Predictor
 from peftrec.tasks.starts import base as module
 from peftrec.tasks.starts import start_of
@@ -94,3 +96,56 @@ def test_a_head_that_an_earlier_run_gave_begins_where_it_began(run, shop):
     said = setup.model.predict("told", setup.dataset.tasks["told"].test)
     label = setup.dataset.tasks["told"].test.label
     assert -np.log(said[np.arange(len(label)), label]).mean() == pytest.approx(report["metrics"]["log_loss"], abs=1e-3)
+
+
+GROUPS, EACH = 40, 5
+
+
+@pytest.fixture(scope="module")
+def rows_of_kind(tmp_path_factory):
+    """A recipe of a shop whose users each buy four of a kind's five items, told by their words alone: a kind is bought
+    by one user, one after the other, so that nobody bought before what test rows ask for."""
+    folder = make_tiny_shop(tmp_path_factory.mktemp("kinds"))
+    random, events = np.random.default_rng(0), []
+    kinds = [" ".join(f"w{word}" for word in random.integers(0, 120, 4)) for _ in range(GROUPS)]
+    items = [{"id": f"i{n}", "title": f"{kinds[n // EACH]} w{n % EACH}"} for n in range(GROUPS * EACH)]
+    for kind in range(GROUPS):
+        for place, item in enumerate(random.permutation(EACH)[: EACH - 1].tolist()):
+            time = 1_600_000_000 + 100_000 * kind + 1_000 * place
+            events.append({"user": f"u{kind}", "item": f"i{EACH * kind + item}", "time": time, "stars": 5})
+    write_csv(folder / "items.csv", items)
+    write_csv(folder / "events.csv", events)
+
+    def recipe(method="head_only", **changes):
+        adapter = {"method": method, **FULL.get(method, {})}
+        return tiny_recipe(folder, tasks={"next": {"kind": "next-item"}}, adapter=adapter, train=STOP, **changes)
+
+    return recipe
+
+
+def test_what_is_next_begins_at_texts_alike_and_a_run_keeps_them(rows_of_kind, tmp_path):
+    run = train(rows_of_kind(), tmp_path / "run")
+    report = json.loads((run / "report.json").read_text())["tasks"]["next"]
+    assert " alike" in report["began_at"]
+    # The first of a user's four items is of a kind that nobody has bought; the other three are found.
+    assert report["start"]["hr@10"] == pytest.approx(0.75, abs=0.05)
+    assert report["priors"]["item_item"]["hr@10"] < 0.3
+    again = evaluate_run(run, "test")["tasks"]["next"]["metrics"]
+    assert again["ndcg@10"] == pytest.approx(report["metrics"]["ndcg@10"], abs=1e-6)
+    after = train(rows_of_kind(init_from=str(run)), tmp_path / "after")
+    for of in (run, after):
+        asked = Predictor.load(of).recommend("next", history=["i195", "i198"], k=3)
+        assert {one["item"] for one in asked} == {"i196", "i197", "i199"}
+
+
+def test_a_backbone_that_is_trained_itself_finds_nothing_alike(rows_of_kind):
+    setup = prepare(rows_of_kind("full"))
+    begin(setup)
+    assert "alike" not in setup.began_at("next") and setup.dataset.tasks["next"].train.catalogue.alike is None
+
+
+def test_where_texts_alike_count_for_nothing_they_are_not_kept(rows_of_kind, monkeypatch):
+    monkeypatch.setattr("peftrec.tasks.mixing.TOGETHER", ([0], [1], [2], [3, 4]))
+    setup = prepare(rows_of_kind())
+    begin(setup)
+    assert "alike" not in setup.began_at("next") and setup.dataset.tasks["next"].train.catalogue.alike is None
