@@ -1,4 +1,4 @@
-"""What a run keeps of which items go together: neighbours/<task>.safetensors, of tasks that rank a catalogue."""
+"""What goes together or has texts alike, in a run: neighbours/<task>.safetensors, of tasks that rank a catalogue."""
 
 from pathlib import Path
 

@@ -6,7 +6,7 @@ adapters/<task>/      adapter_config.json, adapter_model.safetensors: shared and
 parts/<part>.safetensors   the same apart, as they were trained: what another run may start from (`init_from`)
 fusion.safetensors    what joins items' texts: what was learned of each, what features add (`peftrec.runs.fusion`)
 heads/<task>.safetensors    and starts/<task>.safetensors, what the head begins at (`peftrec.runs.starts`), and
-neighbours/<task>.safetensors, which items of a catalogue go together (`peftrec.runs.neighbours`)
+neighbours/<task>.safetensors, which items of a catalogue go together or have texts alike (`peftrec.runs.neighbours`)
 catalogue.parquet     item ids, texts and features, and log.parquet, who did what when (`peftrec.runs.tables`)
 report.json  metrics.jsonl  README.md  manifest.json        README.md (`peftrec.runs.cards`) also in adapters/<task>/
 """
