@@ -28,6 +28,8 @@ TEXTS = (
     1 << 15
 )  # items whose texts are compared, each with each: 8e11 operations with MiniLM, 10 to 20 seconds of one core
 
+Events = tuple[np.ndarray, np.ndarray, np.ndarray]
+
 
 @dataclass(frozen=True)
 class Neighbours:
@@ -54,14 +56,23 @@ class Neighbours:
         found: np.ndarray = np.unique(self.items[items][self.weights[items] > 0])
         return found
 
-    def scores(
-        self, rows: int, events: tuple[np.ndarray, np.ndarray, np.ndarray], asked: np.ndarray | None
-    ) -> np.ndarray:
+    def scores(self, rows: int, events: Events, asked: np.ndarray | None) -> np.ndarray:
         """What the pasts of so many rows say for items, by default all: float32 (N, C), 0 where nothing.
 
         `events`: of which row's past each is (M,), ascending, its item (M,), and how much it counts (M,). `asked` (C,):
         the items asked about, each once.
         """
+        found: np.ndarray = self._said(rows, events, asked).toarray()
+        return found
+
+    def log_scores(self, rows: int, events: Events, asked: np.ndarray | None) -> np.ndarray:
+        """log1p of `scores`."""
+        said = self._said(rows, events, asked)
+        said.data = np.log1p(said.data)  # of the few that something is said for
+        found: np.ndarray = said.toarray()
+        return found
+
+    def _said(self, rows: int, events: Events, asked: np.ndarray | None) -> Any:
         from scipy.sparse import csr_array
 
         row, item, weight = events
@@ -70,13 +81,12 @@ class Neighbours:
         pasts = csr_array((weight.astype(np.float32), place, start), shape=(rows, len(items)))
         says = self._matrix[items]
         if asked is not None:  # of the few that they speak of: scipy's own way of choosing columns looks at every item
-            order, speaker = np.argsort(asked), np.repeat(np.arange(len(items)), np.diff(says.indptr))
-            place = np.searchsorted(asked, says.indices, sorter=order)
-            there = np.flatnonzero(np.isin(says.indices, asked))
-            column = order[place[there]]
-            says = csr_array((says.data[there], (speaker[there], column)), shape=(len(items), len(asked)))
-        found: np.ndarray = (pasts @ says).toarray()
-        return found
+            number = np.full(len(self.items), -1, np.int32)
+            number[asked] = np.arange(len(asked))
+            column, speaker = number[says.indices], np.repeat(np.arange(len(items)), np.diff(says.indptr))
+            there = np.flatnonzero(column >= 0)
+            says = csr_array((says.data[there], (speaker[there], column[there])), shape=(len(items), len(asked)))
+        return pasts @ says
 
 
 def fit_neighbours(users: np.ndarray, items: np.ndarray, size: int) -> Neighbours:

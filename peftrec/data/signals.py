@@ -87,11 +87,11 @@ def of_items(examples: Examples, items: np.ndarray | None) -> np.ndarray:
         of = np.flatnonzero(folds == fold)
         some = (back <= READ) & (folds[row] == fold)
         events = (np.searchsorted(of, row[some]), item[some], weight[some])
-        found[of, :, 2] = np.log1p(catalogue.neighbours_for(fold).scores(len(of), events, items))
+        found[of, :, 2] = catalogue.neighbours_for(fold).log_scores(len(of), events, items)
     if catalogue.alike is not None:
         some = back <= READ
         events = (row[some], item[some], weight[some])
-        found[:, :, ALIKE] = np.log1p(catalogue.alike.scores(len(examples), events, items))
+        found[:, :, ALIKE] = catalogue.alike.log_scores(len(examples), events, items)
     if examples.repeats:
         column = np.arange(len(catalogue))
         if items is not None:

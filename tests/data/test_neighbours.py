@@ -88,6 +88,7 @@ def test_what_pasts_say_is_the_sum_over_their_events():
         for other, says in zip(near.items[at], near.weights[at], strict=True):
             exact[of, other] += counts * says
     assert near.scores(7, (row, item, weight), None) == pytest.approx(exact, rel=1e-5)
+    assert near.log_scores(7, (row, item, weight), None) == pytest.approx(np.log1p(exact), rel=1e-5)
     some = np.array([7, 2, 5])
     assert near.scores(7, (row, item, weight), some) == pytest.approx(exact[:, some], rel=1e-5)
     assert near.scores(2, (row[:0], item[:0], weight[:0]), some).tolist() == [[0] * 3] * 2

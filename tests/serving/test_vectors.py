@@ -110,7 +110,7 @@ def test_an_item_s_vector_is_of_its_text_and_of_what_was_learned_of_it(predictor
 
 
 def test_what_the_past_adds_is_told(predictor):
-    weights = [0.5, 0.25, 2.0, 0.0, 0.0]
+    weights = [0.5, 0.25, 2.0, 0.0, 0.0, 0.0]
     with torch.no_grad():
         predictor.model.head("next").signals[:] = torch.tensor(weights)
     users = [{"user": user} for user in predictor.users("next")]
