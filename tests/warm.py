@@ -83,7 +83,11 @@ def _become(arguments: list[str], streams: list[Connection], env: dict[str, str]
 
 
 def _run(arguments: list[str]) -> None:
+    from torch.distributed.elastic.rendezvous import dynamic_rendezvous
+
     Finalize(None, atexit._run_exitfuncs, exitpriority=0)  # a process that was forked skips them
+    # torchrun notes by whom it was called, looking through all modules for every frame: a second a start of a warm one.
+    dynamic_rendezvous.get_method_name = lambda depth=2: ""
     if arguments[0] == "-m":
         sys.argv = arguments[1:]
         runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
