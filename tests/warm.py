@@ -5,6 +5,7 @@ of imports, and is for tests of the start itself.
 """
 
 import atexit
+import gc
 import multiprocessing
 import os
 import runpy
@@ -63,6 +64,7 @@ def run(*arguments: object, input: str = "", **options: object) -> "subprocess.C
 
 
 def _call(env: dict[str, str], function: Callable[..., object], args: tuple, options: dict[str, object]) -> None:
+    gc.freeze()  # as in conftest.py: what the server has loaded stays
     os.environ.clear()
     os.environ.update(env)
     function(*args, **options)
