@@ -17,6 +17,7 @@ from hypothesis import settings
 from quick import quicken
 from shop import shop_recipe, write_csv
 
+gc.disable()  # until all is loaded
 torch.set_num_threads(1)
 settings.register_profile("untimed", deadline=None)  # what a busy machine is slow at is no mistake
 settings.load_profile("untimed")
@@ -32,6 +33,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_collection_finish() -> None:
     """What is loaded by now stays: collections of garbage need not look through it, each for half a second."""
+    gc.enable()
     gc.collect()
     gc.freeze()
 
