@@ -12,10 +12,12 @@ os.environ.setdefault("GOMP_SPINCOUNT", "3000")  # as the command has it, before
 import numpy as np
 import pytest
 import torch
+from fitted import fit_once
 from hypothesis import settings
 from quick import quicken
 from shop import shop_recipe, write_csv
 
+gc.disable()  # until all is loaded
 torch.set_num_threads(1)
 settings.register_profile("untimed", deadline=None)  # what a busy machine is slow at is no mistake
 settings.load_profile("untimed")
@@ -31,6 +33,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_collection_finish() -> None:
     """What is loaded by now stays: collections of garbage need not look through it, each for half a second."""
+    gc.enable()
     gc.collect()
     gc.freeze()
 
@@ -61,7 +64,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def shop_run(shop: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def shop_run(shop: Path, same_fits: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished three-task run on the shop."""
     from peftrec.training.loop import train
 
@@ -82,8 +85,16 @@ def _no_waiting_for_the_disk() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session")
+def same_fits() -> Iterator[None]:
+    """From the first module on that trains: what is fitted to the same rows again is remembered."""
+    with pytest.MonkeyPatch.context() as patch:
+        fit_once(patch)
+        yield
+
+
 @pytest.fixture(scope="module")
-def quick_intervals() -> Iterator[None]:
+def quick_intervals(same_fits: None) -> Iterator[None]:
     """For modules that do not look at the intervals' width, but train elsewhere what they train here."""
     import peftrec.training.finish
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from fitted import fit_once
 from quick import quicken
 
 import peftrec.training.finish
@@ -154,6 +155,7 @@ def main(shop: Path, runs: Path, cases: list[str]) -> None:
     if processes.sharded():
         encoder.TOKEN_BUDGET = 16  # so that one process has more buckets than the other
     quicken(pytest.MonkeyPatch())
+    fit_once(pytest.MonkeyPatch())
     computed = count_computed()
     evaluate = peftrec.training.finish.evaluate
     peftrec.training.finish.evaluate = lambda *args, **options: evaluate(*args, **{"resamples": 2, **options})

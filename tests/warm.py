@@ -5,6 +5,7 @@ of imports, and is for tests of the start itself.
 """
 
 import atexit
+import gc
 import multiprocessing
 import os
 import runpy
@@ -63,6 +64,7 @@ def run(*arguments: object, input: str = "", **options: object) -> "subprocess.C
 
 
 def _call(env: dict[str, str], function: Callable[..., object], args: tuple, options: dict[str, object]) -> None:
+    gc.freeze()  # as in conftest.py: what the server has loaded stays
     os.environ.clear()
     os.environ.update(env)
     function(*args, **options)
@@ -83,7 +85,11 @@ def _become(arguments: list[str], streams: list[Connection], env: dict[str, str]
 
 
 def _run(arguments: list[str]) -> None:
+    from torch.distributed.elastic.rendezvous import dynamic_rendezvous
+
     Finalize(None, atexit._run_exitfuncs, exitpriority=0)  # a process that was forked skips them
+    # torchrun notes by whom it was called, looking through all modules for every frame: a second a start of a warm one.
+    dynamic_rendezvous.get_method_name = lambda depth=2: ""
     if arguments[0] == "-m":
         sys.argv = arguments[1:]
         runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)

@@ -2,6 +2,7 @@
 
 import pytest
 from featured import featured_recipe, make_featured_shop
+from quick import quicken
 
 from peftrec.serving.predictor import Predictor
 from peftrec.training.loop import train
@@ -20,7 +21,9 @@ def predictor(shop_run):
 
 
 @pytest.fixture(scope="session")
-def featured(tmp_path_factory):
+def featured(same_fits, tmp_path_factory):
     """Of 600 items and as many users, each of whom chose the one item of the same number."""
     shop = make_featured_shop(tmp_path_factory.mktemp("featured"))
-    return Predictor.load(train(featured_recipe(shop, tasks=TASKS, train={"epochs": 2}), shop / "run"))
+    with pytest.MonkeyPatch.context() as patch:
+        quicken(patch)
+        return Predictor.load(train(featured_recipe(shop, tasks=TASKS, train={"epochs": 2}), shop / "run"))

@@ -38,7 +38,8 @@ def choose_overlaps(dataset: Dataset, task: str) -> "Chosen[OverlapScores]":
 
     data, texts = dataset.tasks[task], dataset.texts
     fitted, check = held_out(data)
-    overlaps = {sort: overlaps_of(sort, texts, _affordable(data.train, texts)) for sort in COUNTERS}
+    read = dict.fromkeys(chain(*SORTS))
+    overlaps = {sort: overlaps_of(sort, texts, _affordable(data.train, texts)) for sort in read}
     for of in overlaps.values():
         of.remember(_affordable(data.train, texts), check)
 

@@ -25,6 +25,8 @@ from peftrec.model.backbone.families import tiny_backbone
 from peftrec.model.encoder import AdaptedEncoder
 from peftrec.training.loop import fit, prepare
 
+pytestmark = pytest.mark.usefixtures("quick")
+
 TASKS = ["query", "key", "never"]  # `key` has rows in every third step, `never` in none
 
 

@@ -239,7 +239,7 @@ batch = tokenizer({texts!r}, padding=True, return_tensors="pt")
 nf4 = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.float32)
 found = {{}}
 for name, options in {{"fp32": {{}}, "nf4": {{"quantization_config": nf4}}}}.items():
-    for method in {methods!r}:
+    for method in {methods!r}[name]:
         model = AutoModel.from_pretrained(folder, dtype=torch.float32, **options)
         if name == "nf4":  # a quantised backbone's token table is held in 16 bits, and bitsandbytes' repacking is off
             table = model.get_input_embeddings().weight
@@ -258,13 +258,11 @@ save_file(found, output)
 
 
 def test_plain_peft_in_a_process_without_peftrec_computes_the_same_on_minilm(tmp_path):
-    texts, methods = (
-        ["a space adventure", "the comedy about two friends who cook", "horror"],
-        ["lora", "ia3", "adalora", "prefix"],
-    )
+    texts = ["a space adventure", "the comedy about two friends who cook", "horror"]
+    methods = {"fp32": ["lora", "ia3", "adalora", "prefix"], "nf4": ["lora", "ia3"]}  # the others on tiny models, above
     expected = {}
     for name, quantize in {"fp32": None, "nf4": "nf4"}.items():
-        for method in methods:
+        for method in methods[name]:
             backbone = load_backbone(BackboneConfig(name=MINILM, dtype="fp32", quantize=quantize))
             config = configured(method, "shared+private", "all" if method == "prefix" else "top-2")
             encoder = make_encoder(backbone, dict.fromkeys(["query", "interest"], config))
@@ -280,7 +278,7 @@ def test_plain_peft_in_a_process_without_peftrec_computes_the_same_on_minilm(tmp
     command = [sys.executable, "-c", script, backbone.origin, str(tmp_path), str(tmp_path / "found.safetensors")]
     subprocess.run(command, check=True, capture_output=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
     found = load_file(tmp_path / "found.safetensors")
-    assert len(found) == len(expected) == 8
+    assert len(found) == len(expected) == 6
     for key, states in expected.items():
         torch.testing.assert_close(found[key], states, atol=1e-5, rtol=0, msg=lambda m, key=key: f"{key}: {m}")
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from quick import quicken
 from served import client_of, make_service
 from tiny import THREE, make_tiny_shop, tiny_recipe
 
@@ -13,13 +14,14 @@ FEWER = {name: TASKS[name] for name in ("interest", "next")}
 
 
 @pytest.fixture(scope="session")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def runs(same_fits: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the runs `one`, of four tasks, and `two`, of two of them and another seed."""
     import peftrec.training.finish
 
     shop = make_tiny_shop(tmp_path_factory.mktemp("tiny"))
     kept = peftrec.training.finish.evaluate
     with pytest.MonkeyPatch.context() as patch:
+        quicken(patch)
         patch.setattr(
             peftrec.training.finish, "evaluate", lambda *args, **options: kept(*args, **{"resamples": 9, **options})
         )
