@@ -201,6 +201,4 @@ def _copied(layer: Any, plain: nn.Module, new: dict[int, nn.Parameter]) -> Any:
     parts = {name: None if of is None else new[id(of)] for name, of in layer._parameters.items()}
     inner = {name: _copied(of, plain, new) for name, of in layer._modules.items()}
     made.__dict__ |= {"_parameters": parts, "_modules": inner}
-    if "forward" in held:
-        quicken(made)
     return made
