@@ -4,8 +4,6 @@ PEFT adds each adapter's part to a layer's output in five passes over (T, out) n
 parts of all active adapters are one product of rank r1 + r2 + ..., added in place; its gradients are four products.
 """
 
-from collections.abc import Hashable
-from functools import cache
 from typing import Any
 
 import torch
@@ -39,15 +37,15 @@ def quicken(layer: Any) -> None:
     plain = type(layer).__name__ in ("Linear", "Linear4bit", "Linear8bitLt") and "LoraLayer" in kinds
     plain = plain and not layer.lora_variant and not any(layer.lora_bias.values())
     if plain or type(layer).__name__ in ("SVDLinear", "SVDLinear4bit", "SVDLinear8bitLt"):
-        kind: Hashable = type(layer)
-        layer.__class__ = _quick(kind)
+        kind = type(layer)
+        if kind not in _QUICK:
+            _QUICK[kind] = type(kind.__name__, (kind,), {"forward": _forward, "__module__": kind.__module__})
+        layer.__class__ = _QUICK[kind]
 
 
-@cache
-def _quick(kind: type) -> type:
-    """A kind of PEFT's layers that computes so. Not a function in each layer, which it would hold and be held by: what
-    is no cycle is freed as soon as its run is."""
-    return type(kind.__name__, (kind,), {"forward": _forward, "__module__": kind.__module__})
+# PEFT's kinds of layers -> the same that compute so. Not a function in each layer, which would hold it and be held by
+# it: what is no cycle is freed as soon as its run is.
+_QUICK: dict[type, type] = {}
 
 
 def _forward(layer: Any, x: Tensor) -> Tensor:
