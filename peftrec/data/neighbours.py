@@ -67,11 +67,12 @@ class Neighbours:
         pasts = csr_array((weight.astype(np.float32), place, start), shape=(rows, len(items)))
         says = self._matrix[items]
         if asked is not None:  # of the few that they speak of: scipy's own way of choosing columns looks at every item
-            order, speaker = np.argsort(asked), np.repeat(np.arange(len(items)), np.diff(says.indptr))
-            place = np.searchsorted(asked, says.indices, sorter=order)
-            there = np.flatnonzero(np.isin(says.indices, asked))
-            column = order[place[there]]
-            says = csr_array((says.data[there], (speaker[there], column)), shape=(len(items), len(asked)))
+            order = np.argsort(asked)
+            known, speaker = asked[order], np.repeat(np.arange(len(items)), np.diff(says.indptr))
+            place = np.searchsorted(known, says.indices)
+            there = np.flatnonzero(np.append(known, -1)[place] == says.indices)
+            start = np.append(0, np.cumsum(np.bincount(speaker[there], minlength=len(items))))
+            says = csr_array((says.data[there], order[place[there]], start), shape=(len(items), len(asked)))
         found: np.ndarray = (pasts @ says).toarray()
         return found
 
