@@ -102,6 +102,7 @@ def places_between(times: np.ndarray, low: np.ndarray, high: np.ndarray, asked: 
     """
     if len(times) == 0:
         return low
+    low = np.where(np.isnan(asked), high, low)
     while (low < high).any():
         middle = (low + high) // 2
         before = ~(times[np.minimum(middle, len(times) - 1)] >= asked)

@@ -85,7 +85,8 @@ class Neighbours:
             number[asked] = np.arange(len(asked))
             column, speaker = number[says.indices], np.repeat(np.arange(len(items)), np.diff(says.indptr))
             there = np.flatnonzero(column >= 0)
-            says = csr_array((says.data[there], (speaker[there], column[there])), shape=(len(items), len(asked)))
+            start = np.append(0, np.cumsum(np.bincount(speaker[there], minlength=len(items))))
+            says = csr_array((says.data[there], column[there], start), shape=(len(items), len(asked)))
         return pasts @ says
 
 

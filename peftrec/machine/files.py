@@ -51,7 +51,7 @@ def write_manifest(folder: Path) -> None:
         sync(directory)
 
 
-def read_manifest(folder: Path) -> dict[str, tuple[int, str]]:
+def _read_manifest(folder: Path) -> dict[str, tuple[int, str]]:
     """File -> size and SHA-256, as `folder`'s manifest lists them. Raises UserError where it is not as written."""
     manifest = folder / MANIFEST
     try:
@@ -84,35 +84,45 @@ def _name_problem(name: str) -> str | None:
 
 
 def find_damage(folder: Path) -> str | None:
-    """The first thing in `folder` that is not as its manifest says, as a sentence; None: all is as it was written.
+    """The first thing in `folder` that is not as its manifest says, as a sentence; None: all is as it was written."""
+    try:
+        check_manifest(folder)
+    except UserError as error:
+        return str(error)
+    return None
+
+
+def check_manifest(folder: Path) -> dict[str, tuple[int, str]]:
+    """What the manifest of `folder` lists, file -> size and SHA-256. Raises UserError for the first thing that is not
+    as it says.
 
     Links, pipes and devices are refused and not opened. Nothing of the kinds that we read may be there unlisted, so
     whatever is read afterwards was held against the manifest; other files are no matter of ours.
     """
     if not os.path.lexists(folder / MANIFEST):
-        return f"{folder / MANIFEST}: missing"
+        raise UserError(f"{folder / MANIFEST}: missing")
     try:
         found = dict(_entries(folder, ""))
         for name, status in found.items():
             if not stat.S_ISREG(status.st_mode):
-                return f"{folder / name}: neither file nor folder but a link, a pipe or a device, which is not opened"
-        expected = read_manifest(folder)
+                raise UserError(
+                    f"{folder / name}: neither file nor folder but a link, a pipe or a device, which is not opened"
+                )
+        expected = _read_manifest(folder)
         for name in sorted(found.keys() - expected.keys() - {MANIFEST}):
             if Path(name).suffix in READ:
-                return f"{folder / name}: {MANIFEST} does not list it"
+                raise UserError(f"{folder / name}: {MANIFEST} does not list it")
         for name, (size, digest) in expected.items():
             path = folder / name
             if name not in found:
-                return f"{path}: missing, but {MANIFEST} lists it"
+                raise UserError(f"{path}: missing, but {MANIFEST} lists it")
             if found[name].st_size != size:
-                return f"{path}: expected {size} bytes, found {found[name].st_size}"
+                raise UserError(f"{path}: expected {size} bytes, found {found[name].st_size}")
             if (other := sha256(path)) != digest:
-                return f"{path}: expected SHA-256 {digest}, found {other}"
-    except UserError as error:
-        return str(error)
+                raise UserError(f"{path}: expected SHA-256 {digest}, found {other}")
     except OSError as error:
-        return f"{error.filename or folder}: cannot be read: {error.strerror}"
-    return None
+        raise UserError(f"{error.filename or folder}: cannot be read: {error.strerror}") from None
+    return expected
 
 
 def _entries(folder: Path, under: str) -> Iterator[tuple[str, os.stat_result]]:

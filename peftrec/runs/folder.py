@@ -23,11 +23,10 @@ from filelock import FileLock, Timeout
 from peftrec.errors import UserError, looked_in
 from peftrec.machine.files import (
     MANIFEST,
-    find_damage,
+    check_manifest,
     new_folder,
     partial,
     read_json,
-    read_manifest,
     refuse_existing,
     sha256,
     write_manifest,
@@ -153,9 +152,10 @@ def verify_run(folder: Path, needed: Collection[str] = ()) -> dict[str, tuple[in
         )
     if not os.path.lexists(folder / MANIFEST):
         raise UserError(f"{folder}: not a finished run: {MANIFEST} is missing")
-    if damage := find_damage(folder):
-        raise UserError(f"{damage}; the run is damaged; restore the file from a copy, or train again")
-    listed = read_manifest(folder)
+    try:
+        listed = check_manifest(folder)
+    except UserError as error:
+        raise UserError(f"{error}; the run is damaged; restore the file from a copy, or train again") from None
     lacking = [name for name in needed if name not in listed]
     if lacking or not listed:
         raise UserError(f"{folder / MANIFEST}: lists no {', '.join(lacking) or 'file'}: it is no run's")

@@ -58,10 +58,10 @@ class Scoring:
 
     def _kept(self, task: str) -> KeptVectors | None:
         """The vectors of the task's items; None where they are too many to be kept."""
-        rows, width = np.unique(self.run.items_of(task).rows), self.run.model.encoder.backbone.hidden_size
-        if len(rows) * width * 4 > MOST_KEPT // len(self.run.tasks):
-            return None
         if task not in self._vectors:
+            rows, width = np.unique(self.run.items_of(task).rows), self.run.model.encoder.backbone.hidden_size
+            if len(rows) * width * 4 > MOST_KEPT // len(self.run.tasks):
+                return None
             self.run.model.encoder.update({task: rows.astype(np.int64)})
             self._vectors[task] = self.run.model.encoded(task, rows)
         return self._vectors[task]

@@ -6,6 +6,7 @@ back-propagated through) in every step. A `PooledAdapter` reads the frozen backb
 
 import json
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -182,7 +183,7 @@ def take_options(method: str, given: dict[str, Any], known: type[T]) -> T:
         raise UserError(f"{place}: {message}; found {shown(problem['input'])}") from None
 
 
-def read_tensors(folder: Path, expected: dict[str, Tensor] | None = None, file: str = WEIGHTS) -> dict[str, Tensor]:
+def read_tensors(folder: Path, expected: Mapping[str, Tensor] | None = None, file: str = WEIGHTS) -> dict[str, Tensor]:
     """The tensors of a folder that `save` wrote. Raises UserError where names or shapes differ from `expected`."""
     tensors = load_file(folder / file)
     if expected is not None:

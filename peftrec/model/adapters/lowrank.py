@@ -4,7 +4,6 @@ PEFT adds each adapter's part to a layer's output in five passes over (T, out) n
 parts of all active adapters are one product of rank r1 + r2 + ..., added in place; its gradients are four products.
 """
 
-from functools import partial
 from typing import Any
 
 import torch
@@ -38,13 +37,21 @@ def quicken(layer: Any) -> None:
     plain = type(layer).__name__ in ("Linear", "Linear4bit", "Linear8bitLt") and "LoraLayer" in kinds
     plain = plain and not layer.lora_variant and not any(layer.lora_bias.values())
     if plain or type(layer).__name__ in ("SVDLinear", "SVDLinear4bit", "SVDLinear8bitLt"):
-        layer.forward = partial(_forward, layer)
+        kind = type(layer)
+        if kind not in _QUICK:
+            _QUICK[kind] = type(kind.__name__, (kind,), {"forward": _forward, "__module__": kind.__module__})
+        layer.__class__ = _QUICK[kind]
+
+
+# PEFT's kinds of layers -> the same that compute so. Not a function in each layer, which would hold it and be held by
+# it: what is no cycle is freed as soon as its run is.
+_QUICK: dict[type, type] = {}
 
 
 def _forward(layer: Any, x: Tensor) -> Tensor:
     """What PEFT's own forward gives for its active adapters, none of them merged (..., in) -> (..., out)."""
     if torch.is_autocast_enabled(x.device.type):  # which chooses the precision of each of PEFT's products
-        plain: Tensor = type(layer).forward(layer, x)
+        plain: Tensor = super(type(layer), layer).forward(x)
         return plain
     rows = x.reshape(-1, x.shape[-1])
     found = layer.base_layer(rows)

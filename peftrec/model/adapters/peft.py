@@ -6,20 +6,15 @@ PEFT type, so PEFT's layers are in the model only while they are used; default t
 """
 
 import copy
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from peftrec.errors import UserError, first_line
-from peftrec.machine.draws import drawn_for
 from peftrec.model.adapters.base import SHARED, LayerAdapter, adapter_name, layers_inside, read_tensors, write_adapter
 from peftrec.model.adapters.compose import COMPOSE, Part, State
-from peftrec.model.adapters.lowrank import quicken
+from peftrec.model.adapters.graft import Graft, rewrites
 from peftrec.model.adapters.patterns import check_patterns, patterns_of
 from peftrec.model.adapters.targets import peft_config
 from peftrec.model.backbone import Backbone
@@ -27,131 +22,6 @@ from peftrec.recipe import AdapterConfig
 
 # Types that take the weights of a quantised layer, codes, for numbers.
 _READING = ("DEFT", "HRA", "PEANUT")
-
-
-class Graft:
-    """PEFT's layers for some adapters that may be active together, put into the model only while they are used.
-
-    A backbone has any number of grafts, and at most one of them in its model.
-
-    trained  adapter name -> its trained parameters by their path in the model
-    """
-
-    def __init__(self, backbone: Backbone, configs: dict[str, Any]) -> None:
-        if backbone.graft is not None:
-            backbone.graft.take_out()
-        self.backbone, self.model, self.configs = backbone, backbone.model, configs
-        model = backbone.model
-        plain = [(parent, name, child) for parent in model.modules() for name, child in parent._modules.items()]
-        frozen = dict(model.named_parameters())
-        self.trained: dict[str, dict[str, nn.Parameter]] = {}
-        self.slots: list[tuple[nn.Module, str, nn.Module, Any]] = []  # parent, name in it, plain module, PEFT's layer
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            try:
-                self.peft = self._inject(plain, frozen)
-            finally:
-                for parent, name, child in plain:
-                    parent._modules[name] = child
-                if hasattr(model, "peft_config"):
-                    del model.peft_config  # PEFT would take a later PeftModel's adapters for this one's
-                for parameter in frozen.values():
-                    parameter.requires_grad_(False)
-        for parameters in self.trained.values():
-            for parameter in parameters.values():
-                parameter.requires_grad_(True)
-        for *_, layer in self.slots:
-            quicken(layer)
-            layer.register_forward_hook(_keep_dtype)
-
-    def _inject(self, plain: list[tuple[Any, str, Any]], frozen: dict[str, nn.Parameter]) -> Any:
-        from peft import get_peft_model
-
-        if any(_rewrites(config) for config in self.configs.values()):
-            targets = set().union(*(config.target_modules for config in self.configs.values()))
-            for path in targets:  # the weights to be rewritten are this graft's own copies
-                parent, _, name = path.rpartition(".")
-                self.model.get_submodule(parent)._modules[name] = copy.deepcopy(self.model.get_submodule(path))
-        peft: Any = None
-        for adapter, config in self.configs.items():
-            with drawn_for(adapter):
-                if peft is None:
-                    peft = get_peft_model(self.model, config, adapter)
-                else:
-                    config.inference_mode = True  # AdaLoRA allows one that is not; what is trained is our business
-                    peft.add_adapter(adapter, config)
-                    peft.base_model.set_adapter(adapter)
-            self.slots = [(p, n, c, p._modules[n]) for p, n, c in plain if c is not None and p._modules[n] is not c]
-            self.slots = [slot for slot in self.slots if hasattr(slot[3], "base_layer")]
-            for *_, layer in self.slots:
-                if hasattr(layer, "ranknum"):
-                    layer.ranknum.requires_grad_(False)  # a count; PEFT trains it when it moves to 16 bits
-            own = self._own_biases()
-            for name, parameter in frozen.items():
-                if parameter.requires_grad and id(parameter) not in own:
-                    raise ValueError(f"it would train the backbone's {name}, which all tasks share")
-            self.trained[adapter] = {
-                name.removeprefix("model."): p for name, p in peft.base_model.named_parameters() if p.requires_grad
-            }
-        return peft
-
-    def _own_biases(self) -> set[int]:
-        """Where PEFT trains a plain module's bias, give the layer a copy of the module: shared weights, own bias.
-
-        Returns the identities of the biases that are not trained themselves any more.
-        """
-        replaced = set()
-        for *_, module, layer in self.slots:
-            bias = getattr(module, "bias", None)
-            if bias is not None and bias.requires_grad and layer.base_layer is module:
-                own = copy.copy(module)
-                own._parameters = {**module._parameters, "bias": nn.Parameter(bias.detach().clone())}
-                layer.base_layer = own
-                replaced.add(id(bias))
-        return replaced
-
-    def put_in(self, adapters: list[str]) -> None:
-        """Let `adapters` take part in the model's forward, and nothing else of PEFT's. No weights move."""
-        if self.backbone.graft is not self:
-            if self.backbone.graft is not None:
-                self.backbone.graft.take_out()
-            for parent, name, _, layer in self.slots:
-                parent._modules[name] = layer
-            self.backbone.graft = self
-        for *_, layer in self.slots:
-            layer._active_adapter = adapters
-
-    def take_out(self) -> None:
-        """Put the plain modules back, if this graft is in the model."""
-        if self.backbone.graft is self:
-            for parent, name, module, _ in self.slots:
-                parent._modules[name] = module
-            self.backbone.graft = None
-
-    @contextmanager
-    def inside(self) -> Iterator[Any]:
-        """The PeftModel with its layers in place, for PEFT's own functions; afterwards the model is plain."""
-        self.put_in(list(self.configs))
-        try:
-            yield self.peft
-        finally:
-            self.take_out()
-
-    def state(self, adapter: str) -> State:
-        """The adapter's tensors under the names that a PEFT file has."""
-        from peft import get_peft_model_state_dict
-
-        with self.inside() as peft:
-            state = get_peft_model_state_dict(peft, adapter_name=adapter, save_embedding_layers=False)
-        held = len(self.trained[adapter])
-        assert len(state) >= held, f"{adapter}: {len(state)} tensors to save, {held} trained"
-        return {name: tensor.detach().cpu().clone() for name, tensor in state.items()}
-
-    def scales(self, adapter: str) -> dict[str, float]:
-        """What LoRA multiplies each adapted module's part by, by module path; empty for methods without such."""
-        with self.inside():
-            layers = [(path, layer) for path, layer in self.model.named_modules() if hasattr(layer, "base_layer")]
-            return {path: layer.scaling[adapter] for path, layer in layers if adapter in getattr(layer, "scaling", {})}
 
 
 class PeftAdapter(LayerAdapter):
@@ -177,7 +47,7 @@ class PeftAdapter(LayerAdapter):
         if backbone.config.quantize is not None:
             if kind in _READING:
                 raise UserError(f"adapter.method: PEFT's {config.method} cannot read quantised weights")
-            if _rewrites(made):
+            if rewrites(made):
                 raise UserError(
                     f"adapter.options.init_lora_weights: {made.init_lora_weights} cannot read quantised weights"
                 )
@@ -192,7 +62,7 @@ class PeftAdapter(LayerAdapter):
             graft = self._graft({adapter_name(owner): copy.deepcopy(made) for owner in owners})
             self.grafts.update(dict.fromkeys(owners, graft))
         # Where a method starts by moving weights from the backbone into the adapter, they are not part of what it adds.
-        if _rewrites(made):
+        if rewrites(made):
             self._initial = {o: self._part(o)[0] for o in self.owners}
         if config.sharing == "shared+private" and not self._composable(kind):
             raise UserError(
@@ -264,6 +134,20 @@ class PeftAdapter(LayerAdapter):
 
     def load(self, owner: str, folder: Path) -> None:
         """Rebuild the owner's adapter from its own folder, whatever type and rank exporting gave it."""
+        from peft.utils import CONFIG_NAME
+
+        name = adapter_name(owner)
+        key = (name, (folder / CONFIG_NAME).read_bytes())
+        alike: Graft | None = self.backbone.grafts.get(key)
+        if alike is not None and alike.stored:
+            graft = alike.about(read_tensors(folder, alike.stored), self.backbone)
+        else:
+            graft = self._read(name, folder)
+        self.backbone.grafts[key] = self.grafts[owner] = graft
+        self._initial = {}
+
+    def _read(self, name: str, folder: Path) -> Graft:
+        """An adapter as PEFT itself makes it of a folder."""
         from peft import PeftConfig, set_peft_model_state_dict
         from peft.utils import CONFIG_NAME
 
@@ -272,18 +156,11 @@ class PeftAdapter(LayerAdapter):
         paths = [path for path, _ in self.backbone.model.named_modules()]
         for option, value in config.to_dict().items():
             check_patterns(f"{folder / CONFIG_NAME}: {option}", patterns_of(option, value), paths)
-        name = adapter_name(owner)
         graft = self._graft({name: config})
         state = read_tensors(folder, graft.state(name))
         with graft.inside() as peft:
             set_peft_model_state_dict(peft, state, adapter_name=name)
-        self.grafts[owner] = graft
-        self._initial = {}
-
-
-def _keep_dtype(_layer: nn.Module, inputs: tuple[Any, ...], output: Any) -> Any:
-    """Give a 16-bit model 16 bits back; some of PEFT's layers (IA3 over 4-bit weights) return their own 32."""
-    return output.to(inputs[0].dtype) if output.dtype == torch.float32 else output
+        return graft
 
 
 def peft_methods() -> list[str]:
@@ -305,8 +182,3 @@ def is_peft_type(name: str) -> bool:
     from peft import PeftType
 
     return name.upper() in PeftType.__members__
-
-
-def _rewrites(config: Any) -> bool:
-    """Whether PEFT starts this LoRA by moving a part of the plain weights into it (PiSSA, OLoRA)."""
-    return str(getattr(config, "init_lora_weights", "")).lower().startswith(("pissa", "olora"))

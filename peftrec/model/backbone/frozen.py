@@ -55,6 +55,7 @@ class Backbone:
     shared     whether runs over other `Backbone`s use the same model (`share_backbone`)
     prompts    what goes before texts
     tables     the tables of texts of the runs that share the model, by what their tokens depend on
+    grafts     PEFT's layers of these runs, by the adapter's name and its configuration
     used       what was made of its states, by all that share the model
     lock       held while the model is run, or something is put into it, by whoever may not be the only one
     """
@@ -74,6 +75,7 @@ class Backbone:
     lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
     prompts: Prompts = NO_PROMPTS
     tables: "WeakValueDictionary[Hashable, TextTable]" = field(default_factory=WeakValueDictionary, repr=False)
+    grafts: "WeakValueDictionary[Hashable, Any]" = field(default_factory=WeakValueDictionary, repr=False)
     graft: Any = None  # the PEFT layers that stand in `model` now, if any
 
     def is_the_one(self, digest: str) -> bool:

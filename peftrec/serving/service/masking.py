@@ -21,7 +21,7 @@ from peftrec.errors import UserError, shown
 from peftrec.recipe.names import import_own
 
 Masker = Callable[[str], str]
-KNOWN = 1024  # texts whose answers of one's own function are kept: most of a line's, such as a task, come again
+KNOWN = 1024  # texts that are kept with what they became: most of a line's, such as a task, come again
 
 _LATIN = r"0-9A-Za-z\u00c0-\u04ff"  # Latin, Greek, Cyrillic; other scripts write no space before and after an address
 _TOP = r"(?:(?i:xn--[0-9a-z-]{1,59})|[A-Za-z\u00c0-\u04ff]{2,63})"
@@ -83,7 +83,7 @@ def masker(own: str | None = None) -> Masker:
     Raises UserError where there is no such function, and, of what is made, where the function gives no text.
     """
     if own is None:
-        return mask
+        return lru_cache(KNOWN)(mask)
     function = import_own(own, "--mask")
     if not callable(function):
         raise UserError(f"--mask: {own} must be a function of a text that gives a text; found {shown(function)}")

@@ -1,5 +1,6 @@
 """The process: a listener that answers while runs are loaded, and goes on answering for a while once it is to end."""
 
+import gc
 import os
 import signal
 import threading
@@ -89,6 +90,10 @@ def load_runs(service: Service, wanted: Sequence[Path]) -> None:
         served = service.registry.add(path)
         seconds = round(time.perf_counter() - begun, 3)
         log.write("loaded", run=served.name, digest=served.digest, seconds=seconds)
+    # From now on a full collection looks at what is new alone: half a million objects of imports and backbone take
+    # 0.3 s, in which nobody is answered. A run of now is freed all the same once it is gone, since none has cycles.
+    gc.collect()
+    gc.freeze()
     if service.stage == "loading":
         service.stage = "serving"
         log.write("ready")

@@ -54,15 +54,21 @@ def past_of(rows: Examples, worth: Callable[[np.ndarray], np.ndarray] | None) ->
     base, float64 (M,), to which its rate is shrunk; None: by nothing."""
     rates = rows.rates
     assert rates is not None and rows.seen is not None
-    log, stop = rates.log, rows.seen
-    begin = np.maximum(log.user_start[rows.users], stop - PAST - (0 if rows.rated is None else 1))
-    place = stop[:, None] - np.arange(int((stop - begin).max(initial=0)), 0, -1)[None]  # (N, H)
+    log, users, stop, rated = rates.log, rows.users, rows.seen, rows.rated
+    new = np.ones(len(rows), bool)  # candidates of one user stand side by side and have one past, which is read once
+    new[1:] = (users[1:] != users[:-1]) | (stop[1:] != stop[:-1])
+    if rated is not None:
+        new[1:] |= rated[1:] != rated[:-1]
+    whose = np.cumsum(new) - 1
+    users, stop, rated = users[new], stop[new], None if rated is None else rated[new]
+    begin = np.maximum(log.user_start[users], stop - PAST - (0 if rated is None else 1))
+    place = stop[:, None] - np.arange(int((stop - begin).max(initial=0)), 0, -1)[None]  # (P, H)
     present = place >= begin[:, None]
-    if rows.rated is not None:
-        present &= place != rows.rated[:, None]
+    if rated is not None:
+        present &= place != rated[:, None]
     some, of = distinct(place[present])
     times = log.times[some]
-    if rows.rated is not None:  # without times there is no before
+    if rated is not None:  # without times there is no before
         times = np.full(len(some), np.nan)
     texts, items = log.rows[some], log.items[some]
     # Of an event of which no time is known the rate is what it is now.
@@ -76,7 +82,8 @@ def past_of(rows: Examples, worth: Callable[[np.ndarray], np.ndarray] | None) ->
     left -= np.where(present, leaning[:, None], 0)
     where = np.full((2, *place.shape), -1, np.int32)
     where[:, present] = np.stack([texts, items])[:, of]
-    return Past(present, where[0], where[1], leaning, left)
+    found = Past(present, where[0], where[1], leaning, left)
+    return found if new.all() else found.take(whose)
 
 
 def akin(past: Past, cosine: np.ndarray) -> np.ndarray:
@@ -147,10 +154,16 @@ class Known:
             past = past_of(rows, None)
             said = {"expected": nothing, "akin": nothing}
         else:
-            past = past_of(rows, partial(self.expected.of_texts, vectors=self.vectors))
+            past = past_of(rows, partial(self._worth, rows))
             said = {"expected": self.expected.of_items(rows, self.vectors)}
             said["akin"] = akin(past, self.likeness(rows, past.rows))
         return {**said, "leaning": past.leaning, "together": self.alike.together(rows, past)}
+
+    def _worth(self, rows: Examples, texts: np.ndarray) -> np.ndarray:
+        """What the texts of the rows' pasts let expect; the vectors of the rows' items are fetched with theirs."""
+        assert self.expected is not None and self.vectors is not None
+        self.vectors(distinct(np.append(rows.slots["item"], texts))[0])
+        return self.expected.of_texts(texts, self.vectors)
 
     def likeness(self, rows: Examples, past: np.ndarray) -> np.ndarray:
         """Cosines (N, H) of each row's item with the text rows of its past, -1 where absent; 0 without vectors."""

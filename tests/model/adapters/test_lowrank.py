@@ -5,6 +5,7 @@ import torch
 from encoders import configured, gradients, hidden, make_encoder, perturb, task_losses
 from torch.nn import functional as F
 
+from peftrec.model.adapters.lowrank import quicken
 from peftrec.model.backbone.families import tiny_backbone
 
 TASKS = ["query", "interest"]
@@ -42,10 +43,10 @@ def test_outputs_and_gradients_are_pefts(kind, family, quantize, train):
     )
     perturb(encoder)
     outputs, grads = seen(encoder, train)
-    quick = [layer for layer in layers(encoder) if "forward" in vars(layer)]
+    quick = [layer for layer in layers(encoder) if type(layer).forward.__module__ == quicken.__module__]
     assert len(quick) == len(layers(encoder)) >= 2
     for layer in quick:
-        del layer.forward  # PEFT's own again
+        layer.__class__ = type(layer).__base__  # PEFT's own again
     expected, theirs = seen(encoder, train)
     torch.testing.assert_close(outputs, expected, atol=2e-6, rtol=1e-5)
     assert set(grads) == set(theirs) and len(grads) >= 8

@@ -1,11 +1,13 @@
 """The process: it listens while it loads, drains on SIGTERM with no request lost, and is not open to the network."""
 
+import gc
 import http.client
 import json
 import signal
 import socket
 import threading
 import time
+import weakref
 
 import httpx
 import pytest
@@ -14,7 +16,7 @@ from served import Running, make_service
 from peftrec.errors import UserError
 from peftrec.serving.service import server as module
 from peftrec.serving.service.keys import Keys
-from peftrec.serving.service.server import Listening, Server, serve
+from peftrec.serving.service.server import Listening, Server, load_runs, serve
 from peftrec.serving.service.state import Limits
 
 ROWS = {"rows": [{"history": ["i1"], "item": "i2"}]}
@@ -59,6 +61,26 @@ def test_it_lives_while_it_loads_and_drains_with_no_request_lost(slow_to_load, r
     running.server._ends = 0
     running.thread.join(20)
     assert running.error is None and not running.server._captured_signals
+
+
+def test_the_collector_leaves_alone_what_there_was_at_the_start_and_runs_of_then_are_freed_still(runs):
+    service = make_service(folder=runs)
+    service.stage = "loading"
+    try:
+        load_runs(service, [runs / "one", runs / "two"])
+        assert gc.get_freeze_count() > 100_000 and service.stage == "serving"
+        gone = []
+        for name in ("one", "two"):
+            predictor = service.registry.runs[name].predictor
+            predictor.predict("interest", [predictor.example("interest")])
+            gone += [weakref.ref(of) for of in (predictor, *predictor.model.trainable().values())]
+        del predictor
+        service.registry.load("two")
+        service.registry.unload("one")
+        gc.collect()
+        assert len(gone) > 10 and not [of for of in gone if of() is not None]
+    finally:
+        gc.unfreeze()
 
 
 def test_a_request_that_runs_at_the_end_is_answered(runs, monkeypatch):
