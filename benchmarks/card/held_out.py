@@ -29,7 +29,19 @@ def banking77(data: Path, rows: int) -> Frames:
 
 def banking77_few(data: Path, rows: int) -> Frames:
     """Ten questions an intent to learn from, two of them for validation."""
-    found = _banking(data).sample(frac=1, random_state=1)
+    return _few(_banking(data))
+
+
+def hwu64_few(data: Path, rows: int) -> Frames:
+    """xliuhw/NLU-Evaluation-Data, the first fold's trainset: what people tell a home robot; ten an intent likewise."""
+    parts = [pd.read_csv(file, sep=";") for file in sorted((data / "hwu64").glob("*.csv"))]
+    found = pd.concat(parts, ignore_index=True)
+    found = found.assign(text=found["answer_from_anno"].str.strip(), intent=found["scenario"] + "_" + found["intent"])
+    return _few(found[["text", "intent"]].dropna().drop_duplicates("text").reset_index(drop=True))
+
+
+def _few(found: pd.DataFrame) -> Frames:
+    found = found.sample(frac=1, random_state=1)
     place = found.groupby("intent").cumcount()
     found["split"] = np.select([place < FEW - 2, place < FEW], ["train", "valid"], "test")
     found = found.sort_index()

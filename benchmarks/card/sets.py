@@ -122,6 +122,7 @@ _SNIPPETS |= {"nytEditorialSnippets": "newspaper editorials"}
 SETS |= {
     "banking77": _texts("questions to a bank, 77 intents", held_out.banking77, "intent", _GIVEN, **_OUT),
     "banking77-few": _texts("the same, ten rows a class", held_out.banking77_few, "intent", _GIVEN, **_OUT),
+    "hwu64-few": _texts("told to a robot, 64 intents, ten rows each", held_out.hwu64_few, "intent", _GIVEN, **_OUT),
 }
 for _name, _said in _SNIPPETS.items():
     _scored, _classed = partial(held_out.vader, _name), partial(held_out.vader_mood, _name)

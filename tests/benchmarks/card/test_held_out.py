@@ -14,7 +14,7 @@ def put(folder, name, text):
 
 
 def test_there_are_as_many_as_were_tried():
-    assert sum(len(of.tasks) for of in SETS.values() if of.held_out) == 18
+    assert sum(len(of.tasks) for of in SETS.values() if of.held_out) == 19
 
 
 def test_questions_to_a_bank(tmp_path):
@@ -31,6 +31,20 @@ def test_questions_to_a_bank(tmp_path):
         (f"intent {n}", split): count for n in (0, 1) for split, count in (("train", 8), ("valid", 2), ("test", 10))
     }
     assert sorted(few["text"]) == sorted(text for text, _ in rows)
+
+
+def test_what_is_told_to_a_robot(tmp_path):
+    head = "answerid;scenario;intent;answer_annotation;answer_from_anno;answer_from_user"
+    for intent in ("query", "set"):
+        lines = [f'{n};alarm;{intent};"[{n}]";"{intent} {n}";"{intent} {n}!"' for n in range(14)]
+        put(tmp_path / "hwu64", f"alarm_{intent}.csv", "\n".join([head, *lines, lines[0]]))
+    few = SETS["hwu64-few"].tables(tmp_path, 1000)["texts"]
+    assert few.groupby("intent")["split"].value_counts().to_dict() == {
+        (f"alarm_{of}", split): count
+        for of in ("query", "set")
+        for split, count in (("train", 8), ("valid", 2), ("test", 4))
+    }
+    assert sorted(few["text"]) == sorted(f"{of} {n}" for of in ("query", "set") for n in range(14))
 
 
 def test_sentences_have_a_score_and_a_mood(tmp_path):
