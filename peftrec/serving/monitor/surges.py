@@ -16,11 +16,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.optimize import brentq
 from scipy.special import betaln, chdtri, gammaln
 
 LEAST = 24  # earlier windows of a topic without which none is judged
 CAREFUL = 0.1  # how often the true over-dispersion may lie above what is taken for it
-_HALVINGS = 30
 
 
 @dataclass(frozen=True)
@@ -72,16 +72,13 @@ def over_dispersion(of: np.ndarray, found: np.ndarray, rate: float) -> float:
     """An upper bound of r, the correlation of labels within a window: 0 to 1."""
     squares = (found - of * rate) ** 2 / (of * rate * (1 - rate))
     wanted = chdtri(len(of) - 1, 1 - CAREFUL)
-    low, high = 0.0, 1.0
-    if squares.sum() <= wanted:
-        return low
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        if (squares / (1 + (of - 1) * middle)).sum() > wanted:
-            low = middle
-        else:
-            high = middle
-    return high
+
+    def above(spread: float) -> float:
+        return float((squares / (1 + (of - 1) * spread)).sum() - wanted)
+
+    if above(0.0) <= 0:
+        return 0.0
+    return 1.0 if above(1.0) >= 0 else float(brentq(above, 0.0, 1.0))
 
 
 def tail(texts: int, count: int, rate: float, spread: float) -> float:
