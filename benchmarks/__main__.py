@@ -96,7 +96,13 @@ def main() -> None:
 
 
 def _reads_data(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument("--data", type=Path, required=True, help="the folder that holds the data sets' folders")
+    verb.add_argument("--data", type=_folder, required=True, help="the folder that holds the data sets' folders")
+
+
+def _folder(said: str) -> Path:
+    if not Path(said).is_dir():
+        raise argparse.ArgumentTypeError(f"no such folder: {said}")
+    return Path(said)
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:

@@ -240,7 +240,10 @@ def refuse_existing(folder: Path) -> None:
 
 
 def refuse_output(file: Path) -> None:
-    """Raise UserError where a file that the user named exists, which is never written over; devices and pipes may."""
+    """Raise UserError where a file that the user named exists, which is never written over, or its folder does not;
+    devices and pipes may."""
+    if not file.parent.exists():
+        raise UserError(f"{file}: cannot be written: No such file or directory")
     if file.is_dir():
         raise UserError(f"{file}: a folder; name the file to write")
     if file.is_file():

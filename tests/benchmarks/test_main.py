@@ -48,9 +48,9 @@ def test_the_card_is_of_the_data_sets_asked_for(tmp_path, monkeypatch, held_out)
     monkeypatch.setattr(main, "write_pages", list)
     monkeypatch.setattr(main, "run_card", lambda data, out, only, *others: asked.append(only) or {})
     out = ["--out", str(tmp_path / "out"), *(["--held-out"] if held_out else [])]
-    monkeypatch.setattr("sys.argv", ["benchmarks", "card", "--data", "there", *out])
+    monkeypatch.setattr("sys.argv", ["benchmarks", "card", "--data", str(tmp_path), *out])
     main.main()
-    monkeypatch.setattr("sys.argv", ["benchmarks", "card", "--data", "there", *out, "--only", "esci"])
+    monkeypatch.setattr("sys.argv", ["benchmarks", "card", "--data", str(tmp_path), *out, "--only", "esci"])
     main.main()
     assert [("banking77" in of, "bitext" in of) for of in asked] == [(held_out, not held_out), (False, False)]
     assert asked[1] == ["esci"]
@@ -60,11 +60,11 @@ def test_learning_curves_go_to_their_results(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(main, "RESULTS", tmp_path)
     monkeypatch.setattr(main, "write_pages", lambda: ["curves"])
     monkeypatch.setattr(main.curves, "measure", lambda data, out, *asked: {"data": str(data), "asked": [*asked]})
-    given = f"curves --data there --draws 2 --sizes 60 --only topic --minutes 5 --out {tmp_path}"
+    given = f"curves --data {tmp_path} --draws 2 --sizes 60 --only topic --minutes 5 --out {tmp_path}"
     monkeypatch.setattr("sys.argv", ["benchmarks", *given.split()])
     main.main()
     asked = [2, [60], ["topic"], 5.0]
-    assert json.loads((tmp_path / "curves.json").read_text()) == {"data": "there", "asked": asked}
+    assert json.loads((tmp_path / "curves.json").read_text()) == {"data": str(tmp_path), "asked": asked}
     assert capsys.readouterr().out == "written: docs/results/curves\n"
 
 
@@ -73,11 +73,11 @@ def test_an_ablation_goes_to_its_results(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(main, "write_pages", lambda: ["ablation"])
     monkeypatch.setattr(main, "run_ablation", lambda *asked: {"asked": [str(of) for of in asked]})
     out = tmp_path / "out"
-    asked = ["--data", "there", "--only", "lastfm", "--out", str(out), "--rows", "100", "--seeds", "2"]
+    asked = ["--data", str(tmp_path), "--only", "lastfm", "--out", str(out), "--rows", "100", "--seeds", "2"]
     monkeypatch.setattr("sys.argv", ["benchmarks", "ablation", *asked])
     main.main()
     found = json.loads((tmp_path / "ablation.json").read_text())
-    assert found == {"asked": ["there", str(out.resolve()), "['lastfm']", "100", "2", "[]"]}
+    assert found == {"asked": [str(tmp_path), str(out.resolve()), "['lastfm']", "100", "2", "[]"]}
     assert capsys.readouterr().out == "written: docs/results/ablation\n"
 
 
@@ -86,12 +86,20 @@ def test_what_stands_beside_well_known_recommenders_goes_to_its_results(tmp_path
     monkeypatch.setattr(main, "write_pages", lambda: ["recommending"])
     monkeypatch.setattr(main, "run_recommending", lambda *asked: {"asked": [str(of) for of in asked]})
     out = tmp_path / "out"
-    asked = ["--data", "there", "--only", "online-retail", "--out", str(out), "--keys", "train.epochs=2"]
+    asked = ["--data", str(tmp_path), "--only", "online-retail", "--out", str(out), "--keys", "train.epochs=2"]
     monkeypatch.setattr("sys.argv", ["benchmarks", "recommending", *asked])
     main.main()
     found = json.loads((tmp_path / "recommending.json").read_text())
-    assert found == {"asked": ["there", str(out.resolve()), "['online-retail']", "10000", "3", "['train.epochs=2']"]}
+    assert found == {
+        "asked": [str(tmp_path), str(out.resolve()), "['online-retail']", "10000", "3", "['train.epochs=2']"]
+    }
     assert capsys.readouterr().out == "written: docs/results/recommending\n"
+
+
+def test_data_are_a_folder(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        main.parse(["card", "--data", str(tmp_path / "nowhere")])
+    assert "argument --data: no such folder: " in capsys.readouterr().err
 
 
 def test_transfer_takes_two_draws_or_more(tmp_path, capsys):
