@@ -33,22 +33,24 @@ def work(spec: dict[str, Any]) -> dict[str, Any]:
         add, kinds = _WAYS[spec["way"]](spec, Path(place))
         there = 0
         for many in spec["counts"]:
-            took = [_timed(add, n) for n in range(there, many)]
+            took, cpu = zip(*(_timed(add, n) for n in range(there, many)), strict=True)
             there = many
             row: dict[str, Any] = {"count": many, "mb": round(psutil.Process().memory_info().rss / 1e6, 1)}
             row["load_ms"] = round(1e3 * float(np.median(took)), 1)
+            row["load_cpu_ms"] = round(1e3 * float(np.quantile(cpu, 0.1)), 1)
             for kind, ask in kinds.items():
                 ask(0)
                 chosen = random.integers(0, many, spec["requests"]).tolist()
-                row[kind] = milliseconds([_timed(ask, n) for n in chosen])
+                row[kind] = milliseconds([_timed(ask, n)[0] for n in chosen])
             rows.append(row)
     return {"rows": rows}
 
 
-def _timed(call: Callable[[int], object], number: int) -> float:
-    begun = time.perf_counter()
+def _timed(call: Callable[[int], object], number: int) -> tuple[float, float]:
+    """Seconds by the clock, and of the CPU."""
+    begun, used = time.perf_counter(), time.process_time()
     call(number)
-    return time.perf_counter() - begun
+    return time.perf_counter() - begun, time.process_time() - used
 
 
 _Way = tuple[Callable[[int], object], dict[str, Callable[[int], object]]]
@@ -62,8 +64,10 @@ def _in_registry(spec: dict[str, Any], place: Path) -> _Way:
     run, task = Path(spec["run"]), spec["task"]
     registry = Registry(None, Seen(), lambda path, beside: Predictor.load(path, beside))
 
+    for copy in range(spec["counts"][-1]):
+        shutil.copytree(run, place / f"run-{copy}", copy_function=os.link)
+
     def add(number: int) -> None:
-        shutil.copytree(run, place / f"run-{number}", copy_function=os.link)
         registry.add(place / f"run-{number}")
 
     def rank(number: int) -> None:
