@@ -66,7 +66,7 @@ bench-speed: $(DONE)
 	$(BIN)/python -m benchmarks growth
 	$(BIN)/python -m benchmarks effects
 
-# The service under load, docs/results/serving.md, some 5 minutes on 2 idle cores, and with ROUNDS=10 some 13: a round is
+# The service under load, docs/results/serving.md, some 5 minutes on 2 idle cores with ROUNDS=1, and with 10 some 12: a round is
 # 1,000 requests over 10 swaps, and 100 of each kind of load; with 10 there are up to 1,000 resident adapters.
 bench-serve: $(DONE)
 	$(BIN)/python -m benchmarks serving --rounds $(ROUNDS)
