@@ -24,11 +24,9 @@ ENTRIES = 1 << 23  # neighbours of all items at most, of 8 bytes each: a larger 
 EACH = 200  # of each user's choices the newest that count as chosen together
 PAIRS = 1 << 27  # pairs of choices that are counted at most: of larger logs every so many users
 AT_ONCE = 1 << 22  # pairs that are looked at together
-TEXTS = (
-    1 << 15
-)  # items whose texts are compared, each with each: 8e11 operations with MiniLM, 10 to 20 seconds of one core
+TEXTS = 1 << 15  # items at most whose texts are compared, each with each: 8e11 operations with MiniLM, 10 to 20 seconds
 
-Events = tuple[np.ndarray, np.ndarray, np.ndarray]
+Pasts = tuple[np.ndarray, np.ndarray, np.ndarray]  # as `Neighbours.scores` takes them
 
 
 @dataclass(frozen=True)
@@ -56,7 +54,7 @@ class Neighbours:
         found: np.ndarray = np.unique(self.items[items][self.weights[items] > 0])
         return found
 
-    def scores(self, rows: int, events: Events, asked: np.ndarray | None) -> np.ndarray:
+    def scores(self, rows: int, events: Pasts, asked: np.ndarray | None) -> np.ndarray:
         """What the pasts of so many rows say for items, by default all: float32 (N, C), 0 where nothing.
 
         `events`: of which row's past each is (M,), ascending, its item (M,), and how much it counts (M,). `asked` (C,):
@@ -65,14 +63,14 @@ class Neighbours:
         found: np.ndarray = self._said(rows, events, asked).toarray()
         return found
 
-    def log_scores(self, rows: int, events: Events, asked: np.ndarray | None) -> np.ndarray:
+    def log_scores(self, rows: int, events: Pasts, asked: np.ndarray | None) -> np.ndarray:
         """log1p of `scores`."""
         said = self._said(rows, events, asked)
         said.data = np.log1p(said.data)  # of the few that something is said for
         found: np.ndarray = said.toarray()
         return found
 
-    def _said(self, rows: int, events: Events, asked: np.ndarray | None) -> Any:
+    def _said(self, rows: int, events: Pasts, asked: np.ndarray | None) -> Any:
         from scipy.sparse import csr_array
 
         row, item, weight = events
@@ -119,12 +117,10 @@ def fit_alike(users: np.ndarray, items: np.ndarray, left: np.ndarray, size: int)
     return Neighbours(*_cosines(rated, square, min(KEPT, size, max(1, ENTRIES // max(1, size))), SLIGHT))
 
 
-def fit_texts(vectors: np.ndarray) -> Neighbours | None:
-    """The neighbours by what the frozen backbone says of the items' texts, float32 (I, D): the fourth power of the
-    cosine about the mean, so that what is hardly like it says nothing. None of a catalogue that is too large."""
+def fit_texts(vectors: np.ndarray) -> Neighbours:
+    """The neighbours by what the frozen backbone says of the items' texts, float32 (I, D), I at most `TEXTS`: the
+    fourth power of the cosine about the mean, so that what is hardly like it says nothing."""
     size = len(vectors)
-    if size > TEXTS:
-        return None
     vectors = vectors - vectors.mean(0)
     unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), SLIGHT)
     kept, block = min(KEPT, size), max(1, AT_ONCE // size)

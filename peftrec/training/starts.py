@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from peftrec.data.neighbours import fit_texts
+from peftrec.data.neighbours import TEXTS, fit_texts
 from peftrec.data.signals import ALIKE, with_catalogue
 from peftrec.evaluation.evaluate import text_rows
 from peftrec.machine.progress import note, track_rows, track_tasks
@@ -40,16 +40,17 @@ def begin(setup: Setup) -> None:
         head = model.head(name)
         if not isinstance(head, CatalogueHead) or head.signals is None:
             continue
-        catalogue, vectors = data.train.catalogue, model.frozen_vectors
+        catalogue, vectors, taken = data.train.catalogue, model.frozen_vectors, name in setup.starts
         assert catalogue is not None
-        if vectors is not None:
+        # A head that an earlier run gave may not read them; of a catalogue that is too large nothing is encoded for it.
+        if vectors is not None and len(catalogue) <= TEXTS and (not taken or head.signals[ALIKE]):
             catalogue = catalogue.with_alike(fit_texts(vectors(catalogue.rows.astype(np.int64))))
         tasks[name] = with_catalogue(data, catalogue)
-        if name not in setup.starts:
+        if not taken:
             setup.began[name] = head.begin(tasks[name])
             note(f"{name}: begins at {setup.began[name]}")
-        if not head.signals[ALIKE]:
-            tasks[name] = with_catalogue(data, catalogue.with_alike(None))
+            if not head.signals[ALIKE]:
+                tasks[name] = with_catalogue(data, catalogue.with_alike(None))
     for name, task in setup.trained.items():
         if task.kind.mined is not None:
             train = task.kind.mined(setup.dataset, name, model.frozen_vectors)

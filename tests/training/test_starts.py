@@ -144,6 +144,14 @@ def test_a_backbone_that_is_trained_itself_finds_nothing_alike(rows_of_kind):
     assert "alike" not in setup.began_at("next") and setup.dataset.tasks["next"].train.catalogue.alike is None
 
 
+def test_of_very_many_items_texts_are_not_compared(rows_of_kind, monkeypatch):
+    monkeypatch.setattr("peftrec.training.starts.TEXTS", GROUPS * EACH - 1)
+    setup = prepare(rows_of_kind())
+    monkeypatch.setattr("peftrec.training.starts.fit_texts", None)  # nor is anything encoded for it
+    begin(setup)
+    assert "alike" not in setup.began_at("next") and setup.dataset.tasks["next"].train.catalogue.alike is None
+
+
 def test_where_texts_alike_count_for_nothing_they_are_not_kept(rows_of_kind, monkeypatch):
     monkeypatch.setattr("peftrec.tasks.mixing.TOGETHER", ([0], [1], [2], [3, 4]))
     setup = prepare(rows_of_kind())

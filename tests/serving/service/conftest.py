@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-from quick import quicken
 from served import client_of, make_service
 from tiny import THREE, make_tiny_shop, tiny_recipe
 
@@ -21,7 +20,6 @@ def runs(same_fits: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     shop = make_tiny_shop(tmp_path_factory.mktemp("tiny"))
     kept = peftrec.training.finish.evaluate
     with pytest.MonkeyPatch.context() as patch:
-        quicken(patch)
         patch.setattr(
             peftrec.training.finish, "evaluate", lambda *args, **options: kept(*args, **{"resamples": 9, **options})
         )

@@ -62,8 +62,7 @@ def test_at_the_limit_plus_one_is_429_and_no_answer_is_lost(gated):
     for thread in threads:
         thread.join()
     assert [of.status_code for of in done] == [200] * 5
-    scores = [[row["score"] for row in of.json()["predictions"]] for of in done]  # of one row, and of four together
-    assert scores == [pytest.approx(scores[0], abs=1e-6)] * 5
+    assert len({json.dumps(of.json()["predictions"]) for of in done}) == 1
     assert gate.rows == [1, 4]
     assert client.post(PATH, json={"rows": [ROW] * 4}).status_code == 200
 
