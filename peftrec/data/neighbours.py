@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from peftrec.data.unit import of_length_one
+
 EASE_ITEMS = 4096  # items that EASE is fitted among at most: 200 MB, and 7e10 operations, a few seconds of one core
 EASE_COVERS = 0.8  # the least share of all choices that are of these; below it cosines know more
 STRENGTH = 200.0  # of EASE's ridge, in choices
@@ -121,8 +123,7 @@ def fit_texts(vectors: np.ndarray) -> Neighbours:
     """The neighbours by what the frozen backbone says of the items' texts, float32 (I, D), I at most `TEXTS`: the
     fourth power of the cosine about the mean, so that what is hardly like it says nothing."""
     size = len(vectors)
-    vectors = vectors - vectors.mean(0)
-    unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), SLIGHT)
+    unit = of_length_one(vectors - vectors.mean(0))
     kept, block = min(KEPT, size), max(1, AT_ONCE // size)
     items, found = np.zeros((size, kept), np.int32), np.zeros((size, kept), np.float32)
     for first in range(0, size, block):

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from peftrec.data.unit import of_length_one
 from peftrec.evaluation.at_k import split_name
 
 
@@ -59,7 +60,7 @@ def novelty(first: np.ndarray, shelf: Shelf) -> np.ndarray:
 def diversity(first: np.ndarray, shelf: Shelf) -> np.ndarray:
     """See above; 0 of a single item."""
     assert shelf.vectors is not None
-    unit = shelf.vectors / np.maximum(np.linalg.norm(shelf.vectors, axis=1, keepdims=True), 1e-12)
+    unit = of_length_one(shelf.vectors)
     unit = np.append(unit, np.zeros((1, unit.shape[1]), unit.dtype), 0)
     count = (first >= 0).sum(1)
     pairs = count * (count - 1)

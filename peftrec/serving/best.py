@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from peftrec.data.unit import of_length_one
+
 PART = 1024  # scores, of which the largest is looked at first
 POOL = 10  # times as many items as are asked for, of which diversity chooses, and
 LEAST = 100  # at least so many
@@ -34,8 +36,7 @@ def diverse(scores: np.ndarray, vectors: np.ndarray, k: int, diversity: float) -
     P, less diversity times its largest cosine with what was taken before. Cosines are of vectors (P, D) about their
     mean, for those of some backbones all point one way. Equal ones by place.
     """
-    apart = vectors - vectors.mean(0) if len(vectors) else vectors
-    unit = apart / np.maximum(np.linalg.norm(apart, axis=1, keepdims=True), 1e-9)
+    unit = of_length_one(vectors - vectors.mean(0) if len(vectors) else vectors)
     least, most = scores.min(initial=np.inf), scores.max(initial=-np.inf)
     worth = (1 - diversity) * (scores - least) / ((most - least) or 1)
     taken: list[int] = []

@@ -7,6 +7,7 @@ import numpy as np
 
 from peftrec.data.examples import Dataset, Examples
 from peftrec.data.texts import TextTable
+from peftrec.data.unit import of_length_one
 from peftrec.tasks.priors.blend import Told, fit_weights, loss_of, told_apart
 from peftrec.tasks.priors.bm25 import COUNTERS, CatalogueBm25
 from peftrec.tasks.priors.choice import held_out, once
@@ -105,5 +106,4 @@ def _blend(columns: dict[str, tuple[np.ndarray, np.ndarray]], sort: str, fitted:
 def _unit(rows: np.ndarray, vectors: Vectors) -> np.ndarray:
     places, place = np.unique(rows, return_inverse=True)
     found = vectors(places.astype(np.int64)) if len(places) else np.zeros((0, 1), np.float32)
-    unit: np.ndarray = found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-9)
-    return unit[place]
+    return of_length_one(found)[place]

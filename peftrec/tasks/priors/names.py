@@ -9,8 +9,9 @@ import numpy as np
 
 from peftrec.data.examples import Dataset, Examples
 from peftrec.data.texts import TextTable
+from peftrec.data.unit import of_length_one
 from peftrec.tasks.priors.choice import Chosen, held_out, judge, once, predicted
-from peftrec.tasks.priors.vectors import MOST_ROWS, PREDICTED_ROWS, Vectors, of_length_one
+from peftrec.tasks.priors.vectors import MOST_ROWS, PREDICTED_ROWS, Vectors
 
 SCALE = 10.0  # what likeness is multiplied by, so that it is about as large as the log-scores of others
 MOST_NAMES = 5_000  # of more classes the names are not encoded

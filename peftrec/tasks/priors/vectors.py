@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from peftrec.data.examples import Dataset, Examples
+from peftrec.data.unit import of_length_one
 from peftrec.tasks.priors.choice import Chosen, Tried, best, held_out, judge, learn, once, predicted
 from peftrec.tasks.priors.linear import Linear, linear, read_linear
 
@@ -65,12 +66,6 @@ def read_vectors(settings: Mapping[str, Any], tensors: Mapping[str, np.ndarray],
     if shape not in SHAPES:
         raise ValueError(f"no shape of vectors is called {shape!r}")
     return VectorScores(shape, bool(settings["unit"]), read_linear(tensors, bool(settings.get("numbers"))), vectors)
-
-
-def of_length_one(features: np.ndarray) -> np.ndarray:
-    """Rows (N, F) brought to length 1."""
-    unit: np.ndarray = features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
-    return unit
 
 
 def frozen_lr(dataset: Dataset, task: str, examples: Examples, vectors: Vectors) -> np.ndarray:

@@ -6,6 +6,7 @@ import numpy as np
 
 from peftrec.data.examples import Examples
 from peftrec.data.rates import PSEUDO
+from peftrec.data.unit import of_length_one
 from peftrec.tasks.priors.vectors import Vectors
 
 MOST_ITEMS = 20_000  # whose texts tell what may be expected of one
@@ -29,9 +30,7 @@ class Expected:
 
     def unit(self, vectors: np.ndarray) -> np.ndarray:
         """Vectors (N, D) about the centre, of length 1."""
-        apart = vectors - self.centre
-        found: np.ndarray = apart / np.maximum(np.linalg.norm(apart, axis=1, keepdims=True), 1e-9)
-        return found
+        return of_length_one(vectors - self.centre)
 
     def of_texts(self, texts: np.ndarray, vectors: Vectors) -> np.ndarray:
         """By how much an item of each text row (N,) is expected to differ from the base, float64 (N,)."""
