@@ -7,11 +7,12 @@ import pytest
 FEW: dict[str, dict[str, object]] = {  # what validation rows otherwise choose among, and folds
     "priors.boosted": {"TRIED": (0, 5)},
     "priors.matching": {"SORTS": (("words",),)},
+    "priors.others": {"STRENGTHS": (0.1,), "PENALTIES": (100.0,)},
     "priors.texts": {"SORTS": (("words",),)},
     "priors.vectors": {"SCALES": ("standardised",), "STRENGTHS": (0.1,), "PENALTIES": (100.0,)},
     "starts.events": {"SHRINKS": (5.0,), "STRENGTHS": (1.0,)},
     "starts.expected": {"PENALTIES": (10.0,), "FOLDS": 2},
-    "starts.pool": {"FOLDS": 2},
+    "priors.pool": {"FOLDS": 2},
 }
 
 

@@ -17,6 +17,7 @@ from peftrec.tasks.priors.catalogue import bm25
 from peftrec.tasks.priors.catalogue import cosine as scaled_cosine
 from peftrec.tasks.priors.matching import lexical
 from peftrec.tasks.priors.names import class_names
+from peftrec.tasks.priors.others import other_tasks
 from peftrec.tasks.priors.ranking import (
     item_item,
     own_frequency,
@@ -59,6 +60,7 @@ PRIORS: dict[str, Prior] = {
     "class_names": class_names,
     "tfidf": tfidf,
     "frozen_lr": frozen_lr,
+    "other_tasks": other_tasks,
     "cosine": cosine,
 }
 

@@ -97,6 +97,7 @@ def learn(model: Any, features: Any, label: np.ndarray) -> Any:
         return OneClass(label[0], features.shape[1])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
+        warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)  # of rows few and classes many
         return (EachClass(model) if label.ndim == 2 else model).fit(features, label)
 
 

@@ -31,11 +31,11 @@ class Linear:
         """What it says of no features, (0, C) or (0,)."""
         return np.zeros((0, *self.bias.shape[: not self.numbers]), np.float32)
 
-    def of_unscaled(self, scaler: Any) -> "Linear":
-        """The same, fitted to features that a StandardScaler had made, of features as they were before it:
-        (x - mean) / spread @ w = x @ (w / spread) - mean @ (w / spread)."""
-        weight = self.weight / scaler.scale_[:, None].astype(np.float32)
-        return replace(self, weight=weight, bias=(self.bias - scaler.mean_ @ weight).astype(np.float32))
+    def of_unscaled(self, centre: np.ndarray, spread: np.ndarray) -> "Linear":
+        """The same, fitted to features that were standardised, of features as they were before it:
+        (x - centre) / spread @ w = x @ (w / spread) - centre @ (w / spread); both (F,)."""
+        weight = self.weight / spread[:, None].astype(np.float32)
+        return replace(self, weight=weight, bias=(self.bias - centre @ weight).astype(np.float32))
 
     def tensors(self) -> dict[str, np.ndarray]:
         """What `read_linear` takes; infinity, which a file has none of, is a number so low that it stands for it."""

@@ -48,7 +48,7 @@ def choose_overlaps(dataset: Dataset, task: str) -> "Chosen[OverlapScores]":
         features = np.concatenate([of(rows) for of in parts], 1)
         scale = StandardScaler().fit(features)
         model = learn(LogisticRegression(max_iter=1000), scale.transform(features), rows.label)
-        return OverlapScores(parts, linear(model, len(data.classes)).of_unscaled(scale))
+        return OverlapScores(parts, linear(model, len(data.classes)).of_unscaled(scale.mean_, scale.scale_))
 
     chosen = best([judge(sorts, fit(sorts, fitted)(check), check.label) for sorts in SORTS])
 

@@ -10,6 +10,7 @@ from peftrec.data.examples import Dataset, Examples
 from peftrec.data.unit import of_length_one
 from peftrec.tasks.priors.choice import Chosen, Tried, best, held_out, judge, learn, once, predicted
 from peftrec.tasks.priors.linear import Linear, linear, read_linear
+from peftrec.tasks.priors.pool import finite, out_of_fold
 
 Vectors = Callable[[np.ndarray], np.ndarray]  # text rows (N,) -> the frozen backbone's pooled vectors float32 (N, D)
 Shape = Callable[[Examples, Vectors], np.ndarray]  # rows, vectors -> features float32 (N, F)
@@ -97,6 +98,13 @@ def choose_vectors(dataset: Dataset, task: str, vectors: Vectors) -> Chosen[Vect
     return _choose(dataset, task, vectors, _first(dataset.tasks[task].train))
 
 
+@once
+def folds_of_vectors(dataset: Dataset, task: str, vectors: Vectors) -> np.ndarray:
+    """What is said of the train rows, (N, C) or (N,), by models that were chosen so and not fitted on them."""
+    data = dataset.tasks[task]
+    return finite(out_of_fold(data.train, len(data.classes), choose_vectors(dataset, task, vectors).fit))
+
+
 def _choose(dataset: Dataset, task: str, vectors: Vectors, first: list[tuple[str, str]]) -> Chosen[VectorScores]:
     """The best of some shapes and scales, and then the best strength of it."""
     data = dataset.tasks[task]
@@ -106,16 +114,13 @@ def _choose(dataset: Dataset, task: str, vectors: Vectors, first: list[tuple[str
     def fit(way: Way, rows: Examples) -> VectorScores:
         rows = rows.thinned(MOST_ROWS)
         features = SHAPES[way.shape](rows, vectors)
-        most = MOST_WORK // (features.shape[1] * max(1, classes))
-        simple = most < min(len(rows), FEWEST_ROWS * classes)
-        if not simple and most < len(rows):
+        most, simple = affordable(len(rows), features.shape[1], classes)
+        if most < len(rows):
             return fit(way, rows.thinned(most))
         scale = _scaler(way.scale).fit(features)
-        scaled = scale.transform(features)
-        unit = float(np.mean(np.square(scaled, dtype=np.float64)))
-        model = linear(learn(_model(way.strength, unit, classes, simple), scaled, rows.label), classes)
+        model = fit_linear(scale.transform(features), rows.label, way.strength, classes, simple)
         if way.scale == "standardised":
-            model = model.of_unscaled(scale)
+            model = model.of_unscaled(scale.mean_, scale.scale_)
         return VectorScores(way.shape, way.scale == "unit length", model, vectors)
 
     def attempt(way: Way) -> Tried:
@@ -167,6 +172,19 @@ def _scaler(scale: str) -> Any:
     from sklearn.preprocessing import FunctionTransformer, Normalizer, StandardScaler
 
     return {"plain": FunctionTransformer, "unit length": Normalizer, "standardised": StandardScaler}[scale]()
+
+
+def affordable(rows: int, columns: int, classes: int) -> tuple[int, bool]:
+    """How many of the rows a model of so many features is fitted to, and whether it is the simple one, to all."""
+    most = MOST_WORK // (columns * max(1, classes))
+    simple = most < min(rows, FEWEST_ROWS * classes)
+    return (rows if simple else min(rows, most)), simple
+
+
+def fit_linear(features: np.ndarray, label: np.ndarray, strength: float, classes: int, simple: bool) -> Linear:
+    """Logistic or ridge regression on features (N, F), or the classes' means; `strength`: see STRENGTHS, PENALTIES."""
+    unit = float(np.mean(np.square(features, dtype=np.float64)))
+    return linear(learn(_model(strength, unit, classes, simple), features, label), classes)
 
 
 def _model(strength: float, unit: float, classes: int, simple: bool) -> Any:

@@ -18,11 +18,11 @@ from peftrec.tasks.columns import columns
 from peftrec.tasks.losses import LOSSES
 from peftrec.tasks.priors.boosted import ROWS, Base, Boosted, Trees, choose, choose_boosted
 from peftrec.tasks.priors.choice import held_out
+from peftrec.tasks.priors.pool import out_of_fold
 from peftrec.tasks.priors.vectors import Vectors
 from peftrec.tasks.starts.base import Start, Started, Starting, Tensors
 from peftrec.tasks.starts.events import MOST_ROWS
 from peftrec.tasks.starts.pasts import Known, fit_known, load_known
-from peftrec.tasks.starts.pool import out_of_fold
 
 SEEN = 10  # times the rows that are fitted to: of so many rows few were seen
 

@@ -1,5 +1,6 @@
 """The start of texts and of graded pairs: linear models on the frozen backbone's vectors and on n-grams, or on what the
-two texts of a pair share of these, and what classes are called, weighed by rows that they were not fitted on."""
+two texts of a pair share of these, what classes are called, and what other tasks say, weighed by rows that they were
+not fitted on."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,15 +14,16 @@ from peftrec.recipe import TaskConfig
 from peftrec.tasks.priors.choice import Chosen
 from peftrec.tasks.priors.matching import OverlapScores, choose_overlaps, read_scores
 from peftrec.tasks.priors.names import NameScores, choose_names, read_names
+from peftrec.tasks.priors.others import OtherScores, choose_others, read_others
+from peftrec.tasks.priors.pool import finite, out_of_fold, pooled
 from peftrec.tasks.priors.texts import GramScores, choose_grams, read_grams
-from peftrec.tasks.priors.vectors import Vectors, VectorScores, choose_vectors, read_vectors
+from peftrec.tasks.priors.vectors import Vectors, VectorScores, choose_vectors, folds_of_vectors, read_vectors
 from peftrec.tasks.starts.base import Started, Starting, Tensors
-from peftrec.tasks.starts.pool import finite, out_of_fold, pooled
 
 LEAST = 0.01  # the weight below which a predictor is left out, as a share of all
 POOLED = 1 << 22  # train rows times classes that weights are fitted to; of more every so many
 
-Part = GramScores | OverlapScores | VectorScores | NameScores
+Part = GramScores | OverlapScores | VectorScores | NameScores | OtherScores
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ class TextStart:
 
 
 def fit(dataset: Dataset, task: str, config: TaskConfig, vectors: Vectors | None) -> Started | None:
-    """Fit both priors, and weigh them by rows that they were not fitted on: those of validation, and the train rows by
+    """Fit the priors, and weigh them by rows that they were not fitted on: those of validation, and the train rows by
     folds. Of queries the former alone may be a handful, whose rows are alike."""
     data = dataset.tasks[task]
     classes = len(data.classes)
@@ -72,8 +74,10 @@ def fit(dataset: Dataset, task: str, config: TaskConfig, vectors: Vectors | None
         chosen["frozen_lr"] = choose_vectors(dataset, task, vectors)
         if len(data.names):
             chosen["class_names"] = choose_names(dataset, task, vectors)
+        if "text" in data.train.slots and (others := choose_others(dataset, task, vectors)) is not None:
+            chosen["other_tasks"] = others
     shift = 0.0 if classes else float(data.train.label.mean(dtype=np.float64))
-    folds = {name: finite(out_of_fold(data.train, classes, of.fit)) for name, of in chosen.items()}
+    folds = {name: _folds(dataset, task, name, of, vectors) for name, of in chosen.items()}
     check = min((of.check for of in chosen.values()), key=len)  # those that were thinned saw fewer
     some = _spaced(len(data.train), POOLED // max(1, classes))
     said = [np.concatenate([finite(_of_rows(of, check)), folds[name][some]]) - shift for name, of in chosen.items()]
@@ -86,6 +90,14 @@ def fit(dataset: Dataset, task: str, config: TaskConfig, vectors: Vectors | None
     start = TextStart({name: chosen[name].whole for name in weight}, weight, constant)
     train: np.ndarray = sum(of * folds[name] for name, of in weight.items()) + constant
     return Started(start, train.astype(np.float32))
+
+
+def _folds(dataset: Dataset, task: str, name: str, chosen: Chosen[Part], vectors: Vectors | None) -> np.ndarray:
+    """What is said of the train rows by such as were not fitted on them."""
+    if name == "frozen_lr" and vectors is not None:  # which other tasks ask for too
+        return folds_of_vectors(dataset, task, vectors)
+    data = dataset.tasks[task]
+    return finite(out_of_fold(data.train, len(data.classes), chosen.fit))
 
 
 def _spaced(rows: int, most: int) -> np.ndarray:
@@ -119,6 +131,8 @@ def _part(of: Mapping[str, Any], tensors: Tensors, texts: TextTable, vectors: Ve
         return read_scores(of, tensors, texts)
     if vectors is None:
         raise ValueError("it needs the frozen backbone's vectors")
+    if "others" in of:
+        return read_others(of, tensors, vectors)
     return read_names(tensors, vectors) if "names" in of else read_vectors(of, tensors, vectors)
 
 

@@ -55,8 +55,9 @@ def test_it_learns_numbers(valid):
     assert np.mean(error**2) < 0.05 * np.var(data.test.label)
 
 
-def test_it_the_names_and_the_cosine_read_vectors():
-    assert [name for name, prior in PRIORS.items() if reads_vectors(prior)] == ["class_names", "frozen_lr", "cosine"]
+def test_it_the_names_other_tasks_and_the_cosine_read_vectors():
+    wanted = ["class_names", "frozen_lr", "other_tasks", "cosine"]
+    assert [name for name, prior in PRIORS.items() if reads_vectors(prior)] == wanted
 
 
 def test_the_cosine_knows_nothing_but_likeness():

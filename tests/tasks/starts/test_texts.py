@@ -11,9 +11,9 @@ from scipy.special import log_softmax
 from peftrec.data.texts import TextTable
 from peftrec.recipe import TaskConfig
 from peftrec.tasks.priors import PRIORS
+from peftrec.tasks.priors.pool import out_of_fold
 from peftrec.tasks.priors.texts import choose_grams
 from peftrec.tasks.priors.vectors import choose_vectors
-from peftrec.tasks.starts.pool import out_of_fold
 from peftrec.tasks.starts.texts import fit, load
 
 TOLD, MATCH = TaskConfig(kind="classification"), TaskConfig(kind="match-query")

@@ -5,7 +5,7 @@ import pytest
 from columns import rows
 from scipy.special import log_softmax
 
-from peftrec.tasks.starts.pool import UNSEEN, finite, out_of_fold, pooled
+from peftrec.tasks.priors.pool import UNSEEN, finite, out_of_fold, pooled
 
 RANDOM = np.random.default_rng(0)
 

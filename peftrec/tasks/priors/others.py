@@ -1,0 +1,173 @@
+"""The prior `other_tasks`: a linear model on a text's frozen vector and on what the other tasks' models say of it.
+
+The other tasks learn from rows of their own, of which there may be many more: an utterance's category is known where
+its intent is, and of few labels what another task tells apart is worth telling apart. (Stacking, Wolpert 1992, over
+tasks.)
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from peftrec.data.examples import Dataset, Examples
+from peftrec.data.unit import of_length_one
+from peftrec.tasks.priors.choice import Chosen, Tried, best, held_out, judge, predicted
+from peftrec.tasks.priors.linear import Linear, read_linear
+from peftrec.tasks.priors.pool import finite
+from peftrec.tasks.priors.vectors import (
+    MOST_ROWS,
+    PENALTIES,
+    PREDICTED_ROWS,
+    STRENGTHS,
+    Vectors,
+    VectorScores,
+    affordable,
+    choose_vectors,
+    fit_linear,
+    folds_of_vectors,
+    read_vectors,
+)
+
+MOST_COLUMNS = 1024  # of what other tasks say; those that come later in the recipe are left out
+
+Known = dict[str, tuple[np.ndarray, np.ndarray]]  # task -> text rows (M,), ascending, and what is said of them (M, C)
+
+
+@dataclass(frozen=True)
+class OtherScores:
+    """A linear model on the text's vector of length 1, and the scores that the others' models give it.
+
+    others  name of a task -> its `frozen_lr`, in the order of the columns
+    known   what is said of the texts that the others were fitted on by such as were not; none once it is fitted
+    """
+
+    others: dict[str, VectorScores]
+    model: Linear
+    vectors: Vectors
+    known: Known
+
+    def __call__(self, rows: Examples) -> np.ndarray:
+        """Log-scores (N, C), up to one factor, or numbers (N,)."""
+        if not len(rows):
+            return self.model.of_none()
+        self.vectors(rows.text_rows())  # all at once: what is computed shows its progress
+        blocks = rows.blocks(PREDICTED_ROWS)
+        return np.concatenate(
+            [self.model(np.hstack(_read(of, self.others, self.vectors, self.known))) for of in blocks]
+        )
+
+    def settings(self) -> dict[str, Any]:
+        """What a run keeps of it beside its tensors."""
+        return {"others": {name: of.settings() for name, of in self.others.items()}, "numbers": self.model.numbers}
+
+    def tensors(self) -> dict[str, np.ndarray]:
+        """Its linear model, and those of the others under their places."""
+        own = self.model.tensors()
+        for place, of in enumerate(self.others.values()):
+            own |= {f"others.{place}.{key}": tensor for key, tensor in of.tensors().items()}
+        return own
+
+
+def read_others(settings: Mapping[str, Any], tensors: Mapping[str, np.ndarray], vectors: Vectors) -> OtherScores:
+    """What was kept so. Raises KeyError, TypeError or ValueError for what is none."""
+    others = {}
+    for place, (name, of) in enumerate(settings["others"].items()):
+        start = f"others.{place}."
+        own = {key.removeprefix(start): tensor for key, tensor in tensors.items() if key.startswith(start)}
+        others[name] = read_vectors(of, own, vectors)
+    return OtherScores(others, read_linear(tensors, bool(settings.get("numbers"))), vectors, {})
+
+
+def other_tasks(dataset: Dataset, task: str, examples: Examples, vectors: Vectors) -> np.ndarray | None:
+    """Class probabilities (N, C), or numbers (N,), by logistic or ridge regression on the frozen vector and on what the
+    `frozen_lr` of every other task on texts says. None where there is no other."""
+    chosen = choose_others(dataset, task, vectors)
+    return None if chosen is None else predicted(chosen.whole(examples), chosen.tried, dataset.tasks[task].train)
+
+
+def choose_others(dataset: Dataset, task: str, vectors: Vectors) -> Chosen[OtherScores] | None:
+    """The strength that the validation rows choose; see `other_tasks`. Once for the same other tasks."""
+    others, fitted = _others(dataset, task, vectors), dataset.tasks[task].fitted
+    if not others:
+        return None
+    key = " ".join(("choose_others", *others))
+    if key not in fitted:
+        fitted[key] = _choose(dataset, task, others, vectors)
+    found: Chosen[OtherScores] = fitted[key]
+    return found
+
+
+def _choose(dataset: Dataset, task: str, others: dict[str, VectorScores], vectors: Vectors) -> Chosen[OtherScores]:
+    data = dataset.tasks[task]
+    classes, known = len(data.classes), _known(dataset, task, others, vectors)
+    fitted, check = (rows.thinned(MOST_ROWS) for rows in held_out(data))
+
+    def fit(strength: float, rows: Examples, known: Known) -> OtherScores:
+        rows = rows.thinned(MOST_ROWS)
+        blocks = _read(rows, others, vectors, known)
+        most, simple = affordable(len(rows), sum(block.shape[1] for block in blocks), classes)
+        if most < len(rows):
+            return fit(strength, rows.thinned(most), known)
+        # Every block counts as much as the others, however many columns it has.
+        centre = np.concatenate([block.mean(0) for block in blocks])
+        spread = np.concatenate([np.full(of.shape[1], max(1e-9, _spread(of) * of.shape[1] ** 0.5)) for of in blocks])
+        scaled = ((np.hstack(blocks) - centre) / spread).astype(np.float32)
+        model = fit_linear(scaled, rows.label, strength, classes, simple).of_unscaled(centre, spread)
+        return OtherScores(others, model, vectors, known)
+
+    def attempt(strength: float) -> Tried:
+        return judge(strength, fit(strength, fitted, known)(check), check.label)
+
+    chosen = best([attempt(strength) for strength in (STRENGTHS if classes else PENALTIES)])
+
+    def again(rows: Examples) -> OtherScores:
+        return fit(chosen.way, rows, known)
+
+    whole = again(data.train)
+    return Chosen(chosen, check, again, OtherScores(others, whole.model, vectors, {}))
+
+
+def _others(dataset: Dataset, task: str, vectors: Vectors) -> dict[str, VectorScores]:
+    """What was fitted for the other tasks on texts, in recipe order."""
+    found, columns = {}, 0
+    for name, data in dataset.tasks.items():
+        if name == task or data.train.slots.keys() != {"text"}:
+            continue
+        columns += max(1, len(data.classes))
+        if columns <= MOST_COLUMNS:
+            found[name] = choose_vectors(dataset.learnt(name), name, vectors).whole
+    return found
+
+
+def _known(dataset: Dataset, task: str, others: Mapping[str, VectorScores], vectors: Vectors) -> Known:
+    """What is said of texts of this task that another was fitted on, by such as were not."""
+    data, found = dataset.tasks[task], Known()
+    own = np.concatenate([rows.slots["text"] for rows in (data.train, data.valid)])
+    for name in others:
+        texts, place = np.unique(dataset.tasks[name].train.slots["text"], return_index=True)
+        shared = np.isin(texts, own)
+        if shared.any():
+            said = folds_of_vectors(dataset.learnt(name), name, vectors)
+            found[name] = texts[shared], said[place[shared]]
+    return found
+
+
+def _read(rows: Examples, others: Mapping[str, VectorScores], vectors: Vectors, known: Known) -> list[np.ndarray]:
+    """The vectors of length 1 (N, D), and what each of the others says (N, C) or (N, 1)."""
+    text, blocks = rows.slots["text"], [of_length_one(vectors(rows.slots["text"]))]
+    for name, of in others.items():
+        said = finite(of(rows))
+        if name in known:
+            texts, held_back = known[name]
+            place = np.searchsorted(texts, text).clip(max=len(texts) - 1)
+            here = texts[place] == text
+            said[here] = held_back[place[here]]
+        blocks.append(said.reshape(len(rows), -1))
+    return blocks
+
+
+def _spread(block: np.ndarray) -> float:
+    """The root of the mean variance of the columns."""
+    return float(np.sqrt(block.var(0, dtype=np.float64).mean()))
