@@ -161,8 +161,9 @@ def test_where_texts_alike_count_for_nothing_they_are_not_kept(rows_of_kind, mon
 
 
 def test_a_task_of_few_labels_keeps_what_it_reads_of_another_in_its_own_run(shop, tmp_path):
-    """A category that some texts have, beside an intent that all have, of which it follows."""
-    lines = [f"w{n % 8} w{8 + n * 7 % 50},{n % 8},{n % 8 // 2 if n < 120 else ''}" for n in range(400)]
+    """A category that few texts have, beside an intent that all have, of which it follows: most words are new to it."""
+    lines = [f"w{n % 40},{n % 40 % 4},{n % 40 % 4 // 2 if n % 40 % 3 == 0 and n < 160 else ''}" for n in range(600)]
+    lines += [f"w{n % 40},,{n % 40 % 4 // 2}" for n in range(600, 640)]
     (shop / "both.csv").write_text("\n".join(["text,intent,category", *lines]) + "\n")
     texts = {"path": str(shop / "both.csv"), "text": "{text}", "split": "random"}
     tasks = {name: {"kind": "classification", "label": name} for name in ("category", "intent")}

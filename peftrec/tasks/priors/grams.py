@@ -73,12 +73,11 @@ def _count_runs(texts: list[str], shortest: int, longest: int) -> sparse.csr_mat
 @dataclass(frozen=True)
 class TfIdf:
     """Counts of several sorts as TF-IDF side by side, each sort's rows of length 1, as scikit-learn computes it with a
-    sublinear frequency; shorter of a text of which less is known than of almost all others.
+    sublinear frequency.
 
     columns  of each sort the columns that count, int32 (K,), ascending; others do not
     rarity   float32 (K,): log((1 + N) / (1 + texts that have it)) + 1
-    usual    of each sort the share of a text's n-grams that count, at least, in most texts that are asked. Of a text in
-             another language nothing is known but what it happens to have, and brought to length 1 that would be all
+    usual    of each sort the least share of a text's n-grams that count in nearly all texts that are asked; 0: unknown
     """
 
     columns: tuple[np.ndarray, ...]
@@ -90,13 +89,21 @@ class TfIdf:
         from sklearn.preprocessing import normalize
 
         parts = []
-        for of, known, rarity, usual in zip(counts, self._known(counts), self.rarity, self.usual, strict=True):
-            weighted = ((1 + np.log(known.data)) * rarity[known.indices]).astype(np.float32)
-            length = np.minimum(1, _share(known, of) / usual) if usual else np.ones(of.shape[0])
-            unit = normalize(sparse.csr_matrix((weighted, known.indices, known.indptr), known.shape), copy=False)
-            unit.data *= np.repeat(length, np.diff(unit.indptr)).astype(np.float32)
-            parts.append(unit)
+        for some, rarity in zip(self._known(counts), self.rarity, strict=True):
+            weighted = ((1 + np.log(some.data)) * rarity[some.indices]).astype(np.float32)
+            parts.append(normalize(sparse.csr_matrix((weighted, some.indices, some.indptr), some.shape), copy=False))
         return sparse.hstack(parts, "csr")
+
+    def known(self, counts: Sequence[sparse.csr_matrix]) -> np.ndarray:
+        """How much is known of each text, float32 (N,), from 0 to 1, which is as much as usual.
+
+        Of a text in another language that is what it happens to have, which a length of 1 makes as loud as a whole one.
+        """
+        found = np.ones(counts[0].shape[0], np.float32)
+        for some, of, usual in zip(self._known(counts), counts, self.usual, strict=True):
+            if usual:
+                found = np.minimum(found, _share(some, of) / usual)
+        return found
 
     def asked(self, counts: Sequence[sparse.csr_matrix]) -> "TfIdf":
         """The same for texts such as those that were counted, of which it was not made."""
@@ -109,7 +116,7 @@ class TfIdf:
 
 def _share(known: sparse.csr_matrix, counts: sparse.csr_matrix) -> np.ndarray:
     """The share of each text's n-grams that is known, (N,)."""
-    share: np.ndarray = np.asarray(known.sum(1)).ravel() / np.maximum(np.asarray(counts.sum(1)).ravel(), 1)
+    share: np.ndarray = np.ravel(known.sum(1)) / np.maximum(np.ravel(counts.sum(1)), 1)
     return share
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -29,12 +30,16 @@ Way = tuple[tuple[str, ...], Callable[[], Any]]  # sorts of n-grams, and a model
 
 @dataclass(frozen=True)
 class GramScores:
-    """A linear model on a text's n-grams."""
+    """A linear model on a text's n-grams, of a text of which less is known than usual so much nearer to `base`.
+
+    base  float32 (C,) or (1,): what is said of a text of which nothing is known
+    """
 
     sorts: tuple[str, ...]
     weigh: TfIdf
     model: Linear
     texts: TextTable
+    base: np.ndarray
 
     def __call__(self, rows: Examples) -> np.ndarray:
         """Log-scores (N, C), up to one factor, or numbers (N,); every text is counted once."""
@@ -46,7 +51,13 @@ class GramScores:
 
     def of_counts(self, counts: Counts) -> np.ndarray:
         """The same of texts whose n-grams are counted."""
-        return self.model(self.weigh([counts[sort] for sort in self.sorts]))
+        of = [counts[sort] for sort in self.sorts]
+        said, known = self.model(self.weigh(of)), self.weigh.known(of)
+        if self.model.numbers:
+            return self.base[0] + known * (said - self.base[0])
+        seen = np.isfinite(self.model.bias)  # classes never seen stay so
+        said[:, seen] = self.base[seen] + known[:, None] * (said[:, seen] - self.base[seen])
+        return said
 
     def settings(self) -> dict[str, Any]:
         """What a run keeps of it beside its tensors."""
@@ -54,7 +65,7 @@ class GramScores:
 
     def tensors(self) -> dict[str, np.ndarray]:
         """The linear model, in 16 bits, and what it counts."""
-        kept = self.model.tensors() | {"weight": self.model.weight.astype(np.float16)}
+        kept = self.model.tensors() | {"weight": self.model.weight.astype(np.float16), "base": self.base}
         for sort, columns, rarity in zip(self.sorts, self.weigh.columns, self.weigh.rarity, strict=True):
             kept |= {f"{sort}.columns": columns, f"{sort}.rarity": rarity}
         return kept
@@ -71,7 +82,10 @@ def read_grams(settings: Mapping[str, Any], tensors: Mapping[str, np.ndarray], t
     usual = tuple(map(float, settings.get("usual", [0.0] * len(sorts))))  # which an earlier peftrec did not keep
     if len(usual) != len(sorts):
         raise ValueError(f"usual: {len(usual)} numbers of {len(sorts)} sorts of n-grams")
-    return GramScores(sorts, TfIdf(columns, rarity, usual), model, texts)
+    base = tensors.get("base", np.zeros_like(model.bias))
+    if base.shape != model.bias.shape:
+        raise ValueError(f"base: {base.shape} where there are {model.bias.shape} classes or numbers")
+    return GramScores(sorts, TfIdf(columns, rarity, usual), model, texts, base)
 
 
 def count(texts: TextTable, rows: np.ndarray, sorts: Iterable[str]) -> Counts:
@@ -106,16 +120,19 @@ def choose_grams(dataset: Dataset, task: str) -> Chosen[GramScores]:
         weigh = tf_idf([counts[sort] for sort in sorts], MOST_WEIGHTS // max(1, classes) // len(sorts))
         model = linear(learn(make(), weigh([counts[sort] for sort in sorts]), rows.label), classes)
         kept = model.weight.astype(np.float16).astype(np.float32)  # as a run keeps it, so that it says the same again
-        return GramScores(sorts, weigh, replace(model, weight=kept), texts)
+        return GramScores(sorts, weigh, replace(model, weight=kept), texts, model.bias)
 
     def attempt(way: Way) -> Tried:
         found = fit(way, some, some_counts)
-        if check is not data.train:  # of what it was made of all is known
-            found = replace(found, weigh=found.weigh.asked([check_counts[sort] for sort in found.sorts]))
-        usual[way] = found.weigh.usual
-        return judge(way, found.of_counts(check_counts), check.label)
+        if check is data.train:  # of what it was made of all is known
+            careful[way] = lambda scores, rows: scores
+        else:
+            asked = found.weigh.asked([check_counts[sort] for sort in found.sorts])
+            sharpness = judge(way, found.of_counts(check_counts), check.label).sharpness
+            careful[way] = partial(_careful, asked.usual, sharpness)
+        return judge(way, careful[way](found, some).of_counts(check_counts), check.label)
 
-    usual: dict[Way, tuple[float, ...]] = {}
+    careful: dict[Way, Callable[[GramScores, Examples], GramScores]] = {}
     fitted, check = held_out(data)
     fitted = fitted.thinned(_affordable(fitted, texts.texts))
     counts, check_counts = counted(fitted), counted(check)
@@ -132,10 +149,18 @@ def choose_grams(dataset: Dataset, task: str) -> Chosen[GramScores]:
     def again(rows: Examples) -> GramScores:
         rows = rows.thinned(_affordable(rows, texts.texts))
         rows = rows if simple else rows.thinned(int(FIT_WORK / per_row))
-        found = fit(chosen.way, rows, counted(rows))
-        return replace(found, weigh=replace(found.weigh, usual=usual[chosen.way]))
+        return careful[chosen.way](fit(chosen.way, rows, counted(rows)), rows)
 
     return Chosen(chosen, check, again, again(data.train))
+
+
+def _careful(usual: tuple[float, ...], sharpness: float, scores: GramScores, rows: Examples) -> GramScores:
+    """Where less than `usual` is known of a text, a class is as frequent, or a number as large, as in these rows."""
+    base = scores.base
+    if not scores.model.numbers and rows.label.ndim == 1:
+        count = np.bincount(rows.label, minlength=len(base)) + 1
+        base = (np.log(count / count.sum()) / sharpness).astype(np.float32)
+    return replace(scores, weigh=replace(scores.weigh, usual=usual), base=base)
 
 
 def _affordable(rows: Examples, texts: list[str]) -> int:

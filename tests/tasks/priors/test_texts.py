@@ -74,17 +74,54 @@ def test_numbers_of_texts(valid):
     assert np.mean((found - data.test.label) ** 2) < 0.1 * np.var(data.test.label)
 
 
-def test_of_a_text_in_another_language_as_little_is_said_as_is_known_of_it():
-    """Texts whose words are all new are given the bias alone, in a run that was kept as well."""
+STRANGE = "\u043d\u043e\u0432\u043e\u0435 \u0441\u043b\u043e\u0432\u043e"
+
+
+def asked_of(dataset, text):
+    """A test row with this text."""
+    return replace(dataset.tasks["task"].test.take([0]), slots={"text": np.array([dataset.texts.add(text)], np.int32)})
+
+
+def test_of_a_text_of_which_nothing_is_known_classes_are_as_frequent_as_ever_in_a_run_that_was_kept_as_well():
     dataset = texts_of_classes()
-    chosen = module.choose_grams(dataset, "task")
-    assert 0 < min(chosen.whole.weigh.usual) <= 1
-    strange = dataset.texts.add("\u043d\u043e\u0432\u043e\u0435 \u0441\u043b\u043e\u0432\u043e")
-    asked = replace(dataset.tasks["task"].test.take(np.array([0])), slots={"text": np.array([strange], np.int32)})
-    assert chosen.whole(asked)[0] == pytest.approx(chosen.whole.model.bias, abs=1e-3)
-    again = module.read_grams(chosen.whole.settings(), chosen.whole.tensors(), dataset.texts)
-    assert np.array_equal(again(asked), chosen.whole(asked))
-    settings = {key: of for key, of in chosen.whole.settings().items() if key != "usual"}
-    assert module.read_grams(settings, chosen.whole.tensors(), dataset.texts).weigh.usual == (0.0,) * len(again.sorts)
+    found = module.choose_grams(dataset, "task").whole
+    assert 0 < min(found.weigh.usual) <= 1
+    asked = asked_of(dataset, STRANGE)
+    said = found(asked)[0][[0, 1, 3]]
+    assert said == pytest.approx(said[0], abs=1e-3) and found(asked)[0, 2] == -np.inf  # the last was never seen
+    half = asked_of(dataset, f"pay {STRANGE}")
+    own, known = (np.ptp(found(of)[0][[0, 1, 3]]) for of in (half, asked_of(dataset, "pay")))
+    assert 0 < own < 0.9 * known
+    again = module.read_grams(found.settings(), found.tensors(), dataset.texts)
+    assert np.array_equal(again(asked), found(asked)) and np.array_equal(again(half), found(half))
     with pytest.raises(ValueError, match="usual: 3 numbers of"):
-        module.read_grams(settings | {"usual": [1, 1, 1]}, chosen.whole.tensors(), dataset.texts)
+        module.read_grams(found.settings() | {"usual": [1, 1, 1]}, found.tensors(), dataset.texts)
+    with pytest.raises(ValueError, match=r"base: \(2,\) where"):
+        module.read_grams(found.settings(), found.tensors() | {"base": np.zeros(2, np.float32)}, dataset.texts)
+
+
+def test_a_run_of_before_says_of_such_a_text_what_it_said():
+    dataset = texts_of_classes()
+    found = module.choose_grams(dataset, "task").whole
+    settings = {key: of for key, of in found.settings().items() if key != "usual"}
+    tensors = {key: of for key, of in found.tensors().items() if key != "base"}
+    before = module.read_grams(settings, tensors, dataset.texts)
+    asked = asked_of(dataset, f"pay {STRANGE}")
+    counts = module.count(dataset.texts, asked.slots["text"], found.sorts)
+    wanted = before.model(before.weigh([counts[sort] for sort in found.sorts]))
+    assert np.array_equal(before(asked), wanted) and not np.array_equal(found(asked), wanted)
+
+
+@pytest.mark.parametrize("label", ["numbers", "several classes"])
+def test_of_such_a_text_numbers_and_tags_are_as_ever(label):
+    texts, random = TextTable(), np.random.default_rng(0)
+    words = random.integers(0, 6, (200, 3))
+    written = [texts.add(" ".join(f"word{w}" for w in of)) for of in words]
+    tags = (words[:, :, None] == np.arange(2)).any(1).astype(np.float32)
+    dataset = split(texts, {"text": written}, tags if label != "numbers" else 5 + tags.sum(1), ["a", "b"])
+    if label == "numbers":
+        dataset = replace(dataset, tasks={"task": replace(dataset.tasks["task"], classes=[])})
+    found = module.choose_grams(dataset, "task").whole
+    assert found(asked_of(dataset, STRANGE))[0] == pytest.approx(
+        found.model.bias[0] if label == "numbers" else found.model.bias, abs=0.05
+    )
