@@ -76,7 +76,7 @@ def main() -> None:
         write_json(RESULTS / "recommending.json", found)
     if given.verb == "curves":
         with alone(given.out.resolve()):
-            asked = (given.draws, given.sizes, given.only, given.minutes)
+            asked = (given.draws, given.sizes, given.only, given.methods, given.minutes)
             write_json(RESULTS / "curves.json", curves.measure(given.data, given.out.resolve(), *asked))
     if given.verb == "transfer":
         write_json(RESULTS / "transfer.json", transfer.measure(given.data, given.draws))
@@ -147,6 +147,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     few.add_argument("--draws", type=int, default=5, help="of the few rows; the gains are paired by them")
     few.add_argument("--sizes", type=int, nargs="+", default=curves.SIZES, help="how many rows the target has")
     few.add_argument("--only", nargs="+", default=list(curves.PAIRS), metavar="NAME", choices=curves.PAIRS)
+    few.add_argument("--methods", nargs="+", default=["side"], choices=curves.METHODS, help="default: side")
     few.add_argument("--out", type=Path, default=Path("runs/curves"), help="where draws are kept; what is there stays")
     few.add_argument("--minutes", type=float, default=float("inf"), help="begin nothing after so many minutes")
     moved = verbs.add_parser("transfer", help="from one language to another, and from one catalogue to another")

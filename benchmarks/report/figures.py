@@ -166,20 +166,15 @@ def _slices(rows: dict[str, Any], folder: Path, name: str) -> str:
 
 
 def _curves(result: dict[str, Any], folder: Path, name: str) -> str:
-    """A panel a pair: the gain over alone of each arm by the target's rows, with its interval."""
-    pairs = result["pairs"].values()
-    marks = {
-        "together": ("o", "black"),
-        "specialised": ("o", "white"),
-        "weighted": ("s", "0.6"),
-        "after": ("^", "white"),
-    }
+    """A panel a pair, of the first method: the gain over alone of each arm by the target's rows, with its interval."""
+    pairs = next(iter(result["methods"].values())).values()
+    marks = {"begun": ("s", "0.6"), "together": ("o", "black"), "after": ("^", "white")}
     figure, panels = plt.subplots(1, len(pairs), figsize=(3.2 * len(pairs), 3.6), layout="constrained", squeeze=False)
     for axes, of in zip(panels[0], pairs, strict=True):
         sizes = list(of["sizes"])
         for number, (arm, (mark, fill)) in enumerate(marks.items()):
             arms = [cell["arms"][arm] for cell in of["sizes"].values()]
-            places = np.arange(len(sizes)) + 0.16 * (number - 1.5)
+            places = np.arange(len(sizes)) + 0.2 * (number - 1)
             gains = np.array([one["gain"] for one in arms])
             ends = np.abs(np.array([one["interval"] for one in arms]).T - gains)
             axes.errorbar(

@@ -4,21 +4,21 @@ Recipes leave `train` out. Of the target's train rows so many are drawn anew for
 validation; the other task's rows are the same ones each time, all of those that were thinned to. Test rows are the same
 for all. What an arm gains over the target alone is paired by draw and by test row, and the interval is over both.
 
-alone        the target by itself
+alone        the target by itself, as if there were no other task
+begun        what the target begins at beside the other task: nothing is trained
 together     both tasks in one training
-specialised  the same, and then the stage `specialise` of SPECIALISE epochs
-weighted     both tasks in one training, weighted by FAMO (`benchmarks.studies.famo`)
 after        the other task first, and then the target from its weights, as with `init_from`
 
-All arms of a draw begin at the same weights and starts, which are made once.
+All arms of a draw begin at the same weights.
 """
 
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -33,28 +33,24 @@ from peftrec.evaluation.evaluate import evaluate
 from peftrec.evaluation.intervals import LEVEL
 from peftrec.evaluation.metrics import find_metric, is_higher
 from peftrec.evaluation.outcomes import Outcome
-from peftrec.recipe import SpecialiseConfig, WeightingConfig, make_recipe
+from peftrec.recipe import make_recipe
 from peftrec.training.defaults import settled
 from peftrec.training.loop import fit
 from peftrec.training.prepare import Setup, prepare
-from peftrec.training.snapshot import Progress
-from peftrec.training.specialise import begin_specialised
 from peftrec.training.starts import begin
 
 SIZES = (60, 250, 1000)  # labelled texts of the target, those for validation among them
 POOL = 10_000  # as `benchmarks.card.tables` counts: 2,000 texts to draw the target's from
-OTHERS = 500  # texts of the other task, or lines of orders
+OTHERS = 2000  # texts of the other task
 TEST = 1000  # texts
 VALID = 0.2
-METHOD = "side"
-SPECIALISE = 2
+METHODS = ("side", "lora", "head_only")
 RESAMPLES = 500
 ALL = 10**6  # rows
-TARGET, OTHER = "few", "many"
+TARGET = "few"
 
 Tables = tuple[pd.DataFrame, dict[str, pd.DataFrame]]
 _TEXTS: dict[str, Any] = {"kind": "texts", "text": "{text}", "split": "split"}
-_MANY: dict[str, Any] = {"kind": "classification", "table": "many", "label": "label"}
 
 
 @dataclass(frozen=True)
@@ -62,16 +58,12 @@ class Pair:
     """A target with few labels and the task beside it.
 
     said     what they are
-    tables   data folder -> the target's table, with text, label and split, and the other task's tables
-    data     what the recipe says of each of these
-    other    the other task, as in the recipe
-    kind     of the target; `metric` is what it is measured by
+    tables   data folder -> the target's table, with text, label and split, and the other task's, by name
+    kind     of both tasks; `metric` is what the target is measured by
     """
 
     said: str
     tables: Callable[[Path], Tables]
-    data: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: {"many": _TEXTS})
-    other: Mapping[str, Any] = field(default_factory=lambda: _MANY)
     kind: str = "classification"
     metric: str = "macro_f1"
 
@@ -90,15 +82,13 @@ def support(data: Path) -> pd.DataFrame:
     return found.assign(split=np.where(place < TEST, "test", "train"), half=place % 2)
 
 
-def intents_and_categories(data: Path) -> Tables:
-    """27 intents of utterances; 11 categories, which these belong to, of others."""
+def intents_and_categories(target: str, other_label: str, data: Path) -> Tables:
+    """27 intents of utterances, or 11 categories, which these belong to; the other ones of other utterances."""
     found = support(data)
     train = found["split"] == "train"
-    other = found[train & (found["half"] == 1)].drop(columns="half").rename(columns={"category": "label"})
-    place = np.arange(len(other)) % 10
-    other = other.assign(split=np.select([place == 0, place == 1], ["test", "valid"], "train"))
-    target = found[~train | (found["half"] == 0)].rename(columns={"intent": "label"})
-    return target, {"many": some(other, OTHERS)}
+    other = found[train & (found["half"] == 1)].drop(columns="half").rename(columns={other_label: "label"})
+    found = found[~train | (found["half"] == 0)].rename(columns={target: "label"})
+    return found, {"many": divided(some(other, OTHERS))}
 
 
 def intents_and_others(data: Path) -> Tables:
@@ -108,30 +98,34 @@ def intents_and_others(data: Path) -> Tables:
 
 
 def prices_and_orders(data: Path) -> Tables:
-    """Prices of a shop's articles; how many of an article an order has, of orders of the same shop."""
-    tables = online_retail(data, OTHERS)
+    """Prices of a shop's articles; how many of another article a line of an order has, the median."""
     target = retail_price(data, ALL)["texts"].rename(columns={"price": "label"}).drop_duplicates("text")
     target = target.sample(frac=1, random_state=0)
-    return target.assign(split=np.where(np.arange(len(target)) < TEST, "test", "train")), tables
+    target = target.assign(split=np.where(np.arange(len(target)) < TEST, "test", "train"))
+    tables = online_retail(data, ALL)
+    lines = tables["events"].merge(tables["items"], on="item")
+    other = lines[~lines["text"].isin(target["text"][target["split"] == "test"])]
+    other = other.groupby("text", as_index=False)["quantity"].median().rename(columns={"quantity": "label"})
+    return target, {"many": divided(some(other, OTHERS))}
 
 
-_SHOP: dict[str, dict[str, Any]] = {
-    "items": {"kind": "items", "id": "item", "text": "{text}"},
-    "events": {"kind": "events", "user": "user", "item": "item", "time": "time", "columns": ["quantity"]},
-}
+def divided(found: pd.DataFrame) -> pd.DataFrame:
+    """Every tenth row to test by, and every tenth to validate by."""
+    place = np.arange(len(found)) % 10
+    return found.assign(split=np.select([place == 0, place == 1], ["test", "valid"], "train"))
+
+
 PAIRS = {
     "sentiment": Pair("sentiment of financial news beside their topics", partial(finance, "opinions")),
     "topic": Pair("topics of financial news beside their sentiment", partial(finance, "topics")),
-    "intent and category": Pair("intents of support beside the categories of other texts", intents_and_categories),
-    "intent and clinc150": Pair("intents of support beside those of CLINC150", intents_and_others),
-    "price": Pair(
-        "prices of a shop's articles beside how many are ordered",
-        prices_and_orders,
-        _SHOP,
-        {"kind": "regression", "table": "events", "column": "quantity"},
-        kind="regression",
-        metric="mae",
+    "intent and category": Pair(
+        "intents of support beside the categories of other texts", partial(intents_and_categories, "intent", "category")
     ),
+    "category and intent": Pair(
+        "categories of support beside the intents of other texts", partial(intents_and_categories, "category", "intent")
+    ),
+    "intent and clinc150": Pair("intents of support beside those of CLINC150", intents_and_others),
+    "price": Pair("prices of a shop's articles beside how many are ordered", prices_and_orders, "regression", "mae"),
 }
 
 
@@ -163,29 +157,38 @@ class Draw:
 
 
 def measure(
-    data: Path, out: Path, draws: int, sizes: Sequence[int], only: Sequence[str], minutes: float
+    data: Path, out: Path, draws: int, sizes: Sequence[int], only: Sequence[str], methods: Sequence[str], minutes: float
 ) -> dict[str, Any]:
-    """Measure what of these draws, sizes and pairs is not in the folder `out` yet, none after so many minutes.
+    """Measure what of these draws, sizes, pairs and methods is not in the folder `out` yet, none after so many minutes.
 
-    Returns pair -> size -> what `compared` says of all draws there. `data`: the folder that holds the data sets'
-    folders.
+    Returns method -> pair -> size -> what `compared` says of all draws there. `data`: the folder that holds the data
+    sets' folders.
     """
     until = time.monotonic() + 60 * minutes
     out.mkdir(parents=True, exist_ok=True)
     for draw in range(draws):
-        for size in sizes:
-            for name in only:
-                file = out / f"{name}-{size}-{draw}.npz"
-                if not file.exists() and time.monotonic() < until:
-                    print(f"{name}, {size} rows, draw {draw}", file=sys.stderr, flush=True)
-                    _draw(PAIRS[name], PAIRS[name].tables(data), size, draw).write(file)
+        for size, method, name in product(sizes, methods, only):
+            file = out / f"{method}-{name}-{size}-{draw}.npz"
+            if not file.exists() and time.monotonic() < until:
+                print(f"{method}: {name}, {size} rows, draw {draw}", file=sys.stderr, flush=True)
+                _draw(PAIRS[name], PAIRS[name].tables(data), method, size, draw).write(file)
+    found = {method: pairs for method in METHODS if (pairs := _pairs(out, method))}
+    return {"commit": commit(), "others": OTHERS, "methods": found}
+
+
+def _pairs(out: Path, method: str) -> dict[str, Any]:
+    """Of a method, pair -> {"said", "metric", "sizes"}, of sizes with two draws and more."""
     found: dict[str, Any] = {}
     for name, pair in PAIRS.items():
-        draws_of = {size: [Draw.read(of) for of in sorted(out.glob(f"{name}-{size}-*.npz"))] for size in SIZES}
-        cells = {str(size): compared(of, pair.metric) for size, of in draws_of.items() if len(of) > 1}
+        files = {size: sorted(out.glob(f"{method}-{name}-{size}-*.npz")) for size in SIZES}
+        cells = {
+            str(size): compared([Draw.read(file) for file in of], pair.metric)
+            for size, of in files.items()
+            if len(of) > 1
+        }
         if cells:
             found[name] = {"said": pair.said, "metric": pair.metric, "sizes": cells}
-    return {"commit": commit(), "method": METHOD, "others": OTHERS, "specialise": SPECIALISE, "pairs": found}
+    return found
 
 
 def compared(found: list[Draw], metric: str) -> dict[str, Any]:
@@ -213,7 +216,7 @@ def compared(found: list[Draw], metric: str) -> dict[str, Any]:
     return {"draws": len(found), "alone": whole["alone"], "arms": arms, "priors": priors}
 
 
-def _draw(pair: Pair, tables: Tables, size: int, draw: int) -> Draw:
+def _draw(pair: Pair, tables: Tables, method: str, size: int, draw: int) -> Draw:
     """The target's task on as many of its labelled rows, by every arm."""
     (target, others), random = tables, np.random.default_rng((draw, size))
     known, test = target[target["split"] != "test"], target[target["split"] == "test"].iloc[:TEST]
@@ -224,11 +227,11 @@ def _draw(pair: Pair, tables: Tables, size: int, draw: int) -> Draw:
         taught = test["label"].isin(few["label"][few["split"] == "train"]).to_numpy()
     rows, test = np.flatnonzero(taught), test[taught]
     with tempfile.TemporaryDirectory() as folder:
-        for name, table in {TARGET: pd.concat([few, test])[["text", "label", "split"]], **others}.items():
-            table.to_parquet(f"{folder}/{name}.parquet", index=False)
-        setup = _prepared(pair, folder)
+        for name, table in {TARGET: pd.concat([few, test]), **others}.items():
+            table[["text", "label", "split"]].to_parquet(f"{folder}/{name}.parquet", index=False)
         arms, priors, label = dict[str, np.ndarray](), dict[str, float](), np.zeros(0)
-        for arm in _arms(setup):
+        alone, both = (_prepared(pair, folder, method, names) for names in ([TARGET], [TARGET, *others]))
+        for arm, setup in _arms(alone, both):
             outcomes: dict[str, Outcome] = {}
             measured = (setup.model, setup.dataset, {TARGET: setup.tasks[TARGET]}, "test")
             report = evaluate(*measured, resamples=0, priors=not arms, outcomes=outcomes)["tasks"][TARGET]
@@ -237,15 +240,15 @@ def _draw(pair: Pair, tables: Tables, size: int, draw: int) -> Draw:
     return Draw(rows, arms, label, priors)
 
 
-def _prepared(pair: Pair, folder: str) -> Setup:
-    data = {TARGET: _TEXTS, **pair.data}
+def _prepared(pair: Pair, folder: str, method: str, names: Sequence[str]) -> Setup:
+    """The tasks of these tables, which are called like them."""
     setup = prepare(
         make_recipe(
             {
                 "backbone": {"name": ENGLISH},
-                "adapter": {"method": METHOD},
-                "data": {"tables": {name: {**of, "path": f"{folder}/{name}.parquet"} for name, of in data.items()}},
-                "tasks": {TARGET: {"kind": pair.kind, "table": TARGET, "label": "label"}, OTHER: dict(pair.other)},
+                "adapter": {"method": method},
+                "data": {"tables": {name: {**_TEXTS, "path": f"{folder}/{name}.parquet"} for name in names}},
+                "tasks": {name: {"kind": pair.kind, "table": name, "label": "label"} for name in names},
             }
         )
     )
@@ -253,32 +256,22 @@ def _prepared(pair: Pair, folder: str) -> Setup:
     return setup
 
 
-def _arms(setup: Setup) -> Iterator[str]:
-    """Trains by each arm from the same weights; its name, while the model is what it came to."""
-    begin(setup)
-    first = {name: p.detach().clone() for name, p in setup.model.trainable().items()}
-
-    def restore() -> None:
-        with torch.no_grad():
-            for name, parameter in setup.model.trainable().items():
-                parameter.copy_(first[name])
-
-    fit(_only(setup, TARGET))
-    yield "alone"
-    restore()
-    done: Progress = fit(setup)
-    yield "together"
-    recipe = setup.recipe.model_copy(update={"specialise": SpecialiseConfig(epochs=SPECIALISE)})
-    fit(replace(setup, recipe=recipe), at=begin_specialised(done))
-    yield "specialised"
-    restore()
-    weighting = WeightingConfig(method="benchmarks.studies.famo:FAMO")
-    fit(replace(setup, recipe=setup.recipe.model_copy(update={"weighting": weighting})))
-    yield "weighted"
-    restore()
-    fit(_only(setup, OTHER))
-    fit(_only(setup, TARGET))
-    yield "after"
+def _arms(alone: Setup, both: Setup) -> Iterator[tuple[str, Setup]]:
+    """Trains by each arm from the same weights; its name, while the model of the set-up is what it came to."""
+    begin(alone)
+    fit(alone)
+    yield "alone", alone
+    begin(both)
+    first = {name: p.detach().clone() for name, p in both.model.trainable().items()}
+    yield "begun", both
+    fit(both)
+    yield "together", both
+    with torch.no_grad():
+        for name, parameter in both.model.trainable().items():
+            parameter.copy_(first[name])
+    for task in [name for name in both.tasks if name != TARGET] + [TARGET]:
+        fit(_only(both, task))
+    yield "after", both
 
 
 def _only(setup: Setup, task: str) -> Setup:

@@ -9,6 +9,7 @@ from scipy.special import softmax
 from shop import write_csv
 from tiny import LORA, make_tiny_shop, tiny_recipe
 
+from peftrec.evaluation.outcomes import read_outcome
 from peftrec.runs.evaluate import evaluate_run
 from peftrec.serving.predictor import Predictor
 from peftrec.tasks.starts import base as module
@@ -157,3 +158,22 @@ def test_where_texts_alike_count_for_nothing_they_are_not_kept(rows_of_kind, mon
     setup = prepare(rows_of_kind())
     begin(setup)
     assert "alike" not in setup.began_at("next") and setup.dataset.tasks["next"].train.catalogue.alike is None
+
+
+def test_a_task_of_few_labels_keeps_what_it_reads_of_another_in_its_own_run(shop, tmp_path):
+    """A category that some texts have, beside an intent that all have, of which it follows."""
+    lines = [f"w{n % 8} w{8 + n * 7 % 50},{n % 8},{n % 8 // 2 if n < 120 else ''}" for n in range(400)]
+    (shop / "both.csv").write_text("\n".join(["text,intent,category", *lines]) + "\n")
+    texts = {"path": str(shop / "both.csv"), "text": "{text}", "split": "random"}
+    tasks = {name: {"kind": "classification", "label": name} for name in ("category", "intent")}
+    trained = train(tiny_recipe(shop, data={"texts": texts}, tasks=tasks, train=STOP), tmp_path / "run")
+    described = json.loads((trained / "model.json").read_text())["tasks"]
+    assert "other_tasks" in described["category"]["start"]["name"]
+    assert list(described["category"]["start"]["parts"]["other_tasks"]["others"]) == ["intent"]
+    assert "other_tasks" in json.loads((trained / "report.json").read_text())["tasks"]["category"]["priors"]
+    found = read_outcome(trained, "category")
+    setup = prepare(tiny_recipe(shop, data={"texts": texts}, tasks=tasks))
+    asked = [{"text": setup.dataset.texts.texts[row]} for row in setup.dataset.tasks["category"].test.slots["text"]]
+    answers = Predictor.load(trained).predict("category", asked)
+    said = np.array([list(answer["probabilities"].values()) for answer in answers])
+    assert said == pytest.approx(found.prediction, abs=1e-6)

@@ -1,7 +1,7 @@
 """Texts as counts of hashed n-grams, of words and of characters, and their TF-IDF."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -10,6 +10,7 @@ from scipy import sparse
 Counter = Callable[[Sequence[str]], sparse.csr_matrix]  # at least one text -> counts float32 (N, 2 ** BITS)
 
 BITS = 20  # of the hash: with 200,000 different n-grams a tenth share a column
+UNUSUAL = 0.05  # the share of texts of which less is known than usual
 AT_ONCE = 1 << 20  # characters counted in one piece: 100 MB
 _TOKEN = r"\w+|[^\w\s]"  # words and single signs, so that no text is without a token
 _SPACE = ord(" ")
@@ -72,25 +73,44 @@ def _count_runs(texts: list[str], shortest: int, longest: int) -> sparse.csr_mat
 @dataclass(frozen=True)
 class TfIdf:
     """Counts of several sorts as TF-IDF side by side, each sort's rows of length 1, as scikit-learn computes it with a
-    sublinear frequency.
+    sublinear frequency; shorter of a text of which less is known than of almost all others.
 
     columns  of each sort the columns that count, int32 (K,), ascending; others do not
     rarity   float32 (K,): log((1 + N) / (1 + texts that have it)) + 1
+    usual    of each sort the share of a text's n-grams that count, at least, in most texts that are asked. Of a text in
+             another language nothing is known but what it happens to have, and brought to length 1 that would be all
     """
 
     columns: tuple[np.ndarray, ...]
     rarity: tuple[np.ndarray, ...]
+    usual: tuple[float, ...]
 
     def __call__(self, counts: Sequence[sparse.csr_matrix]) -> sparse.csr_matrix:
         """TF-IDF float32 (N, columns of all sorts)."""
         from sklearn.preprocessing import normalize
 
         parts = []
-        for of, columns, rarity in zip(counts, self.columns, self.rarity, strict=True):
-            some = of[:, columns]
-            weighted = ((1 + np.log(some.data)) * rarity[some.indices]).astype(np.float32)
-            parts.append(normalize(sparse.csr_matrix((weighted, some.indices, some.indptr), some.shape), copy=False))
+        for of, known, rarity, usual in zip(counts, self._known(counts), self.rarity, self.usual, strict=True):
+            weighted = ((1 + np.log(known.data)) * rarity[known.indices]).astype(np.float32)
+            length = np.minimum(1, _share(known, of) / usual) if usual else np.ones(of.shape[0])
+            unit = normalize(sparse.csr_matrix((weighted, known.indices, known.indptr), known.shape), copy=False)
+            unit.data *= np.repeat(length, np.diff(unit.indptr)).astype(np.float32)
+            parts.append(unit)
         return sparse.hstack(parts, "csr")
+
+    def asked(self, counts: Sequence[sparse.csr_matrix]) -> "TfIdf":
+        """The same for texts such as those that were counted, of which it was not made."""
+        known = zip(self._known(counts), counts, strict=True)
+        return replace(self, usual=tuple(float(np.quantile(_share(some, of), UNUSUAL)) for some, of in known))
+
+    def _known(self, counts: Sequence[sparse.csr_matrix]) -> list[sparse.csr_matrix]:
+        return [of[:, columns] for of, columns in zip(counts, self.columns, strict=True)]
+
+
+def _share(known: sparse.csr_matrix, counts: sparse.csr_matrix) -> np.ndarray:
+    """The share of each text's n-grams that is known, (N,)."""
+    share: np.ndarray = np.asarray(known.sum(1)).ravel() / np.maximum(np.asarray(counts.sum(1)).ravel(), 1)
+    return share
 
 
 def tf_idf(counts: Sequence[sparse.csr_matrix], most: int) -> TfIdf:
@@ -103,4 +123,4 @@ def tf_idf(counts: Sequence[sparse.csr_matrix], most: int) -> TfIdf:
             known = np.sort(known[np.argsort(-having[known], kind="stable")[:most]])
         columns.append(known.astype(np.int32))
         rarity.append((np.log((1 + of.shape[0]) / (1 + having[known])) + 1).astype(np.float32))
-    return TfIdf(tuple(columns), tuple(rarity))
+    return TfIdf(tuple(columns), tuple(rarity), (0.0,) * len(columns))

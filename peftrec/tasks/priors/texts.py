@@ -50,7 +50,7 @@ class GramScores:
 
     def settings(self) -> dict[str, Any]:
         """What a run keeps of it beside its tensors."""
-        return {"sorts": list(self.sorts), "numbers": self.model.numbers}
+        return {"sorts": list(self.sorts), "numbers": self.model.numbers, "usual": list(self.weigh.usual)}
 
     def tensors(self) -> dict[str, np.ndarray]:
         """The linear model, in 16 bits, and what it counts."""
@@ -68,7 +68,10 @@ def read_grams(settings: Mapping[str, Any], tensors: Mapping[str, np.ndarray], t
     )
     if len(model.weight) != sum(map(len, columns)):
         raise ValueError(f"{len(model.weight):,} weights of {sum(map(len, columns)):,} n-grams")
-    return GramScores(sorts, TfIdf(columns, rarity), model, texts)
+    usual = tuple(map(float, settings.get("usual", [0.0] * len(sorts))))  # which an earlier peftrec did not keep
+    if len(usual) != len(sorts):
+        raise ValueError(f"usual: {len(usual)} numbers of {len(sorts)} sorts of n-grams")
+    return GramScores(sorts, TfIdf(columns, rarity, usual), model, texts)
 
 
 def count(texts: TextTable, rows: np.ndarray, sorts: Iterable[str]) -> Counts:
@@ -106,8 +109,13 @@ def choose_grams(dataset: Dataset, task: str) -> Chosen[GramScores]:
         return GramScores(sorts, weigh, replace(model, weight=kept), texts)
 
     def attempt(way: Way) -> Tried:
-        return judge(way, fit(way, some, some_counts).of_counts(check_counts), check.label)
+        found = fit(way, some, some_counts)
+        if check is not data.train:  # of what it was made of all is known
+            found = replace(found, weigh=found.weigh.asked([check_counts[sort] for sort in found.sorts]))
+        usual[way] = found.weigh.usual
+        return judge(way, found.of_counts(check_counts), check.label)
 
+    usual: dict[Way, tuple[float, ...]] = {}
     fitted, check = held_out(data)
     fitted = fitted.thinned(_affordable(fitted, texts.texts))
     counts, check_counts = counted(fitted), counted(check)
@@ -124,7 +132,8 @@ def choose_grams(dataset: Dataset, task: str) -> Chosen[GramScores]:
     def again(rows: Examples) -> GramScores:
         rows = rows.thinned(_affordable(rows, texts.texts))
         rows = rows if simple else rows.thinned(int(FIT_WORK / per_row))
-        return fit(chosen.way, rows, counted(rows))
+        found = fit(chosen.way, rows, counted(rows))
+        return replace(found, weigh=replace(found.weigh, usual=usual[chosen.way]))
 
     return Chosen(chosen, check, again, again(data.train))
 

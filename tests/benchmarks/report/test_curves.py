@@ -7,35 +7,35 @@ from benchmarks.report.figures import draw_all
 def cell(gain, low, high):
     other = {"value": 0.4, "gain": 0.0, "interval": [-0.1, 0.1]}
     arms = {"together": {"value": 0.4 + gain, "gain": gain, "interval": [low, high]}}
-    arms |= {"specialised": other, "weighted": other, "after": {"value": 0.3, "gain": -0.1, "interval": [-0.2, -0.05]}}
+    arms |= {"begun": other, "after": {"value": 0.3, "gain": -0.1, "interval": [-0.2, -0.05]}}
     return {"draws": 5, "alone": 0.4, "arms": arms, "priors": {"frozen_lr": 0.5, "majority": 0.1}}
 
 
 RESULT = {
     "commit": "abc",
-    "method": "side",
-    "others": 500,
-    "specialise": 2,
-    "pairs": {
-        "a": {
-            "said": "one beside another",
-            "metric": "macro_f1",
-            "sizes": {"60": cell(0.1, 0.05, 0.15), "1000": cell(0.01, -0.01, 0.03)},
-        },
-        "b": {"said": "two beside three", "metric": "mae", "sizes": {"60": cell(-0.1, -0.2, -0.05)}},
+    "others": 2000,
+    "methods": {
+        "side": {
+            "a": {
+                "said": "one beside another",
+                "metric": "macro_f1",
+                "sizes": {"60": cell(0.1, 0.05, 0.15), "1000": cell(0.01, -0.01, 0.03)},
+            },
+            "b": {"said": "two beside three", "metric": "mae", "sizes": {"60": cell(-0.1, -0.2, -0.05)}},
+        }
     },
 }
 
 
 def test_gains_are_told_by_intervals_that_leave_out_zero():
-    said = tally(RESULT)
+    said = tally(RESULT["methods"]["side"])
     assert "| together | 3 | 1 | 1 | 1 |" in said
-    assert "| specialised | 3 | 0 | 0 | 3 |" in said
+    assert "| begun | 3 | 0 | 0 | 3 |" in said
     assert "| after | 3 | 0 | 3 | 0 |" in said
 
 
 def test_aims_are_met_or_not():
-    said = aims(RESULT)
+    said = aims(RESULT["methods"]["side"])
     assert (
         "| together below alone by more than 0.002 nowhere | not met | 1 cells lie below, 1 by more than chance |"
         in said
@@ -45,13 +45,12 @@ def test_aims_are_met_or_not():
 
 def test_the_page_has_a_line_a_size_and_the_figure():
     text = curves_page(RESULT)
-    assert "Measured at commit abc." in text and "the\nother task has 500 texts" in text
-    assert "`specialise: {epochs: 2}`" in text
+    assert "Measured at commit abc." in text and "at\nmost 2,000 texts" in text and "## Method `side`" in text
     level, worse = "+0.0000 (-0.1000 to +0.1000)", "-0.1000 (-0.2000 to -0.0500) **worse**"
     gain = "+0.1000 (+0.0500 to +0.1500) **better**"
-    assert f"| 60 | 5 | 0.4000 | {gain} | {level} | {level} | {worse} | 0.5000 | - |" in text
-    assert "| 1,000 | 5 | 0.4000 | +0.0100 (-0.0100 to +0.0300) |" in text
-    assert "## Two beside three: MAE" in text and "](figures/curves.png)" in text
+    assert f"| 60 | 5 | 0.4000 | {level} | {gain} | {worse} | 0.5000 | - |" in text
+    assert f"| 1,000 | 5 | 0.4000 | {level} | +0.0100 (-0.0100 to +0.0300) |" in text
+    assert "### Two beside three: MAE" in text and "](figures/curves.png)" in text
 
 
 def test_the_figure_is_drawn(tmp_path):

@@ -70,14 +70,14 @@ def test_a_draw_has_so_many_labelled_rows_and_test_rows_of_their_classes(monkeyp
     target = table_of(texts)
     pair = Pair("one beside another", lambda data: (target, {"many": target.iloc[100:150]}))
 
-    def prepared(pair, folder):
+    def prepared(pair, folder, method, names):
         seen.append({name: pd.read_parquet(f"{folder}/{name}.parquet") for name in ("few", "many")})
         raise InterruptedError
 
     monkeypatch.setattr(curves, "_prepared", prepared)
     for draw in (0, 0, 1):
         with pytest.raises(InterruptedError):
-            curves._draw(pair, pair.tables(Path()), 10, draw)
+            curves._draw(pair, pair.tables(Path()), "side", 10, draw)
     few = seen[0]["few"]
     assert few["split"].value_counts().drop("test").to_dict() == {"train": 8, "valid": 2}
     assert set(few["label"][few["split"] == "test"]) <= set(few["label"][few["split"] == "train"])
@@ -89,39 +89,44 @@ def test_a_draw_has_so_many_labelled_rows_and_test_rows_of_their_classes(monkeyp
 def test_what_is_there_is_not_measured_again_and_a_cell_has_two_draws_or_more(tmp_path, monkeypatch):
     made = []
 
-    def one(pair, tables, size, draw):
-        made.append((pair.said, size, draw))
+    def one(pair, tables, method, size, draw):
+        made.append((pair.said, method, size, draw))
         return drawn(draw, 0.9)
 
     monkeypatch.setattr(curves, "_draw", one)
     monkeypatch.setattr(curves, "PAIRS", {"a": Pair("a beside b", lambda data: None)})
     for draws in (1, 2, 3):
-        found = curves.measure(Path(), tmp_path, draws, [60], ["a"], 10)
-        assert made == [("a beside b", 60, draw) for draw in range(draws)]
-        assert (found["pairs"] == {}) == (draws == 1)
-    assert curves.measure(Path(), tmp_path, 9, [60], ["a"], 0)["pairs"]["a"]["sizes"]["60"]["draws"] == 3
+        found = curves.measure(Path(), tmp_path, draws, [60], ["a"], ["lora"], 10)
+        assert made == [("a beside b", "lora", 60, draw) for draw in range(draws)]
+        assert (found["methods"] == {}) == (draws == 1)
+    found = curves.measure(Path(), tmp_path, 9, [60], ["a"], ["side"], 0)["methods"]
+    assert found.keys() == {"lora"} and found["lora"]["a"]["sizes"]["60"]["draws"] == 3
 
 
 def test_every_arm_begins_at_the_same_weights_and_alone_is_the_training_of_one_task(tmp_path, monkeypatch, quick):
     shop, trained = make_tiny_shop(tmp_path), []
 
-    def fit(setup, at=None):
+    def fit(setup):
         trained.append((sorted(setup.trained), {n: p.detach().clone() for n, p in setup.model.trainable().items()}))
         with torch.no_grad():
             for parameter in setup.model.trainable().values():
                 parameter += 1.0
-        return at or curves.Progress(step=1)
 
     monkeypatch.setattr(curves, "fit", fit)
     monkeypatch.setattr(curves, "TARGET", "query")
-    monkeypatch.setattr(curves, "OTHER", "interest")
-    setup = prepare(tiny_recipe(shop, adapter={"method": "side", "options": {"rank": 4}}))
-    assert list(curves._arms(setup)) == ["alone", "together", "specialised", "weighted", "after"]
-    both, first = ["interest", "query"], trained[0][1]
-    assert [tasks for tasks, _ in trained] == [["query"], both, both, both, ["interest"], ["query"]]
-    for number, moved in enumerate((0, 0, 1, 0, 0, 1)):  # what the trainings before left
+    whole = tiny_recipe(shop, adapter={"method": "side", "options": {"rank": 4}})
+    alone, both = (
+        prepare(whole.model_copy(update={"tasks": {name: whole.tasks[name] for name in names}}))
+        for names in (["query"], ["query", "interest"])
+    )
+    arms = list(curves._arms(alone, both))
+    assert arms == [("alone", alone), ("begun", both), ("together", both), ("after", both)]
+    assert [tasks for tasks, _ in trained] == [["query"], ["interest", "query"], ["interest"], ["query"]]
+    first = trained[1][1]
+    assert all(torch.equal(p, first[name]) for name, p in trained[0][1].items())
+    for number, moved in ((2, 0), (3, 1)):  # what the training before left
         assert all(torch.equal(p, first[name] + moved) for name, p in trained[number][1].items())
 
 
 def test_there_are_pairs_of_three_fields():
-    assert len(PAIRS) == 5
+    assert len(PAIRS) == 6

@@ -45,3 +45,17 @@ def test_tf_idf_is_that_of_scikit_learn_side_by_side():
         halves.append(TfidfTransformer(sublinear_tf=True).fit(of[:2][:, seen]).transform(of[:, seen]).toarray())
     assert found.toarray() == pytest.approx(np.concatenate(halves, 1))
     assert found.shape[1] == len(np.unique(counts[0][:2].indices)) + len(np.unique(counts[1][:2].indices))
+
+
+def test_of_a_text_of_which_less_is_known_than_of_others_less_is_said(monkeypatch):
+    known, asked = ["a b", "c d", "a d"], ["a b c d", "a x b d", "a b c x", "b x y z"]  # of four words 4, 3, 3, 1 known
+    count = words(1)
+    weigh = tf_idf([count(known)], 1 << 20)
+    assert weigh.usual == (0.0,)
+    monkeypatch.setattr(grams, "UNUSUAL", 0.5)
+    careful = weigh.asked([count(asked)])
+    assert careful.usual == (0.75,)
+    found, plain = (of([count(asked)]).toarray() for of in (careful, weigh))
+    assert np.linalg.norm(plain, axis=1) == pytest.approx([1, 1, 1, 1])
+    assert found == pytest.approx(plain * np.array([1, 1, 1, 0.25 / 0.75])[:, None])
+    assert not careful([count(["x y", "\u4f60\u597d"])]).toarray().any()

@@ -1,5 +1,7 @@
 """`tfidf`: words, characters or both, whichever the validation rows want; classes and numbers."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from columns import WORDS, chinese, predict, split, texts_of_classes, without_valid
@@ -70,3 +72,19 @@ def test_numbers_of_texts(valid):
     data = dataset.tasks["task"]
     assert found.shape == (160,) and found.min() >= data.train.label.min()
     assert np.mean((found - data.test.label) ** 2) < 0.1 * np.var(data.test.label)
+
+
+def test_of_a_text_in_another_language_as_little_is_said_as_is_known_of_it():
+    """Texts whose words are all new are given the bias alone, in a run that was kept as well."""
+    dataset = texts_of_classes()
+    chosen = module.choose_grams(dataset, "task")
+    assert 0 < min(chosen.whole.weigh.usual) <= 1
+    strange = dataset.texts.add("\u043d\u043e\u0432\u043e\u0435 \u0441\u043b\u043e\u0432\u043e")
+    asked = replace(dataset.tasks["task"].test.take(np.array([0])), slots={"text": np.array([strange], np.int32)})
+    assert chosen.whole(asked)[0] == pytest.approx(chosen.whole.model.bias, abs=1e-3)
+    again = module.read_grams(chosen.whole.settings(), chosen.whole.tensors(), dataset.texts)
+    assert np.array_equal(again(asked), chosen.whole(asked))
+    settings = {key: of for key, of in chosen.whole.settings().items() if key != "usual"}
+    assert module.read_grams(settings, chosen.whole.tensors(), dataset.texts).weigh.usual == (0.0,) * len(again.sorts)
+    with pytest.raises(ValueError, match="usual: 3 numbers of"):
+        module.read_grams(settings | {"usual": [1, 1, 1]}, chosen.whole.tensors(), dataset.texts)
