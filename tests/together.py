@@ -49,11 +49,6 @@ CASES: dict[str, dict] = {
         "adapter": PLAIN,
         "train": {**STEADY, "schedule": "cooldown", "early_stopping": {}, "refit": True},
     },
-    "own stage": {
-        "adapter": {"method": "side", "options": {"rank": 4}},
-        "specialise": {"epochs": 1},
-        "train": {**STEADY, "early_stopping": {}},
-    },
     "dropout": {"train": {"checkpoint": {"every": "1 step"}}},
     "no number": {"train": {**STEADY, "checkpoint": {"every": "1 step"}}},
     "no number, skipped": {"train": {**STEADY, "non_finite": "skip"}},

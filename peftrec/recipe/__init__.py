@@ -5,7 +5,7 @@ A recipe is complete and flat; it states everything a run depends on except the 
 
 from peftrec.recipe.adapter import AdapterConfig, Sharing
 from peftrec.recipe.fusion import FusionConfig
-from peftrec.recipe.joint import OwnTrainConfig, SamplingConfig, SpecialiseConfig, WeightingConfig
+from peftrec.recipe.joint import OwnTrainConfig, SamplingConfig, WeightingConfig
 from peftrec.recipe.load import (
     apply_overrides,
     dump_recipe,
@@ -55,7 +55,6 @@ __all__ = [
     "SamplingConfig",
     "Schedule",
     "Sharing",
-    "SpecialiseConfig",
     "SplitConfig",
     "TableConfig",
     "TaskConfig",

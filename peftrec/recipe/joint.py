@@ -21,12 +21,6 @@ class SamplingConfig(Strict):
     temperature: float = Field(1.0, ge=0, le=1, description="1: each task its own rows; 0: all alike; between: between")
 
 
-class SpecialiseConfig(Strict):
-    """A stage after the joint training in which each task's own parts are trained over the shared one, which stays."""
-
-    epochs: int = Field(ge=1, description="how often each task's training rows are gone through in it")
-
-
 class OwnTrainConfig(Strict):
     """What of `train` is another for a task's own parts: its head, and what it has of adapter and fusion for itself.
     What tasks share goes by `train`."""

@@ -14,7 +14,7 @@ from pydantic import (
 from peftrec.errors import shown
 from peftrec.recipe.adapter import AdapterConfig
 from peftrec.recipe.fusion import FusionConfig
-from peftrec.recipe.joint import OwnTrainConfig, SamplingConfig, SpecialiseConfig, WeightingConfig
+from peftrec.recipe.joint import OwnTrainConfig, SamplingConfig, WeightingConfig
 from peftrec.recipe.strict import Factor, Rate, Strict
 from peftrec.recipe.tables import DataConfig
 
@@ -283,7 +283,6 @@ class Recipe(Strict):
     tasks: dict[str, TaskConfig] = Field(min_length=1)
     weighting: WeightingConfig = WeightingConfig()
     sampling: SamplingConfig = SamplingConfig()
-    specialise: SpecialiseConfig | None = None
     train: TrainConfig = TrainConfig()
 
     @field_validator("tasks")
@@ -310,14 +309,6 @@ class Recipe(Strict):
         frozen = [name for name, task in self.tasks.items() if task.frozen]
         if frozen and self.init_from is None:
             raise ValueError(f"init_from: name the run that the frozen tasks ({', '.join(frozen)}) come from")
-        return self
-
-    @model_validator(mode="after")
-    def _own_stage_is_judged(self) -> "Recipe":
-        if self.specialise is not None and self.train.refit:
-            raise ValueError("specialise: train.refit leaves no validation rows to judge it by; leave one of them out")
-        if self.specialise is not None and self.train.early_stopping is None:
-            raise ValueError("specialise: is judged by validation rows; leave it out, or train.early_stopping: null")
         return self
 
     @property

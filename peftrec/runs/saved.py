@@ -179,7 +179,10 @@ def read_recipe(folder: Path, trust_code: bool = False) -> Recipe:
     verify_run(folder, NEEDED)
     place = folder / "run.yaml"
     with reading(place):
-        recipe = make_recipe(read_yaml(place), str(place))
+        raw = read_yaml(place)
+        if isinstance(raw, dict):
+            raw.pop("specialise", None)  # says how an earlier peftrec trained; nothing that is loaded depends on it
+        recipe = make_recipe(raw, str(place))
     if not trust_code:
         refuse_foreign(recipe, str(place))
     return recipe

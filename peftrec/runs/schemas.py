@@ -93,7 +93,6 @@ class TaskReport(Part):
     began_at: str = _ABSENT
     own_step: Count = _ABSENT
     kept: FiniteFloat = _ABSENT
-    specialised: FiniteFloat = _ABSENT
     left_out: dict[Name, str] = _ABSENT
 
 
@@ -124,7 +123,6 @@ class Line(_Strict):
     examples_per_second: Number = _ABSENT
     padding: Number = _ABSENT
     refit: bool = _ABSENT
-    specialise: bool = _ABSENT
 
 
 def checked(schema: type[BaseModel], value: Any, place: str | Path) -> Any:

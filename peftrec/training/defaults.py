@@ -51,12 +51,8 @@ def settled(recipe: Recipe, dataset: Dataset) -> Settled:
     """The recipe's `train` with what it leaves open chosen for these data."""
     rows = sum(rows_an_epoch(recipe, dataset).values())
     methods = {recipe.adapters[name].method for name in recipe.trained}
-    return settle(recipe.train, rows, methods, watched(recipe, dataset))
-
-
-def watched(recipe: Recipe, dataset: Dataset) -> bool:
-    """Whether any trained task that counts has validation rows."""
-    return any(len(dataset.tasks[name].valid) for name, task in recipe.trained.items() if task.weight > 0)
+    watched = any(len(dataset.tasks[name].valid) for name, task in recipe.trained.items() if task.weight > 0)
+    return settle(recipe.train, rows, methods, watched)
 
 
 def settle(config: TrainConfig, rows: int, methods: Iterable[str], watched: bool) -> Settled:

@@ -25,10 +25,10 @@ def ended(steps: Steps, stopper: BestEpoch, at: Progress) -> bool:
         return _refitted(steps, stopper, at, at.refit)
     if at.cooldown is not None:
         return at.step >= at.cooldown.end
-    if at.own < steps.main and not stopper.exhausted:
+    if at.step < steps.main and not stopper.exhausted:
         return False
     config = steps.setup.config
-    if config.schedule == "constant" or at.own >= steps.total:
+    if config.schedule == "constant" or at.step >= steps.total:
         return True
     best = _kept(stopper, at)
     length = min(max(cooldown_steps(best), steps.per_epoch), steps.total - at.step)
@@ -49,27 +49,15 @@ def _refitted(steps: Steps, stopper: BestEpoch, at: Progress, refit: Refit) -> b
 
 
 def end(steps: Steps, stopper: BestEpoch, at: Progress, first: Weights) -> None:
-    """Put the best weights back, keep of what each task learned since its outer parameters, or in the stage
-    `specialise` all of its own, were `first` what is worth it, and say so."""
-    joint, own = at.kept, at.own_kept
+    """Put the best weights back, keep of what each task learned since its outer parameters were `first` what is worth
+    it, and say so."""
     stopper.joint.restore(steps.trainable)
     at.kept = _kept(stopper, at)
     at.own_kept = take_own(steps, stopper, at)
-    if at.specialised is not None:
-        at.own_shares = shrink(steps.setup, first, {}, own=True)
-        _say_of_all(steps, at, joint, own)
-    elif at.refit is not None or (stopper.joint.weights and (stopper.joint.step or at.own_kept)):
+    if at.refit is not None or (stopper.joint.weights and (stopper.joint.step or at.own_kept)):
         at.shares = shrink(steps.setup, first, at.shares)
     for said in [*_notes(steps, stopper, at), steps.setup.model.work.line()]:
         note(said)
-
-
-def _say_of_all(steps: Steps, at: Progress, joint: int, own: dict[str, int]) -> None:
-    """Let `kept` be the shared part's step, that of the `joint` best, and `own_kept` name the tasks that have their own
-    parts of another step: of the stage, or where nothing of that was better of the joint training (`own`)."""
-    found = {name: at.own_kept.get(name, at.kept) for name in steps.tasks}
-    whole = {name: step if at.own_shares[name] else own.get(name, joint) for name, step in found.items()}
-    at.kept, at.own_kept = joint, {name: step for name, step in whole.items() if step != joint}
 
 
 def _kept(stopper: BestEpoch, at: Progress) -> int:
@@ -80,12 +68,12 @@ def _kept(stopper: BestEpoch, at: Progress) -> int:
 def _notes(steps: Steps, stopper: BestEpoch, at: Progress) -> list[str]:
     """What the user should know of the end: which weights are kept, and whether training was too short."""
     lines = []
-    if at.specialised is None and stopper.patience and at.kept < at.step:
+    if stopper.patience and at.kept < at.step:
         said = _named(at.kept) if at.kept else "the start: training made it no better"
         lines.append(f"kept: {said} (of {at.step} steps, by the validation rows)")
     for task, step in at.own_kept.items():
         lines.append(f"{task}: its own parts are kept as they were at {_named(step)}, by the validation rows")
-    if at.specialised is None and not stopper.exhausted and (falling := _falling(stopper, at)):
+    if not stopper.exhausted and (falling := _falling(stopper, at)):
         key = "epochs" if steps.total == steps.setup.config.epochs * steps.per_epoch else "max_steps"
         lines.append(f"{falling} in the last epoch: raise train.{key}, which was {getattr(steps.setup.config, key)}")
     return lines

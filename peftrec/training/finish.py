@@ -40,8 +40,6 @@ def finish(
             of["own_step"] = progress.own_kept[task]
         if task in progress.shares:
             of["kept"] = progress.shares[task]
-        if task in progress.own_shares:
-            of["specialised"] = progress.own_shares[task]
     trackers.log({"step": progress.step, "test": {task: of["metrics"] for task, of in report["tasks"].items()}})
     report["cost"] = costs(model, progress) | {"total_seconds": time.monotonic() - started}
     report |= {"train": chosen.model_dump(mode="json"), **describe_refit(setup, progress)}

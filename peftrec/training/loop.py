@@ -23,9 +23,8 @@ from peftrec.training.prepare import Setup, prepare
 from peftrec.training.refit import begin_refit, prepare_refit, refit_of
 from peftrec.training.resume import Checkpoints
 from peftrec.training.sharding import whole
-from peftrec.training.shrinking import outer_weights, own_weights
+from peftrec.training.shrinking import outer_weights
 from peftrec.training.snapshot import Progress, TrainingState
-from peftrec.training.specialise import begin_specialised, specialised
 from peftrec.training.starts import begin
 from peftrec.training.step import Steps, one_step, plan_steps
 from peftrec.training.stopping import BestEpoch, Scores
@@ -63,10 +62,10 @@ def train(
         checkpoints = processes.on_each(lambda: Checkpoints(target, *settings))
         for line in [*processes.notes(), *setup.notes, *cache_lines(setup.model)]:
             note(line)
-        chosen, progress = setup.config, checkpoints.second
-        if progress is None or progress.refit is None:
+        chosen, progress = setup.config, checkpoints.refitting
+        if progress is None:
             start = _ready(setup, cache)
-            progress = fit(setup, checkpoints, trackers, progress)
+            progress = fit(setup, checkpoints, trackers)
         if recipe.train.refit:
             refit = progress.refit or refit_of(setup, progress)
             setup = processes.on_each(partial(prepare_refit, setup, refit))
@@ -92,40 +91,24 @@ def _ready(setup: Setup, cache: bool) -> Report:
 def fit(
     setup: Setup, checkpoints: Checkpoints | None = None, trackers: Trackers | None = None, at: Progress | None = None
 ) -> Progress:
-    """Train `setup.model` in place, from the checkpoint that `checkpoints` goes on from if any: all that is trained,
-    and then, as `specialise` says, each task's own parts. `at`: what was done before.
-
-    Raises Interrupted, with a checkpoint written if any are, after the step during which SIGTERM or Ctrl-C came.
-    """
-    at = at or Progress()
-    if at.specialised is None:
-        at = _loop(setup, checkpoints, trackers, at)
-    if (stage := setup.recipe.specialise) is not None:
-        at = begin_specialised(at) if at.specialised is None else at
-        with specialised(setup, stage.epochs) as own:
-            at = _loop(own, checkpoints, trackers, at)
-    return at
-
-
-def _loop(setup: Setup, checkpoints: Checkpoints | None, trackers: Trackers | None, at: Progress) -> Progress:
-    """The loop.
+    """The loop. Trains `setup.model` in place, from the checkpoint that `checkpoints` goes on from if any.
 
     An epoch is ceil(rows of all tasks / batch_size) steps; in it every task gives `share` times its training rows,
     spread evenly. With early stopping the best epoch's weights are put back at the end, and those before the first step
     count as an epoch; see `ended` for the cool-down, `take_own` for each task's own best epoch, and `shrink` for what
-    of it each task then keeps.
+    of it each task then keeps. `at`: what the first training of `train.refit` came to.
+    Raises Interrupted, with a checkpoint written if any are, after the step during which SIGTERM or Ctrl-C came.
     """
-    model = setup.model
+    model, at = setup.model, at or Progress()
     begin(setup)
-    steps, stopper = plan_steps(setup, at.specialised or 0), BestEpoch(setup.config, setup.tasks)
+    steps, stopper = plan_steps(setup), BestEpoch(setup.config, setup.tasks)
     note(steps.plan)
-    own = {} if at.specialised is None else own_weights(setup)
-    first = own or outer_weights(setup)
-    state = TrainingState(model, steps.optimizer, steps.weighting, stopper, at, setup.accelerator.scaler, own)
+    first = outer_weights(setup)
+    state = TrainingState(model, steps.optimizer, steps.weighting, stopper, at, setup.accelerator.scaler)
     if checkpoints:
         processes.on_each(partial(checkpoints.restore, state))
-    if stopper.patience and at.own == 0 and model.encoder.settled:
-        stopper.see(at.step, validate(setup), steps.trainable)
+    if stopper.patience and at.step == 0 and model.encoder.settled:
+        stopper.see(0, validate(setup), steps.trainable)
     if trackers:
         processes.on_first(partial(trackers.start, at))
     watch, tidy, began = Watch(steps, at), Tidy(), time.monotonic() - at.seconds

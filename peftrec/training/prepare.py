@@ -24,7 +24,7 @@ from peftrec.tasks.dataset import load_data
 from peftrec.tasks.kind import Task, trained
 from peftrec.tasks.kinds import resolve
 from peftrec.tasks.starts import Start, start_of
-from peftrec.training.defaults import Settled, chosen_notes, settled, watched
+from peftrec.training.defaults import Settled, chosen_notes, settled
 from peftrec.training.init_from import read_start
 from peftrec.training.optim import check_own
 from peftrec.training.order import make_streams
@@ -121,9 +121,6 @@ def prepare(
     if dataset is not None and recipe.train.refit and not any(len(of.valid) for of in dataset.tasks.values()):
         with problems.collect():
             raise UserError("train.refit: there are no validation rows to train on as well; leave it out")
-    if dataset is not None and recipe.specialise and not watched(recipe, dataset):
-        with problems.collect():
-            raise UserError("specialise: there are no validation rows to judge it by; leave it out")
     with problems.collect(), processes.sharding_is_ours():
         backbone = load_backbone(recipe.backbone, accelerator.device)
     methods = recipe.adapters

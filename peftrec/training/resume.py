@@ -61,11 +61,10 @@ class Checkpoints:
         self._same = not changed
 
     @property
-    def second(self) -> Progress | None:
-        """Where the second training of `train.refit`, or the stage `specialise`, stood, if training goes on from a
-        checkpoint of that."""
+    def refitting(self) -> Progress | None:
+        """Where the second training of `train.refit` stood, if training goes on from a checkpoint of that."""
         at = None if self._begin is None else read_progress(read_checkpoint(self._begin)[1]["state"])
-        return None if at is None or (at.refit is None and at.specialised is None) else at
+        return None if at is None or at.refit is None else at
 
     def restore(self, state: TrainingState) -> None:
         """Put the state of the checkpoint that training goes on from into `state`; nothing on a fresh start, nor when

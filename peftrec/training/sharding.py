@@ -43,8 +43,6 @@ def check_sharding(recipe: Recipe) -> None:
             f"FSDP: shards what method full trains; found {', '.join(others)}, whose backbone is frozen, may be "
             "quantised and keeps neither gradients nor an optimiser's state: start it with torchrun"
         )
-    if recipe.specialise is not None:
-        problems.found.append("FSDP: specialise: the weights are shared out once a training; leave it out")
     if recipe.train.optimizer == "adafactor":
         problems.found.append("FSDP: train.optimizer: adafactor needs whole matrices; take adamw or sgd")
     if recipe.train.mixed_precision == "fp16":

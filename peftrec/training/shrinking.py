@@ -6,17 +6,14 @@ head's raw output is what its start says plus what it learned, and the latter is
 standard error of it, so that the less the rows tell the less is kept; 0 where no difference is that large. Of an item
 of a catalogue it is 1 - nDCG@10 that stands for the loss: the whole catalogue's likelihood may gain by what stands far
 down, while the lists that a user sees grow worse.
-
-What the stage `specialise` does to a task's own parts, beside what the joint training left, is judged likewise.
 """
 
 from collections.abc import Mapping
-from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from peftrec.evaluation.at_k import of_places
 from peftrec.evaluation.evaluate import evaluate, text_rows
@@ -29,69 +26,53 @@ from peftrec.machine.progress import note
 from peftrec.tasks.kind import Task
 from peftrec.training.prepare import Setup
 from peftrec.training.sharding import whole
-from peftrec.training.stopping import SHARES, own_parts
+from peftrec.training.stopping import SHARES
 
 DOUBT = 1.0  # standard errors by which a difference counts as smaller than it was found
 RESAMPLES = 200
 LISTED = "ndcg@10"
 
-Weights = dict[str, list[Tensor]]  # task -> its head's outer parameters, or all of its own
+Weights = dict[str, list[Tensor]]  # task -> its head's outer parameters
 
 
 def outer_weights(setup: Setup) -> Weights:
     """The outer parameters, as they are now, of the trained heads that have a start."""
-    began = [name for name in setup.trained if setup.began_at(name) is not None]
-    return {name: [p.detach().clone() for p in setup.model.head(name).outer()] for name in began}
+    heads = {name: setup.model.head(name) for name in setup.trained if setup.began_at(name) is not None}
+    return {name: [p.detach().clone() for p in head.outer()] for name, head in heads.items()}
 
 
-def own_weights(setup: Setup) -> Weights:
-    """All of each trained task's own parameters, as they are now."""
-    return {name: [p.detach().clone() for p in _moved(setup, name, own=True)] for name in setup.trained}
-
-
-def _moved(setup: Setup, name: str, own: bool) -> list[nn.Parameter]:
-    return list(own_parts(name, setup.model.trainable()).values() if own else setup.model.head(name).outer())
-
-
-def shrink(setup: Setup, first: Weights, known: Mapping[str, float], own: bool = False) -> dict[str, float]:
+def shrink(setup: Setup, first: Weights, known: Mapping[str, float]) -> dict[str, float]:
     """Keep of what each task has learned, since its outer parameters were `first`, the share that is best on
-    validation, or the one that is `known` of an earlier training; returns the shares. Without either all is kept.
-
-    own  of all of the task's own parameters; without validation rows nothing is kept
-    """
-    last = own_weights(setup) if own else outer_weights(setup)
+    validation, or the one that is `known` of an earlier training; returns the shares. Without either all is kept."""
+    last = outer_weights(setup)
     tasks = {name: setup.tasks[name] for name in first if len(setup.dataset.tasks[name].valid)}
 
     def chosen() -> dict[str, float]:
         rows, found = text_rows(setup.dataset, tasks, ["valid"], ranking=False), {}
         for name, task in tasks.items():
-            # Where heads change and the encoder does not, each text is encoded once for all shares.
-            model = setup.model
-            with nullcontext() if own else model.encoder.with_vectors(name, model.encoded(name, rows[name])):
+            # Heads change here and the encoder does not: each text is encoded once for all shares.
+            with setup.model.encoder.with_vectors(name, setup.model.encoded(name, rows[name])):
                 losses = []
                 for share in SHARES:
-                    _keep(setup, {name: share}, first, last, own)
+                    _keep(setup, {name: share}, first, last)
                     losses.append(_loss(setup, name, task))
             found[name] = _best(losses)
         return found
 
     with whole(setup.model):
         shares = dict(known) or processes.on_first(chosen)
-    if own:
-        shares = {name: shares.get(name, 0.0) for name in first}
-    _keep(setup, shares, first, last, own)
-    what = "its own stage changed" if own else "was learned"
+    _keep(setup, shares, first, last)
     for name, share in shares.items():
-        if share < 1 or own:
-            note(f"{name}: {share:.0%} of what {what} is kept, by the validation rows")
+        if share < 1:
+            note(f"{name}: {share:.0%} of what was learned is kept, by the validation rows")
     return shares
 
 
 @torch.no_grad()
-def _keep(setup: Setup, shares: Mapping[str, float], first: Weights, last: Weights, own: bool) -> None:
-    """Set each task's outer or own parameters between `first` (share 0) and `last` (share 1)."""
+def _keep(setup: Setup, shares: Mapping[str, float], first: Weights, last: Weights) -> None:
+    """Set each task's outer parameters between `first` (share 0) and `last` (share 1)."""
     for name, share in shares.items():
-        for parameter, begin, end in zip(_moved(setup, name, own), first[name], last[name], strict=True):
+        for parameter, begin, end in zip(setup.model.head(name).outer(), first[name], last[name], strict=True):
             parameter.copy_(torch.lerp(begin, end, share))
 
 

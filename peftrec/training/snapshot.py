@@ -51,9 +51,7 @@ class Progress:
     kept      after how many steps the weights were what they are at the end
     own_kept  task -> the same of its own parts, where that is another step
     refit     the second training, once it has begun
-    specialised  after how many steps the stage `specialise` began, once it has
     shares    of what each task learned, what it keeps, once training has ended; see `training.shrinking`
-    own_shares  of what the stage `specialise` changed of each task's own parts, what it keeps
     """
 
     step: int = 0
@@ -67,19 +65,12 @@ class Progress:
     kept: int = 0
     own_kept: dict[str, int] = field(default_factory=dict)
     refit: Refit | None = None
-    specialised: int | None = None
     shares: dict[str, float] = field(default_factory=dict)
-    own_shares: dict[str, float] = field(default_factory=dict)
 
     @property
     def own(self) -> int:
         """Steps done of the training that is going on; the schedule and the order of rows follow from it."""
-        return self.step - self.first
-
-    @property
-    def first(self) -> int:
-        """Steps done before it."""
-        return self.specialised or (0 if self.refit is None else self.refit.first)
+        return self.step - (0 if self.refit is None else self.refit.first)
 
     def add(self, quantity: str, value: float, over: float = 1) -> None:
         """Take `value` into the quantity's mean since the last line."""
@@ -110,7 +101,6 @@ class TrainingState:
     stopper: BestEpoch
     progress: Progress
     scaler: Any  # the gradient scaler of fp16 mixed precision, or None
-    first: dict[str, list[Tensor]]  # of the stage `specialise`: what each task's own parts were as it began
 
     def tensors(self) -> Tensors:
         """The tensors of a checkpoint: by file, without its ending, then by name. Nothing is copied."""
@@ -129,7 +119,6 @@ class TrainingState:
             for number, adapter in enumerate(self.model.encoder.methods)
             for name, tensor in adapter.extra_state().items()
         }
-        files |= {f"first/{task}": {str(n): t for n, t in enumerate(of)} for task, of in self.first.items()}
         files["weighting"] = dict(self.weighting.state_dict())
         files |= self.stopper.tensors()
         return {file: held for file, held in files.items() if held}
@@ -156,8 +145,9 @@ class TrainingState:
         `same`: the recipe is the same too, so that its memory plan holds.
         """
         own = self.tensors()
-        model = ("adapters/", "heads/", "fusion", "weight", "first/")
-        for file in sorted(f for f in tensors.keys() | own.keys() if f.startswith(model)):
+        for file in sorted(
+            {f for f in tensors.keys() | own.keys() if f.startswith(("adapters/", "heads/", "fusion", "weight"))}
+        ):
             _fill(file, own.get(file, {}), tensors.get(file, {}))
         self._load_optimizer(tensors.get("optimizer", {}))
         for number, adapter in enumerate(self.model.encoder.methods):

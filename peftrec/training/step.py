@@ -29,7 +29,6 @@ class Steps:
     tasks      the trained tasks' training examples
     streams    the order of each one's rows
     per_epoch  steps of an epoch; `total` of the whole training at most
-    before     steps of the trainings before this one, which adapters that prune count too
     main       steps before a cool-down that early stopping goes back to the best weights for
     plan       how a step fits into memory, as a line for the user
     """
@@ -39,7 +38,6 @@ class Steps:
     streams: dict[str, RowStream]
     per_epoch: int
     total: int
-    before: int
     main: int
     plan: str
     weighting: Weighting
@@ -89,9 +87,8 @@ class Piece:
     share: Tensor
 
 
-def plan_steps(setup: Setup, before: int = 0) -> Steps:
-    """Choose how a step fits into memory, share the weights out where asked to, and make weighting and optimiser; so
-    many steps were made `before`."""
+def plan_steps(setup: Setup) -> Steps:
+    """Choose how a step fits into memory, share the weights out where asked to, and make weighting and optimiser."""
     recipe, config, model = setup.recipe, setup.config, setup.model
     tasks = {name: setup.dataset.tasks[name].train for name in recipe.trained}
     streams, per_epoch, total = make_streams(recipe, config, setup.dataset)
@@ -105,7 +102,7 @@ def plan_steps(setup: Setup, before: int = 0) -> Steps:
     own = {name: task.train for name, task in recipe.trained.items() if task.train is not None}
     optimizer = setup.accelerator.prepare(make_optimizer(config, trainable, own))
     weighting = make_weighting(recipe.weighting, recipe)
-    return Steps(setup, tasks, streams, per_epoch, total, before, main, plan, weighting, trainable, optimizer)
+    return Steps(setup, tasks, streams, per_epoch, total, main, plan, weighting, trainable, optimizer)
 
 
 def steps_an_epoch(setup: Setup) -> int:
@@ -137,7 +134,7 @@ def one_step(steps: Steps, number: int, cooldown: Cooldown | None = None) -> Ste
         problem = find_culprits(model, tasks, rows)
     if not made:
         optimizer.zero_grad()  # what follows must not see such gradients
-    model.encoder.after_step(steps.before + number, steps.total)
+    model.encoder.after_step(number, steps.total)
     optimizer.zero_grad()
     return Step(rows, losses, weights, norms, made, problem)
 

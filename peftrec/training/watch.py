@@ -26,7 +26,6 @@ class Watch:
     examples_per_second    over the steps alone
     memory_mb              in use at the line: the process, and on a GPU PyTorch's allocator
     refit                  true in a second training, on the rows of train and valid
-    specialise             true in the stage of that name
     skipped_steps          left out since training began, where there are any
 
     What has no value in these steps is left out or null. Only speed and memory differ when a training is repeated.
@@ -97,8 +96,6 @@ class Watch:
         line["memory_mb"] = memory_mb()
         if at.refit is not None:
             line["refit"] = True
-        if at.specialised is not None:
-            line["specialise"] = True
         if at.skipped:
             line["skipped_steps"] = at.skipped
         at.history.append(line)

@@ -23,7 +23,6 @@ from peftrec.training.loop import train
 pytestmark = pytest.mark.usefixtures("quick")
 
 EQUAL = ["lora", "uneven rows, rare task", "parts, weights by losses", "adalora", "full", "cool-down, refit"]
-EQUAL += ["own stage"]
 
 
 @pytest.fixture(scope="module")
