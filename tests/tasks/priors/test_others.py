@@ -72,12 +72,16 @@ def test_it_is_a_linear_model_on_the_vector_and_on_what_the_other_says_each_stan
     assert chances[:, 1] == pytest.approx(1 / (1 + np.exp(-chosen.tried.sharpness * wanted)), abs=1e-3)
 
 
-@pytest.mark.parametrize("alone", ["no other task", "the other has no texts of its own", "too many classes"])
+@pytest.mark.parametrize(
+    "alone", ["no other task", "the other has no texts of its own", "too many classes", "many rows"]
+)
 def test_without_another_task_on_texts_there_is_no_such_prior(alone, monkeypatch):
     dataset, vectors = made()
     few, many = dataset.tasks["few"], dataset.tasks["many"]
     if alone == "no other task":
         dataset = replace(dataset, tasks={"few": few})
+    elif alone == "many rows":
+        monkeypatch.setattr(others, "FEW_ROWS", len(few.train) - 1)
     elif alone == "too many classes":
         monkeypatch.setattr(others, "MOST_COLUMNS", 3)
     else:
