@@ -30,8 +30,8 @@ from peftrec.tasks.priors.vectors import (
     read_vectors,
 )
 
-# Of more train rows what others say is known by itself (at 1,000 it is worth .003 of log-loss), and takes as long to fit
-# as all else.
+# Of more train rows little that others say is not known by itself (of 1,000 it is worth .003 of log-loss), and it takes
+# as long to fit as all else.
 FEW_ROWS = 5000
 MOST_COLUMNS = 1024  # of what other tasks say; those that come later in the recipe are left out
 
