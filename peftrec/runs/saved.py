@@ -238,7 +238,7 @@ def load_run(
         for name, task in of.items()
         if task.get("catalogue") and name not in catalogues
     }
-    users, starts = load_users(folder, of), load_starts(folder, tasks, of, texts, model.frozen_vectors)
+    users, starts = load_users(folder, of), load_starts(folder, tasks, of, model)
     return LoadedRun(recipe, model, tasks, of, items, users, encodings, logs, received, rates, catalogues, starts)
 
 

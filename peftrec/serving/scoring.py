@@ -7,6 +7,7 @@ import torch
 
 from peftrec.data.examples import Examples
 from peftrec.data.signals import of_pasts
+from peftrec.errors import UserError
 from peftrec.model.cache.kept import KeptVectors
 from peftrec.model.scorer import with_items
 from peftrec.runs.saved import LoadedRun
@@ -14,6 +15,14 @@ from peftrec.serving.index import ItemIndex
 from peftrec.serving.reader import RowReader
 
 MOST_KEPT = 1 << 28  # bytes of the items' vectors of all tasks that are kept at most
+
+
+def check_finite(task: str, said: np.ndarray) -> np.ndarray:
+    """What a task's model says, as it is. Raises UserError where there are no numbers, as of a run whose own are near
+    the largest that there are."""
+    if not np.isfinite(said).all():
+        raise UserError(f"task {task!r}: the run's numbers are so large that what it says is none: train it again")
+    return said
 
 
 class Scoring:
@@ -28,7 +37,7 @@ class Scoring:
     def scores(self, task: str, examples: Examples, asked: np.ndarray) -> np.ndarray:
         """Scores float32 (N, I) of the items that are `asked` about, bool (N, I), for each row; of others anything."""
         if task in self.run.catalogues:
-            return self._of_catalogue(task, examples)
+            return check_finite(task, self._of_catalogue(task, examples))
         row, item = np.nonzero(asked)
         found = np.zeros(asked.shape, np.float32)
         if len(row):
@@ -38,7 +47,7 @@ class Scoring:
                 predicted = self.run.model.predict(task, pairs)
             grades = self.run.tasks[task].grades(self.run.described[task]["classes"])
             found[row, item] = predicted if grades is None else grades.score(predicted)
-        return found
+        return check_finite(task, found)
 
     def near(self, task: str, one: Examples, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Numbers and scores of about the k best items for one row of a task that ranks its catalogue."""

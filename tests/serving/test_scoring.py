@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from habits import ITEMS, runs_by_rule
 
+from peftrec.errors import UserError
 from peftrec.serving import scoring
 from peftrec.serving.predictor import Predictor
 from peftrec.serving.scoring import Scoring
@@ -36,6 +37,18 @@ def test_a_catalogue_s_scores_are_its_ranker_s(runs, rule):
             "next", examples.take(np.array([row])), np.ones((1, ITEMS), bool)
         )
         assert alone == pytest.approx(one, abs=1e-6)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_what_is_no_number_is_refused(predictor, monkeypatch, value):
+    """As of a head whose weights are near the largest number that there is."""
+    monkeypatch.setattr(predictor.model, "predict", lambda task, examples: np.full(len(examples), value, np.float32))
+    for ask in (
+        lambda: predictor.predict("interest", [{"history": [], "item": "i1"}]),
+        lambda: predictor.recommend("interest", history=[], k=3),
+    ):
+        with pytest.raises(UserError, match="'interest': the run's numbers are so large that what it says is none"):
+            ask()
 
 
 @pytest.mark.parametrize("task", ["interest", "query"])

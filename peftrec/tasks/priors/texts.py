@@ -10,8 +10,9 @@ from scipy import sparse
 from peftrec.data.examples import Dataset, Examples
 from peftrec.data.texts import TextTable
 from peftrec.tasks.priors.choice import Chosen, Tried, best, held_out, judge, learn, once, predicted
-from peftrec.tasks.priors.grams import TfIdf, characters, tf_idf, words
+from peftrec.tasks.priors.grams import TfIdf, characters, read_columns, tf_idf, words
 from peftrec.tasks.priors.linear import Linear, linear, read_linear
+from peftrec.tasks.priors.stored import sorts
 
 COUNTERS = {"words": words(2), "characters": characters(1, 4)}
 SORTS = (("words",), ("characters",), ("words", "characters"))
@@ -50,7 +51,7 @@ class GramScores:
 
     def settings(self) -> dict[str, Any]:
         """What a run keeps of it beside its tensors."""
-        return {"sorts": list(self.sorts), "numbers": self.model.numbers}
+        return {"sorts": list(self.sorts)}
 
     def tensors(self) -> dict[str, np.ndarray]:
         """The linear model, in 16 bits, and what it counts."""
@@ -60,15 +61,14 @@ class GramScores:
         return kept
 
 
-def read_grams(settings: Mapping[str, Any], tensors: Mapping[str, np.ndarray], texts: TextTable) -> GramScores:
+def read_grams(
+    settings: Mapping[str, Any], tensors: Mapping[str, np.ndarray], texts: TextTable, classes: int
+) -> GramScores:
     """What was kept so. Raises KeyError, TypeError or ValueError for what is none."""
-    sorts, model = tuple(settings["sorts"]), read_linear(tensors, bool(settings.get("numbers")))
-    columns, rarity = (
-        tuple(tensors[f"{sort}.{what}"] for sort in sorts if sort in COUNTERS) for what in ("columns", "rarity")
-    )
-    if len(model.weight) != sum(map(len, columns)):
-        raise ValueError(f"{len(model.weight):,} weights of {sum(map(len, columns)):,} n-grams")
-    return GramScores(sorts, TfIdf(columns, rarity), model, texts)
+    found = sorts("sorts", settings["sorts"], COUNTERS)
+    columns, rarity = zip(*(read_columns(tensors, sort) for sort in found), strict=True)
+    model = read_linear(tensors, sum(map(len, columns)), classes)
+    return GramScores(found, TfIdf(columns, rarity), model, texts)
 
 
 def count(texts: TextTable, rows: np.ndarray, sorts: Iterable[str]) -> Counts:

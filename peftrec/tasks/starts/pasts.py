@@ -17,7 +17,9 @@ from peftrec.data.catalogue import FOLDS, LEARNT, fold_of
 from peftrec.data.examples import Examples
 from peftrec.data.neighbours import Neighbours, fit_alike, left_of
 from peftrec.data.rates import PSEUDO
+from peftrec.tasks.priors.stored import FLOATS, WHOLE, stored
 from peftrec.tasks.priors.vectors import Vectors
+from peftrec.tasks.starts.base import Asked
 from peftrec.tasks.starts.expected import Expected, distinct, fit_expected, likeness
 
 PAST = 200  # newest events of a user that are read
@@ -205,19 +207,23 @@ class _Once:
         return found
 
 
-def load_known(tensors: Mapping[str, np.ndarray], vectors: Vectors | None) -> Known:
+def load_known(tensors: Mapping[str, np.ndarray], asked: Asked) -> Known:
     """What a run kept. Raises ValueError for what is none."""
+    if not asked.rated:
+        raise ValueError("it reads rates of items, and a row has none")
     expected = None
     if "expected.weight" in tensors:
-        if vectors is None:
+        if asked.vectors is None:
             raise ValueError("it needs the frozen backbone's vectors")
-        expected = Expected(tensors["expected.centre"], tensors["expected.weight"])
-    near = Neighbours(tensors["alike.items"], tensors["alike.weights"])
-    if near.items.shape != near.weights.shape or near.items.ndim != 2:
-        raise ValueError("its items received alike and their weights are not of one size")
-    if near.items.size and not 0 <= near.items.min() <= near.items.max() < len(near.items):
-        raise ValueError(f"items received alike have numbers from 0 to {len(near.items) - 1}")
-    return Known(Alike(near), expected, vectors)
+        expected = Expected(
+            stored(tensors, "expected.centre", FLOATS, asked.width),
+            stored(tensors, "expected.weight", FLOATS, asked.width),
+        )
+    items = stored(tensors, "alike.items", WHOLE, None, None)
+    if items.size and not 0 <= items.min() <= items.max() < len(items):
+        raise ValueError(f"alike.items: numbers from 0 to {len(items) - 1}")
+    near = Neighbours(items, stored(tensors, "alike.weights", FLOATS, *items.shape))
+    return Known(Alike(near), expected, asked.vectors)
 
 
 def fit_known(train: Examples, fitted: Examples, vectors: Vectors | None) -> Known:
