@@ -220,9 +220,10 @@ def load_known(tensors: Mapping[str, np.ndarray], asked: Asked) -> Known:
             stored(tensors, "expected.weight", FLOATS, asked.width),
         )
     items = stored(tensors, "alike.items", WHOLE, None, None)
+    weights = stored(tensors, "alike.weights", FLOATS, *items.shape)
     if items.size and not 0 <= items.min() <= items.max() < len(items):
         raise ValueError(f"alike.items: numbers from 0 to {len(items) - 1}")
-    near = Neighbours(items, stored(tensors, "alike.weights", FLOATS, *items.shape))
+    near = Neighbours(items.astype(np.int32, copy=False), weights.astype(np.float32, copy=False))
     return Known(Alike(near), expected, asked.vectors)
 
 
