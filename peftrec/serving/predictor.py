@@ -36,6 +36,7 @@ class Predictor:
     def __init__(self, run: LoadedRun, live: LiveHistories | None = None) -> None:
         self.run = run
         self.model, self.texts = run.model.eval(), run.model.encoder.texts
+        self.model.encoder.known = run.encoded
         self._reader = RowReader(run, live)
         self.recommender = Recommender(run, self._reader)
         self._keeps = False  # texts of requests as the run's own

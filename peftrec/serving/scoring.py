@@ -66,7 +66,9 @@ class Scoring:
         return found[place]
 
     def _kept(self, task: str) -> KeptVectors | None:
-        """The vectors of the task's items; None where they are too many to be kept."""
+        """The vectors of the task's items; None where the encoder knows them, or they are too many to be kept."""
+        if task in self.run.model.encoder.known:
+            return None
         if task not in self._vectors:
             rows, width = np.unique(self.run.items_of(task).rows), self.run.model.encoder.backbone.hidden_size
             if len(rows) * width * 4 > MOST_KEPT // len(self.run.tasks):

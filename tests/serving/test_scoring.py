@@ -58,6 +58,10 @@ def test_items_that_are_asked_about_are_scored_as_all_are(predictor, monkeypatch
     grades = predictor.run.tasks[task].grades(predictor.run.described[task]["classes"])
     expected = predictor.model.ranker(task, items.rows, grades)(examples)
     asked = np.random.default_rng(0).random(expected.shape) < 0.4
+    assert Scoring(predictor.run, predictor._reader).scores(task, examples, asked)[asked] == pytest.approx(
+        expected[asked], abs=1e-5
+    )
+    monkeypatch.setattr(predictor.model.encoder, "known", {})
     for most in (scoring.MOST_KEPT, 0):  # from kept vectors, and from those encoded anew
         monkeypatch.setattr(scoring, "MOST_KEPT", most)
         found = Scoring(predictor.run, predictor._reader).scores(task, examples, asked)
@@ -65,7 +69,9 @@ def test_items_that_are_asked_about_are_scored_as_all_are(predictor, monkeypatch
 
 
 def test_items_are_encoded_once(predictor, monkeypatch):
+    """Of a run that has not kept what its items are encoded as."""
     encoder, encoded = predictor.model.encoder, []
+    monkeypatch.setattr(encoder, "known", {})
     plain = encoder._encode
     monkeypatch.setattr(encoder, "_encode", lambda rows, task: (encoded.append(len(rows)), plain(rows, task))[1])
     own, items = Scoring(predictor.run, predictor._reader), predictor.run.items_of("interest")
