@@ -52,7 +52,8 @@ def save_encoded(folder: Path, dataset: Dataset, model: CoLearner) -> None:
             vectors = model.encoded(task, rows).vectors.cpu()
         kept[name] = vectors[torch.from_numpy(place)]
     if kept:
-        save_file(kept, folder / FILE, {"format": "pt", "dtype": str(model.encoder.backbone.dtype)})
+        # One thing alone: of several the writer has no order, and the same run would have other bytes.
+        save_file(kept, folder / FILE, {"dtype": str(model.encoder.backbone.dtype)})
 
 
 def load_encoded(

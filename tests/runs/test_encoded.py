@@ -124,7 +124,7 @@ def test_of_a_large_catalogue_nothing_is_kept(shop, tmp_path, monkeypatch, limit
 
 
 def test_those_of_another_dtype_are_not_taken(copied):
-    save_file(load_file(copied / FILE), copied / FILE, {"format": "pt", "dtype": "torch.bfloat16"})
+    save_file(load_file(copied / FILE), copied / FILE, {"dtype": "torch.bfloat16"})
     assert load_run(sealed(copied)).encoded == {}
 
 
@@ -144,7 +144,7 @@ def test_those_of_another_dtype_are_not_taken(copied):
 def test_what_does_not_fit_is_refused(copied, change, said):
     stored = load_file(copied / FILE)
     change(stored)
-    save_file(stored, copied / FILE, {"format": "pt", "dtype": "torch.float32"})
+    save_file(stored, copied / FILE, {"dtype": "torch.float32"})
     with pytest.raises(UserError, match=rf"catalogue\.safetensors: {said}"):
         load_run(sealed(copied))
 

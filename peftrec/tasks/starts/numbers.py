@@ -39,7 +39,7 @@ class Foreseen:
         return np.column_stack([columns(rows), np.concatenate(told) if told else np.zeros(0)]).astype(np.float32)
 
     def _of(self, rows: Examples) -> np.ndarray:
-        said = self.known.said(rows)
+        said = self.known.once().said(rows)
         mean, count = rows.inputs()[:, -4:-2].astype(np.float64).T
         rate = mean + said["expected"] * PSEUDO / (np.expm1(count) + PSEUDO)
         found: np.ndarray = rate + said["leaning"] + said["akin"] + said["together"]

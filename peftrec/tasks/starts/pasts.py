@@ -133,15 +133,27 @@ class Alike:
 
 @dataclass(frozen=True)
 class Known:
-    """What was fitted of items, by which pasts are read; `expected` is None where the backbone is trained itself."""
+    """What was fitted of items, by which pasts are read; `expected` is None where the backbone is trained itself.
+
+    kept  the vectors of a block of rows, see `once`
+    """
 
     alike: Alike
     expected: Expected | None
     vectors: Vectors | None = field(repr=False)
+    kept: "_Once | None" = field(default=None, repr=False)
 
     def once(self) -> "Known":
-        """The same for a block of rows, of whose texts several columns are made: each text's vector is fetched once."""
-        return self if self.vectors is None else replace(self, vectors=_Once(self.vectors))
+        """The same for a block of rows, of whose texts several columns are made: each text's vector is fetched, and
+        brought to length 1, once."""
+        return self if self.expected is None or self.vectors is None else replace(self, kept=_Once(self._unit))
+
+    def _unit(self, texts: np.ndarray) -> np.ndarray:
+        """The vectors of text rows (N,) about the centre, of length 1, float32 (N, D)."""
+        if self.kept is not None:
+            return self.kept(texts)
+        assert self.expected is not None and self.vectors is not None
+        return self.expected.unit(self.vectors(texts))
 
     def blocks(self, rows: Examples) -> Iterator[Examples]:
         """Rows in blocks that are read at once; of several the texts are computed before, which shows its progress."""
@@ -157,21 +169,21 @@ class Known:
             said = {"expected": nothing, "akin": nothing}
         else:
             past = past_of(rows, partial(self._worth, rows))
-            said = {"expected": self.expected.of_items(rows, self.vectors)}
+            said = {"expected": self.expected.of_items(rows, self._unit)}
             said["akin"] = akin(past, self.likeness(rows, past.rows))
         return {**said, "leaning": past.leaning, "together": self.alike.together(rows, past)}
 
     def _worth(self, rows: Examples, texts: np.ndarray) -> np.ndarray:
         """What the texts of the rows' pasts let expect; the vectors of the rows' items are fetched with theirs."""
-        assert self.expected is not None and self.vectors is not None
-        self.vectors(distinct(np.append(rows.slots["item"], texts))[0])
-        return self.expected.of_texts(texts, self.vectors)
+        assert self.expected is not None
+        self._unit(distinct(np.append(rows.slots["item"], texts))[0])
+        return self.expected.of_texts(texts, self._unit)
 
     def likeness(self, rows: Examples, past: np.ndarray) -> np.ndarray:
         """Cosines (N, H) of each row's item with the text rows of its past, -1 where absent; 0 without vectors."""
         if self.expected is None or self.vectors is None:
             return np.zeros(past.shape)
-        return likeness(rows, past, self.expected, self.vectors)
+        return likeness(rows, past, self._unit)
 
     def tensors(self) -> dict[str, np.ndarray]:
         """What a run keeps of it."""
