@@ -190,7 +190,7 @@ class AdaptedEncoder(nn.Module):
         ):  # what is kept outlives a caller's inference mode
             known = self.known.get(None)
             found = self._frozen_vectors(rows, track) if known is None else known.of(rows, self._frozen_vectors)
-        vectors: np.ndarray = found.float().cpu().numpy()
+        vectors: np.ndarray = found.cpu().numpy()
         return vectors
 
     def _frozen_vectors(self, rows: np.ndarray, track: Track | None = None) -> Tensor:
@@ -203,7 +203,7 @@ class AdaptedEncoder(nn.Module):
                 self._keep(VectorCache(self.backbone, self.texts, self.caches.get("layer")))
             self.caches["vectors"].update(rows, track, self.disk)
             found = self.caches["vectors"].states(rows)
-        return found
+        return found.float()
 
     def _encode_bucket(self, rows: np.ndarray, task: str) -> Tensor:
         adapter = self.adapter_of(task)

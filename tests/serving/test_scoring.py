@@ -1,5 +1,7 @@
 """The scores of a catalogue: those of the model's own ranker, computed in fewer steps and from what was kept."""
 
+import threading
+
 import numpy as np
 import pytest
 from habits import ITEMS, runs_by_rule
@@ -61,8 +63,8 @@ def test_items_that_are_asked_about_are_scored_as_all_are(predictor, monkeypatch
     assert Scoring(predictor.run, predictor._reader).scores(task, examples, asked)[asked] == pytest.approx(
         expected[asked], abs=1e-5
     )
-    monkeypatch.setattr(predictor.model.encoder, "known", {})
     for most in (scoring.MOST_KEPT, 0):  # from kept vectors, and from those encoded anew
+        monkeypatch.setattr(predictor.model.encoder, "known", {})
         monkeypatch.setattr(scoring, "MOST_KEPT", most)
         found = Scoring(predictor.run, predictor._reader).scores(task, examples, asked)
         assert found[asked] == pytest.approx(expected[asked], abs=1e-5)
@@ -80,3 +82,34 @@ def test_items_are_encoded_once(predictor, monkeypatch):
         own.scores("interest", examples, np.ones((1, len(items)), bool))
         own.vectors("interest", np.array([3, 1, 3]))
     assert encoded == [len(items)]
+
+
+def test_items_are_encoded_in_blocks_between_which_others_ask(shop_run, monkeypatch):
+    """Of a run that has not kept its items' vectors, as of an earlier version."""
+    predictor = Predictor.load(shop_run)
+    expected = predictor.recommend("interest", user="u1", k=5)
+    predictor.model.encoder.known = {}
+    own, lock, encoded = predictor.recommender.scoring, predictor.model.encoder.backbone.lock, []
+    asked, plain = [], own._encoded
+
+    def block(task, rows):
+        encoded.append(len(rows))
+        asker = threading.Thread(target=lambda: asked.append((lock.acquire(), len(encoded), lock.release())))
+        asker.start()
+        askers.append(asker)
+        return plain(task, rows)
+
+    askers: list[threading.Thread] = []
+    monkeypatch.setattr(scoring, "BLOCK", 8)
+    monkeypatch.setattr(own, "_encoded", block)
+    own.prepare("interest")
+    for asker in askers:
+        asker.join()
+    items = predictor.run.items_of("interest")
+    assert encoded == [8, 8, 8, 6] and len(asked) == 4 and len(items) == 30
+    own.prepare("interest")
+    assert len(encoded) == 4
+    monkeypatch.setattr(predictor.model.encoder, "_encode", lambda rows, task: pytest.fail("encoded again"))
+    found = predictor.recommend("interest", user="u1", k=5)
+    assert [one["item"] for one in found] == [one["item"] for one in expected]
+    assert [one["score"] for one in found] == pytest.approx([one["score"] for one in expected], abs=1e-6)
