@@ -30,6 +30,8 @@ class AdaptedEncoder(nn.Module):
     recompute  keep only each bucket's output for the backward pass and compute the rest again (gradient checkpointing)
     sharded    the processes of a training share its weights out (`peftrec.training.sharding`)
     disk       whether that cached output is read from, and written to, the disk (`peftrec.model.cache.folder`)
+    known      task -> its vectors of texts that are encoded no more: nothing is kept or computed for these; under None
+               what the backbone says of texts with no method on it
     """
 
     def __init__(
@@ -38,6 +40,7 @@ class AdaptedEncoder(nn.Module):
         super().__init__()
         self.__dict__["backbone"] = backbone
         self.texts, self.recompute, self.disk, self.sharded = texts, recompute, False, False
+        self.known: dict[str | None, KeptVectors] = {}
         self._kept: dict[str, KeptVectors] = {}
         self.adapters = nn.ModuleList(dict.fromkeys(adapters.values()))
         self._adapter_of = dict(adapters)
@@ -110,7 +113,8 @@ class AdaptedEncoder(nn.Module):
 
     def _parts(self, level: Level, rows: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         """The rows of each task that the cache of a level serves."""
-        return [of for task, of in rows.items() if self.level(task)[0] == level]
+        served = {task: of for task, of in rows.items() if self.level(task)[0] == level}
+        return [self.known[task].lacking(of) if task in self.known else of for task, of in served.items()]
 
     @contextmanager
     def frozen_part_once(self, rows: Mapping[str, np.ndarray]) -> Iterator[None]:
@@ -129,7 +133,7 @@ class AdaptedEncoder(nn.Module):
     def encode(self, rows: np.ndarray, task: str) -> Tensor:
         """The task's vectors of text rows (U,), float32 (U, D)."""
         with stage("encode"):
-            if (kept := self._kept.get(task)) is not None:
+            if (kept := self._kept.get(task, self.known.get(task))) is not None:
                 return kept.of(rows, partial(self._encode, task=task))
             return self._encode(rows, task)
 
@@ -184,9 +188,12 @@ class AdaptedEncoder(nn.Module):
             torch.inference_mode(False),
             torch.no_grad(),
         ):  # what is kept outlives a caller's inference mode
-            return self._frozen_vectors(rows, track)
+            known = self.known.get(None)
+            found = self._frozen_vectors(rows, track) if known is None else known.of(rows, self._frozen_vectors)
+        vectors: np.ndarray = found.cpu().numpy()
+        return vectors
 
-    def _frozen_vectors(self, rows: np.ndarray, track: Track | None) -> np.ndarray:
+    def _frozen_vectors(self, rows: np.ndarray, track: Track | None = None) -> Tensor:
         if "pooled" in self.caches:
             self.caches["pooled"].update(rows, track, self.disk)
             blocks = np.split(rows, range(POOLED_ROWS, len(rows), POOLED_ROWS))
@@ -196,8 +203,7 @@ class AdaptedEncoder(nn.Module):
                 self._keep(VectorCache(self.backbone, self.texts, self.caches.get("layer")))
             self.caches["vectors"].update(rows, track, self.disk)
             found = self.caches["vectors"].states(rows)
-        vectors: np.ndarray = found.float().cpu().numpy()
-        return vectors
+        return found.float()
 
     def _encode_bucket(self, rows: np.ndarray, task: str) -> Tensor:
         adapter = self.adapter_of(task)

@@ -8,6 +8,7 @@ fusion.safetensors    what joins items' texts: what was learned of each, what fe
 heads/<task>.safetensors    and starts/<task>.safetensors, what the head begins at (`peftrec.runs.starts`), and
 neighbours/<task>.safetensors, which items of a catalogue go together or have texts alike (`peftrec.runs.neighbours`)
 catalogue.parquet     item ids, texts and features, and log.parquet, who did what when (`peftrec.runs.tables`)
+catalogue.safetensors      what the tasks' encoders made of the items' texts (`peftrec.runs.encoded`)
 report.json  metrics.jsonl  README.md  manifest.json        README.md (`peftrec.runs.cards`) also in adapters/<task>/
 """
 
@@ -32,10 +33,12 @@ from peftrec.machine.tensors import misfit, write_tensors
 from peftrec.model.adapters.base import WEIGHTS, as_saved
 from peftrec.model.adapters.full import FullFineTuning
 from peftrec.model.backbone import Backbone, load_backbone, share_backbone
+from peftrec.model.cache.kept import KeptVectors
 from peftrec.model.co_learner import CoLearner, assemble
 from peftrec.recipe import Recipe, dump_recipe, make_recipe, read_yaml
 from peftrec.recipe.names import refuse_foreign
 from peftrec.runs.damage import check_rows, check_sizes
+from peftrec.runs.encoded import load_encoded, save_encoded
 from peftrec.runs.folder import NEEDED, verify_run
 from peftrec.runs.fusion import describe_fusion, load_fusion, save_fusion
 from peftrec.runs.neighbours import load_neighbours, save_neighbours
@@ -77,6 +80,7 @@ class LoadedRun:
     rates      task -> how items were received, for tasks that read it
     catalogues task -> its items, and which were chosen when, for tasks that rank them
     starts     task -> what its head begins at, for tasks that begin at something
+    encoded    task -> what its encoder made of its items' texts, where the run has that; None -> what the backbone did
     """
 
     recipe: Recipe
@@ -91,6 +95,7 @@ class LoadedRun:
     rates: dict[str, Rates]
     catalogues: dict[str, Catalogue]
     starts: dict[str, Start]
+    encoded: dict[str | None, KeptVectors]
 
     def items_of(self, task: str) -> ItemTexts:
         """The catalogue that a task's items are of."""
@@ -131,6 +136,7 @@ def save_run(
     save_neighbours(folder, dataset)
     save_catalogues(folder, dataset)
     save_logs(folder, dataset)
+    save_encoded(folder, dataset, model)
     write_json(folder / "report.json", report)
     (folder / "metrics.jsonl").write_text("".join(to_json(line, indent=None) + "\n" for line in history))
 
@@ -241,8 +247,11 @@ def load_run(
         for name, task in of.items()
         if task.get("catalogue") and name not in catalogues
     }
-    users, starts = load_users(folder, of), load_starts(folder, tasks, of, texts, model.frozen_vectors)
-    return LoadedRun(recipe, model, tasks, of, items, users, encodings, logs, received, rates, catalogues, starts)
+    users, starts = load_users(folder, of), load_starts(folder, tasks, of, model)
+    encoded = load_encoded(folder, of, items, model)
+    return LoadedRun(
+        *(recipe, model, tasks, of, items, users, encodings, logs, received, rates, catalogues, starts, encoded)
+    )
 
 
 def _shared(folder: Path, backbone: Backbone, recipe: Recipe) -> Backbone:

@@ -8,13 +8,15 @@ import numpy as np
 from safetensors.numpy import load_file, save_file
 
 from peftrec.data.examples import TaskData
+from peftrec.data.features import columns
 from peftrec.data.rows import MOST
-from peftrec.data.texts import TextTable
 from peftrec.errors import UserError
 from peftrec.machine.files import reading
+from peftrec.model.co_learner import CoLearner
+from peftrec.runs.tables import encodings_of
+from peftrec.tasks.columns import HISTORY
 from peftrec.tasks.kind import Task
-from peftrec.tasks.priors import Vectors
-from peftrec.tasks.starts import Start, start_of
+from peftrec.tasks.starts import Asked, Start, start_of
 
 
 def save_start(folder: Path, task: str, data: TaskData) -> dict[str, Any]:
@@ -32,10 +34,10 @@ def load_starts(
     folder: Path,
     tasks: Mapping[str, Task],
     described: Mapping[str, Mapping[str, Any]],
-    texts: TextTable,
-    vectors: Vectors | None,
+    model: CoLearner,
 ) -> dict[str, Start]:
-    """The starts of those tasks that have one, over a table of texts. Raises UserError for what is none."""
+    """The starts of those tasks that have one, over the model's texts. Raises UserError for what is none, and for what
+    was fitted to rows of another sort than the task's."""
     found = {}
     for name, of in described.items():
         file = folder / "starts" / f"{name}.safetensors"
@@ -54,10 +56,25 @@ def load_starts(
             if wrong := [name for name, of in tensors.items() if of.dtype.kind == "f" and not np.isfinite(of).all()]:
                 raise UserError(f"{file}: {wrong[0]} holds numbers that are not finite")
             try:
-                found[name] = starting.load(of["start"], tensors, texts, vectors)
-            except (KeyError, TypeError, ValueError, IndexError) as error:
+                found[name] = starting.load(of["start"], tensors, _asked(of, model))
+            except (AttributeError, KeyError, TypeError, ValueError, IndexError) as error:
                 raise UserError(f"{file}: damaged: it is no start of kind {tasks[name].config.kind}: {error}") from None
     return found
+
+
+def _asked(described: Mapping[str, Any], model: CoLearner) -> Asked:
+    """The rows of a task of model.json."""
+    item, asker = columns(encodings_of(described))
+    past = len(HISTORY) if described["history"] else 0
+    return Asked(
+        model.encoder.texts,
+        model.frozen_vectors,
+        model.encoder.backbone.hidden_size,
+        tuple(described["slots"]),
+        len(described["classes"]),
+        past + len(described["features"]) + len(item) + len(asker),
+        described["base"] is not None,
+    )
 
 
 def _numbers(value: Any) -> Iterator[float]:

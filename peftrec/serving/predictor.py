@@ -17,7 +17,8 @@ from peftrec.runs.saved import LoadedRun, load_run
 from peftrec.serving.live import LiveHistories
 from peftrec.serving.reader import RowReader, check_keys
 from peftrec.serving.recommender import Found, Recommender, too_few
-from peftrec.serving.wanted import Options, Wanted, check_scores, filled, wanted, weighed
+from peftrec.serving.scoring import check_finite
+from peftrec.serving.wanted import Options, Wanted, check_rows, check_scores, filled, wanted, weighed
 from peftrec.tasks.rows import Row, example_row
 
 TOGETHER = 1024  # rows whose vectors are computed together
@@ -35,6 +36,7 @@ class Predictor:
     def __init__(self, run: LoadedRun, live: LiveHistories | None = None) -> None:
         self.run = run
         self.model, self.texts = run.model.eval(), run.model.encoder.texts
+        self.model.encoder.known = run.encoded
         self._reader = RowReader(run, live)
         self.recommender = Recommender(run, self._reader)
         self._keeps = False  # texts of requests as the run's own
@@ -83,7 +85,7 @@ class Predictor:
         regression: {"value"}. Raises UserError naming the row (from 1), the key and the rule.
         """
         self._known(task)
-        _check_rows(rows)
+        check_rows(rows)
         return self.predict_mixed([(task, row) for row in rows])
 
     def predict_mixed(self, asked: Sequence[tuple[str, Row]]) -> list[Row]:
@@ -104,7 +106,8 @@ class Predictor:
             for line in vocabulary_notes(self.texts, tokenizer, np.arange(before, len(self.texts))):
                 note(line)
             with self.model.encoded_once(rows):
-                predicted = {task: iter(self.model.predict(task, of)) for task, of in examples.items()}
+                said = {task: self.model.predict(task, of) for task, of in examples.items()}
+        predicted = {task: iter(check_finite(task, of)) for task, of in said.items()}
 
         def answer(task: str) -> Row:
             of = self.run.tasks[task]
@@ -256,7 +259,7 @@ class Predictor:
         self, weights: Mapping[str, float], rows: list[Row], k: int, options: Options, explained: bool
     ) -> list[list[Row]]:
         """The best items for every row, block by block, with each task's and feature's own score where `explained`."""
-        _check_rows(rows)
+        check_rows(rows)
         of_items = {task: self._reader.numbers_of(task) for task in self.tasks}
         asked = wanted(self.run, weights, k, options, of_items)
         blocks = range(0, len(rows), asked.rows_at_once)
@@ -302,7 +305,7 @@ class Predictor:
         Rows are those of `recommend_all`, without `candidates` and `exclude`. Raises UserError naming the row (from 1).
         """
         self._products(task)
-        _check_rows(rows)
+        check_rows(rows)
         if not rows:
             return self.item_vectors(task)[:0]
         found = []
@@ -341,8 +344,3 @@ class Predictor:
     def _known(self, task: str) -> None:
         if task not in self.run.tasks:
             raise UserError(f"no task {shown(task)} in this run; {nearest(task, self.tasks)}")
-
-
-def _check_rows(rows: Any) -> None:
-    if not isinstance(rows, list):
-        raise UserError(f"rows must be a list of dicts, one a row; found a {type(rows).__name__}")

@@ -126,6 +126,12 @@ def wanted(
     return replace(found, allowed=found.narrowed(allowed, given))
 
 
+def check_rows(rows: Any) -> None:
+    """Raise UserError where rows are no list."""
+    if not isinstance(rows, list):
+        raise UserError(f"rows must be a list of dicts, one a row; found a {type(rows).__name__}")
+
+
 def weighed(
     run: LoadedRun, weights: Mapping[str, float], check: Callable[[LoadedRun, str], None]
 ) -> tuple[dict[str, float], ItemTexts, dict[str, tuple[float, np.ndarray]]]:

@@ -85,7 +85,7 @@ class EarlierRun:
     ) -> dict[str, Start | None]:
         """What these heads begin at, with items' numbers as the dataset has them."""
         described = {name: self.tasks[name] for name in heads}
-        known = load_starts(self.folder, tasks, described, dataset.texts, model.frozen_vectors)
+        known = load_starts(self.folder, tasks, described, model)
         items = load_catalogues(self.folder, TextTable(), self.tasks)
         for name, start in known.items():
             starting = tasks[name].kind.start

@@ -45,6 +45,7 @@ def sharing(predictor):
 
 def test_answers_are_those_of_each_task_alone_and_equal_vectors_are_made_once(run, monkeypatch):
     predictor, encode, encoded = Predictor.load(run), AdaptedEncoder._encode, []
+    predictor.model.encoder.known = {}  # of a run that has not kept its items' vectors
     alone = [predictor.predict(task, [row])[0] for task, row in PAIRS]
     monkeypatch.setattr(AdaptedEncoder, "_encode", lambda *given: (encoded.append(given), encode(*given))[1])
     assert predictor.predict_mixed(PAIRS) == [close(of) for of in alone]

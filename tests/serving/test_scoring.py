@@ -1,9 +1,12 @@
 """The scores of a catalogue: those of the model's own ranker, computed in fewer steps and from what was kept."""
 
+import threading
+
 import numpy as np
 import pytest
 from habits import ITEMS, runs_by_rule
 
+from peftrec.errors import UserError
 from peftrec.serving import scoring
 from peftrec.serving.predictor import Predictor
 from peftrec.serving.scoring import Scoring
@@ -38,6 +41,18 @@ def test_a_catalogue_s_scores_are_its_ranker_s(runs, rule):
         assert alone == pytest.approx(one, abs=1e-6)
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_what_is_no_number_is_refused(predictor, monkeypatch, value):
+    """As of a head whose weights are near the largest number that there is."""
+    monkeypatch.setattr(predictor.model, "predict", lambda task, examples: np.full(len(examples), value, np.float32))
+    for ask in (
+        lambda: predictor.predict("interest", [{"history": [], "item": "i1"}]),
+        lambda: predictor.recommend("interest", history=[], k=3),
+    ):
+        with pytest.raises(UserError, match="'interest': the run's numbers are so large that what it says is none"):
+            ask()
+
+
 @pytest.mark.parametrize("task", ["interest", "query"])
 def test_items_that_are_asked_about_are_scored_as_all_are(predictor, monkeypatch, task):
     rows = [{"query": "horror"}, {"query": "a cooking film"}] if task == "query" else ROWS[:2]
@@ -45,14 +60,20 @@ def test_items_that_are_asked_about_are_scored_as_all_are(predictor, monkeypatch
     grades = predictor.run.tasks[task].grades(predictor.run.described[task]["classes"])
     expected = predictor.model.ranker(task, items.rows, grades)(examples)
     asked = np.random.default_rng(0).random(expected.shape) < 0.4
+    assert Scoring(predictor.run, predictor._reader).scores(task, examples, asked)[asked] == pytest.approx(
+        expected[asked], abs=1e-5
+    )
     for most in (scoring.MOST_KEPT, 0):  # from kept vectors, and from those encoded anew
+        monkeypatch.setattr(predictor.model.encoder, "known", {})
         monkeypatch.setattr(scoring, "MOST_KEPT", most)
         found = Scoring(predictor.run, predictor._reader).scores(task, examples, asked)
         assert found[asked] == pytest.approx(expected[asked], abs=1e-5)
 
 
 def test_items_are_encoded_once(predictor, monkeypatch):
+    """Of a run that has not kept what its items are encoded as."""
     encoder, encoded = predictor.model.encoder, []
+    monkeypatch.setattr(encoder, "known", {})
     plain = encoder._encode
     monkeypatch.setattr(encoder, "_encode", lambda rows, task: (encoded.append(len(rows)), plain(rows, task))[1])
     own, items = Scoring(predictor.run, predictor._reader), predictor.run.items_of("interest")
@@ -61,3 +82,34 @@ def test_items_are_encoded_once(predictor, monkeypatch):
         own.scores("interest", examples, np.ones((1, len(items)), bool))
         own.vectors("interest", np.array([3, 1, 3]))
     assert encoded == [len(items)]
+
+
+def test_items_are_encoded_in_blocks_between_which_others_ask(shop_run, monkeypatch):
+    """Of a run that has not kept its items' vectors, as of an earlier version."""
+    predictor = Predictor.load(shop_run)
+    expected = predictor.recommend("interest", user="u1", k=5)
+    predictor.model.encoder.known = {}
+    own, lock, encoded = predictor.recommender.scoring, predictor.model.encoder.backbone.lock, []
+    asked, plain = [], own._encoded
+
+    def block(task, rows):
+        encoded.append(len(rows))
+        asker = threading.Thread(target=lambda: asked.append((lock.acquire(), len(encoded), lock.release())))
+        asker.start()
+        askers.append(asker)
+        return plain(task, rows)
+
+    askers: list[threading.Thread] = []
+    monkeypatch.setattr(scoring, "BLOCK", 8)
+    monkeypatch.setattr(own, "_encoded", block)
+    own.prepare("interest")
+    for asker in askers:
+        asker.join()
+    items = predictor.run.items_of("interest")
+    assert encoded == [8, 8, 8, 6] and len(asked) == 4 and len(items) == 30
+    own.prepare("interest")
+    assert len(encoded) == 4
+    monkeypatch.setattr(predictor.model.encoder, "_encode", lambda rows, task: pytest.fail("encoded again"))
+    found = predictor.recommend("interest", user="u1", k=5)
+    assert [one["item"] for one in found] == [one["item"] for one in expected]
+    assert [one["score"] for one in found] == pytest.approx([one["score"] for one in expected], abs=1e-6)

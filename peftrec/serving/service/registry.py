@@ -134,6 +134,7 @@ def _warm_up(served: Served) -> None:
         row = predictor.example(task)
         predictor.predict(task, [row])
         if predictor.ranks(task):
+            predictor.recommender.scoring.prepare(task)
             asks: Row = {key: row[key] for key in ("history", "query") if key in row}
             predictor.recommend_all(task, [asks], k=1)
 

@@ -1,11 +1,13 @@
 """Texts as counts of hashed n-grams, of words and of characters, and their TF-IDF."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
 from scipy import sparse
+
+from peftrec.tasks.priors.stored import FLOATS, WHOLE, stored
 
 Counter = Callable[[Sequence[str]], sparse.csr_matrix]  # at least one text -> counts float32 (N, 2 ** BITS)
 
@@ -131,3 +133,12 @@ def tf_idf(counts: Sequence[sparse.csr_matrix], most: int) -> TfIdf:
         columns.append(known.astype(np.int32))
         rarity.append((np.log((1 + of.shape[0]) / (1 + having[known])) + 1).astype(np.float32))
     return TfIdf(tuple(columns), tuple(rarity), (0.0,) * len(columns))
+
+
+def read_columns(tensors: Mapping[str, np.ndarray], sort: str) -> tuple[np.ndarray, np.ndarray]:
+    """The columns of a sort of n-grams that count, and their rarity, as a run kept them under its name. Raises KeyError
+    and ValueError for what is none."""
+    columns = stored(tensors, f"{sort}.columns", WHOLE, None)
+    if len(columns) and not 0 <= columns.min() <= columns.max() < 1 << BITS:
+        raise ValueError(f"{sort}.columns: numbers from 0 to {(1 << BITS) - 1:,}")
+    return columns, stored(tensors, f"{sort}.rarity", FLOATS, len(columns))

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from peftrec.tasks.priors.several import EachClass
+from peftrec.tasks.priors.stored import FLOATS, stored
 
 
 @dataclass(frozen=True)
@@ -43,11 +44,14 @@ class Linear:
         return {"bias": bias, "weight": self.weight}
 
 
-def read_linear(tensors: Mapping[str, np.ndarray], numbers: bool) -> Linear:
-    """The model that was kept so."""
-    bias = tensors["bias"]
-    bias = np.where(bias == np.finfo(np.float32).min, -np.inf, bias)
-    return Linear(tensors["weight"].astype(np.float32), bias, numbers)
+def read_linear(tensors: Mapping[str, np.ndarray], features: int, classes: int) -> Linear:
+    """What was kept so, of so many features, and of classes or (0) numbers. Raises KeyError and ValueError."""
+    weight = stored(tensors, "weight", FLOATS, features, classes or 1)
+    bias = stored(tensors, "bias", FLOATS, classes or 1)
+    unseen = bias == np.finfo(np.float32).min
+    if unseen.all():
+        raise ValueError("bias: no class was ever seen")
+    return Linear(weight.astype(np.float32), np.where(unseen, -np.inf, bias), not classes)
 
 
 def linear(model: Any, classes: int) -> Linear:

@@ -12,8 +12,9 @@ from peftrec.data.examples import Dataset, Examples
 from peftrec.data.texts import TextTable
 from peftrec.tasks.priors.bm25 import COUNTERS, saturated, valued
 from peftrec.tasks.priors.choice import Chosen, best, held_out, judge, learn, once, predicted
-from peftrec.tasks.priors.grams import BITS
+from peftrec.tasks.priors.grams import BITS, read_columns
 from peftrec.tasks.priors.linear import Linear, linear, read_linear
+from peftrec.tasks.priors.stored import FLOATS, sorts, stored
 
 SORTS = (("words",), ("short runs",), ("long runs",), ("words", "short runs"), ("words", "long runs"))
 MOST_CHARACTERS = 8_000_000  # of the train rows' different texts
@@ -83,13 +84,12 @@ class OverlapScores:
         return kept
 
 
-def read_scores(settings: Mapping[str, Any], tensors: Mapping[str, np.ndarray], texts: TextTable) -> OverlapScores:
+def read_scores(
+    settings: Mapping[str, Any], tensors: Mapping[str, np.ndarray], texts: TextTable, classes: int
+) -> OverlapScores:
     """What was kept so. Raises KeyError, TypeError or ValueError for what is none."""
-    found = tuple(read_overlaps(str(sort), tensors, texts) for sort in settings["overlaps"])
-    model = read_linear(tensors, numbers=False)
-    if len(model.weight) != 3 * len(found):
-        raise ValueError(f"{len(model.weight):,} weights of {3 * len(found)} overlaps")
-    return OverlapScores(found, model)
+    found = tuple(read_overlaps(sort, tensors, texts) for sort in sorts("overlaps", settings["overlaps"], COUNTERS))
+    return OverlapScores(found, read_linear(tensors, 3 * len(found), classes))
 
 
 class Overlaps:
@@ -179,10 +179,8 @@ def overlaps_of(sort: str, texts: TextTable, rows: Examples) -> Overlaps:
 
 def read_overlaps(sort: str, tensors: Mapping[str, np.ndarray], texts: TextTable) -> Overlaps:
     """Overlaps that were kept as tensors. Raises KeyError or ValueError for what are none."""
-    columns, rarity, constants = (tensors[f"{sort}.{name}"] for name in ("columns", "rarity", "constants"))
-    if columns.shape != rarity.shape or (len(columns) and not 0 <= columns.min() <= columns.max() < 1 << BITS):
-        raise ValueError(f"{sort}: there are {len(rarity):,} numbers of {len(columns):,} n-grams")
-    unseen, length = map(float, constants)
+    columns, rarity = read_columns(tensors, sort)
+    unseen, length = map(float, stored(tensors, f"{sort}.constants", FLOATS, 2))
     if not length > 0:
         raise ValueError(f"{sort}: a length is above 0; found {length:g}")
     return Overlaps(sort, texts, columns, rarity, unseen, length)

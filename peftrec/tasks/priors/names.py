@@ -11,6 +11,7 @@ from peftrec.data.examples import Dataset, Examples
 from peftrec.data.texts import TextTable
 from peftrec.data.unit import of_length_one
 from peftrec.tasks.priors.choice import Chosen, held_out, judge, once, predicted
+from peftrec.tasks.priors.stored import FLOATS, stored
 from peftrec.tasks.priors.vectors import MOST_ROWS, PREDICTED_ROWS, Vectors
 
 SCALE = 10.0  # what likeness is multiplied by, so that it is about as large as the log-scores of others
@@ -63,11 +64,9 @@ class NameScores:
         return {"centre": self.centre, "names": self.names}
 
 
-def read_names(tensors: Mapping[str, np.ndarray], vectors: Vectors) -> NameScores:
-    """What was kept so. Raises KeyError or ValueError for what is none."""
-    centre, names = tensors["centre"], tensors["names"]
-    if centre.ndim != 1 or names.ndim != 2 or len(names) != len(centre):
-        raise ValueError(f"names {names.shape} do not go with a centre {centre.shape}")
+def read_names(tensors: Mapping[str, np.ndarray], vectors: Vectors, width: int, classes: int) -> NameScores:
+    """What was kept so, of vectors of that width. Raises KeyError or ValueError for what is none."""
+    centre, names = stored(tensors, "centre", FLOATS, width), stored(tensors, "names", FLOATS, width, classes)
     return NameScores(centre, names, vectors)
 
 

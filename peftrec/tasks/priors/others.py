@@ -16,6 +16,7 @@ from peftrec.data.unit import of_length_one
 from peftrec.tasks.priors.choice import Chosen, Tried, best, held_out, judge, predicted
 from peftrec.tasks.priors.linear import Linear, read_linear
 from peftrec.tasks.priors.pool import finite
+from peftrec.tasks.priors.stored import FLOATS, stored
 from peftrec.tasks.priors.vectors import (
     MOST_ROWS,
     PENALTIES,
@@ -63,7 +64,7 @@ class OtherScores:
 
     def settings(self) -> dict[str, Any]:
         """What a run keeps of it beside its tensors."""
-        return {"others": {name: of.settings() for name, of in self.others.items()}, "numbers": self.model.numbers}
+        return {"others": {name: of.settings() for name, of in self.others.items()}}
 
     def tensors(self) -> dict[str, np.ndarray]:
         """Its linear model, and those of the others under their places."""
@@ -73,14 +74,18 @@ class OtherScores:
         return own
 
 
-def read_others(settings: Mapping[str, Any], tensors: Mapping[str, np.ndarray], vectors: Vectors) -> OtherScores:
-    """What was kept so. Raises KeyError, TypeError or ValueError for what is none."""
-    others = {}
+def read_others(
+    settings: Mapping[str, Any], tensors: Mapping[str, np.ndarray], vectors: Vectors, width: int, classes: int
+) -> OtherScores:
+    """What was kept so, of vectors of that width. Raises KeyError, TypeError or ValueError for what is none."""
+    others, columns = dict[str, VectorScores](), width
     for place, (name, of) in enumerate(settings["others"].items()):
         start = f"others.{place}."
         own = {key.removeprefix(start): tensor for key, tensor in tensors.items() if key.startswith(start)}
-        others[name] = read_vectors(of, own, vectors)
-    return OtherScores(others, read_linear(tensors, bool(settings.get("numbers"))), vectors, {})
+        # What another predicts, classes or a number, is for this one so many columns.
+        others[name] = read_vectors(of, own, vectors, width, ("text",), stored(own, "bias", FLOATS, None).size)
+        columns += others[name].model.bias.size
+    return OtherScores(others, read_linear(tensors, columns, classes), vectors, {})
 
 
 def other_tasks(dataset: Dataset, task: str, examples: Examples, vectors: Vectors) -> np.ndarray | None:

@@ -15,8 +15,9 @@ UNSEEN = 5.0  # log-odds by which a class never seen is less likely than the lea
 
 
 def finite(scores: np.ndarray) -> np.ndarray:
-    """Log-scores (N, C) with minus infinity, of classes never seen, as some way below the others of the row."""
-    if np.isfinite(scores).all():
+    """Log-scores (N, C) with minus infinity, of classes never seen, as some way below the others of the row; numbers
+    (N,) as they are."""
+    if scores.ndim == 1 or np.isfinite(scores).all():
         return scores
     seen = np.isfinite(scores)
     least = np.where(seen, scores, np.inf).min(1, keepdims=True)

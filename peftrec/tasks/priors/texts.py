@@ -11,8 +11,9 @@ from scipy import sparse
 from peftrec.data.examples import Dataset, Examples
 from peftrec.data.texts import TextTable
 from peftrec.tasks.priors.choice import Chosen, Tried, best, held_out, judge, learn, once, predicted
-from peftrec.tasks.priors.grams import TfIdf, characters, tf_idf, words
+from peftrec.tasks.priors.grams import TfIdf, characters, read_columns, tf_idf, words
 from peftrec.tasks.priors.linear import Linear, linear, read_linear
+from peftrec.tasks.priors.stored import FLOATS, number, sorts, stored
 
 COUNTERS = {"words": words(2), "characters": characters(1, 4)}
 SORTS = (("words",), ("characters",), ("words", "characters"))
@@ -61,7 +62,7 @@ class GramScores:
 
     def settings(self) -> dict[str, Any]:
         """What a run keeps of it beside its tensors."""
-        return {"sorts": list(self.sorts), "numbers": self.model.numbers, "usual": list(self.weigh.usual)}
+        return {"sorts": list(self.sorts), "usual": list(self.weigh.usual)}
 
     def tensors(self) -> dict[str, np.ndarray]:
         """The linear model, in 16 bits, and what it counts."""
@@ -71,21 +72,18 @@ class GramScores:
         return kept
 
 
-def read_grams(settings: Mapping[str, Any], tensors: Mapping[str, np.ndarray], texts: TextTable) -> GramScores:
+def read_grams(
+    settings: Mapping[str, Any], tensors: Mapping[str, np.ndarray], texts: TextTable, classes: int
+) -> GramScores:
     """What was kept so. Raises KeyError, TypeError or ValueError for what is none."""
-    sorts, model = tuple(settings["sorts"]), read_linear(tensors, bool(settings.get("numbers")))
-    columns, rarity = (
-        tuple(tensors[f"{sort}.{what}"] for sort in sorts if sort in COUNTERS) for what in ("columns", "rarity")
-    )
-    if len(model.weight) != sum(map(len, columns)):
-        raise ValueError(f"{len(model.weight):,} weights of {sum(map(len, columns)):,} n-grams")
-    usual = tuple(map(float, settings.get("usual", [0.0] * len(sorts))))  # which an earlier peftrec did not keep
-    if len(usual) != len(sorts):
-        raise ValueError(f"usual: {len(usual)} numbers of {len(sorts)} sorts of n-grams")
-    base = tensors.get("base", np.zeros_like(model.bias))
-    if base.shape != model.bias.shape:
-        raise ValueError(f"base: {base.shape} where there are {model.bias.shape} classes or numbers")
-    return GramScores(sorts, TfIdf(columns, rarity, usual), model, texts, base)
+    found = sorts("sorts", settings["sorts"], COUNTERS)
+    columns, rarity = zip(*(read_columns(tensors, sort) for sort in found), strict=True)
+    model = read_linear(tensors, sum(map(len, columns)), classes)
+    usual = tuple(number("usual", of) for of in settings.get("usual", [0] * len(found)))  # 0: of an earlier peftrec
+    if len(usual) != len(found) or not all(0 <= of <= 1 for of in usual):
+        raise ValueError(f"usual: a share of each of {', '.join(found)}; found {settings['usual']}")
+    base = stored(tensors, "base", FLOATS, classes or 1) if "base" in tensors else np.zeros_like(model.bias)
+    return GramScores(found, TfIdf(columns, rarity, usual), model, texts, base)
 
 
 def count(texts: TextTable, rows: np.ndarray, sorts: Iterable[str]) -> Counts:

@@ -1,6 +1,6 @@
 """The prior `frozen_lr`: a linear model on what the frozen backbone says of the texts, before any training."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -54,19 +54,30 @@ class VectorScores:
 
     def settings(self) -> dict[str, Any]:
         """What a run keeps of it beside its tensors."""
-        return {"shape": self.shape, "unit": self.unit, "numbers": self.model.numbers}
+        return {"shape": self.shape, "unit": self.unit}
 
     def tensors(self) -> dict[str, np.ndarray]:
         """The linear model."""
         return self.model.tensors()
 
 
-def read_vectors(settings: Mapping[str, Any], tensors: Mapping[str, np.ndarray], vectors: Vectors) -> VectorScores:
-    """What was kept so. Raises KeyError, TypeError or ValueError for what is none."""
-    shape = settings["shape"]
-    if shape not in SHAPES:
-        raise ValueError(f"no shape of vectors is called {shape!r}")
-    return VectorScores(shape, bool(settings["unit"]), read_linear(tensors, bool(settings.get("numbers"))), vectors)
+def read_vectors(
+    settings: Mapping[str, Any],
+    tensors: Mapping[str, np.ndarray],
+    vectors: Vectors,
+    width: int,
+    slots: Collection[str],
+    classes: int,
+) -> VectorScores:
+    """What was kept so, of vectors of that width of rows with these slots. Raises KeyError, TypeError or ValueError for
+    what is none."""
+    shape, unit = settings["shape"], settings["unit"]
+    sizes = {"concatenated": len(slots) * width}
+    if set(slots) == {"query", "item"}:
+        sizes |= {"pair": 4 * width + 2, "likeness": 2}
+    if shape not in sizes or not isinstance(unit, bool):
+        raise ValueError(f"shape: of {', '.join(sizes)}, and unit, true or false; found {shape!r} and {unit!r}")
+    return VectorScores(shape, unit, read_linear(tensors, sizes[shape], classes), vectors)
 
 
 def frozen_lr(dataset: Dataset, task: str, examples: Examples, vectors: Vectors) -> np.ndarray:

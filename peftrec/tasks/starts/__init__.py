@@ -6,6 +6,6 @@ that a training begins with the start's predictions; its raw output and the star
 before fine-tuning (Kumar et al. 2022, arXiv:2202.10054), and boosting's view of what is left to learn.
 """
 
-from peftrec.tasks.starts.base import Start, Started, Starting, start_of, with_start
+from peftrec.tasks.starts.base import Asked, Start, Started, Starting, start_of, with_start
 
-__all__ = ["Start", "Started", "Starting", "start_of", "with_start"]
+__all__ = ["Asked", "Start", "Started", "Starting", "start_of", "with_start"]

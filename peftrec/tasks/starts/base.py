@@ -49,20 +49,41 @@ class Started:
 
 
 @dataclass(frozen=True)
+class Asked:
+    """The rows that a start a run kept will be asked about; it must have been fitted to such.
+
+    texts    the table that their texts are of
+    vectors  of these, of so much `width`; None where the backbone is trained itself
+    slots    the texts that a row has
+    classes  how many the task has; 0: its labels are numbers, or say who liked or chose what
+    columns  how many a row of events has (`tasks.columns`)
+    rated    whether its items have rates
+    """
+
+    texts: TextTable
+    vectors: Vectors | None
+    width: int
+    slots: tuple[str, ...]
+    classes: int
+    columns: int
+    rated: bool
+
+
+@dataclass(frozen=True)
 class Starting:
     """How a kind's start is made.
 
     fit   (dataset, task's name, its keys, vectors) -> fitted to the train rows, their labels being on the scale that
           these are learnt on; None where nothing is better than a constant. `vectors` is None where the
           backbone is trained itself, so that nothing it says stays
-    load  (settings, tensors, texts, vectors) -> the start that a run kept. Raises KeyError, TypeError, ValueError for
-          what is none
+    load  (settings, tensors, rows that it is asked about) -> the start that a run kept. Raises KeyError, TypeError,
+          ValueError for what is none, and for what is none of such rows
     renumber  (start, int (I,)) -> the same for a catalogue in which the items have these numbers, -1 of those that it
           lacks; None: it knows no items by number
     """
 
     fit: Callable[[Dataset, str, TaskConfig, Vectors | None], Started | None]
-    load: Callable[[Mapping[str, Any], Tensors, TextTable, Vectors | None], Start]
+    load: Callable[[Mapping[str, Any], Tensors, Asked], Start]
     renumber: Callable[[Start, np.ndarray], Start] | None = None
 
 

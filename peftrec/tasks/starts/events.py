@@ -20,11 +20,11 @@ import numpy as np
 
 from peftrec.data.examples import Dataset, Examples
 from peftrec.data.rates import PSEUDO
-from peftrec.data.texts import TextTable
 from peftrec.recipe import TaskConfig
 from peftrec.tasks.priors.choice import held_out, learn
+from peftrec.tasks.priors.stored import FLOATS, number, stored
 from peftrec.tasks.priors.vectors import Vectors
-from peftrec.tasks.starts.base import Start, Started, Starting, Tensors
+from peftrec.tasks.starts.base import Asked, Start, Started, Starting, Tensors
 from peftrec.tasks.starts.pasts import Known, fit_known, load_known
 
 MOST_ROWS = 200_000  # that a handful of weights are fitted to
@@ -166,13 +166,14 @@ def _loss(raw: np.ndarray, label: np.ndarray, binary: bool) -> float:
     return float(((raw - label) ** 2).mean())
 
 
-def load(settings: Mapping[str, Any], tensors: Tensors, texts: TextTable, vectors: Vectors | None) -> EventStart:
+def load(settings: Mapping[str, Any], tensors: Tensors, asked: Asked) -> EventStart:
     """What a run kept."""
-    item, user = map(float, settings["shrink"])
-    if tensors["weight"].shape != (len(RATES) + len(AS_READ),):
-        raise ValueError(f"{len(tensors['weight'])} weights of {len(RATES) + len(AS_READ)} columns")
-    weight, bias = tensors["weight"], float(settings["bias"])
-    return EventStart(bool(settings["binary"]), (item, user), weight, bias, load_known(tensors, vectors))
+    item, user = (number("shrink", of) for of in settings["shrink"])
+    binary = settings["binary"]
+    if min(item, user) <= 0 or not isinstance(binary, bool):
+        raise ValueError("shrink: two numbers above 0, and binary: true or false")
+    weight, bias = stored(tensors, "weight", FLOATS, len(RATES) + len(AS_READ)), number("bias", settings["bias"])
+    return EventStart(binary, (item, user), weight, bias, load_known(tensors, asked))
 
 
 def renumber(start: Start, numbers: np.ndarray) -> Start:

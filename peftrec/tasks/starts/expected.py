@@ -32,15 +32,16 @@ class Expected:
         """Vectors (N, D) about the centre, of length 1."""
         return of_length_one(vectors - self.centre)
 
-    def of_texts(self, texts: np.ndarray, vectors: Vectors) -> np.ndarray:
-        """By how much an item of each text row (N,) is expected to differ from the base, float64 (N,)."""
+    def of_texts(self, texts: np.ndarray, unit: Vectors) -> np.ndarray:
+        """By how much an item of each text row (N,) is expected to differ from the base, float64 (N,). `unit`: text
+        rows -> what `unit` makes of their vectors."""
         there, place = distinct(texts)
-        return (self.unit(vectors(there)) @ self.weight).astype(np.float64)[place]
+        return (unit(there) @ self.weight).astype(np.float64)[place]
 
-    def of_items(self, rows: Examples, vectors: Vectors) -> np.ndarray:
+    def of_items(self, rows: Examples, unit: Vectors) -> np.ndarray:
         """The same of each row's own item, float64 (N,)."""
         texts = rows.slots["item"]
-        found = self.of_texts(texts, vectors)
+        found = self.of_texts(texts, unit)
         if self.others is None or rows.fold is None:
             return found
         told = np.append(self.others, np.nan)[np.minimum(texts, len(self.others))]
@@ -71,13 +72,14 @@ def cosines(unit: np.ndarray, own: np.ndarray, earlier: np.ndarray) -> np.ndarra
     return np.stack(each, 1)
 
 
-def likeness(rows: Examples, past: np.ndarray, expected: Expected, vectors: Vectors) -> np.ndarray:
-    """Cosines (N, H) of each row's item with the text rows of its past, 0 where these are -1."""
+def likeness(rows: Examples, past: np.ndarray, unit: Vectors) -> np.ndarray:
+    """Cosines (N, H) of each row's item with the text rows of its past, 0 where these are -1. `unit`: text rows ->
+    vectors of length 1."""
     present = past >= 0
     texts, place = distinct(np.append(rows.slots["item"], past[present]))
     earlier = np.zeros(past.shape, np.int64)
     earlier[present] = place[len(rows) :]
-    return np.where(present, cosines(expected.unit(vectors(texts)), place[: len(rows)], earlier), 0)
+    return np.where(present, cosines(unit(texts), place[: len(rows)], earlier), 0)
 
 
 def fit_expected(train: Examples, feedback: np.ndarray, vectors: Vectors) -> Expected:

@@ -1,6 +1,5 @@
 """The start of matches without grades: BM25 beside the head's own cosine, which begins as the frozen backbone's."""
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,8 +11,9 @@ from peftrec.data.texts import TextTable
 from peftrec.recipe import TaskConfig
 from peftrec.tasks.priors.bm25 import COUNTERS, CatalogueBm25
 from peftrec.tasks.priors.catalogue import choose_blend
+from peftrec.tasks.priors.stored import number, sorts
 from peftrec.tasks.priors.vectors import Vectors
-from peftrec.tasks.starts.base import Started, Starting, Tensors
+from peftrec.tasks.starts.base import Asked, Started, Starting, Tensors
 
 
 class MatchStart:
@@ -65,15 +65,14 @@ def fit(dataset: Dataset, task: str, config: TaskConfig, vectors: Vectors | None
     return Started(start)
 
 
-def load(settings: Mapping[str, Any], tensors: Tensors, texts: TextTable, vectors: Vectors | None) -> MatchStart:
+def load(settings: Mapping[str, Any], tensors: Tensors, asked: Asked) -> MatchStart:
     """What a run kept."""
-    scale, lexical, sort = settings["scale"], settings["lexical"], settings["sort"]
-    if sort not in COUNTERS:
-        raise ValueError(f"sort: found {sort!r}; one of {', '.join(COUNTERS)}")
-    numbers = [float(number) for number in (scale, lexical) if number is not None]
-    if not all(math.isfinite(number) and number >= 0 for number in numbers):
-        raise ValueError("scale, lexical: they are finite, and not below 0")
-    return MatchStart(None if scale is None else float(scale), float(lexical), sort, texts)
+    (sort,) = sorts("sort", [settings["sort"]], COUNTERS)
+    scale = None if settings["scale"] is None else number("scale", settings["scale"])
+    lexical = number("lexical", settings["lexical"])
+    if min(lexical, scale or 0) < 0:
+        raise ValueError("scale, lexical: they are not below 0")
+    return MatchStart(scale, lexical, sort, asked.texts)
 
 
 MATCHES = Starting(fit, load)

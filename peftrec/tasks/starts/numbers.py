@@ -12,15 +12,15 @@ import numpy as np
 
 from peftrec.data.examples import Dataset, Examples
 from peftrec.data.rates import PSEUDO
-from peftrec.data.texts import TextTable
 from peftrec.recipe import TaskConfig
 from peftrec.tasks.columns import columns
 from peftrec.tasks.losses import LOSSES
 from peftrec.tasks.priors.boosted import ROWS, Base, Boosted, Trees, choose, choose_boosted
 from peftrec.tasks.priors.choice import held_out
 from peftrec.tasks.priors.pool import out_of_fold
+from peftrec.tasks.priors.stored import FLOATS, WHOLE, number, stored
 from peftrec.tasks.priors.vectors import Vectors
-from peftrec.tasks.starts.base import Start, Started, Starting, Tensors
+from peftrec.tasks.starts.base import Asked, Start, Started, Starting, Tensors
 from peftrec.tasks.starts.events import MOST_ROWS
 from peftrec.tasks.starts.pasts import Known, fit_known, load_known
 
@@ -39,7 +39,7 @@ class Foreseen:
         return np.column_stack([columns(rows), np.concatenate(told) if told else np.zeros(0)]).astype(np.float32)
 
     def _of(self, rows: Examples) -> np.ndarray:
-        said = self.known.said(rows)
+        said = self.known.once().said(rows)
         mean, count = rows.inputs()[:, -4:-2].astype(np.float64).T
         rate = mean + said["expected"] * PSEUDO / (np.expm1(count) + PSEUDO)
         found: np.ndarray = rate + said["leaning"] + said["akin"] + said["together"]
@@ -97,29 +97,43 @@ def fit(dataset: Dataset, task: str, config: TaskConfig, vectors: Vectors | None
     return Started(start, out_of_fold(train, 0, chosen.fit) if fits else None)
 
 
-def load(settings: Mapping[str, Any], tensors: Tensors, texts: TextTable, vectors: Vectors | None) -> NumberStart:
+def load(settings: Mapping[str, Any], tensors: Tensors, asked: Asked) -> NumberStart:
     """What a run kept."""
-    base = dict(settings["base"])
-    own, weight = base.pop("own"), tuple(map(float, base.pop("weight")))
-    low, high = map(float, settings["range"])
-    trees = Trees(**{of.name: tensors[of.name] for of in fields(Trees)})
-    width = int(settings["columns"])
-    whole, inner = trees.feature.shape, trees.feature >= 0
-    if any(getattr(trees, of.name).shape != whole for of in fields(Trees)) or len(whole) != 2:
-        raise ValueError("its trees are of several sizes")
-    for follow in (trees.left, trees.right):  # after the node itself, so that no path has no end
-        if (inner & ((follow <= np.arange(whole[1])) | (follow >= whole[1]))).any():
-            raise ValueError("a node of its trees is followed by none, or by one before it")
-    if trees.feature.max(initial=-1) >= width or (own is not None and not 0 <= min(own) <= max(own) < width):
-        raise ValueError(f"it reads a column beyond {width}")
+    known = load_known(tensors, asked) if "alike.items" in tensors else None
+    read, width = (columns, asked.columns) if known is None else (Foreseen(known), asked.columns + 1)
+    if settings["columns"] != width:
+        raise ValueError(f"it reads {settings['columns']} columns, and a row has {width}")
+    low, high = (number("range", of) for of in settings["range"])
+    if low > high:
+        raise ValueError(f"range: from {low:g} to {high:g}")
+    return NumberStart(Boosted(_base(settings["base"], width), _trees(tensors, width), width, low, high, read), known)
+
+
+def _base(settings: Mapping[str, Any], width: int) -> Base:
+    own, weight = settings["own"], tuple(number("base.weight", of) for of in settings["weight"])
     if len(weight) not in (0, width):
         raise ValueError(f"{len(weight)} weights of {width} columns")
-    numbers = {name: float(number) for name, number in base.items()}
-    places = None if own is None else (int(own[0]), int(own[1]))
-    chosen = Base(**numbers, own=places, weight=weight)
-    known = load_known(tensors, vectors) if "alike.items" in tensors else None
-    read = columns if known is None else Foreseen(known)
-    return NumberStart(Boosted(chosen, trees, width, low, high, read), known)
+    places = None
+    if own is not None:
+        median, count = own
+        if not {median, count} <= set(range(width)):
+            raise ValueError(f"own: two columns of {width}; found {median!r} and {count!r}")
+        places = int(median), int(count)
+    constant, centre, spread = (number(f"base.{name}", settings[name]) for name in ("constant", "centre", "spread"))
+    return Base(constant, places, centre, spread, weight)
+
+
+def _trees(tensors: Tensors, width: int) -> Trees:
+    feature = stored(tensors, "feature", WHOLE, None, None)
+    whole, inner = feature.shape, feature >= 0
+    if feature.max(initial=-1) >= width or not whole[1]:
+        raise ValueError(f"feature: columns of {width}, of a node at least")
+    left, right = (stored(tensors, name, WHOLE, *whole) for name in ("left", "right"))
+    for follow in (left, right):  # after the node itself, so that no path has no end
+        if (inner & ((follow <= np.arange(whole[1])) | (follow >= whole[1]))).any():
+            raise ValueError("a node of its trees is followed by none, or by one before it")
+    threshold, value = (stored(tensors, name, FLOATS, *whole) for name in ("threshold", "value"))
+    return Trees(feature, threshold, left, right, value)
 
 
 def renumber(start: Start, numbers: np.ndarray) -> Start:

@@ -17,7 +17,9 @@ from peftrec.data.catalogue import FOLDS, LEARNT, fold_of
 from peftrec.data.examples import Examples
 from peftrec.data.neighbours import Neighbours, fit_alike, left_of
 from peftrec.data.rates import PSEUDO
+from peftrec.tasks.priors.stored import FLOATS, WHOLE, stored
 from peftrec.tasks.priors.vectors import Vectors
+from peftrec.tasks.starts.base import Asked
 from peftrec.tasks.starts.expected import Expected, distinct, fit_expected, likeness
 
 PAST = 200  # newest events of a user that are read
@@ -131,15 +133,27 @@ class Alike:
 
 @dataclass(frozen=True)
 class Known:
-    """What was fitted of items, by which pasts are read; `expected` is None where the backbone is trained itself."""
+    """What was fitted of items, by which pasts are read; `expected` is None where the backbone is trained itself.
+
+    kept  the vectors of a block of rows, see `once`
+    """
 
     alike: Alike
     expected: Expected | None
     vectors: Vectors | None = field(repr=False)
+    kept: "_Once | None" = field(default=None, repr=False)
 
     def once(self) -> "Known":
-        """The same for a block of rows, of whose texts several columns are made: each text's vector is fetched once."""
-        return self if self.vectors is None else replace(self, vectors=_Once(self.vectors))
+        """The same for a block of rows, of whose texts several columns are made: each text's vector is fetched, and
+        brought to length 1, once."""
+        return self if self.expected is None or self.vectors is None else replace(self, kept=_Once(self._unit))
+
+    def _unit(self, texts: np.ndarray) -> np.ndarray:
+        """The vectors of text rows (N,) about the centre, of length 1, float32 (N, D)."""
+        if self.kept is not None:
+            return self.kept(texts)
+        assert self.expected is not None and self.vectors is not None
+        return self.expected.unit(self.vectors(texts))
 
     def blocks(self, rows: Examples) -> Iterator[Examples]:
         """Rows in blocks that are read at once; of several the texts are computed before, which shows its progress."""
@@ -155,21 +169,21 @@ class Known:
             said = {"expected": nothing, "akin": nothing}
         else:
             past = past_of(rows, partial(self._worth, rows))
-            said = {"expected": self.expected.of_items(rows, self.vectors)}
+            said = {"expected": self.expected.of_items(rows, self._unit)}
             said["akin"] = akin(past, self.likeness(rows, past.rows))
         return {**said, "leaning": past.leaning, "together": self.alike.together(rows, past)}
 
     def _worth(self, rows: Examples, texts: np.ndarray) -> np.ndarray:
         """What the texts of the rows' pasts let expect; the vectors of the rows' items are fetched with theirs."""
-        assert self.expected is not None and self.vectors is not None
-        self.vectors(distinct(np.append(rows.slots["item"], texts))[0])
-        return self.expected.of_texts(texts, self.vectors)
+        assert self.expected is not None
+        self._unit(distinct(np.append(rows.slots["item"], texts))[0])
+        return self.expected.of_texts(texts, self._unit)
 
     def likeness(self, rows: Examples, past: np.ndarray) -> np.ndarray:
         """Cosines (N, H) of each row's item with the text rows of its past, -1 where absent; 0 without vectors."""
         if self.expected is None or self.vectors is None:
             return np.zeros(past.shape)
-        return likeness(rows, past, self.expected, self.vectors)
+        return likeness(rows, past, self._unit)
 
     def tensors(self) -> dict[str, np.ndarray]:
         """What a run keeps of it."""
@@ -205,19 +219,24 @@ class _Once:
         return found
 
 
-def load_known(tensors: Mapping[str, np.ndarray], vectors: Vectors | None) -> Known:
+def load_known(tensors: Mapping[str, np.ndarray], asked: Asked) -> Known:
     """What a run kept. Raises ValueError for what is none."""
+    if not asked.rated:
+        raise ValueError("it reads rates of items, and a row has none")
     expected = None
     if "expected.weight" in tensors:
-        if vectors is None:
+        if asked.vectors is None:
             raise ValueError("it needs the frozen backbone's vectors")
-        expected = Expected(tensors["expected.centre"], tensors["expected.weight"])
-    near = Neighbours(tensors["alike.items"], tensors["alike.weights"])
-    if near.items.shape != near.weights.shape or near.items.ndim != 2:
-        raise ValueError("its items received alike and their weights are not of one size")
-    if near.items.size and not 0 <= near.items.min() <= near.items.max() < len(near.items):
-        raise ValueError(f"items received alike have numbers from 0 to {len(near.items) - 1}")
-    return Known(Alike(near), expected, vectors)
+        expected = Expected(
+            stored(tensors, "expected.centre", FLOATS, asked.width),
+            stored(tensors, "expected.weight", FLOATS, asked.width),
+        )
+    items = stored(tensors, "alike.items", WHOLE, None, None)
+    weights = stored(tensors, "alike.weights", FLOATS, *items.shape)
+    if items.size and not 0 <= items.min() <= items.max() < len(items):
+        raise ValueError(f"alike.items: numbers from 0 to {len(items) - 1}")
+    near = Neighbours(items.astype(np.int32, copy=False), weights.astype(np.float32, copy=False))
+    return Known(Alike(near), expected, asked.vectors)
 
 
 def fit_known(train: Examples, fitted: Examples, vectors: Vectors | None) -> Known:

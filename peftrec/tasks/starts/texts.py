@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 
 from peftrec.data.examples import Dataset, Examples
-from peftrec.data.texts import TextTable
 from peftrec.recipe import TaskConfig
 from peftrec.tasks.priors.choice import Chosen
 from peftrec.tasks.priors.matching import OverlapScores, choose_overlaps, read_scores
 from peftrec.tasks.priors.names import NameScores, choose_names, read_names
 from peftrec.tasks.priors.others import OtherScores, choose_others, read_others
 from peftrec.tasks.priors.pool import finite, out_of_fold, pooled
+from peftrec.tasks.priors.stored import number
 from peftrec.tasks.priors.texts import GramScores, choose_grams, read_grams
 from peftrec.tasks.priors.vectors import Vectors, VectorScores, choose_vectors, folds_of_vectors, read_vectors
-from peftrec.tasks.starts.base import Started, Starting, Tensors
+from peftrec.tasks.starts.base import Asked, Started, Starting, Tensors
 
 LEAST = 0.01  # the weight below which a predictor is left out, as a share of all
 POOLED = 1 << 22  # train rows times classes that weights are fitted to; of more every so many
@@ -112,28 +112,37 @@ def _of_rows(chosen: Chosen[Part], check: Examples) -> np.ndarray:
     return chosen.tried.scores[_spaced(len(chosen.check), len(check))]
 
 
-def load(settings: Mapping[str, Any], tensors: Tensors, texts: TextTable, vectors: Vectors | None) -> TextStart:
+def load(settings: Mapping[str, Any], tensors: Tensors, asked: Asked) -> TextStart:
     """What a run kept."""
     parts: dict[str, Part] = {}
     for name, of in settings["parts"].items():
         own = {key.removeprefix(f"{name}."): tensor for key, tensor in tensors.items() if key.startswith(f"{name}.")}
         try:
-            parts[name] = _part(of, own, texts, vectors)
+            parts[name] = _part(of, own, asked)
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from None
-    return TextStart(parts, {name: float(settings["weight"][name]) for name in parts}, float(settings["shift"]))
+    if not parts:
+        raise ValueError("it has no parts")
+    weight = {name: number(f"weight.{name}", settings["weight"][name]) for name in parts}
+    return TextStart(parts, weight, number("shift", settings["shift"]))
 
 
-def _part(of: Mapping[str, Any], tensors: Tensors, texts: TextTable, vectors: Vectors | None) -> Part:
-    if "sorts" in of:
-        return read_grams(of, tensors, texts)
+def _part(of: Mapping[str, Any], tensors: Tensors, asked: Asked) -> Part:
     if "overlaps" in of:
-        return read_scores(of, tensors, texts)
-    if vectors is None:
+        if "text" in asked.slots:
+            raise ValueError("it compares the texts of a pair, and a row has one text")
+        return read_scores(of, tensors, asked.texts, asked.classes)
+    if any(key in of for key in ("sorts", "names", "others")) and "text" not in asked.slots:
+        raise ValueError(f"it reads one text, and a row has {' and '.join(asked.slots)}")
+    if "sorts" in of:
+        return read_grams(of, tensors, asked.texts, asked.classes)
+    if asked.vectors is None:
         raise ValueError("it needs the frozen backbone's vectors")
     if "others" in of:
-        return read_others(of, tensors, vectors)
-    return read_names(tensors, vectors) if "names" in of else read_vectors(of, tensors, vectors)
+        return read_others(of, tensors, asked.vectors, asked.width, asked.classes)
+    if "names" in of:
+        return read_names(tensors, asked.vectors, asked.width, asked.classes)
+    return read_vectors(of, tensors, asked.vectors, asked.width, asked.slots, asked.classes)
 
 
 TEXTS = Starting(fit, load)

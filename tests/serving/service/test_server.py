@@ -11,7 +11,9 @@ import weakref
 
 import httpx
 import pytest
+import torch
 from served import Running, make_service
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from peftrec.errors import UserError
 from peftrec.serving.service import server as module
@@ -120,6 +122,19 @@ def test_what_cannot_be_loaded_ends_it_with_why(runs):
     running = Running(service, [runs / "none"])
     running.thread.join(20)
     assert isinstance(running.error, UserError) and "no such run folder" in str(running.error)
+
+
+def test_products_of_a_request_are_not_shared_out_among_threads(runs, monkeypatch):
+    seen = []
+
+    def threads():
+        return {of["num_threads"] for of in threadpool_info() if of["user_api"] == "blas"}
+
+    monkeypatch.setattr(Server, "run", lambda self: seen.append((threads(), torch.get_num_threads())))
+    with threadpool_limits(2, user_api="blas"):
+        before = threads(), torch.get_num_threads()
+        serve([runs / "two"], listening=Listening(port=0))
+        assert seen == [({1}, before[1])] and (threads(), torch.get_num_threads()) == before
 
 
 def test_a_port_that_is_taken_is_told(runs):

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from columns import split, without_valid
+from kept import asked_of
 from scipy.special import log_softmax
 
 from peftrec.data.texts import TextTable
@@ -97,7 +98,7 @@ def test_of_few_rows_the_start_knows_more_with_names_and_says_the_same_when_it_i
     nameless = replace(dataset, tasks={"task": replace(few, names=np.zeros(0, np.int64), fitted={})})
     without = fit(nameless, "task", TOLD, vectors).start
     assert loss(start(data.test), data.test.label) < 0.9 * loss(without(data.test), data.test.label)
-    again = load(start.settings(), start.tensors(), dataset.texts, vectors)
+    again = load(start.settings(), start.tensors(), asked_of(dataset, vectors))
     assert np.array_equal(again(data.test), start(data.test)) and again.name == start.name
 
 
@@ -105,8 +106,8 @@ def test_names_of_another_width_are_refused():
     dataset, vectors = made()
     start = fit(dataset, "task", TOLD, vectors).start
     wrong = start.tensors() | {"class_names.centre": np.zeros(3, np.float32)}
-    with pytest.raises(ValueError, match=r"class_names: names \(12, 4\) do not go with a centre \(3,\)"):
-        load(start.settings(), wrong, dataset.texts, vectors)
+    with pytest.raises(ValueError, match=r"class_names: centre: 12 numbers; found float32 \(3,\)"):
+        load(start.settings(), wrong, asked_of(dataset, vectors))
 
 
 def test_names_that_tell_nothing_have_no_say():

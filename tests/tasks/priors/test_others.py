@@ -6,6 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from columns import rows
+from kept import asked_of
 from scipy.special import log_softmax
 from sklearn.linear_model import LogisticRegression
 
@@ -13,7 +14,7 @@ from peftrec.data.examples import Dataset, TaskData
 from peftrec.data.texts import TextTable
 from peftrec.recipe import TaskConfig
 from peftrec.tasks.priors import PRIORS, others
-from peftrec.tasks.priors.others import choose_others
+from peftrec.tasks.priors.others import choose_others, read_others
 from peftrec.tasks.priors.vectors import choose_vectors, folds_of_vectors
 from peftrec.tasks.starts.texts import fit, load
 
@@ -109,7 +110,7 @@ def test_of_few_rows_the_start_knows_more_beside_another_task_and_says_the_same_
     alone = fit(replace(dataset, tasks={"few": few}), "few", TOLD, vectors).start  # nothing is remembered of company
     assert "other_tasks" not in alone.parts
     assert loss(start(few.test), few.test.label) < 0.8 * loss(alone(few.test), few.test.label)
-    again = load(start.settings(), start.tensors(), dataset.texts, vectors)
+    again = load(start.settings(), start.tensors(), asked_of(dataset, vectors, "few"))
     assert np.array_equal(again(few.test), start(few.test)) and again.name == start.name
 
 
@@ -151,3 +152,26 @@ def test_tags_and_numbers_are_read_and_told_likewise(several):
     # The other way about: a number beside what has several classes.
     found = PRIORS["other_tasks"](dataset, "many", dataset.tasks["many"].test, vectors=vectors)
     assert np.corrcoef(found, dataset.tasks["many"].test.label)[0, 1] > 0.9
+
+
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        ("weight", r"weight: 44 x 2 numbers; found float32 \(40, 2\)"),
+        ("others.0.weight", r"weight: 40 x 4 numbers; found float32 \(39, 4\)"),
+        ("others.0.bias", r"bias: any numbers; found float32 \(2, 2\)"),
+        ("shape", "shape: of concatenated"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(what, said):
+    dataset, vectors = made()
+    whole = choose_others(dataset, "few", vectors).whole
+    settings, tensors = whole.settings(), whole.tensors()
+    if what == "shape":
+        settings["others"]["many"]["shape"] = "pair"
+    elif what == "weight":
+        tensors[what] = tensors[what][:WIDTH]
+    else:
+        tensors[what] = tensors[what].reshape(2, 2) if tensors[what].ndim == 1 else tensors[what][1:]
+    with pytest.raises(ValueError, match=said):
+        read_others(settings, tensors, vectors, WIDTH, 2)

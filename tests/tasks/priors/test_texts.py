@@ -77,7 +77,7 @@ def test_numbers_of_texts(valid):
 STRANGE = "\u043d\u043e\u0432\u043e\u0435 \u0441\u043b\u043e\u0432\u043e"
 
 
-def asked_of(dataset, text):
+def row_of(dataset, text):
     """A test row with this text."""
     return replace(dataset.tasks["task"].test.take([0]), slots={"text": np.array([dataset.texts.add(text)], np.int32)})
 
@@ -86,18 +86,18 @@ def test_of_a_text_of_which_nothing_is_known_classes_are_as_frequent_as_ever_in_
     dataset = texts_of_classes()
     found = module.choose_grams(dataset, "task").whole
     assert 0 < min(found.weigh.usual) <= 1
-    asked = asked_of(dataset, STRANGE)
+    asked = row_of(dataset, STRANGE)
     said = found(asked)[0][[0, 1, 3]]
     assert said == pytest.approx(said[0], abs=1e-3) and found(asked)[0, 2] == -np.inf  # the last was never seen
-    half = asked_of(dataset, f"pay {STRANGE}")
-    own, known = (np.ptp(found(of)[0][[0, 1, 3]]) for of in (half, asked_of(dataset, "pay")))
+    half = row_of(dataset, f"pay {STRANGE}")
+    own, known = (np.ptp(found(of)[0][[0, 1, 3]]) for of in (half, row_of(dataset, "pay")))
     assert 0 < own < 0.9 * known
-    again = module.read_grams(found.settings(), found.tensors(), dataset.texts)
+    again = module.read_grams(found.settings(), found.tensors(), dataset.texts, 4)
     assert np.array_equal(again(asked), found(asked)) and np.array_equal(again(half), found(half))
-    with pytest.raises(ValueError, match="usual: 3 numbers of"):
-        module.read_grams(found.settings() | {"usual": [1, 1, 1]}, found.tensors(), dataset.texts)
-    with pytest.raises(ValueError, match=r"base: \(2,\) where"):
-        module.read_grams(found.settings(), found.tensors() | {"base": np.zeros(2, np.float32)}, dataset.texts)
+    with pytest.raises(ValueError, match="usual: a share of each of"):
+        module.read_grams(found.settings() | {"usual": [1, 1, 1]}, found.tensors(), dataset.texts, 4)
+    with pytest.raises(ValueError, match=r"base: 4 numbers; found float32 \(2,\)"):
+        module.read_grams(found.settings(), found.tensors() | {"base": np.zeros(2, np.float32)}, dataset.texts, 4)
 
 
 def test_a_run_of_before_says_of_such_a_text_what_it_said():
@@ -105,8 +105,8 @@ def test_a_run_of_before_says_of_such_a_text_what_it_said():
     found = module.choose_grams(dataset, "task").whole
     settings = {key: of for key, of in found.settings().items() if key != "usual"}
     tensors = {key: of for key, of in found.tensors().items() if key != "base"}
-    before = module.read_grams(settings, tensors, dataset.texts)
-    asked = asked_of(dataset, f"pay {STRANGE}")
+    before = module.read_grams(settings, tensors, dataset.texts, 4)
+    asked = row_of(dataset, f"pay {STRANGE}")
     counts = module.count(dataset.texts, asked.slots["text"], found.sorts)
     wanted = before.model(before.weigh([counts[sort] for sort in found.sorts]))
     assert np.array_equal(before(asked), wanted) and not np.array_equal(found(asked), wanted)
@@ -122,6 +122,6 @@ def test_of_such_a_text_numbers_and_tags_are_as_ever(label):
     if label == "numbers":
         dataset = replace(dataset, tasks={"task": replace(dataset.tasks["task"], classes=[])})
     found = module.choose_grams(dataset, "task").whole
-    assert found(asked_of(dataset, STRANGE))[0] == pytest.approx(
+    assert found(row_of(dataset, STRANGE))[0] == pytest.approx(
         found.model.bias[0] if label == "numbers" else found.model.bias, abs=0.05
     )

@@ -4,6 +4,7 @@ import csv
 
 import numpy as np
 import pytest
+from kept import asked_of
 from tiny import make_tiny_shop, tiny_recipe
 
 from peftrec.data.neighbours import Neighbours
@@ -118,28 +119,34 @@ def test_numbers(shop):
 def test_what_is_kept_says_the_same(shop, texts):
     dataset, config, vectors, _ = loaded(shop)
     start = fit(dataset, "interest", config, vectors if texts else None).start
-    again = load(start.settings(), start.tensors(), dataset.texts, vectors if texts else None)
+    again = load(start.settings(), start.tensors(), asked_of(dataset, vectors if texts else None, "interest"))
     test = dataset.tasks["interest"].test
     assert np.array_equal(again(test), start(test)) and again.name == start.name
     if texts:
         with pytest.raises(ValueError, match="needs the frozen backbone's vectors"):
-            load(start.settings(), start.tensors(), dataset.texts, None)
+            load(start.settings(), start.tensors(), asked_of(dataset, None, "interest"))
 
 
 @pytest.mark.parametrize(
     ("name", "made", "message"),
     [
-        ("weight", lambda of: of[1:], "12 weights of 13 columns"),
-        ("alike.weights", lambda of: of[1:], "are not of one size"),
-        ("alike.items", lambda of: of + 20, "have numbers from 0 to 19"),
-        ("alike.items", lambda of: of - 1, "have numbers from 0 to 19"),
+        ("weight", lambda of: of[1:], r"weight: 13 numbers; found float32 \(12,\)"),
+        ("weight", lambda of: of.astype(int), r"weight: 13 numbers; found int64 \(13,\)"),
+        ("alike.weights", lambda of: of[1:], r"alike.weights: 20 x 20 numbers; found float32 \(19, 20\)"),
+        ("alike.items", lambda of: of.astype(np.float32), "alike.items: any x any whole numbers; found float32"),
+        ("alike.items", lambda of: of + 20, "alike.items: numbers from 0 to 19"),
+        ("alike.items", lambda of: of - 1, "alike.items: numbers from 0 to 19"),
     ],
 )
 def test_what_does_not_fit_is_no_start(shop, name, made, message):
     dataset, config, _, _ = loaded(shop)
     start = fit(dataset, "interest", config, None).start
     with pytest.raises(ValueError, match=message):
-        load(start.settings(), {**start.tensors(), name: made(start.tensors()[name])}, dataset.texts, None)
+        load(
+            start.settings(),
+            {**start.tensors(), name: made(start.tensors()[name])},
+            asked_of(dataset, None, "interest"),
+        )
 
 
 def test_items_of_other_numbers_are_the_same_items(shop):

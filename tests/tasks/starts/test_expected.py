@@ -41,9 +41,10 @@ def test_train_rows_do_not_know_what_their_own_item_s_text_was_fitted_to():
     """Vectors that are random tell nothing of other items; the train rows must not seem to be told."""
     held = RANDOM.normal(size=(12, 6)).astype(np.float32)
     train, expected = told(lambda rows: held[rows])
-    as_train = expected.of_items(train, lambda rows: held[rows])
-    as_new = expected.of_texts(train.slots["item"], lambda rows: held[rows])
-    of_no_fold = expected.of_items(train.take(np.arange(9)), lambda rows: held[rows])
+    unit = expected.unit(held).__getitem__
+    as_train = expected.of_items(train, unit)
+    as_new = expected.of_texts(train.slots["item"], unit)
+    of_no_fold = expected.of_items(train.take(np.arange(9)), unit)
     assert np.array_equal(of_no_fold, as_train[:9])
     seen = [np.corrcoef(of, train.label)[0, 1] for of in (as_train, as_new)]
     assert seen[0] + 0.1 < seen[1]
@@ -74,7 +75,7 @@ def test_likeness_is_a_cosine_and_none_where_nothing_was_met():
     held = RANDOM.normal(size=(12, 6)).astype(np.float32)
     train, expected = told(lambda rows: held[rows])
     past = train.take(np.arange(5)).history().rows
-    found = likeness(train.take(np.arange(5)), past, expected, lambda rows: held[rows])
+    found = likeness(train.take(np.arange(5)), past, lambda rows: expected.unit(held[rows]))
     unit = expected.unit(held)
     for n, place in np.ndindex(past.shape):
         own = unit[train.slots["item"][n]] @ unit[past[n, place]] if past[n, place] >= 0 else 0

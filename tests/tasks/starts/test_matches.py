@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from asked import catalogue_of_words, vectors_of
+from kept import asked_of
 
 from peftrec.recipe import TaskConfig
 from peftrec.tasks.priors import RANKING_PRIORS
@@ -27,7 +28,7 @@ def test_it_is_bm25_with_the_rows_own_catalogue_and_the_same_when_it_is_read_aga
         assert found[:, 1:] == pytest.approx(shared * start.lexical / chosen.lexical, rel=1e-4)
     assert found[np.arange(40), 1 + test.item] == pytest.approx(found[:, 0], abs=1e-4)
     assert start(test) == pytest.approx(found[:, :1])
-    again = load(start.settings(), start.tensors(), dataset.texts, None)
+    again = load(start.settings(), start.tensors(), asked_of(dataset))
     assert again(every) == pytest.approx(found, abs=1e-6) and again.scale == start.scale
 
 
@@ -43,10 +44,10 @@ def test_without_vectors_there_is_bm25_alone_and_without_shared_words_the_cosine
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"sort": "letters"}, {"scale": float("nan")}, {"lexical": -1.0}, {"lexical": float("inf")}],
+    [{"sort": "letters"}, {"sort": ["words"]}, {"scale": "nan"}, {"scale": -1}, {"lexical": -1.0}, {"lexical": True}],
 )
 def test_what_is_none_is_refused(wrong):
     known = {"scale": 10.0, "lexical": 5.0, "sort": "words"}
-    assert load(known, {}, catalogue_of_words().texts, None).lexical == 5
+    assert load(known, {}, asked_of(catalogue_of_words())).lexical == 5
     with pytest.raises(ValueError, match=next(iter(wrong))):
-        load(known | wrong, {}, catalogue_of_words().texts, None)
+        load(known | wrong, {}, asked_of(catalogue_of_words()))

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from eventful import chaotic, rated
+from kept import asked_of
 from safetensors.numpy import load as read
 from safetensors.numpy import save as write
 
@@ -30,7 +31,7 @@ def test_it_begins_better_than_medians_and_a_run_keeps_it(started):
     assert started.start.name == "boosted + past"
     said = started.start(data.test)
     assert said.dtype == np.float32 and np.abs(said - data.test.label).mean() < 0.4 * np.abs(data.test.label).mean()
-    kept = load(json.loads(to_json(started.start.settings())), read(write(started.start.tensors())), of.texts, None)
+    kept = load(json.loads(to_json(started.start.settings())), read(write(started.start.tensors())), asked_of(of))
     np.testing.assert_array_equal(kept(data.test), said)
 
 
@@ -52,7 +53,7 @@ def test_where_nothing_tells_more_it_is_the_median():
     constant = fit(of, "task", TOLD, None)
     assert constant.train is None and constant.start.name == "constant"
     assert constant.start(of.tasks["task"].test).tolist() == [0.0] * len(of.tasks["task"].test)
-    kept = load(constant.start.settings(), read(write(constant.start.tensors())), of.texts, None)
+    kept = load(constant.start.settings(), read(write(constant.start.tensors())), asked_of(of))
     assert kept(of.tasks["task"].test).tolist() == [0.0] * len(of.tasks["task"].test)
 
 
@@ -63,7 +64,7 @@ def test_a_loss_of_ones_own_begins_at_its_own_constant():
 DAMAGED = {
     "a loop": ({"left": 0}, "followed by none, or by one before it"),
     "a node that is none": ({"right": 10_000}, "followed by none, or by one before it"),
-    "a column that is none": ({"feature": 99}, "reads a column beyond 9"),
+    "a column that is none": ({"feature": 99}, "feature: columns of 9"),
 }
 
 
@@ -74,17 +75,19 @@ def test_trees_that_lead_nowhere_are_refused(case, started):
     for name, value in change.items():
         tensors[name] = np.where(tensors["feature"] >= 0, value, tensors[name]).astype(tensors[name].dtype)
     with pytest.raises(ValueError, match=message):
-        load(started.start.settings(), tensors, None, None)
+        load(started.start.settings(), tensors, asked_of(chaotic()))
 
 
 def test_trees_of_several_sizes_and_a_base_of_no_column_are_refused(started):
     settings, tensors = started.start.settings(), started.start.tensors()
-    with pytest.raises(ValueError, match="several sizes"):
-        load(settings, {**tensors, "left": tensors["left"][:, 1:]}, None, None)
-    with pytest.raises(ValueError, match="reads a column beyond 9"):
-        load({**settings, "base": {**settings["base"], "own": [0, 9]}}, tensors, None, None)
-    with pytest.raises(KeyError):
-        load(settings, {}, None, None)
+    with pytest.raises(ValueError, match=r"left: \d+ x \d+ whole numbers; found int32"):
+        load(settings, {**tensors, "left": tensors["left"][:, 1:]}, asked_of(chaotic()))
+    with pytest.raises(ValueError, match="own: two columns of 9; found 0 and 9"):
+        load({**settings, "base": {**settings["base"], "own": [0, 9]}}, tensors, asked_of(chaotic()))
+    with pytest.raises(ValueError, match="it reads 9 columns, and a row has 8"):  # none received alike
+        load(settings, {}, asked_of(chaotic()))
+    with pytest.raises(KeyError, match="feature"):
+        load({**settings, "columns": 8}, {}, asked_of(chaotic()))
 
 
 @pytest.mark.parametrize("texts", [True, False])
@@ -99,7 +102,7 @@ def test_one_column_more_is_what_the_past_lets_foresee(texts):
     expected = mean + said["expected"] * 5 / (count + 5) + said["leaning"] + said["akin"] + said["together"]
     assert read_by[:, -1] == pytest.approx(expected, abs=1e-5)
     assert said["leaning"].any() and said["akin"].any() == said["expected"].any() == texts
-    kept = load(start.settings(), start.tensors(), of.texts, (lambda rows: held[rows]) if texts else None)
+    kept = load(start.settings(), start.tensors(), asked_of(of, (lambda rows: held[rows]) if texts else None))
     assert np.array_equal(kept(test), start(test)) and kept.name == start.name
     assert np.array_equal(renumber(start, np.arange(6))(test), start(test))
 

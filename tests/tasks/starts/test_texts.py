@@ -6,6 +6,7 @@ from itertools import product
 import numpy as np
 import pytest
 from columns import WORDS, queries, split, without_valid
+from kept import asked_of
 from scipy.special import log_softmax
 
 from peftrec.data.texts import TextTable
@@ -92,12 +93,12 @@ def test_train_rows_are_told_by_what_did_not_see_them():
 def test_what_is_kept_says_the_same(kind):
     dataset, vectors = made(kind)
     start = fit(dataset, "task", TOLD, vectors).start
-    again = load(start.settings(), start.tensors(), dataset.texts, vectors)
+    again = load(start.settings(), start.tensors(), asked_of(dataset, vectors))
     test = dataset.tasks["task"].test
     assert np.array_equal(again(test), start(test))  # weights of n-grams have 16 bits from the first
     assert again.name == start.name
     with pytest.raises(ValueError, match="needs the frozen backbone's vectors"):
-        load(start.settings(), start.tensors(), dataset.texts, None)
+        load(start.settings(), start.tensors(), asked_of(dataset))
 
 
 @pytest.mark.parametrize("rare", [1, 2])
@@ -127,7 +128,7 @@ def test_pairs_begin_at_what_they_share_and_it_is_the_same_when_it_is_read_again
     test = dataset.tasks["task"].test
     said = start(test)
     assert said.shape == (100, 3) and (said.argmax(1) == test.label).mean() > 0.98
-    again = load(start.settings(), start.tensors(), dataset.texts, None)
+    again = load(start.settings(), start.tensors(), asked_of(dataset))
     assert again(test) == pytest.approx(said, rel=1e-4, abs=1e-4)
     random = np.random.default_rng(0).normal(size=(len(dataset.texts), 8)).astype(np.float32)
     both = fit(queries(joint), "task", MATCH, lambda rows: random[rows]).start
@@ -146,4 +147,4 @@ def test_what_is_no_start_of_pairs_is_refused():
         ("lexical.weight", np.zeros((2, 3), np.float32)),
     ):
         with pytest.raises(ValueError, match="lexical"):
-            load(start.settings(), tensors | {name: wrong}, dataset.texts, None)
+            load(start.settings(), tensors | {name: wrong}, asked_of(dataset))
