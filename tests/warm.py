@@ -16,7 +16,7 @@ import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from multiprocessing import forkserver, util
+from multiprocessing import forkserver, resource_tracker, util
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
@@ -31,6 +31,7 @@ PRELOADED += ["sklearn.linear_model", "sklearn.feature_extraction.text", "sklear
 def get_ready() -> None:
     """Fork the server, before any test has changed anything: what tests import is loaded here already."""
     forkserver.set_forkserver_preload(PRELOADED)  # the rest, once a process is asked for
+    resource_tracker.ensure_running()  # which is started first, and is no fork
     with patch.object(util, "spawnv_passfds", _fork):
         forkserver.ensure_running()
 
@@ -132,6 +133,7 @@ def _run(arguments: list[str]) -> None:
     dynamic_rendezvous.get_method_name = lambda depth=2: ""
     if arguments[0] == "-m":
         sys.argv = arguments[1:]
+        sys.modules.pop(f"{arguments[1]}.__main__", None)  # tests may have imported it, and runpy would say so
         runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
     else:
         sys.argv = arguments
