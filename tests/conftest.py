@@ -2,6 +2,7 @@
 
 import gc
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,14 +12,13 @@ os.environ.setdefault("GOMP_SPINCOUNT", "3000")  # as the command has it, before
 
 import numpy as np
 import pytest
-import torch
-from fitted import fit_once
 from hypothesis import settings
 from quick import quicken
 from shop import shop_recipe, write_csv
 
+from peftrec.__main__ import YOUNG
+
 gc.disable()  # until all is loaded
-torch.set_num_threads(1)
 settings.register_profile("untimed", deadline=None)  # what a busy machine is slow at is no mistake
 settings.load_profile("untimed")
 
@@ -26,16 +26,33 @@ GENRES = ["romance", "space adventure", "horror", "cooking", "football"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The folders with the longest modules first: one that begins last leaves the other test processes idle."""
+    """The folders with the longest modules first, and those of many short ones last: a long one that begins last leaves
+    the other test processes idle."""
     here = Path(__file__).parent
-    items.sort(key=lambda item: item.path.relative_to(here).parts[0] not in ("training", "machine", "serving", "docs"))
+    order = dict.fromkeys(("training", "machine", "serving", "docs"), 0) | dict.fromkeys(("data", "recipe"), 2)
+    items.sort(key=lambda item: order.get(item.path.relative_to(here).parts[0], 1))
 
 
 def pytest_collection_finish() -> None:
-    """What is loaded by now stays: collections of garbage need not look through it, each for half a second."""
+    """What is loaded by now stays: collections of garbage need not look through it, each for half a second.
+
+    From here on they are as in the command. A process that only hands tests out does not come here, nor loads torch,
+    for whose two seconds the others would wait.
+    """
+    import torch
+
+    torch.set_num_threads(1)
     gc.enable()
+    gc.set_threshold(YOUNG)
     gc.collect()
     gc.freeze()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session: pytest.Session) -> None:
+    """The first test has not begun: neither are warnings kept for its report, nor is anything replaced."""
+    if session.items and "warm" in sys.modules:  # whoever only hands tests out has none
+        sys.modules["warm"].get_ready()
 
 
 @pytest.fixture(scope="session")
@@ -88,6 +105,8 @@ def _no_waiting_for_the_disk() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def same_fits() -> Iterator[None]:
     """From the first module on that trains: what is fitted to the same rows again is remembered."""
+    from fitted import fit_once
+
     with pytest.MonkeyPatch.context() as patch:
         fit_once(patch)
         yield
@@ -130,5 +149,7 @@ def notes(capsys: pytest.CaptureFixture[str]) -> Iterator[pytest.CaptureFixture[
 @pytest.fixture(autouse=True)
 def _one_thread() -> Iterator[None]:
     """Two test processes share two cores. A test that asks for more leaves none to the next module's fixtures."""
+    import torch
+
     yield
     torch.set_num_threads(1)

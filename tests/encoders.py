@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from peftrec.data.texts import TextTable
+from peftrec.machine.draws import seed_all
 from peftrec.model.adapters import attach
 from peftrec.model.adapters.base import LayerAdapter, as_saved
 from peftrec.model.backbone import Backbone
@@ -28,7 +29,7 @@ def make_encoder(
     texts = TextTable()
     for text in TEXTS:
         texts.add(text)
-    torch.manual_seed(0)
+    seed_all(0)
     encoder = AdaptedEncoder(backbone, texts, attach(backbone, configs, filled), recompute=recompute)
     encoder.update()
     return encoder.eval()

@@ -41,8 +41,9 @@ APART = {
 
 
 @functools.cache
-def tree_of(path):
-    return ast.parse(path.read_text(encoding="utf-8"))
+def nodes_of(path):
+    """All of a file's syntax nodes, beginning with its module."""
+    return list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
 
 
 def module_name(path):
@@ -58,10 +59,11 @@ def room(module):
     return ".".join(module.split(".")[:2])
 
 
+@functools.cache
 def imports(path):
     """Modules of the packages that a file imports, anywhere in it, as dotted names."""
     found = set()
-    for node in ast.walk(tree_of(path)):
+    for node in nodes_of(path):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -79,12 +81,7 @@ def imports(path):
 
 def places(condition):
     """file:line of every syntax node that a condition picks."""
-    return [
-        f"{path.relative_to(ROOT)}:{node.lineno}"
-        for path in FILES
-        for node in ast.walk(tree_of(path))
-        if condition(node)
-    ]
+    return [f"{path.relative_to(ROOT)}:{node.lineno}" for path in FILES for node in nodes_of(path) if condition(node)]
 
 
 def test_the_files_are_found():
@@ -132,7 +129,7 @@ def test_no_modules_import_each_other():
 @pytest.mark.parametrize("path", FILES, ids=[module_name(path) for path in FILES])
 def test_files_and_functions_stay_short(path):
     assert len(path.read_text(encoding="utf-8").splitlines()) < 350
-    for node in ast.walk(tree_of(path)):
+    for node in nodes_of(path):
         if isinstance(node, ast.FunctionDef):
             assert node.end_lineno - node.lineno + 1 < 80, f"{node.name}, line {node.lineno}"
 
@@ -140,7 +137,7 @@ def test_files_and_functions_stay_short(path):
 def test_the_training_loop_is_read_in_one_sitting():
     path = MODULES["peftrec.training.loop"]
     assert len(path.read_text(encoding="utf-8").splitlines()) < 200
-    lengths = {n.name: n.end_lineno - n.lineno + 1 for n in ast.walk(tree_of(path)) if isinstance(n, ast.FunctionDef)}
+    lengths = {n.name: n.end_lineno - n.lineno + 1 for n in nodes_of(path) if isinstance(n, ast.FunctionDef)}
     assert {"train", "fit"} <= set(lengths) and max(lengths.values()) <= 55, lengths
 
 

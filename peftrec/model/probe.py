@@ -22,6 +22,7 @@ from torch import Tensor
 
 from peftrec.data.texts import TextTable
 from peftrec.errors import UserError, first_line
+from peftrec.machine.draws import seed_all
 from peftrec.machine.limits import no_room
 from peftrec.machine.progress import bar
 from peftrec.model.adapters import METHODS, attach
@@ -61,7 +62,7 @@ def probe_method(make: Callable[[], Backbone], config: AdapterConfig) -> None:
     `make` gives a fresh backbone, equal each time.
     """
     with torch.random.fork_rng(devices=[]), _temporary() as folder:
-        torch.manual_seed(0)
+        seed_all(0)
         encoder = _encoder(make(), config, TASKS)
         _check_gradients(encoder)
         expected = _check_outputs(encoder)[TASKS[0]]

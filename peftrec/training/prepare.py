@@ -15,6 +15,7 @@ from peftrec.errors import Problems, UserError
 from peftrec.evaluation.chosen import check_measures, check_shown
 from peftrec.evaluation.slices import check_slices
 from peftrec.machine import processes
+from peftrec.machine.draws import seed_all
 from peftrec.model.adapters import attach, find_method
 from peftrec.model.backbone import load_backbone
 from peftrec.model.co_learner import CoLearner, build_model
@@ -138,7 +139,7 @@ def prepare(
     config = settled(recipe, dataset)
     if settled_as is not None:
         config, dataset = settled_as.model_copy(update={"early_stopping": None}), train_on_all(dataset)
-    torch.manual_seed(config.seed)
+    seed_all(config.seed)
     model = build_model(recipe, tasks, backbone, dataset, config.dropout)
     notes, starts = ([], {}) if start is None else start.take_over(recipe, tasks, dataset, model)
     check_own(recipe, model.trainable())

@@ -213,6 +213,8 @@ def test_another_backbone_is_refused(shop_run, tmp_path):
 
 
 PLAIN_PEFT = """
+import gc
+gc.disable()  # what is imported is no garbage
 import sys, torch
 from peft import PeftModel
 from safetensors.torch import save_file

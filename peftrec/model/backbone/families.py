@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from peftrec.machine.draws import seed_all
 from peftrec.model.backbone import Backbone, frozen_backbone
 from peftrec.recipe import BackboneConfig
 
@@ -105,7 +106,7 @@ def tiny_model(config: Any, seed: int = 0) -> Any:
     from transformers import AutoModel
 
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        seed_all(seed)
         return AutoModel.from_config(config, dtype=torch.float32).eval()
 
 

@@ -1,13 +1,16 @@
 """A cell in its process, and the summary of what cells measured, by hand where it can be."""
 
 import json
+import os
 import re
 import sys
 
 import numpy as np
 import pytest
+import warm
 from tiny import make_tiny_shop, tiny_recipe
 
+from benchmarks import children
 from benchmarks.children import deliver
 from benchmarks.matrix import measure, run, summary
 from benchmarks.matrix.plan import jobs
@@ -64,6 +67,11 @@ def test_users_are_drawn_alike_for_all_seeds_and_cells():
     assert 0 < spread.std() < 0.05
 
 
+def in_a_warm_process(module, *arguments, threads):
+    """The child itself, but that what it imports is there."""
+    return warm.run("-m", f"benchmarks.{module}", *arguments, env={**os.environ, "OMP_NUM_THREADS": str(threads)})
+
+
 def in_this_process(module, spec, out, threads):
     """What `run_child` does, without the seconds that a process takes to begin."""
     with pytest.MonkeyPatch.context() as patch:
@@ -83,6 +91,7 @@ def test_an_unfinished_experiment_is_summarised_with_what_is_missing(shop, tmp_p
     }
     experiment = {"recipe": str(file), "changes": {}, "grid": [1e-3], "tune_steps": 2, "seeds": 2, "axes": axes}
     out = tmp_path / "out"
+    monkeypatch.setattr(children, "_start", in_a_warm_process)
     for job in jobs(experiment, out)[:2]:
         assert child(job.folder, job.spec, 1) == ""
         monkeypatch.setattr(run, "run_child", in_this_process)  # the second

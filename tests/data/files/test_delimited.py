@@ -3,7 +3,7 @@ import re
 
 import pytest
 
-from peftrec.data.files import read_rows
+from peftrec.data.files import delimited, read_rows, text
 from peftrec.errors import UserError
 from peftrec.recipe import FileConfig
 
@@ -151,13 +151,15 @@ def test_blank_lines_are_no_rows_and_names_lose_the_spaces_around_them(read):
     assert read("a.csv", "a, b\n1,2\n", strip=False).table.column_names == ["a", " b"]
 
 
-def test_a_file_of_many_blocks(read):
-    rows = read("a.csv", "user,n\n" + "".join(f"u{n % 7},{n}\n" for n in range(2_000_000)))
-    assert len(rows) == 2_000_000 and rows.table["user"].num_chunks > 1
+def test_a_file_of_many_blocks(read, monkeypatch):
+    monkeypatch.setattr(text, "BLOCK", 1 << 19)  # which are read at once, and parsed at once: a sixteenth
+    monkeypatch.setattr(delimited, "_BLOCK", 1 << 20)
+    rows = read("a.csv", "user,n\n" + "".join(f"u{n % 7},{n}\n" for n in range(200_000)))
+    assert len(rows) == 200_000 and rows.table["user"].num_chunks > 1
     ids = rows.ids("user")
     assert ids.dictionary.to_pylist() == [f"u{n}" for n in range(7)]
-    assert (rows.numbers("n") == range(2_000_000)).all()
-    assert ids.indices.to_pylist()[-3:] == [n % 7 for n in range(1_999_997, 2_000_000)]
+    assert (rows.numbers("n") == range(200_000)).all()
+    assert ids.indices.to_pylist()[-3:] == [n % 7 for n in range(199_997, 200_000)]
 
 
 @pytest.mark.parametrize(
