@@ -52,8 +52,8 @@ def lines(run):
     return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
 
 
-def assert_one_trains(shop, two, tmp_path, case):
-    """One process makes of a case what two have made."""
+def assert_one_trains(shop, two, tmp_path, case, without=None):
+    """One process makes of a case what two have made, but for one file, of which they make none."""
     one = train(with_case(shop, case), tmp_path / "one")
     verify_run(two / case)
     mine, theirs = lines(one), lines(two / case)
@@ -64,7 +64,10 @@ def assert_one_trains(shop, two, tmp_path, case):
             assert second["train_loss"][task] == (None if loss is None else pytest.approx(loss, abs=1e-5))
         for task, metrics in first.get("valid", {}).items():
             assert second["valid"][task] == pytest.approx(metrics, abs=1e-4)
-    for file in one.rglob("*.safetensors"):
+    files = {file.relative_to(one) for file in one.rglob("*.safetensors")}
+    given = {file.relative_to(two / case) for file in (two / case).rglob("*.safetensors")}
+    assert files - given == (set() if without is None else {Path(without)}) and given <= files
+    for file in map(one.joinpath, given):
         other = load_file(two / case / file.relative_to(one))
         for name, tensor in load_file(file).items():
             torch.testing.assert_close(other[name], tensor, atol=1e-5, rtol=1e-4, msg=lambda m, n=name: f"{n}: {m}")

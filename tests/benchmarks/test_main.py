@@ -63,7 +63,7 @@ def test_learning_curves_go_to_their_results(tmp_path, monkeypatch, capsys):
     given = f"curves --data {tmp_path} --draws 2 --sizes 60 --only topic --minutes 5 --out {tmp_path}"
     monkeypatch.setattr("sys.argv", ["benchmarks", *given.split()])
     main.main()
-    asked = [2, [60], ["topic"], 5.0]
+    asked = [2, [60], ["topic"], ["side"], 5.0]
     assert json.loads((tmp_path / "curves.json").read_text()) == {"data": str(tmp_path), "asked": asked}
     assert capsys.readouterr().out == "written: docs/results/curves\n"
 
