@@ -20,6 +20,7 @@ MOST_WORK = 2_000_000_000  # train rows times features times classes: 10 to 20 s
 FEWEST_ROWS = 10  # a class, below which thinning the train rows costs more than a simpler model
 PREDICTED_ROWS = 16_384  # at once
 ITERATIONS = 200
+LEAST_SPREAD = 1e-6  # of the largest: of columns that hardly differ, a row that does would be everything
 STRENGTHS = (0.1, 0.01, 1.0, 10.0)  # C of features whose mean square is 1; the first is tried with every scale
 PENALTIES = (100.0, 1000.0, 10.0, 1.0)  # of ridge regression, likewise
 
@@ -129,6 +130,8 @@ def _choose(dataset: Dataset, task: str, vectors: Vectors, first: list[tuple[str
         if most < len(rows):
             return fit(way, rows.thinned(most))
         scale = _scaler(way.scale).fit(features)
+        if way.scale == "standardised":
+            scale.scale_ = np.maximum(scale.scale_, LEAST_SPREAD * scale.scale_.max())
         model = fit_linear(scale.transform(features), rows.label, way.strength, classes, simple)
         if way.scale == "standardised":
             model = model.of_unscaled(scale.mean_, scale.scale_)

@@ -105,3 +105,18 @@ def test_no_more_train_rows_are_asked_for_than_stated(monkeypatch):
     predict("frozen_lr", dataset, vectors=vectors)
     assert len(asked & set(dataset.tasks["task"].train.slots["text"].tolist())) == 50
     assert len(asked) == 50 + 50 + 100
+
+
+def test_a_column_that_hardly_differs_is_not_everything_to_a_row_that_does(monkeypatch):
+    monkeypatch.setattr(module, "SCALES", ("standardised",))
+    random, texts = np.random.default_rng(0), TextTable()
+    held = random.normal(size=(301, 8)).astype(np.float32)
+    held[:, 7] *= 1e-30
+    held[300] = held[299]
+    held[300, 7] = 1e-3
+    label = (held[:, 0] > 0).astype(np.int64)
+    dataset = split(texts, {"text": [texts.add(f"text {n}") for n in range(301)]}, label, ["a", "b"])
+    found = module.choose_vectors(dataset, "task", lambda rows: held[rows]).whole
+    same, other = found(dataset.tasks["task"].test.take(np.array([-2, -1])))
+    assert other == pytest.approx(same, rel=0.01)
+    assert np.abs(found.model.weight).max() < 1e7
