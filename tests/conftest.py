@@ -2,7 +2,6 @@
 
 import gc
 import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -46,13 +45,6 @@ def pytest_collection_finish() -> None:
     gc.set_threshold(YOUNG)
     gc.collect()
     gc.freeze()
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_runtestloop(session: pytest.Session) -> None:
-    """The first test has not begun: neither are warnings kept for its report, nor is anything replaced."""
-    if session.items and "warm" in sys.modules:  # whoever only hands tests out has none
-        sys.modules["warm"].get_ready()
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,7 @@
 """Python in a process of its own that starts warm: a server that has imported what most of them need forks it.
 
 For tests of what a process does: the signals it obeys, others beside it, how it ends. A cold start costs five seconds
-of imports, and is for tests of the start itself. The server is a fork of the test process itself.
+of imports, and is for tests of the start itself.
 """
 
 import atexit
@@ -9,18 +9,15 @@ import gc
 import multiprocessing
 import os
 import runpy
-import select
 import signal
 import subprocess
 import sys
-import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from multiprocessing import forkserver, resource_tracker, util
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
+from multiprocessing.util import Finalize
 from pathlib import Path
-from unittest.mock import patch
 
 PRELOADED = ["peftrec.training.loop", "peftrec.serving.predictor", "peftrec.serving.service.server"]
 PRELOADED += ["peftrec.cli.verbs", "pytest"]
@@ -28,36 +25,11 @@ PRELOADED += ["transformers.models.bert.modeling_bert", "peft", "bitsandbytes", 
 PRELOADED += ["sklearn.linear_model", "sklearn.feature_extraction.text", "sklearn.model_selection"]
 
 
-def get_ready() -> None:
-    """Fork the server, before any test has changed anything: what tests import is loaded here already."""
-    forkserver.set_forkserver_preload(PRELOADED)  # the rest, once a process is asked for
-    resource_tracker.ensure_running()  # which is started first, and is no fork
-    with patch.object(util, "spawnv_passfds", _fork):
-        forkserver.ensure_running()
-
-
-def _fork(path: str, arguments: Sequence[str], kept: Sequence[int]) -> int:
-    """As `spawnv_passfds`, but that Python goes on where it is. Of this process's files the server has only `kept`."""
-    if pid := os.fork():
-        return pid
-    try:
-        gc.disable()  # until all is loaded
-        nothing = os.open(os.devnull, os.O_RDWR)
-        for number in set(map(int, os.listdir("/proc/self/fd"))) - {0, 1, 2, nothing, *kept}:
-            os.dup2(nothing, number)
-        forkserver._forkserver._lock = threading.Lock()  # which is held here
-        ready, _, _ = select.select(kept, [], [])
-        if kept[0] in ready:  # the listener: a process is asked for; else the tests have ended
-            exec(arguments[-1])
-    finally:
-        os._exit(0)
-
-
 def process(function: Callable[..., object], *args: object, **options: object) -> ForkServerProcess:
-    """A warm process that will call the function, in the environment that is here now, and says what it says here."""
+    """A warm process that will call the function, in the environment that is here now. The first starts the server."""
     context = multiprocessing.get_context("forkserver")
-    streams = [Connection(os.dup(number), readable=False) for number in (1, 2)]
-    return context.Process(target=_call, args=(dict(os.environ), streams, function, args, options))
+    context.set_forkserver_preload(PRELOADED)  # which only its start looks at
+    return context.Process(target=_call, args=(dict(os.environ), function, args, options))
 
 
 class Started:
@@ -91,30 +63,17 @@ def run(*arguments: object, input: str = "", **options: object) -> "subprocess.C
     return Started(*arguments, **options).communicate(input)  # type: ignore[arg-type]
 
 
-def _call(
-    env: dict[str, str],
-    streams: list[Connection],
-    function: Callable[..., object],
-    args: tuple,
-    options: dict[str, object],
-) -> None:
+def _call(env: dict[str, str], function: Callable[..., object], args: tuple, options: dict[str, object]) -> None:
     gc.freeze()  # as in conftest.py: what the server has loaded stays
-    gc.enable()
-    _take(streams, 1)
     os.environ.clear()
     os.environ.update(env)
     function(*args, **options)
 
 
-def _take(streams: list[Connection], first: int) -> None:
-    """Let them be this process's files from number `first` on."""
-    for number, stream in enumerate(streams, first):
+def _become(arguments: list[str], streams: list[Connection], env: dict[str, str] | None, cwd: Path | str) -> None:
+    for number, stream in enumerate(streams):
         os.dup2(stream.fileno(), number)
         stream.close()
-
-
-def _become(arguments: list[str], streams: list[Connection], env: dict[str, str] | None, cwd: Path | str) -> None:
-    _take(streams, 0)
     sys.stdin = os.fdopen(0, closefd=False)
     sys.stdout, sys.stderr = (os.fdopen(number, "w", 1, closefd=False) for number in (1, 2))
     signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background jobs ignore
@@ -128,12 +87,11 @@ def _become(arguments: list[str], streams: list[Connection], env: dict[str, str]
 def _run(arguments: list[str]) -> None:
     from torch.distributed.elastic.rendezvous import dynamic_rendezvous
 
-    util.Finalize(None, atexit._run_exitfuncs, exitpriority=0)  # a process that was forked skips them
+    Finalize(None, atexit._run_exitfuncs, exitpriority=0)  # a process that was forked skips them
     # torchrun notes by whom it was called, looking through all modules for every frame: a second a start of a warm one.
     dynamic_rendezvous.get_method_name = lambda depth=2: ""
     if arguments[0] == "-m":
         sys.argv = arguments[1:]
-        sys.modules.pop(f"{arguments[1]}.__main__", None)  # tests may have imported it, and runpy would say so
         runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
     else:
         sys.argv = arguments
