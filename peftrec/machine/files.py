@@ -38,7 +38,11 @@ def sync(path: Path) -> None:
 
 
 def write_manifest(folder: Path) -> None:
-    """Write `manifest.json` over all other files, last; everything is on the disk when this returns."""
+    """Write `manifest.json` over all other files, last; everything is on the disk when this returns.
+
+    Whoever may read one file may read all: safetensors gives its own to their owner alone, and a service of another
+    user, as a container's is, could not load the run.
+    """
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     for path in files:
         sync(path)
@@ -46,6 +50,10 @@ def write_manifest(folder: Path) -> None:
         path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": sha256(path)} for path in files
     }
     write_json(folder / MANIFEST, {"files": entries})
+    mode = stat.S_IMODE((folder / MANIFEST).stat().st_mode)
+    for path in files:
+        if stat.S_IMODE(path.stat().st_mode) != mode:
+            path.chmod(mode)
     sync(folder / MANIFEST)
     for directory in {path.parent for path in files} | {folder}:
         sync(directory)

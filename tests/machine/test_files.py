@@ -9,9 +9,10 @@ import textwrap
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from peftrec.errors import UserError
-from peftrec.machine.files import read_json, reading, to_json, write_output, write_text
+from peftrec.machine.files import read_json, reading, to_json, write_manifest, write_output, write_text
 
 
 def test_json_is_strict_and_takes_numpy():
@@ -105,3 +106,19 @@ def test_whatever_goes_wrong_in_reading_is_one_message_that_names_the_place(tmp_
             raise error
     with pytest.raises(KeyboardInterrupt), reading(tmp_path):
         raise KeyboardInterrupt
+
+
+def test_whoever_may_read_one_file_of_a_run_may_read_all(tmp_path):
+    """safetensors gives its files to their owner alone."""
+    run = tmp_path / "run"
+    (run / "heads").mkdir(parents=True)
+    save_file({"weight": np.zeros(3, np.float32)}, run / "heads" / "task.safetensors")
+    (run / "heads" / "task.safetensors").chmod(0o600)
+    (run / "model.json").write_text("{}")
+    before = os.umask(0o027)
+    try:
+        write_manifest(run)
+    finally:
+        os.umask(before)
+    modes = {file.name: file.stat().st_mode & 0o777 for file in run.rglob("*") if file.is_file()}
+    assert modes == {"task.safetensors": 0o640, "model.json": 0o640, "manifest.json": 0o640}
