@@ -91,7 +91,8 @@ class TfIdf:
         from sklearn.preprocessing import normalize
 
         parts = []
-        for some, rarity in zip(self._known(counts), self.rarity, strict=True):
+        for of, columns, rarity in zip(counts, self.columns, self.rarity, strict=True):
+            some = of[:, columns]
             weighted = ((1 + np.log(some.data)) * rarity[some.indices]).astype(np.float32)
             parts.append(normalize(sparse.csr_matrix((weighted, some.indices, some.indptr), some.shape), copy=False))
         return sparse.hstack(parts, "csr")
@@ -102,23 +103,22 @@ class TfIdf:
         Of a text in another language that is what it happens to have, which a length of 1 makes as loud as a whole one.
         """
         found = np.ones(counts[0].shape[0], np.float32)
-        for some, of, usual in zip(self._known(counts), counts, self.usual, strict=True):
+        for of, columns, usual in zip(counts, self.columns, self.usual, strict=True):
             if usual:
-                found = np.minimum(found, _share(some, of) / usual)
+                found = np.minimum(found, _share(of, columns) / usual)
         return found
 
     def asked(self, counts: Sequence[sparse.csr_matrix]) -> "TfIdf":
         """The same for texts such as those that were counted, of which it was not made."""
-        known = zip(self._known(counts), counts, strict=True)
-        return replace(self, usual=tuple(float(np.quantile(_share(some, of), UNUSUAL)) for some, of in known))
-
-    def _known(self, counts: Sequence[sparse.csr_matrix]) -> list[sparse.csr_matrix]:
-        return [of[:, columns] for of, columns in zip(counts, self.columns, strict=True)]
+        shares = (_share(of, columns) for of, columns in zip(counts, self.columns, strict=True))
+        return replace(self, usual=tuple(float(np.quantile(share, UNUSUAL)) for share in shares))
 
 
-def _share(known: sparse.csr_matrix, counts: sparse.csr_matrix) -> np.ndarray:
-    """The share of each text's n-grams that is known, (N,)."""
-    share: np.ndarray = np.ravel(known.sum(1)) / np.maximum(np.ravel(counts.sum(1)), 1)
+def _share(counts: sparse.csr_matrix, columns: np.ndarray) -> np.ndarray:
+    """The share of each text's n-grams that stand in these columns, float32 (N,)."""
+    counted = np.zeros(counts.shape[1], np.float32)
+    counted[columns] = 1
+    share: np.ndarray = (counts @ counted) / np.maximum(np.ravel(counts.sum(1)), 1)
     return share
 
 

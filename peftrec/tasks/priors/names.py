@@ -12,7 +12,7 @@ from peftrec.data.texts import TextTable
 from peftrec.data.unit import of_length_one
 from peftrec.tasks.priors.choice import Chosen, held_out, judge, once, predicted
 from peftrec.tasks.priors.stored import FLOATS, stored
-from peftrec.tasks.priors.vectors import MOST_ROWS, PREDICTED_ROWS, Vectors
+from peftrec.tasks.priors.vectors import MOST_ROWS, Vectors, in_blocks
 
 SCALE = 10.0  # what likeness is multiplied by, so that it is about as large as the log-scores of others
 MOST_NAMES = 5_000  # of more classes the names are not encoded
@@ -47,12 +47,11 @@ class NameScores:
         """Scores float32 (N, C), in proportion to log-scores."""
         if not len(rows):
             return np.zeros((0, self.names.shape[1]), np.float32)
-        self.vectors(rows.text_rows())  # all at once: what is computed shows its progress
-        found = [self._block(block.slots["text"]) for block in rows.blocks(PREDICTED_ROWS)]
-        return np.concatenate(found).astype(np.float32)
+        return in_blocks(rows, self.vectors, self._block).astype(np.float32)
 
-    def _block(self, text: np.ndarray) -> np.ndarray:
-        cosines: np.ndarray = of_length_one(of_length_one(self.vectors(text)) - self.centre) @ self.names
+    def _block(self, rows: Examples) -> np.ndarray:
+        texts = of_length_one(self.vectors(rows.slots["text"]))
+        cosines: np.ndarray = of_length_one(texts - self.centre) @ self.names
         return SCALE * cosines
 
     def settings(self) -> dict[str, Any]:

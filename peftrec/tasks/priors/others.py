@@ -20,7 +20,6 @@ from peftrec.tasks.priors.stored import FLOATS, stored
 from peftrec.tasks.priors.vectors import (
     MOST_ROWS,
     PENALTIES,
-    PREDICTED_ROWS,
     STRENGTHS,
     Vectors,
     VectorScores,
@@ -28,6 +27,7 @@ from peftrec.tasks.priors.vectors import (
     choose_vectors,
     fit_linear,
     folds_of_vectors,
+    in_blocks,
     read_vectors,
 )
 
@@ -54,13 +54,10 @@ class OtherScores:
 
     def __call__(self, rows: Examples) -> np.ndarray:
         """Log-scores (N, C), up to one factor, or numbers (N,)."""
-        if not len(rows):
-            return self.model.of_none()
-        self.vectors(rows.text_rows())  # all at once: what is computed shows its progress
-        blocks = rows.blocks(PREDICTED_ROWS)
-        return np.concatenate(
-            [self.model(np.hstack(_read(of, self.others, self.vectors, self.known))) for of in blocks]
-        )
+        return in_blocks(rows, self.vectors, self._block) if len(rows) else self.model.of_none()
+
+    def _block(self, rows: Examples) -> np.ndarray:
+        return self.model(np.hstack(_read(rows, self.others, self.vectors, self.known)))
 
     def settings(self) -> dict[str, Any]:
         """What a run keeps of it beside its tensors."""

@@ -44,10 +44,7 @@ class VectorScores:
 
     def __call__(self, rows: Examples) -> np.ndarray:
         """Log-scores (N, C), up to one factor, or numbers (N,)."""
-        if not len(rows):
-            return self.model.of_none()
-        self.vectors(rows.text_rows())  # all at once: what is computed shows its progress
-        return np.concatenate([self._block(block) for block in rows.blocks(PREDICTED_ROWS)])
+        return in_blocks(rows, self.vectors, self._block) if len(rows) else self.model.of_none()
 
     def _block(self, rows: Examples) -> np.ndarray:
         features = SHAPES[self.shape](rows, self.vectors)
@@ -60,6 +57,13 @@ class VectorScores:
     def tensors(self) -> dict[str, np.ndarray]:
         """The linear model."""
         return self.model.tensors()
+
+
+def in_blocks(rows: Examples, vectors: Vectors, said: Callable[[Examples], np.ndarray]) -> np.ndarray:
+    """What is said of rows, at least one, by blocks of them; of all together the vectors are computed before, which
+    shows its progress."""
+    vectors(rows.text_rows())
+    return np.concatenate([said(block) for block in rows.blocks(PREDICTED_ROWS)])
 
 
 def read_vectors(
