@@ -7,7 +7,8 @@ import numpy as np
 from columns import WORDS, rows
 
 from peftrec.data.catalogue import Catalogue
-from peftrec.data.examples import Dataset, ItemTexts, TaskData
+from peftrec.data.dataset import Dataset, TaskData
+from peftrec.data.examples import ItemTexts
 from peftrec.data.matches import matches_of
 from peftrec.data.texts import TextTable
 

@@ -3,7 +3,8 @@
 import numpy as np
 
 from peftrec.data.catalogue import ItemTexts
-from peftrec.data.examples import Dataset, Examples, TaskData
+from peftrec.data.dataset import Dataset, TaskData
+from peftrec.data.examples import Examples
 from peftrec.data.texts import TextTable
 from peftrec.tasks.priors import PRIORS
 

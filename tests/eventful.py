@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import strategies as st
 from made import made
 
-from peftrec.data.examples import Dataset
+from peftrec.data.dataset import Dataset
 from peftrec.data.tables import Events, Items, Tables
 from peftrec.data.texts import TextTable
 from peftrec.errors import UserError

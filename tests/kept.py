@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from peftrec.data.examples import Dataset
+from peftrec.data.dataset import Dataset
 from peftrec.tasks.columns import columns
 from peftrec.tasks.priors import Vectors
 from peftrec.tasks.starts import Asked

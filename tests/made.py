@@ -2,7 +2,8 @@
 
 import pyarrow as pa
 
-from peftrec.data.examples import Examples, TaskData
+from peftrec.data.dataset import TaskData
+from peftrec.data.examples import Examples
 from peftrec.data.rows import Rows
 from peftrec.data.tables import Tables, Texts
 from peftrec.data.texts import TextTable

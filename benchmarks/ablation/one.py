@@ -16,7 +16,7 @@ import pandas as pd
 
 from benchmarks.ablation.arms import arm_recipe, tables_of
 from benchmarks.children import deliver
-from peftrec.data.examples import TaskData
+from peftrec.data.dataset import TaskData
 from peftrec.evaluation.evaluate import evaluate
 from peftrec.evaluation.outcomes import Outcome
 from peftrec.evaluation.slices import slices_of

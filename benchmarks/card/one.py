@@ -18,7 +18,7 @@ from benchmarks.card.judge import JUDGED_BY, judged, over_baselines
 from benchmarks.card.sets import SETS, recipe_of
 from benchmarks.card.tables import Frames
 from benchmarks.children import deliver
-from peftrec.data.examples import Dataset
+from peftrec.data.dataset import Dataset
 from peftrec.evaluation.at_k import of_places
 from peftrec.evaluation.metrics import find_metric
 from peftrec.machine.files import read_json

@@ -17,7 +17,8 @@ import numpy as np
 import torch
 
 from benchmarks.children import deliver
-from peftrec.data.examples import Dataset, Examples
+from peftrec.data.dataset import Dataset
+from peftrec.data.examples import Examples
 from peftrec.evaluation.evaluate import evaluate, text_rows
 from peftrec.evaluation.metrics import METRICS
 from peftrec.evaluation.outcomes import Outcome, write_outcomes

@@ -34,7 +34,7 @@ from benchmarks.recommending.references import (
     ranked,
 )
 from benchmarks.recommending.sasrec import SASRec, TextSASRec
-from peftrec.data.examples import Dataset
+from peftrec.data.dataset import Dataset
 from peftrec.evaluation.evaluate import evaluate
 from peftrec.machine.files import read_json
 from peftrec.model.backbone import load_backbone

@@ -18,7 +18,8 @@ from accelerate import Accelerator
 
 from benchmarks.children import deliver
 from benchmarks.studies.plain_peft import BATCH, learn
-from peftrec.data.examples import Dataset, Examples
+from peftrec.data.dataset import Dataset
+from peftrec.data.examples import Examples
 from peftrec.evaluation.evaluate import evaluate
 from peftrec.model.backbone import load_backbone
 from peftrec.model.co_learner import build_model

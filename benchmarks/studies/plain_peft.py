@@ -19,7 +19,8 @@ from torch.nn import functional
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from benchmarks.children import deliver
-from peftrec.data.examples import Dataset, Examples
+from peftrec.data.dataset import Dataset
+from peftrec.data.examples import Examples
 from peftrec.evaluation.intervals import bootstrap
 from peftrec.evaluation.metrics import METRICS
 from peftrec.machine.memory import peak_memory_mb

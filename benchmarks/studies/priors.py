@@ -13,7 +13,8 @@ import torch
 
 from benchmarks.children import deliver
 from benchmarks.matrix.plan import cells, read_experiments
-from peftrec.data.examples import Dataset, Examples
+from peftrec.data.dataset import Dataset
+from peftrec.data.examples import Examples
 from peftrec.evaluation.chosen import Measures
 from peftrec.evaluation.evaluate import evaluate_task
 from peftrec.machine.progress import track_rows

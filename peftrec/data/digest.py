@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from peftrec.data.examples import AT_ONCE, Dataset
+from peftrec.data.dataset import Dataset
+from peftrec.data.examples import AT_ONCE
 from peftrec.data.views import Column
 
 

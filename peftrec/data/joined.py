@@ -6,23 +6,26 @@ from typing import Any
 import numpy as np
 
 from peftrec.data.catalogue import Choices, fold_of
-from peftrec.data.examples import COLUMNS, Dataset, Examples, TaskData
+from peftrec.data.dataset import Dataset, TaskData
+from peftrec.data.examples import COLUMNS, Examples
 
 
 def train_on_all(dataset: Dataset) -> Dataset:
-    """The dataset whose validation rows are train rows of every task, and which has none left."""
+    """The dataset whose validation rows are train rows of every task, and which has none left; what they chose, they
+    choose again (`TaskData.divided`)."""
     return replace(dataset, tasks={name: _all_of(data) for name, data in dataset.tasks.items()})
 
 
 def _all_of(data: TaskData) -> TaskData:
     train, none = joined(data.train, data.valid), data.valid.take(np.arange(0))
+    data = replace(data, valid=none, divided=(data.train, data.valid), fitted={})
     train = train if train.fold is None else replace(train, fold=fold_of(train.users))
     if train.catalogue is None or train.catalogue.learnt is None:
-        return replace(data, train=train, valid=none, fitted={})
+        return replace(data, train=train)
     # What goes together is counted in the validation rows too.
     catalogue = replace(train.catalogue, learnt=Choices(train.users, train.item).thinned())
     train = replace(train, catalogue=catalogue)
-    return replace(data, train=train, valid=none, test=replace(data.test, catalogue=catalogue), fitted={})
+    return replace(data, train=train, test=replace(data.test, catalogue=catalogue))
 
 
 def joined(first: Examples, second: Examples) -> Examples:

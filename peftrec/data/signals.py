@@ -13,7 +13,8 @@ from dataclasses import replace
 import numpy as np
 
 from peftrec.data.catalogue import Catalogue
-from peftrec.data.examples import Examples, TaskData
+from peftrec.data.dataset import TaskData
+from peftrec.data.examples import Examples
 
 SIGNALS = ("popularity", "recent", "together", "own_count", "own_last", "alike")
 ALIKE = SIGNALS.index("alike")
@@ -121,7 +122,11 @@ def of_pasts(examples: Examples) -> tuple[np.ndarray, np.ndarray]:
 def with_catalogue(data: TaskData, catalogue: Catalogue) -> TaskData:
     """A task's data, whose rows rank this catalogue."""
     train, valid, test = (replace(rows, catalogue=catalogue) for rows in (data.train, data.valid, data.test))
-    return replace(data, train=train, valid=valid, test=test)
+    if data.divided is None:
+        return replace(data, train=train, valid=valid, test=test)
+    # These go on to know what goes together by the first of them alone.
+    first, second = (replace(rows, catalogue=_catalogue(rows).with_alike(catalogue.alike)) for rows in data.divided)
+    return replace(data, train=train, valid=valid, test=test, divided=(first, second))
 
 
 def of_nobody(catalogue: Catalogue) -> np.ndarray:

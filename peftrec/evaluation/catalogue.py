@@ -6,7 +6,8 @@ from typing import Literal
 
 import numpy as np
 
-from peftrec.data.examples import Dataset, Examples
+from peftrec.data.dataset import Dataset
+from peftrec.data.examples import Examples
 from peftrec.evaluation.at_k import CHOICE, mean_of_lists, of_places, split_name
 from peftrec.evaluation.beyond import EACH, Shelf, Tally
 from peftrec.evaluation.chosen import Measures

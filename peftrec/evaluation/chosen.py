@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from peftrec.data.examples import Dataset
+from peftrec.data.dataset import Dataset
 from peftrec.errors import Problems, UserError, shown
 from peftrec.evaluation.at_k import AT_K, CHOICE, of_places, split_name
 from peftrec.evaluation.beyond import BEYOND, EACH

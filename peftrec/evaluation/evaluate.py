@@ -24,7 +24,8 @@ from typing import Any
 
 import numpy as np
 
-from peftrec.data.examples import Dataset, Examples
+from peftrec.data.dataset import Dataset
+from peftrec.data.examples import Examples
 from peftrec.data.scales import from_log
 from peftrec.errors import UserError
 from peftrec.evaluation.catalogue import Ranking, Relevant, most_lists, of_part, of_ranked, rank, targets_of

@@ -14,7 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from peftrec.data.examples import Dataset, Examples
+from peftrec.data.dataset import Dataset
+from peftrec.data.examples import Examples
 from peftrec.data.tables import Files
 from peftrec.errors import UserError
 from peftrec.evaluation.at_k import split_name

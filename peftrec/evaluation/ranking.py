@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from peftrec.data.examples import Dataset, Examples
+from peftrec.data.dataset import Dataset
+from peftrec.data.examples import Examples
 from peftrec.errors import Diverged
 from peftrec.evaluation.at_k import spread
 from peftrec.evaluation.beyond import Tally

@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from peftrec.data.examples import Dataset, Examples, TaskData
+from peftrec.data.dataset import Dataset, TaskData
+from peftrec.data.examples import Examples
 from peftrec.errors import Problems, UserError, shown
 from peftrec.tasks.kind import Task
 

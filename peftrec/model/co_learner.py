@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from peftrec.data.batches import HeadInput, UniqueRows, Work
 from peftrec.data.catalogue import Catalogue
-from peftrec.data.examples import FITTED, Dataset, Examples
+from peftrec.data.dataset import Dataset
+from peftrec.data.examples import FITTED, Examples
 from peftrec.data.features import columns
 from peftrec.data.signals import SHARED, SIGNALS, of_every_item, of_nobody
 from peftrec.data.texts import TextTable

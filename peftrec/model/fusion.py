@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from peftrec.data.catalogue import ItemTexts
-from peftrec.data.examples import Dataset
+from peftrec.data.dataset import Dataset
 from peftrec.data.features import Encoding, FeatureTable, fit_encoding
 from peftrec.recipe import FusionConfig
 from peftrec.tasks.features import FeatureLayer

@@ -18,7 +18,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from peftrec.data.catalogue import ItemTexts
-from peftrec.data.examples import Dataset
+from peftrec.data.dataset import Dataset
 from peftrec.errors import UserError
 from peftrec.machine.files import reading
 from peftrec.model.cache.kept import KeptVectors

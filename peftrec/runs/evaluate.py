@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from peftrec.data.catalogue import Catalogue
-from peftrec.data.examples import TaskData
+from peftrec.data.dataset import TaskData
 from peftrec.data.features import same_columns
 from peftrec.data.joined import train_on_all
 from peftrec.data.signals import with_catalogue

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
-from peftrec.data.examples import Dataset
+from peftrec.data.dataset import Dataset
 from peftrec.data.neighbours import KEPT, Neighbours
 from peftrec.errors import UserError
 from peftrec.machine.files import reading

@@ -23,7 +23,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from peftrec.data.catalogue import Catalogue, ItemTexts
-from peftrec.data.examples import Dataset, TaskData
+from peftrec.data.dataset import Dataset, TaskData
 from peftrec.data.features import Encoding, columns
 from peftrec.data.rates import Rates
 from peftrec.data.texts import TextTable

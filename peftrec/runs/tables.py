@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from peftrec.data.catalogue import ItemTexts
-from peftrec.data.examples import Dataset, TaskData
+from peftrec.data.dataset import Dataset, TaskData
 from peftrec.data.features import NO_FEATURES, Encoding, FeatureTable, category
 from peftrec.data.log import Log
 from peftrec.data.texts import TextTable

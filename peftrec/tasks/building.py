@@ -9,7 +9,8 @@ from operator import itemgetter
 
 import numpy as np
 
-from peftrec.data.examples import Examples, TaskData
+from peftrec.data.dataset import TaskData
+from peftrec.data.examples import Examples
 from peftrec.data.features import Encoding, FeatureTable, fit_encoding
 from peftrec.data.split import TEST, TRAIN, VALID, Divisible, check_parts, divide
 from peftrec.data.tables import Events, Files, Items, Queries, T, Tables

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from peftrec.data.examples import TaskData
+from peftrec.data.dataset import TaskData
 from peftrec.data.tables import Tables
 from peftrec.data.texts import TextTable
 from peftrec.recipe import DataConfig, LabelConfig, TaskConfig

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from peftrec.data.catalogue import ItemTexts
-from peftrec.data.examples import Dataset, TaskData
+from peftrec.data.dataset import Dataset, TaskData
 from peftrec.data.load import Ahead, load_tables
 from peftrec.data.tables import Items, Tables, Texts
 from peftrec.data.texts import TextTable

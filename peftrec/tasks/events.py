@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from peftrec.data.catalogue import fold_of
-from peftrec.data.examples import Examples, TaskData
+from peftrec.data.dataset import TaskData
+from peftrec.data.examples import Examples
 from peftrec.data.features import FeatureTable
 from peftrec.data.log import Log, merged
 from peftrec.data.rates import Rates

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from peftrec.data.batches import HeadInput
-from peftrec.data.examples import Examples, TaskData
+from peftrec.data.dataset import TaskData
+from peftrec.data.examples import Examples
 from peftrec.data.signals import SHARED
 from peftrec.tasks.features import Beside, FeatureLayer
 from peftrec.tasks.gather import gather

@@ -5,7 +5,7 @@ from functools import partial
 
 import numpy as np
 
-from peftrec.data.examples import TaskData
+from peftrec.data.dataset import TaskData
 from peftrec.data.rates import RATE_FEATURES
 from peftrec.data.tables import Events, Tables
 from peftrec.data.texts import TextTable

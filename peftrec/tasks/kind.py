@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from peftrec.data.examples import Dataset, Examples, TaskData
+from peftrec.data.dataset import Dataset, TaskData
+from peftrec.data.examples import Examples
 from peftrec.data.tables import Tables
 from peftrec.data.texts import TextTable
 from peftrec.errors import UserError, shown

@@ -9,7 +9,8 @@ from torch.nn import functional as F
 
 from peftrec.data.batches import HeadInput
 from peftrec.data.columns import plain_number
-from peftrec.data.examples import Examples, TaskData
+from peftrec.data.dataset import TaskData
+from peftrec.data.examples import Examples
 from peftrec.data.tables import Queries, Tables
 from peftrec.data.texts import TextTable
 from peftrec.errors import UserError

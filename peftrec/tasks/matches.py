@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from peftrec.data.catalogue import Catalogue
-from peftrec.data.examples import Examples, TaskData
+from peftrec.data.dataset import TaskData
+from peftrec.data.examples import Examples
 from peftrec.data.matches import matches_of
 from peftrec.data.split import TRAIN
 from peftrec.data.tables import Queries, Tables

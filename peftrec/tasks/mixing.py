@@ -6,7 +6,8 @@ fitted to; where a signal makes the ranking of these rows worse for all that, it
 
 import numpy as np
 
-from peftrec.data.examples import Examples, TaskData
+from peftrec.data.dataset import TaskData
+from peftrec.data.examples import Examples
 from peftrec.data.signals import SIGNALS, of_step
 
 ROWS = 1024  # that weights are fitted to
@@ -21,7 +22,8 @@ TOGETHER = ([0], [1], [2], [3, 4], [5])  # signals that come and go together
 
 def fit_weights(data: TaskData, seed: int = 0) -> np.ndarray:
     """The weight of each of SIGNALS, float32 (S,), by validation rows, or train rows where there are hardly any."""
-    rows = (data.valid if len(data.valid) >= FEW else data.train).thinned(ROWS)
+    valid = data.valid if data.divided is None else data.divided[1]
+    rows = (valid if len(valid) >= FEW else data.train).thinned(ROWS)
     weights = np.zeros(len(SIGNALS))
     weights[0] = 1
     if not len(rows):

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from peftrec.data.examples import TaskData
+from peftrec.data.dataset import TaskData
 from peftrec.data.split import LEFT_OUT, leave_last_out
 from peftrec.data.tables import Events, Tables
 from peftrec.data.texts import TextTable

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from peftrec.data.batches import HeadInput
 from peftrec.data.catalogue import Catalogue, Choices
-from peftrec.data.examples import TaskData
+from peftrec.data.dataset import TaskData
 from peftrec.data.signals import SIGNALS
 from peftrec.data.split import LEFT_OUT, TEST, TRAIN, VALID
 from peftrec.data.tables import Events, Tables

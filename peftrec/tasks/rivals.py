@@ -8,7 +8,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from peftrec.data.examples import Dataset, Examples
+from peftrec.data.dataset import Dataset
+from peftrec.data.examples import Examples
 from peftrec.tasks.priors.catalogue import choose_bm25, likeness
 from peftrec.tasks.priors.vectors import Vectors
 

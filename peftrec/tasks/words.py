@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from peftrec.data.examples import Dataset, Examples, TaskData
+from peftrec.data.dataset import Dataset, TaskData
+from peftrec.data.examples import Examples
 from peftrec.data.scales import from_log
 from peftrec.data.summary import iso
 from peftrec.tasks.kind import Task

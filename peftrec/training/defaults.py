@@ -15,7 +15,7 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from peftrec.data.examples import Dataset
+from peftrec.data.dataset import Dataset
 from peftrec.recipe import EarlyStopping, Recipe, Schedule, TrainConfig
 
 LEAST_BATCH, MOST_BATCH = 16, 2048

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+from peftrec.data.dataset import Dataset
 from peftrec.data.digest import digest_dataset
-from peftrec.data.examples import Dataset
 from peftrec.machine.environment import environment
 from peftrec.model.co_learner import CoLearner
 from peftrec.recipe import Recipe

@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load_file
 
 from peftrec.data.catalogue import ItemTexts
-from peftrec.data.examples import Dataset
+from peftrec.data.dataset import Dataset
 from peftrec.data.features import Encoding, same_columns
 from peftrec.data.texts import TextTable
 from peftrec.errors import Problems, UserError

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from peftrec.data.examples import Dataset
+from peftrec.data.dataset import Dataset
 from peftrec.recipe import Recipe
 from peftrec.training.defaults import Settled, rows_an_epoch
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from peftrec.data.examples import TaskData
+from peftrec.data.dataset import TaskData
 from peftrec.data.features import in_words
 from peftrec.data.load import Ahead
 from peftrec.data.summary import TableSummary

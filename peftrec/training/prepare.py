@@ -7,7 +7,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 
-from peftrec.data.examples import Dataset
+from peftrec.data.dataset import Dataset
 from peftrec.data.joined import train_on_all
 from peftrec.data.load import Ahead
 from peftrec.data.vocabulary import vocabulary_notes

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from peftrec.data.examples import TaskData
+from peftrec.data.dataset import TaskData
 from peftrec.evaluation.evaluate import evaluate
 from peftrec.machine.memory import free_memory_mb, peak_memory_mb
 from peftrec.training.prepare import Setup

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
-from peftrec.data.examples import Dataset
+from peftrec.data.dataset import Dataset
 from peftrec.errors import UserError, nearest, shown
 from peftrec.evaluation.chosen import measures_of
 from peftrec.evaluation.metrics import OF_IMPRESSIONS, is_higher

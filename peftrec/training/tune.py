@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from peftrec.data.examples import Dataset
+from peftrec.data.dataset import Dataset
 from peftrec.errors import Diverged, UserError
 from peftrec.machine.files import read_json, to_json, write_text
 from peftrec.machine.progress import note

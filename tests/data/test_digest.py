@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from peftrec.data.dataset import Dataset, TaskData
 from peftrec.data.digest import digest_dataset
-from peftrec.data.examples import Dataset, Examples, TaskData
+from peftrec.data.examples import Examples
 from peftrec.data.texts import TextTable
 from peftrec.model.backbone.families import tiny_tokenizer
 

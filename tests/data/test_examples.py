@@ -4,7 +4,7 @@ import numpy as np
 from columns import rows
 
 from peftrec.data import examples
-from peftrec.data.examples import Examples, TaskData
+from peftrec.data.examples import Examples
 from peftrec.data.log import Log
 from peftrec.data.signals import of_step
 
@@ -73,8 +73,3 @@ def test_without_a_catalogue_nothing_is_drawn_and_nothing_is_known_of_items():
     some = made()
     assert some.drawn(0, 3, np.arange(3)) is some
     assert some.candidate_rows().tolist() == [] and of_step(some) is None and some.barred() is None
-
-
-def test_parts_are_had_by_name():
-    data = TaskData(*(made().take(np.arange(n)) for n in (3, 2, 1)))
-    assert [len(data.split(name)) for name in ("train", "valid", "test")] == [3, 2, 1]

@@ -11,7 +11,7 @@ from sklearn.metrics.pairwise import cosine_similarity
 from tiny import make_tiny_shop, tiny_recipe
 
 from peftrec.data.catalogue import ItemTexts
-from peftrec.data.examples import Dataset
+from peftrec.data.dataset import Dataset
 from peftrec.data.texts import TextTable
 from peftrec.evaluation.at_k import AT_K, of_places
 from peftrec.evaluation.chosen import Measures

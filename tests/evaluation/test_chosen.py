@@ -9,7 +9,7 @@ from made import made
 from shown import make_shown, shown_recipe
 from tiny import make_tiny_shop, tiny_recipe
 
-from peftrec.data.examples import Dataset
+from peftrec.data.dataset import Dataset
 from peftrec.data.texts import TextTable
 from peftrec.errors import UserError
 from peftrec.evaluation.at_k import AT_K

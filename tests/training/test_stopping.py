@@ -6,7 +6,8 @@ import torch
 from made import made
 from torch import nn
 
-from peftrec.data.examples import Dataset, Examples, TaskData
+from peftrec.data.dataset import Dataset, TaskData
+from peftrec.data.examples import Examples
 from peftrec.data.texts import TextTable
 from peftrec.errors import UserError
 from peftrec.recipe import TrainConfig

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from peftrec.data.batches import HeadInput
-from peftrec.data.examples import Dataset, Examples, TaskData
+from peftrec.data.dataset import Dataset, TaskData
+from peftrec.data.examples import Examples
 from peftrec.data.split import by_group
 from peftrec.data.tables import Events, Tables
 from peftrec.data.texts import TextTable

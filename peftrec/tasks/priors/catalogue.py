@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from peftrec.data.examples import Dataset, Examples
+from peftrec.data.dataset import Dataset
+from peftrec.data.examples import Examples
 from peftrec.data.texts import TextTable
 from peftrec.data.unit import of_length_one
 from peftrec.tasks.priors.blend import Told, fit_weights, loss_of, told_apart

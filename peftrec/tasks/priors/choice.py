@@ -9,7 +9,8 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 from scipy.special import expit, log_softmax, softmax
 
-from peftrec.data.examples import Dataset, Examples, TaskData
+from peftrec.data.dataset import Dataset, TaskData
+from peftrec.data.examples import Examples
 from peftrec.tasks.priors.several import EachClass, OneClass
 
 HELD_OUT = 0.2  # of the train rows, where there are no validation rows
@@ -71,9 +72,11 @@ def once(choose: Callable[..., Fitted]) -> Callable[..., Fitted]:
 def held_out(data: TaskData) -> tuple[Examples, Examples]:
     """Rows to fit to and rows to choose by: train and valid.
 
-    Where valid is empty, train without a fifth of its groups, the same ones every time, and those; where that leaves a
-    single label to learn from, or nothing to choose by, train and train.
+    What they were, where all are train rows by now. Where valid is empty, train without a fifth of its groups, the same
+    ones every time, and those; where that leaves a single label to learn from, or nothing to choose by, train twice.
     """
+    if data.divided is not None and len(data.divided[1]):
+        return data.divided
     if len(data.valid):
         return data.train, data.valid
     groups = np.unique(data.train.group)

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from peftrec.data.examples import Dataset, Examples
+from peftrec.data.dataset import Dataset
+from peftrec.data.examples import Examples
 from peftrec.data.texts import TextTable
 from peftrec.data.unit import of_length_one
 from peftrec.tasks.priors.choice import Chosen, held_out, judge, once, predicted

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from peftrec.data.examples import Dataset, Examples
+from peftrec.data.dataset import Dataset
+from peftrec.data.examples import Examples
 from peftrec.data.unit import of_length_one
 from peftrec.tasks.priors.choice import Chosen, Tried, best, held_out, judge, predicted
 from peftrec.tasks.priors.linear import Linear, read_linear

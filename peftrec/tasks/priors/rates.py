@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from peftrec.data.examples import FITTED, Dataset, Examples, TaskData
+from peftrec.data.dataset import Dataset, TaskData
+from peftrec.data.examples import FITTED, Examples
 from peftrec.data.log import places_between
 from peftrec.data.rates import PSEUDO
 

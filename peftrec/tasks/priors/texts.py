@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from peftrec.data.examples import Dataset, Examples
+from peftrec.data.dataset import Dataset
+from peftrec.data.examples import Examples
 from peftrec.data.texts import TextTable
 from peftrec.tasks.priors.choice import Chosen, Tried, best, held_out, judge, learn, once, predicted
 from peftrec.tasks.priors.grams import TfIdf, characters, read_columns, tf_idf, words

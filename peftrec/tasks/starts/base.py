@@ -6,7 +6,8 @@ from typing import Any, Protocol, cast
 
 import numpy as np
 
-from peftrec.data.examples import Dataset, Examples, TaskData
+from peftrec.data.dataset import Dataset, TaskData
+from peftrec.data.examples import Examples
 from peftrec.data.texts import TextTable
 from peftrec.recipe import TaskConfig
 from peftrec.tasks.priors.vectors import Vectors

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from peftrec.data.catalogue import Catalogue
-from peftrec.data.examples import Dataset, Examples
+from peftrec.data.dataset import Dataset
+from peftrec.data.examples import Examples
 from peftrec.data.texts import TextTable
 from peftrec.recipe import TaskConfig
 from peftrec.tasks.priors.bm25 import COUNTERS, CatalogueBm25

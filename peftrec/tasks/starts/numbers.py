@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from peftrec.data.examples import Dataset, Examples
+from peftrec.data.dataset import Dataset
+from peftrec.data.examples import Examples
 from peftrec.data.rates import PSEUDO
 from peftrec.recipe import TaskConfig
 from peftrec.tasks.columns import columns

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from peftrec.data.examples import Dataset, Examples
+from peftrec.data.dataset import Dataset
+from peftrec.data.examples import Examples
 from peftrec.recipe import TaskConfig
 from peftrec.tasks.priors.choice import Chosen
 from peftrec.tasks.priors.matching import OverlapScores, choose_overlaps, read_scores

@@ -9,7 +9,7 @@ from made import made
 from sklearn.ensemble import GradientBoostingRegressor
 from sklearn.linear_model import LinearRegression
 
-from peftrec.data.examples import Dataset
+from peftrec.data.dataset import Dataset
 from peftrec.data.tables import Tables
 from peftrec.data.texts import TextTable
 from peftrec.recipe import DataConfig

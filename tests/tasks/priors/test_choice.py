@@ -5,7 +5,9 @@ import pytest
 from columns import rows
 from scipy.special import log_softmax
 
-from peftrec.data.examples import TaskData
+from peftrec.data.dataset import Dataset, TaskData
+from peftrec.data.joined import train_on_all
+from peftrec.data.texts import TextTable
 from peftrec.tasks.priors.choice import best, held_out, judge, predicted, spread
 
 
@@ -19,6 +21,16 @@ def test_validation_rows_choose_where_there_are_any():
     data = made([0, 1, 0, 1], valid=2)
     fitted, check = held_out(data)
     assert fitted is data.train and check is data.valid
+
+
+def test_rows_that_are_train_rows_by_now_choose_as_they_did():
+    data = made([0, 1, 0, 1], valid=2)
+    joined = train_on_all(Dataset(TextTable(), {}, [], {"task": data})).tasks["task"]
+    fitted, check = held_out(joined)
+    assert fitted is data.train and check is data.valid
+    assert len(joined.train) == 6 and len(joined.valid) == 0
+    without = train_on_all(Dataset(TextTable(), {}, [], {"task": made([0, 1, 0, 1])})).tasks["task"]
+    assert held_out(without)[0] is without.train
 
 
 def test_else_a_fifth_of_the_train_groups_does_and_always_the_same():

@@ -10,7 +10,7 @@ from kept import asked_of
 from scipy.special import log_softmax
 from sklearn.linear_model import LogisticRegression
 
-from peftrec.data.examples import Dataset, TaskData
+from peftrec.data.dataset import Dataset, TaskData
 from peftrec.data.texts import TextTable
 from peftrec.recipe import TaskConfig
 from peftrec.tasks.priors import PRIORS, others

@@ -7,7 +7,7 @@ import pytest
 from columns import events, predict, rows, texts_of_classes
 from sklearn.metrics import roc_auc_score
 
-from peftrec.data.examples import Dataset, TaskData
+from peftrec.data.dataset import Dataset, TaskData
 from peftrec.data.log import Log
 from peftrec.data.rates import Rates
 from peftrec.data.texts import TextTable

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from columns import predict, split, without_valid
 
+from peftrec.data.joined import train_on_all
 from peftrec.data.texts import TextTable
 from peftrec.tasks.priors import PRIORS, reads_vectors
 from peftrec.tasks.priors import vectors as module
@@ -53,6 +54,18 @@ def test_it_learns_numbers(valid):
     data = dataset.tasks["task"]
     error = found(dataset if valid else without_valid(dataset), held) - data.test.label
     assert np.mean(error**2) < 0.05 * np.var(data.test.label)
+
+
+@pytest.mark.parametrize("kind", ["classes", "numbers"])
+def test_fitted_to_validation_rows_too_it_is_what_they_chose_before(kind):
+    dataset, held = made(kind)
+    joined = train_on_all(dataset)
+    given = (lambda rows: held[rows],)
+    before, after = (module.choose_vectors(of, "task", *given) for of in (dataset, joined))
+    assert after.tried.way == before.tried.way and np.array_equal(after.tried.scores, before.tried.scores)
+    again = before.fit(joined.tasks["task"].train)
+    assert np.array_equal(after.whole.model.weight, again.model.weight)
+    assert not np.array_equal(after.whole.model.weight, before.whole.model.weight)
 
 
 def test_it_the_names_other_tasks_and_the_cosine_read_vectors():
