@@ -52,6 +52,8 @@ class Support:
 
     def __init__(self, run: Path, risk: float) -> None:
         self.predictor = peftrec.Predictor.load(run)
+        if "refit" in json.loads((run / "report.json").read_text()):
+            raise SystemExit(f"{run}: was trained on its validation rows too: train it with train.refit=false")
         data = peftrec.load_data(peftrec.load_recipe(str(run / "run.yaml")))
         intent, answer = data.tasks["intent"], data.tasks["answer"]
         of_row = {

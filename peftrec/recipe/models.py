@@ -237,9 +237,10 @@ class TrainConfig(Strict):
     early_stopping: EarlyStopping | None = Field(
         EarlyStopping(), description="null: off; default: on for the tasks that have validation rows"
     )
-    refit: bool = Field(
-        False,
-        description="once validation has chosen how long: train again, as long, on the rows of train and valid",
+    refit: bool | None = Field(
+        None,
+        description="once validation has chosen how long: train again, as long, on the rows of train and valid; "
+        "default: where these are few",
     )
     checkpoint: CheckpointConfig = CheckpointConfig()
     non_finite: Literal["stop", "skip"] = Field(

@@ -15,6 +15,7 @@ from peftrec.evaluation.evaluate import evaluate, text_rows
 from peftrec.evaluation.values import Report
 from peftrec.machine.progress import track_rows
 from peftrec.recipe import Recipe
+from peftrec.runs.folder import read_report
 from peftrec.runs.saved import load_run, read_described, read_recipe
 from peftrec.tasks.dataset import load_data
 from peftrec.tasks.kinds import resolve
@@ -26,11 +27,14 @@ def evaluate_run(run: Path, split: str, cache: bool = True, trust_code: bool = F
 
     `cache`: whether the frozen part's states are looked for, and kept, on disk. `trust_code`: see `read_recipe`.
     """
-    recipe = read_recipe(run, trust_code)
-    if recipe.train.refit and split == "valid":
-        raise UserError(f"{run}: has no valid rows left: it was trained on them too (train.refit); take --split test")
+    recipe, refitted = read_recipe(run, trust_code), "refit" in read_report(run)
+    if refitted and split == "valid":
+        raise UserError(
+            f"{run}: has no valid rows left: it was trained on them too (train.refit); take --split test, or train it "
+            "with train.refit=false"
+        )
     dataset = load_data(_as_decided(recipe, read_described(run, recipe)["tasks"]))
-    dataset = train_on_all(dataset) if recipe.train.refit else dataset
+    dataset = train_on_all(dataset) if refitted else dataset
     loaded = load_run(run, texts=dataset.texts, trust_code=trust_code)
     model, tasks = loaded.model, loaded.tasks
     for name, data in dataset.tasks.items():

@@ -7,6 +7,8 @@ lr           by method, where tasks have several the smallest, times the square 
 head_lr      2e-3, likewise
 schedule     cooldown where validation is watched, else linear
 patience     as many epochs as make 100 steps, at least 3
+refit        where validation is watched, and an epoch has at most 20,000 rows: the tenth or so that was held out is as
+             good as any other, and what it costs is once more the time
 dropout      .1
 weight_decay .01
 """
@@ -22,6 +24,7 @@ LEAST_BATCH, MOST_BATCH = 16, 2048
 STEPS, LEAST_EPOCHS, MOST_EPOCHS, UNWATCHED_EPOCHS = 1000, 4, 40, 8
 PATIENT_STEPS, LEAST_PATIENCE = 100, 3
 RATED_BATCH = 1024  # the batch that these rates are for
+REFIT_ROWS = 20_000
 WEIGHT_DECAY, DROPOUT = 0.01, 0.1
 # Of others, PEFT's further methods and one's own, as of lora.
 HEAD_RATE = 2e-3
@@ -45,6 +48,7 @@ class Settled(TrainConfig):
     weight_decay: float
     dropout: float
     early_stopping: Watching | None
+    refit: bool
 
 
 def settled(recipe: Recipe, dataset: Dataset) -> Settled:
@@ -75,6 +79,7 @@ def settle(config: TrainConfig, rows: int, methods: Iterable[str], watched: bool
         "schedule": "cooldown" if stopping else "linear",
         "weight_decay": WEIGHT_DECAY,
         "dropout": DROPOUT,
+        "refit": stopping is not None and watched and rows <= REFIT_ROWS,
     }
     given = config.model_dump()
     complete = given | {key: value for key, value in chosen.items() if given[key] is None}

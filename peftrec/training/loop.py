@@ -66,7 +66,7 @@ def train(
         if progress is None:
             start = _ready(setup, cache)
             progress = fit(setup, checkpoints, trackers)
-        if recipe.train.refit:
+        if chosen.refit:
             refit = progress.refit or refit_of(setup, progress)
             setup = processes.on_each(partial(prepare_refit, setup, refit))
             start = _ready(setup, cache)

@@ -38,12 +38,16 @@ def rehearse(setup: Setup, needed: dict[str, np.ndarray]) -> dict[str, Any]:
     steps = plan_steps(setup)
     step = _step_seconds(steps)
     validation = _validation_seconds(setup)
+    # A second training has the validation rows as well, and nothing to validate.
+    rows = sum(len(setup.dataset.tasks[name].train) for name in setup.trained)
+    valid = sum(len(setup.dataset.tasks[name].valid) for name in setup.trained)
+    again = steps.total * (1 + valid / rows) if setup.config.refit else 0
     return {
         "memory_plan": steps.plan,
         "seconds_per_step": step,
         "seconds_to_validate": validation,
         "seconds_per_epoch": steps.per_epoch * step + validation,
-        "seconds_at_most": steps.total * step + -(-steps.total // steps.per_epoch) * validation,
+        "seconds_at_most": (again + steps.total) * step + -(-steps.total // steps.per_epoch) * validation,
         "peak_memory_mb": peak_memory_mb() * (1 if torch.cuda.is_available() else HEAP_GROWTH),
         "free_memory_mb": free,
     }

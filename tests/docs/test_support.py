@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from scipy.stats import binom
 from shop import write_csv
 from tiny import make_tiny_shop
 
+from peftrec.machine.files import write_manifest
 from peftrec.recipe import load_recipe
 from peftrec.recipe.shipped import find_recipe
 from peftrec.tasks.dataset import load_data
@@ -88,3 +90,12 @@ def test_the_program_reads_lines_or_its_argument(support, run):
     assert done.returncode == 0, done.stderr
     assert [json.loads(line)["intent"] for line in done.stdout.splitlines()] == ["i2", "i3"]
     assert list(support.utterances(["w2 w30"])) == ["w2 w30"]
+
+
+def test_a_run_that_saw_its_validation_rows_chooses_no_threshold(support, run, tmp_path):
+    copy = shutil.copytree(run, tmp_path / "run")
+    report = json.loads((copy / "report.json").read_text())
+    (copy / "report.json").write_text(json.dumps(report | {"refit": {}}))
+    write_manifest(copy)
+    with pytest.raises(SystemExit, match=r"was trained on its validation rows too: train it with train\.refit=false"):
+        support.Support(copy, 0.05)

@@ -12,7 +12,7 @@ from peftrec.training.defaults import chosen_notes, rows_an_epoch, settle, settl
 from peftrec.training.loop import train
 from peftrec.training.prepare import prepare
 
-OPEN = ("epochs", "batch_size", "lr", "head_lr", "schedule", "weight_decay", "dropout")
+OPEN = ("epochs", "batch_size", "lr", "head_lr", "schedule", "weight_decay", "dropout", "refit")
 
 
 def chosen(rows=10_000, methods=("lora",), watched=True, **config):
@@ -70,10 +70,16 @@ def test_without_validation_rows_nothing_is_watched_and_training_is_shorter():
     assert (chosen().schedule, chosen(1_000_000, watched=False).epochs) == ("cooldown", 4)
 
 
+def test_few_rows_are_trained_on_again_with_those_of_validation():
+    assert [chosen(rows).refit for rows in (20, 20_000, 20_001)] == [True, True, False]
+    assert not chosen(watched=False).refit and not chosen(early_stopping=None).refit
+    assert chosen(30_000, refit=True).refit and not chosen(20, refit=False).refit
+
+
 def test_what_was_chosen_is_said():
     given = TrainConfig(batch_size=100, lr=1e-3, head_lr=1e-3, schedule="linear", weight_decay=0, dropout=0)
     assert chosen_notes(given, settle(given, 1000, ["lora"], True)) == [
-        "train: chosen epochs 40, early_stopping.patience 10"
+        "train: chosen epochs 40, refit True, early_stopping.patience 10"
     ]
     complete = settle(given, 1000, ["lora"], True)
     assert chosen_notes(complete, settle(complete, 1000, ["lora"], True)) == []

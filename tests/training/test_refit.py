@@ -10,8 +10,10 @@ from tiny import cut_after, make_tiny_shop, tiny_recipe, trained_files
 import peftrec.training.loop
 from peftrec.data.joined import train_on_all
 from peftrec.errors import UserError
+from peftrec.recipe import make_recipe
 from peftrec.runs.evaluate import evaluate_run
 from peftrec.tasks.dataset import load_data
+from peftrec.training import defaults, shrinking
 from peftrec.training.loop import train
 from peftrec.training.optim import Cooldown
 from peftrec.training.prepare import prepare
@@ -27,6 +29,14 @@ REFIT = {"refit": True, "epochs": 3, "schedule": "cooldown", "early_stopping": {
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory):
     return make_tiny_shop(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def keeping():
+    """What was learned of so few rows is kept."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shrinking, "DOUBT", -9.0)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -146,6 +156,29 @@ def test_the_start_that_was_kept_is_fitted_again_without_steps(shop, tmp_path, n
         name: {**of["metrics"], **of["start"]} for name, of in report["tasks"].items()
     }
     assert "train.refit: again on the rows of train and valid (query " in notes.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("shares", "trained"),
+    [({"interest": 0.0}, False), ({"interest": 0.25}, True), ({}, True), ({"next": 0.0, "interest": 0.0}, True)],
+)
+def test_where_nothing_was_kept_of_what_was_learned_there_is_nothing_to_train(recipe, shares, trained):
+    """Of items of a catalogue the vectors have changed all the same."""
+    raw = recipe.model_dump()
+    tasks = {"interest": raw["tasks"]["interest"], "next": {"kind": "next-item"}}
+    setup = prepare(make_recipe(raw | {"tasks": {name: tasks[name] for name in {"interest": 0, **shares}}}))
+    found = refit_of(setup, Progress(step=12, kept=12, shares=shares))
+    assert found.first == 12 and (found.main > 0) == trained
+
+
+@pytest.mark.parametrize("said", [{}, {"refit": False}])
+def test_by_default_few_rows_are_trained_on_again(shop, tmp_path, monkeypatch, said):
+    monkeypatch.setattr(defaults, "REFIT_ROWS", 1000)
+    kept = {name: of for name, of in REFIT.items() if name != "refit"}
+    run = train(tiny_recipe(shop, adapter=SIDE, train={**kept, **said}), tmp_path / "run")
+    report, lines = read(run)
+    assert report["train"]["refit"] is ("refit" in report) is any("refit" in line for line in lines) is not said
+    assert evaluate_run(run, "test")["tasks"]["query"]["n"] == report["tasks"]["query"]["n"]
 
 
 def test_without_validation_rows_there_is_nothing_to_add(shop):
