@@ -96,6 +96,7 @@ def test_a_run_that_saw_its_validation_rows_chooses_no_threshold(support, run, t
     copy = shutil.copytree(run, tmp_path / "run")
     report = json.loads((copy / "report.json").read_text())
     (copy / "report.json").write_text(json.dumps(report | {"refit": {}}))
+    (copy / "manifest.json").unlink()
     write_manifest(copy)
     with pytest.raises(SystemExit, match=r"was trained on its validation rows too: train it with train\.refit=false"):
         support.Support(copy, 0.05)
