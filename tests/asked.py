@@ -6,9 +6,8 @@ from dataclasses import replace
 import numpy as np
 from columns import WORDS, rows
 
-from peftrec.data.catalogue import Catalogue
+from peftrec.data.catalogue import Catalogue, ItemTexts
 from peftrec.data.dataset import Dataset, TaskData
-from peftrec.data.examples import ItemTexts
 from peftrec.data.matches import matches_of
 from peftrec.data.texts import TextTable
 

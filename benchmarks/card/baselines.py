@@ -1,7 +1,8 @@
 """What a few lines of pandas and scikit-learn give on the same rows, without the code of peftrec's own priors.
 
-A baseline reads the tables itself. Of the run it takes which rows of the table are in train and test (`row` of
-test/<task>.parquet and of the dataset), and the labels of the test rows only to check that its own are the same.
+A baseline reads the tables itself, and learns from all rows but those of test, as whoever writes such lines would. Of
+the run it takes which rows of the table are in which part (`row` of test/<task>.parquet and of the dataset), and the
+labels of the test rows only to check that its own are the same.
 """
 
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from scipy.sparse import csr_matrix
+from sklearn.base import clone
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.feature_extraction.text import TfidfVectorizer
@@ -28,8 +30,8 @@ class Given:
 
     table     its own table, all rows in the file's order
     items     the catalogue; empty of texts alone
-    train     int (T,): places in `table` of the rows to learn from
-    valid     int (V,): of those that choose a strength
+    train     int (T,): places in `table` of the train rows
+    valid     int (V,): of the validation rows, which choose a strength; then all `known` rows are learnt from
     test      the run's test rows: row (from 1), group, item, label
     column    the column that the task is about, where there is one
     threshold of a like
@@ -46,6 +48,11 @@ class Given:
     threshold: float | None = None
     vectors: Vectors | None = None
     repeats: bool = False
+
+    @property
+    def known(self) -> np.ndarray:
+        """int (T + V,): places in `table` of all rows but those of test."""
+        return np.concatenate([self.train, self.valid])
 
     @property
     def places(self) -> np.ndarray:
@@ -90,10 +97,9 @@ def classes(given: Given) -> Found:
     found = {}
     inputs = {"tfidf + logistic": _ngrams().fit_transform(texts), "vectors + logistic": given.embedded(texts)}
     for name, x in inputs.items():
-        models = [LogisticRegression(C=c, max_iter=200).fit(x[given.train], label[given.train]) for c in (10, 100)]
-        model = (
-            max(models, key=lambda of: of.score(x[given.valid], label[given.valid])) if len(given.valid) else models[0]
-        )
+        tried = [LogisticRegression(C=c, max_iter=200).fit(x[given.train], label[given.train]) for c in (10, 100)]
+        of_valid = [of.score(x[given.valid], label[given.valid]) if len(given.valid) else 0 for of in tried]
+        model = clone(tried[int(np.argmax(of_valid))]).fit(x[given.known], label[given.known])
         found[name] = np.zeros((len(given.test), len(known)))
         found[name][:, model.classes_] = model.predict_proba(x[given.places])
     return found
@@ -102,12 +108,12 @@ def classes(given: Given) -> Found:
 def amounts(given: Given) -> Found:
     """A number of a text: ridge regression of its logarithm where all are above 0, and the median."""
     label, texts = given.checked(given.table[given.column].to_numpy(float)), given.table["text"]
-    found = {"median": np.full(len(given.test), np.median(label[given.train]))}
+    found = {"median": np.full(len(given.test), np.median(label[given.known]))}
     inputs = {"tfidf + ridge": _ngrams().fit_transform(texts), "vectors + ridge": given.embedded(texts)}
     for name, x in inputs.items():
         ridge = RidgeCV(alphas=[0.1, 1, 10])
         model = TransformedTargetRegressor(ridge, func=np.log1p, inverse_func=np.expm1) if label.min() > 0 else ridge
-        found[name] = model.fit(x[given.train], label[given.train]).predict(x[given.places])
+        found[name] = model.fit(x[given.known], label[given.known]).predict(x[given.places])
     return found
 
 
@@ -131,23 +137,23 @@ def _rates(events: pd.DataFrame, value: str, centre: float) -> np.ndarray:
 def likes(given: Given) -> Found:
     """Logistic regression on how the item and the user's items were liked so far."""
     liked = given.checked((given.table[given.column] >= given.threshold).to_numpy(float))
-    rates = _rates(given.table.assign(liked=liked), "liked", liked[given.train].mean())
+    rates = _rates(given.table.assign(liked=liked), "liked", liked[given.known].mean())
     odds = np.log((rates + 1e-2) / (1 - rates.clip(max=0.99) + 1e-2)) * [1, 1, 0, 1, 1, 0] + rates * [0, 0, 1, 0, 0, 1]
-    model = make_pipeline(StandardScaler(), LogisticRegression()).fit(odds[given.train], liked[given.train])
+    model = make_pipeline(StandardScaler(), LogisticRegression()).fit(odds[given.known], liked[given.known])
     return {"rates + logistic": model.predict_proba(odds[given.places])[:, 1]}
 
 
 def numbers(given: Given) -> Found:
     """Gradient boosting for the absolute error on means so far; the user's and the item's median, and that of all."""
     label = given.checked(given.table[given.column].to_numpy(float))
-    train, test = given.table.iloc[given.train], given.table.iloc[given.places]
-    median = float(np.median(label[given.train]))
+    known, test = given.table.iloc[given.known], given.table.iloc[given.places]
+    median = float(np.median(label[given.known]))
     found = {"median": np.full(len(given.test), median)}
     for key in ("user", "item"):
-        of = train.groupby(key)[given.column].median()
+        of = known.groupby(key)[given.column].median()
         found[f"{key}'s median"] = test[key].map(of).fillna(median).to_numpy(float)
-    x = _rates(given.table, str(given.column), float(label[given.train].mean()))
-    model = HistGradientBoostingRegressor(loss="absolute_error", random_state=0).fit(x[given.train], label[given.train])
+    x = _rates(given.table, str(given.column), float(label[given.known].mean()))
+    model = HistGradientBoostingRegressor(loss="absolute_error", random_state=0).fit(x[given.known], label[given.known])
     return found | {"rates + boosting": model.predict(x[given.places])}
 
 
@@ -166,9 +172,9 @@ def gaps(given: Given) -> Found:
         x[f"gap_{back}"] = np.log1p(by_user.shift(back - 1) - by_user.shift(back))
     past = x["gap_1"].groupby(moments["user"]).expanding()
     x["median"], x["mean"] = past.median().droplevel(0), past.mean().droplevel(0)
-    median, test = float(label[given.train].median()), x.loc[given.places]
+    median, test = float(label[given.known].median()), x.loc[given.places]
     model = HistGradientBoostingRegressor(loss="absolute_error", random_state=0)
-    model.fit(x.loc[given.train], label[given.train])
+    model.fit(x.loc[given.known], label[given.known])
     found = {"median": np.full(len(test), median), "user's median": test["median"].fillna(median).to_numpy()}
     return found | {"gaps + boosting": model.predict(test)}
 
@@ -177,14 +183,14 @@ def following(given: Given) -> Found:
     """Ranks, from 1, by popularity, by how often the user had the item, and by item-kNN: cosines of the items' train
     users, summed over the history.
 
-    The history is all that the user did at strictly earlier times, or without times in the train rows. What stands in
+    The history is all that the user did at strictly earlier times, or without times in the known rows. What stands in
     it is no candidate unless the run allows repeats.
     """
     events, items = given.table, pd.Index(given.items["item"].astype(str))
     item = items.get_indexer(events["item"].astype(str))
     user, _ = pd.factorize(events["user"])
-    train = given.train
-    chosen = csr_matrix((np.ones(len(train)), (user[train], item[train])), shape=(user.max() + 1, len(items)))
+    known = given.known
+    chosen = csr_matrix((np.ones(len(known)), (user[known], item[known])), shape=(user.max() + 1, len(items)))
     popular = np.asarray(chosen.sum(0))[0]
     columns = normalize(chosen.minimum(1), axis=0)
     similar = csr_matrix(columns.T @ columns)
@@ -203,7 +209,7 @@ def following(given: Given) -> Found:
 def _histories(events: pd.DataFrame, item: np.ndarray, user: np.ndarray, given: Given, items: int) -> csr_matrix:
     """How often each item stands in each row's history (test rows, items)."""
     known, places = np.zeros(len(events), bool), given.places
-    known[given.train] = True
+    known[given.known] = True
     time = events["time"].to_numpy(float) if "time" in events else np.where(known, 0.0, 1.0)
     of_user = pd.Series(np.arange(len(events))).groupby(user).indices
     met = [of_user[user[place]] for place in places]

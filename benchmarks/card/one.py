@@ -107,7 +107,7 @@ def _knowing_nothing(kind: str, given: Given, found: Found, prediction: np.ndarr
     """Predictions of the commonest class, the median, or at random."""
     if kind == "classification":
         _, label = np.unique(given.table[given.column].astype(str), return_inverse=True)
-        return np.eye(prediction.shape[1])[np.full(len(prediction), np.bincount(label[given.train]).argmax())]
+        return np.eye(prediction.shape[1])[np.full(len(prediction), np.bincount(label[given.known]).argmax())]
     if "median" in found:
         return found["median"]
     chance = np.random.default_rng(0).random(len(prediction))

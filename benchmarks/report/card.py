@@ -17,9 +17,9 @@ Every data set with a recipe that names backbone, data and tasks, and leaves eve
 - *start*: the model before its first step. *best prior*: the strongest of the report's own. *chance*: the commonest
   class, the median, or at random.
 - *baseline*: the best of a few lines of pandas and scikit-learn each (`benchmarks/card/baselines.py`), chosen by the
-  test rows, which favours it. They share no code with the priors and read the tables themselves. They learn from the
-  run's train rows and are measured on its test rows, which are known by their number in the file; a test row whose ids
-  or label are not those of the table ends the measurement.
+  test rows, which favours it. They share no code with the priors and read the tables themselves. They learn from all
+  rows but the run's test rows, on which they are measured, and which are known by their number in the file; a test row
+  whose ids or label are not those of the table ends the measurement.
 - *win*, *loss*: the 95 % interval of the difference to the better of prior and baseline, under paired draws of users,
   queries or texts, leaves out zero; else *level*.
 - Where a data set stands again with `minilm`, its texts are Chinese and the backbone is English; the other time it is
@@ -30,7 +30,8 @@ Every data set with a recipe that names backbone, data and tasks, and leaves eve
 _CHANGED = """
 Before, `next-gap` asked for the gap to the next row, which for the lines of one order is 0; queries without grades were
 measured among two candidates, the match and one drawn item; and a repeated item was ranked among new ones. There the
-two sides are not of the same rows. The baselines changed with the question; those of classes had one strength.
+two sides are not of the same rows. The baselines changed with the question; those of classes had one strength, and all
+learned from the train rows without those of validation.
 """
 
 _HELD_OUT = """

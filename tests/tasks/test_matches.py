@@ -12,8 +12,8 @@ from made import build
 from shop import write_csv
 from tiny import make_tiny_shop, tiny_recipe
 
+from peftrec.data.catalogue import ItemTexts
 from peftrec.data.dataset import Dataset
-from peftrec.data.examples import ItemTexts
 from peftrec.data.rows import Rows
 from peftrec.data.tables import Items, Queries, Tables
 from peftrec.errors import UserError

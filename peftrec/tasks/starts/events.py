@@ -126,20 +126,26 @@ def fit(dataset: Dataset, task: str, config: TaskConfig, vectors: Vectors | None
     if data.train.rates is None:
         return None
     binary = bool(np.isin(data.train.thinned(MOST_ROWS).label, (0, 1)).all())
-    fitted, check = (rows.thinned(MOST_ROWS) for rows in held_out(data))
-    known = fit_known(data.train, fitted, vectors)
+    learnt, check = held_out(data)
+    fitted, check = learnt.thinned(MOST_ROWS), check.thinned(MOST_ROWS)
+    known = fit_known(learnt, fitted, vectors)
     seen, asked = (_all(rows, known) for rows in (fitted, check))
     best, weights = np.inf, None
     for shrink in product(SHRINKS, SHRINKS):
         found = _learn(columns(seen, shrink, binary), fitted.label, STRENGTHS[0], binary)
         if (loss := _loss(columns(asked, shrink, binary) @ found[0] + found[1], check.label, binary)) < best:
             best, weights, chosen = loss, found, shrink
+    free = STRENGTHS[0]
     for strength in STRENGTHS[1:]:
         found = _learn(columns(seen, chosen, binary), fitted.label, strength, binary)
         if (loss := _loss(columns(asked, chosen, binary) @ found[0] + found[1], check.label, binary)) < best:
-            best, weights = loss, found
+            best, weights, free = loss, found, strength
     if weights is None:
         return None
+    if learnt is not data.train:  # the others have chosen, and are learnt from now
+        every = data.train.thinned(MOST_ROWS)
+        known = fit_known(data.train, every, vectors)
+        weights = _learn(columns(_all(every, known), chosen, binary), every.label, free, binary)
     return Started(EventStart(binary, chosen, weights[0].astype(np.float32), float(weights[1]), known))
 
 

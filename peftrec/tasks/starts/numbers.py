@@ -90,7 +90,8 @@ def fit(dataset: Dataset, task: str, config: TaskConfig, vectors: Vectors | None
     if train.rates is None:
         chosen = choose_boosted(dataset, task, loss)
     else:
-        known = fit_known(train, held_out(data)[0].thinned(MOST_ROWS), vectors)
+        learnt, _ = held_out(data)
+        known = fit_known(learnt, learnt.thinned(MOST_ROWS), vectors)
         chosen = choose(dataset, task, loss, Foreseen(known))
     assert isinstance(chosen.whole, Boosted)
     start = NumberStart(chosen.whole, known)

@@ -63,9 +63,11 @@ class TextStart:
 
 def fit(dataset: Dataset, task: str, config: TaskConfig, vectors: Vectors | None) -> Started | None:
     """Fit the priors, and weigh them by rows that they were not fitted on: those of validation, and the train rows by
-    folds. Of queries the former alone may be a handful, whose rows are alike."""
+    folds. Of queries the former alone may be a handful, whose rows are alike. In a second training the weights are
+    those of the first, of the same rows."""
     data = dataset.tasks[task]
     classes = len(data.classes)
+    weighed = data.train if data.divided is None else data.divided[0]
     chosen: dict[str, Chosen[Part]] = {}
     if "text" in data.train.slots:
         chosen["tfidf"] = choose_grams(dataset, task)
@@ -77,28 +79,35 @@ def fit(dataset: Dataset, task: str, config: TaskConfig, vectors: Vectors | None
             chosen["class_names"] = choose_names(dataset, task, vectors)
         if "text" in data.train.slots and (others := choose_others(dataset, task, vectors)) is not None:
             chosen["other_tasks"] = others
-    shift = 0.0 if classes else float(data.train.label.mean(dtype=np.float64))
-    folds = {name: _folds(dataset, task, name, of, vectors) for name, of in chosen.items()}
+    shift = 0.0 if classes else float(weighed.label.mean(dtype=np.float64))
+    folds = _folds(dataset, task, chosen, vectors, data.train)
+    before = folds if weighed is data.train else _folds(dataset, task, chosen, vectors, weighed)
     check = min((of.check for of in chosen.values()), key=len)  # those that were thinned saw fewer
-    some = _spaced(len(data.train), POOLED // max(1, classes))
-    said = [np.concatenate([finite(_of_rows(of, check)), folds[name][some]]) - shift for name, of in chosen.items()]
-    label = np.concatenate([check.label, data.train.label[some]])
+    some = _spaced(len(weighed), POOLED // max(1, classes))
+    said = [np.concatenate([finite(_of_rows(of, check)), before[name][some]]) - shift for name, of in chosen.items()]
+    label = np.concatenate([check.label, weighed.label[some]])
     weight = dict(zip(chosen, pooled(said, label if classes else label - shift, classes).tolist(), strict=True))
     weight = {name: of for name, of in weight.items() if of > LEAST * sum(weight.values())}
-    if not weight:
+    if not weight and data.divided is None:
         return None
+    weight = weight or dict.fromkeys(list(chosen)[:1], 0.0)  # what was learned beside a start needs one again
     constant = shift * (1 - sum(weight.values()))
     start = TextStart({name: chosen[name].whole for name in weight}, weight, constant)
     train: np.ndarray = sum(of * folds[name] for name, of in weight.items()) + constant
     return Started(start, train.astype(np.float32))
 
 
-def _folds(dataset: Dataset, task: str, name: str, chosen: Chosen[Part], vectors: Vectors | None) -> np.ndarray:
-    """What is said of the train rows by such as were not fitted on them."""
-    if name == "frozen_lr" and vectors is not None:  # which other tasks ask for too
-        return folds_of_vectors(dataset, task, vectors)
-    data = dataset.tasks[task]
-    return finite(out_of_fold(data.train, len(data.classes), chosen.fit))
+def _folds(
+    dataset: Dataset, task: str, chosen: Mapping[str, Chosen[Part]], vectors: Vectors | None, rows: Examples
+) -> dict[str, np.ndarray]:
+    """What is said of train rows by such as were not fitted on them."""
+    data, found = dataset.tasks[task], {}
+    for name, of in chosen.items():
+        if rows is data.train and name == "frozen_lr" and vectors is not None:  # which other tasks ask for too
+            found[name] = folds_of_vectors(dataset, task, vectors)
+        else:
+            found[name] = finite(out_of_fold(rows, len(data.classes), of.fit))
+    return found
 
 
 def _spaced(rows: int, most: int) -> np.ndarray:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks.card.baselines import Given, finding, following, gaps, likes, matches, numbers, so_far
+from benchmarks.card.baselines import Given, classes, finding, following, gaps, likes, matches, numbers, so_far
 
 EVENTS = pd.DataFrame(
     [("a", "x", 1.0, 5.0), ("b", "x", 2.0, 1.0), ("a", "y", 3.0, 4.0), ("a", "x", 3.0, 2.0), ("b", "y", 4.0, 3.0)],
@@ -57,6 +57,18 @@ def test_where_repeats_are_allowed_the_history_stays():
     assert following(of)["own frequency"].tolist() == [1.5, 2]  # x and y once each; then y twice
     assert following(of)["popularity"].tolist() == [2.5, 2.5]
     assert following(replace(of, repeats=False))["popularity"].tolist() == [2, 2]  # after w
+
+
+def test_validation_rows_are_learnt_from_too():
+    """One class stands in them alone."""
+    table = pd.DataFrame([("red", "r"), ("blue", "b")] * 10 + [("green", "g")] * 10, columns=["text", "label"])
+    colour = ["red", "green", "blue"]
+    vectors = lambda texts: np.eye(3)[[colour.index(text) for text in texts]]  # noqa: E731
+    of = given(table, range(18), [18, 19, 29], column="label", vectors=vectors, run={"label": [2, 0, 1]})
+    for found in classes(replace(of, valid=np.arange(20, 29))).values():
+        assert found.argmax(1).tolist() == [2, 0, 1]
+    for found in classes(of).values():
+        assert found[:, 1].tolist() == [0, 0, 0]
 
 
 def test_without_times_the_history_is_the_train_rows():

@@ -65,7 +65,7 @@ def test_every_task_has_its_line(folder, tmp_path, monkeypatch, name):
         "set": name,
         "data": str(folder),
         "rows": 100,
-        "keys": ["adapter.method=head_only", "train.max_steps=12"],
+        "keys": ["adapter.method=head_only", "train.max_steps=12", *(["train.refit=true"] if name == "events" else [])],
         "chinese": "",
     }
     found = one.work(spec, tmp_path)
