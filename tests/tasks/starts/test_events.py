@@ -7,6 +7,7 @@ import pytest
 from kept import asked_of
 from tiny import make_tiny_shop, tiny_recipe
 
+from peftrec.data.joined import train_on_all
 from peftrec.data.neighbours import Neighbours
 from peftrec.tasks.dataset import load_data
 from peftrec.tasks.priors import PRIORS
@@ -93,6 +94,15 @@ def test_means_shrink_to_what_the_text_lets_expect_and_to_all():
 
 def loss(raw, label):
     return float((np.logaddexp(0, raw) - label * raw).mean())
+
+
+def test_a_second_training_chooses_as_the_first_and_fits_to_all(shop):
+    dataset, config, _, _ = loaded(shop)
+    first, second = (fit(of, "interest", config, None).start for of in (dataset, train_on_all(dataset)))
+    assert second.shrink == first.shrink and (second.weight != first.weight).any()
+    data = train_on_all(dataset).tasks["interest"]
+    left = [abs((1 / (1 + np.exp(-of(data.train))) - data.train.label).mean()) for of in (first, second)]
+    assert left[1] < 1e-4 < left[0]  # 0 of a logistic regression on the rows that it was fitted to
 
 
 @pytest.mark.parametrize("texts", [True, False])

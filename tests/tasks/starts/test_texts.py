@@ -9,12 +9,14 @@ from columns import WORDS, queries, split, without_valid
 from kept import asked_of
 from scipy.special import log_softmax
 
+from peftrec.data.joined import train_on_all
 from peftrec.data.texts import TextTable
 from peftrec.recipe import TaskConfig
 from peftrec.tasks.priors import PRIORS
 from peftrec.tasks.priors.pool import out_of_fold
 from peftrec.tasks.priors.texts import choose_grams
 from peftrec.tasks.priors.vectors import choose_vectors
+from peftrec.tasks.starts import texts as module
 from peftrec.tasks.starts.texts import fit, load
 
 TOLD, MATCH = TaskConfig(kind="classification"), TaskConfig(kind="match-query")
@@ -75,6 +77,30 @@ def test_validation_rows_and_train_rows_by_folds_choose_the_weights():
         assert of_both(**{**weight, name: factor * weight[name]}) > best
     folds = sum(weight[name] * of[1] for name, of in said.items())
     assert started.train == pytest.approx(folds, rel=1e-4, abs=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["classes", "numbers"])
+def test_a_second_training_weighs_as_the_first_and_fits_to_all(kind):
+    dataset, vectors = made(kind)
+    joined = train_on_all(dataset)
+    first, second = (fit(of, "task", TOLD, vectors) for of in (dataset, joined))
+    assert second.start.weight == first.start.weight and second.start.shift == first.start.shift
+    every = choose_vectors(dataset, "task", vectors).fit(joined.tasks["task"].train)
+    assert np.array_equal(second.start.parts["frozen_lr"].model.weight, every.model.weight)
+    assert len(second.train) == len(joined.tasks["task"].train) > len(first.train)
+
+
+@pytest.mark.parametrize("kind", ["classes", "numbers"])
+def test_a_second_training_has_a_start_though_it_says_nothing(kind, monkeypatch):
+    """What was learned beside one is kept in shares of what it adds to it."""
+    dataset, vectors = made(kind)
+    monkeypatch.setattr(module, "pooled", lambda said, label, classes: np.zeros(len(said)))
+    assert fit(dataset, "task", TOLD, vectors) is None
+    started, data = fit(train_on_all(dataset), "task", TOLD, vectors), dataset.tasks["task"]
+    constant = data.train.label.mean() if kind == "numbers" else 0
+    assert started.start(data.test) == pytest.approx(
+        np.full(data.test.label.shape + (3,) * (kind == "classes"), constant)
+    )
 
 
 def test_train_rows_are_told_by_what_did_not_see_them():
