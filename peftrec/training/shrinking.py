@@ -19,11 +19,11 @@ from peftrec.evaluation.at_k import of_places
 from peftrec.evaluation.evaluate import evaluate, text_rows
 from peftrec.evaluation.intervals import draws
 from peftrec.evaluation.metric import Statistic
-from peftrec.evaluation.metrics import find_metric
 from peftrec.evaluation.outcomes import Outcome
 from peftrec.machine import processes
 from peftrec.machine.progress import note
 from peftrec.tasks.kind import Task
+from peftrec.training.doubt import judged
 from peftrec.training.prepare import Setup
 from peftrec.training.sharding import whole
 from peftrec.training.stopping import SHARES
@@ -94,7 +94,7 @@ def _loss(setup: Setup, name: str, task: Task) -> _Loss:
         assert shown is not None and rows.rank is not None
         gain = shown.statistic(rows.rank, rows.label, rows.lists)
         return _Loss(lambda counts: 1 - gain(counts * weight), rows.group)
-    loss = find_metric(task.loss.metric).statistic(rows.prediction, rows.label, rows.grouped)
+    loss = judged(task.loss, rows.prediction, rows.label, rows.grouped)
     return _Loss(lambda counts: loss(counts * weight), rows.group)
 
 

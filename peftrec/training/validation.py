@@ -5,11 +5,11 @@ from contextlib import ExitStack
 
 import numpy as np
 
-from peftrec.evaluation.evaluate import evaluate, text_rows, weighted_loss
-from peftrec.evaluation.metrics import find_metric
+from peftrec.evaluation.evaluate import evaluate, text_rows
 from peftrec.evaluation.values import AT_BEST
 from peftrec.machine import processes
 from peftrec.tasks.starts import start_of
+from peftrec.training.doubt import judged
 from peftrec.training.prepare import Setup
 from peftrec.training.sharding import whole
 from peftrec.training.stopping import SHARES, Scores
@@ -20,7 +20,7 @@ def validate(setup: Setup, judge: Callable[[Scores], None] | None = None, tasks:
     one without rows.
 
     Where rows have weights their `weighted_loss` is among them, and where a head has learned beside a start AT_BEST:
-    the metric of its loss, or that, at the share of what was learned that is best so far.
+    what is `judged`, at the share of what was learned that is best so far.
     """
     asked = setup.trained if tasks is None else tasks
     known = {name: setup.tasks[name] for name in asked if len(setup.dataset.tasks[name].valid)}
@@ -57,8 +57,8 @@ def _is_scaled(setup: Setup, task: str) -> bool:
 def _at_best(setup: Setup, task: str) -> float:
     """The least over SHARES of what the task is judged by; see `training.shrinking`."""
     data, loss = setup.dataset.tasks[task].valid, setup.tasks[task].loss
-    found = setup.model.predict_at(SHARES, task, data)
-    if data.weight is not None:
-        return min(weighted_loss(loss, prediction, data) for prediction in found)
-    metric, label, group = find_metric(loss.metric), np.asarray(data.label), np.asarray(data.group)
-    return min(metric(prediction, label, group) for prediction in found)
+    found, label, group = setup.model.predict_at(SHARES, task, data), np.asarray(data.label), np.asarray(data.group)
+    weight = np.ones(len(data)) if data.weight is None else np.asarray(data.weight, np.float64)
+    if not weight.any():
+        return 0.0
+    return min(judged(loss, prediction, label, group)(weight) for prediction in found)
