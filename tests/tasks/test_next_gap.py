@@ -38,7 +38,10 @@ def test_an_example_is_a_moment_whose_gap_is_known_before_its_split_ends(rows):
     right = [[], [], []]
     for user, time, item, before, after in found:
         part = next(place for place, end in enumerate(ends) if time <= end)
-        if after is not None and after > ends[part]:
+        known_in = part if after is None else next(place for place, end in enumerate(ends) if after <= end)
+        if (part, known_in) == (0, 1):
+            part = 1  # of the split in which its gap ends
+        if known_in > part:
             late += 1
         elif after is not None:
             past = [*before, time]
