@@ -28,7 +28,7 @@ from peftrec.tasks.dataset import load_data
 from peftrec.tasks.grades import reported_grades
 from peftrec.training.loop import train
 
-TOKENS = 64  # of a text at most, as recipes have it by default
+TOKENS = 256  # of a text at most, as recipes have it by default
 
 
 def frozen_vectors(name: str) -> Vectors:

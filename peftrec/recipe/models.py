@@ -28,6 +28,9 @@ class PromptsConfig(Strict):
     passage: str = Field("", description="before the texts of items")
 
 
+MOST_TOKENS = 256  # of a text, where nothing is said: of longer ones attention costs more and more
+
+
 class BackboneConfig(Strict):
     """The pretrained model: a hub id, a folder, or a folder or package holding a GGUF file."""
 
@@ -46,7 +49,12 @@ class BackboneConfig(Strict):
         description="what goes before texts, such as {query: 'query: ', passage: 'passage: '} of e5 models; default: "
         "what the model's config_sentence_transformers.json says",
     )
-    max_length: int = Field(64, ge=4, description="tokens kept of a text or text pair, special tokens included")
+    max_length: int = Field(
+        MOST_TOKENS,
+        ge=4,
+        description="tokens kept of a text or text pair, special tokens included; by default as many as the backbone "
+        "takes where that is less",
+    )
 
     @model_validator(mode="after")
     def _double_needs_4bit(self) -> "BackboneConfig":

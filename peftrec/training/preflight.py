@@ -47,7 +47,7 @@ def check(recipe: Recipe, ahead: Ahead | None = None) -> dict[str, Any]:
             "unique_texts": len(dataset.texts),
             "tokens": int(lengths.sum()),
             "longest_text": int(lengths.max(initial=0)),
-            "texts_cut_at_max_length": int((lengths >= recipe.backbone.max_length).sum()),
+            "texts_cut_at_max_length": int((lengths >= backbone.config.max_length).sum()),
             "notes": setup.notes,
         },
         "backbone": {

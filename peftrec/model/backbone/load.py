@@ -18,10 +18,12 @@ from peftrec.model.backbone.files import conversion, digests, locate, packaged, 
 from peftrec.model.backbone.frozen import Backbone, find_layers, is_causal
 from peftrec.model.backbone.quantize import bitsandbytes_config, halve_embedding, quantize_linears, repair_layers
 from peftrec.recipe import BackboneConfig
+from peftrec.recipe.models import MOST_TOKENS
 
-# Tokens up to which plain matrix products beat PyTorch's fused attention on a CPU: its backward took 41 % of a LoRA
-# step over texts of 30 tokens, and a step took 1.5 times as long (with prefix on all layers 2.2 times).
-SHORT = 128
+# Tokens up to which plain matrix products are taken on a CPU, not PyTorch's fused attention: its backward takes 1.7 to
+# 3 times as long over texts of 16 to 128 tokens in bf16, a step of LoRA 1.5 times (with prefix on all layers 2.2). A
+# forward pass alone is no faster by them, and at 256 tokens 1.5 times as slow.
+SHORT = 256
 
 
 def load_backbone(config: BackboneConfig, device: torch.device | str = "cpu") -> Backbone:
@@ -49,10 +51,17 @@ def load_backbone(config: BackboneConfig, device: torch.device | str = "cpu") ->
         origin=str(folder if gguf is None else Path(folder) / gguf),
         config=config,
     )
-    limit = backbone.max_tokens
-    if limit is not None and config.max_length > limit:
+    return replace(backbone, config=_as_long_as_it_takes(config, backbone.max_tokens))
+
+
+def _as_long_as_it_takes(config: BackboneConfig, limit: int | None) -> BackboneConfig:
+    """The same, which cuts texts where the backbone must if nothing else was said. Raises UserError for what it cannot
+    take."""
+    if limit is None or config.max_length <= limit:
+        return config
+    if config.max_length != MOST_TOKENS:
         raise UserError(f"backbone.max_length: {config.name} takes at most {limit} tokens; found {config.max_length}")
-    return backbone
+    return config.model_copy(update={"max_length": limit})
 
 
 def share_backbone(backbone: Backbone, config: BackboneConfig) -> Backbone:
@@ -62,6 +71,7 @@ def share_backbone(backbone: Backbone, config: BackboneConfig) -> Backbone:
     """
     if any(parameter.requires_grad for parameter in backbone.model.parameters()):
         raise UserError("backbone: its weights are no longer those that were loaded: method full has trained them")
+    config = _as_long_as_it_takes(config, backbone.max_tokens)
     lengths = (config.max_length, backbone.config.max_length)
     if backbone.device.type == "cpu" and len({length <= SHORT for length in lengths}) == 2:
         raise UserError(

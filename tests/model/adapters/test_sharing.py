@@ -9,7 +9,7 @@ from encoders import configured, make_encoder, perturb, vectors
 
 from peftrec.errors import UserError
 from peftrec.model.adapters import METHODS, attach
-from peftrec.model.backbone import share_backbone
+from peftrec.model.backbone import load, share_backbone
 from peftrec.model.backbone.families import tiny_backbone
 
 TASKS = ["query", "interest"]
@@ -88,10 +88,11 @@ def test_full_takes_no_backbone_that_is_shared_and_gives_none_away():
         share_backbone(base, base.config)
 
 
-def test_runs_whose_attention_is_computed_differently_share_no_backbone():
+def test_runs_whose_attention_is_computed_differently_share_no_backbone(monkeypatch):
+    monkeypatch.setattr(load, "SHORT", 48)
     base = tiny_backbone("BERT", max_length=32)
-    longer = base.config.model_copy(update={"max_length": 129})
-    with pytest.raises(UserError, match=r"all cut texts at 128 tokens or fewer.*; found 129, and 32 of the backbone"):
+    longer = base.config.model_copy(update={"max_length": 49})
+    with pytest.raises(UserError, match=r"all cut texts at 48 tokens or fewer.*; found 49, and 32 of the backbone"):
         share_backbone(base, longer)
     shared = share_backbone(base, base.config.model_copy(update={"max_length": 8, "pooling": "cls"}))
     assert (shared.pooling, shared.config.max_length, shared.lock) == ("cls", 8, base.lock)

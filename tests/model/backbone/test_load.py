@@ -5,7 +5,7 @@ import torch
 from backbones import CASES
 
 from peftrec.errors import UserError
-from peftrec.model.backbone import load_backbone
+from peftrec.model.backbone import load_backbone, share_backbone
 from peftrec.model.backbone.families import (
     FAMILIES,
 )
@@ -32,6 +32,9 @@ def test_the_longest_text_is_known(folder, family):
     assert backbone.run(ids, torch.ones_like(ids), torch.zeros_like(ids)).isfinite().all()
     with pytest.raises(UserError, match=f"backbone.max_length: .* takes at most {limit} tokens; found {limit + 1}"):
         load_backbone(BackboneConfig(name=folder(family), dtype="fp32", max_length=limit + 1))
+    unsaid = load_backbone(BackboneConfig(name=folder(family), dtype="fp32"))
+    assert unsaid.config.max_length == limit < BackboneConfig(name="a").max_length
+    assert share_backbone(unsaid, BackboneConfig(name=folder(family), dtype="fp32")).config.max_length == limit
 
 
 def test_a_digest_tells_weights_and_quantisations_apart(load):
