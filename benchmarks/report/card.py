@@ -19,7 +19,8 @@ Every data set with a recipe that names backbone, data and tasks, and leaves eve
 - *baseline*: the best of a few lines of pandas and scikit-learn each (`benchmarks/card/baselines.py`), chosen by the
   test rows, which favours it. They share no code with the priors and read the tables themselves. They learn from all
   rows but the run's test rows, on which they are measured, and which are known by their number in the file; a test row
-  whose ids or label are not those of the table ends the measurement.
+  whose ids or label are not those of the table ends the measurement. At which commit a data set was measured stands at
+  the end: before 445a841 baselines did without the validation rows.
 - *win*, *loss*: the 95 % interval of the difference to the better of prior and baseline, under paired draws of users,
   queries or texts, leaves out zero; else *level*.
 - Where a data set stands again with `minilm`, its texts are Chinese and the backbone is English; the other time it is
@@ -62,7 +63,10 @@ def card_page(result: dict[str, Any]) -> str:
         of = next(iter(keyed.values()))["keys"]
         said = f"With {', '.join(f'`{key}`' for key in of)}, which a user of such data may set: {tally(keyed)}."
         parts += ["## With keys that a user would set", said, _beside("by default", now, "with keys", keyed)]
-    parts += ["## What they are", "\n".join(f"- `{name}`: {SETS[name].said}" for name in now)]
+    parts += [
+        "## What they are",
+        "\n".join(f"- `{name}`: {SETS[name].said} ({of['commit']})" for name, of in now.items()),
+    ]
     return page("The score card", *parts)
 
 
