@@ -76,6 +76,16 @@ def test_few_rows_are_trained_on_again_with_those_of_validation():
     assert chosen(30_000, refit=True).refit and not chosen(20, refit=False).refit
 
 
+@pytest.mark.parametrize("timed", [True, False])
+def test_validation_rows_that_test_rows_would_not_have_in_their_histories_stay_apart(shop, open_recipe, timed):
+    raw = open_recipe.model_dump()
+    events = raw["data"]["events"] | ({} if timed else {"time": None})
+    split = {"kind": "random", "test": 0.2, "valid": 0.2}
+    data = raw["data"] | {"events": events, "split": split}
+    setup = prepare(make_recipe(raw | {"data": data, "tasks": {"next": {"kind": "next-item"}}}))
+    assert setup.config.refit is timed
+
+
 def test_what_was_chosen_is_said():
     given = TrainConfig(batch_size=100, lr=1e-3, head_lr=1e-3, schedule="linear", weight_decay=0, dropout=0)
     assert chosen_notes(given, settle(given, 1000, ["lora"], True)) == [
