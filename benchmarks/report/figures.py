@@ -166,14 +166,16 @@ def _slices(rows: dict[str, Any], folder: Path, name: str) -> str:
 
 
 def _curves(result: dict[str, Any], folder: Path, name: str) -> str:
-    """A panel a pair, of the first method: the gain over alone of each arm by the target's rows, with its interval."""
+    """A panel a pair, of the first method and metric: the gain over alone of each arm by the target's rows, with its
+    interval."""
     pairs = next(iter(result["methods"].values())).values()
     marks = {"begun": ("s", "0.6"), "together": ("o", "black"), "after": ("^", "white")}
     figure, panels = plt.subplots(1, len(pairs), figsize=(3.2 * len(pairs), 3.6), layout="constrained", squeeze=False)
     for axes, of in zip(panels[0], pairs, strict=True):
-        sizes = list(of["sizes"])
+        metric, cells = next(iter(of["metrics"].items()))
+        sizes = list(cells)
         for number, (arm, (mark, fill)) in enumerate(marks.items()):
-            arms = [cell["arms"][arm] for cell in of["sizes"].values()]
+            arms = [cell["arms"][arm] for cell in cells.values()]
             places = np.arange(len(sizes)) + 0.2 * (number - 1)
             gains = np.array([one["gain"] for one in arms])
             ends = np.abs(np.array([one["interval"] for one in arms]).T - gains)
@@ -185,7 +187,7 @@ def _curves(result: dict[str, Any], folder: Path, name: str) -> str:
         axes.set_title(f"{first}\nbeside {second}", fontsize=8)
         axes.set_xticks(range(len(sizes)), [f"{int(size):,}" for size in sizes])
         axes.set(xlabel="labelled texts", xlim=(-0.6, len(sizes) - 0.4))
-        axes.set_ylabel(f"gain over alone, {NAMES.get(of['metric'], of['metric'])}", fontsize=8)
+        axes.set_ylabel(f"gain over alone, {NAMES.get(metric, metric)}", fontsize=8)
     panels[0][0].legend(frameon=False, fontsize=8)
     return _saved(figure, folder, name)
 

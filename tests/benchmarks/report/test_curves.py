@@ -18,29 +18,39 @@ RESULT = {
         "side": {
             "a": {
                 "said": "one beside another",
-                "metric": "macro_f1",
-                "sizes": {"60": cell(0.1, 0.05, 0.15), "1000": cell(0.01, -0.01, 0.03)},
+                "metrics": {
+                    "log_loss": {"60": cell(0.1, 0.05, 0.15), "1000": cell(0.01, -0.01, 0.03)},
+                    "macro_f1": {"60": cell(0.0, -0.05, 0.05), "1000": cell(0.01, -0.01, 0.03)},
+                },
             },
-            "b": {"said": "two beside three", "metric": "mae", "sizes": {"60": cell(-0.1, -0.2, -0.05)}},
+            "b": {"said": "two beside three", "metrics": {"mae": {"60": cell(-0.1, -0.2, -0.05)}}},
         }
     },
 }
 
 
+def by(place):
+    """The cells of all pairs, by log-loss or macro-F1 where there are both."""
+    pairs = RESULT["methods"]["side"]
+    return {name: [*[*of["metrics"].values()][place % len(of["metrics"])].values()] for name, of in pairs.items()}
+
+
 def test_gains_are_told_by_intervals_that_leave_out_zero():
-    said = tally(RESULT["methods"]["side"])
+    said = tally(by(0))
     assert "| together | 3 | 1 | 1 | 1 |" in said
     assert "| begun | 3 | 0 | 0 | 3 |" in said
     assert "| after | 3 | 0 | 3 | 0 |" in said
+    assert "| together | 3 | 0 | 1 | 2 |" in tally(by(1))
 
 
 def test_aims_are_met_or_not():
-    said = aims(RESULT["methods"]["side"])
+    said = aims(by(0))
     assert (
         "| together below alone by more than 0.002 nowhere | not met | 1 cells lie below, 1 by more than chance |"
         in said
     )
     assert "in 3 pairs or more | not met | 1 pairs |" in said
+    assert "in 3 pairs or more | not met | 0 pairs |" in aims(by(1))
 
 
 def test_the_page_has_a_line_a_size_and_the_figure():
@@ -50,7 +60,8 @@ def test_the_page_has_a_line_a_size_and_the_figure():
     gain = "+0.1000 (+0.0500 to +0.1500) **better**"
     assert f"| 60 | 5 | 0.4000 | {level} | {gain} | {worse} | 0.5000 | - |" in text
     assert f"| 1,000 | 5 | 0.4000 | {level} | +0.0100 (-0.0100 to +0.0300) |" in text
-    assert "### Two beside three: MAE" in text and "](figures/curves.png)" in text
+    assert "### Two beside three" in text and "| alone: MAE |" in text and "](figures/curves.png)" in text
+    assert text.index("| alone: log-loss |") < text.index("| alone: macro-F1 |")
 
 
 def test_the_figure_is_drawn(tmp_path):

@@ -25,7 +25,8 @@ def drawn(seed, good):
         return np.eye(3)[told] * 0.8 + 0.1
 
     rows = np.sort(random.permutation(100)[:90])  # of draws not the same ones
-    return Draw(rows, {"alone": predicted(0.5), "together": predicted(good)}, label, {"frozen_lr": seed / 10})
+    priors = {"log_loss": {"frozen_lr": 1.0}, "macro_f1": {"frozen_lr": seed / 10}}
+    return Draw(rows, {"alone": predicted(0.5), "together": predicted(good)}, label, priors)
 
 
 def test_gains_are_means_over_draws_with_an_interval_around_them():
@@ -46,7 +47,7 @@ def test_gains_are_means_over_draws_with_an_interval_around_them():
 
 def test_of_an_error_less_is_a_gain():
     label = np.arange(20.0)
-    draws = [Draw(np.arange(20), {"alone": label + 2, "after": label + 1}, label, {}) for _ in range(2)]
+    draws = [Draw(np.arange(20), {"alone": label + 2, "after": label + 1}, label, {"mae": {}}) for _ in range(2)]
     said = compared(draws, "mae")
     assert said["alone"] == mean_absolute_error(label, label + 2)
     assert said["arms"]["after"] == {"value": 1.0, "gain": 1.0, "interval": [1.0, 1.0]}
@@ -100,7 +101,11 @@ def test_what_is_there_is_not_measured_again_and_a_cell_has_two_draws_or_more(tm
         assert made == [("a beside b", "lora", 60, draw) for draw in range(draws)]
         assert (found["methods"] == {}) == (draws == 1)
     found = curves.measure(Path(), tmp_path, 9, [60], ["a"], ["side"], 0)["methods"]
-    assert found.keys() == {"lora"} and found["lora"]["a"]["sizes"]["60"]["draws"] == 3
+    assert found.keys() == {"lora"} and found["lora"]["a"]["metrics"].keys() == {"log_loss", "macro_f1"}
+    cells = [of["60"] for of in found["lora"]["a"]["metrics"].values()]
+    assert [of["draws"] for of in cells] == [3, 3]
+    assert [of["priors"]["frozen_lr"] for of in cells] == pytest.approx([1.0, 0.1])
+    assert all(of["arms"]["together"]["gain"] > 0 for of in cells)  # of the loss what is less
 
 
 def test_every_arm_begins_at_the_same_weights_and_alone_is_the_training_of_one_task(tmp_path, monkeypatch, quick):
