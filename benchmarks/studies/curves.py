@@ -237,7 +237,7 @@ def _draw(pair: Pair, tables: Tables, method: str, size: int, draw: int) -> Draw
             outcomes: dict[str, Outcome] = {}
             measured = (setup.model, setup.dataset, {TARGET: setup.tasks[TARGET]}, "test")
             report = evaluate(*measured, resamples=0, priors=not arms, outcomes=outcomes)["tasks"][TARGET]
-            for metric in pair.metrics if "priors" in report else ():
+            for metric in pair.metrics if report["priors"] else ():
                 priors[metric] = {name: of[metric] for name, of in report["priors"].items()}
             arms[arm], label = outcomes[TARGET].prediction, np.asarray(outcomes[TARGET].label)
     return Draw(rows, arms, label, priors)
