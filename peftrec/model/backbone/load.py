@@ -71,14 +71,13 @@ def share_backbone(backbone: Backbone, config: BackboneConfig) -> Backbone:
     """
     if any(parameter.requires_grad for parameter in backbone.model.parameters()):
         raise UserError("backbone: its weights are no longer those that were loaded: method full has trained them")
-    config = _as_long_as_it_takes(config, backbone.max_tokens)
     lengths = (config.max_length, backbone.config.max_length)
     if backbone.device.type == "cpu" and len({length <= SHORT for length in lengths}) == 2:
         raise UserError(
             f"backbone.max_length: runs share a backbone where all cut texts at {SHORT} tokens or fewer, or all at "
             f"more, since attention is computed differently; found {lengths[0]}, and {lengths[1]} of the backbone"
         )
-    folder = locate(backbone.origin)[0]
+    config, folder = _as_long_as_it_takes(config, backbone.max_tokens), locate(backbone.origin)[0]
     pooling = config.pooling if config.pooling != "auto" else _family_pooling(backbone.model, folder)
     prompts = _prompts(config, folder)
     return replace(backbone, config=config, pooling=pooling, prompts=prompts, shared=True, graft=None)
