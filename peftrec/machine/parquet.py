@@ -13,6 +13,7 @@ from peftrec.machine.files import reading
 # Of what we write, a row takes some bytes more in memory than in the file; text and numbers that repeat may take many.
 GROWTH = 200  # bytes in memory for each of the file
 LEAST = 1 << 26  # bytes in memory that any file may take
+FEW = 1 << 16  # rows that are read by one thread
 
 
 def _is_text(kind: pa.DataType) -> bool:
@@ -55,7 +56,9 @@ def read_columns(file: Path, kinds: Mapping[str, str]) -> pa.Table:
                 # Of no rows pyarrow guesses no type, and some runs without items were written so.
                 if not _KINDS[kind](found) and not (pa.types.is_null(found) and opened.metadata.num_rows == 0):
                     raise UserError(f"{file}: column {name!r} must hold {kind}; found {schema.field(name).type}")
-            table = opened.read(columns=list(kinds)).combine_chunks()
+            # Of few rows, waking threads takes several times as long as reading.
+            many = opened.metadata.num_rows > FEW
+            table = opened.read(columns=list(kinds), use_threads=many).combine_chunks()
         table.validate(full=True)
         for name in kinds:
             if table[name].null_count:

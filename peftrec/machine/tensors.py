@@ -1,8 +1,9 @@
-"""Named tensors in safetensors files, and whether a file's are those that a model has."""
+"""Named tensors in safetensors files, whether a file's are those that a model has, and whether they are numbers."""
 
 from collections.abc import Mapping
 from pathlib import Path
 
+import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -23,3 +24,8 @@ def misfit(found: Mapping[str, object], wanted: Mapping[str, object], holder: st
         if form != wanted[name]:
             return f"{name} is {form}, not {wanted[name]}"
     return None
+
+
+def finite(tensor: Tensor) -> bool:
+    """Whether all numbers are finite. Read once, where `torch.isfinite` also writes a value for each."""
+    return not tensor.numel() or bool(torch.isfinite(torch.stack(torch.aminmax(tensor))).all())

@@ -7,7 +7,6 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -22,7 +21,7 @@ from peftrec.machine.files import (
     write_json,
     write_manifest,
 )
-from peftrec.machine.tensors import write_tensors
+from peftrec.machine.tensors import finite, write_tensors
 
 Tensors = dict[str, dict[str, Tensor]]  # file, without its ending -> the tensors in it by name
 
@@ -75,7 +74,7 @@ def write_checkpoint(run: Path, step: int, tensors: Tensors, values: dict[str, A
     """
     for file, held in tensors.items():
         for name, tensor in held.items():
-            if not torch.isfinite(tensor).all():
+            if not finite(tensor):
                 raise UserError(
                     f"step {step}: {file}: {name} holds numbers that are not finite, so no checkpoint is written; "
                     "lower train.lr"

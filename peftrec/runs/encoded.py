@@ -21,6 +21,7 @@ from peftrec.data.catalogue import ItemTexts
 from peftrec.data.dataset import Dataset
 from peftrec.errors import UserError
 from peftrec.machine.files import reading
+from peftrec.machine.tensors import finite
 from peftrec.model.cache.kept import KeptVectors
 from peftrec.model.co_learner import CoLearner
 from peftrec.tasks.starts import start_of
@@ -108,7 +109,7 @@ def _of_items(file: Path, name: str, vectors: torch.Tensor, items: ItemTexts, mo
     if vectors.dtype != torch.float32 or tuple(vectors.shape) != wanted:
         found = f"{vectors.dtype} {tuple(vectors.shape)}"
         raise UserError(f"{file}: damaged: {name}: float32 {wanted}; found {found}")
-    if not torch.isfinite(vectors).all():
+    if not finite(vectors):
         raise UserError(f"{file}: {name} holds numbers that are not finite")
     rows, place = np.unique(items.rows.astype(np.int64), return_index=True)
     return KeptVectors(rows, vectors[torch.from_numpy(place)].to(model.encoder.backbone.device))

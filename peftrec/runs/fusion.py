@@ -20,7 +20,7 @@ from peftrec.data.catalogue import ItemTexts
 from peftrec.data.features import Encoding
 from peftrec.errors import UserError
 from peftrec.machine.files import reading
-from peftrec.machine.tensors import write_tensors
+from peftrec.machine.tensors import finite, write_tensors
 from peftrec.model.fusion import Fusion, Place, item_rows, make_fusion, owners_of
 from peftrec.recipe import FusionConfig
 from peftrec.runs.damage import check_encoding
@@ -146,5 +146,5 @@ def _check(file: Path, name: str, stored: Mapping[str, Tensor], shape: tuple[int
     found = stored[name]
     if found.dtype != torch.float32 or tuple(found.shape) != shape:
         raise UserError(f"{file}: damaged: {name}: float32 {shape}; found {tuple(found.shape)}")
-    if not torch.isfinite(found).all():
+    if not finite(found):
         raise UserError(f"{file}: damaged: {name} holds numbers that are not finite")

@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -29,7 +28,7 @@ from peftrec.data.rates import Rates
 from peftrec.data.texts import TextTable
 from peftrec.errors import UserError
 from peftrec.machine.files import read_json, reading, to_json, write_json
-from peftrec.machine.tensors import misfit, write_tensors
+from peftrec.machine.tensors import finite, misfit, write_tensors
 from peftrec.model.adapters.base import WEIGHTS, as_saved
 from peftrec.model.adapters.full import FullFineTuning
 from peftrec.model.backbone import Backbone, load_backbone, share_backbone
@@ -323,5 +322,5 @@ def _rebuild(
 
 def _check_finite(place: Path, tensors: Mapping[str, Tensor]) -> None:
     for name, tensor in tensors.items():
-        if not torch.isfinite(tensor).all():
+        if not finite(tensor):
             raise UserError(f"{place}: {name} holds numbers that are not finite")

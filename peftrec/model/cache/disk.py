@@ -11,6 +11,7 @@ from torch import Tensor
 
 from peftrec.data.texts import TextTable
 from peftrec.machine.progress import note
+from peftrec.machine.tensors import finite
 from peftrec.model.cache.folder import make_room
 from peftrec.model.cache.store import Store
 
@@ -107,8 +108,3 @@ def open_disk(
     except (OSError, ValueError) as error:
         note(f"no cache on disk: {error}")
         return None
-
-
-def finite(states: Tensor) -> bool:
-    """Whether no number is NaN or infinite."""
-    return not states.numel() or bool(torch.isfinite(torch.stack(torch.aminmax(states))).all())

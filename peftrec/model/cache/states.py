@@ -18,8 +18,9 @@ from peftrec.machine.caching import cache_root
 from peftrec.machine.memory import free_main_memory_mb, return_free_memory
 from peftrec.machine.precision import DTYPES
 from peftrec.machine.progress import note
+from peftrec.machine.tensors import finite
 from peftrec.model.backbone import Backbone
-from peftrec.model.cache.disk import DiskStates, finite, open_disk
+from peftrec.model.cache.disk import DiskStates, open_disk
 from peftrec.model.cache.key import describe_key, key_name
 from peftrec.model.cache.store import ragged
 
