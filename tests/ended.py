@@ -1,6 +1,6 @@
 """`peftrec ARGUMENTS` in a process to which something happens: `torchrun ... ended.py WHAT STEP ARGUMENTS`.
 
-Starts and priors are those of `together.py`, whose bytes it is to make.
+Starts, priors and batches are those of `together.py`, whose bytes it is to make.
 """
 
 import os
@@ -11,9 +11,11 @@ import time
 import pytest
 from quick import quicken
 from tiny import at_step
+from together import TOKENS
 
 from peftrec.__main__ import main
 from peftrec.machine import processes
+from peftrec.model.cache import states
 
 
 def press_ctrl_c() -> None:
@@ -38,5 +40,6 @@ if __name__ == "__main__":
     what, step, *sys.argv[1:] = sys.argv[1:]
     with pytest.MonkeyPatch.context() as patch:
         quicken(patch)
+        patch.setattr(states, "TOKEN_BUDGET", TOKENS)
         at_step(patch, int(step), globals()[what])
         main()

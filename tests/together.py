@@ -74,6 +74,7 @@ SHARDED: dict[str, dict] = {  # for processes that share the weights out
 BROKEN_OFF = "adamw, broken off"
 SHARDED[BROKEN_OFF] = SHARDED["adamw"]
 BAD_ROW = 5
+TOKENS = 64  # in one forward of the frozen part: another batch may be another in the last bits of a text's states
 
 
 class Smoothed(Weighting):
@@ -129,7 +130,7 @@ def break_off(recipe: Recipe, run: Path) -> None:
 
 def count_computed() -> list[int]:
     """Texts that this process computes the frozen part's states of, from now on in small batches."""
-    states.TOKEN_BUDGET = 64
+    states.TOKEN_BUDGET = TOKENS
     computed: list[int] = []
     kept = states.StateCache.compute
 

@@ -85,9 +85,12 @@ def _become(arguments: list[str], streams: list[Connection], env: dict[str, str]
 
 
 def _run(arguments: list[str]) -> None:
+    import torch
     from torch.distributed.elastic.rendezvous import dynamic_rendezvous
 
     Finalize(None, atexit._run_exitfuncs, exitpriority=0)  # a process that was forked skips them
+    if threads := os.environ.get("OMP_NUM_THREADS"):  # which libgomp read when the server loaded it
+        torch.set_num_threads(int(threads))
     # torchrun notes by whom it was called, looking through all modules for every frame: a second a start of a warm one.
     dynamic_rendezvous.get_method_name = lambda depth=2: ""
     if arguments[0] == "-m":

@@ -323,8 +323,7 @@ class StateCache:
             assert self._disk is not None
             found, intact = self._disk.read(self._entry[rows[there]])
             if not intact.all():
-                damaged = rows[there[~intact]]
-                self._entry[damaged] = -1
+                self._entry[damaged := rows[there[~intact]]] = -1
                 self.update(damaged)
                 return self._collect(rows)
             put(there, found)
