@@ -43,6 +43,9 @@ def _refitted(steps: Steps, stopper: BestEpoch, at: Progress, refit: Refit) -> b
     """Whether a training on all rows is over, whose length is known, as it is when tasks have their own parts."""
     see_own(steps, stopper, at)
     main, last = round(refit.main * steps.per_epoch), round(refit.cooldown * steps.per_epoch)
+    if most := steps.setup.config.max_steps:  # of epochs that have more steps now
+        last = min(last, most)
+        main = min(main, most - last)
     if last and at.own == main:
         at.cooldown = Cooldown(main, last, main)
     return at.own >= main + last

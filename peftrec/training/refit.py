@@ -50,4 +50,5 @@ def describe_refit(setup: Setup, done: Progress) -> dict[str, Any]:
     if done.refit is None:
         return {}
     rows = {name: len(setup.dataset.tasks[name].train) for name in setup.trained}
-    return {"refit": {"epochs": done.refit.epochs, "steps": done.own, "train_rows": rows, "valid_rows": 0}}
+    epochs = done.own / steps_an_epoch(setup)
+    return {"refit": {"epochs": epochs, "steps": done.own, "train_rows": rows, "valid_rows": 0}}

@@ -107,6 +107,17 @@ def test_the_run_is_the_second_training_and_says_so(recipe, run):
     assert "refit: true" in (run / "run.yaml").read_text()
 
 
+@pytest.mark.parametrize("schedule", ["linear", "cooldown"])
+def test_it_has_no_more_steps_than_max_steps_though_its_epochs_have_more(shop, schedule, tmp_path):
+    given = {"epochs": 9, "max_steps": 4 * PER_EPOCH, "schedule": schedule, "batch_size": 32, "early_stopping": None}
+    run = train(tiny_recipe(shop, adapter=SIDE, train={**REFIT, **given}), tmp_path / "run")
+    report, lines = read(run)
+    assert max(line["step"] for line in lines if "refit" not in line) == 4 * PER_EPOCH
+    again = report["refit"]
+    assert again["steps"] == 4 * PER_EPOCH
+    assert again["epochs"] == again["steps"] / -(-sum(again["train_rows"].values()) // 32) < 4
+
+
 def test_it_is_measured_again_as_its_report_says_and_never_on_valid(run):
     again, (report, _) = evaluate_run(run, "test"), read(run)
     for name, of in again["tasks"].items():
