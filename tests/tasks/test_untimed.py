@@ -197,6 +197,17 @@ def test_priors_of_users_see_the_known_labels_and_never_the_row_s_own(dataset, a
             assert said[n] == pytest.approx(expected, abs=1e-5)
 
 
+def test_features_are_on_the_scale_of_the_train_rows_in_every_part(shop, file):
+    data = recipe_of(shop).data.model_dump()
+    data["events"] |= {"features": {"stars": "number"}}
+    features = load_data(tiny_recipe(shop, data=data, tasks={"like": TASKS["like"]}))
+    task, again = features.tasks["like"], train_on_all(features).tasks["like"]
+    train = np.array([file[row][2] for row in task.train.row.tolist()])
+    for rows in (task.train, task.valid, task.test, again.train, again.test):
+        stars = np.array([file[row][2] for row in rows.row.tolist()])
+        assert np.asarray(rows.of_events)[:, 0] == pytest.approx((stars - train.mean()) / train.std(), abs=1e-5)
+
+
 def test_a_user_without_train_rows_is_known_by_their_valid_rows_to_test_rows_alone(shop, file):
     """And among valid rows nothing is."""
     split = {"kind": "given", "valid": 0.2}
