@@ -20,10 +20,11 @@ FOLDS = 4  # parts of the users, for each of which it is counted without them wh
 
 @dataclass(frozen=True)
 class Choices:
-    """Who chose what: `users`, `items` int (E,), each user's oldest first."""
+    """Who chose what of a catalogue of `size` items: `users`, `items` int (E,), each user's oldest first."""
 
     users: np.ndarray
     items: np.ndarray
+    size: int
 
     def thinned(self) -> "Choices":
         """Those of every so many users, where there are very many."""
@@ -31,7 +32,18 @@ class Choices:
         if every <= 1:
             return self
         some = np.flatnonzero(self.users // FOLDS % every == 0)  # of all folds
-        return Choices(self.users[some], self.items[some])
+        return Choices(self.users[some], self.items[some], self.size)
+
+    @cached_property
+    def together(self) -> Neighbours:
+        """Which items go together."""
+        return fit_neighbours(self.users, self.items, self.size)
+
+    @cached_property
+    def without(self) -> list[Neighbours]:
+        """The same by all but the choices of each fold's users."""
+        others = [np.flatnonzero(fold_of(self.users) != fold) for fold in range(FOLDS)]
+        return [fit_neighbours(self.users[of], self.items[of], self.size) for of in others]
 
 
 @dataclass(frozen=True)
@@ -56,30 +68,27 @@ class Catalogue:
     def __len__(self) -> int:
         return len(self.rows)
 
-    @cached_property
+    @property
     def neighbours(self) -> Neighbours:
         """Which items go together, by all train rows."""
         if self.known is not None:
             return self.known
         assert self.learnt is not None
-        return fit_neighbours(self.learnt.users, self.learnt.items, len(self))
+        return self.learnt.together
 
-    @cached_property
-    def _without(self) -> list[Neighbours]:
-        """The same by the train rows without those of each fold's users."""
-        assert self.learnt is not None
-        others = [np.flatnonzero(fold_of(self.learnt.users) != fold) for fold in range(FOLDS)]
-        return [fit_neighbours(self.learnt.users[of], self.learnt.items[of], len(self)) for of in others]
-
-    def with_alike(self, alike: Neighbours | None) -> "Catalogue":
-        """The same, knowing whose texts are alike; what was counted of choices stays."""
+    def with_neighbours(self, alike: Neighbours | None, known: Neighbours | None = None) -> "Catalogue":
+        """The same, knowing whose texts are alike, and by a run that kept it what goes together; what was counted of
+        choices stays."""
         made = copy(self)
-        vars(made)["alike"] = alike
+        vars(made).update(alike=alike, known=self.known if known is None else known)
         return made
 
     def neighbours_for(self, fold: int) -> Neighbours:
         """Which items go together, for rows of a fold, whose own choice must not be in it; -1: of none."""
-        return self.neighbours if fold < 0 else self._without[fold]
+        if fold < 0:
+            return self.neighbours
+        assert self.learnt is not None
+        return self.learnt.without[fold]
 
     @cached_property
     def _snapshots(self) -> tuple[np.ndarray, np.ndarray]:

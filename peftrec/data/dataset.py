@@ -35,6 +35,8 @@ class TaskData:
     names          int64 (C,): rows of the text table, what the classes are called; (0,) where that says nothing
     divided        what train and valid were where `train` is both (`joined.train_on_all`): by them all that is chosen
                    is chosen again
+    both           the rows of train and valid as train rows of one log, for that; None: they are in one already, as all
+                   with times are
     """
 
     train: Examples
@@ -54,6 +56,7 @@ class TaskData:
     files: Files = ()
     names: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     divided: tuple[Examples, Examples] | None = None
+    both: Examples | None = None
 
     @cached_property
     def log_counts(self) -> np.ndarray:

@@ -36,7 +36,8 @@ class Examples:
     start, stop  int (N,): the example's history is log[start:stop], oldest first, at most `history` long;
               None without histories. Windows instead of an (N, H) matrix keep memory flat.
     own       int64 (N,): the event in that window that the row itself is, and that is no part of its history, -1 where
-              it is none; None where histories end before their row, as in all data with times
+              it is none; None where histories end before their row, as in all data with times. Without times the log
+              holds what is known to the row: of train and valid rows the train rows, of test rows the valid rows too
     rates     how items and users were received before; adds RATE_FEATURES to the inputs. See `with_rates`
     rated     int64 (N,): the event of the log that `rates` is of which the row itself is; as `own`
     places    int32 (N,): where each row's item and time come among what `rates` is of

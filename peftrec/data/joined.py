@@ -17,13 +17,13 @@ def train_on_all(dataset: Dataset) -> Dataset:
 
 
 def _all_of(data: TaskData) -> TaskData:
-    train, none = joined(data.train, data.valid), data.valid.take(np.arange(0))
-    data = replace(data, valid=none, divided=(data.train, data.valid), fitted={})
+    train, none = joined(data.train, data.valid) if data.both is None else data.both, data.valid.take(np.arange(0))
+    data = replace(data, valid=none, divided=(data.train, data.valid), both=None, fitted={})
     train = train if train.fold is None else replace(train, fold=fold_of(train.users))
     if train.catalogue is None or train.catalogue.learnt is None:
         return replace(data, train=train)
     # What goes together is counted in the validation rows too.
-    catalogue = replace(train.catalogue, learnt=Choices(train.users, train.item).thinned())
+    catalogue = replace(train.catalogue, learnt=Choices(train.users, train.item, len(train.catalogue)).thinned())
     train = replace(train, catalogue=catalogue)
     return replace(data, train=train, test=replace(data.test, catalogue=catalogue))
 

@@ -15,6 +15,7 @@ import numpy as np
 from peftrec.data.catalogue import Catalogue
 from peftrec.data.dataset import TaskData
 from peftrec.data.examples import Examples
+from peftrec.data.neighbours import Neighbours
 
 SIGNALS = ("popularity", "recent", "together", "own_count", "own_last", "alike")
 ALIKE = SIGNALS.index("alike")
@@ -119,14 +120,20 @@ def of_pasts(examples: Examples) -> tuple[np.ndarray, np.ndarray]:
     return items, found
 
 
-def with_catalogue(data: TaskData, catalogue: Catalogue) -> TaskData:
-    """A task's data, whose rows rank this catalogue."""
-    train, valid, test = (replace(rows, catalogue=catalogue) for rows in (data.train, data.valid, data.test))
-    if data.divided is None:
-        return replace(data, train=train, valid=valid, test=test)
-    # These go on to know what goes together by the first of them alone.
-    first, second = (replace(rows, catalogue=_catalogue(rows).with_alike(catalogue.alike)) for rows in data.divided)
-    return replace(data, train=train, valid=valid, test=test, divided=(first, second))
+def with_neighbours(data: TaskData, alike: Neighbours | None, known: Neighbours | None = None) -> TaskData:
+    """A task's data, whose rows' catalogues know whose texts are `alike`, and by a run that kept it what goes together
+    (`known`)."""
+    made: dict[int, Catalogue] = {}  # rows go on to share what they shared
+
+    def knowing(rows: Examples) -> Examples:
+        catalogue = _catalogue(rows)
+        if id(catalogue) not in made:
+            made[id(catalogue)] = catalogue.with_neighbours(alike, known)
+        return replace(rows, catalogue=made[id(catalogue)])
+
+    train, valid, test = map(knowing, (data.train, data.valid, data.test))
+    divided = data.divided and (knowing(data.divided[0]), knowing(data.divided[1]))
+    return replace(data, train=train, valid=valid, test=test, divided=divided)
 
 
 def of_nobody(catalogue: Catalogue) -> np.ndarray:

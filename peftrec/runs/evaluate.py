@@ -5,11 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from peftrec.data.catalogue import Catalogue
-from peftrec.data.dataset import TaskData
 from peftrec.data.features import same_columns
 from peftrec.data.joined import train_on_all
-from peftrec.data.signals import with_catalogue
+from peftrec.data.signals import with_neighbours
 from peftrec.errors import UserError
 from peftrec.evaluation.evaluate import evaluate, text_rows
 from peftrec.evaluation.values import Report
@@ -42,8 +40,10 @@ def evaluate_run(run: Path, split: str, cache: bool = True, trust_code: bool = F
             raise UserError(
                 f"{run}: task {name} was trained on other features, or levels of them, than the data have now"
             )
-    known = {
-        name: _with_known(dataset.tasks[name], of) for name, of in loaded.catalogues.items() if of.known is not None
+    known = {  # neighbours that the run kept, not such as are fitted to the data now
+        name: with_neighbours(dataset.tasks[name], of.alike, of.known)
+        for name, of in loaded.catalogues.items()
+        if of.known is not None
     }
     dataset = replace(dataset, tasks={**dataset.tasks, **known})
     model.encoder.disk = cache
@@ -52,12 +52,6 @@ def evaluate_run(run: Path, split: str, cache: bool = True, trust_code: bool = F
     begun = {name: with_start(dataset.tasks[name], Started(of), [split]) for name, of in loaded.starts.items()}
     dataset = replace(dataset, tasks={**dataset.tasks, **begun})
     return evaluate(model, dataset, tasks, split, ranking=ranking)
-
-
-def _with_known(data: TaskData, kept: Catalogue) -> TaskData:
-    """A task's data, whose rows know the neighbours that a run kept, not such as are fitted to the data now."""
-    assert data.train.catalogue is not None
-    return with_catalogue(data, replace(data.train.catalogue, known=kept.known, alike=kept.alike))
 
 
 def _as_decided(recipe: Recipe, described: Mapping[str, Mapping[str, Any]]) -> Recipe:

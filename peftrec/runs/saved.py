@@ -145,11 +145,12 @@ def describe_task(data: TaskData) -> dict[str, Any]:
     described = {
         "slots": list(data.train.slots),
         "history": data.train.log is not None,
+        "untimed": data.train.own is not None,
         "classes": data.classes,
         "features": data.feature_names,
         "scale": data.scale,
         "log_scale": data.log_scale,
-        "base": None if data.train.rates is None else data.train.rates.base,
+        "base": None if data.test.rates is None else data.test.rates.base,
         "catalogue": data.train.catalogue is not None,
         # Of what an asker did before nothing is left out where matches are ranked.
         "repeats": data.train.repeats or (data.train.matches is not None and bool(data.history)),

@@ -33,6 +33,7 @@ class DescribedTask(_Strict):
 
     slots: list[Name]
     history: bool
+    untimed: bool = _ABSENT
     classes: list[str]
     features: list[Name]
     scale: Annotated[list[FiniteFloat], Field(min_length=2, max_length=2)]

@@ -174,8 +174,9 @@ def log_numbers(dataset: Dataset, key: str = "log") -> dict[str, int]:
 
 
 def _logs(data: TaskData) -> dict[str, Log]:
-    """What histories are of, and what rates are of where these are no part of it."""
-    log, rates = data.train.log, data.train.rates
+    """What histories are of, and what rates are of where these are no part of it: of test rows, to which most is known
+    where there are no times."""
+    log, rates = data.test.log, data.test.rates
     rated = {} if rates is None or not (data.impressions or data.hides) else {"rated": rates.log}
     return {} if log is None else {"log": log, **rated}
 

@@ -303,13 +303,13 @@ class RowReader:
         log = _joined([remembered for remembered, _ in pasts], examples, self._own(task))
         received = _joined([received for _, received in pasts], examples, self._own(task))
         stop, last = (of.user_start[1:] - 1 for of in (log, received))  # the rows themselves, which end the pasts
-        features = examples.features
-        if kind.moment is not None:
+        if kind.moment is not None:  # an earlier version's run may have fewer features
             made = kind.moment(received.times, received.user_start)[last]
-            features = made[:, : len(self.run.described[task]["features"])]  # an earlier version's run may have fewer
+            examples = replace(examples, features=made[:, : len(self.run.described[task]["features"])])
         first = np.maximum(log.user_start[:-1], stop - self.run.recipe.data.history)
-        log = log if several else replace(log, marks=None)
-        examples = replace(examples, log=log, start=first, stop=stop, features=features)
+        examples = replace(examples, log=log if several else replace(log, marks=None), start=first, stop=stop)
+        if self.run.described[task].get("untimed"):  # no event is before another; in the log of rates no row is
+            examples = replace(examples, own=stop, rated=np.full(len(stop), -1))
         if (rates := self.run.rates.get(task)) is None:
             return examples
         return examples.with_rates(rates.of_users_in(received), last)

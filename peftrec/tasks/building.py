@@ -4,8 +4,9 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from operator import itemgetter
+from typing import Any
 
 import numpy as np
 
@@ -20,6 +21,19 @@ from peftrec.recipe import DataConfig, SplitConfig
 from peftrec.tasks.kind import Task
 
 FEW, NAMED = 5, 3  # rows that a class needs at least, and how many rare classes are named
+
+
+@dataclass(frozen=True)
+class Later:
+    """What of rows without times is another once the validation rows are known: to test rows, and to all rows in a
+    second training (`train.refit`), in which they count as train rows.
+
+    columns  of all rows (N,), by their names in Examples
+    parts    int8 (N,): TRAIN of train and valid rows alike
+    """
+
+    columns: dict[str, Any]
+    parts: np.ndarray
 
 
 def table_of(tables: Tables, sort: type[T], task: Task) -> tuple[str, T]:
@@ -79,17 +93,21 @@ def cut(
     key: str = "data.split",
     features: Mapping[str, FeatureTable] | None = None,
     files: Files = (),
+    later: Later | None = None,
 ) -> TaskData:
     """The examples cut by `parts` int8 (N,); see TaskData for the others. `key` is where the recipe has the split.
 
     `features`: those of the items ("item"), the users ("user") and the rows themselves ("event") for heads to read.
+    `later`: of rows without times.
     Raises UserError for an empty part.
     """
     check_parts(parts, split, key)
     examples, encodings = _with_features(examples, parts, features or {})
-    train, valid, test = (
-        examples.part(np.flatnonzero(parts == part).astype(np.int32)) for part in (TRAIN, VALID, TEST)
-    )
+    train, valid, test = (_part(examples, parts, part) for part in (TRAIN, VALID, TEST))
+    both = None
+    if later is not None:
+        known = replace(examples, **later.columns)
+        test, both = (_part(known, later.parts, part) for part in (TEST, TRAIN))
     return TaskData(
         train,
         valid,
@@ -102,7 +120,12 @@ def cut(
         list(history),
         encodings,
         files=files,
+        both=both,
     )
+
+
+def _part(examples: Examples, parts: np.ndarray, part: int) -> Examples:
+    return examples.part(np.flatnonzero(parts == part).astype(np.int32))
 
 
 def _with_features(

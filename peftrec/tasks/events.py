@@ -1,6 +1,7 @@
 """What the kinds on events share: an example is an event and its past, split by time, with standardised feedback.
 
-Without times an event's past is what else its user did among the training rows.
+Without times an event's past is what else its user did among the rows that are known to it: to train and valid rows
+those of train, to test rows those of valid too.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,15 +17,16 @@ from peftrec.data.log import Log, merged
 from peftrec.data.rates import Rates
 from peftrec.data.remarks import unseen
 from peftrec.data.scales import to_log
-from peftrec.data.split import LEFT_OUT, PARTS, TRAIN, Divisible
+from peftrec.data.split import LEFT_OUT, PARTS, TRAIN, VALID, Divisible
 from peftrec.data.tables import Events, Items, Tables
 from peftrec.data.texts import TextTable
 from peftrec.data.views import Gathered, WindowStart, as_array
 from peftrec.errors import UserError, nearest, shown
 from peftrec.recipe import DataConfig, SplitConfig, TaskConfig
-from peftrec.tasks.building import catalogue_of, cut, divided, item_rows, table_of
+from peftrec.tasks.building import Later, catalogue_of, cut, divided, item_rows, table_of
 from peftrec.tasks.kind import Task
 
+PAST = ("log", "start", "stop", "own", "rates", "rated", "places", "seen", "fold")  # of examples: what was before them
 Counted = Callable[[Events], np.ndarray]  # a table's events -> their feedback (E,), as a task counts them
 
 
@@ -62,6 +64,15 @@ class Past:
         of_all = {name: parts[self.history[name].chosen] for name, parts in self.of_all.items()}
         parts = self.parts[self.events.chosen]
         return replace(self, events=self.events.clicks, parts=parts, history=history, of_all=of_all)
+
+    def with_valid(self) -> "Past":
+        """The same where validation rows count as train rows."""
+        of_all = {name: _with_valid(parts) for name, parts in self.of_all.items()}
+        return replace(self, parts=_with_valid(self.parts), of_all=of_all)
+
+
+def _with_valid(parts: np.ndarray) -> np.ndarray:
+    return np.where(parts == VALID, np.int8(TRAIN), parts)
 
 
 def tables_of(tables: Tables, names: list[str], own: str, catalogue: str, rule: str) -> dict[str, Events]:
@@ -135,6 +146,16 @@ def event_examples(
     return examples.with_rates(received, seen, received.places_of_log if of_rows else None)
 
 
+def known_later(past: Past, made: Callable[[Past], Examples]) -> Later | None:
+    """What is known to events once the validation rows are; None where they have times: one log says then what was
+    before any row. `made` makes the examples of such a past."""
+    if past.events.time is not None:
+        return None
+    past = past.with_valid()
+    rows = made(past)
+    return Later({name: getattr(rows, name) for name in PAST}, past.parts)
+
+
 def _before_the_row(
     examples: Examples, past: Past, rows: np.ndarray, most: int, counted: Counted
 ) -> tuple[Examples, Log, np.ndarray]:
@@ -153,7 +174,8 @@ def _before_the_row(
 def _among_the_others(
     examples: Examples, past: Past, rows: np.ndarray, most: int, counted: Counted, seed: int
 ) -> tuple[Examples, Log, np.ndarray]:
-    """With histories that hold the user's other training events, at most so many, in an order that is drawn."""
+    """With histories that hold the user's other events among the train rows, at most so many, in an order that is
+    drawn."""
     random, logs = np.random.default_rng(seed), dict[str, Log]()
     place, rated = np.full((2, len(examples)), -1)  # of the train rows in their own table's logs
     for name, events in past.history.items():
@@ -191,8 +213,12 @@ def cut_events(
     notes: Sequence[str] = (),
     feature_names: Sequence[str] = (),
     scale: tuple[float, float] = (0.0, 1.0),
+    later: Later | None = None,
 ) -> TaskData:
-    """The examples cut by the splits of their events. Raises UserError for an empty split."""
+    """The examples cut by the splits of their events; `later`: see `known_later`.
+
+    Raises UserError for an empty split.
+    """
     apart = (past.split.by or "user") if past.split.kind == "by-group" else None
     return cut(
         examples,
@@ -206,6 +232,7 @@ def cut_events(
         key=data.key_of_split(past.name),
         features={"item": past.items.features, "user": past.users, "event": past.events.features},
         files=past.events.files,
+        later=later,
     )
 
 

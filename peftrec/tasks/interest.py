@@ -17,6 +17,7 @@ from peftrec.tasks.events import (
     event_column,
     event_examples,
     event_weights,
+    known_later,
     numbers_of,
     read_past,
     train_scale,
@@ -61,7 +62,8 @@ def build(tables: Tables, texts: TextTable, task: Task, data: DataConfig, seed: 
         scale = train_scale(values, parts)
         label = values.astype(np.float32)
     counted = partial(_counted, column=column, task=task, scale=scale)
-    examples = event_examples(past, texts, data, label, counted, seed, rates=True)
+    made = partial(event_examples, texts=texts, data=data, label=label, counted=counted, seed=seed, rates=True)
+    examples = made(past)
     if events.impression is not None:
         examples = replace(examples, group=events.impression, user=examples.users)
         notes += _notes_of_lists(events)
@@ -71,7 +73,8 @@ def build(tables: Tables, texts: TextTable, task: Task, data: DataConfig, seed: 
     classes = ["0", "1"] if task.loss.labels == "liked" else []
     weight = row_weights(label, parts, classes, config, event_weights(events, config))
     examples = replace(examples, weight=weight)
-    built = cut_events(examples, past, data, notes=notes, feature_names=RATE_FEATURES, scale=scale)
+    later = known_later(past, made)
+    built = cut_events(examples, past, data, notes=notes, feature_names=RATE_FEATURES, scale=scale, later=later)
     hides = [name for name, of in past.history.items() if of.hides]
     return replace(built, impressions=events.impression is not None, hides=hides)
 

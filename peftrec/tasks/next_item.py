@@ -17,8 +17,8 @@ from peftrec.data.tables import Events, Tables
 from peftrec.data.texts import TextTable
 from peftrec.errors import UserError
 from peftrec.recipe import DataConfig, TaskConfig
-from peftrec.tasks.building import item_rows
-from peftrec.tasks.events import cut_events, event_column, event_examples, read_past
+from peftrec.tasks.building import Later, item_rows
+from peftrec.tasks.events import cut_events, event_column, event_examples, known_later, read_past
 from peftrec.tasks.features import feature_layer
 from peftrec.tasks.gather import gather
 from peftrec.tasks.heads import CatalogueHead, HeadShape, input_norm
@@ -48,14 +48,13 @@ def build(tables: Tables, texts: TextTable, task: Task, data: DataConfig, seed: 
     if not chosen.all():
         notes.append(f"{int((~chosen).sum()):,} events are below the threshold: in histories, but not to be found")
     label = np.broadcast_to(np.float32(1), len(events))
-    examples = event_examples(past, texts, data, label, counted, seed)
-    examples, again, said = rule_repeats(examples, past.parts, chosen, config)
+    made = partial(event_examples, texts=texts, data=data, label=label, counted=counted, seed=seed)
+    examples, again, said = rule_repeats(made(past), past.parts, chosen, config)
     notes += said
-    # Without times no choice is before another: those of the training rows are what is known.
-    known = chosen & (past.parts == TRAIN) if events.time is None else chosen
-    items, times = events.item, np.zeros(len(events)) if events.time is None else events.time
-    if not known.all():
-        items, times = items[known], times[known]
+    later, found_later = known_later(past, made), chosen
+    if later is not None and not examples.repeats:
+        again_later = replace(examples, **later.columns).repeated()
+        again, found_later = np.where(past.parts == TEST, again_later, again), chosen & ~again_later
     found = chosen if examples.repeats else chosen & ~again
     if left := int((chosen & ~found & (past.parts != LEFT_OUT)).sum()):
         notes.append(f"{left:,} rows of items that the user had before are left out: they are not to be found")
@@ -65,11 +64,25 @@ def build(tables: Tables, texts: TextTable, task: Task, data: DataConfig, seed: 
             raise UserError(
                 f"repeats: all items to be found in {name} are ones that the user had before; set repeats: allow"
             )
+    train = np.flatnonzero(found & (past.parts == TRAIN))
+    learnt = Choices(events.user[train], events.item[train], len(past.items)).thinned()
+    catalogue = partial(_catalogue, item_rows(past.items, texts), events, learnt)
+    # Without times no choice is before another: those of the rows that count as train rows are what is known.
+    known = chosen if later is None else chosen & (past.parts == TRAIN)
+    examples = replace(examples, catalogue=catalogue(known))
+    if later is not None:
+        columns = {**later.columns, "catalogue": catalogue(chosen & (later.parts == TRAIN))}
+        later = Later(columns, np.where(found_later, later.parts, LEFT_OUT))
     past = replace(past, parts=np.where(found, past.parts, LEFT_OUT))
-    train = np.flatnonzero(past.parts == TRAIN)
-    learnt = Choices(events.user[train], events.item[train]).thinned()
-    catalogue = Catalogue(item_rows(past.items, texts), items, times, learnt)
-    return cut_events(replace(examples, catalogue=catalogue), past, data, notes=notes)
+    return cut_events(examples, past, data, notes=notes, later=later)
+
+
+def _catalogue(rows: np.ndarray, events: Events, learnt: Choices, known: np.ndarray) -> Catalogue:
+    """The items, by their text rows (I,), and which of the events (E,) count as choices."""
+    items, times = events.item, np.zeros(len(events)) if events.time is None else events.time
+    if not known.all():
+        items, times = items[known], times[known]
+    return Catalogue(rows, items, times, learnt)
 
 
 def _counted(events: Events, column: str, threshold: float | None) -> np.ndarray:

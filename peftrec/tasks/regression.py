@@ -19,6 +19,7 @@ from peftrec.tasks.events import (
     event_column,
     event_examples,
     event_weights,
+    known_later,
     listed,
     numbers_of,
     read_past,
@@ -49,12 +50,12 @@ def build(tables: Tables, texts: TextTable, task: Task, data: DataConfig, seed: 
     log, said = chosen_scale(values, parts, task)
     scale = train_scale(to_log(values) if log else values, parts)
     counted = partial(numbers_of, column=config.column, scale=scale, log=log)
-    examples = event_examples(past, texts, data, values.astype(np.float32), counted, seed, rates=True)
+    label = values.astype(np.float32)
+    made = partial(event_examples, texts=texts, data=data, label=label, counted=counted, seed=seed, rates=True)
     weight = row_weights(values, parts, [], config, event_weights(past.events, config))
     notes += said
-    built = cut_events(
-        replace(examples, weight=weight), past, data, notes=notes, feature_names=RATE_FEATURES, scale=scale
-    )
+    examples, later = replace(made(past), weight=weight), known_later(past, made)
+    built = cut_events(examples, past, data, notes=notes, feature_names=RATE_FEATURES, scale=scale, later=later)
     return replace(built, log_scale=log)
 
 

@@ -7,8 +7,8 @@ lr           by method, where tasks have several the smallest, times the square 
 head_lr      2e-3, likewise
 schedule     cooldown where validation is watched, else linear
 patience     as many epochs as make 100 steps, at least 3
-refit        where validation is watched, an epoch has at most 20,000 rows, and histories have times: the tenth or so
-             that was held out is as good as any other, and what it costs is once more the time
+refit        where validation is watched and an epoch has at most 20,000 rows: the tenth or so that was held out is as
+             good as any other, and what it costs is once more the time
 dropout      .1
 weight_decay .01
 """
@@ -56,18 +56,15 @@ def settled(recipe: Recipe, dataset: Dataset) -> Settled:
     rows = sum(rows_an_epoch(recipe, dataset).values())
     methods = {recipe.adapters[name].method for name in recipe.trained}
     watched = any(len(dataset.tasks[name].valid) for name, task in recipe.trained.items() if task.weight > 0)
-    joins = all(dataset.tasks[name].train.own is None for name in recipe.trained)
-    return settle(recipe.train, rows, methods, watched, joins)
+    return settle(recipe.train, rows, methods, watched)
 
 
-def settle(config: TrainConfig, rows: int, methods: Iterable[str], watched: bool, joins: bool = True) -> Settled:
+def settle(config: TrainConfig, rows: int, methods: Iterable[str], watched: bool) -> Settled:
     """The configuration with what it leaves open chosen.
 
     rows     of an epoch, of all trained tasks
     methods  of these tasks
     watched  whether any of them has validation rows; without, early stopping that nothing was said of is off
-    joins    whether these can be train rows as good as others: without times histories are of the train rows, and test
-             rows would go on without them in theirs
     """
     stopping = None if config.early_stopping == EarlyStopping() and not watched else config.early_stopping
     batch = config.batch_size or max(config.accumulate, _batch(rows))
@@ -82,7 +79,7 @@ def settle(config: TrainConfig, rows: int, methods: Iterable[str], watched: bool
         "schedule": "cooldown" if stopping else "linear",
         "weight_decay": WEIGHT_DECAY,
         "dropout": DROPOUT,
-        "refit": stopping is not None and watched and joins and rows <= REFIT_ROWS,
+        "refit": stopping is not None and watched and rows <= REFIT_ROWS,
     }
     given = config.model_dump()
     complete = given | {key: value for key, value in chosen.items() if given[key] is None}

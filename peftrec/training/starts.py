@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from peftrec.data.neighbours import TEXTS, fit_texts
-from peftrec.data.signals import ALIKE, with_catalogue
+from peftrec.data.signals import ALIKE, with_neighbours
 from peftrec.evaluation.evaluate import text_rows
 from peftrec.machine.progress import note, track_rows, track_tasks
 from peftrec.tasks.heads import CatalogueHead
@@ -44,13 +44,12 @@ def begin(setup: Setup) -> None:
         assert catalogue is not None
         # A head that an earlier run gave may not read them; of a catalogue that is too large nothing is encoded for it.
         if vectors is not None and len(catalogue) <= TEXTS and (not taken or head.signals[ALIKE]):
-            catalogue = catalogue.with_alike(fit_texts(vectors(catalogue.rows.astype(np.int64))))
-        tasks[name] = with_catalogue(data, catalogue)
+            tasks[name] = with_neighbours(data, fit_texts(vectors(catalogue.rows.astype(np.int64))))
         if not taken:
             setup.began[name] = head.begin(tasks[name])
             note(f"{name}: begins at {setup.began[name]}")
             if not head.signals[ALIKE]:
-                tasks[name] = with_catalogue(data, catalogue.with_alike(None))
+                tasks[name] = with_neighbours(data, None)
     for name, task in setup.trained.items():
         if task.kind.mined is not None:
             train = task.kind.mined(setup.dataset, name, model.frozen_vectors)

@@ -31,7 +31,7 @@ def test_a_small_catalogue_is_taken_whole():
 
 def test_of_very_many_choices_those_of_every_so_many_users_are_looked_at(monkeypatch):
     users = np.repeat(np.arange(40), 5)
-    every = Choices(users, np.arange(200))
+    every = Choices(users, np.arange(200), 200)
     assert every.thinned() is every
     monkeypatch.setattr(catalogues, "LEARNT", 100)
     half = every.thinned()

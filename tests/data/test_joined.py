@@ -6,7 +6,7 @@ from habits import ITEMS, habits, load
 from peftrec.data.catalogue import FOLDS
 from peftrec.data.joined import train_on_all
 from peftrec.data.neighbours import fit_texts
-from peftrec.data.signals import with_catalogue
+from peftrec.data.signals import with_neighbours
 from peftrec.tasks import mixing
 
 
@@ -33,6 +33,6 @@ def test_what_signals_count_is_chosen_by_the_same_rows_again(shop, tmp_path, mon
     assert len(before.valid) >= mixing.FEW
     assert mixing.fit_weights(after).tolist() == mixing.fit_weights(before).tolist()
     alike = fit_texts(np.random.default_rng(1).normal(size=(ITEMS, 6)).astype(np.float32))
-    before, after = (with_catalogue(of, of.train.catalogue.with_alike(alike)) for of in (before, after))
+    before, after = (with_neighbours(of, alike) for of in (before, after))
     assert mixing.fit_weights(after).tolist() == mixing.fit_weights(before).tolist()
     assert after.divided[1].catalogue.learnt is before.valid.catalogue.learnt

@@ -9,7 +9,7 @@ from habits import ITEMS, habits, load, past_of
 from peftrec.data import signals
 from peftrec.data.catalogue import FOLDS, Catalogue, Choices
 from peftrec.data.neighbours import fit_texts
-from peftrec.data.signals import ALIKE, SHARED, SIGNALS, of_every_item, of_own_item, of_pasts, of_step, with_catalogue
+from peftrec.data.signals import ALIKE, SHARED, SIGNALS, of_every_item, of_own_item, of_pasts, of_step, with_neighbours
 
 
 def by_hand(examples, row):
@@ -40,7 +40,7 @@ def alike_to(catalogue, item):
 def with_texts(data):
     """The task's data, whose items have texts that say something."""
     vectors = np.random.default_rng(1).normal(size=(ITEMS, 6)).astype(np.float32)
-    return with_catalogue(data, data.train.catalogue.with_alike(fit_texts(vectors)))
+    return with_neighbours(data, fit_texts(vectors))
 
 
 @pytest.mark.parametrize("alike", [True, False])
@@ -87,7 +87,7 @@ def test_what_a_train_row_is_told_does_not_know_its_own_choice(shop, tmp_path):
     fold, learnt = int(row.fold[0]), train.catalogue.learnt
     assert fold == row.users[0] % FOLDS
     other = np.where(learnt.users % FOLDS == fold, (learnt.items + 1) % ITEMS, learnt.items)
-    changed = replace(train.catalogue, learnt=Choices(learnt.users, other))
+    changed = replace(train.catalogue, learnt=Choices(learnt.users, other, learnt.size))
     assert (of_every_item(replace(row, catalogue=changed)) == of_every_item(row)).all()
     whole = replace(row, fold=np.array([-1]))
     assert (of_every_item(replace(whole, catalogue=changed)) != of_every_item(whole)).any()

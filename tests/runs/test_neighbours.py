@@ -8,7 +8,7 @@ from habits import ITEMS, habits, load
 from safetensors.numpy import save_file
 
 from peftrec.data.neighbours import fit_texts
-from peftrec.data.signals import with_catalogue
+from peftrec.data.signals import with_neighbours
 from peftrec.errors import UserError
 from peftrec.runs.neighbours import load_neighbours, save_neighbours
 
@@ -28,7 +28,7 @@ def test_so_does_whose_texts_are_alike(shop, tmp_path):
     dataset = load(shop, habits(shop, tmp_path, 0.3))
     data = dataset.tasks["next"]
     alike = fit_texts(np.random.default_rng(0).normal(size=(ITEMS, 8)).astype(np.float32))
-    knowing = with_catalogue(data, data.train.catalogue.with_alike(alike))
+    knowing = with_neighbours(data, alike)
     save_neighbours(tmp_path, replace(dataset, tasks={"next": knowing}))
     again, kept = load_neighbours(tmp_path, "next", ITEMS)
     assert (kept.items == alike.items).all() and (kept.weights == alike.weights).all()

@@ -88,17 +88,18 @@ def test_rates_are_of_the_task_s_own_table(folder, dataset):
             assert inputs[n, place + 1] == pytest.approx(math.log1p(len(own)), abs=1e-6)
 
 
-def test_without_times_a_history_is_the_user_s_other_training_events(folder, dataset):
+def test_without_times_a_history_is_what_else_is_known_of_the_user(folder, dataset):
     task, people = dataset.tasks["befriend"], dataset.items["people"]
     assert "befriend: split at random, not global-time: events have no time" in dataset.notes
-    train = {(u, i) for u, i in zip(task.train.users.tolist(), task.train.item.tolist(), strict=True)}
+    train, valid = (set(zip(of.users.tolist(), of.item.tolist(), strict=True)) for of in (task.train, task.valid))
     assert len(task.train) + len(task.valid) + len(task.test) == len(rows(folder, "friends"))
     number = {row: n for n, row in enumerate(people.rows.tolist())}
     for examples in (task.train, task.valid, task.test):
         past = examples.history()
         for n, (user, item) in enumerate(zip(examples.users.tolist(), examples.item.tolist(), strict=True)):
             found = [number[row] for row in past.rows[n].tolist() if row >= 0]
-            others = {i for u, i in train if u == user} - {item}
+            known = train | valid if examples is task.test else train
+            others = {i for u, i in known if u == user} - {item}
             assert len(found) == len(set(found)) == min(5, len(others)) and set(found) <= others
     assert task.train.catalogue.popularity(np.array([np.nan]))[0] == pytest.approx(
         np.log1p(np.bincount(task.train.item, minlength=20)), abs=1e-6

@@ -3,7 +3,7 @@
 They are printed beside every result. A prior sees the train rows, what the validation rows choose, and of the evaluated
 rows only what was known before each of them: a user's own labels at times strictly before the example's. A label of
 `next-gap` is known when the next event happens, which is no later than the user's next example, so the same rule holds
-for it.
+for it. Without times a user's labels in the train rows are known, and to test rows those in the valid rows.
 """
 
 import inspect

@@ -1,6 +1,6 @@
 """Priors of events: constants, and the rates and medians of items and users."""
 
-from bisect import insort
+from bisect import bisect_left, insort
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -43,12 +43,15 @@ def item_rate(dataset: Dataset, task: str, examples: Examples) -> np.ndarray:
 
 
 def user_rate(dataset: Dataset, task: str, examples: Examples) -> np.ndarray:
-    """Mean of the user's own labels strictly before the example, with 5 pseudo-rows of the train mean."""
+    """Mean of the user's own labels strictly before the example, with 5 pseudo-rows of the train mean.
+
+    Here and in `user_median`: without times of all that is known, but for the example itself."""
     data = dataset.tasks[task]
-    labels, begin, end = _own_past(data, examples)
+    labels, begin, end, own = _own_past(data, examples)
     total = np.concatenate([[0.0], np.cumsum(labels, dtype=np.float64)])
-    base = data.train.label.mean(dtype=np.float64)
-    return (total[end] - total[begin] + PSEUDO * base) / (end - begin + PSEUDO)
+    base, inside = data.train.label.mean(dtype=np.float64), own >= 0
+    known = total[end] - total[begin] - np.where(inside, np.append(labels, 0)[own], 0)
+    return (known + PSEUDO * base) / (end - begin - inside + PSEUDO)
 
 
 def item_and_user(dataset: Dataset, task: str, examples: Examples) -> np.ndarray:
@@ -90,7 +93,7 @@ def train_median(dataset: Dataset, task: str, examples: Examples) -> np.ndarray:
 
 def user_median(dataset: Dataset, task: str, examples: Examples) -> np.ndarray:
     """Median of the user's own labels strictly before the example; the train median where there is none."""
-    labels, begin, end = _own_past(dataset.tasks[task], examples)
+    labels, begin, end, own = _own_past(dataset.tasks[task], examples)
     prediction = train_median(dataset, task, examples).astype(np.float64)
     past: list[float] = []
     done, user = 0, -1
@@ -100,8 +103,9 @@ def user_median(dataset: Dataset, task: str, examples: Examples) -> np.ndarray:
         for label in labels[done : end[row]].tolist():
             insort(past, label)
         done = end[row]
-        if past:
-            prediction[row] = (past[(len(past) - 1) // 2] + past[len(past) // 2]) / 2
+        known = past if own[row] < 0 else _without(past, float(labels[own[row]]))
+        if known:
+            prediction[row] = (known[(len(known) - 1) // 2] + known[len(known) // 2]) / 2
     return prediction
 
 
@@ -114,8 +118,20 @@ def _item_rate(data: TaskData, rows: Examples, seen: bool) -> np.ndarray:
     return (total - seen * rows.label) / (count - seen)
 
 
-def _own_past(data: TaskData, rows: Examples) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """All labels ordered by (user, time), and for each row the window [begin, end) of its user's before its time."""
+def _without(past: list[float], label: float) -> list[float]:
+    """Sorted labels without one that is among them."""
+    place = bisect_left(past, label)
+    return past[:place] + past[place + 1 :]
+
+
+def _own_past(data: TaskData, rows: Examples) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """All labels ordered by (user, time), for each row the window [begin, end) of its user's before its time, and which
+    of these is its own, -1: none. Without times those that are known to the row, which may be among them."""
+    if rows.rated is not None:
+        assert rows.rates is not None and rows.seen is not None
+        (centre, spread), log = data.scale, rows.rates.log
+        known = centre + spread * np.asarray(log.feedback, np.float64)
+        return known, log.user_start[rows.users], np.asarray(rows.seen), np.asarray(rows.rated)
     asked = np.unique(rows.users)
     parts = [(part, np.flatnonzero(np.isin(part.users, asked))) for part in (data.train, data.valid, data.test)]
     group, time, label = (
@@ -124,7 +140,7 @@ def _own_past(data: TaskData, rows: Examples) -> tuple[np.ndarray, np.ndarray, n
     order = np.lexsort((time, group))
     group, time, label = group[order], time[order], label[order]
     begin, end = (np.searchsorted(group, asked, side)[np.searchsorted(asked, rows.users)] for side in ("left", "right"))
-    return label, begin, places_between(time, begin, end, rows.time)
+    return label, begin, places_between(time, begin, end, rows.time), np.full(len(rows), -1)
 
 
 def _regression(binary: bool) -> "LogisticRegression | LinearRegression":
