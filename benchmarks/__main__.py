@@ -10,6 +10,8 @@ from benchmarks.ablation.arms import LOGS
 from benchmarks.ablation.run import run_ablation
 from benchmarks.card.run import finished, run_card
 from benchmarks.card.sets import CHINESE, SETS
+from benchmarks.fields.files import FIELDS
+from benchmarks.fields.run import run_fields
 from benchmarks.matrix.plan import read_experiments
 from benchmarks.matrix.run import alone, run, tell_plan
 from benchmarks.places import RESULTS
@@ -66,6 +68,9 @@ def main() -> None:
             now = run_card(given.data, given.out.resolve(), asked, given.rows, given.keys, given.chinese)
         before, keyed = ({} if out is None else finished(out) for out in (given.before, given.keyed))
         write_json(RESULTS / "score-card.json", {"now": now, "before": before, "keyed": keyed})
+    if given.verb == "fields":
+        with alone(given.out.resolve()):
+            write_json(RESULTS / "fields.json", run_fields(given.data, given.out.resolve(), given.only))
     if given.verb == "ablation":
         with alone(given.out.resolve()):
             found = run_ablation(given.data, given.out.resolve(), given.only, given.rows, given.seeds, given.keys)
@@ -126,6 +131,12 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     card.add_argument("--keys", nargs="+", default=[], metavar="KEY=VALUE", help="set in every recipe; default: none")
     card.add_argument("--keyed", type=Path, help="another --out, of some keys, to stand beside it")
     card.add_argument("--chinese", default=CHINESE, help="backbone for Chinese texts")
+    fields = verbs.add_parser("fields", help="the shipped recipe of each field on real data, judged as the card judges")
+    _reads_data(fields)
+    fields.add_argument("--only", nargs="+", metavar="FIELD", help=f"of {', '.join(FIELDS)}")
+    fields.add_argument(
+        "--out", type=Path, default=Path("runs/fields"), help="where runs are kept; what is there stays"
+    )
     parts = verbs.add_parser("ablation", help="what text, identity and features earn on logs, cold and warm")
     _reads_data(parts)
     parts.add_argument("--only", nargs="+", metavar="NAME", help=f"of {', '.join(LOGS)}")

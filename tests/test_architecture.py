@@ -15,7 +15,9 @@ ORDER = {
     "peftrec": (
         "errors < recipe < machine < data < tasks < model < evaluation < runs < training, serving < cli < __main__"
     ),
-    "benchmarks": "places < children < card, matrix < ablation < recommending < studies, transfer < report < __main__",
+    "benchmarks": (
+        "places < children < card, matrix < ablation < recommending < fields, studies, transfer < report < __main__"
+    ),
 }
 RANK = {
     f"{package}.{name}": rank

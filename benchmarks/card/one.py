@@ -7,6 +7,7 @@ and the run.
 """
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +17,20 @@ import pandas as pd
 from benchmarks.card.baselines import BASELINES, Found, Given, Vectors
 from benchmarks.card.judge import JUDGED_BY, judged, over_baselines
 from benchmarks.card.sets import SETS, recipe_of
-from benchmarks.card.tables import Frames
 from benchmarks.children import deliver
 from peftrec.data.dataset import Dataset
 from peftrec.evaluation.at_k import of_places
 from peftrec.evaluation.metrics import find_metric
 from peftrec.machine.files import read_json
 from peftrec.model.backbone.files import locate
-from peftrec.recipe import apply_overrides, make_recipe
+from peftrec.recipe import Recipe, TextsConfig, apply_overrides, make_recipe
 from peftrec.tasks.dataset import load_data
 from peftrec.tasks.grades import reported_grades
 from peftrec.training.loop import train
 
 TOKENS = 256  # of a text at most, as recipes have it by default
+# Kind -> the sort of table that its rows are of, where those are no events; with `label` they are texts.
+SORTS = {"classification": "texts", "match-query": "queries"}
 
 
 def frozen_vectors(name: str) -> Vectors:
@@ -53,18 +55,22 @@ def frozen_vectors(name: str) -> Vectors:
     return vectors
 
 
-def given_of(task: str, raw: dict[str, Any], frames: Frames, dataset: Dataset, run: Path, vectors: Vectors) -> Given:
-    """What the baselines of a task read."""
-    keys, tables = raw["tasks"][task], raw["data"]["tables"]
-    name = keys.get("table") or next(table for table, of in tables.items() if of["kind"] != "items")
+def given_of(
+    task: str, recipe: Recipe, frames: Mapping[str, pd.DataFrame], dataset: Dataset, run: Path, vectors: Vectors
+) -> Given:
+    """What the baselines of a task read; `frames`: the recipe's tables by name."""
+    keys, data = recipe.tasks[task], recipe.data
+    sort = "texts" if keys.label else SORTS.get(keys.kind, "events")
+    name = keys.table or next(table for table, of in data.named.items() if of.kind == sort)
+    of = data.named[name]
     return Given(
         table=frames[name].reset_index(drop=True),
-        items=frames.get("items", pd.DataFrame()),
+        items=pd.DataFrame() if isinstance(of, TextsConfig) else frames[data.catalogue_of(name)],
         train=np.asarray(dataset.tasks[task].train.row),
         valid=np.asarray(dataset.tasks[task].valid.row),
         test=pd.read_parquet(run / "test" / f"{task}.parquet"),
-        column=keys.get("column") or keys.get("label"),
-        threshold=keys.get("threshold"),
+        column=keys.column or keys.label_column or (of.label if isinstance(of, TextsConfig) else None),
+        threshold=keys.threshold,
         vectors=vectors,
         repeats=dataset.tasks[task].test.repeats,
     )
@@ -120,22 +126,22 @@ def work(spec: dict[str, Any], folder: Path) -> dict[str, Any]:
     (folder / "tables").mkdir()
     for name, frame in frames.items():
         frame.to_parquet(folder / "tables" / f"{name}.parquet", index=False)
-    raw = apply_overrides(recipe_of(spec["set"], folder / "tables", spec["chinese"]), spec["keys"])
+    recipe = make_recipe(apply_overrides(recipe_of(spec["set"], folder / "tables", spec["chinese"]), spec["keys"]))
     started = time.monotonic()
-    run = train(make_recipe(raw), run=folder / "run")
+    run = train(recipe, run=folder / "run")
     seconds = time.monotonic() - started
-    lines = card_lines(raw, frames, run)
+    lines = card_lines(recipe, frames, run)
     return {"set": spec["set"], "rows": spec["rows"], "keys": spec["keys"], "seconds": seconds, "tasks": lines}
 
 
-def card_lines(raw: dict[str, Any], frames: Frames, run: Path) -> dict[str, Any]:
-    """Task -> its line, of a finished run of the recipe."""
-    report, dataset = read_json(run / "report.json"), load_data(make_recipe(raw))
-    vectors = frozen_vectors(raw["backbone"]["name"])
+def card_lines(recipe: Recipe, frames: Mapping[str, pd.DataFrame], run: Path) -> dict[str, Any]:
+    """Task -> its line, of a finished run of the recipe; `frames`: its tables by name."""
+    report, dataset = read_json(run / "report.json"), load_data(recipe)
+    vectors = frozen_vectors(recipe.backbone.name)
     lines = {}
-    for task, keys in raw["tasks"].items():
-        given = given_of(task, raw, frames, dataset, run, vectors)
-        lines[task] = line_of(keys["kind"], given, report["tasks"][task], run, task)
+    for task, keys in recipe.tasks.items():
+        given = given_of(task, recipe, frames, dataset, run, vectors)
+        lines[task] = line_of(keys.kind, given, report["tasks"][task], run, task)
     return lines
 
 

@@ -1,6 +1,6 @@
 """Runs the data sets of the card that are missing, one after another, and prints each as it ends."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +34,9 @@ def run_card(
     return finished(out)
 
 
-def finished(out: Path) -> dict[str, dict[str, Any]]:
-    """Data set -> its result.json, of those in a folder."""
-    return {name: read_json(out / name / "result.json") for name in SETS if (out / name / "result.json").is_file()}
+def finished(out: Path, names: Iterable[str] = SETS) -> dict[str, dict[str, Any]]:
+    """Name -> its result.json, of those that a folder has, in the order of `names`."""
+    return {name: read_json(out / name / "result.json") for name in names if (out / name / "result.json").is_file()}
 
 
 def lines(name: str, result: dict[str, Any]) -> list[list[str]]:

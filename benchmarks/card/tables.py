@@ -173,17 +173,18 @@ def _ml_films(data: Path, wanted: "pd.Series[Any]") -> pd.DataFrame:
 def movietweetings(data: Path, rows: int) -> Frames:
     """Ratings from 0 to 10; most users have a few."""
     folder = data / "movietweetings-100k"
-    events = _colons(folder / "ratings.dat.gz", ["user", "item", "rating", "time"]).astype(
+    events = colons(folder / "ratings.dat.gz", ["user", "item", "rating", "time"]).astype(
         {"rating": float, "time": float}
     )
     events = some_users(events, rows)
-    films = _colons(folder / "movies.dat.gz", ["item", "title", "genres"])
+    films = colons(folder / "movies.dat.gz", ["item", "title", "genres"])
     films = films[films["item"].isin(events["item"])]
     text = films["title"] + ". " + films["genres"].str.replace("|", ", ", regex=False)
     return {"items": pd.DataFrame({"item": films["item"], "text": text}), "events": events}
 
 
-def _colons(file: Path, names: list[str]) -> pd.DataFrame:
+def colons(file: Path, names: list[str]) -> pd.DataFrame:
+    """A packed file whose fields stand between `::`, as texts; it names no columns."""
     with gzip.open(file, "rt", encoding="utf-8") as lines:
         return pd.DataFrame([line.rstrip("\n").split("::") for line in lines], columns=names)
 

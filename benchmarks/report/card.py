@@ -27,6 +27,9 @@ Every data set with a recipe that names backbone, data and tasks, and leaves eve
   multilingual-e5-small.
 """
 
+# Of `card_rows`, after the name.
+COLUMNS = ["task", "metric", "rows", "start", "result", "best prior", "baseline", "chance", ""]
+
 # What `before` measured otherwise.
 _CHANGED = """
 Before, `next-gap` asked for the gap to the next row, which for the lines of one order is 0; queries without grades were
@@ -54,10 +57,10 @@ def card_page(result: dict[str, Any]) -> str:
     parts = [_WHAT.format(rows=first["rows"], texts=first["rows"] // 5), f"Now: {tally(usual)}."]
     if before:
         parts[-1] += f" Before, at commit {next(iter(before.values()))['commit']}: {tally(before)}."
-    heading = ["data set", "task", "metric", "rows", "start", "result", "best prior", "baseline", "chance", ""]
-    parts += ["## The card", table(heading, [row for name, of in usual.items() for row in _rows(name, of)])]
+    heading = ["data set", *COLUMNS]
+    parts += ["## The card", table(heading, [row for name, of in usual.items() for row in card_rows(name, of)])]
     if out:
-        rows = [row for name, of in out.items() for row in _rows(name, of)]
+        rows = [row for name, of in out.items() for row in card_rows(name, of)]
         parts += ["## Held out", _HELD_OUT.format(tally=tally(out)), table(heading, rows)]
     if before:
         parts += ["## Before and now", _CHANGED, _beside("before", before, "now", now)]
@@ -78,7 +81,7 @@ def tally(results: dict[str, dict[str, Any]]) -> str:
     return f"of {found.total()} tasks {found['win']} win, {found['level']} are level, {found['loss']} lose"
 
 
-def _rows(name: str, result: dict[str, Any]) -> list[list[str]]:
+def card_rows(name: str, result: dict[str, Any]) -> list[list[str]]:
     """The cells of `lines` with the number of test rows, and the result's interval."""
     found = []
     for cells, of in zip(lines(name, result), result["tasks"].values(), strict=True):

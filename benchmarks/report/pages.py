@@ -12,6 +12,7 @@ from benchmarks.report.cells import cells_page
 from benchmarks.report.curves import curves_page
 from benchmarks.report.defaults import defaults_page
 from benchmarks.report.effects import effects_page
+from benchmarks.report.fields import fields_page
 from benchmarks.report.figures import draw_all
 from benchmarks.report.formats import has_cells
 from benchmarks.report.growth import growth_page, large_page
@@ -29,6 +30,7 @@ from peftrec.machine.files import read_json
 
 STUDIES: dict[str, Callable[[Any], str]] = {
     "score-card": card_page,
+    "fields": fields_page,
     "ablation": ablation_page,
     "curves": curves_page,
     "transfer": transfer_page,

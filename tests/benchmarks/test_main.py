@@ -36,7 +36,7 @@ def test_a_plan_runs_and_writes_nothing(tmp_path, monkeypatch, capsys):
 def test_a_verb_is_asked_for(capsys):
     with pytest.raises(SystemExit):
         main.parse([])
-    assert "quick,full,card,ablation,recommending,curves,transfer,report" in capsys.readouterr().err
+    assert "quick,full,card,fields,ablation,recommending,curves,transfer,report" in capsys.readouterr().err
     given = main.parse(["speed"])
     assert (given.verb, given.repeats) == ("speed", 3)
 
@@ -54,6 +54,18 @@ def test_the_card_is_of_the_data_sets_asked_for(tmp_path, monkeypatch, held_out)
     main.main()
     assert [("banking77" in of, "bitext" in of) for of in asked] == [(held_out, not held_out), (False, False)]
     assert asked[1] == ["esci"]
+
+
+def test_fields_go_to_their_results(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(main, "RESULTS", tmp_path)
+    monkeypatch.setattr(main, "write_pages", lambda: ["fields"])
+    monkeypatch.setattr(main, "run_fields", lambda *asked: {"asked": [str(of) for of in asked]})
+    given = f"fields --data {tmp_path} --only video films --out {tmp_path / 'out'}"
+    monkeypatch.setattr("sys.argv", ["benchmarks", *given.split()])
+    main.main()
+    found = json.loads((tmp_path / "fields.json").read_text())
+    assert found == {"asked": [str(tmp_path), str(tmp_path / "out"), "['video', 'films']"]}
+    assert capsys.readouterr().out == "written: docs/results/fields\n"
 
 
 def test_learning_curves_go_to_their_results(tmp_path, monkeypatch, capsys):
