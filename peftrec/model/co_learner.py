@@ -84,7 +84,7 @@ class CoLearner(nn.Module, Scorer):
         }
         if self.training:
             self.work.referenced += sum(of.references for of in unique.values())
-        with self.encoder.frozen_part_once({first: of.rows for first, of in unique.items()}):
+        with self.encoder.common_part_once({first: of.rows for first, of in unique.items()}):
             for first, tasks in groups.items():
                 rows = unique[first].rows
                 vectors = self.encoder.encode(rows, first)

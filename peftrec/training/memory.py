@@ -110,16 +110,20 @@ def _bytes_of_rows(model: CoLearner, batches: dict[str, Examples], share: float)
 
     def outputs() -> list[Tensor]:
         found = []
-        for tasks in model.encoded_together(list(some)):
-            unique = UniqueRows({task: some[task] for task in tasks}, len(encoder.texts))
-            if isinstance(encoder.adapter_of(tasks[0]), LayerAdapter):  # what it keeps is planned apart
-                width = encoder.backbone.hidden_size
-                vectors = torch.zeros(len(unique.rows), width, device=encoder.backbone.device, requires_grad=True)
-            else:
-                vectors = encoder.encode(unique.rows, tasks[0])
-            for task in tasks:
-                fused = model.fusion(vectors, unique.rows, task)
-                found.append(model.head(task)(unique.head_input(task, some[task], fused)))
+        groups = [
+            (tasks, UniqueRows({task: some[task] for task in tasks}, len(encoder.texts)))
+            for tasks in model.encoded_together(list(some))
+        ]
+        with encoder.common_part_once({tasks[0]: unique.rows for tasks, unique in groups}):
+            for tasks, unique in groups:
+                if isinstance(encoder.adapter_of(tasks[0]), LayerAdapter):  # what it keeps is planned apart
+                    width = encoder.backbone.hidden_size
+                    vectors = torch.zeros(len(unique.rows), width, device=encoder.backbone.device, requires_grad=True)
+                else:
+                    vectors = encoder.encode(unique.rows, tasks[0])
+                for task in tasks:
+                    fused = model.fusion(vectors, unique.rows, task)
+                    found.append(model.head(task)(unique.head_input(task, some[task], fused)))
         return found
 
     training, work = model.training, replace(model.work)

@@ -17,6 +17,7 @@ from peftrec.training.defaults import Settled
 
 _MEND = "give them a share (data.split.valid above 0) or, where the split is given, mark some rows 'valid'"
 
+GAIN = 0.001  # share of a task's error that must go for training to be worth going on with
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)  # of what a head has learned beside its start, of which one is kept in the end
 T = TypeVar("T")
 Scores = dict[str, dict[str, float | None]]  # task -> metric -> value
@@ -57,12 +58,17 @@ class BestEpoch:
     that a task has lost since the first evaluation, or 0 where it has grown, since a task may fall back on its own best
     epoch. What is its error, see `error`.
 
+    Training goes on as long as any task, or all together, lose GAIN of their error within the patience: less is what
+    chance gives on the validation rows, to one task or the other, for ever. With a metric of the recipe's choice any
+    gain of that counts. Either way the best weights are kept, by however little they are better.
+
     Tasks without validation rows, and those of weight 0, are not watched. Without `early_stopping` it never stops and
     restores nothing.
 
     joint  the best epoch by that
     own    task -> its own best epoch, and of the weights those that no other task reads (`own_parts`); not of the task
            whose metric says which is the joint best
+    passed task, '' for all together -> the error that the next must be lower by GAIN than
     """
 
     def __init__(self, config: Settled, tasks: Mapping[str, Task]) -> None:
@@ -73,12 +79,10 @@ class BestEpoch:
         self.joint, self.waited = Best(), 0
         self.own: dict[str, Best] = {}
         self.first: dict[str, float] = {}
+        self.passed: dict[str, float] = {}
 
     def see(self, step: int, scores: Scores, trainable: Mapping[str, nn.Parameter], no_worse: bool = False) -> None:
-        """Take the validation scores after `step`, and the weights when they are the best so far, or `no_worse`.
-
-        Without a metric of the recipe's choice training goes on as long as any task grows better.
-        """
+        """Take the validation scores after `step`, and the weights when they are the best so far, or `no_worse`."""
         if not self.patience:
             return
         value = self._value(scores)
@@ -87,14 +91,25 @@ class BestEpoch:
         as_good = value == self.joint.score and (self.metric is not None or value > 0)
         if best := gained or (no_worse and as_good):
             self.joint.see(value, step, trainable)
-        for name, of in self._errors(scores).items():
+        errors = self._errors(scores)
+        for name, of in errors.items():
             if name == self.judged:
                 continue
             own = self.own.setdefault(name, Best())
-            gained = gained or (-of > own.score and self.metric is None)
             if -of > own.score or (best and -of == own.score):
                 own.see(-of, step, own_parts(name, trainable))
-        self.waited = 0 if gained or best else self.waited + 1
+        if self.metric is None:
+            best = self._passes(errors | {"": 1 - value})
+        self.waited = 0 if best else self.waited + 1
+
+    def _passes(self, errors: dict[str, float]) -> bool:
+        """Whether any error is lower by GAIN than when one last was."""
+        passing = {name: of for name, of in errors.items() if name not in self.passed or of < self._bound(name)}
+        self.passed |= passing
+        return bool(passing)
+
+    def _bound(self, name: str) -> float:
+        return self.passed[name] - GAIN * abs(self.passed[name])
 
     def _value(self, scores: Scores) -> float:
         return 1 - self.loss(scores) if self.metric is None else score(scores, self.tasks, self.metric)
@@ -118,7 +133,8 @@ class BestEpoch:
     def state(self) -> dict[str, Any]:
         """What `load_state` takes beside the weights, as plain values for JSON (which has no infinity: null)."""
         own = {name: best.state() for name, best in self.own.items()}
-        return {"joint": self.joint.state(), "own": own, "waited": self.waited, "first": self.first}
+        counted = {"waited": self.waited, "first": self.first, "passed": self.passed}
+        return {"joint": self.joint.state(), "own": own, **counted}
 
     def tensors(self) -> dict[str, dict[str, torch.Tensor]]:
         """The weights of the best epoch, and those of the tasks' own."""
@@ -127,7 +143,7 @@ class BestEpoch:
 
     def load_state(self, state: Mapping[str, Any], tensors: Mapping[str, Mapping[str, torch.Tensor]]) -> None:
         """Put back what `state` and `tensors` were."""
-        self.waited, self.first = state["waited"], state["first"]
+        self.waited, self.first, self.passed = state["waited"], state["first"], state.get("passed", {})
         self.joint = Best.of(state["joint"], tensors.get("best", {}))
         of_all = tensors.get("best_own", {})
         self.own = {name: Best.of(of, own_parts(name, of_all)) for name, of in state["own"].items()}

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from encoders import ROWS, configured, make_encoder, perturb
+from encoders import ROWS, configured, gradients, make_encoder, perturb
 
 from peftrec.model.backbone.families import tiny_backbone
 
@@ -35,3 +35,18 @@ def test_what_is_cached_follows_the_lowest_adapted_layer(family, config, level, 
     found, reason = encoder.level("query")
     assert found == level and reason.startswith(why)
     assert set(encoder.caches) == ({level} - {"none"})
+
+
+@pytest.mark.parametrize("common", [False, True])
+def test_many_texts_are_read_some_at_a_time_with_the_same_gradients(common, monkeypatch):
+    found, rows = [], {"interest": ROWS, "query": ROWS[::2]}
+    for most in (2048, 2):
+        monkeypatch.setattr("peftrec.model.encoder.POOLED_ROWS", most)
+        encoder = make_encoder(tiny_backbone("BERT"), dict.fromkeys(rows, configured("side", "shared+private", rank=4)))
+        perturb(encoder)
+        with encoder.common_part_once(rows if common else {}):
+            vectors = [encoder.encode(of, task) for task, of in rows.items()]
+        sum(of.square().sum() for of in vectors).backward()
+        found.append(([of.detach() for of in vectors], gradients(encoder)))
+    assert len(found[0][1]) > 8
+    torch.testing.assert_close(found[0], found[1], atol=1e-5, rtol=1e-5)

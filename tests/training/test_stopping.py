@@ -69,7 +69,7 @@ def test_without_early_stopping_nothing_is_kept():
 
 def test_its_state_goes_on_and_has_no_infinity():
     fresh, _ = watched([], patience=2, metric="query.auc")
-    assert fresh.state() == {"joint": [None, 0], "own": {}, "waited": 0, "first": {}}
+    assert fresh.state() == {"joint": [None, 0], "own": {}, "waited": 0, "first": {}, "passed": {}}
     best, _ = watched([0.8, 0.7], patience=2, metric="query.auc")
     fresh.load_state(best.state(), best.tensors())
     fresh.see(3, {"query": {"auc": 0.75, "log_loss": 1.0}}, {W: nn.Parameter(torch.ones(1))})
@@ -120,6 +120,23 @@ def test_it_goes_on_as_long_as_any_task_grows_better():
     chosen = epochs(seen, metric="query.log_loss")  # a metric of the recipe's choice alone says how long
     assert chosen.exhausted
     assert {name: of.step for name, of in chosen.own.items()} == {"time": 3}
+
+
+def test_gains_too_small_to_go_on_for_are_kept_but_end_the_patience():
+    slow = [(1.0, 1.0), (0.9996, 1.0), (0.9992, 1.0), (0.9988, 1.0)]  # the third gains more than GAIN since the first
+    best = epochs(slow, patience=3)
+    assert (best.joint.step, best.own["query"].step, best.waited) == (3, 3, 0)
+    assert epochs(slow[:3], patience=2).exhausted
+    still = epochs([(1.0, 1.0), (0.9996, 1.0), (1.0, 0.9996), (0.9995, 0.9995), (0.9994, 0.9994)], patience=4)
+    assert still.exhausted and still.joint.step == 4
+    fresh = epochs([])
+    fresh.load_state(best.state(), best.tensors())
+    assert fresh.passed == best.passed == {"query": 0.9988, "time": 1.0, "": 1.0}
+    far = epochs([(1.0, 1.0), (0.01, 1.0), (0.00998, 1.0)])  # of what is left
+    assert far.waited == 0
+    assert epochs([(0.0, 0.0)] * 2).waited == 1
+    of_choice = epochs([(1.0, 1.0), (0.9999, 1.0)], metric="query.log_loss")
+    assert of_choice.waited == 0  # any gain
 
 
 def test_where_nothing_was_gained_the_start_is_kept_and_not_the_end():

@@ -134,6 +134,14 @@ class PooledAdapter(Adapter):
     def forward(self, states: Tensor, task: str) -> Tensor:
         """Pooled states of all layers (U, L + 1, D) -> the task's vectors (U, D)."""
 
+    def read(self, states: Tensor) -> tuple[Tensor, ...] | None:
+        """What is computed of the states (U, L + 1, D) for all tasks alike, tensors (U, ...); None: nothing is."""
+        return None
+
+    def of_read(self, read: tuple[Tensor, ...], place: Tensor, task: str) -> Tensor:
+        """The task's vectors (M, D) of the texts at `place` (M,) among those of which `read` is."""
+        raise NotImplementedError
+
 
 def chosen_layers(config: AdapterConfig, count: int) -> list[int]:
     """The layer numbers that `config.layers` means for a backbone of `count` layers. Raises UserError."""

@@ -21,6 +21,7 @@ from safetensors.torch import load_file
 from torch.nn import functional
 
 from peftrec.errors import UserError
+from peftrec.model.adapters.side import Ladder
 from peftrec.model.backbone.families import FAMILIES, QUANTIZATIONS, tiny_backbone
 
 TASKS = ["query", "interest", "interest2"]
@@ -160,14 +161,26 @@ def test_wrong_options_are_refused(options, message):
         make_encoder(tiny_backbone("BERT"), {"query": configured("side", **options)})
 
 
-def test_many_texts_are_taken_block_by_block_with_the_same_gradients(monkeypatch):
-    found = []
-    for block in (4096, 2):
-        monkeypatch.setattr("peftrec.model.adapters.side.BLOCK", block)
-        encoder = make_encoder(tiny_backbone("BERT"), {"interest": configured("side", layers="all", rank=4)})
-        perturb(encoder)
-        vectors = encoder.encode(ROWS, "interest")
-        vectors.square().sum().backward()
-        found.append((vectors.detach(), gradients(encoder)))
-    assert len(found[0][1]) > 8
-    torch.testing.assert_close(found[0], found[1], atol=1e-5, rtol=1e-5)
+@pytest.mark.parametrize("sharing", SHARINGS)
+@pytest.mark.parametrize("layers", ["all", "top-2"])
+def test_what_tasks_read_alike_is_read_once_with_the_same_vectors_and_gradients(layers, sharing, monkeypatch):
+    encoder = make_encoder(tiny_backbone("BERT", layers=3), dict.fromkeys(TASKS, configured("side", sharing, layers)))
+    perturb(encoder)
+    rows = {"query": ROWS[:4], "interest": ROWS[1:], "interest2": ROWS[2:3]}
+    read, times = Ladder.read, []
+    monkeypatch.setattr(Ladder, "read", lambda self, states: times.append(len(states)) or read(self, states))
+
+    def found():
+        encoder.zero_grad()
+        given = {task: encoder.encode(of, task) for task, of in rows.items()}
+        sum(((n + 1) * of.square()).sum() for n, of in enumerate(given.values())).backward()
+        return {task: of.detach() for task, of in given.items()}, gradients(encoder)
+
+    apart = found()
+    assert times == [4, 5, 1]
+    with encoder.common_part_once(rows):
+        together = found()
+    assert times[3:] == ([4, 5, 1] if sharing == "private" else [6])
+    torch.testing.assert_close(together, apart, atol=1e-5, rtol=1e-5)
+    found()
+    assert times[-3:] == [4, 5, 1]
