@@ -41,7 +41,7 @@ def work(spec: dict[str, Any], folder: Path) -> dict[str, Any]:
     changes = [f"{key}={path}" for key, path in field.files(Path(spec["data"]), files).items()]
     command = [sys.executable, "-m", "peftrec", "train", field.recipe, *changes, "--run", str(run)]
     with tempfile.TemporaryDirectory() as cache:  # empty: states that were kept before would be work not counted
-        seconds = spent(command, PEFTREC_CACHE=cache)
+        seconds = spent(command, PEFTREC_CACHE=cache, OMP_NUM_THREADS="1")
     recipe, cost = load_recipe(field.recipe, changes), read_json(run / "report.json")["cost"]
     frames = {name: frame_of(table) for name, table in recipe.data.named.items()}
     return {
