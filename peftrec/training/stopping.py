@@ -183,11 +183,14 @@ def check_watched(metric: str | None, tasks: Mapping[str, Task], dataset: Datase
 
 
 def unwatched_notes(config: Settled, tasks: Mapping[str, Task], dataset: Dataset) -> list[str]:
-    """Which trained tasks have no validation rows, so that nothing tells when they are trained too long."""
-    lacking = [name for name, t in trained(tasks).items() if t.config.weight > 0 and not len(dataset.tasks[name].valid)]
+    """Which trained tasks have, or in a second training had, no validation rows, so that nothing tells when they are
+    trained too long."""
+    data = {name: dataset.tasks[name] for name, task in trained(tasks).items() if task.config.weight > 0}
+    lacking = [name for name, of in data.items() if not len(of.valid if of.divided is None else of.divided[1])]
     if not lacking:
         return []
-    then = "how long it trains is a guess" if config.early_stopping is None else "early stopping does not watch it"
+    guessed = config.early_stopping is None and data[lacking[0]].divided is None
+    then = "how long it trains is a guess" if guessed else "early stopping does not watch it"
     return [f"{', '.join(lacking)}: no validation rows: {then}; {_MEND}"]
 
 

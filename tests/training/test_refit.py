@@ -103,6 +103,7 @@ def test_the_run_is_the_second_training_and_says_so(recipe, run):
     an_epoch = -(-sum(rows.values()) // 32)
     assert second[-1]["epoch"] == report["refit"]["steps"] / an_epoch
     assert report["refit"]["steps"] == pytest.approx(report["refit"]["epochs"] * an_epoch, abs=1)
+    assert not [line for line in report["notes"] if "no validation rows" in line]  # the first training had some
     assert report["train"]["early_stopping"]["patience"] == prepare(recipe).config.early_stopping.patience
     assert "refit: true" in (run / "run.yaml").read_text()
 
