@@ -38,5 +38,5 @@ def difference(of: dict[str, Any] | None) -> str:
 
 
 def ends(interval: list[float] | None, digits: int = 3) -> str:
-    """' (low to high)', or nothing."""
-    return "" if interval is None else f" ({interval[0]:.{digits}f} to {interval[1]:.{digits}f})"
+    """' (low to high)', or nothing; the spaces inside let no line break, which narrow columns are full of."""
+    return "" if interval is None else f" ({interval[0]:.{digits}f}\u00a0to\u00a0{interval[1]:.{digits}f})"

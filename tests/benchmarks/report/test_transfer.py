@@ -15,6 +15,6 @@ RESULT = {
 def test_the_page_has_a_line_a_cell():
     text = transfer_page(RESULT)
     assert "means over\n3 draws. Measured at commit abc" in text
-    assert "| intent | Chinese | accuracy | 0.7500 (0.600 to 0.900) | 0.7000 | `frozen_lr` 0.5000 |" in text
+    assert "| intent | Chinese | accuracy | 0.7500 (0.600\u00a0to\u00a00.900) | 0.7000 | `frozen_lr` 0.5000 |" in text
     line = "| 1,000 | 0.6000 | 0.7000 | 0.5900 | 0.6500 | +0.1000 (+0.0500 to +0.1500) **better** |"
     assert f"{line} -0.0100 (-0.1000 to +0.0800) |" in text
