@@ -15,7 +15,10 @@ BEFORE = {"esci": {"commit": "old", **ASKED, "tasks": {"a": LINE | {"prior": Non
 
 def test_the_page_has_every_line_with_its_verdict():
     text = card_page({"now": NOW, "before": {}, "keyed": {}})
-    row = "| esci | a | MAE | 1,200 | 2.0000 | 1.5000 (1.400\u00a0to\u00a01.600) | 1.9000 median | 1.2000 boosting | 2.5000 |"
+    row = (
+        "| esci | a | MAE | 1,200 | 2.0000 | 1.5000 (1.400\u00a0to\u00a01.600) "
+        "| 1.9000 median | 1.2000 boosting | 2.5000 |"
+    )
     assert row in text and "at most 20,000 events, of whole users, or 4,000 texts" in text
     assert "Now: of 2 tasks 1 win, 0 are level, 1 lose." in text and "Before" not in text
     assert "- `esci`: product search, graded (abc)" in text
