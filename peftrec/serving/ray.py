@@ -137,7 +137,8 @@ def _listens_on() -> str:
     """The address of the cluster's HTTP proxies."""
     from ray.serve.context import _get_global_client  # none that is public tells it
 
-    return str(_get_global_client().http_config.host)
+    client: Any = _get_global_client()
+    return str(client.http_config.host)
 
 
 def predict(
