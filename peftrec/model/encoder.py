@@ -133,13 +133,13 @@ class AdaptedEncoder(nn.Module):
                 if len(parts) > 1 and not self.sharded and not all(cache.in_memory(of) for of in parts):
                     stack.enter_context(cache.lending(parts))
             for adapter in self.methods:
+                if not isinstance(adapter, PooledAdapter) or not adapter.reads_alike:
+                    continue
                 parts = [of for task, of in rows.items() if self.adapter_of(task) is adapter and task not in self.known]
-                if len(parts) > 1 and isinstance(adapter, PooledAdapter):
+                if len(parts) > 1:
                     together = np.unique(np.concatenate(parts))
                     read = [adapter.read(self.caches["pooled"].states(block)) for block in _blocks(together)]
-                    if read and None not in read:
-                        whole = tuple(torch.cat(of) for of in zip(*(of for of in read if of is not None), strict=True))
-                        self._read[adapter] = together, whole
+                    self._read[adapter] = together, tuple(torch.cat(of) for of in zip(*read, strict=True))
             try:
                 yield
             finally:

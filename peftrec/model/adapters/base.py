@@ -134,9 +134,14 @@ class PooledAdapter(Adapter):
     def forward(self, states: Tensor, task: str) -> Tensor:
         """Pooled states of all layers (U, L + 1, D) -> the task's vectors (U, D)."""
 
-    def read(self, states: Tensor) -> tuple[Tensor, ...] | None:
-        """What is computed of the states (U, L + 1, D) for all tasks alike, tensors (U, ...); None: nothing is."""
-        return None
+    @property
+    def reads_alike(self) -> bool:
+        """Whether something is computed of the states for all tasks alike, which `read` gives and `of_read` takes."""
+        return False
+
+    def read(self, states: Tensor) -> tuple[Tensor, ...]:
+        """What is computed of the states (U, L + 1, D) for all tasks alike, tensors (U, ...)."""
+        raise NotImplementedError
 
     def of_read(self, read: tuple[Tensor, ...], place: Tensor, task: str) -> Tensor:
         """The task's vectors (M, D) of the texts at `place` (M,) among those of which `read` is."""

@@ -108,12 +108,14 @@ class SideAdapter(PooledAdapter):
         vectors: Tensor = ladder(self._of_rungs(states), gates)
         return vectors
 
-    def read(self, states: Tensor) -> tuple[Tensor, Tensor] | None:
+    @property
+    def reads_alike(self) -> bool:
+        """Whether there is one ladder for all tasks."""
+        return adapter_name(self.shared) in self.ladders
+
+    def read(self, states: Tensor) -> tuple[Tensor, Tensor]:
         """What the rungs of the one ladder read, (U, rungs * r), and the model's output (U, D)."""
-        name = adapter_name(self.shared)
-        if name not in self.ladders:
-            return None
-        ladder: Any = self.ladders[name]
+        ladder: Any = self.ladders[adapter_name(self.shared)]
         states = self._of_rungs(states)
         return ladder.read(states).transpose(0, 1).flatten(1), states[:, -1]
 
