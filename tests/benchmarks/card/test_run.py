@@ -1,37 +1,15 @@
 """What is run, what is not run again, and what is printed of it."""
 
-import json
-
 import pytest
+from lines import pretend_runs
 
-from benchmarks import children
 from benchmarks.card import run
-
-LINE = {
-    "metric": "auc", "higher": True, "n": 9, "start": 0.5, "result": 0.75, "interval": [0.7, 0.8],
-    "prior": {"name": "rates", "value": 0.7, "by": 0.05, "interval": [0.01, 0.1]},
-    "baseline": {"name": "knn", "value": 0.6, "by": 0.15, "interval": [0.1, 0.2], "all": {"knn": 0.6}},
-    "chance": 0.5, "rival": "rates", "verdict": "win", "kind": "interest",
-}  # fmt: skip
 
 
 @pytest.fixture
 def ran(monkeypatch):
-    """Names of the data sets that were run; those in `fails` fail."""
-    names: list[str] = []
-
-    def pretend(module, folder, spec):
-        assert module == "card.one"
-        names.append(spec["set"])
-        if spec["set"] == "esci":
-            return "its last words"
-        folder.mkdir(parents=True)
-        of = {"rows": spec["rows"], "keys": spec["keys"], "tasks": {"like": LINE}}
-        (folder / "result.json").write_text(json.dumps(of))
-        return ""
-
-    monkeypatch.setattr(children, "run_anew", pretend)
-    return names
+    """Names of the data sets that were run; esci fails."""
+    return pretend_runs(monkeypatch, "card.one", "set", "esci")
 
 
 def test_what_is_there_is_not_run_again(tmp_path, ran, capsys):

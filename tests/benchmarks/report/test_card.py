@@ -1,16 +1,12 @@
 """The page of the score card says what was measured, now and before."""
 
+from lines import LOST
+
 from benchmarks.report.card import card_page, tally
 
-LINE = {
-    "metric": "mae", "higher": False, "n": 1200, "start": 2.0, "result": 1.5, "interval": [1.4, 1.6],
-    "prior": {"name": "median", "value": 1.9, "by": 0.4, "interval": [0.3, 0.5]},
-    "baseline": {"name": "boosting", "value": 1.2, "by": -0.3, "interval": [-0.4, -0.2], "all": {"boosting": 1.2}},
-    "chance": 2.5, "rival": "boosting", "verdict": "loss", "kind": "regression",
-}  # fmt: skip
 ASKED = {"rows": 20_000, "keys": []}
-NOW = {"esci": {"commit": "abc", **ASKED, "tasks": {"a": LINE, "b": LINE | {"verdict": "win"}}}}
-BEFORE = {"esci": {"commit": "old", **ASKED, "tasks": {"a": LINE | {"prior": None, "result": 3.0}}}}
+NOW = {"esci": {"commit": "abc", **ASKED, "tasks": {"a": LOST, "b": LOST | {"verdict": "win"}}}}
+BEFORE = {"esci": {"commit": "old", **ASKED, "tasks": {"a": LOST | {"prior": None, "result": 3.0}}}}
 
 
 def test_the_page_has_every_line_with_its_verdict():
@@ -25,7 +21,7 @@ def test_the_page_has_every_line_with_its_verdict():
 
 
 def test_what_was_held_out_stands_apart():
-    out = {"banking77": {"commit": "abc", **ASKED, "tasks": {"c": LINE | {"verdict": "level"}}}}
+    out = {"banking77": {"commit": "abc", **ASKED, "tasks": {"c": LOST | {"verdict": "level"}}}}
     text = card_page({"now": NOW | out, "before": {}, "keyed": {}})
     assert "Now: of 2 tasks 1 win" in text and "it stands here" in text
     usual, held = text.split("## Held out")
@@ -41,7 +37,7 @@ def test_what_was_before_stands_beside():
 
 
 def test_what_keys_make_of_it_stands_beside():
-    keyed = {"esci": NOW["esci"] | {"keys": ["train.refit=true"], "tasks": {"b": LINE | {"result": 1.25}}}}
+    keyed = {"esci": NOW["esci"] | {"keys": ["train.refit=true"], "tasks": {"b": LOST | {"result": 1.25}}}}
     text = card_page({"now": NOW, "before": {}, "keyed": keyed})
     assert "With `train.refit=true`, which a user of such data may set: of 1 tasks 0 win" in text
     assert "| esci | b | MAE | 2.0000 | 1.5000 | 1.2000 | win | 2.0000 | 1.2500 | 1.2000 | loss |" in text

@@ -1,18 +1,14 @@
 """The page of the fields says what was measured, and docs/domains takes its table from it."""
 
+from lines import LOST
+
 from benchmarks.places import ROOT
 from benchmarks.report.fields import fields_page
 
-LINE = {
-    "metric": "mae", "higher": False, "n": 1200, "start": 2.0, "result": 1.5, "interval": [1.4, 1.6],
-    "prior": {"name": "median", "value": 1.9, "by": 0.4, "interval": [0.3, 0.5]},
-    "baseline": {"name": "boosting", "value": 1.2, "by": -0.3, "interval": [-0.4, -0.2], "all": {"boosting": 1.2}},
-    "chance": 2.5, "rival": "boosting", "verdict": "loss", "kind": "next-gap",
-}  # fmt: skip
 COST = {"said": "a log, thinned", "cpu_seconds": 1234.5, "peak_mb": 1380.4, "adapter_mb": 1.26, "commit": "abc"}
 FOUND = {
-    "video": {"recipe": "video", **COST, "tasks": {"return": LINE}},
-    "customer-service": {"recipe": "support", **COST, "tasks": {"intent": LINE | {"verdict": "win"}}},
+    "video": {"recipe": "video", **COST, "tasks": {"return": LOST}},
+    "customer-service": {"recipe": "support", **COST, "tasks": {"intent": LOST | {"verdict": "win"}}},
 }
 
 
