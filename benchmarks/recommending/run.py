@@ -39,6 +39,7 @@ def run_recommending(
         for name in names
         if name in logs
         for what in kinds
+        if seed == 0 or what != ITEMS
     ]
     for _ in run_missing("recommending.one", jobs, asked):  # what they say of each other is said when all are there
         pass
@@ -56,7 +57,7 @@ def finished(out: Path, seeds: int) -> dict[str, Any]:
     for name in LOGS:
         done = {what: _seeds(out, name, what, seeds) for what in (PEFTREC, REFERENCES_OF, ITEMS, INTEREST)}
         if (of := min(done[PEFTREC], done[REFERENCES_OF])) > 0:
-            logs[name] = compared_log(out / name, of, [PEFTREC, *([ITEMS] if done[ITEMS] >= of else [])])
+            logs[name] = compared_log(out / name, of) | (with_items(out / name) if done[ITEMS] else {})
         if done[INTEREST]:
             folders = [folder_of(out, name, INTEREST, seed) for seed in range(done[INTEREST])]
             interest[name] = [read_json(folder / "result.json")["report"] for folder in folders]
@@ -69,25 +70,31 @@ def _seeds(out: Path, name: str, what: str, most: int) -> int:
     return [*there, False].index(False)
 
 
-def compared_log(folder: Path, seeds: int, own: Sequence[str]) -> dict[str, Any]:
+def with_items(folder: Path) -> dict[str, Any]:
+    """What `fusion.items` gains over its absence, of the first seed: {"items": {metric: {slice: {"rows", "values",
+    "gains"}}}}."""
+    arms = {what: [pd.read_parquet(folder / f"{what}-0/{what}.parquet")] for what in (PEFTREC, ITEMS)}
+    return {"items": {metric: compared(metric, arms, {ITEMS: (ITEMS, PEFTREC)}, SLICES) for metric in METRICS}}
+
+
+def compared_log(folder: Path, seeds: int) -> dict[str, Any]:
     """What the page says of one log; gains are peftrec's over each of the others.
 
     {"commit", "seeds", "users": of the test rows, "references": of the first seed, "cpu_seconds": {name: of the first
     seed}, "metrics": {metric: {slice: {"rows", "values", "gains"}}}}
     """
     first = [read_json(folder / f"{REFERENCES_OF}-{seed}/result.json")["references"] for seed in range(seeds)]
-    arms = {what: [pd.read_parquet(folder / f"{what}-{n}/{what}.parquet") for n in range(seeds)] for what in own}
+    arms = {PEFTREC: [pd.read_parquet(folder / f"{PEFTREC}-{n}/{PEFTREC}.parquet") for n in range(seeds)]}
     for name in first[0]:
         of = [n if name in first[n] else 0 for n in range(seeds)]  # what has no seed says the same with each
         arms[name] = [pd.read_parquet(folder / f"{REFERENCES_OF}-{n}/{name}.parquet") for n in of]
     result = read_json(folder / f"{PEFTREC}-0/result.json")
-    spent = {what: read_json(folder / f"{what}-0/result.json")["cpu_seconds"] for what in own}
     pairs = {name: (PEFTREC, name) for name in arms if name != PEFTREC}
     return {
         "commit": result["commit"],
         "seeds": seeds,
-        "users": arms[own[0]][0]["user"].nunique(),
+        "users": arms[PEFTREC][0]["user"].nunique(),
         "references": first[0],
-        "cpu_seconds": spent | {name: of["cpu_seconds"] for name, of in first[0].items()},
+        "cpu_seconds": {PEFTREC: result["cpu_seconds"]} | {name: of["cpu_seconds"] for name, of in first[0].items()},
         "metrics": {metric: compared(metric, arms, pairs, SLICES) for metric in METRICS},
     }

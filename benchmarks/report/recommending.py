@@ -17,8 +17,8 @@ next. Logs are thinned to at most {rows:,} events, of whole users, as on [the sc
 fifth are the test rows, each ranked from what its user did strictly before it. What a user had before is no candidate,
 but where repeats are allowed (online-retail). One code ranks the lists of all, and the rows are the same.
 
-- *peftrec*: a recipe that names backbone, data and the task, all else by default{keys}. With *fusion.items* something
-  is learned of each item too.
+- *peftrec*: a recipe that names backbone, data and the task, all else by default{keys}. With *fusion.items*, of
+  the first seed, something is learned of each item too.
 - References are fitted on the train rows alone and read the user's whole past up to the row; *popularity* counts the
   days before the row, the test rows' too, which peftrec also knows. ALS, BPR and item-kNN are implicit's; SASRec is in
   PyTorch's modules, by the softmax over all items that train rows have; *SASRec over texts* takes a linear map of what
@@ -60,7 +60,7 @@ def aims(result: dict[str, Any]) -> list[list[str]]:
     lines = []
     for name, of in result["logs"].items():
         hits = of["metrics"]["hr@10"]
-        gains = {other: gain for other, gain in hits["all"]["gains"].items() if other != ITEMS}
+        gains = hits["all"]["gains"]
         level = [other for other, gain in gains.items() if not gain["interval"] or gain["interval"][0] <= 0]
         said = f"not beyond chance over {', '.join(level)}" if level else "beyond chance over each"
         lines.append(["HR@10 above every reference", name, said, _met(not level)])
@@ -110,7 +110,18 @@ def _log(name: str, of: dict[str, Any]) -> list[str]:
     ]
     if parts:
         found += ["HR@10 of parts of the rows:", table(["what", *(_rows(*one) for one in parts.items())], by_part)]
-    return [*found, _chosen(of)]
+    return [*found, *([_items(of["items"])] if "items" in of else []), _chosen(of)]
+
+
+def _items(metrics: dict[str, Any]) -> str:
+    """What is gained by learning something of each item."""
+    lines = []
+    for said, part in metrics["hr@10"].items():
+        both = [metrics[metric].get(said) for metric in METRICS[:2]]
+        shown = [[number(of["values"][ITEMS]), difference(of["gains"][ITEMS])] if of else ["-", "-"] for of in both]
+        lines.append([_rows(said, part), *shown[0], *shown[1]])
+    heading = ["with fusion.items, of", *(f for m in METRICS[:2] for f in (label(m), "gained by it"))]
+    return table(heading, lines)
 
 
 def _rows(said: str, part: dict[str, Any]) -> str:

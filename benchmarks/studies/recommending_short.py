@@ -21,7 +21,7 @@ def measure(log: str, rows: int, folder: Path) -> dict[str, Any]:
         own.mkdir(parents=True)
         spec = {"set": log, "data": "", "rows": rows, "keys": [], "what": what, "seed": 0, "first": str(own)}
         write_json(own / "result.json", {"commit": commit(), **work(spec, own)})
-    return {"rows": rows, "logs": {log: compared_log(folder / log, 1, [PEFTREC])}}
+    return {"rows": rows, "logs": {log: compared_log(folder / log, 1)}}
 
 
 if __name__ == "__main__":
