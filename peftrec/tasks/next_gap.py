@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from peftrec.data.dataset import TaskData
-from peftrec.data.split import LEFT_OUT, VALID, leave_last_out
+from peftrec.data.split import LEFT_OUT, leave_last_out
 from peftrec.data.tables import Events, Tables
 from peftrec.data.texts import TextTable
 from peftrec.data.views import Column, Gathered, as_array
@@ -36,10 +36,10 @@ def build(tables: Tables, texts: TextTable, task: Task, data: DataConfig, seed: 
     """When will the user come back: label = log1p(seconds until the user's next moment). Slot `item`; group = user.
 
     What a user does at one time is one moment and one example, that of its last event in the order of the file: an
-    order of 20 lines counts once. A user's last moment has no label and is left out, and so is one before the test rows
-    whose next one is among them: its label was not known then. A train moment whose next one is a valid row's is a
-    valid row: what begins and ends in those few days alone is short. The feedback of the history is log1p of the gap
-    that each event's moment ended, standardised. Features: `next_gap_features`.
+    order of 20 lines counts once. A user's last moment has no label and is left out. An example is of the part in which
+    its gap ends, when its label is known: of those that begin and end in the few days of one part, the long ones are
+    missing. The feedback of the history is log1p of the gap that each event's moment ended, standardised. Features:
+    `next_gap_features`.
     """
     past, notes = read_past(tables, task, data, seed)
     past = past.clicks()
@@ -51,11 +51,9 @@ def build(tables: Tables, texts: TextTable, task: Task, data: DataConfig, seed: 
     has_next[moments.user_start[1:][np.diff(moments.user_start) > 0] - 1] = False
     gaps[~has_next] = 0
     label = np.log1p(gaps, out=gaps).astype(np.float32)
-    parts, late = known_in_time(past.parts[moments.last], moments, has_next, past.split)
+    parts = where_known(past.parts[moments.last], moments, has_next, past.split)
     check_varied(label, parts, "data.events: the times from one moment of a user to the next must differ", "gap")
     notes.append(f"{int((~has_next).sum()):,} moments left out: a user's last one has no next")
-    if late:
-        notes.append(f"{late:,} train and valid moments left out: the next one is a test row's")
     notes += _notes_of_moments(len(events), len(moments.time))
     whole = np.full(len(events), LEFT_OUT, np.int8)
     whole[moments.last] = parts
@@ -162,20 +160,13 @@ def _places(count: int, first: np.ndarray) -> np.ndarray:
     return found
 
 
-def known_in_time(
-    parts: np.ndarray, moments: Moments, has_next: np.ndarray, split: SplitConfig
-) -> tuple[np.ndarray, int]:
-    """The split of next-gap examples (M,), by that of their moments' last events, and how many are left out because
-    their label becomes known in the test split. Known in that of validation, train moments are rows of that."""
+def where_known(parts: np.ndarray, moments: Moments, has_next: np.ndarray, split: SplitConfig) -> np.ndarray:
+    """The part int8 (M,) of next-gap examples, by that of their moments' last events: the later one of those that begin
+    and end the gap."""
     if split.kind == "leave-last-out":
-        # The held-out moment is the one to predict: the example belongs where its next moment does.
-        held_out = leave_last_out(moments.user_start, split.valid > 0)
-        return np.where(has_next, np.append(held_out[1:], LEFT_OUT), LEFT_OUT).astype(np.int8), 0
-    following = np.append(parts[1:], parts[-1:])
-    late = has_next & (following > parts)
-    valid = late & (following == VALID)
-    found = np.where(valid, VALID, np.where(has_next & ~late, parts, LEFT_OUT)).astype(np.int8)
-    return found, int((late & ~valid).sum())
+        parts = leave_last_out(moments.user_start, split.valid > 0)  # of whole moments
+    found: np.ndarray = np.maximum(parts, np.append(parts[1:], parts[-1:]))
+    return np.where(has_next, found, np.int8(LEFT_OUT))
 
 
 def feedback(events: list[Event], task: Task, scale: tuple[float, float]) -> np.ndarray:

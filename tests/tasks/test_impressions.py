@@ -120,7 +120,7 @@ def test_other_kinds_are_of_clicks_alone():
     assert sum(map(len, parts(dwell).values())) == 40
     gaps = build("next-gap", events)
     seconds = np.expm1(np.concatenate([of.label for of in parts(gaps).values()]))
-    assert len(gaps.train) == 16 and len(gaps.valid) == 8 and len(seconds) == 32
+    assert len(gaps.train) == 16 and len(gaps.valid) == 8 and len(seconds) == 36
     assert np.isin(seconds.round(3), (38, 41)).all()  # from list to list, never from a click that stands in none
 
 
