@@ -28,7 +28,6 @@ from benchmarks.studies import (
     frozen_part,
     growth,
     large,
-    reference_split,
     serving,
     speed,
 )
@@ -44,7 +43,6 @@ STUDIES: dict[str, tuple[Callable[..., Any], str | None]] = {
     "serving": (serving.measure, "rounds"),
     "effects": (effects.measure, "seeds"),
     "defaults": (defaults.measure, "seeds"),
-    "reference-split": (reference_split.measure, "seeds"),
 }
 
 # Verb -> what gives the lines that are printed, and written nowhere.

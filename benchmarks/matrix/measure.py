@@ -1,10 +1,9 @@
-"""One cell of an experiment, in a process of its own: its learning rate chosen on validation, then every seed measured.
+"""One cell of an experiment, in a process of its own: every seed trained, and the test split predicted once.
 
     python -m benchmarks.matrix.measure SPEC.json OUT
 
-SPEC.json: {"recipe": a whole recipe, "grid": learning rates, "steps" to choose after, "seeds"}. OUT, a folder, appears
-when all is done: result.json and, for every seed, seed-N/test/*.parquet. Nothing of the test split is read before the
-learning rate is chosen.
+SPEC.json: {"recipe": a whole recipe, "seeds"}. OUT, a folder, appears when all is done: result.json and, for every
+seed, seed-N/test/*.parquet.
 """
 
 import gc
@@ -26,44 +25,24 @@ from peftrec.machine.memory import peak_memory_mb, return_free_memory
 from peftrec.recipe import make_recipe
 from peftrec.training.costs import costs
 from peftrec.training.loop import fit
-from peftrec.training.prepare import Setup, prepare
-from peftrec.training.stopping import score
+from peftrec.training.prepare import prepare
+from peftrec.training.starts import begin
 
 SLICED = {"auc", "log_loss", "ece", "mae"}
 COLD_ITEM, SHORT = 10, 10  # train events of an item, events in a history: fewer is cold, short
 
 
-def trained(raw: dict[str, Any], splits: list[str]) -> tuple[Setup, Any, float]:
-    """A model trained on the recipe, and the CPU seconds of training, which its neighbours on the machine do not
-    disturb; no text of the test split is encoded unless `splits` names it."""
+def measure(raw: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Train, then predict the test split once. CPU seconds are hardly disturbed by what else the machine does."""
     gc.collect()  # the model before this one, whose memory then goes back to the system
     return_free_memory()
     setup = prepare(make_recipe(raw))
-    rows = text_rows(setup.dataset, setup.tasks, splits, "test" in splits)
-    setup.model.encoder.update(rows)
+    setup.model.encoder.update(text_rows(setup.dataset, setup.tasks, ["train", "valid", "test"], True))
     started = time.process_time()
+    begin(setup)
+    begun = time.process_time()
     progress = fit(setup)
-    return setup, progress, time.process_time() - started
-
-
-def tune(raw: dict[str, Any], grid: list[float], steps: int) -> dict[str, Any]:
-    """The weighted validation loss after `steps` with each learning rate; the best; and the process's peak memory once
-    the first is done, before what it leaves behind counts for the others."""
-
-    def loss(lr: float) -> float:
-        train = {**raw["train"], "lr": lr, "max_steps": steps}
-        setup, progress, _ = trained({**raw, "train": train}, ["train", "valid"])
-        return -score(progress.history[-1]["valid"], setup.tasks, None)
-
-    losses = {f"{grid[0]:g}": loss(grid[0])}
-    peak = peak_memory_mb()
-    losses |= {f"{lr:g}": loss(lr) for lr in grid[1:]}
-    return {"losses": losses, "lr": float(min(losses, key=lambda lr: losses[lr])), "peak_memory_mb": peak}
-
-
-def measure(raw: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Train, then predict the test split once."""
-    setup, progress, seconds = trained(raw, ["train", "valid", "test"])
+    seconds, peak = time.process_time() - begun, peak_memory_mb()
     outcomes: dict[str, Outcome] = {}
     tasks = setup.tasks
     report = evaluate(
@@ -77,10 +56,13 @@ def measure(raw: dict[str, Any], folder: Path) -> dict[str, Any]:
             sizes.append(sum(f.stat().st_size for f in Path(weights).iterdir()))
     cost = costs(setup.model, progress) | {
         "adapter_bytes_per_task": sum(sizes) / len(sizes),
+        "lr": setup.config.lr,
         "steps": progress.step,
+        "start_cpu_seconds": begun - started,
         "cpu_seconds": seconds,
         "cpu_seconds_per_step": seconds / progress.step,
         "examples_per_cpu_second": progress.examples / seconds,
+        "peak_memory_mb": peak,
         "threads": torch.get_num_threads(),
     }
     return {
@@ -125,14 +107,12 @@ def slice_rows(train: Examples, test: Examples, items: int) -> dict[str, np.ndar
 
 
 def work(spec: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Choose the learning rate, then measure every seed with it."""
-    raw = spec["recipe"]
-    tuning = tune(raw, spec["grid"], spec["steps"])
-    seeds = []
+    """Measure every seed."""
+    raw, seeds = spec["recipe"], []
     for seed in range(spec["seeds"]):
         (own := folder / f"seed-{seed}").mkdir()
-        seeds.append(measure({**raw, "train": {**raw["train"], "lr": tuning["lr"], "seed": seed}}, own))
-    return {"tuning": tuning, "seeds": seeds}
+        seeds.append(measure({**raw, "train": {**raw["train"], "seed": seed}}, own))
+    return {"seeds": seeds}
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from peftrec.recipe.load import apply_overrides
 from peftrec.recipe.shipped import load_recipe
 
 START_SECONDS = 10  # of a child: imports, data, cached states
-SEED_SECONDS = 4  # of a training: data and states again, evaluation
+SEED_SECONDS = 40  # of a training: data and states again, what tasks begin at, evaluation
 
 
 def read_experiments(profile: str, only: list[str] | None = None) -> dict[str, dict[str, Any]]:
@@ -80,11 +80,9 @@ def jobs(experiment: dict[str, Any], out: Path, profile: str = "full") -> list[J
     for name, cell in cells(experiment).items():
         if profile == "quick" and not any(_matches(cell["where"], rule) for rule in experiment.get("quick", [{}])):
             continue
-        tuning = {"grid": experiment["grid"], "steps": experiment["tune_steps"]}
-        spec = {"module": "matrix.measure", "recipe": cell["recipe"], **tuning, "seeds": cell["seeds"]}
-        tuned, measured = len(spec["grid"]), spec["seeds"]
-        steps = tuned * spec["steps"] + measured * cell["recipe"]["train"]["max_steps"]
-        seconds = START_SECONDS + SEED_SECONDS * (tuned + measured) + steps * cell["step_seconds"]
+        spec = {"module": "matrix.measure", "recipe": cell["recipe"], "seeds": cell["seeds"]}
+        each = SEED_SECONDS + cell["recipe"]["train"]["max_steps"] * cell["step_seconds"]
+        seconds = START_SECONDS + spec["seeds"] * each
         found.append(Job(name, spec, seconds, folder_of(out, spec)))
     return found
 

@@ -1,8 +1,7 @@
 """Runs what is missing of the experiments, and writes results/*.json from what is finished.
 
-Each cell has a process of its own, so that its peak memory is its own: it is tuned (the same learning rates for each,
-on validation rows) and then measured once a seed on the test split. Its folder is named by what it is to do: what is
-finished is not run again, by whichever experiment.
+Each cell has a process of its own, so that its peak memory is its own, and is measured once a seed on the test split.
+Its folder is named by what it is to do: what is finished is not run again, by whichever experiment.
 """
 
 import os

@@ -41,7 +41,6 @@ def summarise(experiment: dict[str, Any], out: Path) -> dict[str, Any]:
             "where": where[cell],
             "seeds": len(seeds),
             "commit": of["commit"],
-            "tuning": of["tuning"],
             "tasks": {
                 task: {m: over_seeds(samples[cell][task][m]) for m in metrics}
                 for task, metrics in seeds[0]["metrics"].items()
@@ -49,7 +48,7 @@ def summarise(experiment: dict[str, Any], out: Path) -> dict[str, Any]:
             "slices": {task: mean_of([s["slices"][task] for s in seeds]) for task in seeds[0]["slices"]},
             # Of the seed that the machine's other work disturbed least.
             "cost": min((s["cost"] for s in seeds), key=lambda cost: cost["cpu_seconds"])
-            | {"peak_memory_mb": of["tuning"]["peak_memory_mb"]},
+            | {"peak_memory_mb": seeds[0]["cost"]["peak_memory_mb"]},
         }
     for cell, row in rows.items():
         row["differences"] = {}

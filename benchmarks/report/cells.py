@@ -9,9 +9,9 @@ READING = """
 Intervals are 95 %, over users (or queries) and seeds drawn together; differences are paired on the same test rows and
 seeds, above 0 meaning better, said to be **better** or **worse** where the interval leaves out 0. Time is CPU
 seconds of a process with one thread, the closing validation included, of the seed that took least: other work on the
-machine hardly changes them. Memory is the process's high-water mark once its first training, validation included, is
-done. The test split is read once a cell and seed; learning rates are chosen on validation rows. A row that loses is
-printed as it is."""
+machine hardly changes them. What tasks begin at is fitted before and timed apart: it is the same for all methods, but
+for `full`, whose starts know no frozen vectors. Memory is the process's high-water mark once its first training,
+validation included, is done. The test split is read once a cell and seed. A row that loses is printed as it is."""
 HEADLINES = {
     "query": ["auc", "log_loss"],
     "interest": ["auc", "gauc", "log_loss", "ece", "hr@10"],
@@ -60,11 +60,8 @@ def _said(name: str, result: dict[str, Any]) -> str:
         f"`python -m benchmarks full --only {name}`: recipe `{experiment['recipe']}`,"
         f" {changes['train.max_steps']} steps of {changes['train.batch_size']:,} rows{stops}; code of {commits},"
         f" {machine['cpu']}, {machine['cpu_cores']} cores, no GPU. Finished: {len(rows)} cells of"
-        f" {len(rows) + len(result['missing'])}. Each tried the learning rates"
-        f" {', '.join(f'{lr:g}' for lr in experiment['grid'])} for"
-        f" {experiment['tune_steps']} steps and kept the one with the lowest weighted validation loss: the same budget"
-        " for all; the heads keep the recipe's rate, so `head_only` has nothing to tune. Switching from one task's"
-        f" adapter to another's takes {swap:.3f} ms at most."
+        f" {len(rows) + len(result['missing'])}. Learning rates are those that each method has by default. Switching"
+        f" from one task's adapter to another's takes {swap:.3f} ms at most."
     )
     plain = [row["cost"] for row in rows.values() if row["where"]["quantize"] == "fp32"]
     if any(cost["backbone_mb"] < 0.75 * cost["backbone_fp32_mb"] for cost in plain):
@@ -97,6 +94,7 @@ COSTS = [
     "seeds",
     "trained parameters",
     "MB a task",
+    "CPU s of the start",
     "CPU s a step",
     "CPU s training",
     "examples a CPU s",
@@ -121,10 +119,11 @@ def costs(row: dict[str, Any]) -> list[str]:
     """The cells of COSTS."""
     cost = row["cost"]
     return [
-        f"{row['tuning']['lr']:g}",
+        f"{cost['lr']:g}",
         str(row["seeds"]),
         f"{cost['trainable_parameters']:,.0f}",
         f"{cost['adapter_bytes_per_task'] / 1e6:.3f}",
+        f"{cost['start_cpu_seconds']:.1f}",
         f"{cost['cpu_seconds_per_step']:.2f}",
         f"{cost['cpu_seconds']:.1f}",
         f"{cost['examples_per_cpu_second']:,.0f}",

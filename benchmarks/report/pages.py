@@ -16,12 +16,7 @@ from benchmarks.report.fields import fields_page
 from benchmarks.report.figures import draw_all
 from benchmarks.report.formats import has_cells
 from benchmarks.report.growth import growth_page, large_page
-from benchmarks.report.outside import (
-    equal_epochs_page,
-    plain_peft_page,
-    reference_split_page,
-    tallrec_page,
-)
+from benchmarks.report.outside import plain_peft_page, tallrec_page
 from benchmarks.report.recommending import recommending_page
 from benchmarks.report.serving import serving_page
 from benchmarks.report.speed import speed_page
@@ -35,7 +30,6 @@ STUDIES: dict[str, Callable[[Any], str]] = {
     "curves": curves_page,
     "transfer": transfer_page,
     "plain-peft": plain_peft_page,
-    "equal-epochs": equal_epochs_page,
     "tallrec": tallrec_page,
     "speed": speed_page,
     "serving": serving_page,
@@ -44,7 +38,6 @@ STUDIES: dict[str, Callable[[Any], str]] = {
     "large": large_page,
     "effects": effects_page,
     "defaults": defaults_page,
-    "reference-split": reference_split_page,
 }
 
 

@@ -24,12 +24,12 @@ def test_a_plan_runs_and_writes_nothing(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(main, "run", lambda *_: pytest.fail("ran"))
     monkeypatch.setattr(main, "write_pages", lambda: pytest.fail("wrote"))
     monkeypatch.setattr(
-        "sys.argv", ["benchmarks", "full", "--only", "tallrec", "esci", "--plan", "--out", str(tmp_path / "out")]
+        "sys.argv", ["benchmarks", "full", "--only", "tallrec", "smollm2", "--plan", "--out", str(tmp_path / "out")]
     )
     main.main()
     said = capsys.readouterr().err.splitlines()
     assert said[0] == "tallrec: 1 processes to run, about 1.0 minutes of a thread"
-    assert said[1].startswith("esci: 7 processes to run") and said[2].startswith("in all about")
+    assert said[1].startswith("smollm2: 6 processes to run") and said[2].startswith("in all about")
     assert not (tmp_path / "out").exists()
 
 

@@ -11,7 +11,7 @@ READ = {**read_experiments("quick"), **read_experiments("full")}
 
 
 def test_the_experiments_are_found():
-    assert {"matrix", "recommending-short", "tallrec", "plain-peft", "equal-epochs"} <= set(READ)
+    assert {"matrix", "recommending-short", "tallrec", "plain-peft", "smollm2"} <= set(READ)
     assert set(READ) == {p.stem for p in EXPERIMENTS.glob("*.yaml")}
 
 
@@ -26,8 +26,7 @@ def test_every_cell_of_an_experiment_is_a_recipe(name):
     assert found
     for cell in found.values():
         recipe = make_recipe(cell["recipe"])
-        assert recipe.train.max_steps is not None
-        assert (recipe.train.early_stopping is None) is (name != "longer")
+        assert recipe.train.max_steps is not None and recipe.train.early_stopping is None
     everything = np.prod([len(values) for values in experiment["axes"].values()])
     assert len(found) < everything or not experiment.get("left_out")
     for rule in experiment.get("left_out", []):
@@ -51,15 +50,14 @@ def test_the_plan_says_how_long_it_takes_on_two_cores(tmp_path):
         return sum(seconds.values()) / 60 / 2
 
     assert minutes("quick") < 15
-    assert minutes("full") < 6 * 60
+    assert minutes("full") < 60
 
 
 def test_the_most_important_cells_come_first(tmp_path):
     matrix = [job.name for job in jobs(READ["matrix"], tmp_path)]
-    assert matrix[0] == "full fp32 together shared" and len(matrix) > 80
+    assert matrix[0] == "full fp32 together shared" and len(matrix) == 23
     assert [name.split()[-3] for name in matrix] == sorted(
         (n.split()[-3] for n in matrix), key=["fp32", "nf4", "int8"].index
     )
     quick = {job.name: job.folder for job in jobs(READ["matrix"], tmp_path, "quick")}
     assert set(quick) < set(matrix) and {"full fp32 together shared", "side fp32 together shared"} <= set(quick)
-    assert len(jobs(READ["longer"], tmp_path, "quick")) == 2

@@ -26,15 +26,13 @@ def shop(tmp_path_factory):
     return make_tiny_shop(tmp_path_factory.mktemp("tiny"))
 
 
-def test_a_cell_is_tuned_on_validation_and_measured_once(shop, tmp_path):
-    raw = tiny_recipe(shop, train={"max_steps": 4}).model_dump(mode="json")
-    tuned = measure.tune(raw, [1e-4, 1e-2], 2)
-    assert list(tuned["losses"]) == ["0.0001", "0.01"]
-    assert tuned["losses"][f"{tuned['lr']:g}"] == min(tuned["losses"].values())
-    both = measure.work({"recipe": raw, "grid": [1e-4, 1e-2], "steps": 2, "seeds": 2}, tmp_path)
-    assert {**both["tuning"], "peak_memory_mb": 0} == {**tuned, "peak_memory_mb": 0} and tuned["peak_memory_mb"] > 100
-    assert len(both["seeds"]) == 2
+def test_a_cell_is_measured_once_a_seed(shop, tmp_path):
+    raw = tiny_recipe(shop, train={"max_steps": 4, "lr": 1e-3}).model_dump(mode="json")
+    both = measure.work({"recipe": raw, "seeds": 2}, tmp_path)
+    assert len(both["seeds"]) == 2 and both["seeds"][0]["metrics"] != both["seeds"][1]["metrics"]
     measured = both["seeds"][0]
+    assert measured["cost"]["lr"] == 1e-3 and measured["cost"]["peak_memory_mb"] > 100
+    assert measured["cost"]["start_cpu_seconds"] > 0
     assert measured["cost"]["steps"] == 4 and measured["cost"]["adapter_bytes_per_task"] > 0
     assert measured["cost"]["cpu_seconds"] == pytest.approx(4 * measured["cost"]["cpu_seconds_per_step"])
     outcome = read_outcome(tmp_path / "seed-0", "interest")
@@ -89,7 +87,7 @@ def test_an_unfinished_experiment_is_summarised_with_what_is_missing(shop, tmp_p
         "quantize": {"fp32": {}},
         "tasks": {"together": {}, "interest": {"tasks": ["interest"]}},
     }
-    experiment = {"recipe": str(file), "changes": {}, "grid": [1e-3], "tune_steps": 2, "seeds": 2, "axes": axes}
+    experiment = {"recipe": str(file), "changes": {}, "seeds": 2, "axes": axes}
     out = tmp_path / "out"
     monkeypatch.setattr(children, "_start", in_a_warm_process)
     for job in jobs(experiment, out)[:2]:
