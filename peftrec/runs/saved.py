@@ -150,6 +150,7 @@ def describe_task(data: TaskData) -> dict[str, Any]:
         "features": data.feature_names,
         "scale": data.scale,
         "log_scale": data.log_scale,
+        "levels": data.levels,
         "base": None if data.test.rates is None else data.test.rates.base,
         "catalogue": data.train.catalogue is not None,
         # Of what an asker did before nothing is left out where matches are ranked.
@@ -194,6 +195,10 @@ def read_recipe(folder: Path, trust_code: bool = False) -> Recipe:
     return recipe
 
 
+def _as_learnt(task: Task, described: Mapping[str, Any]) -> Task:
+    return task.on_scale(bool(described.get("log_scale")), tuple(described.get("levels") or ()))
+
+
 def load_run(
     folder: Path, backbone: str | Backbone | None = None, texts: TextTable | None = None, trust_code: bool = False
 ) -> LoadedRun:
@@ -217,7 +222,7 @@ def load_run(
         )
     read = TextTable() if texts is None else texts
     of = described["tasks"]
-    tasks = {name: task.on_scale(bool(of[name].get("log_scale"))) for name, task in resolve(recipe).items()}
+    tasks = {name: _as_learnt(task, of[name]) for name, task in resolve(recipe).items()}
     items = load_catalogues(folder, read, of)
     with base.lock, reading(folder):
         check_rows(folder / "model.json", tasks, of, items)
