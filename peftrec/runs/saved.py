@@ -24,7 +24,7 @@ from torch import Tensor
 from peftrec.data.catalogue import Catalogue, ItemTexts
 from peftrec.data.dataset import Dataset, TaskData
 from peftrec.data.features import Encoding, columns
-from peftrec.data.rates import Rates
+from peftrec.data.rates import Rates, counts_beside
 from peftrec.data.texts import TextTable
 from peftrec.errors import UserError
 from peftrec.machine.files import read_json, reading, to_json, write_json
@@ -240,7 +240,11 @@ def load_run(
     received = {name: _own_log(of[name], found, tasks[name]) for name, found in logs.items()}
     received |= load_logs(folder, items, of, "rated")
     own = {name: found.log for name, found in received.items()}
-    rates = {name: Rates(log, of[name]["base"]) for name, log in own.items() if of[name]["base"] is not None}
+    rates = {
+        name: Rates(log, of[name]["base"], counts_beside(logs[name].log, _place(of[name], tasks[name])))
+        for name, log in own.items()
+        if of[name]["base"] is not None
+    }
     catalogues = {}
     for name, log in own.items():
         if of[name].get("catalogue") and _counts_choices(model.head(name)):
@@ -279,7 +283,13 @@ def _own_log(described: Mapping[str, Any], of: UserLog, task: Task) -> UserLog:
     """The events of the task's own table, which it names where there are several; all where it is none of them."""
     if of.log.marks is None or task.config.table not in described["tables"]:
         return of
-    return UserLog(of.log.only(described["tables"].index(task.config.table)), of.user_ids)
+    return UserLog(of.log.only(_place(described, task)), of.user_ids)
+
+
+def _place(described: Mapping[str, Any], task: Task) -> int:
+    """The place of the task's own table among those of its histories; the first where it is none of them."""
+    tables, own = described["tables"], task.config.table
+    return tables.index(own) if own in tables else 0
 
 
 def read_described(folder: Path, recipe: Recipe) -> dict[str, Any]:
