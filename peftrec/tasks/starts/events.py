@@ -36,6 +36,7 @@ SHRINKS = (2.0, 5.0, 15.0, 50.0)  # rows with the expected feedback that every m
 STRENGTHS = (1.0, 0.1, 0.01)  # C of logistic regression; of ridge regression the penalty is its inverse
 RATES = ("item", "user", "share", "item_count", "user_count", "met")  # columns, rates first; then
 AS_READ = ("liked", "other", "most", "expected", "leaning", "akin", "together")
+LEAST_SPREAD = 0.02  # of columns: where one hardly differs among few rows, a row that does would be everything
 _LEAST = 1e-3  # the least rate, and the distance of the largest from 1
 
 
@@ -166,8 +167,7 @@ def _learn(known: np.ndarray, label: np.ndarray, strength: float, binary: bool) 
     """Weights (F,) and bias of logistic or ridge regression on columns, which are standardised for it."""
     from sklearn.linear_model import LogisticRegression, Ridge
 
-    centre, spread = known.mean(0), known.std(0)
-    spread = np.where(spread > 1e-9, spread, 1)
+    centre, spread = known.mean(0), np.maximum(known.std(0), LEAST_SPREAD)
     model = LogisticRegression(C=strength, max_iter=200) if binary else Ridge(alpha=1 / strength)
     model = learn(model, (known - centre) / spread, label)
     weight = np.ravel(model.coef_) / spread

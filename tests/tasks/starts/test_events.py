@@ -14,6 +14,7 @@ from peftrec.data.neighbours import Neighbours
 from peftrec.tasks.dataset import load_data
 from peftrec.tasks.priors import PRIORS
 from peftrec.tasks.starts.events import AS_READ, RATES, columns, fit, load, read, renumber
+from peftrec.tasks.starts.events import _learn as learn_columns
 from peftrec.tasks.starts.expected import Expected
 from peftrec.tasks.starts.others import of_others
 from peftrec.tasks.starts.pasts import Alike, Known, akin, past_of
@@ -116,6 +117,16 @@ def test_means_shrink_to_what_the_text_lets_expect_and_to_all():
     assert found[:3] == pytest.approx([(3 + 4 * 0.6) / 8, 9 * 0.4 / 10, 0.4])
     odds = columns(said, (4.0, 9.0), binary=True)[0]
     assert odds[:3] == pytest.approx(np.log(found[:3] / (1 - found[:3])))
+
+
+def test_a_column_that_hardly_differs_in_few_rows_is_not_everything():
+    """Texts are alike but for a millionth in 60 rows, and those of one that is asked about are not."""
+    random = np.random.default_rng(0)
+    known = np.column_stack([random.normal(size=60), 1e-6 * random.normal(size=60)])
+    label = (random.random(60) < 1 / (1 + np.exp(-known[:, 0] - 1e6 * known[:, 1]))).astype(float)
+    for binary in (True, False):
+        weight, _ = learn_columns(known, label, 1.0, binary)
+        assert abs(weight[0]) > 0.05 and abs(weight[1]) < 1
 
 
 def loss(raw, label):
