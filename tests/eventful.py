@@ -1,5 +1,7 @@
 """Events that tests make, and the examples of tasks on them."""
 
+from dataclasses import replace
+
 import numpy as np
 from hypothesis import strategies as st
 from made import made
@@ -8,7 +10,7 @@ from peftrec.data.dataset import Dataset
 from peftrec.data.tables import Events, Items, Tables
 from peftrec.data.texts import TextTable
 from peftrec.errors import UserError
-from peftrec.recipe import DataConfig
+from peftrec.recipe import DataConfig, TaskConfig
 
 ITEMS = Items([f"i{n}" for n in range(6)], ["a", "b", "c", "d", "a", "e"])  # items 0 and 4 share a text
 
@@ -24,6 +26,30 @@ def build(kind, events, split=None, history=3, items=ITEMS, **task):
     texts = TextTable()
     data = DataConfig(source="x", split=split or {"test": 0.3, "valid": 0.2}, history=history)
     return made(kind=kind, **task).examples(Tables({"items": items, "events": events}), texts, data, 0)
+
+
+def beside(kind, few, seen, data=None, history=("few", "seen"), **task):
+    """The examples of a task on the events `few`, whose histories are of these tables."""
+    data = data or DataConfig(source="x", split={"test": 0.3, "valid": 0.2})
+    tables = Tables({"items": ITEMS, "few": few, "seen": seen})
+    return made(kind=kind, table="few", history=list(history), **task).examples(tables, TextTable(), data, 0)
+
+
+LIKED = TaskConfig(kind="interest", threshold=3)
+
+
+def two_tables(times=True, history=("few", "seen"), config=LIKED):
+    """A task on few events with ratings, whose history may have many without; the events of both, and the task's data
+    set."""
+    random = np.random.default_rng(2)
+    moments = np.repeat(np.arange(900), random.integers(0, 3, 900)).tolist()
+    few = make([(random.integers(9), random.integers(6), of, random.integers(1, 6)) for of in range(0, 900, 10)], 9)
+    seen = make([(random.integers(9), random.integers(6), of, 0) for of in moments], 9)
+    seen.columns.clear()
+    if not times:
+        few, seen = (replace(of, time=None) for of in (few, seen))
+    data = beside(few=few, seen=seen, history=history, **config.model_dump(exclude_unset=True))
+    return (few, seen), Dataset(TextTable(), {}, [], {"task": data})
 
 
 def parts(data):

@@ -14,4 +14,4 @@ def asked_of(dataset: Dataset, vectors: Vectors | None = None, task: str = "task
     width = 0 if vectors is None else vectors(np.zeros(1, int)).shape[1]
     many = columns(data.train.take(np.arange(1))).shape[1]
     slots, rated = tuple(data.train.slots), data.train.rates is not None
-    return Asked(dataset.texts, vectors, width, slots, len(data.classes), many, rated)
+    return Asked(dataset.texts, vectors, width, slots, len(data.classes), many, rated, len(data.history) > 1)

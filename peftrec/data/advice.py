@@ -15,15 +15,19 @@ SEPARATORS = ("::", "\t", ";", "|", ",")
 
 def missing_column(name: str, names: list[str]) -> str:
     """What to say where a file has no column `name`: its columns, and the key that would give it."""
-    listed = cut(", ".join(names), 1000)
+    return f"no column {shown(name)}; its columns are {cut(', '.join(names), 1000)}{how_it_would_be(name, names)}"
+
+
+def how_it_would_be(name: str, names: list[str]) -> str:
+    """'; write ...' where a key of the recipe would give a file that has the columns `names` one called `name`."""
     for separator in SEPARATORS:
         if any(
             name in (part.strip(' "') for part in column.split(separator)) for column in names if separator in column
         ):
-            return f"no column {shown(name)}; its columns are {listed}; write separator: {_written(separator)}"
+            return f"; write separator: {_written(separator)}"
     if any(map(is_number, names)) or name in {of.partition(":")[0] for of in names}:
-        return f"no column {shown(name)}; its columns are {listed}; {no_header(names)}"
-    return f"no column {shown(name)}; its columns are {listed}"
+        return f"; {no_header(names)}"
+    return ""
 
 
 def no_header(names: list[str]) -> str:

@@ -54,6 +54,7 @@ class Catalogue:
     items  int (E,): the item of every choice, and
     times  float64 (E,): its time, in any order; None where choices do not count
     learnt   the choices of the train rows, by which it is known what goes together
+    later    the same once the validation rows are train rows; None: the choices of these and those
     known    what goes together, where that was kept by a run
     alike    whose texts are alike, where that counts
     """
@@ -62,6 +63,7 @@ class Catalogue:
     items: np.ndarray | None = None
     times: np.ndarray | None = None
     learnt: Choices | None = None
+    later: Choices | None = None
     known: Neighbours | None = None
     alike: Neighbours | None = None
 

@@ -24,6 +24,7 @@ class TaskData:
     notes          what the user should know: rows left out and why, warnings of the split
     scale          (centre, spread) by which the log's feedback was standardised; (0, 1) where it is liked or not
     log_scale      whether labels, which are as they are, and feedback are learnt as `scales.to_log` of them
+    levels         the few numbers that labels are of, ascending, which predictions are drawn near; () of others
     items          name of the table that its items are of; '' without items
     history        names of the tables that its histories are of, in the order of the log's marks
     impressions    whether its rows stand in lists that were shown, their groups then; others count for no rate
@@ -53,6 +54,7 @@ class TaskData:
     fitted: dict[str, Any] = field(default_factory=dict, compare=False)
     hides: list[str] = field(default_factory=list)
     log_scale: bool = False
+    levels: tuple[float, ...] = ()
     files: Files = ()
     names: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     divided: tuple[Examples, Examples] | None = None

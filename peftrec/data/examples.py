@@ -181,6 +181,11 @@ class Examples:
             row, place = (of[place != self.own[row]] for of in (row, place))
         return row, self.log.items[place]
 
+    def met_count(self) -> np.ndarray:
+        """How many events `met` has of each row, int64 (N,), for rows with histories."""
+        _, count = self._past()
+        return count if self.own is None else count - (np.asarray(self.own) >= 0)
+
     def repeated(self) -> np.ndarray:
         """Whether each row's user had met its item before, or without times beside the row, bool (N,)."""
         if self.log is None:

@@ -23,7 +23,8 @@ def _all_of(data: TaskData) -> TaskData:
     if train.catalogue is None or train.catalogue.learnt is None:
         return replace(data, train=train)
     # What goes together is counted in the validation rows too.
-    catalogue = replace(train.catalogue, learnt=Choices(train.users, train.item, len(train.catalogue)).thinned())
+    learnt = train.catalogue.later or Choices(train.users, train.item, len(train.catalogue)).thinned()
+    catalogue = replace(train.catalogue, learnt=learnt)
     train = replace(train, catalogue=catalogue)
     return replace(data, train=train, test=replace(data.test, catalogue=catalogue))
 

@@ -7,17 +7,19 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import FunctionType
-from typing import get_type_hints
+from typing import TypeVar, get_type_hints
 
 import numpy as np
 import pyarrow as pa
 
+from peftrec.data.belonging import belonging
 from peftrec.data.entry import make_events, make_items, make_queries, make_texts, make_users, with_unknown_items
 from peftrec.data.files import read_rows
 from peftrec.data.rows import Rows
 from peftrec.data.sources import SOURCES
 from peftrec.data.summary import TableSummary, summarise, uses_of
 from peftrec.data.tables import Events, Items, Queries, Table, Tables, Texts
+from peftrec.data.where import parse
 from peftrec.errors import Problems, UserError, nearest, shown
 from peftrec.recipe import (
     DataConfig,
@@ -32,6 +34,7 @@ from peftrec.recipe.names import import_own
 
 # A source's function; the path is the folder that the user names, None the installed package's.
 Source = Callable[[Path | None], Tables]
+_Made = TypeVar("_Made")
 
 
 def load_tables(data: DataConfig, described: bool = False) -> Tables:
@@ -71,9 +74,14 @@ def load_tables(data: DataConfig, described: bool = False) -> Tables:
 
 
 def _rows(data: DataConfig, name: str, config: TableConfig) -> Rows:
-    """The rows of one table's file. Tasks say which labels of a text table they take: all its columns are held."""
-    named = _texts_in([config.model_dump(), data.split.model_dump()])
-    return read_rows(config, data.key_of(name), None if isinstance(config, TextsConfig) else list(named))
+    """The rows of one table's file that are its own. Tasks say which labels of a text table they take: all its columns
+    are held."""
+    key = data.key_of(name)
+    condition = None if config.where is None else parse(config.where, f"{key}.where", "column")
+    named = list(_texts_in([config.model_dump(exclude={"where"}), data.split.model_dump()]))
+    named += [] if condition is None else condition.names
+    rows = read_rows(config, key, None if isinstance(config, TextsConfig) else named)
+    return rows if condition is None else _sound(rows, key, partial(belonging, condition))[1]
 
 
 class Ahead:
@@ -89,8 +97,8 @@ class Ahead:
         return tables
 
 
-def _sound(rows: Rows, key: str, make: Callable[[Rows], Table]) -> tuple[Rows, Table]:
-    """The table made of rows, and these rows; where `on_bad_rows` is skip, without those that break a rule.
+def _sound(rows: Rows, key: str, make: Callable[[Rows], _Made]) -> tuple[Rows, _Made]:
+    """What is made of rows, and these rows; where `on_bad_rows` is skip, without those that break a rule.
 
     A rule on rows beside each other may be broken only once others are gone: they are checked again. Raises UserError
     for what concerns a whole column or file, and where no row is left.

@@ -16,10 +16,11 @@ class Rates:
     log     the events of one table
     places_of_log  int32 (E,): `places` of its own events
     base    the feedback that an item or user without events is taken to have; the train rows' mean
+    others  how often items occurred in other tables; None: histories are of this one alone
     """
 
-    def __init__(self, log: Log, base: float) -> None:
-        self.log, self.base = log, base
+    def __init__(self, log: Log, base: float, others: "Counts | None" = None) -> None:
+        self.log, self.base, self.others = log, base, others
         order = np.lexsort((log.times, log.items))
         self._times = log.times[order]  # ascending for each item
         # Where each item's events begin, from item -1, which has none, to one beyond the last.
@@ -68,3 +69,30 @@ class Rates:
             count = count - (own >= 0)
         mean = (total + PSEUDO * self.base) / (count + PSEUDO)
         return np.stack([mean, np.log1p(count)], 1).astype(np.float32)
+
+
+class Counts:
+    """How often the items of events occurred, as it stood at any moment. `items`, `times` (E,), in any order."""
+
+    def __init__(self, items: np.ndarray, times: np.ndarray) -> None:
+        self._times = times[np.lexsort((times, items))]  # ascending for each item
+        self._begin = np.concatenate([[0, 0], np.cumsum(np.bincount(items))])  # from item -1 on, as in Rates
+        self._moments = np.sort(times)
+
+    def share(self, items: np.ndarray, times: np.ndarray) -> np.ndarray:
+        """log of (1 + events of the item) / (1 + all events) strictly before each time (N,), float64 (N,); a time that
+        is NaN comes after every event. Counts themselves grow with the log."""
+        ends = np.append(self._begin, len(self._times))  # items that no event is of have none
+        number = np.minimum(items + 1, len(self._begin) - 1)
+        count = places_between(self._times, ends[number], ends[number + 1], times) - ends[number]
+        whole = np.where(np.isnan(times), len(self._moments), np.searchsorted(self._moments, times))
+        found: np.ndarray = np.log1p(count) - np.log1p(whole)
+        return found
+
+
+def counts_beside(log: Log, own: int) -> Counts | None:
+    """How often items occurred in the tables of a log but for the one with the mark `own`; None where it has one."""
+    if log.marks is None:
+        return None
+    others = log.marks != own
+    return Counts(log.items[others], log.times[others])

@@ -28,7 +28,7 @@ from peftrec.errors import Problems, UserError, shown
 from peftrec.recipe import FileConfig, TimedConfig
 
 _NONE = pa.array(["", "na", "n/a", "nan", "null", "none"])
-_EXACT = 2**53  # whole numbers below are all told apart by 64-bit floating ones
+EXACT = 2**53  # whole numbers below are all told apart by 64-bit floating ones
 _SHORTENED = r"^\s*\d[.,]\d+E\+\d{2}\s*$"  # as spreadsheets show long numbers, and save what they show
 MOST = 1e18  # of a number in a table: labels are squared in 32 bits, which end at 3e38
 
@@ -130,7 +130,7 @@ class Rows:
 
         They are tidied as `strip` says, with a note. Raises UserError where one is empty.
         """
-        codes, texts = self._tidied(name)
+        codes, texts = self.tidied(name)
         self._refuse_lost(name)
         empty = columns.blank(texts)
         if empty.any():
@@ -139,17 +139,17 @@ class Rows:
 
     def _refuse_lost(self, name: str) -> None:
         """Raise UserError where ids are floating numbers so large that different ones became the same."""
-        if pa.types.is_floating(self.column(name).type) and (large := np.abs(self._numbers(name)) >= _EXACT).any():
-            rule = f"an id beyond {_EXACT:,} has lost digits as a floating number; store whole numbers or texts"
+        if pa.types.is_floating(self.column(name).type) and (large := np.abs(self.as_numbers(name)) >= EXACT).any():
+            rule = f"an id beyond {EXACT:,} has lost digits as a floating number; store whole numbers or texts"
             self.refuse(large, name, rule)
 
     def labels(self, name: str) -> pa.Array:
         """A column of labels as texts, tidied as ids are; '' where there is none."""
-        codes, texts = self._tidied(name)
+        codes, texts = self.tidied(name)
         return texts.take(pa.array(codes))
 
-    def _tidied(self, name: str) -> tuple[np.ndarray, pa.Array]:
-        """Codes (N,) of a column's values and the distinct ones as texts, tidied; what that did is noted."""
+    def tidied(self, name: str) -> tuple[np.ndarray, pa.Array]:
+        """Codes (N,) of a column's values and the distinct ones as texts, tidied as `strip` says, with a note."""
         codes, texts = self._coded(name)
         self._note_shortened(name, texts)
         tidied = columns.tidied(texts) if self.config.strip else texts
@@ -240,8 +240,8 @@ class Rows:
 
         Raises UserError where a value is missing, not a number, NaN, infinite, or beyond `MOST`.
         """
-        column, numbers, problems = self.column(name), self._numbers(name), Problems()
-        bad = ~np.isfinite(numbers) & ~(self._missing(name) if missing else False)
+        column, numbers, problems = self.column(name), self.as_numbers(name), Problems()
+        bad = ~np.isfinite(numbers) & ~(self.missing(name) if missing else False)
         large = ~bad & (np.abs(numbers) > MOST)
         first = column[int(np.argmax(bad))].as_py() if bad.any() else None
         hint = commas(first) if isinstance(first, str) else ""
@@ -255,7 +255,7 @@ class Rows:
         problems.stop()
         return np.where(bad | large, np.nan, numbers) if missing else numbers
 
-    def _numbers(self, name: str) -> np.ndarray:
+    def as_numbers(self, name: str) -> np.ndarray:
         """A column as float64, NaN where a value is no number."""
         column = self.column(name)
         kind = column.type
@@ -265,7 +265,7 @@ class Rows:
             return columns.shortest(column).to_numpy()
         return columns.text_numbers(self._texts(name), self.config.decimal)
 
-    def _missing(self, name: str) -> np.ndarray:
+    def missing(self, name: str) -> np.ndarray:
         """Which values (N,) of a column say that there is none."""
         codes, texts = self._coded(name)
         return pc.is_in(pc.utf8_lower(pc.utf8_trim_whitespace(texts)), value_set=_NONE.cast(texts.type)).to_numpy(

@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 
 from peftrec.data.rows import Rows
 from peftrec.data.templates import template_columns
+from peftrec.data.where import parse
 from peftrec.errors import UserError
 from peftrec.recipe import TableConfig
 
@@ -21,7 +22,7 @@ class ColumnSummary:
     """One column.
 
     use       what it is taken for: id, user, item, time, text, label, number, feature, impression, clicked,
-              moment, split, weight; '' for none
+              moment, split, where, weight; '' for none
     holds     number, time or text; the type's own name for what is none of these
     missing   rows without a value
     distinct  different values; None where they cannot be compared
@@ -70,8 +71,9 @@ def uses_of(config: TableConfig, key: str) -> dict[str, str]:
     rest |= {None if split is None else split.column: "split"}
     numbers = dict.fromkeys(getattr(config, "columns", ()), "number")
     numbers |= dict.fromkeys(getattr(config, "features", ()), "feature")
-    found = {**dict.fromkeys(texts, "text"), **numbers, **rest, **named}
-    order = [*named, *texts, *numbers, *rest]
+    asked = [] if config.where is None else parse(config.where, f"{key}.where", "column").names
+    found = {**dict.fromkeys(asked, "where"), **dict.fromkeys(texts, "text"), **numbers, **rest, **named}
+    order = [*named, *texts, *numbers, *rest, *asked]
     return {column: found[column] for column in order if column is not None}
 
 

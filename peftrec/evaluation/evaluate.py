@@ -26,7 +26,7 @@ import numpy as np
 
 from peftrec.data.dataset import Dataset
 from peftrec.data.examples import Examples
-from peftrec.data.scales import from_log
+from peftrec.data.scales import from_log, pulled
 from peftrec.errors import UserError
 from peftrec.evaluation.catalogue import Ranking, Relevant, most_lists, of_part, of_ranked, rank, targets_of
 from peftrec.evaluation.chosen import Measures, measures_of
@@ -217,4 +217,5 @@ def _trivial(
                 found[name] = said
         elif scorer.no_vectors:
             left_out[name] = scorer.no_vectors
-    return {name: from_log(of) for name, of in found.items()} if data.log_scale else found, left_out
+    # They are drawn near the levels of labels as the model is, or they would be weaker than what is to be had.
+    return {name: pulled(from_log(of) if data.log_scale else of, data.levels) for name, of in found.items()}, left_out

@@ -31,6 +31,11 @@ class FileConfig(Strict):
         description="ids and labels as they look: no spaces around them, nothing invisible, whole numbers without .0",
     )
 
+    where: str | None = Field(
+        None,
+        description="which rows are the table's, such as 'event == \"view\" and price > 0', by any columns of the "
+        "file; the others are left out before any other rule is checked; default: all",
+    )
     on_bad_rows: Literal["refuse", "skip", "fill"] = Field(
         "refuse",
         description="rows that break a rule: refuse the table; skip them; or fill in what can be missing (the text of "

@@ -38,6 +38,8 @@ def check_rows(
             ("base", of["base"] is not None, of["features"] == RATE_FEATURES),
             ("catalogue", bool(of.get("catalogue")), "choice" in kind.metrics),
             ("log_scale", bool(of.get("log_scale")), bool(of.get("log_scale")) and "scale" in kind.reads),
+            ("levels", bool(of.get("levels")), bool(of.get("levels")) and task.config.loss == "mae"),
+            ("levels", of.get("levels") or [], _levels(of.get("levels") or [])),
             ("tables", bool(of["tables"]), kind.feedback is not None),
             ("tables", of["tables"], task.config.history or of["tables"][:1]),
             ("hides", of["hides"], [table for table in of["tables"] if table in of["hides"]]),
@@ -47,6 +49,11 @@ def check_rows(
                 raise UserError(
                     f"{file}: damaged: tasks.{name}.{key}: found {of.get(key)}, which is not so of {task.config.kind}"
                 )
+
+
+def _levels(found: list[float]) -> list[float]:
+    """The numbers as levels are: two or more, ascending, each once."""
+    return sorted(set(found)) if len(set(found)) != 1 else []
 
 
 def _check_features(file: Path, task: str, described: Mapping[str, Any]) -> None:

@@ -24,7 +24,7 @@ from torch import Tensor
 from peftrec.data.catalogue import Catalogue, ItemTexts
 from peftrec.data.dataset import Dataset, TaskData
 from peftrec.data.features import Encoding, columns
-from peftrec.data.rates import Rates
+from peftrec.data.rates import Rates, counts_beside
 from peftrec.data.texts import TextTable
 from peftrec.errors import UserError
 from peftrec.machine.files import read_json, reading, to_json, write_json
@@ -150,6 +150,7 @@ def describe_task(data: TaskData) -> dict[str, Any]:
         "features": data.feature_names,
         "scale": data.scale,
         "log_scale": data.log_scale,
+        "levels": data.levels,
         "base": None if data.test.rates is None else data.test.rates.base,
         "catalogue": data.train.catalogue is not None,
         # Of what an asker did before nothing is left out where matches are ranked.
@@ -194,6 +195,10 @@ def read_recipe(folder: Path, trust_code: bool = False) -> Recipe:
     return recipe
 
 
+def _as_learnt(task: Task, described: Mapping[str, Any]) -> Task:
+    return task.on_scale(bool(described.get("log_scale")), tuple(described.get("levels") or ()))
+
+
 def load_run(
     folder: Path, backbone: str | Backbone | None = None, texts: TextTable | None = None, trust_code: bool = False
 ) -> LoadedRun:
@@ -217,7 +222,7 @@ def load_run(
         )
     read = TextTable() if texts is None else texts
     of = described["tasks"]
-    tasks = {name: task.on_scale(bool(of[name].get("log_scale"))) for name, task in resolve(recipe).items()}
+    tasks = {name: _as_learnt(task, of[name]) for name, task in resolve(recipe).items()}
     items = load_catalogues(folder, read, of)
     with base.lock, reading(folder):
         check_rows(folder / "model.json", tasks, of, items)
@@ -235,7 +240,11 @@ def load_run(
     received = {name: _own_log(of[name], found, tasks[name]) for name, found in logs.items()}
     received |= load_logs(folder, items, of, "rated")
     own = {name: found.log for name, found in received.items()}
-    rates = {name: Rates(log, of[name]["base"]) for name, log in own.items() if of[name]["base"] is not None}
+    rates = {
+        name: Rates(log, of[name]["base"], counts_beside(logs[name].log, _place(of[name], tasks[name])))
+        for name, log in own.items()
+        if of[name]["base"] is not None
+    }
     catalogues = {}
     for name, log in own.items():
         if of[name].get("catalogue") and _counts_choices(model.head(name)):
@@ -274,7 +283,13 @@ def _own_log(described: Mapping[str, Any], of: UserLog, task: Task) -> UserLog:
     """The events of the task's own table, which it names where there are several; all where it is none of them."""
     if of.log.marks is None or task.config.table not in described["tables"]:
         return of
-    return UserLog(of.log.only(described["tables"].index(task.config.table)), of.user_ids)
+    return UserLog(of.log.only(_place(described, task)), of.user_ids)
+
+
+def _place(described: Mapping[str, Any], task: Task) -> int:
+    """The place of the task's own table among those of its histories; the first where it is none of them."""
+    tables, own = described["tables"], task.config.table
+    return tables.index(own) if own in tables else 0
 
 
 def read_described(folder: Path, recipe: Recipe) -> dict[str, Any]:

@@ -38,6 +38,7 @@ class DescribedTask(_Strict):
     features: list[Name]
     scale: Annotated[list[FiniteFloat], Field(min_length=2, max_length=2)]
     log_scale: bool = _ABSENT
+    levels: list[FiniteFloat] = _ABSENT
     base: Number
     items: Name
     tables: list[Name]

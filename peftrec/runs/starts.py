@@ -74,6 +74,7 @@ def _asked(described: Mapping[str, Any], model: CoLearner) -> Asked:
         len(described["classes"]),
         past + len(described["features"]) + len(item) + len(asker),
         described["base"] is not None,
+        len(described["tables"]) > 1,
     )
 
 

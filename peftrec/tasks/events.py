@@ -14,7 +14,7 @@ from peftrec.data.dataset import TaskData
 from peftrec.data.examples import Examples
 from peftrec.data.features import FeatureTable
 from peftrec.data.log import Log, merged
-from peftrec.data.rates import Rates
+from peftrec.data.rates import Rates, counts_beside
 from peftrec.data.remarks import unseen
 from peftrec.data.scales import to_log
 from peftrec.data.split import LEFT_OUT, PARTS, TRAIN, VALID, Divisible
@@ -40,7 +40,7 @@ class Past:
     parts    int8 (E,): the part of each
     split    how they were divided
     history  name -> the events that histories are of, its own among them
-    of_all   name -> the parts of each of these tables, where they have no times
+    of_all   name -> the parts of each of these tables, where there are several or they have no times
     users    the features of users
     """
 
@@ -102,11 +102,16 @@ def read_past(tables: Tables, task: Task, data: DataConfig, seed: int) -> tuple[
         raise UserError(f"history: names each table once, the task's own, {name}, among them; found {shown(names)}")
     items = catalogue_of(tables, events, task)
     parts, split, notes = split_events(name, events, data, seed)
-    of_all = {}
-    if events.time is None:
-        others = {other: split_events(other, found[other], data, seed)[0] for other in names if other != name}
-        of_all = {name: parts, **others}
+    of_all = {other: parts if other == name else _parts(other, found[other], data, seed) for other in names}
     return Past(name, events, items, parts, split, found, of_all, tables.user_features), notes
+
+
+def _parts(name: str, events: Events, data: DataConfig, seed: int) -> np.ndarray:
+    """The part int8 (E,) of every event of a table that histories are of. Such a table need not come with the parts
+    that the run's split asks for: by time it is known what was before a row, and all of it is for training then."""
+    if events.time is not None and events.given is None and data.split_of(name).kind == "given":
+        return np.full(len(events), TRAIN, np.int8)
+    return split_events(name, events, data, seed)[0]
 
 
 def event_examples(
@@ -140,8 +145,9 @@ def event_examples(
         examples, own, seen = _before_the_row(examples, past, rows, data.history, counted)
     if not rates:
         return examples
-    train = counted(events)[past.parts == TRAIN]
-    received = Rates(own, float(train.mean(dtype=np.float64)) if len(train) else 0.0)
+    assert examples.log is not None
+    train, others = counted(events)[past.parts == TRAIN], counts_beside(examples.log, past.own)
+    received = Rates(own, float(train.mean(dtype=np.float64)) if len(train) else 0.0, others)
     of_rows = events.time is not None and events.received is events  # every row is an event of the log
     return examples.with_rates(received, seen, received.places_of_log if of_rows else None)
 

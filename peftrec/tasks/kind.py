@@ -14,7 +14,7 @@ from peftrec.errors import UserError, shown
 from peftrec.recipe import AdapterConfig, DataConfig, TaskConfig
 from peftrec.tasks.grades import Grades, read_grades
 from peftrec.tasks.heads import Head, HeadShape
-from peftrec.tasks.losses import Labels, Loss, on_log
+from peftrec.tasks.losses import Labels, Loss, on_levels, on_log
 from peftrec.tasks.priors.vectors import Vectors
 from peftrec.tasks.rows import Event, Field, Row
 from peftrec.tasks.starts import Starting
@@ -117,11 +117,12 @@ class Task:
     loss: Loss
     adapter: AdapterConfig
 
-    def on_scale(self, log: bool) -> "Task":
-        """The task with the scale that its labels are learnt on, which where the recipe names none the data chose."""
-        if not log:
-            return self
-        return replace(self, config=self.config.model_copy(update={"scale": "log"}), loss=on_log(self.loss))
+    def on_scale(self, log: bool, levels: tuple[float, ...] = ()) -> "Task":
+        """The task with the scale that its labels are learnt on, which where the recipe names none the data chose, and
+        the levels that these are of, if any."""
+        config = self.config.model_copy(update={"scale": "log"}) if log else self.config
+        loss = on_log(self.loss) if log else self.loss
+        return replace(self, config=config, loss=on_levels(loss, levels) if levels else loss)
 
     @property
     def metrics(self) -> tuple[str, ...]:

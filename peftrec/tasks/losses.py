@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from peftrec.data.scales import to_log
+from peftrec.data.scales import PULL, to_log
 
 Labels = Literal["class", "tags", "liked", "number", "choice"]
 
@@ -30,7 +30,7 @@ class Loss:
              own item's score (N,)
     metric   the metric that stands for it: on the same rows, raised to `power`, it equals the mean of the rows' losses,
              also where rows have weights; of a loss `on_log` it is in units of the labels, and its scale is that of
-             the raw output
+             the raw output; of one `on_levels` it is that of the numbers drawn near them
     start    labels float64 (N,) -> (shift, scale) of the raw output at which a head that has learnt nothing begins; of
              tags (N, C) the shift is (C,)
     """
@@ -108,6 +108,19 @@ def on_log(loss: Loss) -> Loss:
         return loss.value(output, label.sign() * label.abs().log1p())
 
     return replace(loss, value=value, predict=back, start=lambda label: loss.start(to_log(label)))
+
+
+def on_levels(loss: Loss, levels: tuple[float, ...]) -> Loss:
+    """The loss of numbers whose labels are all of two or more levels, ascending: what is predicted is drawn near the
+    nearest of them (`scales.pulled`), what is learnt is not."""
+
+    def predict(output: Tensor) -> Tensor:
+        found = loss.predict(output)
+        given = torch.tensor(levels, dtype=found.dtype, device=found.device)
+        near = given[torch.bucketize(found, (given[1:] + given[:-1]) / 2)]
+        return near + (1 - PULL) * (found - near)
+
+    return replace(loss, predict=predict)
 
 
 LOSSES: dict[str, Loss] = {

@@ -18,6 +18,7 @@ from peftrec.data.texts import TextTable
 from peftrec.errors import UserError
 from peftrec.recipe import DataConfig, TaskConfig
 from peftrec.tasks.building import Later, item_rows
+from peftrec.tasks.choices import learnt
 from peftrec.tasks.events import cut_events, event_column, event_examples, known_later, read_past
 from peftrec.tasks.features import feature_layer
 from peftrec.tasks.gather import gather
@@ -64,9 +65,10 @@ def build(tables: Tables, texts: TextTable, task: Task, data: DataConfig, seed: 
             raise UserError(
                 f"repeats: all items to be found in {name} are ones that the user had before; set repeats: allow"
             )
-    train = np.flatnonzero(found & (past.parts == TRAIN))
-    learnt = Choices(events.user[train], events.item[train], len(past.items)).thinned()
-    catalogue = partial(_catalogue, item_rows(past.items, texts), events, learnt)
+    then = None
+    if len(past.history) > 1:
+        then = learnt(past.with_valid(), found if later is None else found_later, counted)
+    catalogue = partial(_catalogue, item_rows(past.items, texts), events, learnt(past, found, counted), then)
     # Without times no choice is before another: those of the rows that count as train rows are what is known.
     known = chosen if later is None else chosen & (past.parts == TRAIN)
     examples = replace(examples, catalogue=catalogue(known))
@@ -77,12 +79,14 @@ def build(tables: Tables, texts: TextTable, task: Task, data: DataConfig, seed: 
     return cut_events(examples, past, data, notes=notes, later=later)
 
 
-def _catalogue(rows: np.ndarray, events: Events, learnt: Choices, known: np.ndarray) -> Catalogue:
+def _catalogue(
+    rows: np.ndarray, events: Events, choices: Choices, then: Choices | None, known: np.ndarray
+) -> Catalogue:
     """The items, by their text rows (I,), and which of the events (E,) count as choices."""
     items, times = events.item, np.zeros(len(events)) if events.time is None else events.time
     if not known.all():
         items, times = items[known], times[known]
-    return Catalogue(rows, items, times, learnt)
+    return Catalogue(rows, items, times, choices, then)
 
 
 def _counted(events: Events, column: str, threshold: float | None) -> np.ndarray:

@@ -7,7 +7,7 @@ import numpy as np
 
 from peftrec.data.dataset import TaskData
 from peftrec.data.rates import RATE_FEATURES
-from peftrec.data.scales import heavy_tails, to_log
+from peftrec.data.scales import heavy_tails, levels_of, to_log
 from peftrec.data.split import TRAIN
 from peftrec.data.tables import Tables
 from peftrec.data.texts import TextTable
@@ -55,8 +55,21 @@ def build(tables: Tables, texts: TextTable, task: Task, data: DataConfig, seed: 
     weight = row_weights(values, parts, [], config, event_weights(past.events, config))
     notes += said
     examples, later = replace(made(past), weight=weight), known_later(past, made)
+    levels, said = chosen_levels(values, parts, task)
+    notes += said
     built = cut_events(examples, past, data, notes=notes, feature_names=RATE_FEATURES, scale=scale, later=later)
-    return replace(built, log_scale=log)
+    return replace(built, log_scale=log, levels=levels)
+
+
+def chosen_levels(values: np.ndarray, parts: np.ndarray, task: Task) -> tuple[tuple[float, ...], list[str]]:
+    """The levels that the train rows' labels are of, where the loss asks for a median, which is one of them; a note."""
+    levels = levels_of(values[parts == TRAIN]) if task.config.loss == "mae" else ()
+    if not levels:
+        return (), []
+    return levels, [
+        f"labels are of {len(levels)} numbers, near which predictions are drawn, as an absolute error asks for (loss: "
+        "mse predicts means)"
+    ]
 
 
 def chosen_scale(values: np.ndarray, parts: np.ndarray, task: Task) -> tuple[bool, list[str]]:
@@ -94,8 +107,10 @@ def build_texts(tables: Tables, texts: TextTable, task: Task, data: DataConfig, 
     examples = replace(text_examples(table, texts, label), weight=weight)
     log, said = chosen_scale(values, parts, task)
     notes += said
+    levels, said = chosen_levels(label, parts, task)
+    notes += said
     built = cut(examples, parts, split, notes=notes, key=data.key_of_split(name), files=table.files)
-    return replace(built, log_scale=log)
+    return replace(built, log_scale=log, levels=levels)
 
 
 def feedback(events: list[Event], task: Task, scale: tuple[float, float]) -> np.ndarray:

@@ -135,7 +135,8 @@ def prepare(
             attach(backbone, methods)  # for what it finds wrong
     problems.stop()
     assert tasks is not None and dataset is not None and backbone is not None
-    tasks = {name: task.on_scale(dataset.tasks[name].log_scale) for name, task in tasks.items()}
+    of = dataset.tasks
+    tasks = {name: task.on_scale(of[name].log_scale, of[name].levels) for name, task in tasks.items()}
     config = settled(recipe, dataset)
     if settled_as is not None:
         config, dataset = settled_as.model_copy(update={"early_stopping": None}), train_on_all(dataset)

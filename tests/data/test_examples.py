@@ -1,5 +1,7 @@
 """Columns of one task's rows: what rows are taken, which texts they refer to, histories as windows of the log."""
 
+from dataclasses import replace
+
 import numpy as np
 from columns import rows
 
@@ -73,3 +75,12 @@ def test_without_a_catalogue_nothing_is_drawn_and_nothing_is_known_of_items():
     some = made()
     assert some.drawn(0, 3, np.arange(3)) is some
     assert some.candidate_rows().tolist() == [] and of_step(some) is None and some.barred() is None
+
+
+def test_all_that_was_met_is_counted():
+    of = made()
+    row, _ = of.met()
+    assert of.met_count().tolist() == np.bincount(row, minlength=3).tolist() == [2, 0, 1]
+    beside = replace(of, own=np.array([1, -1, 3]))  # without times, the rows themselves in the log
+    row, _ = beside.met()
+    assert beside.met_count().tolist() == np.bincount(row, minlength=3).tolist() == [2, 3, 0]

@@ -6,7 +6,7 @@ import pytest
 
 from peftrec.data.features import NO_FEATURES, FeatureTable, category
 from peftrec.errors import UserError
-from peftrec.serving.where import _TOKEN, matching
+from peftrec.serving.where import matching
 
 PRICES = [5, 19.99, 20, 35.5, -3, None, 0, 1e6]
 BRANDS = ["acme", "zeta", "acme", "", "nova", "Zeta", "1995", "true"]
@@ -150,13 +150,3 @@ def test_more_than_ten_names_in_backticks_are_told_apart():
     assert matching(where, FeatureTable(numbers)).tolist() == [True]
     with pytest.raises(UserError, match=r"^where: `a 12` is no feature"):
         matching(f"{where} and `a 12` == 1", FeatureTable(numbers))
-
-
-@pytest.mark.parametrize(
-    ("where", "texts"),
-    [("'\\" * 9_000, 1), ('"' * 19_999, 10_000), ("'" + "\\\n" * 9_000, 1), ("`" * 19_999, 0), ("'a\\", 1)],
-)
-def test_texts_that_do_not_end_are_looked_at_once(where, texts):
-    assert len(_TOKEN.findall(where)) == texts
-    with pytest.raises(UserError, match="cannot be read"):
-        matching(where, FEATURES)

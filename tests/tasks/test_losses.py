@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from made import made
 
+from peftrec.data.scales import pulled
 from peftrec.evaluation.at_k import CHOICE
 from peftrec.evaluation.metrics import METRICS
 from peftrec.tasks.kinds import KINDS
-from peftrec.tasks.losses import LOSSES, TAG_LOSSES, Loss, on_log
+from peftrec.tasks.losses import LOSSES, TAG_LOSSES, Loss, on_levels, on_log
 
 HINGE = Loss(
     "liked",
@@ -119,3 +120,17 @@ def test_a_loss_on_the_log_scale_reads_and_gives_numbers_as_they_are():
     shift, scale = loss.start(label)
     assert shift == pytest.approx(np.log(3)) and scale == pytest.approx(logs.std(), rel=1e-5)
     assert (loss.metric, loss.labels, loss.power) == ("mae", "number", 1)
+
+
+def test_a_loss_on_levels_draws_what_is_predicted_near_them_and_learns_as_before():
+    raw, label, levels = (
+        torch.tensor([0.2, 1.4, 1.6, 3.9, 7.0, -2.0]),
+        torch.tensor([1.0, 1, 2, 4, 4, 1]),
+        (1.0, 2.0, 4.0),
+    )
+    loss = on_levels(LOSSES["mae"], levels)
+    assert loss.predict(raw).numpy() == pytest.approx([0.92, 1.04, 1.96, 3.99, 4.3, 0.7], abs=1e-6)
+    assert loss.predict(raw).numpy() == pytest.approx(pulled(raw.numpy(), levels), abs=1e-6)
+    assert torch.equal(loss.value(raw, label), LOSSES["mae"].value(raw, label))
+    logs = on_levels(on_log(LOSSES["mae"]), (0.0, 100.0))
+    assert logs.predict(torch.tensor([np.log(51.5), np.log(49)])).numpy() == pytest.approx([95.05, 4.8], rel=1e-4)

@@ -55,6 +55,16 @@ def test_the_scale_is_the_one_that_is_asked_for():
         build("next-gap", make(timeline()), scale="log")
 
 
+def test_labels_of_few_numbers_are_levels_where_the_loss_asks_for_a_median():
+    events = make([row for user in range(9) for row in timeline(10, user=user, start=100 + user)])
+    data = build("regression", events, column="rating")
+    assert data.levels == tuple(np.unique(data.train.label)) and len(data.levels) > 2
+    (note,) = (note for note in data.notes if "near which predictions are drawn" in note)
+    assert f"of {len(data.levels)} numbers" in note
+    assert build("regression", events, column="rating", loss="mse").levels == ()
+    assert build("regression", make(timeline(8)), column="rating").levels == ()  # that never come again
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """A shop where two things are bought at a time, a few of them in thousands; its texts have prices of all sizes."""

@@ -14,6 +14,7 @@ from peftrec.recipe import dump_recipe
 from peftrec.runs.saved import load_run
 from peftrec.serving.predictor import Predictor
 from peftrec.tasks.dataset import load_data
+from peftrec.tasks.starts.others import COLUMNS
 
 pytestmark = pytest.mark.usefixtures("quick")
 
@@ -143,6 +144,8 @@ def test_what_the_run_predicts_is_what_was_measured(folder, run):
     import pyarrow.parquet as pq
 
     predictor, count = Predictor.load(run), 0
+    width = {task: len(predictor.run.starts[task].weight) for task in ("buy", "read")}
+    assert width["buy"] == width["read"] + len(COLUMNS)  # what other tables say, too
     for task in ("buy", "again", "read"):
         kept = pq.read_table(run / "test" / f"{task}.parquet").to_pylist()
         asked = [{"user": row["group"], "item": row["item"], "time": row["time"]} for row in kept]

@@ -9,7 +9,7 @@ import numpy as np
 
 from peftrec.data.dataset import Dataset, TaskData
 from peftrec.data.examples import Examples
-from peftrec.data.scales import from_log
+from peftrec.data.scales import from_log, pulled
 from peftrec.errors import UserError
 from peftrec.tasks.columns import HISTORY, columns
 from peftrec.tasks.losses import Loss
@@ -146,8 +146,8 @@ def choose(dataset: Dataset, task: str, loss: Loss | None, read: Read) -> Chosen
         for count, more in enumerate((0, *staged)):
             if count in TRIED:
                 said = np.clip(begin + more, low, high)
-                apart = from_log(said) - from_log(check.label) if data.log_scale else said - check.label
-                tried.append(Tried((make, count), _error(apart, squared), said))
+                found, label = (from_log(of) if data.log_scale else of for of in (said, check.label))
+                tried.append(Tried((make, count), _error(pulled(found, data.levels) - label, squared), said))
     chosen = best(tried)
     make, count = chosen.way
 

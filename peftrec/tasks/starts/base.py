@@ -59,6 +59,7 @@ class Asked:
     classes  how many the task has; 0: its labels are numbers, or say who liked or chose what
     columns  how many a row of events has (`tasks.columns`)
     rated    whether its items have rates
+    several  whether its histories are of several tables
     """
 
     texts: TextTable
@@ -68,6 +69,7 @@ class Asked:
     classes: int
     columns: int
     rated: bool
+    several: bool
 
 
 @dataclass(frozen=True)

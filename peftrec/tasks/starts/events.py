@@ -6,6 +6,7 @@
     share    mean feedback of the history that the task reads
     likeness to what is liked there, to what is not, and to the most alike that is liked: cosines of frozen vectors
     past     what the user's whole past says of the item, with items' rates known (`peftrec.tasks.starts.pasts`)
+    others   what the other tables of the history say, where there are several (`peftrec.tasks.starts.others`)
 
 Rates as log-odds where rows are liked or not. All of it is known before a row, so that train rows need no folds but for
 what texts let expect, and for which items are received alike.
@@ -26,6 +27,8 @@ from peftrec.tasks.priors.choice import held_out, learn
 from peftrec.tasks.priors.stored import FLOATS, number, stored
 from peftrec.tasks.priors.vectors import Vectors
 from peftrec.tasks.starts.base import Asked, Start, Started, Starting, Tensors
+from peftrec.tasks.starts.others import COLUMNS as OTHERS
+from peftrec.tasks.starts.others import are_several, of_others
 from peftrec.tasks.starts.pasts import Known, fit_known, load_known
 
 MOST_ROWS = 200_000  # that a handful of weights are fitted to
@@ -33,6 +36,7 @@ SHRINKS = (2.0, 5.0, 15.0, 50.0)  # rows with the expected feedback that every m
 STRENGTHS = (1.0, 0.1, 0.01)  # C of logistic regression; of ridge regression the penalty is its inverse
 RATES = ("item", "user", "share", "item_count", "user_count", "met")  # columns, rates first; then
 AS_READ = ("liked", "other", "most", "expected", "leaning", "akin", "together")
+LEAST_SPREAD = 0.02  # of columns: where one hardly differs among few rows, a row that does would be everything
 _LEAST = 1e-3  # the least rate, and the distance of the largest from 1
 
 
@@ -59,9 +63,9 @@ class EventStart:
 
     def __call__(self, rows: Examples) -> np.ndarray:
         """Log-odds, or numbers in label units, float32 (N,)."""
-        found = np.zeros(0, np.float32)
+        found, several = np.zeros(0, np.float32), len(self.weight) > len(RATES) + len(AS_READ)
         for block in self.known.blocks(rows):
-            said = columns(read(block, self.known), self.shrink, self.binary)
+            said = columns(read(block, self.known, several), self.shrink, self.binary)
             found = np.append(found, (said @ self.weight + self.bias).astype(np.float32))
         return found
 
@@ -77,8 +81,8 @@ class EventStart:
 Said = dict[str, np.ndarray]  # of each row, float64 (N,)
 
 
-def read(rows: Examples, known: Known) -> Said:
-    """What is known of rows (N,) before them; nothing is shrunk yet."""
+def read(rows: Examples, known: Known, several: bool) -> Said:
+    """What is known of rows (N,) before them; nothing is shrunk yet. `several`: with what the other tables say."""
     assert rows.rates is not None
     base, known = rows.rates.base, known.once()
     item_mean, item_count, user_mean, user_count = rows.inputs()[:, -4:].astype(np.float64).T
@@ -89,6 +93,8 @@ def read(rows: Examples, known: Known) -> Said:
     present = past.rows >= 0
     said["met"] = present.sum(1).astype(np.float64)
     said["share"] = (past.feedback * present).sum(1) / np.maximum(said["met"], 1)
+    if several:
+        said |= zip(OTHERS, of_others(rows).T, strict=True)
     liked, cosine = past.feedback > 0, known.likeness(rows, past.rows)
     return said | _likeness(cosine, present, liked)
 
@@ -112,7 +118,8 @@ def columns(said: Said, shrink: tuple[float, float], binary: bool) -> np.ndarray
     share = (said["share"] * said["met"] + said["base"]) / (said["met"] + 1)
     rates = [_log_odds(rate) if binary else rate for rate in (item, user, share)]
     counts = [np.log1p(said[name]) for name in ("item_count", "user_count", "met")]
-    return np.stack([*rates, *counts, *(said[name] for name in AS_READ)], 1)
+    others = (said[name] for name in OTHERS if name in said)
+    return np.stack([*rates, *counts, *(said[name] for name in AS_READ), *others], 1)
 
 
 def _log_odds(rate: np.ndarray) -> np.ndarray:
@@ -126,10 +133,11 @@ def fit(dataset: Dataset, task: str, config: TaskConfig, vectors: Vectors | None
     if data.train.rates is None:
         return None
     binary = bool(np.isin(data.train.thinned(MOST_ROWS).label, (0, 1)).all())
+    several = are_several(data.train)
     learnt, check = held_out(data)
     fitted, check = learnt.thinned(MOST_ROWS), check.thinned(MOST_ROWS)
     known = fit_known(learnt, fitted, vectors)
-    seen, asked = (_all(rows, known) for rows in (fitted, check))
+    seen, asked = (_all(rows, known, several) for rows in (fitted, check))
     best, weights = np.inf, None
     for shrink in product(SHRINKS, SHRINKS):
         found = _learn(columns(seen, shrink, binary), fitted.label, STRENGTHS[0], binary)
@@ -145,13 +153,13 @@ def fit(dataset: Dataset, task: str, config: TaskConfig, vectors: Vectors | None
     if learnt is not data.train:  # the others have chosen, and are learnt from now
         every = data.train.thinned(MOST_ROWS)
         known = fit_known(data.train, every, vectors)
-        weights = _learn(columns(_all(every, known), chosen, binary), every.label, free, binary)
+        weights = _learn(columns(_all(every, known, several), chosen, binary), every.label, free, binary)
     return Started(EventStart(binary, chosen, weights[0].astype(np.float32), float(weights[1]), known))
 
 
-def _all(rows: Examples, known: Known) -> Said:
+def _all(rows: Examples, known: Known, several: bool) -> Said:
     """`read` of many rows."""
-    said = [read(block, known) for block in known.blocks(rows)]
+    said = [read(block, known, several) for block in known.blocks(rows)]
     return {name: np.concatenate([of[name] for of in said]) for name in said[0]}
 
 
@@ -159,8 +167,7 @@ def _learn(known: np.ndarray, label: np.ndarray, strength: float, binary: bool) 
     """Weights (F,) and bias of logistic or ridge regression on columns, which are standardised for it."""
     from sklearn.linear_model import LogisticRegression, Ridge
 
-    centre, spread = known.mean(0), known.std(0)
-    spread = np.where(spread > 1e-9, spread, 1)
+    centre, spread = known.mean(0), np.maximum(known.std(0), LEAST_SPREAD)
     model = LogisticRegression(C=strength, max_iter=200) if binary else Ridge(alpha=1 / strength)
     model = learn(model, (known - centre) / spread, label)
     weight = np.ravel(model.coef_) / spread
@@ -179,7 +186,10 @@ def load(settings: Mapping[str, Any], tensors: Tensors, asked: Asked) -> EventSt
     binary = settings["binary"]
     if min(item, user) <= 0 or not isinstance(binary, bool):
         raise ValueError("shrink: two numbers above 0, and binary: true or false")
-    weight, bias = stored(tensors, "weight", FLOATS, len(RATES) + len(AS_READ)), number("bias", settings["bias"])
+    alone = len(RATES) + len(AS_READ)
+    whole = alone + len(OTHERS)
+    width = whole if asked.several and tensors["weight"].shape == (whole,) else alone  # that of a run of before, too
+    weight, bias = stored(tensors, "weight", FLOATS, width), number("bias", settings["bias"])
     return EventStart(binary, (item, user), weight, bias, load_known(tensors, asked))
 
 

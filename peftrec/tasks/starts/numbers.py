@@ -23,6 +23,8 @@ from peftrec.tasks.priors.stored import FLOATS, WHOLE, number, stored
 from peftrec.tasks.priors.vectors import Vectors
 from peftrec.tasks.starts.base import Asked, Start, Started, Starting, Tensors
 from peftrec.tasks.starts.events import MOST_ROWS
+from peftrec.tasks.starts.others import COLUMNS as OTHERS
+from peftrec.tasks.starts.others import are_several, of_others
 from peftrec.tasks.starts.pasts import Known, fit_known, load_known
 
 SEEN = 10  # times the rows that are fitted to: of so many rows few were seen
@@ -30,14 +32,17 @@ SEEN = 10  # times the rows that are fitted to: of so many rows few were seen
 
 @dataclass(frozen=True)
 class Foreseen:
-    """The columns of trees that are told of pasts too."""
+    """The columns of trees that are told of pasts too, and where there are `several` tables what the others say."""
 
     known: Known
+    several: bool
 
     def __call__(self, rows: Examples) -> np.ndarray:
         """Float32 (N, F)."""
         told = [self._of(block) for block in self.known.blocks(rows)]
-        return np.column_stack([columns(rows), np.concatenate(told) if told else np.zeros(0)]).astype(np.float32)
+        found = [columns(rows), np.concatenate(told) if told else np.zeros(0)]
+        found += [of_others(rows)] if self.several else []
+        return np.column_stack(found).astype(np.float32)
 
     def _of(self, rows: Examples) -> np.ndarray:
         said = self.known.once().said(rows)
@@ -92,7 +97,7 @@ def fit(dataset: Dataset, task: str, config: TaskConfig, vectors: Vectors | None
     else:
         learnt, _ = held_out(data)
         known = fit_known(learnt, learnt.thinned(MOST_ROWS), vectors)
-        chosen = choose(dataset, task, loss, Foreseen(known))
+        chosen = choose(dataset, task, loss, Foreseen(known, are_several(train)))
     assert isinstance(chosen.whole, Boosted)
     start = NumberStart(chosen.whole, known)
     fits = len(chosen.whole.trees) > 0 and len(train) <= SEEN * ROWS
@@ -102,7 +107,11 @@ def fit(dataset: Dataset, task: str, config: TaskConfig, vectors: Vectors | None
 def load(settings: Mapping[str, Any], tensors: Tensors, asked: Asked) -> NumberStart:
     """What a run kept."""
     known = load_known(tensors, asked) if "alike.items" in tensors else None
-    read, width = (columns, asked.columns) if known is None else (Foreseen(known), asked.columns + 1)
+    read, width = columns, asked.columns
+    if known is not None:
+        whole = width + 1 + len(OTHERS)
+        several = asked.several and settings["columns"] == whole  # not in a run of before
+        read, width = Foreseen(known, several), whole if several else width + 1
     if settings["columns"] != width:
         raise ValueError(f"it reads {settings['columns']} columns, and a row has {width}")
     low, high = (number("range", of) for of in settings["range"])
@@ -144,7 +153,8 @@ def renumber(start: Start, numbers: np.ndarray) -> Start:
     if start.known is None:
         return start
     known = start.known.renumbered(numbers)
-    return NumberStart(replace(start.model, read=Foreseen(known)), known)
+    assert isinstance(start.model.read, Foreseen)
+    return NumberStart(replace(start.model, read=replace(start.model.read, known=known)), known)
 
 
 NUMBERS = Starting(fit, load, renumber)

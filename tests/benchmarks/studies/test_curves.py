@@ -87,6 +87,21 @@ def test_a_draw_has_so_many_labelled_rows_and_test_rows_of_their_classes(monkeyp
     assert set(seen[2]["few"]["text"]) != set(few["text"])
 
 
+def test_a_draw_has_every_arm_and_the_priors_of_the_target_alone(tmp_path, monkeypatch, quick):
+    words = [" ".join(f"w{n % 11}" for n in range(place, place + 3)) + f" x{place}" for place in range(260)]
+    target, other = table_of(words[:200]), table_of(words[200:]).assign(split=["train"] * 40 + ["test"] * 20)
+    monkeypatch.setattr(curves, "ENGLISH", str(make_tiny_shop(tmp_path) / "model"))
+    draw = curves._draw(Pair("one beside another", None), (target, {"many": other}), "head_only", 60, 0)
+    assert list(draw.arms) == ["alone", "begun", "together", "after"]
+    assert all(of.shape == (100, 7) for of in draw.arms.values()) and len(draw.rows) == 100
+    assert draw.priors.keys() == {"log_loss", "macro_f1"}
+    assert all({"majority", "tfidf", "frozen_lr"} <= of.keys() for of in draw.priors.values())
+    assert "other_tasks" not in draw.priors["log_loss"]  # it would not be alone
+    told = np.bincount(draw.label.astype(int), minlength=7)
+    share = np.bincount([n % 7 for n in range(100)], minlength=7)
+    assert sorted(told) == sorted(share)
+
+
 def test_what_is_there_is_not_measured_again_and_a_cell_has_two_draws_or_more(tmp_path, monkeypatch):
     made = []
 

@@ -1,9 +1,11 @@
 """The start of events: what it reads by plain loops over the file, what it learns where the truth is known."""
 
 import csv
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from eventful import LIKED, two_tables
 from kept import asked_of
 from tiny import make_tiny_shop, tiny_recipe
 
@@ -11,12 +13,15 @@ from peftrec.data.joined import train_on_all
 from peftrec.data.neighbours import Neighbours
 from peftrec.tasks.dataset import load_data
 from peftrec.tasks.priors import PRIORS
-from peftrec.tasks.starts.events import AS_READ, columns, fit, load, read, renumber
+from peftrec.tasks.starts.events import AS_READ, RATES, columns, fit, load, read, renumber
+from peftrec.tasks.starts.events import _learn as learn_columns
 from peftrec.tasks.starts.expected import Expected
+from peftrec.tasks.starts.others import of_others
 from peftrec.tasks.starts.pasts import Alike, Known, akin, past_of
 
 STARS = {"interest": {"kind": "interest", "column": "stars", "threshold": 4}}
 NUMBERS = {"interest": {"kind": "interest", "column": "stars", "loss": "mse"}}
+ALONE = len(RATES) + len(AS_READ)
 RANDOM = np.random.default_rng(5)
 
 
@@ -49,7 +54,7 @@ def test_what_is_read_is_what_plain_loops_find(shop):
     expected = Expected(np.full(6, 0.1, np.float32), np.arange(6, dtype=np.float32))
     some = data.test.take(np.arange(0, len(data.test), 7))
     alike = Alike(Neighbours(np.zeros((20, 1), np.int32), np.zeros((20, 1), np.float32)))
-    said = read(some, Known(alike, expected, vectors))
+    said = read(some, Known(alike, expected, vectors), False)
     whole = past_of(some, lambda texts: expected.unit(held[texts]) @ expected.weight)
     events = list(csv.DictReader((shop / "events.csv").open()))
     unit = held - 0.1
@@ -77,6 +82,28 @@ def test_what_is_read_is_what_plain_loops_find(shop):
         assert said["expected"][n] == pytest.approx(unit[texts[item]] @ expected.weight, abs=1e-5)
 
 
+def test_of_several_tables_the_others_are_read_too():
+    _, dataset = two_tables()
+    start, test = fit(dataset, "task", LIKED, None).start, dataset.tasks["task"].test
+    assert len(start.weight) == ALONE + 2 and (start.weight[-2:] != 0).all()
+    found = columns(read(test, start.known, True), start.shrink, True)
+    assert found[:, -2:] == pytest.approx(of_others(test))
+    assert len(fit(two_tables(history=["few"])[1], "task", LIKED, None).start.weight) == ALONE
+
+
+def test_a_run_of_before_that_reads_nothing_of_the_others_says_what_it_said():
+    _, dataset = two_tables()
+    test, start = dataset.tasks["task"].test, fit(dataset, "task", LIKED, None).start
+    asked = asked_of(dataset)
+    again = load(start.settings(), start.tensors(), asked)
+    assert np.array_equal(again(test), start(test))
+    before = load(start.settings(), {**start.tensors(), "weight": start.weight[:-2]}, asked)
+    others = of_others(test) @ start.weight[-2:]
+    assert before(test) == pytest.approx(start(test) - others, abs=1e-5)
+    with pytest.raises(ValueError, match=r"weight: 13 numbers; found float32 \(15,\)"):
+        load(start.settings(), start.tensors(), replace(asked, several=False))
+
+
 def test_means_shrink_to_what_the_text_lets_expect_and_to_all():
     said = dict.fromkeys(("base", "met", "share", *AS_READ), np.zeros(1))
     said |= {"base": np.array([0.4]), "expected": np.array([0.2])}
@@ -90,6 +117,16 @@ def test_means_shrink_to_what_the_text_lets_expect_and_to_all():
     assert found[:3] == pytest.approx([(3 + 4 * 0.6) / 8, 9 * 0.4 / 10, 0.4])
     odds = columns(said, (4.0, 9.0), binary=True)[0]
     assert odds[:3] == pytest.approx(np.log(found[:3] / (1 - found[:3])))
+
+
+def test_a_column_that_hardly_differs_in_few_rows_is_not_everything():
+    """Texts are alike but for a millionth in 60 rows, and those of one that is asked about are not."""
+    random = np.random.default_rng(0)
+    known = np.column_stack([random.normal(size=60), 1e-6 * random.normal(size=60)])
+    label = (random.random(60) < 1 / (1 + np.exp(-known[:, 0] - 1e6 * known[:, 1]))).astype(float)
+    for binary in (True, False):
+        weight, _ = learn_columns(known, label, 1.0, binary)
+        assert abs(weight[0]) > 0.05 and abs(weight[1]) < 1
 
 
 def loss(raw, label):

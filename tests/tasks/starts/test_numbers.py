@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from eventful import chaotic, rated
+from eventful import chaotic, rated, two_tables
 from kept import asked_of
 from safetensors.numpy import load as read
 from safetensors.numpy import save as write
@@ -16,6 +16,7 @@ from peftrec.recipe import TaskConfig
 from peftrec.tasks.columns import columns
 from peftrec.tasks.starts import numbers
 from peftrec.tasks.starts.numbers import Foreseen, fit, load, renumber
+from peftrec.tasks.starts.others import of_others
 
 TOLD = TaskConfig(kind="regression", loss="mae")
 
@@ -96,7 +97,7 @@ def test_one_column_more_is_what_the_past_lets_foresee(texts):
     held = np.random.default_rng(1).normal(size=(len(of.texts), 5)).astype(np.float32)
     start = fit(of, "task", TOLD, (lambda rows: held[rows]) if texts else None).start
     test = of.tasks["task"].test
-    said, read_by = start.known.said(test), Foreseen(start.known)(test)
+    said, read_by = start.known.said(test), Foreseen(start.known, False)(test)
     assert np.array_equal(read_by[:, :-1], columns(test))
     mean, count = test.inputs()[:, 0], np.expm1(test.inputs()[:, 1])
     expected = mean + said["expected"] * 5 / (count + 5) + said["leaning"] + said["akin"] + said["together"]
@@ -105,6 +106,23 @@ def test_one_column_more_is_what_the_past_lets_foresee(texts):
     kept = load(start.settings(), start.tensors(), asked_of(of, (lambda rows: held[rows]) if texts else None))
     assert np.array_equal(kept(test), start(test)) and kept.name == start.name
     assert np.array_equal(renumber(start, np.arange(6))(test), start(test))
+
+
+def test_of_several_tables_the_others_are_read_too_but_in_a_run_of_before():
+    config = TaskConfig(kind="regression", column="rating", loss="mse")
+    _, of = two_tables(config=config)
+    start, test = fit(of, "task", config, None).start, of.tasks["task"].test
+    assert start.model.read(test)[:, -2:] == pytest.approx(of_others(test), abs=1e-5)
+    asked, width = asked_of(of), columns(test).shape[1]
+    assert start.settings()["columns"] == width + 3
+    for again in (load(start.settings(), start.tensors(), asked), renumber(start, np.arange(6))):
+        assert np.array_equal(again(test), start(test))
+    tensors = {**start.tensors(), "feature": np.minimum(start.tensors()["feature"], width)}
+    base = {**start.settings()["base"], "weight": []}
+    before = load({**start.settings(), "columns": width + 1, "base": base}, tensors, asked)
+    assert before.model.read(test).shape[1] == width + 1 and np.isfinite(before(test)).all()
+    with pytest.raises(ValueError, match=f"it reads {width + 3} columns, and a row has {width + 1}"):
+        load(start.settings(), start.tensors(), replace(asked, several=False))
 
 
 def test_rows_of_other_columns_are_refused(started):
