@@ -81,9 +81,8 @@ def cranfield(data: Path, rows: int) -> Frames:
     """
     folder = data / "cranfield"
     abstracts = [_parts(of) for of in _records(folder / "cran.all.1400")]
-    items = pd.DataFrame(
-        {"item": [str(n) for n, _ in abstracts], "text": [of["T"] + " " + of["W"] for _, of in abstracts]}
-    )
+    items = pd.DataFrame([(str(n), f"{of['T']} {of['W']}".strip()) for n, of in abstracts], columns=["item", "text"])
+    items = items[items["text"] != ""]
     asked = [_parts(of)[1]["W"] for of in _records(folder / "cran.qry")]
     judged = pd.read_csv(folder / "cranqrel", sep=r"\s+", names=["query", "item", "code"])
     judged = judged[judged["code"] > 0]
