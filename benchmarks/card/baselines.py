@@ -117,19 +117,25 @@ def amounts(given: Given) -> Found:
     return found
 
 
-def so_far(events: pd.DataFrame, key: str, value: str) -> tuple[np.ndarray, np.ndarray]:
-    """Sum and count (E,) of a column over the events with the same `key` at strictly earlier times."""
+def so_far(events: pd.DataFrame, key: str, value: str, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Sum and count (E,) of a column over the events with the same `key` at strictly earlier times; where events have
+    no time over all others of the `known` places."""
+    if "time" not in events:
+        counts = np.isin(np.arange(len(events)), known)
+        own = np.where(counts, events[value], 0.0)
+        of = pd.DataFrame({"sum": own, "count": counts}).groupby(events[key].to_numpy()).transform("sum")
+        return of["sum"].to_numpy(float) - own, (of["count"] - counts).to_numpy(float)
     now = events.groupby([key, "time"])[value].agg(["sum", "count"])
     before = now.groupby(level=0).cumsum() - now
     own = before.loc[pd.MultiIndex.from_frame(events[[key, "time"]])]
     return own["sum"].to_numpy(float), own["count"].to_numpy(float)
 
 
-def _rates(events: pd.DataFrame, value: str, centre: float) -> np.ndarray:
+def _rates(events: pd.DataFrame, value: str, known: np.ndarray) -> np.ndarray:
     """What is known of user and item at each event (E, 6): means so far, shrunk by two strengths, and counts."""
-    columns = []
+    columns, centre = [], float(events[value].iloc[known].mean())
     for key in ("user", "item"):
-        total, count = so_far(events, key, value)
+        total, count = so_far(events, key, value, known)
         columns += [(total + k * centre) / (count + k) for k in (1, 10)] + [np.log1p(count)]
     return np.stack(columns, axis=1)
 
@@ -137,7 +143,7 @@ def _rates(events: pd.DataFrame, value: str, centre: float) -> np.ndarray:
 def likes(given: Given) -> Found:
     """Logistic regression on how the item and the user's items were liked so far."""
     liked = given.checked((given.table[given.column] >= given.threshold).to_numpy(float))
-    rates = _rates(given.table.assign(liked=liked), "liked", liked[given.known].mean())
+    rates = _rates(given.table.assign(liked=liked), "liked", given.known)
     odds = np.log((rates + 1e-2) / (1 - rates.clip(max=0.99) + 1e-2)) * [1, 1, 0, 1, 1, 0] + rates * [0, 0, 1, 0, 0, 1]
     model = make_pipeline(StandardScaler(), LogisticRegression()).fit(odds[given.known], liked[given.known])
     return {"rates + logistic": model.predict_proba(odds[given.places])[:, 1]}
@@ -152,7 +158,7 @@ def numbers(given: Given) -> Found:
     for key in ("user", "item"):
         of = known.groupby(key)[given.column].median()
         found[f"{key}'s median"] = test[key].map(of).fillna(median).to_numpy(float)
-    x = _rates(given.table, str(given.column), float(label[given.known].mean()))
+    x = _rates(given.table, str(given.column), given.known)
     model = HistGradientBoostingRegressor(loss="absolute_error", random_state=0).fit(x[given.known], label[given.known])
     return found | {"rates + boosting": model.predict(x[given.places])}
 

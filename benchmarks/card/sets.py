@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.card import held_out, tables
+from benchmarks.card import held_out, held_out_logs, held_out_texts, tables
 from benchmarks.card.tables import Frames
 
 ENGLISH = "sentence-transformers/all-MiniLM-L6-v2"
@@ -141,6 +141,105 @@ SETS["groceries"] = CardSet(
     {"next": {"kind": "next-item"}, **_GAP},
     **_OUT,
 )
+SETS |= {
+    "trec": CardSet(
+        "what sort of answer a question asks for, 6 and 50 classes",
+        held_out_texts.trec,
+        {"texts": _GIVEN},
+        {of: {"kind": "classification", "label": of} for of in ("coarse", "fine")},
+        **_OUT,
+    ),
+    "snips": _texts("told to an assistant, 7 intents", held_out_texts.snips, "intent", _GIVEN, **_OUT),
+    "sms-spam": _texts("short messages, spam or not", held_out_texts.sms_spam, "sort", _TEXTS, **_OUT),
+    "airline-tweets": _texts("mood of tweets to airlines", held_out_texts.airline_tweets, "mood", _TEXTS, **_OUT),
+    "labelled-sentences": CardSet(
+        "mood of sentences of three sites, a thousand each",
+        held_out_texts.labelled_sentences,
+        {of: _TEXTS for of in ("amazon_cells", "imdb", "yelp")},
+        {of: {"kind": "classification", "table": of, "label": "mood"} for of in ("amazon_cells", "imdb", "yelp")},
+        **_OUT,
+    ),
+    "waimai": _texts(
+        "Chinese: mood of reviews of meals",
+        partial(held_out_texts.chinese_reviews, "waimai_10k"),
+        "mood",
+        _TEXTS,
+        chinese=True,
+        **_OUT,
+    ),
+    "hotels": _texts(
+        "Chinese: mood of reviews of hotels",
+        partial(held_out_texts.chinese_reviews, "ChnSentiCorp_htl_all"),
+        "mood",
+        _TEXTS,
+        chinese=True,
+        **_OUT,
+    ),
+    "online-shopping": CardSet(
+        "Chinese: mood of reviews, and what they are of",
+        partial(held_out_texts.chinese_reviews, "online_shopping_10_cats"),
+        {"texts": _TEXTS},
+        {of: {"kind": "classification", "label": of} for of in ("cat", "mood")},
+        chinese=True,
+        **_OUT,
+    ),
+    "instrument-reviews": _texts(
+        "stars of a review", held_out_logs.instrument_reviews, "rating", _TEXTS, kind="regression", **_OUT
+    ),
+    "cranfield": _pairs("the abstracts that answer a question", held_out_texts.cranfield, "abstract", **_OUT),
+}
+_BRANDED = _ITEMS | {"features": {"brand": "category", "category": "category"}}
+_PLACES = ("alcohol", "smoking_area", "dress_code", "price", "franchise", "area")
+_GUESTS = ("drink_level", "ambience", "transport", "personality", "activity", "budget")
+_STARS = _TIMED | {"columns": ["rating"]}
+SETS |= {
+    "musical-instruments": CardSet(
+        "stars of products known by id alone",
+        held_out_logs.musical_instruments,
+        {"items": _ITEMS, "events": _STARS},
+        _rated(5) | _GAP,
+        **_OUT,
+    ),
+    "amazon-hin": CardSet(
+        "stars of products known by number, with brand and categories",
+        held_out_logs.amazon_hin,
+        {"items": _BRANDED, "events": _STARS},
+        _rated(4) | _GAP,
+        **_OUT,
+    ),
+    "bitcoin-otc": CardSet(
+        "trust of traders in each other, -10 to 10",
+        held_out_logs.bitcoin_otc,
+        {"items": _ITEMS, "events": _STARS},
+        _rated(1) | _GAP,
+        **_OUT,
+    ),
+    "cdnow": CardSet(
+        "orders of discs: dollars, and the next order",
+        held_out_logs.cdnow,
+        {"items": _ITEMS, "events": _TIMED | {"columns": ["dollars"]}},
+        {"dollars": {"kind": "regression", "column": "dollars"}, **_GAP},
+        **_OUT,
+    ),
+    "restaurants": CardSet(
+        "few guests' ratings of restaurants, without times",
+        held_out_logs.restaurants,
+        {
+            "items": _ITEMS | {"features": dict.fromkeys(_PLACES, "category")},
+            "users": {"kind": "users", "id": "user", "features": dict.fromkeys(_GUESTS, "category")},
+            "events": _EVENTS | {"columns": ["rating"]},
+        },
+        {of: keys for of, keys in _rated(2).items() if of != "next"},
+        **_OUT,
+    ),
+    "video-games": CardSet(
+        "games known by number, without times",
+        held_out_logs.video_games,
+        {"items": _ITEMS, "events": _EVENTS},
+        {"next": {"kind": "next-item"}},
+        **_OUT,
+    ),
+}
 
 
 def recipe_of(name: str, folder: Path, chinese: str = CHINESE) -> dict[str, Any]:

@@ -40,7 +40,7 @@ learned from the train rows without those of validation.
 
 _HELD_OUT = """
 Published data sets that no default was chosen by: all rules stood as they are before any of them was read, and each was
-trained as it stands here. Where they are from: `benchmarks/card/held_out.py`; `--held-out` runs them.
+trained as it stands here. Where they are from: `benchmarks/card/held_out*.py`; `--held-out` runs them.
 One rule is younger: that what classes are called is read was tried on divisions of the train and validation rows of
 banking77-few, vader-tweets-classes and fewclue, test rows left aside; hwu64-few was first read after it. Another was
 changed after its test rows had been looked at, groceries' `return` among them: that a gap which ends in the validation

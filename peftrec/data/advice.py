@@ -77,6 +77,8 @@ def encoding_of(sample: bytes) -> str:
         return "utf-16"
     if sample.count(0) * 4 > len(sample):
         return "utf-16-le" if sample[1:2] == b"\0" else "utf-16-be"
+    # Rows from several places: the accents of some are UTF-8, whose two bytes would pass for a Chinese character.
+    sample = re.sub(rb"\xc3[\x80-\xbf]", b"", sample)
     high = len(re.findall(rb"[\x80-\xff]", sample))
     # The 3,755 most common characters of Chinese are two bytes of this form, which Western texts hardly hold.
     common = 2 * len(re.findall(rb"[\xb0-\xd7][\xa1-\xfe]", sample))

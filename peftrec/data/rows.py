@@ -30,6 +30,7 @@ from peftrec.recipe import FileConfig, TimedConfig
 _NONE = pa.array(["", "na", "n/a", "nan", "null", "none"])
 EXACT = 2**53  # whole numbers below are all told apart by 64-bit floating ones
 _SHORTENED = r"^\s*\d[.,]\d+E\+\d{2}\s*$"  # as spreadsheets show long numbers, and save what they show
+FEW = 0.01  # of a table's rows; where more are wrong, it is rather the recipe that is
 MOST = 1e18  # of a number in a table: labels are squared in 32 bits, which end at 3e38
 
 
@@ -92,8 +93,11 @@ class Rows:
 
         values  what was found in a row; default: what the column holds
         """
-        if self.config.on_bad_rows == "fill":
+        policy, of_recipe = self.config.on_bad_rows, type(self.config) is not FileConfig
+        if policy == "fill":
             rule = f"{rule} (fill cannot mend it; skip leaves such rows out)"
+        elif policy == "refuse" and of_recipe and wrong.sum() <= FEW * len(wrong):
+            rule = f"{rule} (on_bad_rows: skip leaves such rows out)"
         self.faults.append(self._fault(wrong, column, rule, values))
         raise UserError(self.faults[-1].message)
 

@@ -325,7 +325,10 @@ class DataConfig(Strict):
                 )
             return table.items
         if not items:
-            raise ValueError(f"{key}: events and queries refer to items: give data.items too")
+            raise ValueError(
+                f"{key}: events and queries refer to items: give data.items too; where nothing but ids is known of "
+                f"them, path: the file of {key} itself, id: {table.item}, text: '{{{table.item}}}'"
+            )
         if len(items) > 1:
             raise ValueError(f"{key}.items: name the catalogue that its items are of: {', '.join(items)}")
         return items[0]

@@ -83,7 +83,8 @@ def chosen_scale(values: np.ndarray, parts: np.ndarray, task: Task) -> tuple[boo
         if wanted == "log":
             raise UserError(f"scale: log is for loss mae, whose medians are the same on every scale; found loss {loss}")
         return False, []
-    log = wanted == "log" or (wanted is None and heavy_tails(values[parts == TRAIN]))
+    train = values[parts == TRAIN]
+    log = wanted == "log" or (wanted is None and not levels_of(train) and heavy_tails(train))
     if wanted is not None or not log:
         return log, []
     return True, [

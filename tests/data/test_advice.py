@@ -54,3 +54,7 @@ def test_another_separator_is_the_one_that_divides_most():
 )
 def test_an_encoding_is_told_by_its_bytes(encoding, text):
     assert encoding_of(text.encode(encoding)) == encoding
+
+
+def test_accents_of_two_encodings_are_not_chinese():
+    assert encoding_of("El Rincón\n".encode("latin-1") + "El Rincón de Tlaquepaque\n".encode()) == "latin-1"

@@ -85,6 +85,15 @@ def test_what_concerns_a_whole_column_or_leaves_no_row_is_refused(tmp_path):
         load_tables(config)
 
 
+@pytest.mark.parametrize(("bad", "advice"), [(1, " (on_bad_rows: skip leaves such rows out)"), (2, "")])
+def test_of_few_wrong_rows_is_told_how_to_leave_them_out(tmp_path, bad, advice):
+    (tmp_path / "texts.csv").write_text("text,label\n" + "hi,a\n" * (100 - bad) + ",b\n" * bad)
+    config = DataConfig.model_validate({"texts": {"path": f"{tmp_path}/texts.csv", "text": "{text}"}})
+    with pytest.raises(UserError) as told:
+        load_tables(config)
+    assert f"row {101 - bad}, column 'text': the text must not be empty{advice}; found ''" in str(told.value)
+
+
 def test_a_split_by_files_follows_the_rows_that_are_left(tmp_path):
     for name, rows in (("train", "hi,1\n,2\nho,3"), ("test", ",4\nha,5\n")):
         (tmp_path / f"{name}.csv").write_text(f"text,price\n{rows}\n")

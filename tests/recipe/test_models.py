@@ -117,7 +117,11 @@ def test_an_unknown_key_without_a_near_one_lists_what_is_known():
         ("train.optimizer", "x" * 20_000, ["'adamw'", "found 'xxx", "... (20,000 letters)"]),
         ("train.epochs", ["x"] * 20_000, ["valid integer", "found ['x', 'x'", "... (100,000 letters)"]),
         ("train." + "x" * 20_000, 1, ["unknown key", "... (20,000 letters): "]),
-        ("data", {"events": {"path": "e", "user": "u", "item": "i", "time": "t"}}, ["give data.items too"]),
+        (
+            "data",
+            {"events": {"path": "e", "user": "u", "item": "i", "time": "t"}},
+            ["give data.items too", "id: i, text: '{i}'"],
+        ),
     ],
 )
 def test_a_wrong_value_is_named_with_key_rule_and_value(key, value, parts):

@@ -63,6 +63,9 @@ def test_labels_of_few_numbers_are_levels_where_the_loss_asks_for_a_median():
     assert f"of {len(data.levels)} numbers" in note
     assert build("regression", events, column="rating", loss="mse").levels == ()
     assert build("regression", make(timeline(8)), column="rating").levels == ()  # that never come again
+    mostly = [(user, item, time, 5 if time % 2000 else 1) for user, item, time, _ in timeline(90)]
+    stars = build("regression", make(mostly), column="rating")
+    assert stars.levels == (1, 5) and not stars.log_scale  # a few far from the others, and yet no tail
 
 
 @pytest.fixture(scope="module")

@@ -21,10 +21,15 @@ def given(table, train, test, **more):
 
 
 def test_what_was_before_is_strictly_earlier():
-    total, count = so_far(EVENTS, "user", "stars")
+    total, count = so_far(EVENTS, "user", "stars", np.arange(5))
     assert total.tolist() == [0, 0, 5, 5, 1] and count.tolist() == [0, 0, 1, 1, 1]  # a's two events of time 3 alike
-    total, count = so_far(EVENTS, "item", "stars")
+    total, count = so_far(EVENTS, "item", "stars", np.arange(5))
     assert total.tolist() == [0, 5, 0, 6, 4] and count.tolist() == [0, 1, 0, 2, 1]
+
+
+def test_without_times_all_other_known_rows_count():
+    total, count = so_far(EVENTS.drop(columns="time"), "item", "stars", np.array([0, 1, 2, 4]))
+    assert total.tolist() == [1, 5, 3, 6, 4] and count.tolist() == [1, 1, 1, 2, 1]
 
 
 def test_rows_that_are_not_the_run_s_end_the_measurement():
