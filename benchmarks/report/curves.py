@@ -14,7 +14,8 @@ and others that are not here where the page has fewer than it tries. An interval
 
 - Texts: the other task has at most {others:,} of its own. Test rows are of classes that the train rows have.
 - Events: of a log of at most 10,000 events of whole users the latest fifth is tested on. Of those before, the target
-  (`interest`) has so many rows with their label, and the other task (`next-item`) all others, without it.
+  (`interest`) has so many rows with their label, and the other task (`next-item`) all others, without it. To every arm
+  a test row's past is known, and in it the labels of earlier test rows.
 
 | arm | |
 | --- | --- |
@@ -26,9 +27,10 @@ and others that are not here where the page has fewer than it tries. An interval
 | after | the other task first, then the target from its weights (`init_from`) |
 
 The priors are of the target alone. `frozen_lr` and `tfidf` are logistic or ridge regression on the backbone's vectors
-and on words; `item_rate` is how often an item was liked, `rates_so_far` that and how often the user liked, until then.
-Two arms that are gone, weighted by FAMO ([Liu et al. 2023](https://arxiv.org/abs/2306.03792)) and with a stage of each
-task's own after the joint training, stand on this page at commit c3a5135: of 24 cells one was better than alone.
+and on words; `item_rate` is how often the train rows' item was liked, `rates_so_far` how often item and user were until
+the row. Two arms that are gone, weighted by FAMO ([Liu et al. 2023](https://arxiv.org/abs/2306.03792)) and with a stage
+of each task's own after the joint training, stand on this page at commit c3a5135: of 24 cells one was better than
+alone.
 """
 MOST_HARM, FIELDS = 0.002, 3
 Cells = dict[str, list[dict[str, Any]]]  # pair -> what was compared, a size each
