@@ -15,7 +15,8 @@ and others that are not here where the page has fewer than it tries. An interval
 - Texts: the other task has at most {others:,} of its own. Test rows are of classes that the train rows have.
 - Events: of a log of at most 10,000 events of whole users the latest fifth is tested on. Of those before, the target
   (`interest`) has so many rows with their label, and the other task (`next-item`) all others, without it. To every arm
-  a test row's past is known, and in it the labels of earlier test rows.
+  a test row's past is known, and in it the labels of earlier test rows; the other table ends before them, and knows
+  nothing of users who came later, as those of 86 % of the test rows of the film likes did.
 
 | arm | |
 | --- | --- |
