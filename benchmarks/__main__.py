@@ -31,6 +31,7 @@ from benchmarks.studies import (
     serving,
     speed,
 )
+from benchmarks.studies.pairs import PAIRS
 from benchmarks.transfer import run as transfer
 from peftrec.machine.files import write_json
 
@@ -151,11 +152,11 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     beside.add_argument("--rows", type=int, default=10_000, help="of events at most, but for interest")
     beside.add_argument("--seeds", type=int, default=3)
     beside.add_argument("--keys", nargs="+", default=[], metavar="KEY=VALUE", help="set in every recipe; default: none")
-    few = verbs.add_parser("curves", help="few labelled texts alone, and beside a task of many: when co-learning pays")
+    few = verbs.add_parser("curves", help="few labelled rows alone, and beside a task of many: when co-learning pays")
     _reads_data(few)
     few.add_argument("--draws", type=int, default=5, help="of the few rows; the gains are paired by them")
     few.add_argument("--sizes", type=int, nargs="+", default=curves.SIZES, help="how many rows the target has")
-    few.add_argument("--only", nargs="+", default=list(curves.PAIRS), metavar="NAME", choices=curves.PAIRS)
+    few.add_argument("--only", nargs="+", default=list(PAIRS), metavar="NAME", choices=PAIRS)
     few.add_argument("--methods", nargs="+", default=["side"], choices=curves.METHODS, help="default: side")
     few.add_argument("--out", type=Path, default=Path("runs/curves"), help="where draws are kept; what is there stays")
     few.add_argument("--minutes", type=float, default=float("inf"), help="begin nothing after so many minutes")

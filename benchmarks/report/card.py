@@ -41,10 +41,12 @@ learned from the train rows without those of validation.
 _HELD_OUT = """
 Published data sets that no default was chosen by: all rules stood as they are before any of them was read, and each was
 trained as it stands here. Where they are from: `benchmarks/card/held_out*.py`; `--held-out` runs them.
-One rule is younger: that what classes are called is read was tried on divisions of the train and validation rows of
-banking77-few, vader-tweets-classes and fewclue, test rows left aside; hwu64-few was first read after it. Another was
-changed after its test rows had been looked at, groceries' `return` among them: that a gap which ends in the validation
-rows' time is one of them.
+Some rules are younger. That what classes are called is read was tried on divisions of the train and validation rows of
+banking77-few, vader-tweets-classes and fewclue, test rows left aside; hwu64-few was first read after it. Two were
+changed after test rows had been looked at that show them wanting: that a gap is of the part in which it ends
+(groceries' `return`), and that predictions are drawn near labels of few levels, which was then tried on validation rows
+of logs of films. Before that, at commit d50be53, of 23 tasks of twelve sets that were read there for the first time
+(from `trec` on) 4 won, 18 were level, and `restaurants`' ratings lost.
 In all: {tally}.
 """
 

@@ -6,27 +6,37 @@ from benchmarks.report.formats import NAMES, difference, page, table
 from peftrec.runs.metric_rows import number
 
 _WHAT = """
-Does a task of few labelled texts gain from another task, of many? MiniLM, no `train:` section; the other task has at
-most {others:,} texts. Values are on at most 1,000 test rows, of classes that the train rows have, and means over draws
-of the target's rows, a fifth of them for validation. A gain over alone is positive where the arm is better, paired by
-draw and test row, its 95 % interval over both. Measured at commit {commit}. `python -m benchmarks curves --data DIR`
-measures these cells, and others that are not here where the page has fewer than it tries. An interval over two or three
-draws is a rough one.
+Does a task of few labelled rows gain from another task, of many? MiniLM, no `train:` section. Values are on at most
+1,000 test rows and means over draws of the target's rows, a fifth of them for validation. A gain over alone is positive
+where the arm is better, paired by draw and test row; its 95 % interval is over draws and test rows, of events over
+draws and users, since the rows of one user are alike. `python -m benchmarks curves --data DIR` measures these cells,
+and others that are not here where the page has fewer than it tries. An interval over two or three draws is a rough one.
+
+- Texts: the other task has at most {others:,} of its own. Test rows are of classes that the train rows have.
+- Events: of a log of at most 10,000 events of whole users the latest fifth is tested on. Of those before, the target
+  (`interest`) has so many rows with their label, and the other task (`next-item`) all others, without it. To every arm
+  a test row's past is known, and in it the labels of earlier test rows; the other table ends before them, and knows
+  nothing of users who came later, as those of 86 % of the test rows of the film likes did.
 
 | arm | |
 | --- | --- |
-| alone | the target by itself, as if there were no other task |
-| begun | what the target begins at beside the other task (`other_tasks`): nothing is trained |
+| alone | the target by itself, as if there were no other task, and of events no other table |
+| reading | of events: the target by itself with [histories of both tables](../guide/tables.md), no other task |
+| begun | what the target begins at beside the other task (of texts `other_tasks`): nothing is trained |
 | together | both tasks in one training |
+| co-training | of events: what together gains over *reading*, not over alone: what the other task adds to its data |
 | after | the other task first, then the target from its weights (`init_from`) |
 
-`frozen_lr` and `tfidf` are logistic or ridge regression on the backbone's vectors and on words, of the target alone.
-Two arms that are gone, weighted by FAMO ([Liu et al. 2023](https://arxiv.org/abs/2306.03792)) and with a stage of each
-task's own after the joint training, stand on this page at commit c3a5135: of 24 cells one was better than alone.
+The priors are of the target alone. `frozen_lr` and `tfidf` are logistic or ridge regression on the backbone's vectors
+and on words; `item_rate` is how often the train rows' item was liked, `rates_so_far` how often item and user were until
+the row. Two arms that are gone, weighted by FAMO ([Liu et al. 2023](https://arxiv.org/abs/2306.03792)) and with a stage
+of each task's own after the joint training, stand on this page at commit c3a5135: of 24 cells one was better than
+alone.
 """
 MOST_HARM, FIELDS = 0.002, 3
 Cells = dict[str, list[dict[str, Any]]]  # pair -> what was compared, a size each
-_ARMS = ("begun", "together", "after")
+ARMS = ("reading", "begun", "together", "co-training", "after")
+_PRIORS = ("frozen_lr", "tfidf", "rates_so_far", "item_rate")
 
 
 def curves_page(result: dict[str, Any]) -> str:
@@ -34,30 +44,59 @@ def curves_page(result: dict[str, Any]) -> str:
     parts = [_WHAT.format(**result), "![What each arm gains over alone](figures/curves.png)"]
     for method, pairs in result["methods"].items():
         parts += [f"## Method `{method}`"]
-        for place, measured in enumerate(("log-loss, prices by MAE", "macro-F1, prices by MAE")):
-            parts += [f"Classes by {measured}:", tally(_cells(pairs, place)), aims(_cells(pairs, place))]
+        for place in range(max(len(of["metrics"]) for of in pairs.values())):
+            parts += [_measured(pairs, place), tally(_cells(pairs, place)), aims(_cells(pairs, place))]
         for of in pairs.values():
             parts.append(f"### {of['said'][0].upper()}{of['said'][1:]}")
-            for metric, cells in of["metrics"].items():
-                heading = ["rows", "draws", f"alone: {NAMES.get(metric, metric)}", *_ARMS, "frozen_lr", "tfidf"]
-                lines = [[f"{int(size):,}", str(cell["draws"]), *_line(cell)] for size, cell in cells.items()]
-                parts.append(table(heading, lines))
+            parts.append(f"Measured at commit {of['commit']}; intervals are over draws and {of['over']}.")
+            parts += [_of_sizes(metric, cells) for metric, cells in of["metrics"].items()]
     return page("When co-learning pays", *parts)
 
 
+def _metric(pair: dict[str, Any], place: int) -> str:
+    """A pair's metric in that place, or its last one."""
+    return list(pair["metrics"])[min(place, len(pair["metrics"]) - 1)]
+
+
 def _cells(pairs: dict[str, Any], place: int) -> Cells:
-    """Pair -> its cells, by the metric in that place, or the one it has."""
-    return {name: [*[*of["metrics"].values()][place % len(of["metrics"])].values()] for name, of in pairs.items()}
+    """Pair -> its cells, by the metric in that place."""
+    return {name: [*of["metrics"][_metric(of, place)].values()] for name, of in pairs.items()}
+
+
+def _measured(pairs: dict[str, Any], place: int) -> str:
+    """Which pairs are measured by what."""
+    by: dict[str, list[str]] = {}
+    for name, of in pairs.items():
+        by.setdefault(_metric(of, place), []).append(name)
+    said = (f"{NAMES.get(metric, metric)} ({', '.join(names)})" for metric, names in by.items())
+    return f"By {'; '.join(said)}:"
+
+
+def _of_sizes(metric: str, cells: dict[str, dict[str, Any]]) -> str:
+    """A line a size; a column each of the arms and priors that there are."""
+    arms, priors = (
+        [name for name in names if any(name in cell[of] for cell in cells.values())]
+        for names, of in ((ARMS, "arms"), (_PRIORS, "priors"))
+    )
+    lines = []
+    for size, cell in cells.items():
+        found = [cell["arms"][arm] for arm in arms]
+        gains = [difference({"by": of["gain"], "interval": of["interval"]}) for of in found]
+        told = [number(cell["priors"][name]) if name in cell["priors"] else "-" for name in priors]
+        lines.append([f"{int(size):,}", str(cell["draws"]), number(cell["alone"]), *gains, *told])
+    return table(["rows", "draws", f"alone: {NAMES.get(metric, metric)}", *arms, *priors], lines)
 
 
 def tally(pairs: Cells) -> str:
     """In how many cells each arm is better and worse than alone, by intervals that leave out zero."""
     cells = [cell for of in pairs.values() for cell in of]
     lines = []
-    for arm in _ARMS:
-        intervals = [cell["arms"][arm]["interval"] for cell in cells]
+    for arm in ARMS:
+        intervals = [cell["arms"][arm]["interval"] for cell in cells if arm in cell["arms"]]
         better, worse = sum(low > 0 for low, _ in intervals), sum(high < 0 for _, high in intervals)
-        lines.append([arm, str(len(cells)), str(better), str(worse), str(len(cells) - better - worse)])
+        if intervals:
+            told = (len(intervals), better, worse, len(intervals) - better - worse)
+            lines.append([arm, *(str(count) for count in told)])
     return table(["arm", "cells", "better", "worse", "not told from alone"], lines)
 
 
@@ -80,9 +119,3 @@ def aims(pairs: Cells) -> str:
         ],
     ]
     return table(["aim", "", "found"], lines)
-
-
-def _line(cell: dict[str, Any]) -> list[str]:
-    gains = [difference({"by": cell["arms"][arm]["gain"], "interval": cell["arms"][arm]["interval"]}) for arm in _ARMS]
-    priors = [cell["priors"].get(name) for name in ("frozen_lr", "tfidf")]
-    return [number(cell["alone"]), *gains, *("-" if value is None else number(value) for value in priors)]

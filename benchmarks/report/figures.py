@@ -169,26 +169,32 @@ def _curves(result: dict[str, Any], folder: Path, name: str) -> str:
     """A panel a pair, of the first method and metric: the gain over alone of each arm by the target's rows, with its
     interval."""
     pairs = next(iter(result["methods"].values())).values()
-    marks = {"begun": ("s", "0.6"), "together": ("o", "black"), "after": ("^", "white")}
-    figure, panels = plt.subplots(1, len(pairs), figsize=(3.2 * len(pairs), 3.6), layout="constrained", squeeze=False)
-    for axes, of in zip(panels[0], pairs, strict=True):
+    marks = {"reading": ("D", "0.8"), "begun": ("s", "0.6"), "together": ("o", "black"), "after": ("^", "white")}
+    wide, high = min(len(pairs), 4), -(-len(pairs) // 4)
+    figure, panels = plt.subplots(high, wide, figsize=(3.2 * wide, 3.6 * high), layout="constrained", squeeze=False)
+    for axes in panels.flat[len(pairs) :]:
+        axes.set_axis_off()
+    shown: dict[str, Any] = {}  # arm -> its marks, for the legend
+    for axes, of in zip(panels.flat, pairs, strict=False):
         metric, cells = next(iter(of["metrics"].items()))
         sizes = list(cells)
         for number, (arm, (mark, fill)) in enumerate(marks.items()):
-            arms = [cell["arms"][arm] for cell in cells.values()]
-            places = np.arange(len(sizes)) + 0.2 * (number - 1)
+            arms = [cell["arms"][arm] for cell in cells.values() if arm in cell["arms"]]
+            if len(arms) < len(sizes):
+                continue
+            places = np.arange(len(sizes)) + 0.2 * (number - 1.5)
             gains = np.array([one["gain"] for one in arms])
             ends = np.abs(np.array([one["interval"] for one in arms]).T - gains)
-            axes.errorbar(
-                places, gains, ends, fmt=mark, color="black", markerfacecolor=fill, linewidth=1, capsize=2, label=arm
+            shown[arm] = axes.errorbar(
+                places, gains, ends, fmt=mark, color="black", markerfacecolor=fill, linewidth=1, capsize=2
             )
         axes.axhline(0, color="0.5", linewidth=0.8, linestyle=":")
         first, _, second = of["said"].partition(" beside ")
         axes.set_title(f"{first}\nbeside {second}", fontsize=8)
         axes.set_xticks(range(len(sizes)), [f"{int(size):,}" for size in sizes])
-        axes.set(xlabel="labelled texts", xlim=(-0.6, len(sizes) - 0.4))
+        axes.set(xlabel="labelled rows", xlim=(-0.6, len(sizes) - 0.4))
         axes.set_ylabel(f"gain over alone, {NAMES.get(metric, metric)}", fontsize=8)
-    panels[0][0].legend(frameon=False, fontsize=8)
+    figure.legend(shown.values(), shown, frameon=False, fontsize=8, loc="outside upper center", ncols=len(shown))
     return _saved(figure, folder, name)
 
 

@@ -1,15 +1,17 @@
-"""Learning curves: a task of few labelled texts alone, and with another task of many.
+"""Learning curves: a task of few labelled rows alone, and with another task of many.
 
 Recipes leave `train` out. Of the target's train rows so many are drawn anew for every draw, a fifth of them for
-validation; the other task's rows are the same ones each time, all of those that were thinned to. Test rows are the same
-for all. What an arm gains over the target alone is paired by draw and by test row, and the interval is over both.
+validation; of texts the other task's rows are the same ones each time, of events they are those that were not drawn.
+Test rows are the same for all. What an arm gains over the target alone is paired by draw and test row, and the interval
+is over both: over draws and rows, of events over draws and whole users.
 
 alone        the target by itself, as if there were no other task
+reading      of events: the target by itself, but for histories of the other task's events too
 begun        what the target begins at beside the other task: nothing is trained
 together     both tasks in one training
 after        the other task first, and then the target from its weights, as with `init_from`
 
-All arms of a draw begin at the same weights.
+All arms of a draw begin at the same weights. What `together` gains over `reading` is called co-training.
 """
 
 import sys
@@ -17,18 +19,17 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 
 from benchmarks.card.sets import ENGLISH
-from benchmarks.card.tables import clinc150, online_retail, retail_price, some, twitter_finance
+from benchmarks.card.tables import Frames
 from benchmarks.children import commit
+from benchmarks.studies.pairs import OTHER, OTHERS, PAIRS, TARGET, Pair
 from peftrec.evaluation.evaluate import evaluate
 from peftrec.evaluation.intervals import LEVEL
 from peftrec.evaluation.metrics import find_metric, is_higher
@@ -39,104 +40,17 @@ from peftrec.training.loop import fit
 from peftrec.training.prepare import Setup, prepare
 from peftrec.training.starts import begin
 
-SIZES = (60, 250, 1000)  # labelled texts of the target, those for validation among them
-POOL = 10_000  # as `benchmarks.card.tables` counts: 2,000 texts to draw the target's from
-OTHERS = 2000  # texts of the other task
-TEST = 1000  # texts
-VALID = 0.2
+SIZES = (60, 250, 1000)  # labelled rows of the target, those for validation among them
 METHODS = ("side", "lora", "head_only")
 RESAMPLES = 500
-ALL = 10**6  # rows
-TARGET = "few"
-
-Tables = tuple[pd.DataFrame, dict[str, pd.DataFrame]]
-_TEXTS: dict[str, Any] = {"kind": "texts", "text": "{text}", "split": "split"}
-
-
-@dataclass(frozen=True)
-class Pair:
-    """A target with few labels and the task beside it.
-
-    said     what they are
-    tables   data folder -> the target's table, with text, label and split, and the other task's, by name
-    kind     of both tasks
-    metrics  what the target is measured by: of few test rows log-loss, which training lowers, tells most, and macro-F1
-             moves by hundredths from one draw to the next
-    """
-
-    said: str
-    tables: Callable[[Path], Tables]
-    kind: str = "classification"
-    metrics: tuple[str, ...] = ("log_loss", "macro_f1")
-
-
-def finance(target: str, data: Path) -> Tables:
-    """Of financial news: the table of the target, and the other one."""
-    found = twitter_finance(data, POOL)
-    return found.pop(target), {"many": some(next(iter(found.values())), OTHERS)}
-
-
-def support(data: Path) -> pd.DataFrame:
-    """Support utterances, half for the one task and half for the other."""
-    found = pd.read_csv(data / "bitext-support/support.csv.gz").rename(columns={"instruction": "text"})
-    found = found[["text", "intent", "category"]].drop_duplicates("text").sample(frac=1, random_state=0)
-    place = np.arange(len(found))
-    return found.assign(split=np.where(place < TEST, "test", "train"), half=place % 2)
-
-
-def intents_and_categories(target: str, other_label: str, data: Path) -> Tables:
-    """27 intents of utterances, or 11 categories, which these belong to; the other ones of other utterances."""
-    found = support(data)
-    train = found["split"] == "train"
-    other = found[train & (found["half"] == 1)].drop(columns="half").rename(columns={other_label: "label"})
-    found = found[~train | (found["half"] == 0)].rename(columns={target: "label"})
-    return found, {"many": divided(some(other, OTHERS))}
-
-
-def intents_and_others(data: Path) -> Tables:
-    """27 intents of support; 151 of another source."""
-    other = clinc150(data, POOL)["texts"].rename(columns={"intent": "label"})
-    return support(data).rename(columns={"intent": "label"}), {"many": some(other, OTHERS)}
-
-
-def prices_and_orders(data: Path) -> Tables:
-    """Prices of a shop's articles; how many of another article a line of an order has, the median."""
-    target = retail_price(data, ALL)["texts"].rename(columns={"price": "label"}).drop_duplicates("text")
-    target = target.sample(frac=1, random_state=0)
-    target = target.assign(split=np.where(np.arange(len(target)) < TEST, "test", "train"))
-    tables = online_retail(data, ALL)
-    lines = tables["events"].merge(tables["items"], on="item")
-    other = lines[~lines["text"].isin(target["text"][target["split"] == "test"])]
-    other = other.groupby("text", as_index=False)["quantity"].median().rename(columns={"quantity": "label"})
-    return target, {"many": divided(some(other, OTHERS))}
-
-
-def divided(found: pd.DataFrame) -> pd.DataFrame:
-    """Every tenth row to test by, and every tenth to validate by."""
-    place = np.arange(len(found)) % 10
-    return found.assign(split=np.select([place == 0, place == 1], ["test", "valid"], "train"))
-
-
-PAIRS = {
-    "sentiment": Pair("sentiment of financial news beside their topics", partial(finance, "opinions")),
-    "topic": Pair("topics of financial news beside their sentiment", partial(finance, "topics")),
-    "intent and category": Pair(
-        "intents of support beside the categories of other texts", partial(intents_and_categories, "intent", "category")
-    ),
-    "category and intent": Pair(
-        "categories of support beside the intents of other texts", partial(intents_and_categories, "category", "intent")
-    ),
-    "intent and clinc150": Pair("intents of support beside those of CLINC150", intents_and_others),
-    "price": Pair("prices of a shop's articles beside how many are ordered", prices_and_orders, "regression", ("mae",)),
-}
 
 
 @dataclass(frozen=True)
 class Draw:
     """One draw: predictions by arm on test rows (N, C) or (N,), their labels (N,), and the priors' values by metric.
-    `rows`: which of the pair's test rows they are, int (N,), those of classes that the draw has rows of to train on."""
+    `group`: what an interval draws whole, int (N,); see `Drawn`."""
 
-    rows: np.ndarray
+    group: np.ndarray
     arms: dict[str, np.ndarray]
     label: np.ndarray
     priors: dict[str, dict[str, float]]
@@ -145,7 +59,7 @@ class Draw:
         """As one file that `read` reads."""
         arms = {f"arm {name}": of for name, of in self.arms.items()}
         priors = {f"prior {name} {metric}": np.array(v) for metric, of in self.priors.items() for name, v in of.items()}
-        held: dict[str, Any] = {"rows": self.rows, "label": self.label, **arms, **priors}
+        held: dict[str, Any] = {"group": self.group, "label": self.label, **arms, **priors}
         np.savez_compressed(file, **held)
 
     @classmethod
@@ -158,7 +72,7 @@ class Draw:
             for key in of["prior "]:
                 _, name, metric = key.split(" ")
                 priors.setdefault(metric, {})[name] = float(held[key])
-            return cls(held["rows"], arms, held["label"], priors)
+            return cls(held["group"], arms, held["label"], priors)
 
 
 def measure(
@@ -178,103 +92,112 @@ def measure(
                 print(f"{method}: {name}, {size} rows, draw {draw}", file=sys.stderr, flush=True)
                 _draw(PAIRS[name], PAIRS[name].tables(data), method, size, draw).write(file)
     found = {method: pairs for method in METHODS if (pairs := _pairs(out, method))}
-    return {"commit": commit(), "others": OTHERS, "methods": found}
+    return {"others": OTHERS, "methods": found}
 
 
 def _pairs(out: Path, method: str) -> dict[str, Any]:
-    """Of a method, pair -> {"said", "metrics": metric -> size -> cell}, of sizes with two draws and more."""
+    """Of a method, pair -> {"said", "commit", "over": what intervals are over beside draws, "metrics": metric -> size
+    -> cell}, of sizes with two draws and more."""
     found: dict[str, Any] = {}
     for name, pair in PAIRS.items():
         files = {size: sorted(out.glob(f"{method}-{name}-{size}-*.npz")) for size in SIZES}
         draws = {str(size): [Draw.read(file) for file in of] for size, of in files.items() if len(of) > 1}
         if draws:
             cells = {of: {size: compared(some, of) for size, some in draws.items()} for of in pair.metrics}
-            found[name] = {"said": pair.said, "metrics": cells}
+            groups = max(_groups(some) for some in draws.values())
+            said = {"said": pair.said, "commit": commit(), "over": f"{groups:,} {pair.over}"}
+            found[name] = {**said, "metrics": cells}
     return found
 
 
 def compared(found: list[Draw], metric: str) -> dict[str, Any]:
     """{"draws", "alone", "arms": arm -> {"value", "gain", "interval"}, "priors"}: means over draws; a gain over alone
-    is positive where the arm is better, its interval over draws and test rows."""
+    is positive where the arm is better, its interval over draws and groups of test rows. With an arm `reading` there is
+    one more, `co-training`: together, and its gain over reading."""
     of, sign = find_metric(metric), 1 if is_higher(metric) else -1
-    values = {arm: [of.statistic(draw.arms[arm], draw.label, draw.rows) for draw in found] for arm in found[0].arms}
-    tests = 1 + max(int(draw.rows.max()) for draw in found)
+    values = {arm: [of.statistic(draw.arms[arm], draw.label, draw.group) for draw in found] for arm in found[0].arms}
+    groups = _groups(found)
 
     def means(weight: np.ndarray, drawn: np.ndarray) -> dict[str, float]:
-        """By arm, the test rows counted by the weight, over these draws."""
-        return {arm: float(np.mean([own[n](weight[found[n].rows]) for n in drawn])) for arm, own in values.items()}
+        """By arm, the groups counted by the weight, over these draws."""
+        return {arm: float(np.mean([own[n](weight[found[n].group]) for n in drawn])) for arm, own in values.items()}
 
-    whole = means(np.ones(tests), np.arange(len(found)))
+    whole = means(np.ones(groups), np.arange(len(found)))
     random, again = np.random.default_rng(0), []
     for _ in range(RESAMPLES):
-        weight = np.bincount(random.integers(tests, size=tests), minlength=tests).astype(float)
+        weight = np.bincount(random.integers(groups, size=groups), minlength=groups).astype(float)
         again.append(means(weight, random.integers(len(found), size=len(found))))
-    arms = {}
-    for arm in (name for name in values if name != "alone"):
-        gains = [sign * (one[arm] - one["alone"]) for one in again]
-        interval = [float(end) for end in np.percentile(gains, LEVEL)]
-        arms[arm] = {"value": whole[arm], "gain": sign * (whole[arm] - whole["alone"]), "interval": interval}
+
+    def gained(arm: str, base: str) -> dict[str, Any]:
+        """An arm's value, and what it gains over another."""
+        ends = np.percentile([sign * (one[arm] - one[base]) for one in again], LEVEL)
+        return {
+            "value": whole[arm],
+            "gain": sign * (whole[arm] - whole[base]),
+            "interval": [float(end) for end in ends],
+        }
+
+    arms = {arm: gained(arm, "alone") for arm in values if arm != "alone"}
+    if "reading" in arms:
+        arms["co-training"] = gained("together", "reading")
     priors = {name: float(np.mean([draw.priors[metric][name] for draw in found])) for name in found[0].priors[metric]}
     return {"draws": len(found), "alone": whole["alone"], "arms": arms, "priors": priors}
 
 
-def _draw(pair: Pair, tables: Tables, method: str, size: int, draw: int) -> Draw:
+def _groups(found: Sequence[Draw]) -> int:
+    """How many groups of test rows there are."""
+    return 1 + max(int(draw.group.max()) for draw in found)
+
+
+def _draw(pair: Pair, tables: Frames, method: str, size: int, draw: int) -> Draw:
     """The target's task on as many of its labelled rows, by every arm."""
-    (target, others), random = tables, np.random.default_rng((draw, size))
-    known, test = target[target["split"] != "test"], target[target["split"] == "test"].iloc[:TEST]
-    known = known.iloc[random.permutation(len(known))[:size]]
-    few = known.assign(split=np.where(np.arange(size) < VALID * size, "valid", "train"))
-    taught = np.ones(len(test), bool)
-    if pair.kind == "classification":  # no class that the target cannot know
-        taught = test["label"].isin(few["label"][few["split"] == "train"]).to_numpy()
-    rows, test = np.flatnonzero(taught), test[taught]
+    drawn = pair.drawn(tables, size, np.random.default_rng((draw, size)))
+    arms, priors, label = dict[str, np.ndarray](), dict[str, dict[str, float]](), np.zeros(0)
     with tempfile.TemporaryDirectory() as folder:
-        for name, table in {TARGET: pd.concat([few, test]), **others}.items():
-            table[["text", "label", "split"]].to_parquet(f"{folder}/{name}.parquet", index=False)
-        arms, priors, label = dict[str, np.ndarray](), dict[str, dict[str, float]](), np.zeros(0)
-        alone, both = (_prepared(pair, folder, method, names) for names in ([TARGET], [TARGET, *others]))
-        for arm, setup in _arms(alone, both):
+        for name, table in drawn.frames.items():
+            table.to_parquet(f"{folder}/{name}.parquet", index=False)
+        for arm, setup in _arms(pair, lambda *names: _prepared(pair, folder, method, *names)):
             outcomes: dict[str, Outcome] = {}
             measured = (setup.model, setup.dataset, {TARGET: setup.tasks[TARGET]}, "test")
             report = evaluate(*measured, resamples=0, priors=not arms, outcomes=outcomes)["tasks"][TARGET]
             for metric in pair.metrics if report["priors"] else ():
                 priors[metric] = {name: of[metric] for name, of in report["priors"].items()}
-            arms[arm], label = outcomes[TARGET].prediction, np.asarray(outcomes[TARGET].label)
-    return Draw(rows, arms, label, priors)
+            outcome = outcomes[TARGET]
+            assert outcome.row is not None
+            order = np.argsort(outcome.row)  # as in the table: of events it is by user, in an order of the tables'
+            arms[arm], label = outcome.prediction[order], np.asarray(outcome.label)[order]
+    return Draw(drawn.group, arms, label, priors)
 
 
-def _prepared(pair: Pair, folder: str, method: str, names: Sequence[str]) -> Setup:
-    """The tasks of these tables, which are called like them."""
-    setup = prepare(
-        make_recipe(
-            {
-                "backbone": {"name": ENGLISH},
-                "adapter": {"method": method},
-                "data": {"tables": {name: {**_TEXTS, "path": f"{folder}/{name}.parquet"} for name in names}},
-                "tasks": {name: {"kind": pair.kind, "table": name, "label": "label"} for name in names},
-            }
-        )
-    )
+def _prepared(pair: Pair, folder: str, method: str, tables: Sequence[str], tasks: Sequence[str]) -> Setup:
+    """These tasks in a recipe of these tables."""
+    adapted = {"backbone": {"name": ENGLISH}, "adapter": {"method": method}}
+    setup = prepare(make_recipe(adapted | pair.recipe(folder, tables, tasks)))
     setup.model.encoder.disk = True  # the same texts again and again
     return setup
 
 
-def _arms(alone: Setup, both: Setup) -> Iterator[tuple[str, Setup]]:
-    """Trains by each arm from the same weights; its name, while the model of the set-up is what it came to."""
-    begin(alone)
-    fit(alone)
-    yield "alone", alone
-    begin(both)
-    first = {name: p.detach().clone() for name, p in both.model.trainable().items()}
-    yield "begun", both
-    fit(both)
-    yield "together", both
+def _arms(pair: Pair, prepared: Callable[[Sequence[str], Sequence[str]], Setup]) -> Iterator[tuple[str, Setup]]:
+    """Trains by each arm from the same weights; its name, while the model of the set-up is what it came to. `prepared`:
+    tables and tasks -> their set-up."""
+    both = [TARGET, OTHER]
+    for arm, tables in {"alone": [TARGET], **({"reading": both} if pair.shared else {})}.items():
+        setup = prepared(tables, [TARGET])
+        begin(setup)
+        fit(setup)
+        yield arm, setup
+    setup = prepared(both, both)
+    begin(setup)
+    first = {name: p.detach().clone() for name, p in setup.model.trainable().items()}
+    yield "begun", setup
+    fit(setup)
+    yield "together", setup
     with torch.no_grad():
-        for name, parameter in both.model.trainable().items():
+        for name, parameter in setup.model.trainable().items():
             parameter.copy_(first[name])
-    for task in [name for name in both.tasks if name != TARGET] + [TARGET]:
-        fit(_only(both, task))
-    yield "after", both
+    for task in (OTHER, TARGET):
+        fit(_only(setup, task))
+    yield "after", setup
 
 
 def _only(setup: Setup, task: str) -> Setup:

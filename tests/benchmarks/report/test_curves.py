@@ -12,18 +12,24 @@ def cell(gain, low, high):
 
 
 RESULT = {
-    "commit": "abc",
     "others": 2000,
     "methods": {
         "side": {
             "a": {
                 "said": "one beside another",
+                "commit": "abc",
+                "over": "test rows",
                 "metrics": {
                     "log_loss": {"60": cell(0.1, 0.05, 0.15), "1000": cell(0.01, -0.01, 0.03)},
                     "macro_f1": {"60": cell(0.0, -0.05, 0.05), "1000": cell(0.01, -0.01, 0.03)},
                 },
             },
-            "b": {"said": "two beside three", "metrics": {"mae": {"60": cell(-0.1, -0.2, -0.05)}}},
+            "b": {
+                "said": "two beside three",
+                "commit": "def",
+                "over": "25 users",
+                "metrics": {"mae": {"60": cell(-0.1, -0.2, -0.05)}},
+            },
         }
     },
 }
@@ -55,15 +61,47 @@ def test_aims_are_met_or_not():
 
 def test_the_page_has_a_line_a_size_and_the_figure():
     text = curves_page(RESULT)
-    assert "Measured at commit abc." in text and "at\nmost 2,000 texts" in text and "## Method `side`" in text
+    assert "at most 2,000 of its own" in text and "## Method `side`" in text
     level, worse = "+0.0000 (-0.1000 to +0.1000)", "-0.1000 (-0.2000 to -0.0500) **worse**"
     gain = "+0.1000 (+0.0500 to +0.1500) **better**"
-    assert f"| 60 | 5 | 0.4000 | {level} | {gain} | {worse} | 0.5000 | - |" in text
+    assert "| rows | draws | alone: log-loss | begun | together | after | frozen_lr |\n" in text
+    assert f"| 60 | 5 | 0.4000 | {level} | {gain} | {worse} | 0.5000 |\n" in text
     assert f"| 1,000 | 5 | 0.4000 | {level} | +0.0100 (-0.0100 to +0.0300) |" in text
     assert "### Two beside three" in text and "| alone: MAE |" in text and "](figures/curves.png)" in text
     assert text.index("| alone: log-loss |") < text.index("| alone: macro-F1 |")
 
 
+def test_each_pair_says_when_it_was_measured_over_what_and_by_what():
+    text = curves_page(RESULT)
+    assert "### One beside another\n\nMeasured at commit abc; intervals are over draws and test rows.\n" in text
+    assert "### Two beside three\n\nMeasured at commit def; intervals are over draws and 25 users.\n" in text
+    assert text.index("By log-loss (a); MAE (b):") < text.index("By macro-F1 (a); MAE (b):")
+
+
+def with_events():
+    """The results with a third pair, which has all arms, and priors of events; of one size a prior is not known."""
+    cells = {"250": cell(0.1, 0.05, 0.15), "1000": cell(0.1, 0.05, 0.15)}
+    for of in cells.values():
+        of["arms"] |= {
+            "reading": {"value": 0.5, "gain": 0.1, "interval": [0.05, 0.15]},
+            "co-training": {"value": 0.5, "gain": 0.0, "interval": [-0.1, -0.05]},
+        }
+        of["priors"] = {"item_rate": 0.6, "rates_so_far": 0.7}
+    del cells["1000"]["priors"]["item_rate"]
+    events = {"said": "likes beside orders", "commit": "012", "over": "25 users", "metrics": {"log_loss": cells}}
+    return RESULT | {"methods": {"side": RESULT["methods"]["side"] | {"events": events}}}
+
+
+def test_a_pair_of_events_has_columns_of_its_own():
+    text = curves_page(with_events())
+    arms = "reading | begun | together | co-training | after"
+    heading = f"| rows | draws | alone: log-loss | {arms} | rates_so_far | item_rate |"
+    assert heading in text and "| 0.7000 | 0.6000 |" in text and "| 0.7000 | - |" in text
+    assert "| reading | 2 | 2 | 0 | 0 |" in text and "| co-training | 2 | 0 | 2 | 0 |" in text
+    assert "| reading | 2 |" not in curves_page(RESULT) and "| together | 5 |" in text
+
+
 def test_the_figure_is_drawn(tmp_path):
-    assert draw_all({"curves": RESULT}, tmp_path) == {"curves"}
-    assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
+    for result in (RESULT, with_events()):
+        assert draw_all({"curves": result}, tmp_path) == {"curves"}
+        assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")

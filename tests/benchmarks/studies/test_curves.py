@@ -10,7 +10,8 @@ from sklearn.metrics import f1_score, mean_absolute_error
 from tiny import make_tiny_shop, tiny_recipe
 
 from benchmarks.studies import curves
-from benchmarks.studies.curves import PAIRS, Draw, Pair, compared
+from benchmarks.studies.curves import Draw, compared
+from benchmarks.studies.pairs import EventPair, TextPair
 from peftrec.training.prepare import prepare
 
 
@@ -53,11 +54,33 @@ def test_of_an_error_less_is_a_gain():
     assert said["arms"]["after"] == {"value": 1.0, "gain": 1.0, "interval": [1.0, 1.0]}
 
 
+def test_what_the_other_task_adds_is_gained_over_reading():
+    label = np.arange(20.0)
+    arms = {"alone": label + 4, "reading": label + 2, "together": label + 3}
+    said = compared([Draw(np.arange(20), arms, label, {"mae": {}}) for _ in range(2)], "mae")["arms"]
+    assert said["together"] == {"value": 3.0, "gain": 1.0, "interval": [1.0, 1.0]}
+    assert said["co-training"] == {"value": 3.0, "gain": -1.0, "interval": [-1.0, -1.0]}
+
+
+def test_rows_of_one_group_are_drawn_together():
+    label, good = np.zeros(40), np.repeat([1.0, 0.0], 20)  # all rows of one user are better, those of the other not
+    arms = {"alone": label + 1, "together": label + 1 - good}
+
+    def ends(group):
+        return compared([Draw(group, arms, label, {"mae": {}}) for _ in range(2)], "mae")["arms"]["together"][
+            "interval"
+        ]
+
+    assert ends(np.repeat([0, 1], 20)) == [0.0, 1.0]
+    low, high = ends(np.arange(40))
+    assert 0.2 < low < 0.5 < high < 0.8
+
+
 def test_a_draw_is_read_as_it_was_written(tmp_path):
     draw = drawn(0, 0.9)
     draw.write(tmp_path / "draw.npz")
     again = Draw.read(tmp_path / "draw.npz")
-    assert (again.rows == draw.rows).all() and (again.label == draw.label).all() and again.priors == draw.priors
+    assert (again.group == draw.group).all() and (again.label == draw.label).all() and again.priors == draw.priors
     assert all((again.arms[arm] == of).all() for arm, of in draw.arms.items())
 
 
@@ -66,40 +89,38 @@ def table_of(texts):
     return pd.DataFrame({"text": texts, "label": [f"c{n % 7}" for n in range(len(texts))], "split": split})
 
 
-def test_a_draw_has_so_many_labelled_rows_and_test_rows_of_their_classes(monkeypatch):
-    texts, seen = [f"w{n}" for n in range(300)], []
-    target = table_of(texts)
-    pair = Pair("one beside another", lambda data: (target, {"many": target.iloc[100:150]}))
-
-    def prepared(pair, folder, method, names):
-        seen.append({name: pd.read_parquet(f"{folder}/{name}.parquet") for name in ("few", "many")})
-        raise InterruptedError
-
-    monkeypatch.setattr(curves, "_prepared", prepared)
-    for draw in (0, 0, 1):
-        with pytest.raises(InterruptedError):
-            curves._draw(pair, pair.tables(Path()), "side", 10, draw)
-    few = seen[0]["few"]
-    assert few["split"].value_counts().drop("test").to_dict() == {"train": 8, "valid": 2}
-    assert set(few["label"][few["split"] == "test"]) <= set(few["label"][few["split"] == "train"])
-    assert set(few["text"][few["split"] != "test"]) <= set(texts[100:])
-    pd.testing.assert_frame_equal(few, seen[1]["few"])
-    assert set(seen[2]["few"]["text"]) != set(few["text"])
-
-
 def test_a_draw_has_every_arm_and_the_priors_of_the_target_alone(tmp_path, monkeypatch, quick):
     words = [" ".join(f"w{n % 11}" for n in range(place, place + 3)) + f" x{place}" for place in range(260)]
     target, other = table_of(words[:200]), table_of(words[200:]).assign(split=["train"] * 40 + ["test"] * 20)
     monkeypatch.setattr(curves, "ENGLISH", str(make_tiny_shop(tmp_path) / "model"))
-    draw = curves._draw(Pair("one beside another", None), (target, {"many": other}), "head_only", 60, 0)
+    draw = curves._draw(TextPair("one beside another", None), {"few": target, "many": other}, "head_only", 60, 0)
     assert list(draw.arms) == ["alone", "begun", "together", "after"]
-    assert all(of.shape == (100, 7) for of in draw.arms.values()) and len(draw.rows) == 100
+    assert all(of.shape == (100, 7) for of in draw.arms.values()) and len(draw.group) == 100
     assert draw.priors.keys() == {"log_loss", "macro_f1"}
     assert all({"majority", "tfidf", "frozen_lr"} <= of.keys() for of in draw.priors.values())
     assert "other_tasks" not in draw.priors["log_loss"]  # it would not be alone
     told = np.bincount(draw.label.astype(int), minlength=7)
     share = np.bincount([n % 7 for n in range(100)], minlength=7)
     assert sorted(told) == sorted(share)
+
+
+def test_of_events_there_is_an_arm_that_reads_and_rows_stand_as_in_the_table(tmp_path, monkeypatch, quick):
+    shop = make_tiny_shop(tmp_path, users=40)
+    items = pd.read_csv(shop / "items.csv").rename(columns={"id": "item", "title": "text"})
+    events = pd.read_csv(shop / "events.csv").sample(frac=1, random_state=0)  # not by user, nor by time
+    late = events["time"] > events["time"].quantile(0.8)
+    tables = {"items": items, "known": events[~late], "test": events[late]}
+    monkeypatch.setattr(curves, "ENGLISH", str(shop / "model"))
+    pair = EventPair("one beside another", None, column="stars", threshold=4)
+    draw = curves._draw(pair, tables, "head_only", 40, 0)
+    assert list(draw.arms) == ["alone", "reading", "begun", "together", "after"]
+    assert all(of.shape == (len(tables["test"]),) for of in draw.arms.values())
+    assert (draw.label == (tables["test"]["stars"] >= 4)).all()
+    assert len(set(draw.group)) == tables["test"]["user"].nunique()
+    assert draw.priors.keys() == {"log_loss", "auc"}
+    assert all({"item_rate", "rates_so_far"} <= of.keys() for of in draw.priors.values())
+    said = compared([draw, draw], "log_loss")
+    assert said["arms"].keys() == {"reading", "begun", "together", "after", "co-training"}
 
 
 def test_what_is_there_is_not_measured_again_and_a_cell_has_two_draws_or_more(tmp_path, monkeypatch):
@@ -110,13 +131,15 @@ def test_what_is_there_is_not_measured_again_and_a_cell_has_two_draws_or_more(tm
         return drawn(draw, 0.9)
 
     monkeypatch.setattr(curves, "_draw", one)
-    monkeypatch.setattr(curves, "PAIRS", {"a": Pair("a beside b", lambda data: None)})
+    monkeypatch.setattr(curves, "PAIRS", {"a": TextPair("a beside b", lambda data: None)})
+    monkeypatch.setattr(curves, "commit", lambda: "abc")
     for draws in (1, 2, 3):
         found = curves.measure(Path(), tmp_path, draws, [60], ["a"], ["lora"], 10)
         assert made == [("a beside b", "lora", 60, draw) for draw in range(draws)]
         assert (found["methods"] == {}) == (draws == 1)
     found = curves.measure(Path(), tmp_path, 9, [60], ["a"], ["side"], 0)["methods"]
     assert found.keys() == {"lora"} and found["lora"]["a"]["metrics"].keys() == {"log_loss", "macro_f1"}
+    assert (found["lora"]["a"]["commit"], found["lora"]["a"]["over"]) == ("abc", "100 test rows")
     cells = [of["60"] for of in found["lora"]["a"]["metrics"].values()]
     assert [of["draws"] for of in cells] == [3, 3]
     assert [of["priors"]["frozen_lr"] for of in cells] == pytest.approx([1.0, 0.1])
@@ -134,19 +157,21 @@ def test_every_arm_begins_at_the_same_weights_and_alone_is_the_training_of_one_t
 
     monkeypatch.setattr(curves, "fit", fit)
     monkeypatch.setattr(curves, "TARGET", "query")
+    monkeypatch.setattr(curves, "OTHER", "interest")
     whole = tiny_recipe(shop, adapter={"method": "side", "options": {"rank": 4}})
-    alone, both = (
-        prepare(whole.model_copy(update={"tasks": {name: whole.tasks[name] for name in names}}))
-        for names in (["query"], ["query", "interest"])
-    )
-    arms = list(curves._arms(alone, both))
-    assert arms == [("alone", alone), ("begun", both), ("together", both), ("after", both)]
-    assert [tasks for tasks, _ in trained] == [["query"], ["interest", "query"], ["interest"], ["query"]]
-    first = trained[1][1]
-    assert all(torch.equal(p, first[name]) for name, p in trained[0][1].items())
-    for number, moved in ((2, 0), (3, 1)):  # what the training before left
+    asked = []
+
+    def made(tables, tasks):
+        asked.append((tables, tasks))
+        return prepare(whole.model_copy(update={"tasks": {name: whole.tasks[name] for name in tasks}}))
+
+    pair = EventPair("one beside another", None)
+    assert [arm for arm, _ in curves._arms(pair, made)] == ["alone", "reading", "begun", "together", "after"]
+    both = ["query", "interest"]
+    assert asked == [(["query"], ["query"]), (both, ["query"]), (both, both)]
+    alone = [["query"], ["query"]]
+    assert [tasks for tasks, _ in trained] == [*alone, ["interest", "query"], ["interest"], ["query"]]
+    first = trained[2][1]
+    assert all(torch.equal(p, first[name]) for of in trained[:2] for name, p in of[1].items())
+    for number, moved in ((3, 0), (4, 1)):  # what the training before left
         assert all(torch.equal(p, first[name] + moved) for name, p in trained[number][1].items())
-
-
-def test_there_are_pairs_of_three_fields():
-    assert len(PAIRS) == 6

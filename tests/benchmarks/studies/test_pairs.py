@@ -1,0 +1,104 @@
+"""Pairs of tasks: the few rows are as few as they say, and nothing of the test is known before it."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from benchmarks.studies.pairs import LATEST, PAIRS, TEST, EventPair, TextPair, log_of
+
+TEXTS = [f"w{n}" for n in range(300)]
+
+
+def random(seed=0):
+    return np.random.default_rng(seed)
+
+
+def table_of(texts):
+    split = np.where(np.arange(len(texts)) < 100, "test", "train")
+    return pd.DataFrame({"text": texts, "label": [f"c{n % 7}" for n in range(len(texts))], "split": split})
+
+
+def test_a_draw_of_texts_has_so_many_labelled_rows_and_test_rows_of_their_classes():
+    target = table_of(TEXTS)
+    pair = TextPair("one beside another", lambda data: {"few": target, "many": target.iloc[100:150]})
+    drawn = pair.drawn(pair.tables(Path()), 10, random())
+    few = drawn.frames["few"]
+    assert few["split"].value_counts().drop("test").to_dict() == {"train": 8, "valid": 2}
+    test = few[few["split"] == "test"]
+    assert set(test["label"]) <= set(few["label"][few["split"] == "train"])
+    assert test["text"].tolist() == [TEXTS[n] for n in drawn.group]
+    assert set(few["text"][few["split"] != "test"]) <= set(TEXTS[100:])
+    assert drawn.frames["many"]["text"].tolist() == TEXTS[100:150]
+    pd.testing.assert_frame_equal(few, pair.drawn(pair.tables(Path()), 10, random()).frames["few"])
+    assert set(pair.drawn(pair.tables(Path()), 10, random(1)).frames["few"]["text"]) != set(few["text"])
+
+
+def shop(rows=600):
+    """A log in no order, of ten users, with ratings."""
+    of = np.random.default_rng(0)
+    columns = {"user": of.integers(0, 10, rows), "item": of.integers(0, 30, rows), "time": of.permutation(rows) * 1.0}
+    events = pd.DataFrame(columns | {"rating": of.integers(1, 6, rows).astype(float)})
+    return {"items": pd.DataFrame({"item": np.arange(30), "text": "w"}), "events": events}
+
+
+def drawn_log(size=50, seed=0):
+    tables = log_of(lambda data, rows: shop(), "rating", Path())
+    return EventPair("one beside another", None, threshold=4).drawn(tables, size, random(seed))
+
+
+def test_a_draw_of_events_divides_what_was_before_the_test_rows():
+    drawn = drawn_log()
+    events, few, many = shop()["events"], drawn.frames["few"], drawn.frames["many"]
+    known, test = few[few["split"] != "test"], few[few["split"] == "test"]
+    assert len(test) == LATEST * len(events)
+    assert known["split"].value_counts().to_dict() == {"train": 40, "valid": 10}
+    assert sorted([*few["time"], *many["time"]]) == sorted(events["time"])  # each row once, and times are its names
+    assert max(known["time"].max(), many["time"].max()) < test["time"].min()
+    for table in (known, many):
+        latest = table.groupby("split")["time"].agg(["min", "max"])
+        assert latest["max"]["train"] < latest["min"]["valid"]
+    assert many["split"].value_counts(normalize=True).round(2).to_dict() == {"train": 0.8, "valid": 0.1, "test": 0.1}
+    assert "rating" in few and "rating" not in many
+
+
+def test_draws_of_events_have_the_same_test_rows_which_belong_to_their_users():
+    first, second = drawn_log(seed=0), drawn_log(seed=1)
+    tests = [of.frames["few"].query("split == 'test'") for of in (first, second)]
+    pd.testing.assert_frame_equal(*tests)
+    assert (first.group == second.group).all()
+    user = tests[0]["user"].to_numpy()
+    assert ((user[:, None] == user) == (first.group[:, None] == first.group)).all()
+    assert set(first.frames["few"]["time"]) != set(second.frames["few"]["time"])
+
+
+def test_of_a_long_log_so_many_rows_are_tested():
+    tables = log_of(lambda data, rows: shop(rows), "rating", Path())
+    assert len(tables["test"]) == TEST and len(tables["known"]) == 8000
+
+
+@pytest.mark.parametrize(
+    ("pair", "kinds"),
+    [
+        (TextPair("one beside another", None), ("classification", "classification")),
+        (TextPair("one beside another", None, kind="regression"), ("regression", "regression")),
+        (EventPair("one beside another", None, threshold=4), ("interest", "next-item")),
+    ],
+)
+def test_a_recipe_has_the_tables_and_tasks_that_it_is_asked_for(pair, kinds):
+    both = pair.recipe("folder", ["few", "many"], ["few", "many"])
+    assert tuple(task["kind"] for task in both["tasks"].values()) == kinds
+    alone, reading = (pair.recipe("folder", tables, ["few"]) for tables in (["few"], ["few", "many"]))
+    assert {*alone["data"]["tables"]} == {*both["data"]["tables"]} - {"many"}
+    assert list(alone["tasks"]) == list(reading["tasks"]) == ["few"]
+    assert all(of["path"] == f"folder/{name}.parquet" for name, of in both["data"]["tables"].items())
+    if pair.shared:
+        assert alone["tasks"]["few"]["history"] == ["few"]
+        assert all(task["history"] == ["few", "many"] for of in (reading, both) for task in of["tasks"].values())
+
+
+def test_there_are_pairs_of_texts_and_of_events():
+    assert len(PAIRS) == 8
+    assert sum(isinstance(pair, EventPair) for pair in PAIRS.values()) == 2
+    assert all(" beside " in pair.said for pair in PAIRS.values())
