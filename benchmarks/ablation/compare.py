@@ -39,6 +39,7 @@ def compared(
     or of all, are left out. Raises ValueError where arms are not of the same rows.
     """
     metric = of_places(name) or find_metric(name)
+    arms = {arm: [_by_user(of) for of in seeds] for arm, seeds in arms.items()}
     for several in zip(*arms.values(), strict=True):
         if not all(_same_rows(several[0], one) for one in several[1:]):
             raise ValueError("the arms are not of the same test rows")
@@ -52,6 +53,11 @@ def compared(
         if rows >= FEW and (said == "all" or rows < found["all"]["rows"]):
             found[said] = {"rows": rows, **_slice(metric, some, pairs)}
     return found
+
+
+def _by_user(rows: pd.DataFrame) -> pd.DataFrame:
+    """Each user's rows as they stand, users by name: a table of users gives them another order."""
+    return rows.sort_values("user", kind="stable", ignore_index=True)
 
 
 def _same_rows(one: pd.DataFrame, other: pd.DataFrame) -> bool:

@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pytest
 from command import peftrec
 from shop import shop_recipe
 
@@ -87,7 +88,16 @@ def test_check_shows_the_tables_and_the_first_rows_of_every_task(shop, tmp_path)
     with_interest = [row.split(",") for row in (shop / "events.csv").read_text().splitlines()[1:]]
     last = [float(stars) >= 4 for _, _, _, stars in sorted(with_interest, key=lambda row: row[2])[-96:]]
     assert said["interest"].startswith(f"96 rows, {sum(last)} liked and {96 - sum(last)} not, 2020-09-18 to")
-    assert said["time"].startswith("62 rows, labels: after 2 h to after 23 h 2 min in 9 of 10 rows, median after 12 h")
+    gaps, last_of = [], {}  # that end in the test rows' time
+    for number, (user, _, time, _) in enumerate(sorted(with_interest, key=lambda row: int(row[2]))):
+        if number >= 480 - 96:
+            gaps.append(int(time) - last_of[user])
+        last_of[user] = int(time)
+    minutes = np.quantile(gaps, (0.05, 0.5, 0.95), method="nearest") / 60
+    assert len(gaps) == 96 and minutes == pytest.approx([2 * 60 + 57, 14 * 60 + 48, 23 * 60 + 2], abs=1)
+    assert said["time"].startswith(
+        "96 rows, labels: after 2 h 57 min to after 23 h 2 min in 9 of 10 rows, median after 14 h 48 min"
+    )
     assert said["query"] == "32 rows of 2 of the 2 classes: 0 31, 1 1"
     genres = "cooking 4, football 4, horror 4, romance 4, space adventure 4"
     assert said["genre"] == f"20 rows of 5 of the 5 classes: {genres}"

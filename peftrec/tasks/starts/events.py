@@ -36,6 +36,7 @@ SHRINKS = (2.0, 5.0, 15.0, 50.0)  # rows with the expected feedback that every m
 STRENGTHS = (1.0, 0.1, 0.01)  # C of logistic regression; of ridge regression the penalty is its inverse
 RATES = ("item", "user", "share", "item_count", "user_count", "met")  # columns, rates first; then
 AS_READ = ("liked", "other", "most", "expected", "leaning", "akin", "together")
+DOUBT = 1.0  # standard errors by which what is fitted more strictly may be worse
 LEAST_SPREAD = 0.02  # of columns: where one hardly differs among few rows, a row that does would be everything
 _LEAST = 1e-3  # the least rate, and the distance of the largest from 1
 
@@ -138,23 +139,47 @@ def fit(dataset: Dataset, task: str, config: TaskConfig, vectors: Vectors | None
     fitted, check = learnt.thinned(MOST_ROWS), check.thinned(MOST_ROWS)
     known = fit_known(learnt, fitted, vectors)
     seen, asked = (_all(rows, known, several) for rows in (fitted, check))
-    best, weights = np.inf, None
-    for shrink in product(SHRINKS, SHRINKS):
-        found = _learn(columns(seen, shrink, binary), fitted.label, STRENGTHS[0], binary)
-        if (loss := _loss(columns(asked, shrink, binary) @ found[0] + found[1], check.label, binary)) < best:
-            best, weights, chosen = loss, found, shrink
-    free = STRENGTHS[0]
-    for strength in STRENGTHS[1:]:
-        found = _learn(columns(seen, chosen, binary), fitted.label, strength, binary)
-        if (loss := _loss(columns(asked, chosen, binary) @ found[0] + found[1], check.label, binary)) < best:
-            best, weights, free = loss, found, strength
-    if weights is None:
+
+    def tried(shrink: tuple[float, float], strength: float) -> Tried:
+        found = _learn(columns(seen, shrink, binary), fitted.label, strength, binary)
+        losses = _losses(columns(asked, shrink, binary) @ found[0] + found[1], check.label, binary)
+        return Tried(shrink, strength, found, losses)
+
+    first = [tried((items, users), STRENGTHS[0]) for items, users in product(SHRINKS, SHRINKS)]
+    if not len(check) or not all(np.isfinite(one.losses).all() for one in first):
         return None
+    least = min(first, key=lambda one: one.losses.mean())
+    kept = surely(least, [tried(least.shrink, strength) for strength in STRENGTHS[1:]])
+    chosen, free, weights = kept.shrink, kept.strength, kept.weights
     if learnt is not data.train:  # the others have chosen, and are learnt from now
         every = data.train.thinned(MOST_ROWS)
         known = fit_known(data.train, every, vectors)
         weights = _learn(columns(_all(every, known, several), chosen, binary), every.label, free, binary)
     return Started(EventStart(binary, chosen, weights[0].astype(np.float32), float(weights[1]), known))
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A way to fit, the weights and bias that it gave, and its losses on rows (N,) that these were not fitted to."""
+
+    shrink: tuple[float, float]
+    strength: float
+    weights: tuple[np.ndarray, float]
+    losses: np.ndarray
+
+
+def surely(first: Tried, stricter: list[Tried]) -> Tried:
+    """Of a way to fit and others, each stricter than the one before it, the strictest that is not surely worse than the
+    best: by no more than a standard error of the difference (Breiman et al. 1984). Few rows tell little, and what is
+    fitted freely to few others may be far off."""
+    every = [first, *stricter]
+    best = min(every, key=lambda one: one.losses.mean())
+
+    def worse(one: Tried) -> bool:
+        apart = one.losses - best.losses
+        return bool(apart.mean() > DOUBT * apart.std() / np.sqrt(len(apart)))
+
+    return next(one for one in reversed(every) if not worse(one))
 
 
 def _all(rows: Examples, known: Known, several: bool) -> Said:
@@ -174,10 +199,9 @@ def _learn(known: np.ndarray, label: np.ndarray, strength: float, binary: bool) 
     return weight, float(np.ravel(model.intercept_)[0] - centre @ weight)
 
 
-def _loss(raw: np.ndarray, label: np.ndarray, binary: bool) -> float:
-    if binary:
-        return float((np.logaddexp(0, raw) - label * raw).mean())
-    return float(((raw - label) ** 2).mean())
+def _losses(raw: np.ndarray, label: np.ndarray, binary: bool) -> np.ndarray:
+    """Of each row, float64 (N,)."""
+    return np.logaddexp(0, raw) - label * raw if binary else (raw - label) ** 2
 
 
 def load(settings: Mapping[str, Any], tensors: Tensors, asked: Asked) -> EventStart:

@@ -50,6 +50,12 @@ def test_what_has_no_value_is_none():
     assert whole["gains"]["text"] == {"by": None, "interval": None}
 
 
+def test_arms_whose_users_stand_in_another_order_are_paired():
+    arms = {arm: seeds([1, 3, 100]) for arm in ARMS}
+    turned = arms | {"features": [of.iloc[::-1].reset_index(drop=True) for of in arms["features"]]}
+    assert compared("ndcg@10", turned, EARNS) == compared("ndcg@10", arms, EARNS)
+
+
 def test_arms_are_of_the_same_rows():
     arms = {arm: seeds([1]) for arm in ARMS}
     arms["both"][1].loc[0, "label"] = 0

@@ -13,7 +13,7 @@ from peftrec.data.joined import train_on_all
 from peftrec.data.neighbours import Neighbours
 from peftrec.tasks.dataset import load_data
 from peftrec.tasks.priors import PRIORS
-from peftrec.tasks.starts.events import AS_READ, RATES, columns, fit, load, read, renumber
+from peftrec.tasks.starts.events import AS_READ, RATES, Tried, columns, fit, load, read, renumber, surely
 from peftrec.tasks.starts.events import _learn as learn_columns
 from peftrec.tasks.starts.expected import Expected
 from peftrec.tasks.starts.others import of_others
@@ -131,6 +131,19 @@ def test_a_column_that_hardly_differs_in_few_rows_is_not_everything():
 
 def loss(raw, label):
     return float((np.logaddexp(0, raw) - label * raw).mean())
+
+
+def test_the_strictest_fit_that_is_not_surely_worse_is_taken():
+    def tried(strength, losses):
+        return Tried((2.0, 2.0), strength, (np.zeros(1), 0.0), np.array(losses))
+
+    noise = np.tile([0.4, -0.4], 50)
+    free, strict = tried(1.0, np.ones(100)), tried(0.1, 1.03 + noise)  # by .03, a standard error of .04
+    far = tried(0.01, 1.05 + noise)
+    assert surely(free, [strict, far]) is strict
+    assert surely(free, [tried(0.1, 1.03 + noise / 2), far]) is free  # a standard error of .02
+    assert surely(free, [strict, tried(0.01, np.full(100, 0.9))]).strength == 0.01
+    assert surely(tried(1.0, np.full(100, 5.0)), [strict, far]) is strict  # row by row they differ by as much: surely
 
 
 def test_a_second_training_chooses_as_the_first_and_fits_to_all(shop):
