@@ -47,7 +47,7 @@ serve: $(DONE)
 	exec $(BIN)/peftrec serve "$$run"
 
 # Full fine-tuning against the adapter methods, well-known recommenders, TALLRec: docs/results. Both say how
-# long they will take (`make bench` a quarter of an hour on 2 idle cores, `make bench-full` hours); what is finished is not
+# long they will take (`make bench` a quarter of an hour on 2 idle cores, `make bench-full` an hour); what is finished is not
 # run again.
 bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks quick
