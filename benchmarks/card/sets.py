@@ -13,11 +13,11 @@ ENGLISH = "sentence-transformers/all-MiniLM-L6-v2"
 CHINESE = "intfloat/multilingual-e5-small"
 
 _TEXTS: dict[str, Any] = {"kind": "texts", "text": "{text}"}
-_GIVEN = _TEXTS | {"split": "split"}
-_ITEMS: dict[str, Any] = {"kind": "items", "id": "item", "text": "{text}"}
+GIVEN = _TEXTS | {"split": "split"}
+ITEMS: dict[str, Any] = {"kind": "items", "id": "item", "text": "{text}"}
 _QUERIES: dict[str, Any] = {"kind": "queries", "text": "{query}", "item": "item"}
 _EVENTS: dict[str, Any] = {"kind": "events", "user": "user", "item": "item"}
-_TIMED = _EVENTS | {"time": "time"}
+TIMED = _EVENTS | {"time": "time"}
 
 
 @dataclass(frozen=True)
@@ -48,11 +48,11 @@ def _texts(
 
 
 def _pairs(said: str, read: Callable[[Path, int], Frames], task: str, **more: Any) -> CardSet:
-    return CardSet(said, read, {"items": _ITEMS, "queries": _QUERIES}, {task: {"kind": "match-query"}}, **more)
+    return CardSet(said, read, {"items": ITEMS, "queries": _QUERIES}, {task: {"kind": "match-query"}}, **more)
 
 
 def _log(said: str, read: Callable[[Path, int], Frames], tasks: Mapping[str, Any], columns: list[str]) -> CardSet:
-    return CardSet(said, read, {"items": _ITEMS, "events": _TIMED | {"columns": columns}}, tasks)
+    return CardSet(said, read, {"items": ITEMS, "events": TIMED | {"columns": columns}}, tasks)
 
 
 def _rated(threshold: float) -> dict[str, Any]:
@@ -66,25 +66,25 @@ def _rated(threshold: float) -> dict[str, Any]:
 _GAP = {"return": {"kind": "next-gap"}}
 
 SETS: dict[str, CardSet] = {
-    "clinc150": _texts("intents, 151 classes", tables.clinc150, "intent", _GIVEN),
+    "clinc150": _texts("intents, 151 classes", tables.clinc150, "intent", GIVEN),
     "bitext": _texts("support intents, 27 classes", tables.bitext, "intent", _TEXTS),
-    "bitext-few": _texts("the same, ten rows a class", tables.bitext_few, "intent", _GIVEN),
+    "bitext-few": _texts("the same, ten rows a class", tables.bitext_few, "intent", GIVEN),
     "twitter-finance": CardSet(
         "topics and sentiments of financial news",
         tables.twitter_finance,
-        {"topics": _GIVEN, "opinions": _GIVEN},
+        {"topics": GIVEN, "opinions": GIVEN},
         {
             "topic": {"kind": "classification", "table": "topics", "label": "label"},
             "sentiment": {"kind": "classification", "table": "opinions", "label": "label"},
         },
     ),
-    "crosswoz": _texts("domain of a turn, Chinese", tables.crosswoz, "domain", _GIVEN, chinese=True),
-    "crosswoz-minilm": _texts("the same with an English backbone", tables.crosswoz, "domain", _GIVEN),
+    "crosswoz": _texts("domain of a turn, Chinese", tables.crosswoz, "domain", GIVEN, chinese=True),
+    "crosswoz-minilm": _texts("the same with an English backbone", tables.crosswoz, "domain", GIVEN),
     "retail-price": _texts("price by description", tables.retail_price, "price", _TEXTS, kind="regression"),
     "esci": CardSet(
         "product search, graded",
         tables.esci,
-        {"items": _ITEMS, "queries": _QUERIES | {"label": "grade"}},
+        {"items": ITEMS, "queries": _QUERIES | {"label": "grade"}},
         {"relevance": {"kind": "match-query"}},
     ),
     "bitext-answers": _pairs("the answer to an utterance", tables.bitext_answers, "answer"),
@@ -98,7 +98,7 @@ SETS: dict[str, CardSet] = {
     "lastfm": CardSet(
         "artists, without times",
         tables.lastfm,
-        {"items": _ITEMS, "events": _EVENTS},
+        {"items": ITEMS, "events": _EVENTS},
         {"artist": {"kind": "next-item"}},
     ),
     "online-retail": _log(
@@ -120,9 +120,9 @@ _CLUES = {
 _SNIPPETS = {"tweets": "tweets", "amazonReviewSnippets": "product reviews", "movieReviewSnippets": "film reviews"}
 _SNIPPETS |= {"nytEditorialSnippets": "newspaper editorials"}
 SETS |= {
-    "banking77": _texts("questions to a bank, 77 intents", held_out.banking77, "intent", _GIVEN, **_OUT),
-    "banking77-few": _texts("the same, ten rows a class", held_out.banking77_few, "intent", _GIVEN, **_OUT),
-    "hwu64-few": _texts("told to a robot, 64 intents, ten rows each", held_out.hwu64_few, "intent", _GIVEN, **_OUT),
+    "banking77": _texts("questions to a bank, 77 intents", held_out.banking77, "intent", GIVEN, **_OUT),
+    "banking77-few": _texts("the same, ten rows a class", held_out.banking77_few, "intent", GIVEN, **_OUT),
+    "hwu64-few": _texts("told to a robot, 64 intents, ten rows each", held_out.hwu64_few, "intent", GIVEN, **_OUT),
 }
 for _name, _said in _SNIPPETS.items():
     _scored, _classed = partial(held_out.vader, _name), partial(held_out.vader_mood, _name)
@@ -130,14 +130,14 @@ for _name, _said in _SNIPPETS.items():
     SETS[f"vader-{_name}-classes"] = _texts(f"mood of {_said}, 3 classes", _classed, "mood", _TEXTS, **_OUT)
 for _name, (_said, _text, _label) in _CLUES.items():
     _read = partial(held_out.fewclue, _name, _text, _label)
-    SETS[f"fewclue-{_name}"] = _texts(f"Chinese: {_said}", _read, "class", _GIVEN, chinese=True, **_OUT)
+    SETS[f"fewclue-{_name}"] = _texts(f"Chinese: {_said}", _read, "class", GIVEN, chinese=True, **_OUT)
 for _name, _said in _BOOKS.items():
     _read = partial(held_out.goodbooks, _name)
     SETS[f"goodbooks-{_name}"] = _texts(_said, _read, _name, _TEXTS, kind="regression", **_OUT)
 SETS["groceries"] = CardSet(
     "groceries by member and day",
     held_out.groceries,
-    {"items": _ITEMS, "events": _TIMED},
+    {"items": ITEMS, "events": TIMED},
     {"next": {"kind": "next-item"}, **_GAP},
     **_OUT,
 )
@@ -145,11 +145,11 @@ SETS |= {
     "trec": CardSet(
         "what sort of answer a question asks for, 6 and 50 classes",
         held_out_texts.trec,
-        {"texts": _GIVEN},
+        {"texts": GIVEN},
         {of: {"kind": "classification", "label": of} for of in ("coarse", "fine")},
         **_OUT,
     ),
-    "snips": _texts("told to an assistant, 7 intents", held_out_texts.snips, "intent", _GIVEN, **_OUT),
+    "snips": _texts("told to an assistant, 7 intents", held_out_texts.snips, "intent", GIVEN, **_OUT),
     "sms-spam": _texts("short messages, spam or not", held_out_texts.sms_spam, "sort", _TEXTS, **_OUT),
     "airline-tweets": _texts("mood of tweets to airlines", held_out_texts.airline_tweets, "mood", _TEXTS, **_OUT),
     "labelled-sentences": CardSet(
@@ -188,15 +188,15 @@ SETS |= {
     ),
     "cranfield": _pairs("the abstracts that answer a question", held_out_texts.cranfield, "abstract", **_OUT),
 }
-_BRANDED = _ITEMS | {"features": {"brand": "category", "category": "category"}}
+_BRANDED = ITEMS | {"features": {"brand": "category", "category": "category"}}
 _PLACES = ("alcohol", "smoking_area", "dress_code", "price", "franchise", "area")
 _GUESTS = ("drink_level", "ambience", "transport", "personality", "activity", "budget")
-_STARS = _TIMED | {"columns": ["rating"]}
+_STARS = TIMED | {"columns": ["rating"]}
 SETS |= {
     "musical-instruments": CardSet(
         "stars of products known by id alone",
         held_out_logs.musical_instruments,
-        {"items": _ITEMS, "events": _STARS},
+        {"items": ITEMS, "events": _STARS},
         _rated(5) | _GAP,
         **_OUT,
     ),
@@ -210,14 +210,14 @@ SETS |= {
     "bitcoin-otc": CardSet(
         "trust of traders in each other, -10 to 10",
         held_out_logs.bitcoin_otc,
-        {"items": _ITEMS, "events": _STARS},
+        {"items": ITEMS, "events": _STARS},
         _rated(1) | _GAP,
         **_OUT,
     ),
     "cdnow": CardSet(
         "orders of discs: dollars, and the next order",
         held_out_logs.cdnow,
-        {"items": _ITEMS, "events": _TIMED | {"columns": ["dollars"]}},
+        {"items": ITEMS, "events": TIMED | {"columns": ["dollars"]}},
         {"dollars": {"kind": "regression", "column": "dollars"}, **_GAP},
         **_OUT,
     ),
@@ -225,7 +225,7 @@ SETS |= {
         "few guests' ratings of restaurants, without times",
         held_out_logs.restaurants,
         {
-            "items": _ITEMS | {"features": dict.fromkeys(_PLACES, "category")},
+            "items": ITEMS | {"features": dict.fromkeys(_PLACES, "category")},
             "users": {"kind": "users", "id": "user", "features": dict.fromkeys(_GUESTS, "category")},
             "events": _EVENTS | {"columns": ["rating"]},
         },
@@ -235,7 +235,7 @@ SETS |= {
     "video-games": CardSet(
         "games known by number, without times",
         held_out_logs.video_games,
-        {"items": _ITEMS, "events": _EVENTS},
+        {"items": ITEMS, "events": _EVENTS},
         {"next": {"kind": "next-item"}},
         **_OUT,
     ),

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
+from benchmarks.card.sets import GIVEN, ITEMS, TIMED
 from benchmarks.card.tables import (
     Frames,
     clinc150,
@@ -30,10 +31,6 @@ LATEST = 0.2  # of events, to test by
 VALID = 0.2
 ALL = 10**6  # rows
 TARGET, OTHER = "few", "many"  # the tables' names, and their tasks'
-
-_TEXTS: dict[str, Any] = {"kind": "texts", "text": "{text}", "split": "split"}
-_ITEMS: dict[str, Any] = {"kind": "items", "id": "item", "text": "{text}"}
-_EVENTS: dict[str, Any] = {"kind": "events", "user": "user", "item": "item", "time": "time", "split": "split"}
 
 
 @dataclass(frozen=True)
@@ -102,7 +99,7 @@ class TextPair(Pair):
     def recipe(self, folder: str, tables: Sequence[str], tasks: Sequence[str]) -> dict[str, Any]:
         """One of text tables."""
         return {
-            "data": {"tables": {name: {**_TEXTS, "path": f"{folder}/{name}.parquet"} for name in tables}},
+            "data": {"tables": {name: {**GIVEN, "path": f"{folder}/{name}.parquet"} for name in tables}},
             "tasks": {name: {"kind": self.kind, "table": name, "label": "label"} for name in tasks},
         }
 
@@ -133,13 +130,16 @@ class EventPair(Pair):
     def recipe(self, folder: str, tables: Sequence[str], tasks: Sequence[str]) -> dict[str, Any]:
         """One of event tables and their catalogue, which histories are all of."""
         columns = {TARGET: [self.column], OTHER: []}
-        events = {name: {**_EVENTS, "path": f"{folder}/{name}.parquet", "columns": columns[name]} for name in tables}
+        events = {
+            name: {**TIMED, "split": "split", "path": f"{folder}/{name}.parquet", "columns": columns[name]}
+            for name in tables
+        }
         kinds: dict[str, dict[str, Any]] = {
             TARGET: {"kind": "interest", "column": self.column, "threshold": self.threshold},
             OTHER: {"kind": "next-item"},
         }
         return {
-            "data": {"tables": {"items": {**_ITEMS, "path": f"{folder}/items.parquet"}, **events}},
+            "data": {"tables": {"items": {**ITEMS, "path": f"{folder}/items.parquet"}, **events}},
             "tasks": {name: {**kinds[name], "table": name, "history": [*tables]} for name in tasks},
         }
 

@@ -33,7 +33,7 @@ def folder(tmp_path_factory):
 
 @pytest.mark.parametrize("arm", ["id", "joined"])
 def test_every_test_row_is_kept(folder, tmp_path, monkeypatch, arm):
-    tables = {"items": sets._ITEMS, "events": sets._TIMED | {"columns": ["stars"]}}
+    tables = {"items": sets.ITEMS, "events": sets.TIMED | {"columns": ["stars"]}}
     monkeypatch.setitem(SETS, "shop", CardSet("", events, tables, TASKS))
     monkeypatch.setitem(arms.LOGS, "shop", priced)
     monkeypatch.setattr(sets, "ENGLISH", str(folder / "model"))

@@ -3,14 +3,10 @@
 import json
 
 import pandas as pd
+from published import put
 
 from benchmarks.card import held_out
 from benchmarks.card.sets import SETS
-
-
-def put(folder, name, text):
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / name).write_text(text, encoding="utf-8")
 
 
 def test_there_are_as_many_as_were_tried():

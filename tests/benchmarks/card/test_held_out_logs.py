@@ -1,17 +1,9 @@
 """Logs of a few rows in their publishers' forms: which columns come out, and what an item's text is."""
 
 import pandas as pd
+from published import put, read
 
 from benchmarks.card.sets import SETS
-
-
-def put(folder, name, text):
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / name).write_text(text, encoding="latin-1")
-
-
-def read(name, folder, rows=1000):
-    return SETS[name].tables(folder, rows)
 
 
 def test_reviews_are_a_log_of_ids_and_texts_with_stars(tmp_path):
@@ -55,7 +47,12 @@ def test_restaurants_and_guests_have_features(tmp_path):
     folder = tmp_path / "restaurants"
     put(folder, "Restaurant ratings.csv", "userID,placeID,rating\nU1,9,2\n")
     place = "placeID,name,city,Rambience,price,alcohol,smoking_area,dress_code,franchise,area"
-    put(folder, "Restaurant feature data.csv", f"{place}\n9,El Caf\xe9,?,quiet,low,Wine-Beer,none,casual,f,open\n")
+    put(
+        folder,
+        "Restaurant feature data.csv",
+        f"{place}\n9,El Caf\xe9,?,quiet,low,Wine-Beer,none,casual,f,open\n",
+        "latin-1",
+    )
     guest = "userID,birth_year,drink_level,ambience,transport,personality,activity,budget"
     put(folder, "Restaurant customer data.csv", f"{guest}\nU1,1989,abstemious,family,on foot,hunter,student,?\n")
     found = read("restaurants", tmp_path)

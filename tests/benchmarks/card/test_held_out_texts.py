@@ -4,17 +4,7 @@ import json
 import zipfile
 
 import pytest
-
-from benchmarks.card.sets import SETS
-
-
-def put(folder, name, text):
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / name).write_text(text, encoding="utf-8")
-
-
-def read(name, folder, rows=1000):
-    return SETS[name].tables(folder, rows)
+from published import put, read
 
 
 def test_questions_have_two_labels_and_all_test_rows(tmp_path):

@@ -48,7 +48,7 @@ TINY = {
     }),
     "queries": CardSet("", queries, SETS["xquad-en"].data, SETS["xquad-en"].tasks),
     "graded": CardSet("", graded, SETS["esci"].data, SETS["esci"].tasks),
-    "events": CardSet("", events, {"items": sets._ITEMS, "events": sets._TIMED | {"columns": ["stars"]}}, {
+    "events": CardSet("", events, {"items": sets.ITEMS, "events": sets.TIMED | {"columns": ["stars"]}}, {
         "like": {"kind": "interest", "column": "stars", "threshold": 4},
         "next": {"kind": "next-item"},
         "stars": {"kind": "regression", "column": "stars"},

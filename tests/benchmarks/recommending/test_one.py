@@ -30,7 +30,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture
 def spec(folder, monkeypatch):
-    tables = {"items": sets._ITEMS, "events": sets._TIMED | {"columns": ["stars"]}}
+    tables = {"items": sets.ITEMS, "events": sets.TIMED | {"columns": ["stars"]}}
     monkeypatch.setitem(SETS, "online-retail", CardSet("a shop", shop, tables, TASKS))
     monkeypatch.setattr(sets, "ENGLISH", str(folder / "model"))
     monkeypatch.setattr(one, "REFERENCES", {"popularity": Popularity, "own frequency": OwnFrequency})
