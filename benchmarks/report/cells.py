@@ -16,7 +16,6 @@ HEADLINES = {
     "query": ["auc", "log_loss"],
     "interest": ["auc", "gauc", "log_loss", "ece", "hr@10"],
     "time": ["mae"],
-    "relevance": ["auc", "ndcg@10"],
 }
 
 
@@ -52,13 +51,11 @@ def _said(name: str, result: dict[str, Any]) -> str:
     """How the experiment was run."""
     experiment, rows, machine = result["experiment"], result["rows"], result["environment"]
     changes = experiment["changes"]
-    patience = changes["train.early_stopping"] and changes["train.early_stopping"]["patience"]
-    stops = f" at most, until validation has gained nothing for {patience} epochs" if patience else ""
     swap = max(row["cost"]["swap_milliseconds"] for row in rows.values())
     commits = ", ".join(f"`{commit}`" for commit in dict.fromkeys(row["commit"] for row in rows.values()))
     said = (
         f"`python -m benchmarks full --only {name}`: recipe `{experiment['recipe']}`,"
-        f" {changes['train.max_steps']} steps of {changes['train.batch_size']:,} rows{stops}; code of {commits},"
+        f" {changes['train.max_steps']} steps of {changes['train.batch_size']:,} rows; code of {commits},"
         f" {machine['cpu']}, {machine['cpu_cores']} cores, no GPU. Finished: {len(rows)} cells of"
         f" {len(rows) + len(result['missing'])}. Learning rates are those that each method has by default. Switching"
         f" from one task's adapter to another's takes {swap:.3f} ms at most."

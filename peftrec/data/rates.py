@@ -10,6 +10,29 @@ RATE_FEATURES = ["item_mean", "item_count", "user_mean", "user_count"]
 PSEUDO = 5  # events with the base feedback that every mean starts from, also those of the priors
 
 
+class _ByItem:
+    """Where among events that are ordered by (item, time) any moment of an item stands. `order` int (E,): that order.
+
+    times  float64 (E,): when they were
+    begin  int (I + 2,): where each item's events begin, from item -1, which has none, to one beyond the last
+    """
+
+    def __init__(self, items: np.ndarray, times: np.ndarray, order: np.ndarray) -> None:
+        self.times = times[order]
+        self.begin = np.concatenate([[0, 0], np.cumsum(np.bincount(items))])
+
+    def begin_of(self, items: np.ndarray) -> np.ndarray:
+        """Where the events of items (N,) begin; items that no event is of have none."""
+        found: np.ndarray = self.begin[np.minimum(items + 1, len(self.begin) - 1)]
+        return found
+
+    def places(self, items: np.ndarray, times: np.ndarray) -> np.ndarray:
+        """Where events of items (N,) at times (N,) would come; a time that is NaN comes after every event."""
+        ends = np.append(self.begin, len(self.times))
+        number = np.minimum(items + 1, len(self.begin) - 1)
+        return places_between(self.times, ends[number], ends[number + 1], times)
+
+
 class Rates:
     """Means of a log's feedback by item and by user, as they stood at any moment.
 
@@ -22,12 +45,10 @@ class Rates:
     def __init__(self, log: Log, base: float, others: "Counts | None" = None) -> None:
         self.log, self.base, self.others = log, base, others
         order = np.lexsort((log.times, log.items))
-        self._times = log.times[order]  # ascending for each item
-        # Where each item's events begin, from item -1, which has none, to one beyond the last.
-        self._begin = np.concatenate([[0, 0], np.cumsum(np.bincount(log.items))])
+        self._by_item = by_item = _ByItem(log.items, log.times, order)
         self._sums = running(log.feedback[order])
-        place, first = np.arange(len(log), dtype=np.int32), self._begin[:-1][np.diff(self._begin) > 0]
-        place[1:][self._times[1:] == self._times[:-1]] = 0  # the place of the first at that time
+        place, first = np.arange(len(log), dtype=np.int32), by_item.begin[:-1][np.diff(by_item.begin) > 0]
+        place[1:][by_item.times[1:] == by_item.times[:-1]] = 0  # the place of the first at that time
         place[first] = first
         self.places_of_log = np.empty(len(log), np.int32)
         self.places_of_log[order] = np.maximum.accumulate(place)
@@ -44,16 +65,14 @@ class Rates:
 
         Looked up once, since in a large log this takes longer than all else that is done with a row in training.
         """
-        ends = np.append(self._begin, len(self.log))  # items that the log lacks have none
-        number = np.minimum(items + 1, len(self._begin) - 1)
-        return places_between(self._times, ends[number], ends[number + 1], times).astype(np.int32)
+        return self._by_item.places(items, times).astype(np.int32)
 
     def of_items(self, items: np.ndarray, places: np.ndarray, own: np.ndarray | None = None) -> np.ndarray:
         """Smoothed mean feedback and log1p of the count of events strictly before, float32 (N, 2).
 
         `own` int (N,): the event of the log that the row itself is and that does not count; -1 where it is none.
         """
-        begin = self._begin[np.minimum(items + 1, len(self._begin) - 1)]
+        begin = self._by_item.begin_of(items)
         if own is not None and len(self.log):
             own = np.where(self.log.items[own] == items, own, -1)  # another item than the row's own is asked about
         return self._columns(self._sums[places] - self._sums[begin], places - begin, own)
@@ -75,16 +94,13 @@ class Counts:
     """How often the items of events occurred, as it stood at any moment. `items`, `times` (E,), in any order."""
 
     def __init__(self, items: np.ndarray, times: np.ndarray) -> None:
-        self._times = times[np.lexsort((times, items))]  # ascending for each item
-        self._begin = np.concatenate([[0, 0], np.cumsum(np.bincount(items))])  # from item -1 on, as in Rates
+        self._by_item = _ByItem(items, times, np.lexsort((times, items)))
         self._moments = np.sort(times)
 
     def share(self, items: np.ndarray, times: np.ndarray) -> np.ndarray:
         """log of (1 + events of the item) / (1 + all events) strictly before each time (N,), float64 (N,); a time that
         is NaN comes after every event. Counts themselves grow with the log."""
-        ends = np.append(self._begin, len(self._times))  # items that no event is of have none
-        number = np.minimum(items + 1, len(self._begin) - 1)
-        count = places_between(self._times, ends[number], ends[number + 1], times) - ends[number]
+        count = self._by_item.places(items, times) - self._by_item.begin_of(items)
         whole = np.where(np.isnan(times), len(self._moments), np.searchsorted(self._moments, times))
         found: np.ndarray = np.log1p(count) - np.log1p(whole)
         return found

@@ -47,7 +47,7 @@ def build(tables: Tables, texts: TextTable, task: Task, data: DataConfig, seed: 
         raise UserError(f"column: kind regression needs it; the numeric columns are {listed(past.events)}")
     values, parts = event_column(past.events, config.column), past.parts
     check_varied(values, parts, f"column: {config.column} must differ between events", "value")
-    log, said = chosen_scale(values, parts, task)
+    log, levels, said = chosen_scale(values, parts, task)
     scale = train_scale(to_log(values) if log else values, parts)
     counted = partial(numbers_of, column=config.column, scale=scale, log=log)
     label = values.astype(np.float32)
@@ -55,25 +55,13 @@ def build(tables: Tables, texts: TextTable, task: Task, data: DataConfig, seed: 
     weight = row_weights(values, parts, [], config, event_weights(past.events, config))
     notes += said
     examples, later = replace(made(past), weight=weight), known_later(past, made)
-    levels, said = chosen_levels(values, parts, task)
-    notes += said
     built = cut_events(examples, past, data, notes=notes, feature_names=RATE_FEATURES, scale=scale, later=later)
     return replace(built, log_scale=log, levels=levels)
 
 
-def chosen_levels(values: np.ndarray, parts: np.ndarray, task: Task) -> tuple[tuple[float, ...], list[str]]:
-    """The levels that the train rows' labels are of, where the loss asks for a median, which is one of them; a note."""
-    levels = levels_of(values[parts == TRAIN]) if task.config.loss == "mae" else ()
-    if not levels:
-        return (), []
-    return levels, [
-        f"labels are of {len(levels)} numbers, near which predictions are drawn, as an absolute error asks for (loss: "
-        "mse predicts means)"
-    ]
-
-
-def chosen_scale(values: np.ndarray, parts: np.ndarray, task: Task) -> tuple[bool, list[str]]:
-    """Whether labels are learnt on a log scale: as the recipe says, or by the tails of the train rows; and a note.
+def chosen_scale(values: np.ndarray, parts: np.ndarray, task: Task) -> tuple[bool, tuple[float, ...], list[str]]:
+    """Whether labels are learnt on a log scale: as the recipe says, or by the tails of the train rows; the levels that
+    these are of, where the loss asks for a median, which is one of them; and notes.
 
     Raises UserError for a loss that no scale but the labels' own is right for: the mean, unlike the median, is another
     on each.
@@ -82,15 +70,21 @@ def chosen_scale(values: np.ndarray, parts: np.ndarray, task: Task) -> tuple[boo
     if loss != "mae":
         if wanted == "log":
             raise UserError(f"scale: log is for loss mae, whose medians are the same on every scale; found loss {loss}")
-        return False, []
-    train = values[parts == TRAIN]
-    log = wanted == "log" or (wanted is None and not levels_of(train) and heavy_tails(train))
-    if wanted is not None or not log:
-        return log, []
-    return True, [
-        "labels with heavy tails, learnt on a log scale (scale: linear takes them as they are); predictions and "
-        "metrics are in units of the labels"
-    ]
+        return False, (), []
+    train, notes = values[parts == TRAIN], []
+    levels = levels_of(train)
+    log = wanted == "log" or (wanted is None and not levels and heavy_tails(train))
+    if log and wanted is None:
+        notes.append(
+            "labels with heavy tails, learnt on a log scale (scale: linear takes them as they are); predictions and "
+            "metrics are in units of the labels"
+        )
+    if levels:
+        notes.append(
+            f"labels are of {len(levels)} numbers, near which predictions are drawn, as an absolute error asks for "
+            "(loss: mse predicts means)"
+        )
+    return log, levels, notes
 
 
 def build_texts(tables: Tables, texts: TextTable, task: Task, data: DataConfig, seed: int) -> TaskData:
@@ -106,9 +100,7 @@ def build_texts(tables: Tables, texts: TextTable, task: Task, data: DataConfig, 
     check_varied(label, parts, f"label: {column} must differ between texts", "value")
     weight = row_weights(label, parts, [], task.config, file_weights(table.rows, task.config))
     examples = replace(text_examples(table, texts, label), weight=weight)
-    log, said = chosen_scale(values, parts, task)
-    notes += said
-    levels, said = chosen_levels(label, parts, task)
+    log, levels, said = chosen_scale(values, parts, task)
     notes += said
     built = cut(examples, parts, split, notes=notes, key=data.key_of_split(name), files=table.files)
     return replace(built, log_scale=log, levels=levels)

@@ -140,10 +140,10 @@ def fit(dataset: Dataset, task: str, config: TaskConfig, vectors: Vectors | None
     known = fit_known(learnt, fitted, vectors)
     seen, asked = (_all(rows, known, several) for rows in (fitted, check))
 
-    def tried(shrink: tuple[float, float], strength: float) -> Tried:
+    def tried(shrink: tuple[float, float], strength: float) -> Trial:
         found = _learn(columns(seen, shrink, binary), fitted.label, strength, binary)
         losses = _losses(columns(asked, shrink, binary) @ found[0] + found[1], check.label, binary)
-        return Tried(shrink, strength, found, losses)
+        return Trial(shrink, strength, found, losses)
 
     first = [tried((items, users), STRENGTHS[0]) for items, users in product(SHRINKS, SHRINKS)]
     if not len(check) or not all(np.isfinite(one.losses).all() for one in first):
@@ -159,7 +159,7 @@ def fit(dataset: Dataset, task: str, config: TaskConfig, vectors: Vectors | None
 
 
 @dataclass(frozen=True)
-class Tried:
+class Trial:
     """A way to fit, the weights and bias that it gave, and its losses on rows (N,) that these were not fitted to."""
 
     shrink: tuple[float, float]
@@ -168,14 +168,14 @@ class Tried:
     losses: np.ndarray
 
 
-def surely(first: Tried, stricter: list[Tried]) -> Tried:
+def surely(first: Trial, stricter: list[Trial]) -> Trial:
     """Of a way to fit and others, each stricter than the one before it, the strictest that is not surely worse than the
     best: by no more than a standard error of the difference (Breiman et al. 1984). Few rows tell little, and what is
     fitted freely to few others may be far off."""
     every = [first, *stricter]
     best = min(every, key=lambda one: one.losses.mean())
 
-    def worse(one: Tried) -> bool:
+    def worse(one: Trial) -> bool:
         apart = one.losses - best.losses
         return bool(apart.mean() > DOUBT * apart.std() / np.sqrt(len(apart)))
 

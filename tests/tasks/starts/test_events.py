@@ -13,7 +13,7 @@ from peftrec.data.joined import train_on_all
 from peftrec.data.neighbours import Neighbours
 from peftrec.tasks.dataset import load_data
 from peftrec.tasks.priors import PRIORS
-from peftrec.tasks.starts.events import AS_READ, RATES, Tried, columns, fit, load, read, renumber, surely
+from peftrec.tasks.starts.events import AS_READ, RATES, Trial, columns, fit, load, read, renumber, surely
 from peftrec.tasks.starts.events import _learn as learn_columns
 from peftrec.tasks.starts.expected import Expected
 from peftrec.tasks.starts.others import of_others
@@ -135,7 +135,7 @@ def loss(raw, label):
 
 def test_the_strictest_fit_that_is_not_surely_worse_is_taken():
     def tried(strength, losses):
-        return Tried((2.0, 2.0), strength, (np.zeros(1), 0.0), np.array(losses))
+        return Trial((2.0, 2.0), strength, (np.zeros(1), 0.0), np.array(losses))
 
     noise = np.tile([0.4, -0.4], 50)
     free, strict = tried(1.0, np.ones(100)), tried(0.1, 1.03 + noise)  # by .03, a standard error of .04
