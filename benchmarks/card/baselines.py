@@ -21,6 +21,7 @@ from sklearn.preprocessing import StandardScaler, normalize
 
 Vectors = Callable[[list[str]], np.ndarray]  # texts -> the frozen backbone's mean-pooled vectors, of length one
 Found = dict[str, np.ndarray]  # baseline -> predictions (N,) or (N, C) of the test rows, or ranks
+FEW = 20  # different numbers at most that count as classes too
 AT_ONCE = 500  # rows whose scores of the catalogue are held together
 
 
@@ -106,7 +107,8 @@ def classes(given: Given) -> Found:
 
 
 def amounts(given: Given) -> Found:
-    """A number of a text: ridge regression of its logarithm where all are above 0, and the median."""
+    """A number of a text: ridge regression of its logarithm where all are above 0, and the median; of few different
+    numbers, such as stars, the median by logistic regression too."""
     label, texts = given.checked(given.table[given.column].to_numpy(float)), given.table["text"]
     found = {"median": np.full(len(given.test), np.median(label[given.known]))}
     inputs = {"tfidf + ridge": _ngrams().fit_transform(texts), "vectors + ridge": given.embedded(texts)}
@@ -114,6 +116,11 @@ def amounts(given: Given) -> Found:
         ridge = RidgeCV(alphas=[0.1, 1, 10])
         model = TransformedTargetRegressor(ridge, func=np.log1p, inverse_func=np.expm1) if label.min() > 0 else ridge
         found[name] = model.fit(x[given.known], label[given.known]).predict(x[given.places])
+    levels, level = np.unique(label, return_inverse=True)
+    for name, x in inputs.items() if len(levels) <= FEW else ():
+        classifier = LogisticRegression(C=10, max_iter=200).fit(x[given.known], level[given.known])
+        below = classifier.predict_proba(x[given.places]).cumsum(1)
+        found[name.replace("ridge", "logistic")] = levels[classifier.classes_[(below >= 0.5).argmax(1)]]
     return found
 
 

@@ -11,6 +11,7 @@ from scipy.special import expit, log_softmax, softmax
 
 from peftrec.data.dataset import Dataset, TaskData
 from peftrec.data.examples import Examples
+from peftrec.tasks.priors.cutpoints import fit_cutpoints, middles_of
 from peftrec.tasks.priors.several import EachClass, OneClass
 
 HELD_OUT = 0.2  # of the train rows, where there are no validation rows
@@ -145,10 +146,13 @@ def best(tried: list[Tried]) -> Tried:
     return min(tried, key=lambda one: one.loss)
 
 
-def predicted(scores: np.ndarray, tried: Tried, train: Examples) -> np.ndarray:
-    """Scores (N, C) as probabilities, each its own where rows have several labels; numbers (N,) no further out than the
-    train labels."""
+def predicted(chosen: Chosen[Scores], data: TaskData, rows: Examples) -> np.ndarray:
+    """What was fitted to all train rows says: scores (N, C) as probabilities, each its own where rows have several
+    labels; numbers (N,) no further out than the train labels, and of labels of few levels medians."""
+    scores, train, tried = chosen.whole(rows), data.train, chosen.tried
     if scores.ndim == 1:
+        cutpoints = fit_cutpoints(tried.scores, chosen.check.label, middles_of(data))
+        scores = scores if cutpoints is None else cutpoints(scores)
         return np.clip(scores, float(train.label.min()), float(train.label.max()))
     sharp = tried.sharpness * scores
     chances: np.ndarray = expit(sharp) if train.label.ndim == 2 else softmax(sharp, axis=1)

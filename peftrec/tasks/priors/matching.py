@@ -29,7 +29,7 @@ def lexical(dataset: Dataset, task: str, examples: Examples) -> np.ndarray:
     query could get. The weights come from the train rows' texts; which sorts of n-grams, the validation rows choose.
     """
     chosen = choose_overlaps(dataset, task)
-    return predicted(chosen.whole(examples), chosen.tried, dataset.tasks[task].train)
+    return predicted(chosen, dataset.tasks[task], examples)
 
 
 @once

@@ -78,7 +78,7 @@ def class_names(dataset: Dataset, task: str, examples: Examples, vectors: Vector
     if not len(data.names):
         return None
     chosen = choose_names(dataset, task, vectors)
-    return predicted(chosen.whole(examples), chosen.tried, data.train)
+    return predicted(chosen, data, examples)
 
 
 @once

@@ -91,7 +91,7 @@ def other_tasks(dataset: Dataset, task: str, examples: Examples, vectors: Vector
     `frozen_lr` of every other task on texts says. None where there is no other, and of more than FEW_ROWS train rows.
     """
     chosen = choose_others(dataset, task, vectors)
-    return None if chosen is None else predicted(chosen.whole(examples), chosen.tried, dataset.tasks[task].train)
+    return None if chosen is None else predicted(chosen, dataset.tasks[task], examples)
 
 
 def choose_others(dataset: Dataset, task: str, vectors: Vectors) -> Chosen[OtherScores] | None:

@@ -102,7 +102,7 @@ def tfidf(dataset: Dataset, task: str, examples: Examples) -> np.ndarray:
     which counts once.
     """
     chosen = choose_grams(dataset, task)
-    return predicted(chosen.whole(examples), chosen.tried, dataset.tasks[task].train)
+    return predicted(chosen, dataset.tasks[task], examples)
 
 
 @once

@@ -94,13 +94,13 @@ def frozen_lr(dataset: Dataset, task: str, examples: Examples, vectors: Vectors)
     fewer where there are many classes; where that leaves few rows a class, the classes' mean vectors are compared.
     """
     chosen = choose_vectors(dataset, task, vectors)
-    return predicted(chosen.whole(examples), chosen.tried, dataset.tasks[task].train)
+    return predicted(chosen, dataset.tasks[task], examples)
 
 
 def cosine(dataset: Dataset, task: str, examples: Examples, vectors: Vectors) -> np.ndarray:
     """Grade probabilities (N, C): logistic regression on cosine and distance of query and item alone."""
     chosen = choose_likeness(dataset, task, vectors)
-    return predicted(chosen.whole(examples), chosen.tried, dataset.tasks[task].train)
+    return predicted(chosen, dataset.tasks[task], examples)
 
 
 @once

@@ -12,6 +12,7 @@ from peftrec.data.dataset import Dataset
 from peftrec.data.examples import Examples
 from peftrec.recipe import TaskConfig
 from peftrec.tasks.priors.choice import Chosen
+from peftrec.tasks.priors.cutpoints import Cutpoints, fit_cutpoints, middles_of, read_cutpoints
 from peftrec.tasks.priors.matching import OverlapScores, choose_overlaps, read_scores
 from peftrec.tasks.priors.names import NameScores, choose_names, read_names
 from peftrec.tasks.priors.others import OtherScores, choose_others, read_others
@@ -34,11 +35,13 @@ class TextStart:
     parts   name of a prior -> what was fitted as such
     weight  of each
     shift   what is added: of numbers, which are pooled about the train rows' mean
+    cutpoints  of numbers of few levels: what makes medians of them
     """
 
     parts: dict[str, Part]
     weight: dict[str, float]
     shift: float = 0.0
+    cutpoints: Cutpoints | None = None
 
     @property
     def name(self) -> str:
@@ -48,8 +51,12 @@ class TextStart:
     def __call__(self, rows: Examples) -> np.ndarray:
         """Logits float32 (N, C), or numbers (N,)."""
         said = [self.weight[name] * finite(of(rows)) for name, of in self.parts.items()]
-        total: np.ndarray = (sum(said[1:], said[0]) + self.shift).astype(np.float32)
-        return total
+        return self.medians(sum(said[1:], said[0]) + self.shift)
+
+    def medians(self, numbers: np.ndarray) -> np.ndarray:
+        """Numbers (N,) as such, where labels are of few levels; else as they are; float32."""
+        found = numbers if self.cutpoints is None else self.cutpoints(numbers)
+        return found.astype(np.float32)
 
     def settings(self) -> dict[str, Any]:
         """How each part reads a text."""
@@ -57,8 +64,11 @@ class TextStart:
         return {"weight": self.weight, "shift": self.shift, "parts": parts}
 
     def tensors(self) -> dict[str, np.ndarray]:
-        """Those of the parts, under their names."""
-        return {f"{name}.{key}": tensor for name, of in self.parts.items() for key, tensor in of.tensors().items()}
+        """Those of the parts, under their names, and the cutpoints."""
+        own = {} if self.cutpoints is None else self.cutpoints.tensors()
+        return own | {
+            f"{name}.{key}": tensor for name, of in self.parts.items() for key, tensor in of.tensors().items()
+        }
 
 
 def fit(dataset: Dataset, task: str, config: TaskConfig, vectors: Vectors | None) -> Started | None:
@@ -92,9 +102,13 @@ def fit(dataset: Dataset, task: str, config: TaskConfig, vectors: Vectors | None
         return None
     weight = weight or dict.fromkeys(list(chosen)[:1], 0.0)  # what was learned beside a start needs one again
     constant = shift * (1 - sum(weight.values()))
-    start = TextStart({name: chosen[name].whole for name in weight}, weight, constant)
+    cutpoints = None
+    if not classes:
+        total = sum(weight.get(name, 0.0) * of for name, of in zip(chosen, said, strict=True)) + shift
+        cutpoints = fit_cutpoints(total, label, middles_of(data))
+    start = TextStart({name: chosen[name].whole for name in weight}, weight, constant, cutpoints)
     train: np.ndarray = sum(of * folds[name] for name, of in weight.items()) + constant
-    return Started(start, train.astype(np.float32))
+    return Started(start, start.medians(train))
 
 
 def _folds(
@@ -134,7 +148,8 @@ def load(settings: Mapping[str, Any], tensors: Tensors, asked: Asked) -> TextSta
     if not parts:
         raise ValueError("it has no parts")
     weight = {name: number(f"weight.{name}", settings["weight"][name]) for name in parts}
-    return TextStart(parts, weight, number("shift", settings["shift"]))
+    cutpoints = read_cutpoints(tensors) if not asked.classes and "cutpoints.at" in tensors else None
+    return TextStart(parts, weight, number("shift", settings["shift"]), cutpoints)
 
 
 def _part(of: Mapping[str, Any], tensors: Tensors, asked: Asked) -> Part:

@@ -1,5 +1,7 @@
 """What chooses a prior: rows that were not fitted to, and how sure its scores may be."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from columns import rows
@@ -8,13 +10,18 @@ from scipy.special import log_softmax
 from peftrec.data.dataset import Dataset, TaskData
 from peftrec.data.joined import train_on_all
 from peftrec.data.texts import TextTable
-from peftrec.tasks.priors.choice import best, held_out, judge, predicted, spread
+from peftrec.tasks.priors.choice import Chosen, best, held_out, judge, predicted, spread
 
 
 def made(label, group=None, valid=0):
     everything = rows(np.asarray(label), np.arange(len(label)) if group is None else group, None, None)
     empty = everything.take([])
     return TaskData(everything, everything.take(np.arange(valid)), empty)
+
+
+def said(scores, tried, data):
+    """What is predicted of rows of which a fitted predictor says `scores`, chosen by all train rows."""
+    return predicted(Chosen(tried, data.train, lambda rows: lambda rows: scores, lambda rows: scores), data, data.test)
 
 
 def test_validation_rows_choose_where_there_are_any():
@@ -60,8 +67,7 @@ def test_scores_become_as_sure_as_the_rows_allow():
 
 def test_a_few_rows_that_are_all_right_make_nothing_certain():
     tried = judge("way", np.eye(2)[[0, 1, 0, 1]], np.array([0, 1, 0, 1]))
-    train = made([0, 1]).train
-    assert 0.8 < predicted(np.eye(2), tried, train)[0, 0] < 0.95
+    assert 0.8 < said(np.eye(2), tried, made([0, 1]))[0, 0] < 0.95
 
 
 def test_rows_of_unknown_classes_do_not_count():
@@ -71,12 +77,21 @@ def test_rows_of_unknown_classes_do_not_count():
     assert np.isfinite(known.loss)
     assert judge("way", scores, np.array([1, 1, 3])).loss == np.inf
     assert judge("way", scores, np.array([2, 0, 1])).loss == pytest.approx(known.loss)
-    chances = predicted(scores, known, made([0, 2]).train)
+    chances = said(scores, known, made([0, 2]))
     assert chances.sum(1) == pytest.approx(1) and (chances[:, [1, 3]] == 0).all()
 
 
 def test_numbers_are_judged_by_their_squares_and_stay_within_the_train_labels():
     near, far = (judge(name, np.array(of), np.array([1.0, 2.0])) for name, of in (("near", [1, 2.5]), ("far", [3, 2])))
     assert (near.loss, far.loss) == (0.125, 2.0) and best([far, near]) is near
-    train = made(np.array([1.0, 2.0])).train
-    assert predicted(np.array([0.5, 1.5, 9.0]), near, train).tolist() == [1.0, 1.5, 2.0]
+    assert said(np.array([0.5, 1.5, 9.0]), near, made(np.array([1.0, 2.0]))).tolist() == [1.0, 1.5, 2.0]
+
+
+def test_of_labels_of_few_levels_medians_are_predicted():
+    label = np.repeat([1.0, 5, 5, 5], 50)
+    scores = np.where(label > 1, 2.5, 2.0) + np.random.default_rng(0).normal(0, 0.02, 200)
+    tried, asked = judge("way", scores, label), np.array([1.9, 2.1, 2.4, 2.6])
+    plain = said(asked, tried, made(label))
+    assert plain == pytest.approx(asked)
+    near = said(asked, tried, replace(made(label), levels=(1.0, 5.0)))
+    assert ((near > 3) == [False, False, True, True]).all()  # the middle of one and five

@@ -20,6 +20,7 @@ from peftrec.tasks.starts import texts as module
 from peftrec.tasks.starts.texts import fit, load
 
 TOLD, MATCH = TaskConfig(kind="classification"), TaskConfig(kind="match-query")
+NUMBER = TaskConfig(kind="regression")
 
 
 def made(kind="classes", count=700):
@@ -27,11 +28,15 @@ def made(kind="classes", count=700):
     random, texts = np.random.default_rng(0), TextTable()
     word, held = random.integers(0, 3, count), random.normal(size=(count, 6))
     raw = 1.5 * np.eye(3)[word] + held[:, :3] + 0.3 * random.normal(size=(count, 3))
-    label = {"classes": raw.argmax(1), "tags": (raw > 0.7).astype(np.float32), "numbers": raw[:, 0].astype(np.float32)}
+    numbers = raw[:, 0].astype(np.float32)
+    stars = np.ceil(2 * numbers + 3).clip(1, 5)  # mostly five
+    label = {"classes": raw.argmax(1), "tags": (raw > 0.7).astype(np.float32), "numbers": numbers, "stars": stars}
     written = [texts.add(f"{WORDS[of]} {WORDS[5 + n % 30]} {n}") for n, of in enumerate(word)]
-    classes = [] if kind == "numbers" else list("abc")
     vectors = held.astype(np.float32)
-    return split(texts, {"text": written}, label[kind], classes), lambda rows: vectors[rows]
+    dataset = split(texts, {"text": written}, label[kind], [] if kind in ("numbers", "stars") else list("abc"))
+    if kind == "stars":
+        dataset.tasks["task"] = replace(dataset.tasks["task"], levels=(1, 2, 3, 4, 5))
+    return dataset, lambda rows: vectors[rows]
 
 
 def loss(raw, label):
@@ -79,7 +84,7 @@ def test_validation_rows_and_train_rows_by_folds_choose_the_weights():
     assert started.train == pytest.approx(folds, rel=1e-4, abs=1e-4)
 
 
-@pytest.mark.parametrize("kind", ["classes", "numbers"])
+@pytest.mark.parametrize("kind", ["classes", "numbers", "stars"])
 def test_a_second_training_weighs_as_the_first_and_fits_to_all(kind):
     dataset, vectors = made(kind)
     joined = train_on_all(dataset)
@@ -87,6 +92,8 @@ def test_a_second_training_weighs_as_the_first_and_fits_to_all(kind):
     assert second.start.weight == first.start.weight and second.start.shift == first.start.shift
     every = choose_vectors(dataset, "task", vectors).fit(joined.tasks["task"].train)
     assert np.array_equal(second.start.parts["frozen_lr"].model.weight, every.model.weight)
+    if kind == "stars":
+        assert np.array_equal(second.start.cutpoints.at, first.start.cutpoints.at)
     assert len(second.train) == len(joined.tasks["task"].train) > len(first.train)
 
 
@@ -115,7 +122,21 @@ def test_train_rows_are_told_by_what_did_not_see_them():
         assert loss(started.train, data.train.label) > np.log(3) - 0.05
 
 
-@pytest.mark.parametrize("kind", ["classes", "tags", "numbers"])
+def test_of_stars_it_says_medians():
+    dataset, vectors = made("stars")
+    data, plain = dataset.tasks["task"], made("stars")[0]
+    plain.tasks["task"] = replace(plain.tasks["task"], levels=())
+    started, means = (fit(of, "task", NUMBER, vectors) for of in (dataset, plain))
+    assert means.start.cutpoints is None
+    assert np.array_equal(started.train, started.start.cutpoints(means.train).astype(np.float32))
+
+    def error(start):
+        return np.abs(np.round(start(data.test)).clip(1, 5) - data.test.label).mean()
+
+    assert error(started.start) < 0.9 * error(means.start)
+
+
+@pytest.mark.parametrize("kind", ["classes", "tags", "numbers", "stars"])
 def test_what_is_kept_says_the_same(kind):
     dataset, vectors = made(kind)
     start = fit(dataset, "task", TOLD, vectors).start
