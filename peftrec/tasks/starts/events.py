@@ -8,8 +8,9 @@
     past     what the user's whole past says of the item, with items' rates known (`peftrec.tasks.starts.pasts`)
     others   what the other tables of the history say, where there are several (`peftrec.tasks.starts.others`)
 
-Rates as log-odds where rows are liked or not. All of it is known before a row, so that train rows need no folds but for
-what texts let expect, and for which items are received alike.
+Rates as log-odds where rows are liked or not. Counts grow in the course of time, and beyond the largest that train rows
+had nothing is learnt of them: they count as that. All of it is known before a row, so that train rows need no folds but
+for what texts let expect, and for which items are received alike.
 """
 
 from collections.abc import Mapping
@@ -36,6 +37,9 @@ SHRINKS = (2.0, 5.0, 15.0, 50.0)  # rows with the expected feedback that every m
 STRENGTHS = (1.0, 0.1, 0.01)  # C of logistic regression; of ridge regression the penalty is its inverse
 RATES = ("item", "user", "share", "item_count", "user_count", "met")  # columns, rates first; then
 AS_READ = ("liked", "other", "most", "expected", "leaning", "akin", "together")
+COUNTS = ("item_count", "user_count", "met", *OTHERS)
+FEW_ROWS = 2000  # of train, of which a few validation rows would choose by chance: then all rows choose, by folds
+FOLDS = 5
 DOUBT = 1.0  # standard errors by which what is fitted more strictly may be worse
 LEAST_SPREAD = 0.02  # of columns: where one hardly differs among few rows, a row that does would be everything
 _LEAST = 1e-3  # the least rate, and the distance of the largest from 1
@@ -47,12 +51,14 @@ class EventStart:
 
     binary    whether rows are liked or not
     shrink    of items, and of users
+    most      float32 (F,): the largest that train rows had of the columns of COUNTS, infinity of others
     weight    float32 (F,) of the columns; bias
     known     what was fitted of items
     """
 
     binary: bool
     shrink: tuple[float, float]
+    most: np.ndarray
     weight: np.ndarray
     bias: float
     known: Known
@@ -66,7 +72,7 @@ class EventStart:
         """Log-odds, or numbers in label units, float32 (N,)."""
         found, several = np.zeros(0, np.float32), len(self.weight) > len(RATES) + len(AS_READ)
         for block in self.known.blocks(rows):
-            said = columns(read(block, self.known, several), self.shrink, self.binary)
+            said = np.minimum(columns(read(block, self.known, several), self.shrink, self.binary), self.most)
             found = np.append(found, (said @ self.weight + self.bias).astype(np.float32))
         return found
 
@@ -75,8 +81,8 @@ class EventStart:
         return {"binary": self.binary, "shrink": list(self.shrink), "bias": self.bias}
 
     def tensors(self) -> dict[str, np.ndarray]:
-        """Its weights."""
-        return {"weight": self.weight, **self.known.tensors()}
+        """Its weights, and the largest counts."""
+        return {"weight": self.weight, "most": self.most[self.most < np.inf], **self.known.tensors()}
 
 
 Said = dict[str, np.ndarray]  # of each row, float64 (N,)
@@ -111,6 +117,11 @@ def _likeness(cosine: np.ndarray, present: np.ndarray, liked: np.ndarray) -> Sai
     return {**found, "most": np.where(liked.any(1), largest, 0)}
 
 
+def counted(width: int) -> np.ndarray:
+    """Which of so many columns are those of COUNTS, bool (F,)."""
+    return np.isin((*RATES, *AS_READ, *OTHERS)[:width], COUNTS)
+
+
 def columns(said: Said, shrink: tuple[float, float], binary: bool) -> np.ndarray:
     """What the linear model reads, float64 (N, F)."""
     wanted = said["base"] + said["expected"]
@@ -129,42 +140,62 @@ def _log_odds(rate: np.ndarray) -> np.ndarray:
 
 
 def fit(dataset: Dataset, task: str, config: TaskConfig, vectors: Vectors | None) -> Started | None:
-    """Fit what texts let expect, then the linear model; the validation rows choose shrinkage and strength."""
+    """Fit what texts let expect, then the linear model; the validation rows choose shrinkage and strength, and of few
+    train rows these too, by folds."""
     data = dataset.tasks[task]
     if data.train.rates is None:
         return None
     binary = bool(np.isin(data.train.thinned(MOST_ROWS).label, (0, 1)).all())
     several = are_several(data.train)
     learnt, check = held_out(data)
+    twice = learnt is check
     fitted, check = learnt.thinned(MOST_ROWS), check.thinned(MOST_ROWS)
     known = fit_known(learnt, fitted, vectors)
     seen, asked = (_all(rows, known, several) for rows in (fitted, check))
 
     def tried(shrink: tuple[float, float], strength: float) -> Trial:
-        found = _learn(columns(seen, shrink, binary), fitted.label, strength, binary)
-        losses = _losses(columns(asked, shrink, binary) @ found[0] + found[1], check.label, binary)
-        return Trial(shrink, strength, found, losses)
+        given, other = columns(seen, shrink, binary), columns(asked, shrink, binary)
+        found = learnt_from(given, fitted.label, strength, binary)
+        losses = [] if twice else [found.losses(other, check.label, binary)]
+        if twice or len(fitted) <= FEW_ROWS:
+            losses.append(_by_folds(given, fitted.label, strength, binary))
+        return Trial(shrink, strength, found, np.concatenate(losses))
 
     first = [tried((items, users), STRENGTHS[0]) for items, users in product(SHRINKS, SHRINKS)]
     if not len(check) or not all(np.isfinite(one.losses).all() for one in first):
         return None
     least = min(first, key=lambda one: one.losses.mean())
     kept = surely(least, [tried(least.shrink, strength) for strength in STRENGTHS[1:]])
-    chosen, free, weights = kept.shrink, kept.strength, kept.weights
+    chosen, free, model = kept.shrink, kept.strength, kept.model
     if learnt is not data.train:  # the others have chosen, and are learnt from now
         every = data.train.thinned(MOST_ROWS)
         known = fit_known(data.train, every, vectors)
-        weights = _learn(columns(_all(every, known, several), chosen, binary), every.label, free, binary)
-    return Started(EventStart(binary, chosen, weights[0].astype(np.float32), float(weights[1]), known))
+        model = learnt_from(columns(_all(every, known, several), chosen, binary), every.label, free, binary)
+    most, weight = model.most.astype(np.float32), model.weight.astype(np.float32)
+    return Started(EventStart(binary, chosen, most, weight, model.bias, known))
+
+
+@dataclass(frozen=True)
+class Linear:
+    """Weights float64 (F,) of columns that are cut at `most` (F,), and a bias."""
+
+    most: np.ndarray
+    weight: np.ndarray
+    bias: float
+
+    def losses(self, known: np.ndarray, label: np.ndarray, binary: bool) -> np.ndarray:
+        """Of each row, float64 (N,)."""
+        raw = np.minimum(known, self.most) @ self.weight + self.bias
+        return np.logaddexp(0, raw) - label * raw if binary else (raw - label) ** 2
 
 
 @dataclass(frozen=True)
 class Trial:
-    """A way to fit, the weights and bias that it gave, and its losses on rows (N,) that these were not fitted to."""
+    """A way to fit, the model that it gave, and losses of rows (N,) that models fitted so had not seen."""
 
     shrink: tuple[float, float]
     strength: float
-    weights: tuple[np.ndarray, float]
+    model: Linear
     losses: np.ndarray
 
 
@@ -188,20 +219,27 @@ def _all(rows: Examples, known: Known, several: bool) -> Said:
     return {name: np.concatenate([of[name] for of in said]) for name in said[0]}
 
 
-def _learn(known: np.ndarray, label: np.ndarray, strength: float, binary: bool) -> tuple[np.ndarray, float]:
-    """Weights (F,) and bias of logistic or ridge regression on columns, which are standardised for it."""
+def _by_folds(known: np.ndarray, label: np.ndarray, strength: float, binary: bool) -> np.ndarray:
+    """The losses (N,) of rows by models that were fitted to the other folds."""
+    fold = np.random.default_rng(0).permutation(len(label)) % FOLDS
+    found = np.zeros(len(label))
+    for one in range(min(FOLDS, len(label))):
+        here = fold == one
+        model = learnt_from(known[~here], label[~here], strength, binary)
+        found[here] = model.losses(known[here], label[here], binary)
+    return found
+
+
+def learnt_from(known: np.ndarray, label: np.ndarray, strength: float, binary: bool) -> Linear:
+    """Logistic or ridge regression on columns (N, F), which are standardised for it."""
     from sklearn.linear_model import LogisticRegression, Ridge
 
     centre, spread = known.mean(0), np.maximum(known.std(0), LEAST_SPREAD)
     model = LogisticRegression(C=strength, max_iter=200) if binary else Ridge(alpha=1 / strength)
     model = learn(model, (known - centre) / spread, label)
     weight = np.ravel(model.coef_) / spread
-    return weight, float(np.ravel(model.intercept_)[0] - centre @ weight)
-
-
-def _losses(raw: np.ndarray, label: np.ndarray, binary: bool) -> np.ndarray:
-    """Of each row, float64 (N,)."""
-    return np.logaddexp(0, raw) - label * raw if binary else (raw - label) ** 2
+    most = np.where(counted(known.shape[1]), known.max(0), np.inf)
+    return Linear(most, weight, float(np.ravel(model.intercept_)[0] - centre @ weight))
 
 
 def load(settings: Mapping[str, Any], tensors: Tensors, asked: Asked) -> EventStart:
@@ -214,7 +252,10 @@ def load(settings: Mapping[str, Any], tensors: Tensors, asked: Asked) -> EventSt
     whole = alone + len(OTHERS)
     width = whole if asked.several and tensors["weight"].shape == (whole,) else alone  # that of a run of before, too
     weight, bias = stored(tensors, "weight", FLOATS, width), number("bias", settings["bias"])
-    return EventStart(binary, (item, user), weight, bias, load_known(tensors, asked))
+    counts, most = counted(width), np.full(width, np.inf, np.float32)
+    if "most" in tensors:  # not in a run of before
+        most[counts] = stored(tensors, "most", FLOATS, int(counts.sum()))
+    return EventStart(binary, (item, user), most, weight, bias, load_known(tensors, asked))
 
 
 def renumber(start: Start, numbers: np.ndarray) -> Start:

@@ -7,14 +7,27 @@ import numpy as np
 import pytest
 from eventful import LIKED, two_tables
 from kept import asked_of
+from scipy.special import expit
 from tiny import make_tiny_shop, tiny_recipe
 
 from peftrec.data.joined import train_on_all
 from peftrec.data.neighbours import Neighbours
 from peftrec.tasks.dataset import load_data
 from peftrec.tasks.priors import PRIORS
-from peftrec.tasks.starts.events import AS_READ, RATES, Trial, columns, fit, load, read, renumber, surely
-from peftrec.tasks.starts.events import _learn as learn_columns
+from peftrec.tasks.starts import events as module
+from peftrec.tasks.starts.events import (
+    AS_READ,
+    RATES,
+    Linear,
+    Trial,
+    columns,
+    fit,
+    learnt_from,
+    load,
+    read,
+    renumber,
+    surely,
+)
 from peftrec.tasks.starts.expected import Expected
 from peftrec.tasks.starts.others import of_others
 from peftrec.tasks.starts.pasts import Alike, Known, akin, past_of
@@ -97,9 +110,11 @@ def test_a_run_of_before_that_reads_nothing_of_the_others_says_what_it_said():
     asked = asked_of(dataset)
     again = load(start.settings(), start.tensors(), asked)
     assert np.array_equal(again(test), start(test))
-    before = load(start.settings(), {**start.tensors(), "weight": start.weight[:-2]}, asked)
+    kept = {name: of for name, of in start.tensors().items() if name != "most"}
+    before = load(start.settings(), {**kept, "weight": start.weight[:-2]}, asked)
+    uncut = replace(start, most=np.full_like(start.most, np.inf))
     others = of_others(test) @ start.weight[-2:]
-    assert before(test) == pytest.approx(start(test) - others, abs=1e-5)
+    assert before(test) == pytest.approx(uncut(test) - others, abs=1e-5)
     with pytest.raises(ValueError, match=r"weight: 13 numbers; found float32 \(15,\)"):
         load(start.settings(), start.tensors(), replace(asked, several=False))
 
@@ -125,8 +140,47 @@ def test_a_column_that_hardly_differs_in_few_rows_is_not_everything():
     known = np.column_stack([random.normal(size=60), 1e-6 * random.normal(size=60)])
     label = (random.random(60) < 1 / (1 + np.exp(-known[:, 0] - 1e6 * known[:, 1]))).astype(float)
     for binary in (True, False):
-        weight, _ = learn_columns(known, label, 1.0, binary)
+        weight = learnt_from(known, label, 1.0, binary).weight
         assert abs(weight[0]) > 0.05 and abs(weight[1]) < 1
+
+
+def test_counts_beyond_those_of_the_train_rows_count_as_the_largest_of_these():
+    random = np.random.default_rng(0)
+    known = random.normal(size=(500, ALONE))
+    model = learnt_from(known, (random.random(500) < expit(known.sum(1))).astype(float), 1.0, True)
+    cut = [name for name, most in zip((*RATES, *AS_READ), model.most, strict=True) if most < np.inf]
+    assert cut == ["item_count", "user_count", "met"] and (model.most[3:6] == known[:, 3:6].max(0)).all()
+    beyond, largest = known[:1] + 100.0, np.minimum(known[:1] + 100.0, model.most)
+    label = np.ones(1)
+    assert model.losses(beyond, label, True) == model.losses(largest, label, True)
+    assert model.losses(known[:1], label, True) == pytest.approx(
+        np.logaddexp(0, -(known[0] @ model.weight + model.bias))
+    )
+
+
+def test_a_start_says_of_longer_pasts_what_it_says_of_the_longest_it_learnt_from(shop):
+    dataset, config, _, _ = loaded(shop)
+    start, test = fit(dataset, "interest", config, None).start, dataset.tasks["interest"].test
+    said = np.concatenate([columns(read(test, start.known, False), start.shrink, start.binary)])
+    assert (said > start.most).any()
+    raw = np.minimum(said, start.most) @ start.weight + start.bias
+    assert start(test) == pytest.approx(raw, abs=1e-5)
+
+
+def test_few_rows_are_all_asked_what_to_fit_and_none_about_itself(monkeypatch):
+    """Of 200 rows that say nothing the most strictly fitted is best, whatever a few validation rows say by chance."""
+    random, seen = np.random.default_rng(0), []
+    monkeypatch.setattr(module, "surely", lambda first, stricter: seen.append([first, *stricter]) or first)
+    _, dataset = two_tables()
+    data = dataset.tasks["task"]
+    fit(dataset, "task", LIKED, None)
+    assert {len(trial.losses) for trial in seen[0]} == {len(data.valid) + len(data.train)}
+    known, label = random.normal(size=(200, ALONE)), random.integers(0, 2, 200).astype(float)
+    free, strict = (module._by_folds(known, label, strength, True).mean() for strength in (1.0, 0.01))
+    assert strict < free and free > np.log(2)
+    monkeypatch.setattr(module, "FEW_ROWS", 10)
+    fit(dataset, "task", LIKED, None)
+    assert {len(trial.losses) for trial in seen[1]} == {len(data.valid)}
 
 
 def loss(raw, label):
@@ -135,7 +189,7 @@ def loss(raw, label):
 
 def test_the_strictest_fit_that_is_not_surely_worse_is_taken():
     def tried(strength, losses):
-        return Trial((2.0, 2.0), strength, (np.zeros(1), 0.0), np.array(losses))
+        return Trial((2.0, 2.0), strength, Linear(np.ones(1), np.zeros(1), 0.0), np.array(losses))
 
     noise = np.tile([0.4, -0.4], 50)
     free, strict = tried(1.0, np.ones(100)), tried(0.1, 1.03 + noise)  # by .03, a standard error of .04
