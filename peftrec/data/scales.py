@@ -45,7 +45,17 @@ def pulled(numbers: np.ndarray, levels: tuple[float, ...]) -> np.ndarray:
     """
     if not levels:
         return numbers
+    return _scaled(numbers, levels, 1 - PULL)
+
+
+def released(numbers: np.ndarray, levels: tuple[float, ...]) -> np.ndarray:
+    """Numbers (N,) as they were before they were `pulled` to these levels, float64."""
+    return _scaled(np.asarray(numbers, np.float64), levels, 1 / (1 - PULL)) if levels else numbers
+
+
+def _scaled(numbers: np.ndarray, levels: tuple[float, ...], factor: float) -> np.ndarray:
+    """Numbers (N,) so many times as far from the nearest level."""
     given = np.array(levels)
     near = given[np.searchsorted((given[1:] + given[:-1]) / 2, numbers)]
-    found: np.ndarray = near + (1 - PULL) * (numbers - near)
+    found: np.ndarray = near + factor * (numbers - near)
     return found

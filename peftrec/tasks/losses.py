@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from peftrec.data.scales import PULL, to_log
+from peftrec.data.scales import PULL, released, to_log
 
 Labels = Literal["class", "tags", "liked", "number", "choice"]
 
@@ -31,6 +32,7 @@ class Loss:
     metric   the metric that stands for it: on the same rows, raised to `power`, it equals the mean of the rows' losses,
              also where rows have weights; of a loss `on_log` it is in units of the labels, and its scale is that of
              the raw output; of one `on_levels` it is that of the numbers drawn near them
+    free     predictions (N,) as they are judged by few rows: of one `on_levels` before they were drawn near them
     start    labels float64 (N,) -> (shift, scale) of the raw output at which a head that has learnt nothing begins; of
              tags (N, C) the shift is (C,)
     """
@@ -41,6 +43,7 @@ class Loss:
     metric: str
     power: int = 1
     start: Callable[[np.ndarray], tuple[Any, float]] = _as_they_are
+    free: Callable[[np.ndarray], np.ndarray] = np.asarray
 
     @property
     def of_likes(self) -> bool:
@@ -120,7 +123,7 @@ def on_levels(loss: Loss, levels: tuple[float, ...]) -> Loss:
         near = given[torch.bucketize(found, (given[1:] + given[:-1]) / 2)]
         return near + (1 - PULL) * (found - near)
 
-    return replace(loss, predict=predict)
+    return replace(loss, predict=predict, free=partial(released, levels=levels))
 
 
 LOSSES: dict[str, Loss] = {

@@ -3,9 +3,9 @@
 Tasks are stopped together, though each is best at another step, and what was learned from few rows is partly noise. A
 head's raw output is what its start says plus what it learned, and the latter is scaled by one number a task
 (shrinkage, Copas 1983): that whose validation loss is surely furthest below the start's, by the difference less one
-standard error of it, so that the less the rows tell the less is kept; 0 where no difference is that large. Of an item
-of a catalogue it is 1 - nDCG@10 that stands for the loss: the whole catalogue's likelihood may gain by what stands far
-down, while the lists that a user sees grow worse.
+standard error of it, or of numbers two (`training.doubt`), so that the less the rows tell the less is kept; 0 where no
+difference is that large. Of an item of a catalogue it is 1 - nDCG@10 that stands for the loss: the whole catalogue's
+likelihood may gain by what stands far down, while the lists that a user sees grow worse.
 """
 
 from collections.abc import Mapping
@@ -23,12 +23,11 @@ from peftrec.evaluation.outcomes import Outcome
 from peftrec.machine import processes
 from peftrec.machine.progress import note
 from peftrec.tasks.kind import Task
-from peftrec.training.doubt import judged
+from peftrec.training.doubt import errors_of, judged
 from peftrec.training.prepare import Setup
 from peftrec.training.sharding import whole
 from peftrec.training.stopping import SHARES
 
-DOUBT = 1.0  # standard errors by which a difference counts as smaller than it was found
 RESAMPLES = 200
 LISTED = "ndcg@10"
 
@@ -56,7 +55,7 @@ def shrink(setup: Setup, first: Weights, known: Mapping[str, float]) -> dict[str
                 for share in SHARES:
                     _keep(setup, {name: share}, first, last)
                     losses.append(_loss(setup, name, task))
-            found[name] = _best(losses)
+            found[name] = _best(losses, errors_of(task.loss))
         return found
 
     with whole(setup.model):
@@ -98,12 +97,12 @@ def _loss(setup: Setup, name: str, task: Task) -> _Loss:
     return _Loss(lambda counts: loss(counts * weight), rows.group)
 
 
-def _best(found: list[_Loss]) -> float:
-    """The share whose loss is surely furthest below the start's; 0 where none is below it."""
+def _best(found: list[_Loss], errors: float) -> float:
+    """The share whose loss is furthest below the start's by more than so many standard errors; 0 where none is."""
     cluster = found[0].cluster
     losses = np.array([loss.of(np.ones(len(cluster))) for loss in found])
     if not np.isfinite(losses).all():  # rows that all weigh nothing say nothing
         return 1.0
     drawn = np.array([[loss.of(counts) for loss in found] for counts in draws(cluster, RESAMPLES, seed=0)])
-    sure = losses[0] - losses - DOUBT * np.nanstd(drawn[:, :1] - drawn, axis=0)
+    sure = losses[0] - losses - errors * np.nanstd(drawn[:, :1] - drawn, axis=0)
     return SHARES[int(sure.argmax())]  # of the start itself it is 0

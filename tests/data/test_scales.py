@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from peftrec.data.scales import from_log, heavy_tails, levels_of, pulled, to_log
+from peftrec.data.scales import from_log, heavy_tails, levels_of, pulled, released, to_log
 
 
 @given(st.lists(st.floats(-1e12, 1e12), min_size=1, max_size=20))
@@ -63,6 +63,8 @@ def test_what_is_drawn_near_levels_keeps_its_order_and_its_level(values, levels)
         away = min(abs(one - level) for level in levels)
         assert min(abs(drawn - level) for level in levels) == pytest.approx(away / 10, abs=1e-9)
         assert abs(one - drawn) == pytest.approx(0.9 * away, abs=1e-9)
+    back = released(found, tuple(map(float, levels)))
+    assert back == pytest.approx(numbers, abs=1e-6)
 
 
 def test_of_labels_of_levels_what_is_drawn_near_them_errs_less():
@@ -71,4 +73,4 @@ def test_of_labels_of_levels_what_is_drawn_near_them_errs_less():
     label = (median + random.normal(size=20_000) * 0.8).round().clip(1, 5)
     near = pulled(median, levels_of(label))
     assert np.abs(near - label).mean() < np.abs(median - label).mean() - 0.02
-    assert pulled(median, ()) is median
+    assert pulled(median, ()) is median and released(median, ()) is median

@@ -132,5 +132,6 @@ def test_a_loss_on_levels_draws_what_is_predicted_near_them_and_learns_as_before
     assert loss.predict(raw).numpy() == pytest.approx([0.92, 1.04, 1.96, 3.99, 4.3, 0.7], abs=1e-6)
     assert loss.predict(raw).numpy() == pytest.approx(pulled(raw.numpy(), levels), abs=1e-6)
     assert torch.equal(loss.value(raw, label), LOSSES["mae"].value(raw, label))
+    assert loss.free(loss.predict(raw).numpy()) == pytest.approx(raw.numpy(), abs=1e-5)
     logs = on_levels(on_log(LOSSES["mae"]), (0.0, 100.0))
     assert logs.predict(torch.tensor([np.log(51.5), np.log(49)])).numpy() == pytest.approx([95.05, 4.8], rel=1e-4)

@@ -4,17 +4,19 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
 from peftrec.evaluation.metrics import find_metric
+from peftrec.tasks.losses import LOSSES, on_levels
 from peftrec.training import doubt
-from peftrec.training.doubt import judged
+from peftrec.training.doubt import errors_of, judged
 
 RANDOM = np.random.default_rng(0)
 
 
 def loss_of(labels, metric="log_loss"):
     """All that is read of a loss."""
-    return SimpleNamespace(labels=labels, metric=metric)
+    return SimpleNamespace(labels=labels, metric=metric, free=np.asarray)
 
 
 def drawn(labels, rows):
@@ -66,6 +68,26 @@ def test_numbers_and_ranks_are_judged_as_they_are(labels, metric):
     said, label = RANDOM.random(12), np.round(RANDOM.random(12))
     found = judged(loss_of(labels, metric), said, label, np.arange(12))(np.ones(12))
     assert found == find_metric(metric)(said, label, np.arange(12))
+
+
+def test_numbers_of_levels_are_judged_before_they_are_drawn_near_them():
+    """Of twelve rows one that passes from a star to the next is a twelfth of a star of what is predicted."""
+    loss, label, ones = on_levels(LOSSES["mae"], (1.0, 2.0, 3.0)), np.full(12, 2.0), np.ones(12)
+
+    def at(first):
+        raw = torch.tensor([first, *[2.0] * 11])
+        return judged(loss, loss.predict(raw).numpy(), label, np.arange(12))(ones)
+
+    assert at(1.51) - at(1.49) == pytest.approx(-0.02 / 12, abs=1e-5)
+    mae = find_metric("mae")(loss.predict(torch.tensor([1.49])).numpy(), label[:1], label[:1])
+    assert mae > 0.9
+
+
+def test_of_numbers_a_difference_must_be_larger():
+    assert errors_of(LOSSES["mae"]) == errors_of(LOSSES["mse"]) == 2
+    assert {name: errors_of(LOSSES[name]) for name in ("bce", "softmax", "cross_entropy")} == dict.fromkeys(
+        ("bce", "softmax", "cross_entropy"), 1
+    )
 
 
 def test_rows_that_all_weigh_nothing_have_no_value():

@@ -184,11 +184,11 @@ def test_a_run_says_and_serves_what_it_kept(shop, tmp_path, monkeypatch, refit):
     rising = count(1)  # every epoch is the best
     monkeypatch.setattr(peftrec.training.loop.BestEpoch, "_value", lambda self, scores: float(next(rising)))
     stop = {"early_stopping": {"patience": 2}, "lr": 1.0, "refit": refit}
-    tasks = {"interest": KINDS["interest"], "mood": KINDS["mood"]}
+    tasks = {"rating": KINDS["rating"], "mood": KINDS["mood"]}
     texts = {"path": str(shop / "texts.csv"), "text": "{text}", "label": "label"}
     data = tiny_recipe(shop).data.model_dump(mode="json", exclude_none=True) | {"texts": texts}
     run = train(tiny_recipe(shop, adapter=SIDE, tasks=tasks, data=data, train=stop), tmp_path / "run")
     of = json.loads((run / "report.json").read_text())["tasks"]
-    assert {name: task["kept"] for name, task in of.items()} == {"interest": 0.0, "mood": 0.0}
+    assert {name: task["kept"] for name, task in of.items()} == {"rating": 0.0, "mood": 0.0}
     for task in of.values():
         assert {name: task["metrics"][name] for name in task["start"]} == pytest.approx(task["start"], abs=1e-6)
