@@ -235,7 +235,7 @@ def test_a_user_without_train_rows_is_known_by_their_valid_rows_to_test_rows_alo
 @pytest.fixture(scope="module", params=[False, True], ids=["once", "again"])
 def run(shop, tmp_path_factory, request):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(shrinking, "DOUBT", -9.0)  # what was learned of so few rows is kept
+        patch.setattr(shrinking, "errors_of", lambda loss: -9.0)  # what was learned of so few rows is kept
         changes = {"train": {"refit": request.param, "early_stopping": {}, "schedule": "cooldown"}}
         return train(recipe_of(shop, **changes), tmp_path_factory.mktemp("runs") / "run")
 

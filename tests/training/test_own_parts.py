@@ -108,7 +108,7 @@ REFIT = {"refit": True, "epochs": 4, "checkpoint": {"every": "1 step"}, "lr": 1e
 
 
 def test_a_refit_takes_them_from_as_many_epochs(shop, tmp_path, over_trained, monkeypatch):
-    monkeypatch.setattr(shrinking, "DOUBT", -9.0)  # what was learned of so few rows is kept
+    monkeypatch.setattr(shrinking, "errors_of", lambda loss: -9.0)  # what was learned of so few rows is kept
     run = train(recipe_of(shop, **REFIT), tmp_path / "run")
     report = json.loads((run / "report.json").read_text())["tasks"]
     assert report["interest"]["own_step"] == _steps_of_first(run)  # after no step of the second
