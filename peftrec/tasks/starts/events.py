@@ -8,9 +8,9 @@
     past     what the user's whole past says of the item, with items' rates known (`peftrec.tasks.starts.pasts`)
     others   what the other tables of the history say, where there are several (`peftrec.tasks.starts.others`)
 
-Rates as log-odds where rows are liked or not. Counts grow in the course of time, and beyond the largest that train rows
-had nothing is learnt of them: they count as that. All of it is known before a row, so that train rows need no folds but
-for what texts let expect, and for which items are received alike.
+Rates as log-odds where rows are liked or not. Counts grow in the course of time, and beyond the least and the largest
+that train rows had nothing is learnt of them: they count as these. All of it is known before a row, so that train rows
+need no folds but for what texts let expect, and for which items are received alike.
 """
 
 from collections.abc import Mapping
@@ -37,7 +37,7 @@ SHRINKS = (2.0, 5.0, 15.0, 50.0)  # rows with the expected feedback that every m
 STRENGTHS = (1.0, 0.1, 0.01)  # C of logistic regression; of ridge regression the penalty is its inverse
 RATES = ("item", "user", "share", "item_count", "user_count", "met")  # columns, rates first; then
 AS_READ = ("liked", "other", "most", "expected", "leaning", "akin", "together")
-COUNTS = ("item_count", "user_count", "met", "everywhere")
+COUNTS = ("item_count", "user_count", "met", *OTHERS)  # or shares of such
 FEW_ROWS = 2000  # of train, of which a few validation rows would choose by chance: then all rows choose, by folds
 FOLDS = 5
 DOUBT = 1.0  # standard errors by which what is fitted more strictly may be worse
@@ -51,14 +51,14 @@ class EventStart:
 
     binary    whether rows are liked or not
     shrink    of items, and of users
-    most      float32 (F,): the largest that train rows had of the columns of COUNTS, infinity of others
+    ends      float32 (2, F): the least and the largest that train rows had of COUNTS; infinitely far of other columns
     weight    float32 (F,) of the columns; bias
     known     what was fitted of items
     """
 
     binary: bool
     shrink: tuple[float, float]
-    most: np.ndarray
+    ends: np.ndarray
     weight: np.ndarray
     bias: float
     known: Known
@@ -72,7 +72,7 @@ class EventStart:
         """Log-odds, or numbers in label units, float32 (N,)."""
         found, several = np.zeros(0, np.float32), len(self.weight) > len(RATES) + len(AS_READ)
         for block in self.known.blocks(rows):
-            said = np.minimum(columns(read(block, self.known, several), self.shrink, self.binary), self.most)
+            said = columns(read(block, self.known, several), self.shrink, self.binary).clip(*self.ends)
             found = np.append(found, (said @ self.weight + self.bias).astype(np.float32))
         return found
 
@@ -81,8 +81,8 @@ class EventStart:
         return {"binary": self.binary, "shrink": list(self.shrink), "bias": self.bias}
 
     def tensors(self) -> dict[str, np.ndarray]:
-        """Its weights, and the largest counts."""
-        return {"weight": self.weight, "most": self.most[self.most < np.inf], **self.known.tensors()}
+        """Its weights, and between what counts are."""
+        return {"weight": self.weight, "ends": self.ends[:, counted(len(self.weight))], **self.known.tensors()}
 
 
 Said = dict[str, np.ndarray]  # of each row, float64 (N,)
@@ -171,21 +171,21 @@ def fit(dataset: Dataset, task: str, config: TaskConfig, vectors: Vectors | None
         every = data.train.thinned(MOST_ROWS)
         known = fit_known(data.train, every, vectors)
         model = learnt_from(columns(_all(every, known, several), chosen, binary), every.label, free, binary)
-    most, weight = model.most.astype(np.float32), model.weight.astype(np.float32)
-    return Started(EventStart(binary, chosen, most, weight, model.bias, known))
+    ends, weight = model.ends.astype(np.float32), model.weight.astype(np.float32)
+    return Started(EventStart(binary, chosen, ends, weight, model.bias, known))
 
 
 @dataclass(frozen=True)
 class Linear:
-    """Weights float64 (F,) of columns that are cut at `most` (F,), and a bias."""
+    """Weights float64 (F,) of columns that are cut at `ends` (2, F), and a bias."""
 
-    most: np.ndarray
+    ends: np.ndarray
     weight: np.ndarray
     bias: float
 
     def losses(self, known: np.ndarray, label: np.ndarray, binary: bool) -> np.ndarray:
         """Of each row, float64 (N,)."""
-        raw = np.minimum(known, self.most) @ self.weight + self.bias
+        raw = known.clip(*self.ends) @ self.weight + self.bias
         return np.logaddexp(0, raw) - label * raw if binary else (raw - label) ** 2
 
 
@@ -238,8 +238,8 @@ def learnt_from(known: np.ndarray, label: np.ndarray, strength: float, binary: b
     model = LogisticRegression(C=strength, max_iter=200) if binary else Ridge(alpha=1 / strength)
     model = learn(model, (known - centre) / spread, label)
     weight = np.ravel(model.coef_) / spread
-    most = np.where(counted(known.shape[1]), known.max(0), np.inf)
-    return Linear(most, weight, float(np.ravel(model.intercept_)[0] - centre @ weight))
+    ends = np.where(counted(known.shape[1]), [known.min(0), known.max(0)], [[-np.inf], [np.inf]])
+    return Linear(ends, weight, float(np.ravel(model.intercept_)[0] - centre @ weight))
 
 
 def load(settings: Mapping[str, Any], tensors: Tensors, asked: Asked) -> EventStart:
@@ -252,10 +252,10 @@ def load(settings: Mapping[str, Any], tensors: Tensors, asked: Asked) -> EventSt
     whole = alone + len(OTHERS)
     width = whole if asked.several and tensors["weight"].shape == (whole,) else alone  # that of a run of before, too
     weight, bias = stored(tensors, "weight", FLOATS, width), number("bias", settings["bias"])
-    counts, most = counted(width), np.full(width, np.inf, np.float32)
-    if "most" in tensors:  # not in a run of before
-        most[counts] = stored(tensors, "most", FLOATS, int(counts.sum()))
-    return EventStart(binary, (item, user), most, weight, bias, load_known(tensors, asked))
+    counts, ends = counted(width), np.tile(np.array([[-np.inf], [np.inf]], np.float32), width)
+    if "ends" in tensors:  # not in a run of before
+        ends[:, counts] = stored(tensors, "ends", FLOATS, 2, int(counts.sum()))
+    return EventStart(binary, (item, user), ends, weight, bias, load_known(tensors, asked))
 
 
 def renumber(start: Start, numbers: np.ndarray) -> Start:

@@ -110,9 +110,9 @@ def test_a_run_of_before_that_reads_nothing_of_the_others_says_what_it_said():
     asked = asked_of(dataset)
     again = load(start.settings(), start.tensors(), asked)
     assert np.array_equal(again(test), start(test))
-    kept = {name: of for name, of in start.tensors().items() if name != "most"}
+    kept = {name: of for name, of in start.tensors().items() if name != "ends"}
     before = load(start.settings(), {**kept, "weight": start.weight[:-2]}, asked)
-    uncut = replace(start, most=np.full_like(start.most, np.inf))
+    uncut = replace(start, ends=np.repeat([[-np.inf], [np.inf]], len(start.weight), 1))
     others = of_others(test) @ start.weight[-2:]
     assert before(test) == pytest.approx(uncut(test) - others, abs=1e-5)
     with pytest.raises(ValueError, match=r"weight: 13 numbers; found float32 \(15,\)"):
@@ -144,15 +144,20 @@ def test_a_column_that_hardly_differs_in_few_rows_is_not_everything():
         assert abs(weight[0]) > 0.05 and abs(weight[1]) < 1
 
 
-def test_counts_beyond_those_of_the_train_rows_count_as_the_largest_of_these():
+def test_counts_beyond_those_of_the_train_rows_count_as_the_least_or_the_largest_of_these():
     random = np.random.default_rng(0)
     known = random.normal(size=(500, ALONE))
     model = learnt_from(known, (random.random(500) < expit(known.sum(1))).astype(float), 1.0, True)
-    cut = [name for name, most in zip((*RATES, *AS_READ), model.most, strict=True) if most < np.inf]
-    assert cut == ["item_count", "user_count", "met"] and (model.most[3:6] == known[:, 3:6].max(0)).all()
-    beyond, largest = known[:1] + 100.0, np.minimum(known[:1] + 100.0, model.most)
+    least, most = model.ends
+    cut = [name for name, of in zip((*RATES, *AS_READ), most, strict=True) if of < np.inf]
+    assert cut == ["item_count", "user_count", "met"] and (np.isinf(most) == np.isinf(least)).all()
+    assert (most[3:6] == known[:, 3:6].max(0)).all() and (least[3:6] == known[:, 3:6].min(0)).all()
     label = np.ones(1)
-    assert model.losses(beyond, label, True) == model.losses(largest, label, True)
+    for by, end in ((100.0, most), (-100.0, least)):
+        beyond, at_end = known[:1].copy(), known[:1].copy()
+        beyond[:, 3:6] += by
+        at_end[:, 3:6] = end[3:6]
+        assert model.losses(beyond, label, True) == model.losses(at_end, label, True)
     assert model.losses(known[:1], label, True) == pytest.approx(
         np.logaddexp(0, -(known[0] @ model.weight + model.bias))
     )
@@ -161,9 +166,9 @@ def test_counts_beyond_those_of_the_train_rows_count_as_the_largest_of_these():
 def test_a_start_says_of_longer_pasts_what_it_says_of_the_longest_it_learnt_from(shop):
     dataset, config, _, _ = loaded(shop)
     start, test = fit(dataset, "interest", config, None).start, dataset.tasks["interest"].test
-    said = np.concatenate([columns(read(test, start.known, False), start.shrink, start.binary)])
-    assert (said > start.most).any()
-    raw = np.minimum(said, start.most) @ start.weight + start.bias
+    said = columns(read(test, start.known, False), start.shrink, start.binary)
+    assert (said > start.ends[1]).any()
+    raw = said.clip(*start.ends) @ start.weight + start.bias
     assert start(test) == pytest.approx(raw, abs=1e-5)
 
 
@@ -189,7 +194,7 @@ def loss(raw, label):
 
 def test_the_strictest_fit_that_is_not_surely_worse_is_taken():
     def tried(strength, losses):
-        return Trial((2.0, 2.0), strength, Linear(np.ones(1), np.zeros(1), 0.0), np.array(losses))
+        return Trial((2.0, 2.0), strength, Linear(np.ones((2, 1)), np.zeros(1), 0.0), np.array(losses))
 
     noise = np.tile([0.4, -0.4], 50)
     free, strict = tried(1.0, np.ones(100)), tried(0.1, 1.03 + noise)  # by .03, a standard error of .04
