@@ -1,6 +1,7 @@
 """docs/results/index.md is written by hand: each of its figures and verdicts is one of the committed results."""
 
 import re
+from itertools import product
 
 import numpy as np
 import pytest
@@ -180,6 +181,13 @@ def test_what_is_told_apart_and_what_is_not():
     for cell in (LORA, HEAD):
         for task in METRIC:
             gain("open", "matrix", cell, SIDE, task)
+    for method, task in product(("side", "lora", "head_only"), METRIC):
+        gain("open", "matrix", f"{method} fp32 together shared", f"{method} fp32 {task} shared", task)
+    for sharing, task in product(("private", "shared+private"), METRIC):
+        gain("open", "matrix", f"side fp32 together {sharing}", SIDE, task)
+    for method, task in product(("side", "lora", "head_only"), METRIC):
+        wanted = "better" if task == "interest" else "open"
+        gain(wanted, "matrix", f"{method} nf4 together shared", f"{method} fp32 together shared", task)
     assert all(verdict(gains["without text"]) == "open" for gains in at("tallrec", "gains").values())
 
 
