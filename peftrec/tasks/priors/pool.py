@@ -59,6 +59,11 @@ def pooled(scores: Sequence[np.ndarray], label: np.ndarray, classes: int) -> np.
     return weights
 
 
+def folds_of(count: int, folds: int = FOLDS) -> np.ndarray:
+    """The fold of each of so many rows or groups, int (N,), the same every time."""
+    return np.random.default_rng(0).permutation(count) % folds
+
+
 def out_of_fold(rows: Examples, classes: int, fit: Callable[[Examples], Scores]) -> np.ndarray:
     """What predictors say of rows that they were not fitted on: rows in folds by group, each predicted by the others.
 
@@ -68,7 +73,7 @@ def out_of_fold(rows: Examples, classes: int, fit: Callable[[Examples], Scores])
     groups, number = np.unique(rows.group, return_inverse=True)
     if len(groups) < folds:
         groups, number = np.arange(len(rows)), np.arange(len(rows))
-    fold = (np.random.default_rng(0).permutation(len(groups)) % folds)[number]
+    fold = folds_of(len(groups), folds)[number]
     found: np.ndarray | None = None
     for one in range(folds):
         here = np.flatnonzero(fold == one)

@@ -25,6 +25,7 @@ from peftrec.data.examples import Examples
 from peftrec.data.rates import PSEUDO
 from peftrec.recipe import TaskConfig
 from peftrec.tasks.priors.choice import held_out, learn
+from peftrec.tasks.priors.pool import folds_of
 from peftrec.tasks.priors.stored import FLOATS, number, stored
 from peftrec.tasks.priors.vectors import Vectors
 from peftrec.tasks.starts.base import Asked, Start, Started, Starting, Tensors
@@ -39,7 +40,6 @@ RATES = ("item", "user", "share", "item_count", "user_count", "met")  # columns,
 AS_READ = ("liked", "other", "most", "expected", "leaning", "akin", "together")
 COUNTS = ("item_count", "user_count", "met", *OTHERS)  # or shares of such
 FEW_ROWS = 2000  # of train, of which a few validation rows would choose by chance: then all rows choose, by folds
-FOLDS = 5
 DOUBT = 1.0  # standard errors by which what is fitted more strictly may be worse
 LEAST_SPREAD = 0.02  # of columns: where one hardly differs among few rows, a row that does would be everything
 _LEAST = 1e-3  # the least rate, and the distance of the largest from 1
@@ -221,9 +221,8 @@ def _all(rows: Examples, known: Known, several: bool) -> Said:
 
 def _by_folds(known: np.ndarray, label: np.ndarray, strength: float, binary: bool) -> np.ndarray:
     """The losses (N,) of rows by models that were fitted to the other folds."""
-    fold = np.random.default_rng(0).permutation(len(label)) % FOLDS
-    found = np.zeros(len(label))
-    for one in range(min(FOLDS, len(label))):
+    fold, found = folds_of(len(label)), np.zeros(len(label))
+    for one in np.unique(fold):
         here = fold == one
         model = learnt_from(known[~here], label[~here], strength, binary)
         found[here] = model.losses(known[here], label[here], binary)

@@ -7,6 +7,7 @@ import numpy as np
 from peftrec.data.examples import Examples
 from peftrec.data.rates import PSEUDO
 from peftrec.data.unit import of_length_one
+from peftrec.tasks.priors.pool import folds_of
 from peftrec.tasks.priors.vectors import Vectors
 
 MOST_ITEMS = 20_000  # whose texts tell what may be expected of one
@@ -94,7 +95,7 @@ def fit_expected(train: Examples, feedback: np.ndarray, vectors: Vectors) -> Exp
     held = vectors(texts)
     centre = held[some].mean(0)
     unit = Expected(centre, np.zeros_like(centre)).unit(held)
-    fold = np.random.default_rng(0).permutation(len(texts)) % FOLDS
+    fold = folds_of(len(texts), FOLDS)
     weight, others = count[some] / (count[some] + PSEUDO), {}
     for penalty in PENALTIES:
         others[penalty] = np.zeros(len(texts))
