@@ -16,8 +16,8 @@ interval over rounds is one over all three.
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import combinations
-from typing import Any
+from itertools import combinations, product
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -27,9 +27,8 @@ from peftrec.errors import UserError
 from peftrec.machine.progress import bar, note
 from peftrec.recipe import Recipe
 from peftrec.training.affinity.advice import Pair, advise, estimate, groups, level
-from peftrec.training.affinity.short import Rows, Short, rows_of, shared_by, thin, valid_parts
+from peftrec.training.affinity.short import Beginning, Rows, Short, rows_of, shared_by, thin, valid_parts
 from peftrec.training.prepare import Setup, prepare
-from peftrec.training.starts import begin
 
 AHEAD = 0.01  # of its loss that a task's step ahead is to take, to first order; at most as far as AdamW's first step
 GRADIENT_ROWS = 256  # of a task, at most, that a gradient is taken of
@@ -76,37 +75,37 @@ def affinity_of(setup: Setup, rounds: int, steps: int, rows: int, cache: bool = 
     thin(setup, rows)
     parts = {name: valid_parts(setup, name, rounds) for name in tasks}
     setup.model.encoder.disk = cache
-    begin(setup)
     short, found = Short(setup, steps), _Found()
-    note(f"{rounds} rounds of {len(tasks) + len(pairs)} short trainings of {steps} steps, at most {rows:,} rows a task")
-    with bar(rounds * (len(tasks) + len(pairs)) * steps, "trying", "steps") as shown:
-        for number in range(rounds):
-            valid = {
-                name: rows_of(name, setup.dataset.tasks[name].valid, of[number], setup.config.seed)
-                for name, of in parts.items()
-            }
-            for name in tasks:
-                _try_alone(short, name, number, valid[name], found)
-                shown.update(steps)
-            for pair in pairs:
-                _try_together(short, pair, number, valid, found)
-                shown.update(steps)
+    begun = {some: short.beginning(some) for some in [*((name,) for name in tasks), *pairs]}
+    note(f"{rounds} rounds of {len(begun)} short trainings of {steps} steps, at most {rows:,} rows a task")
+    with bar(rounds * len(begun) * steps, "trying", "steps") as shown:
+        for number, own in product(range(rounds), begun.values()):
+            seed = setup.config.seed
+            valid = {name: rows_of(name, of, parts[name][number], seed) for name, of in own.valid.items()}
+            _try(short, own, number, valid, found)
+            shown.update(steps)
     return _described(setup, tasks, pairs, found, {"rounds": rounds, "steps": steps, "rows": rows})
 
 
-def _try_alone(short: Short, task: str, draw: int, valid: Rows, found: _Found) -> None:
+def _try(short: Short, begun: Beginning, draw: int, valid: dict[str, Rows], found: _Found) -> None:
+    """One task alone, or two together."""
+    if len(valid) > 1:
+        _try_together(short, begun, draw, valid, found)
+        return
+    ((task, rows),) = valid.items()
     losses: list[float] = []
-    short.train((task,), draw, lambda: losses.append(_value(short.setup, valid)))
+    short.train(begun, draw, lambda: losses.append(_value(short.setup, rows)))
     found.alone.setdefault(task, []).append(losses)
 
 
-def _try_together(short: Short, pair: Pair, draw: int, valid: dict[str, Rows], found: _Found) -> None:
+def _try_together(short: Short, begun: Beginning, draw: int, valid: dict[str, Rows], found: _Found) -> None:
+    pair = cast(Pair, (*valid,))
     setup, both = short.setup, (pair, pair[::-1])
     shared = shared_by(setup, pair)
     most = setup.config.lr * sum(p.numel() for p in shared) ** 0.5
     random, given = np.random.default_rng((setup.config.seed, draw)), {}
     for name in pair:
-        train = setup.dataset.tasks[name].train
+        train = begun.train[name]
         index = random.permutation(len(train))[:GRADIENT_ROWS]
         given[name] = rows_of(name, train, index, setup.config.seed + draw)
     for of in (found.beside, found.ahead, found.cosine):
@@ -125,7 +124,7 @@ def _try_together(short: Short, pair: Pair, draw: int, valid: dict[str, Rows], f
                 found.ahead[one, other][-1].append(_value(setup, valid[other]))
             found.cosine[one, other][-1].append(cosine)
 
-    short.train(pair, draw, look)
+    short.train(begun, draw, look)
 
 
 def _value(setup: Setup, rows: Rows) -> float:

@@ -15,6 +15,7 @@ from peftrec.recipe import OwnTrainConfig
 from peftrec.training.defaults import settled
 from peftrec.training.order import make_streams
 from peftrec.training.prepare import Setup
+from peftrec.training.starts import begin
 from peftrec.training.step import Steps, one_step, plan_steps
 from peftrec.training.weighting import make_weighting
 
@@ -50,6 +51,19 @@ def _thinned(data: TaskData, rows: int) -> TaskData:
     return replace(data, train=data.train.thinned(rows), valid=data.valid.thinned(rows), fitted={})
 
 
+@dataclass(frozen=True)
+class Beginning:
+    """Some of the tasks as they begin where the others are not there.
+
+    train, valid  their rows, which know what the tasks' starts say of them
+    weights       all that is trained, by name
+    """
+
+    train: dict[str, Examples]
+    valid: dict[str, Examples]
+    weights: dict[str, Tensor]
+
+
 class Short:
     """Trains some of the tasks of a prepared setup for `length` steps, again and again from the same weights.
 
@@ -60,38 +74,62 @@ class Short:
     def __init__(self, setup: Setup, length: int) -> None:
         self.setup, self.length = setup, length
         self.steps = plan_steps(setup)
-        self._begin = {name: p.detach().clone() for name, p in self.steps.trainable.items()}
+        self._first = self._weights()
 
-    def train(self, tasks: Tasks, draw: int, look: Callable[[], None]) -> None:
-        """Train the tasks, with the order of rows and the dropout of so many draws after the recipe's seed; `look` is
-        called before the first step and LOOKS times evenly from then on, the last after the last step."""
-        self._restore()
-        steps, when = self._of(tasks, draw), {number * self.length // LOOKS for number in range(LOOKS)}
+    def beginning(self, some: Tasks) -> Beginning:
+        """Some of the trained tasks, and what heads begin at without the others: what these are learnt from may be
+        most of what they help by (`other_tasks`)."""
+        self._restore(self._first)
+        setup = self.setup
+        there = [name for name in setup.dataset.tasks if name in some or name not in self.steps.tasks]
+        alone = replace(
+            setup,
+            tasks={name: setup.tasks[name] for name in there},
+            dataset=replace(setup.dataset, tasks={name: setup.dataset.tasks[name] for name in there}),
+            starts={name: start for name, start in setup.starts.items() if name in there},
+            began={},
+        )
+        begin(alone)
+        data = {name: alone.dataset.tasks[name] for name in some}
+        train, valid = ({name: of.split(split) for name, of in data.items()} for split in ("train", "valid"))
+        return Beginning(train, valid, self._weights())
+
+    def train(self, begun: Beginning, draw: int, look: Callable[[], None]) -> None:
+        """Train tasks from their beginning, with the order of rows and the dropout of so many draws after the recipe's
+        seed; `look` is called before the first step and LOOKS times evenly from then on, the last after the last
+        step."""
+        self._restore(begun.weights)
+        steps, when = self._of(begun, draw), {number * self.length // LOOKS for number in range(LOOKS)}
         for number in range(self.length):
             if number in when:
                 look()
             one_step(steps, number)
         look()
 
-    def _of(self, tasks: Tasks, draw: int) -> Steps:
+    def _of(self, begun: Beginning, draw: int) -> Steps:
         setup = self.setup
         config = setup.config.model_copy(update={"seed": setup.config.seed + draw})
         streams, _, _ = make_streams(setup.recipe, config, setup.dataset)
-        some = setup.recipe.model_copy(update={"tasks": {name: setup.recipe.tasks[name] for name in tasks}})
+        some = setup.recipe.model_copy(update={"tasks": {name: setup.recipe.tasks[name] for name in begun.train}})
         return replace(
             self.steps,
             setup=replace(setup, config=config),
-            tasks={name: self.steps.tasks[name] for name in tasks},
-            streams={name: streams[name] for name in tasks},
+            tasks=begun.train,
+            streams={name: streams[name] for name in begun.train},
             total=self.length,
             main=self.length,
             weighting=make_weighting(some.weighting, some),
         )
 
+    def _weights(self) -> dict[str, Tensor]:
+        """What all that is trained is now."""
+        return {name: p.detach().clone() for name, p in self.steps.trainable.items()}
+
     @torch.no_grad()
-    def _restore(self) -> None:
+    def _restore(self, weights: dict[str, Tensor]) -> None:
+        """Have these weights, as if nothing had been trained."""
         for name, parameter in self.steps.trainable.items():
-            parameter.copy_(self._begin[name])
+            parameter.copy_(weights[name])
         self.steps.optimizer.state.clear()
         for adapter in self.setup.model.encoder.methods:  # importances of AdaLoRA: nothing is known of any yet
             adapter.load_extra_state({name: torch.zeros_like(of) for name, of in adapter.extra_state().items()})
