@@ -15,7 +15,7 @@ CHINESE = "intfloat/multilingual-e5-small"
 _TEXTS: dict[str, Any] = {"kind": "texts", "text": "{text}"}
 GIVEN = _TEXTS | {"split": "split"}
 ITEMS: dict[str, Any] = {"kind": "items", "id": "item", "text": "{text}"}
-_QUERIES: dict[str, Any] = {"kind": "queries", "text": "{query}", "item": "item"}
+QUERIES: dict[str, Any] = {"kind": "queries", "text": "{query}", "item": "item"}
 _EVENTS: dict[str, Any] = {"kind": "events", "user": "user", "item": "item"}
 TIMED = _EVENTS | {"time": "time"}
 
@@ -48,7 +48,7 @@ def _texts(
 
 
 def _pairs(said: str, read: Callable[[Path, int], Frames], task: str, **more: Any) -> CardSet:
-    return CardSet(said, read, {"items": ITEMS, "queries": _QUERIES}, {task: {"kind": "match-query"}}, **more)
+    return CardSet(said, read, {"items": ITEMS, "queries": QUERIES}, {task: {"kind": "match-query"}}, **more)
 
 
 def _log(said: str, read: Callable[[Path, int], Frames], tasks: Mapping[str, Any], columns: list[str]) -> CardSet:
@@ -84,7 +84,7 @@ SETS: dict[str, CardSet] = {
     "esci": CardSet(
         "product search, graded",
         tables.esci,
-        {"items": ITEMS, "queries": _QUERIES | {"label": "grade"}},
+        {"items": ITEMS, "queries": QUERIES | {"label": "grade"}},
         {"relevance": {"kind": "match-query"}},
     ),
     "bitext-answers": _pairs("the answer to an utterance", tables.bitext_answers, "answer"),

@@ -3,6 +3,7 @@
 from typing import Any
 
 from benchmarks.report.formats import NAMES, difference, page, table
+from benchmarks.studies.curves import ROUNDS
 from peftrec.runs.metric_rows import number
 
 _WHAT = """
@@ -13,6 +14,8 @@ draws and users, since the rows of one user are alike. `python -m benchmarks cur
 and others that are not here where the page has fewer than it tries. An interval over two or three draws is a rough one.
 
 - Texts: the other task has at most {others:,} of its own. Test rows are of classes that the train rows have.
+- Search: judgments of some queries, drawn as rows are, beside at most {others:,} questions; queries of their own are
+  tested.
 - Events: of a log of at most 10,000 events of whole users the latest fifth is tested on. Of those before, the target
   (`interest`) has so many rows with their label, and the other task (`next-item`) all others, without it. To every arm
   a test row's past is known, and in it the labels of earlier test rows; the other table ends before them, and knows
@@ -28,15 +31,15 @@ and others that are not here where the page has fewer than it tries. An interval
 | after | the other task first, then the target from its weights (`init_from`) |
 
 The priors are of the target alone. `frozen_lr` and `tfidf` are logistic or ridge regression on the backbone's vectors
-and on words; `item_rate` is how often the train rows' item was liked, `rates_so_far` how often item and user were until
-the row. Two arms that are gone, weighted by FAMO ([Liu et al. 2023](https://arxiv.org/abs/2306.03792)) and with a stage
-of each task's own after the joint training, stand on this page at commit c3a5135: of 24 cells one was better than
-alone.
+(of searches, on both texts') and on words; `cosine` and `lexical` rank by likeness; `item_rate` is how often the train
+rows' item was liked, `rates_so_far` how often item and user were until the row. Two arms that are gone, weighted by
+FAMO ([Liu et al. 2023](https://arxiv.org/abs/2306.03792)) and with a stage of each task's own after the joint training,
+stand on this page at commit c3a5135: of 24 cells one was better than alone.
 """
 MOST_HARM, FIELDS = 0.002, 3
 Cells = dict[str, list[dict[str, Any]]]  # pair -> what was compared, a size each
 ARMS = ("reading", "begun", "together", "co-training", "after")
-_PRIORS = ("frozen_lr", "tfidf", "rates_so_far", "item_rate")
+_PRIORS = ("frozen_lr", "tfidf", "cosine", "lexical", "rates_so_far", "item_rate")
 
 
 def curves_page(result: dict[str, Any]) -> str:
@@ -46,11 +49,33 @@ def curves_page(result: dict[str, Any]) -> str:
         parts += [f"## Method `{method}`"]
         for place in range(max(len(of["metrics"]) for of in pairs.values())):
             parts += [_measured(pairs, place), tally(_cells(pairs, place)), aims(_cells(pairs, place))]
+        parts += _foretold(result["foretold"].get(method))
         for of in pairs.values():
             parts.append(f"### {of['said'][0].upper()}{of['said'][1:]}")
             parts.append(f"Measured at commit {of['commit']}; intervals are over draws and {of['over']}.")
             parts += [_of_sizes(metric, cells) for metric, cells in of["metrics"].items()]
     return page("When co-learning pays", *parts)
+
+
+def _foretold(found: dict[str, Any] | None) -> list[str]:
+    """What affinity said before, beside what came of it."""
+    if found is None:
+        return []
+    low, high = found["interval"]
+    said = (
+        "### What `peftrec affinity` foretold\n\n"
+        f"Of the first draw, in {ROUNDS} rounds: what short trainings say that the other "
+        "task does to the target, a share of its loss, beside what *together* gained over alone (of events "
+        "over *reading*), a share of the loss, or of what nDCG lacks, in the mean over draws. Spearman's rank "
+        f"correlation over these {len(found['cells'])} cells is {found['correlation']:+.2f} ({low:+.2f} to {high:+.2f} "
+        "over resampled cells)."
+    )
+    cells = sorted(found["cells"], key=lambda cell: -cell["forecast"])
+    lines = [
+        [cell["pair"], f"{cell['size']:,}", f"{100 * cell['forecast']:+.1f} %", f"{100 * cell['found']:+.1f} %"]
+        for cell in cells
+    ]
+    return [said, table(["target", "rows", "foretold", "came of it"], lines)]
 
 
 def _metric(pair: dict[str, Any], place: int) -> str:

@@ -11,7 +11,8 @@ begun        what the target begins at beside the other task: nothing is trained
 together     both tasks in one training
 after        the other task first, and then the target from its weights, as with `init_from`
 
-All arms of a draw begin at the same weights. What `together` gains over `reading` is called co-training.
+All arms of a draw begin at the same weights. What `together` gains over `reading` is called co-training. What
+`peftrec affinity` says of the other task's effect on the target, of the first draw, stands beside what came of it.
 """
 
 import sys
@@ -29,37 +30,49 @@ import torch
 from benchmarks.card.sets import ENGLISH
 from benchmarks.card.tables import Frames
 from benchmarks.children import commit
+from benchmarks.studies.foretold import foretold
 from benchmarks.studies.pairs import OTHER, OTHERS, PAIRS, TARGET, Pair
 from peftrec.evaluation.evaluate import evaluate
 from peftrec.evaluation.intervals import LEVEL
 from peftrec.evaluation.metrics import find_metric, is_higher
 from peftrec.evaluation.outcomes import Outcome
 from peftrec.recipe import make_recipe
+from peftrec.training.affinity.measure import affinity_of
 from peftrec.training.defaults import settled
 from peftrec.training.loop import fit
 from peftrec.training.prepare import Setup, prepare
 from peftrec.training.starts import begin
 
 SIZES = (60, 250, 1000)  # labelled rows of the target, those for validation among them
-METHODS = ("side", "lora", "head_only")
+METHODS = ("side", "lora", "head_only")  # nothing is shared in the last, and nothing to foretell
 RESAMPLES = 500
+FORETOLD = 1  # draws, by so many rounds of so many steps; there may be validation rows of no more than seven users
+ROUNDS, STEPS, ROWS = 6, 150, 2000
 
 
 @dataclass(frozen=True)
 class Draw:
     """One draw: predictions by arm on test rows (N, C) or (N,), their labels (N,), and the priors' values by metric.
-    `group`: what an interval draws whole, int (N,); see `Drawn`."""
+    `group`: what an interval draws whole, int (N,); see `Drawn`. `forecast`: the effect of the other task on the target
+    in short trainings, a share of the target's loss; NaN where none was made."""
 
     group: np.ndarray
     arms: dict[str, np.ndarray]
     label: np.ndarray
     priors: dict[str, dict[str, float]]
+    forecast: float = np.nan
 
     def write(self, file: Path) -> None:
         """As one file that `read` reads."""
         arms = {f"arm {name}": of for name, of in self.arms.items()}
         priors = {f"prior {name} {metric}": np.array(v) for metric, of in self.priors.items() for name, v in of.items()}
-        held: dict[str, Any] = {"group": self.group, "label": self.label, **arms, **priors}
+        held: dict[str, Any] = {
+            "group": self.group,
+            "label": self.label,
+            "forecast": self.forecast,
+            **arms,
+            **priors,
+        }
         np.savez_compressed(file, **held)
 
     @classmethod
@@ -72,7 +85,7 @@ class Draw:
             for key in of["prior "]:
                 _, name, metric = key.split(" ")
                 priors.setdefault(metric, {})[name] = float(held[key])
-            return cls(held["group"], arms, held["label"], priors)
+            return cls(held["group"], arms, held["label"], priors, float(held["forecast"]))
 
 
 def measure(
@@ -80,8 +93,8 @@ def measure(
 ) -> dict[str, Any]:
     """Measure what of these draws, sizes, pairs and methods is not in the folder `out` yet, none after so many minutes.
 
-    Returns method -> pair -> size -> what `compared` says of all draws there. `data`: the folder that holds the data
-    sets' folders.
+    Returns method -> pair -> size -> what `compared` says of all draws there, and what was `foretold`. `data`: the
+    folder that holds the data sets' folders.
     """
     until = time.monotonic() + 60 * minutes
     out.mkdir(parents=True, exist_ok=True)
@@ -92,7 +105,11 @@ def measure(
                 print(f"{method}: {name}, {size} rows, draw {draw}", file=sys.stderr, flush=True)
                 _draw(PAIRS[name], PAIRS[name].tables(data), method, size, draw).write(file)
     found = {method: pairs for method in METHODS if (pairs := _pairs(out, method))}
-    return {"others": OTHERS, "methods": found}
+    return {
+        "others": OTHERS,
+        "methods": found,
+        "foretold": {method: foretold(pairs) for method, pairs in found.items()},
+    }
 
 
 def _pairs(out: Path, method: str) -> dict[str, Any]:
@@ -111,9 +128,9 @@ def _pairs(out: Path, method: str) -> dict[str, Any]:
 
 
 def compared(found: list[Draw], metric: str) -> dict[str, Any]:
-    """{"draws", "alone", "arms": arm -> {"value", "gain", "interval"}, "priors"}: means over draws; a gain over alone
-    is positive where the arm is better, its interval over draws and groups of test rows. With an arm `reading` there is
-    one more, `co-training`: together, and its gain over reading."""
+    """{"draws", "alone", "arms": arm -> {"value", "gain", "interval"}, "priors", "forecast"}: means over draws; a gain
+    over alone is positive where the arm is better, its interval over draws and groups of test rows. With an arm
+    `reading` there is one more, `co-training`: together, and its gain over reading."""
     of, sign = find_metric(metric), 1 if is_higher(metric) else -1
     values = {arm: [of.statistic(draw.arms[arm], draw.label, draw.group) for draw in found] for arm in found[0].arms}
     groups = _groups(found)
@@ -141,7 +158,9 @@ def compared(found: list[Draw], metric: str) -> dict[str, Any]:
     if "reading" in arms:
         arms["co-training"] = gained("together", "reading")
     priors = {name: float(np.mean([draw.priors[metric][name] for draw in found])) for name in found[0].priors[metric]}
-    return {"draws": len(found), "alone": whole["alone"], "arms": arms, "priors": priors}
+    foretold = [draw.forecast for draw in found if not np.isnan(draw.forecast)]
+    forecast = float(np.mean(foretold)) if foretold else None
+    return {"draws": len(found), "alone": whole["alone"], "arms": arms, "priors": priors, "forecast": forecast}
 
 
 def _groups(found: Sequence[Draw]) -> int:
@@ -166,7 +185,12 @@ def _draw(pair: Pair, tables: Frames, method: str, size: int, draw: int) -> Draw
             assert outcome.row is not None
             order = np.argsort(outcome.row)  # as in the table: of events it is by user, in an order of the tables'
             arms[arm], label = outcome.prediction[order], np.asarray(outcome.label)[order]
-    return Draw(drawn.group, arms, label, priors)
+        forecast = np.nan
+        if draw < FORETOLD and method != "head_only":
+            both = [TARGET, OTHER]
+            said = affinity_of(_prepared(pair, folder, method, both, both), ROUNDS, STEPS, ROWS)["pairs"]
+            forecast = next(of["effect"]["value"] for of in said if of["on"] == TARGET)
+    return Draw(drawn.group, arms, label, priors, forecast)
 
 
 def _prepared(pair: Pair, folder: str, method: str, tables: Sequence[str], tasks: Sequence[str]) -> Setup:

@@ -13,21 +13,24 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from benchmarks.card.sets import GIVEN, ITEMS, TIMED
+from benchmarks.card.sets import GIVEN, ITEMS, QUERIES, TIMED
 from benchmarks.card.tables import (
     Frames,
     clinc150,
+    esci,
     movielens_100k,
     online_retail,
     retail_price,
     some,
     twitter_finance,
+    xquad,
 )
 
 POOL = 10_000  # as `benchmarks.card.tables` counts: so many events, or 2,000 texts, to draw the target's from
 OTHERS = 2000  # texts of the other task
 TEST = 1000  # rows
 LATEST = 0.2  # of events, to test by
+TESTED = 0.3  # of queries
 VALID = 0.2
 ALL = 10**6  # rows
 TARGET, OTHER = "few", "many"  # the tables' names, and their tasks'
@@ -101,6 +104,41 @@ class TextPair(Pair):
         return {
             "data": {"tables": {name: {**GIVEN, "path": f"{folder}/{name}.parquet"} for name in tables}},
             "tasks": {name: {"kind": self.kind, "table": name, "label": "label"} for name in tasks},
+        }
+
+
+@dataclass(frozen=True)
+class SearchPair(Pair):
+    """Both tasks `match-query`: the target's few judgments are graded, of queries that lead to `items`, and the other's
+    queries lead to one of `passages` each."""
+
+    metrics: tuple[str, ...] = ("ndcg@10",)
+    over = "queries"
+    shared = False
+
+    def drawn(self, tables: Frames, size: int, random: np.random.Generator) -> Drawn:
+        """Of the judgments of queries that are not tested so many; those of whole queries validate."""
+        target = tables[TARGET]
+        known, test = target[target["split"] != "test"], target[target["split"] == "test"]
+        few = known.iloc[random.permutation(len(known))[:size]]
+        mine = few["query"].drop_duplicates()  # in an order that is drawn
+        until = few.groupby("query").size()[mine].cumsum()
+        held = mine[(until > VALID * size).to_numpy().cumsum() < 2]  # up to the query with which there are enough
+        few = few.assign(split=np.where(few["query"].isin(held), "valid", "train"))
+        frames = {**tables, TARGET: pd.concat([few, test])}
+        return Drawn(frames, pd.factorize(test["query"])[0])
+
+    def recipe(self, folder: str, tables: Sequence[str], tasks: Sequence[str]) -> dict[str, Any]:
+        """One of queries and the catalogues that they lead to."""
+        found: dict[str, Any] = {}
+        for name in tables:
+            items = {TARGET: "items", OTHER: "passages"}[name]
+            queries = {**QUERIES, "items": items, "split": "split", "path": f"{folder}/{name}.parquet"}
+            found[items] = {**ITEMS, "path": f"{folder}/{items}.parquet"}
+            found[name] = queries | ({"label": "grade"} if name == TARGET else {})
+        return {
+            "data": {"tables": found},
+            "tasks": {name: {"kind": "match-query", "table": name} for name in tasks},
         }
 
 
@@ -185,6 +223,16 @@ def prices_and_orders(data: Path) -> Frames:
     return {TARGET: target, OTHER: divided(some(other, OTHERS))}
 
 
+def products_and_paragraphs(data: Path) -> Frames:
+    """Which products answer a query, graded; which paragraph answers a question."""
+    shop, asked = esci(data, ALL), xquad("en", data, ALL)
+    queries = np.random.default_rng(0).permutation(shop["queries"]["query"].unique())
+    tested = shop["queries"]["query"].isin(queries[: int(len(queries) * TESTED)])
+    target = shop["queries"].assign(split=np.where(tested, "test", "train"))
+    other = divided(some(asked["queries"], OTHERS))
+    return {TARGET: target, OTHER: other, "items": shop["items"], "passages": asked["items"]}
+
+
 def divided(found: pd.DataFrame) -> pd.DataFrame:
     """Every tenth row to test by, and every tenth to validate by."""
     place = np.arange(len(found)) % 10
@@ -212,6 +260,7 @@ PAIRS: dict[str, Pair] = {
     "price": TextPair(
         "prices of a shop's articles beside how many are ordered", prices_and_orders, ("mae",), "regression"
     ),
+    "search": SearchPair("graded products of a search beside paragraphs of questions", products_and_paragraphs),
     "film likes": EventPair(
         "whether films are liked beside which are watched",
         partial(log_of, movielens_100k, "rating"),

@@ -32,6 +32,16 @@ RESULT = {
             },
         }
     },
+    "foretold": {
+        "side": {
+            "cells": [
+                {"pair": "b", "size": 60, "forecast": -0.011, "found": 0.2},
+                {"pair": "a", "size": 1000, "forecast": 0.052, "found": -0.03},
+            ],
+            "correlation": -0.5,
+            "interval": [-0.9, 0.1],
+        }
+    },
 }
 
 
@@ -47,6 +57,14 @@ def test_gains_are_told_by_intervals_that_leave_out_zero():
     assert "| begun | 3 | 0 | 0 | 3 |" in said
     assert "| after | 3 | 0 | 3 | 0 |" in said
     assert "| together | 3 | 0 | 1 | 2 |" in tally(by(1))
+
+
+def test_what_was_foretold_stands_beside_what_came_of_it():
+    said = curves_page(RESULT)
+    assert "these 2 cells is -0.50 (-0.90 to +0.10 over resampled cells)" in " ".join(said.split())
+    lines = [line for line in said.splitlines() if line.startswith(("| a | 1,000 |", "| b | 60 |"))]
+    assert lines == ["| a | 1,000 | +5.2 % | -3.0 % |", "| b | 60 | -1.1 % | +20.0 % |"]
+    assert "foretold" not in curves_page(RESULT | {"foretold": {"side": None}})
 
 
 def test_aims_are_met_or_not():

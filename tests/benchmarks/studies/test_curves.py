@@ -1,5 +1,6 @@
 """Learning curves: what is gained is paired by draw and test row; the few rows are as few as they say."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -82,6 +83,32 @@ def test_a_draw_is_read_as_it_was_written(tmp_path):
     again = Draw.read(tmp_path / "draw.npz")
     assert (again.group == draw.group).all() and (again.label == draw.label).all() and again.priors == draw.priors
     assert all((again.arms[arm] == of).all() for arm, of in draw.arms.items())
+    assert np.isnan(again.forecast)
+    replace(draw, forecast=0.25).write(tmp_path / "draw.npz")
+    assert Draw.read(tmp_path / "draw.npz").forecast == 0.25
+
+
+def test_a_forecast_is_the_mean_of_the_draws_that_have_one():
+    draws = [replace(drawn(seed, 0.9), forecast=forecast) for seed, forecast in enumerate((0.1, 0.3, np.nan))]
+    assert compared(draws, "log_loss")["forecast"] == pytest.approx(0.2)
+    assert compared(draws[2:], "log_loss")["forecast"] is None
+
+
+def test_the_first_draw_has_what_affinity_says_of_the_other_task_s_effect(tmp_path, monkeypatch, quick):
+    words = [" ".join(f"w{n % 11}" for n in range(place, place + 3)) + f" x{place}" for place in range(260)]
+    target, other = table_of(words[:200]), table_of(words[200:]).assign(split=["train"] * 40 + ["test"] * 20)
+    monkeypatch.setattr(curves, "ENGLISH", str(make_tiny_shop(tmp_path) / "model"))
+    asked = []
+
+    def affinity_of(setup, *plan):
+        asked.append((sorted(setup.trained), setup.begun, plan))
+        return {"pairs": [{"of": "few", "on": "many", "effect": {"value": 9}}, {"on": "few", "effect": {"value": 0.5}}]}
+
+    monkeypatch.setattr(curves, "affinity_of", affinity_of)
+    pair, tables = TextPair("one beside another", None), {"few": target, "many": other}
+    assert curves._draw(pair, tables, "side", 60, 0).forecast == 0.5
+    assert asked == [(["few", "many"], False, (curves.ROUNDS, curves.STEPS, curves.ROWS))]
+    assert np.isnan(curves._draw(pair, tables, "side", 60, curves.FORETOLD).forecast)
 
 
 def table_of(texts):

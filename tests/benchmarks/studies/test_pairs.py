@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks.studies.pairs import LATEST, PAIRS, TEST, EventPair, TextPair, log_of
+from benchmarks.studies.pairs import LATEST, PAIRS, TEST, EventPair, SearchPair, TextPair, log_of
 
 TEXTS = [f"w{n}" for n in range(300)]
 
@@ -33,6 +33,34 @@ def test_a_draw_of_texts_has_so_many_labelled_rows_and_test_rows_of_their_classe
     assert drawn.frames["many"]["text"].tolist() == TEXTS[100:150]
     pd.testing.assert_frame_equal(few, pair.drawn(pair.tables(Path()), 10, random()).frames["few"])
     assert set(pair.drawn(pair.tables(Path()), 10, random(1)).frames["few"]["text"]) != set(few["text"])
+
+
+def judged():
+    """Judgments of forty queries, of which the first twelve are tested."""
+    of = np.random.default_rng(0).integers(0, 40, 800)
+    split = np.where(of < 12, "test", "train")
+    frame = {"query": [f"q{n}" for n in of], "item": np.arange(800), "grade": of % 3, "split": split}
+    tables = {"few": pd.DataFrame(frame), "many": table_of(TEXTS)}
+    return tables | {name: pd.DataFrame({"item": [1], "text": ["w"]}) for name in ("items", "passages")}
+
+
+def test_a_draw_of_judgments_has_so_many_of_queries_that_are_not_tested_and_validates_on_whole_queries():
+    pair = SearchPair("one beside another", None)
+    for seed, size in ((0, 60), (1, 60), (2, 250)):
+        drawn = pair.drawn(judged(), size, random(seed))
+        few = drawn.frames["few"]
+        by = {split: set(of["query"]) for split, of in few.groupby("split")}
+        assert not (by["train"] & by["valid"] or by["train"] & by["test"] or by["valid"] & by["test"])
+        count = few["split"].value_counts()
+        assert count["train"] + count["valid"] == size
+        largest = few[few["split"] == "valid"].groupby("query").size().max()
+        assert 0.2 * size < count["valid"] <= 0.2 * size + largest  # no query more than is needed
+        test = few[few["split"] == "test"]
+        assert len(test) == sum(judged()["few"]["split"] == "test")
+        assert (
+            (test["query"].to_numpy()[:, None] == test["query"].to_numpy()) == (drawn.group[:, None] == drawn.group)
+        ).all()
+    assert drawn.frames.keys() == {"few", "many", "items", "passages"}
 
 
 def shop(rows=600):
@@ -83,6 +111,7 @@ def test_of_a_long_log_so_many_rows_are_tested():
     [
         (TextPair("one beside another", None), ("classification", "classification")),
         (TextPair("one beside another", None, kind="regression"), ("regression", "regression")),
+        (SearchPair("one beside another", None), ("match-query", "match-query")),
         (EventPair("one beside another", None, threshold=4), ("interest", "next-item")),
     ],
 )
@@ -90,7 +119,7 @@ def test_a_recipe_has_the_tables_and_tasks_that_it_is_asked_for(pair, kinds):
     both = pair.recipe("folder", ["few", "many"], ["few", "many"])
     assert tuple(task["kind"] for task in both["tasks"].values()) == kinds
     alone, reading = (pair.recipe("folder", tables, ["few"]) for tables in (["few"], ["few", "many"]))
-    assert {*alone["data"]["tables"]} == {*both["data"]["tables"]} - {"many"}
+    assert {*alone["data"]["tables"]} == {*both["data"]["tables"]} - {"many", "passages"}
     assert list(alone["tasks"]) == list(reading["tasks"]) == ["few"]
     assert all(of["path"] == f"folder/{name}.parquet" for name, of in both["data"]["tables"].items())
     if pair.shared:
@@ -98,7 +127,7 @@ def test_a_recipe_has_the_tables_and_tasks_that_it_is_asked_for(pair, kinds):
         assert all(task["history"] == ["few", "many"] for of in (reading, both) for task in of["tasks"].values())
 
 
-def test_there_are_pairs_of_texts_and_of_events():
-    assert len(PAIRS) == 8
+def test_there_are_pairs_of_texts_of_searches_and_of_events():
+    assert len(PAIRS) == 9
     assert sum(isinstance(pair, EventPair) for pair in PAIRS.values()) == 2
     assert all(" beside " in pair.said for pair in PAIRS.values())
