@@ -160,7 +160,7 @@ def test_it_goes_on_to_the_same_bytes_wherever_it_was_interrupted(recipe, run, t
 
 
 def test_the_start_that_was_kept_is_fitted_again_without_steps(shop, tmp_path, notes):
-    ruinous = {**REFIT, "lr": 10.0, "head_lr": 10.0, "warmup": 0.0}
+    ruinous = {**REFIT, "lr": 30.0, "head_lr": 30.0, "warmup": 0.0}
     report, lines = read(train(tiny_recipe(shop, adapter=SIDE, train=ruinous), tmp_path / "run"))
     assert (report["refit"]["steps"], report["refit"]["epochs"]) == (0, 0)
     assert all("refit" not in line for line in lines)

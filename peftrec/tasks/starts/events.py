@@ -19,6 +19,8 @@ from itertools import product
 from typing import Any
 
 import numpy as np
+from scipy.optimize import brentq
+from scipy.special import expit
 
 from peftrec.data.dataset import Dataset
 from peftrec.data.examples import Examples
@@ -35,13 +37,15 @@ from peftrec.tasks.starts.pasts import Known, fit_known, load_known
 
 MOST_ROWS = 200_000  # that a handful of weights are fitted to
 SHRINKS = (2.0, 5.0, 15.0, 50.0)  # rows with the expected feedback that every mean starts from
-STRENGTHS = (1.0, 0.1, 0.01)  # C of logistic regression; of ridge regression the penalty is its inverse
+STRENGTHS = (1.0, 0.1, 0.01)  # C of logistic regression, and as strict a penalty of ridge regression
 RATES = ("item", "user", "share", "item_count", "user_count", "met")  # columns, rates first; then
 AS_READ = ("liked", "other", "most", "expected", "leaning", "akin", "together")
 COUNTS = ("item_count", "user_count", "met", *OTHERS)  # or shares of such
 FEW_ROWS = 2000  # of train, of which a few validation rows would choose by chance: then all rows choose, by folds
+COLUMN = 2  # rows that each column takes from what is said with certainty
 DOUBT = 1.0  # standard errors by which what is fitted more strictly may be worse
 LEAST_SPREAD = 0.02  # of columns: where one hardly differs among few rows, a row that does would be everything
+LOGISTIC = 4  # the logistic loss bends by a quarter, at most, of what half of the squared one bends by
 _LEAST = 1e-3  # the least rate, and the distance of the largest from 1
 
 
@@ -166,11 +170,13 @@ def fit(dataset: Dataset, task: str, config: TaskConfig, vectors: Vectors | None
         return None
     least = min(first, key=lambda one: one.losses.mean())
     kept = surely(least, [tried(least.shrink, strength) for strength in STRENGTHS[1:]])
-    chosen, free, model = kept.shrink, kept.strength, kept.model
+    chosen, model = kept.shrink, kept.model
     if learnt is not data.train:  # the others have chosen, and are learnt from now
-        every = data.train.thinned(MOST_ROWS)
-        known = fit_known(data.train, every, vectors)
-        model = learnt_from(columns(_all(every, known, several), chosen, binary), every.label, free, binary)
+        fitted = data.train.thinned(MOST_ROWS)
+        known = fit_known(data.train, fitted, vectors)
+        seen = _all(fitted, known, several)
+        model = learnt_from(columns(seen, chosen, binary), fitted.label, kept.strength, binary)
+    model = model.calmed(columns(seen, chosen, binary), fitted.label, binary)
     ends, weight = model.ends.astype(np.float32), model.weight.astype(np.float32)
     return Started(EventStart(binary, chosen, ends, weight, model.bias, known))
 
@@ -187,6 +193,18 @@ class Linear:
         """Of each row, float64 (N,)."""
         raw = known.clip(*self.ends) @ self.weight + self.bias
         return np.logaddexp(0, raw) - label * raw if binary else (raw - label) ** 2
+
+    def calmed(self, known: np.ndarray, label: np.ndarray, binary: bool) -> "Linear":
+        """The same, less sure of other rows than the N that it was fitted to make it: its weights times N / (N + 2 F),
+        after Copas (1983), and the bias such that the mean of what is predicted stays that of the labels."""
+        if (label == label[0]).all():
+            return self
+        weight = self.weight * len(label) / (len(label) + COLUMN * known.shape[1])
+        raw, mean = known.clip(*self.ends) @ weight, label.mean(dtype=np.float64)
+        if not binary:
+            return replace(self, weight=weight, bias=float(mean - raw.mean()))
+        far = 2 * np.abs(raw).max() + abs(np.log(mean / (1 - mean)))
+        return replace(self, weight=weight, bias=float(brentq(lambda bias: expit(raw + bias).mean() - mean, -far, far)))
 
 
 @dataclass(frozen=True)
@@ -234,7 +252,7 @@ def learnt_from(known: np.ndarray, label: np.ndarray, strength: float, binary: b
     from sklearn.linear_model import LogisticRegression, Ridge
 
     centre, spread = known.mean(0), np.maximum(known.std(0), LEAST_SPREAD)
-    model = LogisticRegression(C=strength, max_iter=200) if binary else Ridge(alpha=1 / strength)
+    model = LogisticRegression(C=strength, max_iter=200) if binary else Ridge(alpha=LOGISTIC / strength)
     model = learn(model, (known - centre) / spread, label)
     weight = np.ravel(model.coef_) / spread
     ends = np.where(counted(known.shape[1]), [known.min(0), known.max(0)], [[-np.inf], [np.inf]])

@@ -163,6 +163,34 @@ def test_counts_beyond_those_of_the_train_rows_count_as_the_least_or_the_largest
     )
 
 
+@pytest.mark.parametrize("binary", [True, False])
+def test_what_was_fitted_to_few_rows_is_less_sure_of_others(binary):
+    random = np.random.default_rng(0)
+    for count in (60, 10_000):
+        known = random.normal(size=(count, ALONE))
+        likely = expit(known[:, 0] - 1)
+        label = (random.random(count) < likely).astype(float) if binary else likely + random.normal(size=count)
+        free = learnt_from(known, label, 1.0, binary)
+        calm = free.calmed(known, label, binary)
+        assert calm.weight == pytest.approx(free.weight * count / (count + 2 * ALONE))
+        raw = known.clip(*calm.ends) @ calm.weight + calm.bias
+        assert (expit(raw) if binary else raw).mean() == pytest.approx(label.mean(), abs=1e-6)
+    assert np.array_equal(calm.ends, free.ends)
+    one = learnt_from(known, np.ones(count), 1.0, binary)
+    assert one.calmed(known, np.ones(count), binary) is one
+
+
+def test_numbers_are_fitted_as_strictly_as_likes():
+    """Where nothing is sure the logistic loss bends by a quarter, and the same weights are as far from zero."""
+    random = np.random.default_rng(0)
+    known = random.normal(size=(400, ALONE))
+    liked = (random.random(400) < expit(0.1 * known[:, 0])).astype(float)
+    for strength in (0.1, 0.001):
+        odds = learnt_from(known, liked, strength, True).weight
+        number = learnt_from(known, 4 * (liked - 0.5), strength, False).weight  # what Newton's step from zero fits
+        assert number == pytest.approx(odds, rel=0.05, abs=0.01)
+
+
 def test_a_start_says_of_longer_pasts_what_it_says_of_the_longest_it_learnt_from(shop):
     dataset, config, _, _ = loaded(shop)
     start, test = fit(dataset, "interest", config, None).start, dataset.tasks["interest"].test
