@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, product
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +13,8 @@ from peftrec.data.scales import from_log, pulled
 from peftrec.errors import UserError
 from peftrec.tasks.columns import HISTORY, columns
 from peftrec.tasks.losses import Loss
-from peftrec.tasks.priors.choice import Chosen, Scores, Tried, best, held_out, once
+from peftrec.tasks.priors.choice import FEW_ROWS, Chosen, Scores, Tried, held_out, once, strictest
+from peftrec.tasks.priors.pool import folds_of
 
 if TYPE_CHECKING:  # scikit-learn takes 90 MB and a second
     from sklearn.ensemble import GradientBoostingRegressor
@@ -22,6 +23,7 @@ if TYPE_CHECKING:  # scikit-learn takes 90 MB and a second
 # hundredth of the error at most.
 ROWS = 5000
 Read = Callable[[Examples], np.ndarray]  # rows -> columns float32 (N, F), those of `columns` first
+DOUBT = 2.0  # standard errors, of few rows: of two dozen ways the best is better than the others by chance
 TRIED = (0, 5, 10, 20, 40, 60)  # numbers of trees; none: the base alone
 
 
@@ -131,38 +133,76 @@ def choose_boosted(dataset: Dataset, task: str, loss: Loss | None) -> Chosen[Sco
     return choose(dataset, task, loss, columns)
 
 
-def choose(dataset: Dataset, task: str, loss: Loss | None, read: Read) -> Chosen[Scores]:
+def choose(
+    dataset: Dataset,
+    task: str,
+    loss: Loss | None,
+    read: Read,
+    told: np.ndarray | None = None,
+    whole: Read | None = None,
+) -> Chosen[Scores]:
     """The base and number of trees of the least error in units of the labels: squared for a loss that is so, else
-    absolute."""
+    absolute. Of few train rows these choose too, by folds, and the simplest that is not surely worse.
+
+    told   the last column is a base too, something else that was fitted: what is said of the rows (N,) that are learnt
+           from by such as were not fitted to them
+    whole  how the columns are read when all train rows are fitted to, where that is another way
+    """
     data, squared = dataset.tasks[task], loss is not None and loss.power == 2
     train, check = held_out(data)
+    twice = train is check
     train, check = train.thinned(ROWS), check.thinned(ROWS)
-    seen, asked = read(train), read(check)
-    low, high = float(train.label.min()), float(train.label.max())
-    tried: list[Tried] = []
-    for make in _bases(data, squared):
-        base = make(train, seen)
-        begin, staged = base(asked), _fitted(train, seen, base, squared, TRIED[-1]).staged_predict(asked)
-        for count, more in enumerate((0, *staged)):
-            if count in TRIED:
-                said = np.clip(begin + more, low, high)
-                found, label = (from_log(of) if data.log_scale else of for of in (said, check.label))
-                tried.append(Tried((make, count), _error(pulled(found, data.levels) - label, squared), said))
-    chosen = best(tried)
-    make, count = chosen.way
+    seen, asked, whole = read(train), read(check), whole or read
+    if told is not None:
+        seen[:, -1] = told
+    bases, few = _bases(data, squared, told is not None), twice or len(train) <= FEW_ROWS
+
+    def tries(rows: np.ndarray, known: np.ndarray) -> list[np.ndarray]:
+        """What every way, fitted to these of `train`, predicts of others by their columns (M, F), each (M,)."""
+        own, found = train.take(rows), []
+        low, high = float(own.label.min()), float(own.label.max())
+        for make in bases:
+            base = make(own, seen[rows])
+            staged = _fitted(own, seen[rows], base, squared, TRIED[-1]).staged_predict(known)
+            found += [np.clip(base(known) + more, low, high) for n, more in enumerate((0, *staged)) if n in TRIED]
+        return found
+
+    def errors(said: np.ndarray, label: np.ndarray) -> np.ndarray:
+        found, label = (from_log(of) if data.log_scale else of for of in (said, label))
+        return _errors(pulled(found, data.levels) - label, squared)
+
+    ways = list(product(bases, TRIED))
+    on_check = tries(np.arange(len(train)), asked)
+    lost = [[] if twice else [errors(said, check.label)] for said in on_check]
+    if few:
+        fold = folds_of(len(train))
+        for one in np.unique(fold):
+            here = np.flatnonzero(fold == one)
+            for own, said in zip(lost, tries(np.flatnonzero(fold != one), seen[here]), strict=True):
+                own.append(errors(said, train.label[here]))
+    losses = [np.concatenate(of) for of in lost]
+    simple = sorted(range(len(ways)), key=lambda place: ways[place][1])  # fewer trees first; of as many the first base
+    place = (
+        simple[strictest([losses[of] for of in simple], DOUBT)]
+        if few
+        else min(simple, key=lambda of: losses[of].mean())
+    )
+    make, count = ways[place]
 
     def fit(rows: Examples) -> Callable[[Examples], np.ndarray]:
         rows = rows.thinned(ROWS)
-        values = read(rows)
+        values = whole(rows)
         base, low, high = make(rows, values), float(rows.label.min()), float(rows.label.max())
         trees = _arrays(_fitted(rows, values, base, squared, max(1, count)), count)
-        return Boosted(base, trees, values.shape[1], low, high, read)
+        return Boosted(base, trees, values.shape[1], low, high, whole)
 
-    return Chosen(chosen, check, fit, fit(data.train))
+    tried = Tried(ways[place], float(losses[place].mean()), on_check[place])
+    return Chosen(tried, check, fit, fit(data.train))
 
 
-def _error(apart: np.ndarray, squared: bool) -> float:
-    return float(np.mean(apart**2 if squared else np.abs(apart)))
+def _errors(apart: np.ndarray, squared: bool) -> np.ndarray:
+    found: np.ndarray = apart**2 if squared else np.abs(apart)
+    return found
 
 
 def _middle(label: np.ndarray, squared: bool) -> float:
@@ -170,8 +210,9 @@ def _middle(label: np.ndarray, squared: bool) -> float:
     return float(label.mean() if squared else np.median(label))
 
 
-def _bases(data: TaskData, squared: bool) -> list[Callable[[Examples, np.ndarray], Base]]:
-    """(rows, their columns) -> a constant; the user's own median where there are histories; a linear function."""
+def _bases(data: TaskData, squared: bool, told: bool) -> list[Callable[[Examples, np.ndarray], Base]]:
+    """(rows, their columns) -> a constant; the user's own median where there are histories; what is `told`, in the
+    last one; a linear function."""
 
     def constant(rows: Examples, values: np.ndarray) -> Base:
         return Base(_middle(rows.label, squared))
@@ -183,7 +224,11 @@ def _bases(data: TaskData, squared: bool) -> list[Callable[[Examples, np.ndarray
         centre, spread = map(float, data.scale)
         return Base(_middle(rows.label, squared), (HISTORY.index("median"), HISTORY.index("count")), centre, spread)
 
-    return [constant, _linear] if data.train.log is None else [constant, own, _linear]
+    def as_told(rows: Examples, values: np.ndarray) -> Base:
+        return Base(0.0, weight=(*[0.0] * (values.shape[1] - 1), 1.0))
+
+    past = [] if data.train.log is None else [own]
+    return [constant, *past, *([as_told] if told else []), _linear]
 
 
 def _linear(rows: Examples, values: np.ndarray) -> Base:

@@ -1,7 +1,7 @@
 """How a fitted prior is chosen: by rows that it was not fitted on, which also say how sure it may be."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any, Generic, TypeVar
@@ -15,6 +15,7 @@ from peftrec.tasks.priors.cutpoints import fit_cutpoints, middles_of
 from peftrec.tasks.priors.several import EachClass, OneClass
 
 HELD_OUT = 0.2  # of the train rows, where there are no validation rows
+FEW_ROWS = 2000  # of train, of which a few validation rows would choose by chance: then all rows choose, by folds
 
 
 @dataclass(frozen=True)
@@ -88,8 +89,9 @@ def held_out(data: TaskData) -> tuple[Examples, Examples]:
     return data.train.take(np.flatnonzero(~away)), data.train.take(np.flatnonzero(away))
 
 
-def learn(model: Any, features: Any, label: np.ndarray) -> Any:
-    """The scikit-learn model, fitted in silence: one that has not quite converged is judged like any other.
+def learn(model: Any, features: Any, label: np.ndarray, each: np.ndarray | None = None) -> Any:
+    """The scikit-learn model, fitted in silence: one that has not quite converged is judged like any other. `each`
+    (N,): how much each row counts.
 
     For labels (N, C) one such model a class. A classifier of rows of one class, as part of the rows may be where others
     are rare, knows of no other.
@@ -102,6 +104,8 @@ def learn(model: Any, features: Any, label: np.ndarray) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)  # of rows few and classes many
+        if each is not None:
+            return model.fit(features, label, each)
         return (EachClass(model) if label.ndim == 2 else model).fit(features, label)
 
 
@@ -157,6 +161,19 @@ def predicted(chosen: Chosen[Scores], data: TaskData, rows: Examples) -> np.ndar
     sharp = tried.sharpness * scores
     chances: np.ndarray = expit(sharp) if train.label.ndim == 2 else softmax(sharp, axis=1)
     return chances
+
+
+def strictest(losses: Sequence[np.ndarray], doubt: float = 1.0) -> int:
+    """Which of several ways to fit, from the strictest to the freest, to take by what each lost (N,) on rows that it
+    was not fitted to: the first that is not surely worse than the best, by so many standard errors of the difference
+    (Breiman et al. 1984: one). Few rows tell little, and what is fitted freely to few others may be far off."""
+    best = min(losses, key=lambda one: float(one.mean()))
+
+    def worse(one: np.ndarray) -> bool:
+        apart = one - best
+        return bool(apart.mean() > doubt * apart.std() / np.sqrt(len(apart)))
+
+    return next(place for place, one in enumerate(losses) if not worse(one))
 
 
 def spread(scores: np.ndarray, known: np.ndarray, classes: int) -> np.ndarray:

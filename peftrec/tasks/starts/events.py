@@ -8,9 +8,10 @@
     past     what the user's whole past says of the item, with items' rates known (`peftrec.tasks.starts.pasts`)
     others   what the other tables of the history say, where there are several (`peftrec.tasks.starts.others`)
 
-Rates as log-odds where rows are liked or not. Counts grow in the course of time, and beyond the least and the largest
-that train rows had nothing is learnt of them: they count as these. All of it is known before a row, so that train rows
-need no folds but for what texts let expect, and for which items are received alike.
+Rates as log-odds where rows are liked or not. Beyond what train rows had nothing is learnt: counts, which grow in the
+course of time, are cut at the least and the largest of these, and all else three standard deviations further. All of
+it is known before a row, so that train rows need no folds but for what texts let expect, and for which items are
+received alike.
 """
 
 from collections.abc import Mapping
@@ -22,11 +23,11 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import expit
 
-from peftrec.data.dataset import Dataset
+from peftrec.data.dataset import Dataset, TaskData
 from peftrec.data.examples import Examples
 from peftrec.data.rates import PSEUDO
 from peftrec.recipe import TaskConfig
-from peftrec.tasks.priors.choice import held_out, learn
+from peftrec.tasks.priors.choice import FEW_ROWS, held_out, learn, strictest
 from peftrec.tasks.priors.pool import folds_of
 from peftrec.tasks.priors.stored import FLOATS, number, stored
 from peftrec.tasks.priors.vectors import Vectors
@@ -41,9 +42,8 @@ STRENGTHS = (1.0, 0.1, 0.01)  # C of logistic regression, and as strict a penalt
 RATES = ("item", "user", "share", "item_count", "user_count", "met")  # columns, rates first; then
 AS_READ = ("liked", "other", "most", "expected", "leaning", "akin", "together")
 COUNTS = ("item_count", "user_count", "met", *OTHERS)  # or shares of such
-FEW_ROWS = 2000  # of train, of which a few validation rows would choose by chance: then all rows choose, by folds
 COLUMN = 2  # rows that each column takes from what is said with certainty
-DOUBT = 1.0  # standard errors by which what is fitted more strictly may be worse
+FURTHER = 3  # standard deviations beyond what train rows had
 LEAST_SPREAD = 0.02  # of columns: where one hardly differs among few rows, a row that does would be everything
 LOGISTIC = 4  # the logistic loss bends by a quarter, at most, of what half of the squared one bends by
 _LEAST = 1e-3  # the least rate, and the distance of the largest from 1
@@ -55,7 +55,7 @@ class EventStart:
 
     binary    whether rows are liked or not
     shrink    of items, and of users
-    ends      float32 (2, F): the least and the largest that train rows had of COUNTS; infinitely far of other columns
+    ends      float32 (2, F): between what columns are cut; infinitely far where a run of before cut none
     weight    float32 (F,) of the columns; bias
     known     what was fitted of items
     """
@@ -72,11 +72,16 @@ class EventStart:
         """What it reads."""
         return "rates + past" if self.known.expected is None else "rates + past + likeness"
 
+    @property
+    def several(self) -> bool:
+        """Whether it reads what the other tables say."""
+        return len(self.weight) > len(RATES) + len(AS_READ)
+
     def __call__(self, rows: Examples) -> np.ndarray:
         """Log-odds, or numbers in label units, float32 (N,)."""
-        found, several = np.zeros(0, np.float32), len(self.weight) > len(RATES) + len(AS_READ)
+        found = np.zeros(0, np.float32)
         for block in self.known.blocks(rows):
-            said = columns(read(block, self.known, several), self.shrink, self.binary).clip(*self.ends)
+            said = columns(read(block, self.known, self.several), self.shrink, self.binary).clip(*self.ends)
             found = np.append(found, (said @ self.weight + self.bias).astype(np.float32))
         return found
 
@@ -85,8 +90,12 @@ class EventStart:
         return {"binary": self.binary, "shrink": list(self.shrink), "bias": self.bias}
 
     def tensors(self) -> dict[str, np.ndarray]:
-        """Its weights, and between what counts are."""
-        return {"weight": self.weight, "ends": self.ends[:, counted(len(self.weight))], **self.known.tensors()}
+        """Its weights, between what columns are, and what was fitted of items."""
+        return {**self.linear(), **self.known.tensors()}
+
+    def linear(self) -> dict[str, np.ndarray]:
+        """The first two of these."""
+        return {"weight": self.weight, "ends": self.ends}
 
 
 Said = dict[str, np.ndarray]  # of each row, float64 (N,)
@@ -143,42 +152,102 @@ def _log_odds(rate: np.ndarray) -> np.ndarray:
     return np.log(rate / (1 - rate))
 
 
+@dataclass(frozen=True)
+class Fitted:
+    """What the validation rows chose.
+
+    strength  of STRENGTHS
+    first     fitted to the rows that others checked
+    whole     fitted to all train rows; the same object where these are they
+    """
+
+    strength: float
+    first: EventStart
+    whole: EventStart
+
+    def apart(self, rows: Examples) -> np.ndarray:
+        """Of rows that `first` has learnt from, what such as were fitted to the other folds say, float64 (N,)."""
+        start = self.first
+        given = columns(_all(rows, start.known, start.several), start.shrink, start.binary)
+        return _by_folds(given, Target.of(rows, start.binary), self.strength)
+
+
 def fit(dataset: Dataset, task: str, config: TaskConfig, vectors: Vectors | None) -> Started | None:
-    """Fit what texts let expect, then the linear model; the validation rows choose shrinkage and strength, and of few
-    train rows these too, by folds."""
+    """Fit what texts let expect, then the linear model."""
     data = dataset.tasks[task]
     if data.train.rates is None:
         return None
     binary = bool(np.isin(data.train.thinned(MOST_ROWS).label, (0, 1)).all())
+    found = fit_events(data, vectors, binary)
+    return None if found is None else Started(found.whole)
+
+
+def fit_events(data: TaskData, vectors: Vectors | None, binary: bool) -> Fitted | None:
+    """The linear model of rows whose items have rates; the validation rows choose shrinkage and strength, and of few
+    train rows these too, by folds. None where nothing finite is found."""
     several = are_several(data.train)
     learnt, check = held_out(data)
     twice = learnt is check
     fitted, check = learnt.thinned(MOST_ROWS), check.thinned(MOST_ROWS)
-    known = fit_known(learnt, fitted, vectors)
+    known, target, wanted = fit_known(learnt, fitted, vectors), Target.of(fitted, binary), Target.of(check, binary)
     seen, asked = (_all(rows, known, several) for rows in (fitted, check))
 
     def tried(shrink: tuple[float, float], strength: float) -> Trial:
         given, other = columns(seen, shrink, binary), columns(asked, shrink, binary)
-        found = learnt_from(given, fitted.label, strength, binary)
-        losses = [] if twice else [found.losses(other, check.label, binary)]
+        found = learnt_from(given, target, strength)
+        losses = [] if twice else [wanted.losses(found(other))]
         if twice or len(fitted) <= FEW_ROWS:
-            losses.append(_by_folds(given, fitted.label, strength, binary))
+            losses.append(target.losses(_by_folds(given, target, strength)))
         return Trial(shrink, strength, found, np.concatenate(losses))
 
     first = [tried((items, users), STRENGTHS[0]) for items, users in product(SHRINKS, SHRINKS)]
     if not len(check) or not all(np.isfinite(one.losses).all() for one in first):
         return None
     least = min(first, key=lambda one: one.losses.mean())
-    kept = surely(least, [tried(least.shrink, strength) for strength in STRENGTHS[1:]])
-    chosen, model = kept.shrink, kept.model
-    if learnt is not data.train:  # the others have chosen, and are learnt from now
-        fitted = data.train.thinned(MOST_ROWS)
-        known = fit_known(data.train, fitted, vectors)
-        seen = _all(fitted, known, several)
-        model = learnt_from(columns(seen, chosen, binary), fitted.label, kept.strength, binary)
-    model = model.calmed(columns(seen, chosen, binary), fitted.label, binary)
-    ends, weight = model.ends.astype(np.float32), model.weight.astype(np.float32)
-    return Started(EventStart(binary, chosen, ends, weight, model.bias, known))
+    ways = [*(tried(least.shrink, strength) for strength in STRENGTHS[:0:-1]), least]
+    kept = ways[strictest([one.losses for one in ways])]
+
+    def start(model: Linear, seen: Said, rows: Examples, known: Known) -> EventStart:
+        # They were chosen as sure as they were.
+        calm = model.calmed(columns(seen, kept.shrink, binary), Target.of(rows, binary))
+        ends, weight = calm.ends.astype(np.float32), calm.weight.astype(np.float32)
+        return EventStart(binary, kept.shrink, ends, weight, calm.bias, known)
+
+    begun = start(kept.model, seen, fitted, known)
+    if learnt is data.train:
+        return Fitted(kept.strength, begun, begun)
+    every = data.train.thinned(MOST_ROWS)  # the others have chosen, and are learnt from now
+    known = fit_known(data.train, every, vectors)
+    seen = _all(every, known, several)
+    model = learnt_from(columns(seen, kept.shrink, binary), Target.of(every, binary), kept.strength)
+    return Fitted(kept.strength, begun, start(model, seen, every, known))
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is to be predicted of N rows.
+
+    label   float (N,): numbers, or where they are `binary` 0 and 1
+    each    float64 (N,): how much each counts in fitting; None: all alike
+    """
+
+    label: np.ndarray
+    each: np.ndarray | None
+    binary: bool
+
+    @classmethod
+    def of(cls, rows: Examples, binary: bool) -> "Target":
+        """The rows'; how likely a like is is asked of all alike."""
+        each = None if binary or rows.weight is None else np.asarray(rows.weight, np.float64)
+        return cls(rows.label, each, binary)
+
+    def take(self, rows: np.ndarray) -> "Target":
+        """Some of them."""
+        return replace(self, label=self.label[rows], each=None if self.each is None else self.each[rows])
+
+    def losses(self, raw: np.ndarray) -> np.ndarray:
+        """Of each row, when so much is said of it, float64 (N,)."""
+        return np.logaddexp(0, raw) - self.label * raw if self.binary else (raw - self.label) ** 2
 
 
 @dataclass(frozen=True)
@@ -189,22 +258,24 @@ class Linear:
     weight: np.ndarray
     bias: float
 
-    def losses(self, known: np.ndarray, label: np.ndarray, binary: bool) -> np.ndarray:
-        """Of each row, float64 (N,)."""
-        raw = known.clip(*self.ends) @ self.weight + self.bias
-        return np.logaddexp(0, raw) - label * raw if binary else (raw - label) ** 2
+    def __call__(self, known: np.ndarray) -> np.ndarray:
+        """Log-odds or numbers of columns (N, F), float64 (N,)."""
+        found: np.ndarray = known.clip(*self.ends) @ self.weight + self.bias
+        return found
 
-    def calmed(self, known: np.ndarray, label: np.ndarray, binary: bool) -> "Linear":
+    def calmed(self, known: np.ndarray, target: Target) -> "Linear":
         """The same, less sure of other rows than the N that it was fitted to make it: its weights times N / (N + 2 F),
         after Copas (1983), and the bias such that the mean of what is predicted stays that of the labels."""
+        label, each = target.label, target.each
         if (label == label[0]).all():
             return self
         weight = self.weight * len(label) / (len(label) + COLUMN * known.shape[1])
-        raw, mean = known.clip(*self.ends) @ weight, label.mean(dtype=np.float64)
-        if not binary:
-            return replace(self, weight=weight, bias=float(mean - raw.mean()))
+        raw, mean = known.clip(*self.ends) @ weight, np.average(label, weights=each)
+        if not target.binary:
+            return replace(self, weight=weight, bias=float(mean - np.average(raw, weights=each)))
         far = 2 * np.abs(raw).max() + abs(np.log(mean / (1 - mean)))
-        return replace(self, weight=weight, bias=float(brentq(lambda bias: expit(raw + bias).mean() - mean, -far, far)))
+        bias = brentq(lambda bias: np.average(expit(raw + bias), weights=each) - mean, -far, far)
+        return replace(self, weight=weight, bias=float(bias))
 
 
 @dataclass(frozen=True)
@@ -217,50 +288,41 @@ class Trial:
     losses: np.ndarray
 
 
-def surely(first: Trial, stricter: list[Trial]) -> Trial:
-    """Of a way to fit and others, each stricter than the one before it, the strictest that is not surely worse than the
-    best: by no more than a standard error of the difference (Breiman et al. 1984). Few rows tell little, and what is
-    fitted freely to few others may be far off."""
-    every = [first, *stricter]
-    best = min(every, key=lambda one: one.losses.mean())
-
-    def worse(one: Trial) -> bool:
-        apart = one.losses - best.losses
-        return bool(apart.mean() > DOUBT * apart.std() / np.sqrt(len(apart)))
-
-    return next(one for one in reversed(every) if not worse(one))
-
-
 def _all(rows: Examples, known: Known, several: bool) -> Said:
     """`read` of many rows."""
     said = [read(block, known, several) for block in known.blocks(rows)]
     return {name: np.concatenate([of[name] for of in said]) for name in said[0]}
 
 
-def _by_folds(known: np.ndarray, label: np.ndarray, strength: float, binary: bool) -> np.ndarray:
-    """The losses (N,) of rows by models that were fitted to the other folds."""
-    fold, found = folds_of(len(label)), np.zeros(len(label))
+def _by_folds(known: np.ndarray, target: Target, strength: float) -> np.ndarray:
+    """Of rows (N,) what is said by models that were fitted to the other folds, float64."""
+    fold, found = folds_of(len(known)), np.zeros(len(known))
     for one in np.unique(fold):
         here = fold == one
-        model = learnt_from(known[~here], label[~here], strength, binary)
-        found[here] = model.losses(known[here], label[here], binary)
+        found[here] = learnt_from(known[~here], target.take(~here), strength)(known[here])
     return found
 
 
-def learnt_from(known: np.ndarray, label: np.ndarray, strength: float, binary: bool) -> Linear:
+def learnt_from(known: np.ndarray, target: Target, strength: float) -> Linear:
     """Logistic or ridge regression on columns (N, F), which are standardised for it."""
     from sklearn.linear_model import LogisticRegression, Ridge
 
     centre, spread = known.mean(0), np.maximum(known.std(0), LEAST_SPREAD)
-    model = LogisticRegression(C=strength, max_iter=200) if binary else Ridge(alpha=LOGISTIC / strength)
-    model = learn(model, (known - centre) / spread, label)
+    model = LogisticRegression(C=strength, max_iter=200) if target.binary else Ridge(alpha=LOGISTIC / strength)
+    model = learn(model, (known - centre) / spread, target.label, target.each)
     weight = np.ravel(model.coef_) / spread
-    ends = np.where(counted(known.shape[1]), [known.min(0), known.max(0)], [[-np.inf], [np.inf]])
+    further = np.where(counted(known.shape[1]), 0, FURTHER * spread)
+    ends = np.array([known.min(0) - further, known.max(0) + further])
     return Linear(ends, weight, float(np.ravel(model.intercept_)[0] - centre @ weight))
 
 
 def load(settings: Mapping[str, Any], tensors: Tensors, asked: Asked) -> EventStart:
     """What a run kept."""
+    return load_linear(settings, tensors, asked, load_known(tensors, asked))
+
+
+def load_linear(settings: Mapping[str, Any], tensors: Tensors, asked: Asked, known: Known) -> EventStart:
+    """The same, of what is known of items already."""
     item, user = (number("shrink", of) for of in settings["shrink"])
     binary = settings["binary"]
     if min(item, user) <= 0 or not isinstance(binary, bool):
@@ -269,10 +331,11 @@ def load(settings: Mapping[str, Any], tensors: Tensors, asked: Asked) -> EventSt
     whole = alone + len(OTHERS)
     width = whole if asked.several and tensors["weight"].shape == (whole,) else alone  # that of a run of before, too
     weight, bias = stored(tensors, "weight", FLOATS, width), number("bias", settings["bias"])
-    counts, ends = counted(width), np.tile(np.array([[-np.inf], [np.inf]], np.float32), width)
-    if "ends" in tensors:  # not in a run of before
-        ends[:, counts] = stored(tensors, "ends", FLOATS, 2, int(counts.sum()))
-    return EventStart(binary, (item, user), ends, weight, bias, load_known(tensors, asked))
+    ends, cut = np.tile(np.array([[-np.inf], [np.inf]], np.float32), width), np.ones(width, bool)
+    if "ends" in tensors:  # not in a run of before, or of counts alone
+        cut = cut if tensors["ends"].shape == ends.shape else counted(width)
+        ends[:, cut] = stored(tensors, "ends", FLOATS, 2, int(cut.sum()))
+    return EventStart(binary, (item, user), ends, weight, bias, known)
 
 
 def renumber(start: Start, numbers: np.ndarray) -> Start:

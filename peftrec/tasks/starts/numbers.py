@@ -1,7 +1,8 @@
 """The start of numbers of events: gradient-boosted trees, and what they are added to.
 
-Where items have rates, one column more than the prior `boosted` reads: the item's rate, shrunk to what its text lets
-expect, and what the user's whole past says of the item (`peftrec.tasks.starts.pasts`).
+Where items have rates, two columns more than the prior `boosted` reads: the item's rate, shrunk to what its text lets
+expect, and what the user's whole past says of the item (`peftrec.tasks.starts.pasts`); and what the linear model of
+likes, fitted to numbers, says of the row (`peftrec.tasks.starts.events`), which trees may be added to.
 """
 
 from collections.abc import Mapping
@@ -22,26 +23,29 @@ from peftrec.tasks.priors.pool import out_of_fold
 from peftrec.tasks.priors.stored import FLOATS, WHOLE, number, stored
 from peftrec.tasks.priors.vectors import Vectors
 from peftrec.tasks.starts.base import Asked, Start, Started, Starting, Tensors
-from peftrec.tasks.starts.events import MOST_ROWS
+from peftrec.tasks.starts.events import EventStart, fit_events, load_linear
 from peftrec.tasks.starts.others import COLUMNS as OTHERS
 from peftrec.tasks.starts.others import are_several, of_others
-from peftrec.tasks.starts.pasts import Known, fit_known, load_known
+from peftrec.tasks.starts.pasts import Known, load_known
 
 SEEN = 10  # times the rows that are fitted to: of so many rows few were seen
 
 
 @dataclass(frozen=True)
 class Foreseen:
-    """The columns of trees that are told of pasts too, and where there are `several` tables what the others say."""
+    """The columns of trees that are told of pasts too, where there are `several` tables of what the others say, and
+    last of what the `linear` model says, where there is one."""
 
     known: Known
     several: bool
+    linear: EventStart | None
 
     def __call__(self, rows: Examples) -> np.ndarray:
         """Float32 (N, F)."""
         told = [self._of(block) for block in self.known.blocks(rows)]
         found = [columns(rows), np.concatenate(told) if told else np.zeros(0)]
         found += [of_others(rows)] if self.several else []
+        found += [] if self.linear is None else [self.linear(rows)]  # the last
         return np.column_stack(found).astype(np.float32)
 
     def _of(self, rows: Examples) -> np.ndarray:
@@ -54,15 +58,15 @@ class Foreseen:
 
 @dataclass(frozen=True)
 class NumberStart:
-    """What the validation rows chose; `known` is None where items have no rates."""
+    """What the validation rows chose; `told` is None where items have no rates."""
 
     model: Boosted
-    known: Known | None = None
+    told: Foreseen | None = None
 
     @property
     def name(self) -> str:
         """As `Boosted` has it, and what it is told beside."""
-        told = self.known is not None and (len(self.model.trees) or self.model.base.weight)
+        told = self.told is not None and (len(self.model.trees) or self.model.base.weight)
         return f"{self.model.name} + past" if told else self.model.name
 
     def __call__(self, rows: Examples) -> np.ndarray:
@@ -70,16 +74,21 @@ class NumberStart:
         return self.model(rows).astype(np.float32)
 
     def settings(self) -> dict[str, Any]:
-        """The base, how many columns there are, and what is predicted at least and at most."""
+        """The base, how many columns there are, what is predicted at least and at most, and the linear model's."""
+        linear = None if self.told is None else self.told.linear
         return {
             "base": asdict(self.model.base),
             "columns": self.model.width,
             "range": [self.model.low, self.model.high],
+            **({} if linear is None else {"linear": linear.settings()}),
         }
 
     def tensors(self) -> dict[str, np.ndarray]:
-        """The trees, and what was fitted of items."""
-        own = {} if self.known is None else self.known.tensors()
+        """The trees, the linear model, and what was fitted of items."""
+        own: dict[str, np.ndarray] = {}
+        if self.told is not None:
+            linear = {} if self.told.linear is None else self.told.linear.linear()
+            own = self.told.known.tensors() | {f"linear.{name}": of for name, of in linear.items()}
         return own | {of.name: getattr(self.model.trees, of.name) for of in fields(Trees)}
 
 
@@ -90,34 +99,42 @@ def fit(dataset: Dataset, task: str, config: TaskConfig, vectors: Vectors | None
     """
     if config.loss not in LOSSES:
         return None
-    data, loss = dataset.tasks[task], LOSSES[config.loss]
-    train, known = data.train, None
-    if train.rates is None:
+    data, loss, told = dataset.tasks[task], LOSSES[config.loss], None
+    train = data.train
+    fitted = None if train.rates is None else fit_events(data, vectors, binary=False)
+    if fitted is None:
         chosen = choose_boosted(dataset, task, loss)
     else:
-        learnt, _ = held_out(data)
-        known = fit_known(learnt, learnt.thinned(MOST_ROWS), vectors)
-        chosen = choose(dataset, task, loss, Foreseen(known, are_several(train)))
+        several = are_several(train)
+        first, told = (Foreseen(of.known, several, of) for of in (fitted.first, fitted.whole))
+        apart = fitted.apart(held_out(data)[0].thinned(ROWS))
+        chosen = choose(dataset, task, loss, first, apart, told)
     assert isinstance(chosen.whole, Boosted)
-    start = NumberStart(chosen.whole, known)
+    start = NumberStart(chosen.whole, told)
     fits = len(chosen.whole.trees) > 0 and len(train) <= SEEN * ROWS
     return Started(start, out_of_fold(train, 0, chosen.fit) if fits else None)
 
 
 def load(settings: Mapping[str, Any], tensors: Tensors, asked: Asked) -> NumberStart:
     """What a run kept."""
-    known = load_known(tensors, asked) if "alike.items" in tensors else None
-    read, width = columns, asked.columns
-    if known is not None:
-        whole = width + 1 + len(OTHERS)
+    told: Foreseen | None = None
+    width = asked.columns
+    if "alike.items" in tensors:
+        known, linear = load_known(tensors, asked), None
+        if "linear" in settings:  # not in a run of before
+            own = {name.removeprefix("linear."): of for name, of in tensors.items() if name.startswith("linear.")}
+            linear = load_linear(settings["linear"], own, asked, known)
+        width += 1 + (linear is not None)
+        whole = width + len(OTHERS)
         several = asked.several and settings["columns"] == whole  # not in a run of before
-        read, width = Foreseen(known, several), whole if several else width + 1
+        told, width = Foreseen(known, several, linear), whole if several else width
     if settings["columns"] != width:
         raise ValueError(f"it reads {settings['columns']} columns, and a row has {width}")
     low, high = (number("range", of) for of in settings["range"])
     if low > high:
         raise ValueError(f"range: from {low:g} to {high:g}")
-    return NumberStart(Boosted(_base(settings["base"], width), _trees(tensors, width), width, low, high, read), known)
+    base, trees = _base(settings["base"], width), _trees(tensors, width)
+    return NumberStart(Boosted(base, trees, width, low, high, told or columns), told)
 
 
 def _base(settings: Mapping[str, Any], width: int) -> Base:
@@ -150,11 +167,11 @@ def _trees(tensors: Tensors, width: int) -> Trees:
 def renumber(start: Start, numbers: np.ndarray) -> Start:
     """The start for a catalogue in which the items have other numbers."""
     assert isinstance(start, NumberStart)
-    if start.known is None:
+    if start.told is None:
         return start
-    known = start.known.renumbered(numbers)
-    assert isinstance(start.model.read, Foreseen)
-    return NumberStart(replace(start.model, read=replace(start.model.read, known=known)), known)
+    known, linear = start.told.known.renumbered(numbers), start.told.linear
+    told = replace(start.told, known=known, linear=linear and replace(linear, known=known))
+    return NumberStart(replace(start.model, read=told), told)
 
 
 NUMBERS = Starting(fit, load, renumber)

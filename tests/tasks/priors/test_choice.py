@@ -10,7 +10,7 @@ from scipy.special import log_softmax
 from peftrec.data.dataset import Dataset, TaskData
 from peftrec.data.joined import train_on_all
 from peftrec.data.texts import TextTable
-from peftrec.tasks.priors.choice import Chosen, best, held_out, judge, predicted, spread
+from peftrec.tasks.priors.choice import Chosen, best, held_out, judge, predicted, spread, strictest
 
 
 def made(label, group=None, valid=0):
@@ -95,3 +95,13 @@ def test_of_labels_of_few_levels_medians_are_predicted():
     assert plain == pytest.approx(asked)
     near = said(asked, tried, replace(made(label), levels=(1.0, 5.0)))
     assert ((near > 3) == [False, False, True, True]).all()  # the middle of one and five
+
+
+def test_the_strictest_way_that_is_not_surely_worse_is_taken():
+    noise = np.tile([0.4, -0.4], 50)
+    free, strict, far = np.ones(100), 1.03 + noise, 1.05 + noise  # by .03, a standard error of .04
+    assert strictest([far, strict, free]) == 1
+    assert strictest([far, 1.03 + noise / 2, free]) == 2  # a standard error of .02
+    assert strictest([np.full(100, 0.9), strict, free]) == 0
+    assert strictest([far, strict, np.full(100, 5.0)]) == 1  # row by row they differ by as much: surely
+    assert strictest([far, strict, free], doubt=2) == 0

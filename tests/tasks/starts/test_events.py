@@ -18,15 +18,14 @@ from peftrec.tasks.starts import events as module
 from peftrec.tasks.starts.events import (
     AS_READ,
     RATES,
-    Linear,
-    Trial,
+    Target,
     columns,
     fit,
+    fit_events,
     learnt_from,
     load,
     read,
     renumber,
-    surely,
 )
 from peftrec.tasks.starts.expected import Expected
 from peftrec.tasks.starts.others import of_others
@@ -140,27 +139,26 @@ def test_a_column_that_hardly_differs_in_few_rows_is_not_everything():
     known = np.column_stack([random.normal(size=60), 1e-6 * random.normal(size=60)])
     label = (random.random(60) < 1 / (1 + np.exp(-known[:, 0] - 1e6 * known[:, 1]))).astype(float)
     for binary in (True, False):
-        weight = learnt_from(known, label, 1.0, binary).weight
+        weight = learnt_from(known, Target(label, None, binary), 1.0).weight
         assert abs(weight[0]) > 0.05 and abs(weight[1]) < 1
 
 
-def test_counts_beyond_those_of_the_train_rows_count_as_the_least_or_the_largest_of_these():
+def test_counts_are_cut_at_the_least_and_the_largest_of_the_train_rows_and_all_else_three_deviations_further():
     random = np.random.default_rng(0)
     known = random.normal(size=(500, ALONE))
-    model = learnt_from(known, (random.random(500) < expit(known.sum(1))).astype(float), 1.0, True)
-    least, most = model.ends
-    cut = [name for name, of in zip((*RATES, *AS_READ), most, strict=True) if of < np.inf]
-    assert cut == ["item_count", "user_count", "met"] and (np.isinf(most) == np.isinf(least)).all()
-    assert (most[3:6] == known[:, 3:6].max(0)).all() and (least[3:6] == known[:, 3:6].min(0)).all()
-    label = np.ones(1)
-    for by, end in ((100.0, most), (-100.0, least)):
-        beyond, at_end = known[:1].copy(), known[:1].copy()
-        beyond[:, 3:6] += by
-        at_end[:, 3:6] = end[3:6]
-        assert model.losses(beyond, label, True) == model.losses(at_end, label, True)
-    assert model.losses(known[:1], label, True) == pytest.approx(
-        np.logaddexp(0, -(known[0] @ model.weight + model.bias))
-    )
+    label = (random.random(500) < expit(known.sum(1))).astype(float)
+    model = learnt_from(known, Target(label, None, True), 1.0)
+    counts = np.array([name.endswith("count") or name == "met" for name in (*RATES, *AS_READ)])
+    assert counts.sum() == 3
+    further = np.where(counts, 0, 3 * known.std(0))
+    assert model.ends == pytest.approx(np.array([known.min(0) - further, known.max(0) + further]))
+    for by, end in ((100.0, 1), (-100.0, 0)):
+        for column in range(ALONE):
+            beyond, at_end = known[:1].copy(), known[:1].copy()
+            beyond[:, column] += by
+            at_end[:, column] = model.ends[end, column]
+            assert model(beyond) == model(at_end)
+    assert model(known[:1]) == pytest.approx(known[0] @ model.weight + model.bias)
 
 
 @pytest.mark.parametrize("binary", [True, False])
@@ -170,14 +168,15 @@ def test_what_was_fitted_to_few_rows_is_less_sure_of_others(binary):
         known = random.normal(size=(count, ALONE))
         likely = expit(known[:, 0] - 1)
         label = (random.random(count) < likely).astype(float) if binary else likely + random.normal(size=count)
-        free = learnt_from(known, label, 1.0, binary)
-        calm = free.calmed(known, label, binary)
+        free = learnt_from(known, Target(label, None, binary), 1.0)
+        calm = free.calmed(known, Target(label, None, binary))
         assert calm.weight == pytest.approx(free.weight * count / (count + 2 * ALONE))
         raw = known.clip(*calm.ends) @ calm.weight + calm.bias
         assert (expit(raw) if binary else raw).mean() == pytest.approx(label.mean(), abs=1e-6)
     assert np.array_equal(calm.ends, free.ends)
-    one = learnt_from(known, np.ones(count), 1.0, binary)
-    assert one.calmed(known, np.ones(count), binary) is one
+    same = Target(np.ones(count), None, binary)
+    one = learnt_from(known, same, 1.0)
+    assert one.calmed(known, same) is one
 
 
 def test_numbers_are_fitted_as_strictly_as_likes():
@@ -186,9 +185,31 @@ def test_numbers_are_fitted_as_strictly_as_likes():
     known = random.normal(size=(400, ALONE))
     liked = (random.random(400) < expit(0.1 * known[:, 0])).astype(float)
     for strength in (0.1, 0.001):
-        odds = learnt_from(known, liked, strength, True).weight
-        number = learnt_from(known, 4 * (liked - 0.5), strength, False).weight  # what Newton's step from zero fits
+        odds = learnt_from(known, Target(liked, None, True), strength).weight
+        number = learnt_from(
+            known, Target(4 * (liked - 0.5), None, False), strength
+        ).weight  # what Newton's step from zero fits
         assert number == pytest.approx(odds, rel=0.05, abs=0.01)
+
+
+def test_numbers_that_weigh_nothing_are_not_learnt_and_likes_weigh_alike(shop):
+    for tasks, alike in ((NUMBERS, False), (STARS, True)):
+        dataset, _, vectors, _ = loaded(shop, tasks)
+        data = dataset.tasks["interest"]
+        weight = (np.arange(len(data.train)) % 2).astype(np.float32)
+        other = np.where(weight, data.train.label, data.train.label[::-1]).astype(np.float32)
+        said = [
+            fit_events(replace(data, train=of), vectors, alike).whole(data.test)
+            for of in (data.train, replace(data.train, weight=weight))
+        ]
+        assert np.array_equal(*said) == alike
+        known = RANDOM.normal(size=(len(weight), ALONE))
+        models = []
+        for label in (data.train.label, other):
+            target = Target(label, weight, False)
+            models.append(learnt_from(known, target, 1.0).calmed(known, target))
+        assert models[0].weight == pytest.approx(models[1].weight) and models[0].bias == pytest.approx(models[1].bias)
+        assert not np.array_equal(data.train.label, other)
 
 
 def test_a_start_says_of_longer_pasts_what_it_says_of_the_longest_it_learnt_from(shop):
@@ -203,34 +224,35 @@ def test_a_start_says_of_longer_pasts_what_it_says_of_the_longest_it_learnt_from
 def test_few_rows_are_all_asked_what_to_fit_and_none_about_itself(monkeypatch):
     """Of 200 rows that say nothing the most strictly fitted is best, whatever a few validation rows say by chance."""
     random, seen = np.random.default_rng(0), []
-    monkeypatch.setattr(module, "surely", lambda first, stricter: seen.append([first, *stricter]) or first)
+    monkeypatch.setattr(module, "strictest", lambda losses: seen.append([len(of) for of in losses]) or 0)
     _, dataset = two_tables()
     data = dataset.tasks["task"]
     fit(dataset, "task", LIKED, None)
-    assert {len(trial.losses) for trial in seen[0]} == {len(data.valid) + len(data.train)}
     known, label = random.normal(size=(200, ALONE)), random.integers(0, 2, 200).astype(float)
-    free, strict = (module._by_folds(known, label, strength, True).mean() for strength in (1.0, 0.01))
+    free, strict = (
+        loss(module._by_folds(known, Target(label, None, True), strength), label) for strength in (1.0, 0.01)
+    )
     assert strict < free and free > np.log(2)
     monkeypatch.setattr(module, "FEW_ROWS", 10)
     fit(dataset, "task", LIKED, None)
-    assert {len(trial.losses) for trial in seen[1]} == {len(data.valid)}
+    ways, valid, train = len(module.STRENGTHS), len(data.valid), len(data.train)
+    assert seen == [[valid + train] * ways, [valid] * ways]
+
+
+def test_rows_that_were_learnt_are_told_by_the_other_folds(shop):
+    """Of labels that nothing tells, what was fitted to a row says too much of it."""
+    dataset, _, vectors, _ = loaded(shop, NUMBERS)
+    data = dataset.tasks["interest"]
+    train = data.train.take(np.arange(0, len(data.train), 8))
+    few = replace(train, label=RANDOM.normal(size=len(train)).astype(np.float32))
+    fitted = fit_events(replace(data, train=few), vectors, False)
+    assert fitted.first is fitted.whole and len(fitted.apart(few)) == len(few)
+    error = [np.mean((said - few.label) ** 2) for said in (fitted.apart(few), fitted.first(few))]
+    assert error[0] > error[1] < np.var(few.label)
 
 
 def loss(raw, label):
     return float((np.logaddexp(0, raw) - label * raw).mean())
-
-
-def test_the_strictest_fit_that_is_not_surely_worse_is_taken():
-    def tried(strength, losses):
-        return Trial((2.0, 2.0), strength, Linear(np.ones((2, 1)), np.zeros(1), 0.0), np.array(losses))
-
-    noise = np.tile([0.4, -0.4], 50)
-    free, strict = tried(1.0, np.ones(100)), tried(0.1, 1.03 + noise)  # by .03, a standard error of .04
-    far = tried(0.01, 1.05 + noise)
-    assert surely(free, [strict, far]) is strict
-    assert surely(free, [tried(0.1, 1.03 + noise / 2), far]) is free  # a standard error of .02
-    assert surely(free, [strict, tried(0.01, np.full(100, 0.9))]).strength == 0.01
-    assert surely(tried(1.0, np.full(100, 5.0)), [strict, far]) is strict  # row by row they differ by as much: surely
 
 
 def test_a_second_training_chooses_as_the_first_and_fits_to_all(shop):
@@ -269,6 +291,13 @@ def test_what_is_kept_says_the_same(shop, texts):
     again = load(start.settings(), start.tensors(), asked_of(dataset, vectors if texts else None, "interest"))
     test = dataset.tasks["interest"].test
     assert np.array_equal(again(test), start(test)) and again.name == start.name
+    tensors, far = start.tensors(), np.array([[-np.inf], [np.inf]], np.float32)
+    of_before = {name: of for name, of in tensors.items() if name != "ends"}
+    asked = asked_of(dataset, vectors if texts else None, "interest")
+    for kept, cut in ((of_before, []), ({**of_before, "ends": tensors["ends"][:, 3:6]}, [3, 4, 5])):
+        ends = np.tile(far, ALONE)
+        ends[:, cut] = tensors["ends"][:, cut]
+        assert np.array_equal(load(start.settings(), kept, asked)(test), replace(start, ends=ends)(test))
     if texts:
         with pytest.raises(ValueError, match="needs the frozen backbone's vectors"):
             load(start.settings(), start.tensors(), asked_of(dataset, None, "interest"))

@@ -15,7 +15,7 @@ from peftrec.machine.files import to_json
 from peftrec.recipe import TaskConfig
 from peftrec.tasks.columns import columns
 from peftrec.tasks.starts import numbers
-from peftrec.tasks.starts.numbers import Foreseen, fit, load, renumber
+from peftrec.tasks.starts.numbers import fit, load, renumber
 from peftrec.tasks.starts.others import of_others
 
 TOLD = TaskConfig(kind="regression", loss="mae")
@@ -65,7 +65,7 @@ def test_a_loss_of_ones_own_begins_at_its_own_constant():
 DAMAGED = {
     "a loop": ({"left": 0}, "followed by none, or by one before it"),
     "a node that is none": ({"right": 10_000}, "followed by none, or by one before it"),
-    "a column that is none": ({"feature": 99}, "feature: columns of 9"),
+    "a column that is none": ({"feature": 99}, "feature: columns of 10"),
 }
 
 
@@ -83,25 +83,26 @@ def test_trees_of_several_sizes_and_a_base_of_no_column_are_refused(started):
     settings, tensors = started.start.settings(), started.start.tensors()
     with pytest.raises(ValueError, match=r"left: \d+ x \d+ whole numbers; found int32"):
         load(settings, {**tensors, "left": tensors["left"][:, 1:]}, asked_of(chaotic()))
-    with pytest.raises(ValueError, match="own: two columns of 9; found 0 and 9"):
-        load({**settings, "base": {**settings["base"], "own": [0, 9]}}, tensors, asked_of(chaotic()))
-    with pytest.raises(ValueError, match="it reads 9 columns, and a row has 8"):  # none received alike
+    with pytest.raises(ValueError, match="own: two columns of 10; found 0 and 10"):
+        load({**settings, "base": {**settings["base"], "own": [0, 10]}}, tensors, asked_of(chaotic()))
+    with pytest.raises(ValueError, match="it reads 10 columns, and a row has 8"):  # none received alike
         load(settings, {}, asked_of(chaotic()))
     with pytest.raises(KeyError, match="feature"):
         load({**settings, "columns": 8}, {}, asked_of(chaotic()))
 
 
 @pytest.mark.parametrize("texts", [True, False])
-def test_one_column_more_is_what_the_past_lets_foresee(texts):
+def test_two_columns_more_are_what_the_past_lets_foresee_and_what_the_linear_model_says(texts):
     of = rated(lambda user, n, random: random.normal(user % 2))
     held = np.random.default_rng(1).normal(size=(len(of.texts), 5)).astype(np.float32)
     start = fit(of, "task", TOLD, (lambda rows: held[rows]) if texts else None).start
     test = of.tasks["task"].test
-    said, read_by = start.known.said(test), Foreseen(start.known, False)(test)
-    assert np.array_equal(read_by[:, :-1], columns(test))
+    said, read_by = start.told.known.said(test), start.told(test)
+    assert np.array_equal(read_by[:, :-2], columns(test))
+    assert np.array_equal(read_by[:, -1], start.told.linear(test))
     mean, count = test.inputs()[:, 0], np.expm1(test.inputs()[:, 1])
     expected = mean + said["expected"] * 5 / (count + 5) + said["leaning"] + said["akin"] + said["together"]
-    assert read_by[:, -1] == pytest.approx(expected, abs=1e-5)
+    assert read_by[:, -2] == pytest.approx(expected, abs=1e-5)
     assert said["leaning"].any() and said["akin"].any() == said["expected"].any() == texts
     kept = load(start.settings(), start.tensors(), asked_of(of, (lambda rows: held[rows]) if texts else None))
     assert np.array_equal(kept(test), start(test)) and kept.name == start.name
@@ -112,20 +113,23 @@ def test_of_several_tables_the_others_are_read_too_but_in_a_run_of_before():
     config = TaskConfig(kind="regression", column="rating", loss="mse")
     _, of = two_tables(config=config)
     start, test = fit(of, "task", config, None).start, of.tasks["task"].test
-    assert start.model.read(test)[:, -2:] == pytest.approx(of_others(test), abs=1e-5)
+    assert start.model.read(test)[:, -3:-1] == pytest.approx(of_others(test), abs=1e-5)
     asked, width = asked_of(of), columns(test).shape[1]
-    assert start.settings()["columns"] == width + 3
+    assert start.settings()["columns"] == width + 4
     for again in (load(start.settings(), start.tensors(), asked), renumber(start, np.arange(6))):
         assert np.array_equal(again(test), start(test))
     tensors = {**start.tensors(), "feature": np.minimum(start.tensors()["feature"], width)}
     base = {**start.settings()["base"], "weight": []}
-    before = load({**start.settings(), "columns": width + 1, "base": base}, tensors, asked)
-    assert before.model.read(test).shape[1] == width + 1 and np.isfinite(before(test)).all()
-    with pytest.raises(ValueError, match=f"it reads {width + 3} columns, and a row has {width + 1}"):
+    settings = {**start.settings(), "base": base}
+    of_before = {name: of for name, of in settings.items() if name != "linear"}
+    for kept, more in ((settings, 2), (of_before, 1), (of_before, 3)):  # without others, or without a linear model
+        before = load({**kept, "columns": width + more}, tensors, asked)
+        assert before.model.read(test).shape[1] == width + more and np.isfinite(before(test)).all()
+    with pytest.raises(ValueError, match=r"weight: 13 numbers; found float32 \(15,\)"):
         load(start.settings(), start.tensors(), replace(asked, several=False))
 
 
 def test_rows_of_other_columns_are_refused(started):
     rows = chaotic().tasks["task"].test
-    with pytest.raises(UserError, match="the trees read 9 columns, and these rows have 12"):
+    with pytest.raises(UserError, match="the trees read 10 columns, and these rows have 13"):
         started.start(replace(rows, features=np.zeros((len(rows), 3), np.float32)))
