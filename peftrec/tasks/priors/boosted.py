@@ -23,6 +23,20 @@ if TYPE_CHECKING:  # scikit-learn takes 90 MB and a second
 # hundredth of the error at most.
 ROWS = 5000
 Read = Callable[[Examples], np.ndarray]  # rows -> columns float32 (N, F), those of `columns` first
+
+
+@dataclass(frozen=True)
+class Told:
+    """Columns of which the last is what something else that was fitted says: a base by itself.
+
+    read    rows -> columns
+    learnt  the same of rows that the other was fitted to, told by such as were not
+    """
+
+    read: Read
+    learnt: Read
+
+
 DOUBT = 2.0  # standard errors, of few rows: of two dozen ways the best is better than the others by chance
 TRIED = (0, 5, 10, 20, 40, 60)  # numbers of trees; none: the base alone
 
@@ -130,32 +144,23 @@ def boosted(dataset: Dataset, task: str, examples: Examples, loss: Loss | None =
 @once
 def choose_boosted(dataset: Dataset, task: str, loss: Loss | None) -> Chosen[Scores]:
     """See `choose`."""
-    return choose(dataset, task, loss, columns)
+    return choose(dataset, task, loss)
 
 
 def choose(
-    dataset: Dataset,
-    task: str,
-    loss: Loss | None,
-    read: Read,
-    told: np.ndarray | None = None,
-    whole: Read | None = None,
+    dataset: Dataset, task: str, loss: Loss | None, first: Told | None = None, whole: Told | None = None
 ) -> Chosen[Scores]:
     """The base and number of trees of the least error in units of the labels: squared for a loss that is so, else
     absolute. Of few train rows these choose too, by folds, and the simplest that is not surely worse.
 
-    told   the last column is a base too, something else that was fitted: what is said of the rows (N,) that are learnt
-           from by such as were not fitted to them
-    whole  how the columns are read when all train rows are fitted to, where that is another way
+    first, whole  the columns, those of `columns` by default: where others check, and where all train rows are learnt
     """
     data, squared = dataset.tasks[task], loss is not None and loss.power == 2
     train, check = held_out(data)
     twice = train is check
     train, check = train.thinned(ROWS), check.thinned(ROWS)
-    seen, asked, whole = read(train), read(check), whole or read
-    if told is not None:
-        seen[:, -1] = told
-    bases, few = _bases(data, squared, told is not None), twice or len(train) <= FEW_ROWS
+    seen, asked = (first.learnt(train), first.read(check)) if first else (columns(train), columns(check))
+    bases, few = _bases(data, squared, first is not None), twice or len(train) <= FEW_ROWS
 
     def tries(rows: np.ndarray, known: np.ndarray) -> list[np.ndarray]:
         """What every way, fitted to these of `train`, predicts of others by their columns (M, F), each (M,)."""
@@ -191,10 +196,10 @@ def choose(
 
     def fit(rows: Examples) -> Callable[[Examples], np.ndarray]:
         rows = rows.thinned(ROWS)
-        values = whole(rows)
+        values = whole.learnt(rows) if whole else columns(rows)
         base, low, high = make(rows, values), float(rows.label.min()), float(rows.label.max())
         trees = _arrays(_fitted(rows, values, base, squared, max(1, count)), count)
-        return Boosted(base, trees, values.shape[1], low, high, whole)
+        return Boosted(base, trees, values.shape[1], low, high, whole.read if whole else columns)
 
     tried = Tried(ways[place], float(losses[place].mean()), on_check[place])
     return Chosen(tried, check, fit, fit(data.train))

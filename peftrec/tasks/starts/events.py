@@ -165,9 +165,8 @@ class Fitted:
     first: EventStart
     whole: EventStart
 
-    def apart(self, rows: Examples) -> np.ndarray:
-        """Of rows that `first` has learnt from, what such as were fitted to the other folds say, float64 (N,)."""
-        start = self.first
+    def apart(self, start: EventStart, rows: Examples) -> np.ndarray:
+        """Of rows that one of the two has learnt from, what such as were fitted to other folds say, float64 (N,)."""
         given = columns(_all(rows, start.known, start.several), start.shrink, start.binary)
         return _by_folds(given, Target.of(rows, start.binary), self.strength)
 

@@ -17,13 +17,12 @@ from peftrec.data.rates import PSEUDO
 from peftrec.recipe import TaskConfig
 from peftrec.tasks.columns import columns
 from peftrec.tasks.losses import LOSSES
-from peftrec.tasks.priors.boosted import ROWS, Base, Boosted, Trees, choose, choose_boosted
-from peftrec.tasks.priors.choice import held_out
+from peftrec.tasks.priors.boosted import ROWS, Base, Boosted, Told, Trees, choose, choose_boosted
 from peftrec.tasks.priors.pool import out_of_fold
 from peftrec.tasks.priors.stored import FLOATS, WHOLE, number, stored
 from peftrec.tasks.priors.vectors import Vectors
 from peftrec.tasks.starts.base import Asked, Start, Started, Starting, Tensors
-from peftrec.tasks.starts.events import EventStart, fit_events, load_linear
+from peftrec.tasks.starts.events import EventStart, Fitted, fit_events, load_linear
 from peftrec.tasks.starts.others import COLUMNS as OTHERS
 from peftrec.tasks.starts.others import are_several, of_others
 from peftrec.tasks.starts.pasts import Known, load_known
@@ -42,10 +41,15 @@ class Foreseen:
 
     def __call__(self, rows: Examples) -> np.ndarray:
         """Float32 (N, F)."""
+        if self.linear is None:
+            return self.beside(rows)
+        return np.column_stack([self.beside(rows), self.linear(rows)]).astype(np.float32)
+
+    def beside(self, rows: Examples) -> np.ndarray:
+        """Those before the last one, float32 (N, F - 1)."""
         told = [self._of(block) for block in self.known.blocks(rows)]
         found = [columns(rows), np.concatenate(told) if told else np.zeros(0)]
         found += [of_others(rows)] if self.several else []
-        found += [] if self.linear is None else [self.linear(rows)]  # the last
         return np.column_stack(found).astype(np.float32)
 
     def _of(self, rows: Examples) -> np.ndarray:
@@ -99,20 +103,29 @@ def fit(dataset: Dataset, task: str, config: TaskConfig, vectors: Vectors | None
     """
     if config.loss not in LOSSES:
         return None
-    data, loss, told = dataset.tasks[task], LOSSES[config.loss], None
+    data, loss, foreseen = dataset.tasks[task], LOSSES[config.loss], None
     train = data.train
     fitted = None if train.rates is None else fit_events(data, vectors, binary=False)
     if fitted is None:
         chosen = choose_boosted(dataset, task, loss)
     else:
-        several = are_several(train)
-        first, told = (Foreseen(of.known, several, of) for of in (fitted.first, fitted.whole))
-        apart = fitted.apart(held_out(data)[0].thinned(ROWS))
-        chosen = choose(dataset, task, loss, first, apart, told)
-    assert isinstance(chosen.whole, Boosted)
-    start = NumberStart(chosen.whole, told)
+        first, whole = (_told(fitted, of, are_several(train)) for of in (fitted.first, fitted.whole))
+        chosen = choose(dataset, task, loss, first, whole)
+        foreseen = whole.read
+    assert isinstance(chosen.whole, Boosted) and (foreseen is None or isinstance(foreseen, Foreseen))
+    start = NumberStart(chosen.whole, foreseen)
     fits = len(chosen.whole.trees) > 0 and len(train) <= SEEN * ROWS
     return Started(start, out_of_fold(train, 0, chosen.fit) if fits else None)
+
+
+def _told(fitted: Fitted, start: EventStart, several: bool) -> Told:
+    """The columns that trees are told by the start, and by such as did not see the rows."""
+    read = Foreseen(start.known, several, start)
+
+    def learnt(rows: Examples) -> np.ndarray:
+        return np.column_stack([read.beside(rows), fitted.apart(start, rows)]).astype(np.float32)
+
+    return Told(read, learnt)
 
 
 def load(settings: Mapping[str, Any], tensors: Tensors, asked: Asked) -> NumberStart:

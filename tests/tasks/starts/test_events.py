@@ -246,8 +246,8 @@ def test_rows_that_were_learnt_are_told_by_the_other_folds(shop):
     train = data.train.take(np.arange(0, len(data.train), 8))
     few = replace(train, label=RANDOM.normal(size=len(train)).astype(np.float32))
     fitted = fit_events(replace(data, train=few), vectors, False)
-    assert fitted.first is fitted.whole and len(fitted.apart(few)) == len(few)
-    error = [np.mean((said - few.label) ** 2) for said in (fitted.apart(few), fitted.first(few))]
+    assert fitted.first is fitted.whole and len(fitted.apart(fitted.first, few)) == len(few)
+    error = [np.mean((said - few.label) ** 2) for said in (fitted.apart(fitted.first, few), fitted.first(few))]
     assert error[0] > error[1] < np.var(few.label)
 
 
