@@ -46,6 +46,7 @@ from peftrec.training.starts import begin
 SIZES = (60, 250, 1000)  # labelled rows of the target, those for validation among them
 METHODS = ("side", "lora", "head_only")  # nothing is shared in the last, and nothing to foretell
 RESAMPLES = 500
+SHOWN = 4  # digits: a draw in which next to nothing differs, drawn again and again, is no gain
 FORETOLD = 1  # draws, by so many rounds of so many steps; there may be validation rows of no more than seven users
 ROUNDS, STEPS, ROWS = 6, 150, 2000
 
@@ -147,7 +148,7 @@ def compared(found: list[Draw], metric: str) -> dict[str, Any]:
 
     def gained(arm: str, base: str) -> dict[str, Any]:
         """An arm's value, and what it gains over another."""
-        ends = np.percentile([sign * (one[arm] - one[base]) for one in again], LEVEL)
+        ends = np.percentile([sign * (one[arm] - one[base]) for one in again], LEVEL).round(SHOWN) + 0.0
         return {
             "value": whole[arm],
             "gain": sign * (whole[arm] - whole[base]),

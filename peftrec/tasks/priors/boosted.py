@@ -1,9 +1,9 @@
 """Gradient-boosted trees on what is known of an event before it happens: rates, gaps, its user's past, features."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import islice, product
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -38,6 +38,7 @@ class Told:
 
 
 DOUBT = 2.0  # standard errors, of few rows: of two dozen ways the best is better than the others by chance
+LEAST_ROWS = 10  # that trees are fitted to
 TRIED = (0, 5, 10, 20, 40, 60)  # numbers of trees; none: the base alone
 
 
@@ -70,6 +71,9 @@ class Trees:
                 node = np.where(inner, np.where(left, self.left[tree, node], self.right[tree, node]), node)
             total += self.value[tree, node]
         return total
+
+
+NO_TREES = Trees(*(np.zeros((0, 1), kind) for kind in (np.int32, np.float64, np.int32, np.int32, np.float64)))
 
 
 @dataclass(frozen=True)
@@ -160,7 +164,7 @@ def choose(
     twice = train is check
     train, check = train.thinned(ROWS), check.thinned(ROWS)
     seen, asked = (first.learnt(train), first.read(check)) if first else (columns(train), columns(check))
-    bases, few = _bases(data, squared, first is not None), twice or len(train) <= FEW_ROWS
+    bases, few = _bases(data, squared, first is not None), (twice or len(train) <= FEW_ROWS) and len(train) > 1
 
     def tries(rows: np.ndarray, known: np.ndarray) -> list[np.ndarray]:
         """What every way, fitted to these of `train`, predicts of others by their columns (M, F), each (M,)."""
@@ -168,7 +172,9 @@ def choose(
         low, high = float(own.label.min()), float(own.label.max())
         for make in bases:
             base = make(own, seen[rows])
-            staged = _fitted(own, seen[rows], base, squared, TRIED[-1]).staged_predict(known)
+            staged: Iterable[Any] = (0.0,) * TRIED[-1]
+            if len(rows) >= LEAST_ROWS:
+                staged = _fitted(own, seen[rows], base, squared, TRIED[-1]).staged_predict(known)
             found += [np.clip(base(known) + more, low, high) for n, more in enumerate((0, *staged)) if n in TRIED]
         return found
 
@@ -178,7 +184,7 @@ def choose(
 
     ways = list(product(bases, TRIED))
     on_check = tries(np.arange(len(train)), asked)
-    lost = [[] if twice else [errors(said, check.label)] for said in on_check]
+    lost = [[] if twice and few else [errors(said, check.label)] for said in on_check]
     if few:
         fold = folds_of(len(train))
         for one in np.unique(fold):
@@ -198,7 +204,7 @@ def choose(
         rows = rows.thinned(ROWS)
         values = whole.learnt(rows) if whole else columns(rows)
         base, low, high = make(rows, values), float(rows.label.min()), float(rows.label.max())
-        trees = _arrays(_fitted(rows, values, base, squared, max(1, count)), count)
+        trees = _arrays(_fitted(rows, values, base, squared, count), count) if count else NO_TREES
         return Boosted(base, trees, values.shape[1], low, high, whole.read if whole else columns)
 
     tried = Tried(ways[place], float(losses[place].mean()), on_check[place])

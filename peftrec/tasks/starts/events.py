@@ -295,8 +295,8 @@ def _all(rows: Examples, known: Known, several: bool) -> Said:
 
 def _by_folds(known: np.ndarray, target: Target, strength: float) -> np.ndarray:
     """Of rows (N,) what is said by models that were fitted to the other folds, float64."""
-    fold, found = folds_of(len(known)), np.zeros(len(known))
-    for one in np.unique(fold):
+    fold, found = folds_of(len(known)), np.full(len(known), target.label.mean(dtype=np.float64))
+    for one in np.unique(fold) if len(known) > 1 else ():  # a single row has no others
         here = fold == one
         found[here] = learnt_from(known[~here], target.take(~here), strength)(known[here])
     return found

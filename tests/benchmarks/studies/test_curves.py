@@ -55,6 +55,15 @@ def test_of_an_error_less_is_a_gain():
     assert said["arms"]["after"] == {"value": 1.0, "gain": 1.0, "interval": [1.0, 1.0]}
 
 
+def test_what_is_less_than_is_shown_is_no_gain():
+    label = np.zeros(20)
+    draws = [
+        Draw(np.arange(20), {"alone": label + 1, "after": label + 1 - less}, label, {"mae": {}}) for less in (1e-6, 0.5)
+    ]
+    low, high = compared(draws, "mae")["arms"]["after"]["interval"]
+    assert (low, high) == (0, 0.5)
+
+
 def test_what_the_other_task_adds_is_gained_over_reading():
     label = np.arange(20.0)
     arms = {"alone": label + 4, "reading": label + 2, "together": label + 3}

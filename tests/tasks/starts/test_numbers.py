@@ -15,6 +15,7 @@ from peftrec.machine.files import to_json
 from peftrec.recipe import TaskConfig
 from peftrec.tasks.columns import columns
 from peftrec.tasks.starts import numbers
+from peftrec.tasks.starts.events import fit_events
 from peftrec.tasks.starts.numbers import fit, load, renumber
 from peftrec.tasks.starts.others import of_others
 
@@ -56,6 +57,18 @@ def test_where_nothing_tells_more_it_is_the_median():
     assert constant.start(of.tasks["task"].test).tolist() == [0.0] * len(of.tasks["task"].test)
     kept = load(constant.start.settings(), read(write(constant.start.tensors())), asked_of(of))
     assert kept(of.tasks["task"].test).tolist() == [0.0] * len(of.tasks["task"].test)
+
+
+@pytest.mark.parametrize(("train", "valid"), [(1, 0), (1, 1), (2, 0), (3, 2), (6, 1)])
+def test_of_a_handful_of_rows_something_is_said(train, valid):
+    of = chaotic()
+    data = of.tasks["task"]
+    few = replace(data, train=data.train.take(np.arange(train)), valid=data.valid.take(np.arange(valid)))
+    said = fit(replace(of, tasks={"task": few}), "task", TOLD, None).start(data.test)
+    label = few.train.label
+    assert ((said >= label.min() - 1e-6) & (said <= label.max() + 1e-6)).all()
+    numbers = fit_events(replace(few, fitted={}), None, False).whole(data.test)
+    assert np.isfinite(numbers).all()
 
 
 def test_a_loss_of_ones_own_begins_at_its_own_constant():
