@@ -180,7 +180,8 @@ def choose(
 
     def errors(said: np.ndarray, label: np.ndarray) -> np.ndarray:
         found, label = (from_log(of) if data.log_scale else of for of in (said, label))
-        return _errors(pulled(found, data.levels) - label, squared)
+        apart: np.ndarray = pulled(found, data.levels) - label
+        return apart**2 if squared else np.abs(apart)
 
     ways = list(product(bases, TRIED))
     on_check = tries(np.arange(len(train)), asked)
@@ -209,11 +210,6 @@ def choose(
 
     tried = Tried(ways[place], float(losses[place].mean()), on_check[place])
     return Chosen(tried, check, fit, fit(data.train))
-
-
-def _errors(apart: np.ndarray, squared: bool) -> np.ndarray:
-    found: np.ndarray = apart**2 if squared else np.abs(apart)
-    return found
 
 
 def _middle(label: np.ndarray, squared: bool) -> float:

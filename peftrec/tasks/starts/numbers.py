@@ -109,18 +109,19 @@ def fit(dataset: Dataset, task: str, config: TaskConfig, vectors: Vectors | None
     if fitted is None:
         chosen = choose_boosted(dataset, task, loss)
     else:
-        first, whole = (_told(fitted, of, are_several(train)) for of in (fitted.first, fitted.whole))
-        chosen = choose(dataset, task, loss, first, whole)
-        foreseen = whole.read
-    assert isinstance(chosen.whole, Boosted) and (foreseen is None or isinstance(foreseen, Foreseen))
+        several = are_several(train)
+        first, foreseen = (Foreseen(of.known, several, of) for of in (fitted.first, fitted.whole))
+        chosen = choose(dataset, task, loss, *(_told(fitted, read) for read in (first, foreseen)))
+    assert isinstance(chosen.whole, Boosted)
     start = NumberStart(chosen.whole, foreseen)
     fits = len(chosen.whole.trees) > 0 and len(train) <= SEEN * ROWS
     return Started(start, out_of_fold(train, 0, chosen.fit) if fits else None)
 
 
-def _told(fitted: Fitted, start: EventStart, several: bool) -> Told:
-    """The columns that trees are told by the start, and by such as did not see the rows."""
-    read = Foreseen(start.known, several, start)
+def _told(fitted: Fitted, read: Foreseen) -> Told:
+    """The columns, and those of rows that their linear model was fitted to: such as did not see them tell these."""
+    start = read.linear
+    assert start is not None
 
     def learnt(rows: Examples) -> np.ndarray:
         return np.column_stack([read.beside(rows), fitted.apart(start, rows)]).astype(np.float32)
