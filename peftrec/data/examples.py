@@ -259,6 +259,13 @@ class Examples:
             found.append(np.flatnonzero(used))
         return np.unique(np.concatenate(found)).astype(np.int64)
 
+    def told(self, past: History) -> np.ndarray:
+        """Which events of the rows' histories say how they were received, bool (N, H): of several tables, the task's
+        own, which rates are of."""
+        present: np.ndarray = past.rows >= 0
+        others = None if self.rates is None else self.rates.others
+        return present if others is None or others.own is None else present & (past.marks == others.own)
+
     def history(self) -> History:
         """Histories as (N, H), absent places on the left. H is the longest history of these rows."""
         assert self.log is not None and self.start is not None and self.stop is not None

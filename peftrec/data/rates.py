@@ -91,9 +91,14 @@ class Rates:
 
 
 class Counts:
-    """How often the items of events occurred, as it stood at any moment. `items`, `times` (E,), in any order."""
+    """How often the items of events occurred, as it stood at any moment. `items`, `times` (E,), in any order.
 
-    def __init__(self, items: np.ndarray, times: np.ndarray) -> None:
+    own  the mark of the table that they stand beside, of which alone histories say how events were received; None:
+         histories count what other tables have no word of as liked, or average, as runs of before do
+    """
+
+    def __init__(self, items: np.ndarray, times: np.ndarray, own: int | None = None) -> None:
+        self.own = own
         self._by_item = _ByItem(items, times, np.lexsort((times, items)))
         self._moments = np.sort(times)
 
@@ -106,9 +111,12 @@ class Counts:
         return found
 
 
-def counts_beside(log: Log, own: int) -> Counts | None:
-    """How often items occurred in the tables of a log but for the one with the mark `own`; None where it has one."""
+def counts_beside(log: Log, own: int, apart: bool = True) -> Counts | None:
+    """How often items occurred in the tables of a log but for the one with the mark `own`; None where it has one.
+
+    `apart`: whether histories say of events of that one alone how they were received.
+    """
     if log.marks is None:
         return None
     others = log.marks != own
-    return Counts(log.items[others], log.times[others])
+    return Counts(log.items[others], log.times[others], own if apart else None)

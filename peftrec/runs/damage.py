@@ -42,6 +42,7 @@ def check_rows(
             ("levels", of.get("levels") or [], _levels(of.get("levels") or [])),
             ("tables", bool(of["tables"]), kind.feedback is not None),
             ("tables", of["tables"], task.config.history or of["tables"][:1]),
+            ("apart", bool(of.get("apart")), bool(of.get("apart")) and len(of["tables"]) > 1),
             ("hides", of["hides"], [table for table in of["tables"] if table in of["hides"]]),
             ("rated", of["rated"] is not None, of["base"] is not None and (of["impressions"] or bool(of["hides"]))),
         ):

@@ -24,7 +24,8 @@ from torch import Tensor
 from peftrec.data.catalogue import Catalogue, ItemTexts
 from peftrec.data.dataset import Dataset, TaskData
 from peftrec.data.features import Encoding, columns
-from peftrec.data.rates import Rates, counts_beside
+from peftrec.data.log import Log
+from peftrec.data.rates import Counts, Rates, counts_beside
 from peftrec.data.texts import TextTable
 from peftrec.errors import UserError
 from peftrec.machine.files import read_json, reading, to_json, write_json
@@ -157,6 +158,7 @@ def describe_task(data: TaskData) -> dict[str, Any]:
         "repeats": data.train.repeats or (data.train.matches is not None and bool(data.history)),
         "items": data.items,
         "tables": data.history,
+        "apart": len(data.history) > 1,
         "impressions": data.impressions,
         "hides": data.hides,
         "encodings": {of: describe_encoding(encoding) for of, encoding in data.encodings.items()},
@@ -241,7 +243,7 @@ def load_run(
     received |= load_logs(folder, items, of, "rated")
     own = {name: found.log for name, found in received.items()}
     rates = {
-        name: Rates(log, of[name]["base"], counts_beside(logs[name].log, _place(of[name], tasks[name])))
+        name: Rates(log, of[name]["base"], _beside(logs[name].log, of[name], tasks[name]))
         for name, log in own.items()
         if of[name]["base"] is not None
     }
@@ -284,6 +286,11 @@ def _own_log(described: Mapping[str, Any], of: UserLog, task: Task) -> UserLog:
     if of.log.marks is None or task.config.table not in described["tables"]:
         return of
     return UserLog(of.log.only(_place(described, task)), of.user_ids)
+
+
+def _beside(log: Log, described: Mapping[str, Any], task: Task) -> Counts | None:
+    """What the other tables of its histories count for its rates, as they did where it was trained."""
+    return counts_beside(log, _place(described, task), bool(described.get("apart")))
 
 
 def _place(described: Mapping[str, Any], task: Task) -> int:

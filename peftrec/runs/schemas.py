@@ -42,6 +42,7 @@ class DescribedTask(_Strict):
     base: Number
     items: Name
     tables: list[Name]
+    apart: bool = _ABSENT
     impressions: bool
     hides: list[Name]
     log: Count | None

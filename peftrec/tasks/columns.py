@@ -4,7 +4,7 @@ import numpy as np
 
 from peftrec.data.examples import Examples
 
-HISTORY = ("median", "mean", "newest", "count")  # what is said of the feedback of a history, first of all columns
+HISTORY = ("median", "mean", "newest", "count")  # of the feedback that a history tells, first of all columns
 PLACES = 1 << 21  # of histories, which are looked at together
 
 
@@ -22,10 +22,13 @@ def _columns(rows: Examples) -> np.ndarray:
     found = []
     if rows.log is not None:
         past = rows.history()
-        said = np.where(past.rows >= 0, past.feedback, np.nan)  # (N, H)
-        count = (past.rows >= 0).sum(1)
+        told = rows.told(past)
+        said, count = np.where(told, past.feedback, np.nan), told.sum(1)  # (N, H), (N,)
         mean = np.nansum(said, 1) / count.clip(1)
-        newest = np.nan_to_num(said[:, -1]) if said.shape[1] else np.zeros(len(rows))
+        newest = np.zeros(len(rows))
+        if said.shape[1]:
+            last = said.shape[1] - 1 - told[:, ::-1].argmax(1)
+            newest = np.nan_to_num(said[np.arange(len(rows)), last])
         found.append(np.stack([median_of_each(said), mean, newest, count], 1))
     found.append(rows.inputs())
     found += [of for of in (rows.features_of_item(), rows.features_of_asker()) if of is not None]

@@ -282,7 +282,7 @@ def _what_matters(
             task["loss"] = resolved[name].config.loss
             own = {key: value for key, value in described[name].items() if key not in _ELSE}
             own["history"] = of.data.history if own["history"] else None
-            own |= {key: bool(own.get(key)) for key in ("log_scale", "untimed")}
+            own |= {key: bool(own.get(key)) for key in ("log_scale", "untimed", "apart")}
             own["levels"] = list(own.get("levels") or [])
             tasks[name] = {**{k: v for k, v in task.items() if k not in _FREE}, "adapter": adapter, **own}
         else:

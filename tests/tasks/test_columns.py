@@ -1,10 +1,11 @@
 """What models beside the heads read, against loops."""
 
 import numpy as np
-from eventful import build, make, timeline
+from eventful import build, make, timeline, two_tables
 from hypothesis import given
 from hypothesis import strategies as st
 
+from peftrec.recipe import TaskConfig
 from peftrec.tasks import columns as module
 from peftrec.tasks.columns import HISTORY, columns, median_of_each
 
@@ -31,6 +32,20 @@ def test_histories_in_short_stand_before_rates():
             said = past.feedback[row][past.rows[row] >= 0]
             right = [np.median(said), said.mean(), said[-1], len(said)] if len(said) else [0, 0, 0, 0]
             np.testing.assert_allclose(own, right, rtol=1e-6)
+
+
+def test_of_several_tables_the_task_s_own_alone_is_told():
+    config = TaskConfig(kind="regression", column="rating")
+    _, dataset = two_tables(config=config)
+    data, between = dataset.tasks["task"], 0
+    for rows in (data.train, data.valid, data.test):
+        past, found = rows.history(), columns(rows)[:, : len(HISTORY)]
+        for row, own in enumerate(found):
+            said = past.feedback[row][(past.rows[row] >= 0) & (past.marks[row] == 0)]
+            right = [np.median(said), said.mean(), said[-1], len(said)] if len(said) else [0, 0, 0, 0]
+            np.testing.assert_allclose(own, right, rtol=1e-6)
+            between += len(said) > 0 and past.marks[row][-1] == 1  # the newest event is of the other table
+    assert between > 20
 
 
 def test_many_rows_are_looked_at_in_parts(monkeypatch):

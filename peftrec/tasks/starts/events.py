@@ -3,8 +3,9 @@
     item     its mean feedback before the row, shrunk to what its text lets expect: ridge regression of the items' means
              on the frozen vectors, so that an item that nobody has met yet has a rate too
     user     the same of the user, shrunk to the mean of all; by how much, the validation rows choose
-    share    mean feedback of the history that the task reads
-    likeness to what is liked there, to what is not, and to the most alike that is liked: cosines of frozen vectors
+    share    mean feedback of what the history that the task reads has of the task's own table
+    likeness to what is liked there, to what is not, and to the most alike that is liked: cosines of frozen vectors;
+             what stands in other tables without a word counts as liked
     past     what the user's whole past says of the item, with items' rates known (`peftrec.tasks.starts.pasts`)
     others   what the other tables of the history say, where there are several (`peftrec.tasks.starts.others`)
 
@@ -110,9 +111,9 @@ def read(rows: Examples, known: Known, several: bool) -> Said:
     for name, mean, count in (("item", item_mean, np.expm1(item_count)), ("user", user_mean, np.expm1(user_count))):
         said[f"{name}_sum"], said[f"{name}_count"] = mean * (count + PSEUDO) - PSEUDO * base, count
     past = rows.history()
-    present = past.rows >= 0
-    said["met"] = present.sum(1).astype(np.float64)
-    said["share"] = (past.feedback * present).sum(1) / np.maximum(said["met"], 1)
+    present, told = past.rows >= 0, rows.told(past)
+    said["met"] = told.sum(1).astype(np.float64)
+    said["share"] = (past.feedback * told).sum(1) / np.maximum(said["met"], 1)
     if several:
         said |= zip(OTHERS, of_others(rows).T, strict=True)
     liked, cosine = past.feedback > 0, known.likeness(rows, past.rows)

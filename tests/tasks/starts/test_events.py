@@ -12,6 +12,7 @@ from tiny import make_tiny_shop, tiny_recipe
 
 from peftrec.data.joined import train_on_all
 from peftrec.data.neighbours import Neighbours
+from peftrec.data.rates import Rates, counts_beside
 from peftrec.tasks.dataset import load_data
 from peftrec.tasks.priors import PRIORS
 from peftrec.tasks.starts import events as module
@@ -101,6 +102,22 @@ def test_of_several_tables_the_others_are_read_too():
     found = columns(read(test, start.known, True), start.shrink, True)
     assert found[:, -2:] == pytest.approx(of_others(test))
     assert len(fit(two_tables(history=["few"])[1], "task", LIKED, None).start.weight) == ALONE
+
+
+def test_of_several_tables_the_task_s_own_alone_says_how_events_were_received():
+    (few, _), dataset = two_tables()
+    start, test = fit(dataset, "task", LIKED, None).start, dataset.tasks["task"].test
+    said, past, several = read(test, start.known, True), test.history(), 0
+    for n, (user, time) in enumerate(zip(test.users, test.time, strict=True)):
+        newest = int((past.marks[n][past.rows[n] >= 0] == 0).sum())  # of the history, which holds so many of either
+        stars = few.columns["rating"][(few.user == user) & (few.time < time)][::-1][:newest]
+        assert said["met"][n] == newest
+        assert said["share"][n] == pytest.approx((stars >= LIKED.threshold).sum() / max(1, newest))
+        several += 0 < newest < (past.rows[n] >= 0).sum()
+    assert several > 5
+    before = replace(test, rates=Rates(test.rates.log, test.rates.base, counts_beside(test.log, 0, apart=False)))
+    mixed = read(before, start.known, True)
+    assert (mixed["met"] == (past.rows >= 0).sum(1)).all() and (mixed["share"] > said["share"]).any()
 
 
 def test_a_run_of_before_that_reads_nothing_of_the_others_says_what_it_said():
