@@ -3,7 +3,7 @@
 A recipe is complete and flat; it states everything a run depends on except the weights and the data files themselves.
 """
 
-from peftrec.recipe.adapter import AdapterConfig, Sharing
+from peftrec.recipe.adapter import AUTO, AdapterConfig, Sharing
 from peftrec.recipe.fusion import FusionConfig
 from peftrec.recipe.joint import OwnTrainConfig, SamplingConfig, WeightingConfig
 from peftrec.recipe.load import (
@@ -39,6 +39,7 @@ from peftrec.recipe.tables import (
 )
 
 __all__ = [
+    "AUTO",
     "AdapterConfig",
     "BackboneConfig",
     "CheckpointConfig",

@@ -3,18 +3,23 @@
 import re
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError, ValidatorFunctionWrapHandler, field_validator
+from pydantic import Field, ValidationError, ValidatorFunctionWrapHandler, field_validator, model_validator
 
 from peftrec.errors import shown
 from peftrec.recipe.strict import Strict
 
 Sharing = Literal["shared", "private", "shared+private"]
+AUTO = "auto"
 
 
 class AdapterConfig(Strict):
     """How the backbone is adapted. `options` go unchanged to the method (for PEFT methods: to PEFT's config class)."""
 
-    method: str = Field("side", description="a name that `peftrec methods` lists, or package.module:name of one's own")
+    method: str = Field(
+        AUTO,
+        description="a name that `peftrec methods` lists, or package.module:name of one's own; auto: lora on the two "
+        "top layers where all tasks learn labels of texts, and an epoch of these is not too long, else side",
+    )
     sharing: Sharing = Field("shared+private", description="one part for all tasks, one for each, or both together")
     layers: str | list[int] = Field("all", description="all, top-K, or a list of layer numbers from 0")
     options: dict[str, Any] = Field(default_factory=dict, description="what the method takes, such as r of lora")
@@ -37,3 +42,10 @@ class AdapterConfig(Strict):
                 f"{shown(value)}"
             )
         return layers
+
+    @model_validator(mode="after")
+    def _of_a_method(self) -> "AdapterConfig":
+        if self.method == AUTO and (self.options or self.layers != "all"):
+            key = "options" if self.options else "layers"
+            raise ValueError(f"{key} are a method's: name it (method); found {shown(getattr(self, key))}")
+        return self

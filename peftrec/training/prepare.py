@@ -20,13 +20,14 @@ from peftrec.model.adapters import attach, find_method
 from peftrec.model.backbone import load_backbone
 from peftrec.model.co_learner import CoLearner, build_model
 from peftrec.model.probe import check_method
-from peftrec.recipe import EarlyStopping, Recipe
+from peftrec.recipe import AUTO, EarlyStopping, Recipe
 from peftrec.tasks.dataset import load_data
 from peftrec.tasks.kind import Task, trained
 from peftrec.tasks.kinds import resolve
 from peftrec.tasks.starts import Start, start_of
 from peftrec.training.defaults import Settled, chosen_notes, settled
 from peftrec.training.init_from import read_start
+from peftrec.training.methods import method_notes, with_methods
 from peftrec.training.optim import check_own
 from peftrec.training.order import make_streams
 from peftrec.training.sharding import check_sharding
@@ -39,7 +40,7 @@ from peftrec.training.weighting import make_weighting
 class Setup:
     """All that training needs, made and checked.
 
-    recipe  as the user wrote it
+    recipe  as the user wrote it, with a method wherever that says `auto`
     config  its `train` with nothing left open
     notes   what the user should know of it
     judge   is given every epoch's validation metrics, and may end the training by raising
@@ -124,7 +125,10 @@ def prepare(
             raise UserError("train.refit: there are no validation rows to train on as well; leave it out")
     with problems.collect(), processes.sharding_is_ours():
         backbone = load_backbone(recipe.backbone, accelerator.device)
-    methods = recipe.adapters
+    given = recipe
+    if dataset is not None and backbone is not None:
+        recipe = with_methods(recipe, dataset, backbone, None if start is None else start.recipe)
+    methods = {name: method for name, method in recipe.adapters.items() if method.method != AUTO}
     for method in methods.values():
         with problems.collect():
             find_method(method.method)
@@ -136,7 +140,7 @@ def prepare(
     problems.stop()
     assert tasks is not None and dataset is not None and backbone is not None
     of = dataset.tasks
-    tasks = {name: task.on_scale(of[name].log_scale, of[name].levels) for name, task in tasks.items()}
+    tasks = {name: task.on_scale(of[name].log_scale, of[name].levels) for name, task in resolve(recipe).items()}
     config = settled(recipe, dataset)
     if settled_as is not None:
         config, dataset = settled_as.model_copy(update={"early_stopping": None}), train_on_all(dataset)
@@ -146,7 +150,7 @@ def prepare(
     check_own(recipe, model.trainable())
     unknown = vocabulary_notes(dataset.texts, backbone.tokenizer)
     notes = [*dataset.notes, *unknown, *notes, *unwatched_notes(config, tasks, dataset)]
-    notes += chosen_notes(recipe.train, config)
+    notes += [*method_notes(given, recipe), *chosen_notes(recipe.train, config)]
     return Setup(recipe, config, tasks, accelerator, dataset, model, notes, starts=starts)
 
 

@@ -3,12 +3,12 @@
 from minimal import MINIMAL
 
 from peftrec.recipe import make_recipe
-from peftrec.recipe.adapter import AdapterConfig
+from peftrec.recipe.adapter import AUTO, AdapterConfig
 
 
-def test_where_nothing_is_said_a_side_network_reads_all_layers_and_a_task_may_have_its_own():
+def test_where_nothing_is_said_the_method_is_open_and_a_task_may_have_its_own():
     recipe = make_recipe(MINIMAL)
-    assert recipe.adapters == {"interest": AdapterConfig(method="side", sharing="shared+private", layers="all")}
-    own = {"interest": {"kind": "interest", "adapter": {"layers": "top-2"}}}
+    assert recipe.adapters == {"interest": AdapterConfig(method=AUTO, sharing="shared+private", layers="all")}
+    own = {"interest": {"kind": "interest", "adapter": {"method": "side", "layers": "top-2"}}}
     recipe = make_recipe(MINIMAL | {"tasks": own, "adapter": {"method": "lora"}})
     assert recipe.adapters == {"interest": AdapterConfig(method="side", layers="top-2")}

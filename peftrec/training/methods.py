@@ -1,0 +1,63 @@
+"""How the backbone is adapted where a recipe leaves it open (`adapter.method: auto`).
+
+LoRA on the two top layers where all tasks learn labels of texts and an epoch through these layers is not too much; else
+`side`. Vectors that were trained for likeness hardly tell moods apart, and what a side network reads of frozen layers
+tells little more: that takes layers that change. docs/results/score-card.md has the figures. Of events rates and pasts
+say most, and `side` is as good as LoRA there at a fraction of the time.
+"""
+
+from peftrec.data.dataset import Dataset, TaskData
+from peftrec.errors import UserError
+from peftrec.model.adapters.base import layers_inside
+from peftrec.model.backbone import Backbone
+from peftrec.model.probe import check_method
+from peftrec.recipe import AUTO, AdapterConfig, Recipe
+
+LAYERS = 2
+# Parameters of these layers times tokens of an epoch, 280,000 of a width of 384: minutes of two cores, at most ten.
+MOST = 1e12
+
+
+def with_methods(recipe: Recipe, dataset: Dataset, backbone: Backbone, earlier: Recipe | None) -> Recipe:
+    """The recipe with a method wherever it says `auto`; that of the `earlier` run where training starts from one."""
+
+    def chosen(config: AdapterConfig, names: list[str], there: AdapterConfig | None) -> AdapterConfig:
+        if config.method != AUTO:
+            return config
+        if there is not None:
+            return there
+        return _chosen(config, [dataset.tasks[name] for name in names], dataset, backbone)
+
+    backbone.tokenize(dataset.texts)
+    theirs = {} if earlier is None else earlier.adapters
+    tasks = {
+        name: task.model_copy(update={"adapter": task.adapter and chosen(task.adapter, [name], theirs.get(name))})
+        for name, task in recipe.tasks.items()
+    }
+    common = [name for name, task in recipe.tasks.items() if task.adapter is None]
+    adapter = chosen(recipe.adapter, common, None if earlier is None else earlier.adapter)
+    return recipe.model_copy(update={"adapter": adapter, "tasks": tasks})
+
+
+def method_notes(given: Recipe, recipe: Recipe) -> list[str]:
+    """What was chosen, as lines for the user; none where the recipe `given` left nothing open."""
+    if given.adapter.method != AUTO or all(task.adapter for task in given.tasks.values()):
+        return []
+    adapter, layers = recipe.adapter, recipe.adapter.layers
+    return [f"adapter: chosen {adapter.method}" + ("" if layers == "all" else f", layers {layers}")]
+
+
+def _chosen(config: AdapterConfig, tasks: list[TaskData], dataset: Dataset, backbone: Backbone) -> AdapterConfig:
+    side = config.model_copy(update={"method": "side"})
+    upper = config.model_copy(update={"method": "lora", "layers": f"top-{LAYERS}"})
+    if not tasks or not all(set(of.train.slots) == {"text"} for of in tasks):
+        return side
+    tokens = sum(int(dataset.texts.lengths[of.train.slots["text"]].sum()) for of in tasks)
+    if tokens * LAYERS * 12 * backbone.hidden_size**2 > MOST:
+        return side
+    try:
+        layers_inside(upper, backbone)
+        check_method(upper, backbone)
+    except UserError:
+        return side
+    return upper
