@@ -13,7 +13,7 @@ from peftrec.data.scales import from_log, pulled
 from peftrec.errors import UserError
 from peftrec.tasks.columns import HISTORY, columns
 from peftrec.tasks.losses import Loss
-from peftrec.tasks.priors.choice import FEW_ROWS, Chosen, Scores, Tried, held_out, once, strictest
+from peftrec.tasks.priors.choice import FEW_ROWS, Chosen, Scores, Tried, held_out, once, strictest, surely_worse
 from peftrec.tasks.priors.pool import folds_of
 
 if TYPE_CHECKING:  # scikit-learn takes 90 MB and a second
@@ -108,16 +108,28 @@ class Base:
 
 
 @dataclass(frozen=True)
+class Part:
+    """A base and the trees that are added to it."""
+
+    base: Base
+    trees: Trees
+
+    def __call__(self, values: np.ndarray) -> np.ndarray:
+        """Of columns float32 (N, F), float64 (N,)."""
+        found: np.ndarray = self.base(values) + self.trees(values)
+        return found
+
+
+@dataclass(frozen=True)
 class Boosted:
-    """A base and the trees that are added to it.
+    """The mean of several bases, each with its trees.
 
     width      how many columns they read
     low, high  the range of the train labels, beyond which nothing is predicted
     read       rows -> the columns, float32 (N, F)
     """
 
-    base: Base
-    trees: Trees
+    parts: tuple[Part, ...]
     width: int
     low: float
     high: float
@@ -126,14 +138,16 @@ class Boosted:
     @property
     def name(self) -> str:
         """What it amounts to."""
-        return "boosted" if len(self.trees) else self.base.name
+        names = dict.fromkeys(of.base.name for of in self.parts)
+        return "boosted" if any(len(of.trees) for of in self.parts) else " + ".join(names)
 
     def __call__(self, rows: Examples) -> np.ndarray:
         """A number of each row, float64 (N,)."""
         values = self.read(rows)
         if values.shape[1] != self.width:
             raise UserError(f"the trees read {self.width} columns, and these rows have {values.shape[1]}")
-        return np.clip(self.base(values) + self.trees(values), self.low, self.high)
+        found: np.ndarray = np.mean([part(values).clip(self.low, self.high) for part in self.parts], 0)
+        return found
 
 
 def boosted(dataset: Dataset, task: str, examples: Examples, loss: Loss | None = None) -> np.ndarray:
@@ -154,8 +168,10 @@ def choose_boosted(dataset: Dataset, task: str, loss: Loss | None) -> Chosen[Sco
 def choose(
     dataset: Dataset, task: str, loss: Loss | None, first: Told | None = None, whole: Told | None = None
 ) -> Chosen[Scores]:
-    """The base and number of trees of the least error in units of the labels: squared for a loss that is so, else
-    absolute. Of few train rows these choose too, by folds, and the simplest that is not surely worse.
+    """The mean of several bases, each with as many trees as are best by the error in units of the labels: squared for a
+    loss that is so, else absolute. Bases that are surely worse than the best are left out: of what changes in the
+    course of time validation rows rank the ways otherwise than later rows do. Of few train rows these choose too, by
+    folds, each base has the fewest trees that are not surely worse, and a constant that is not is enough.
 
     first, whole  the columns, those of `columns` by default: where others check, and where all train rows are learnt
     """
@@ -193,23 +209,32 @@ def choose(
             for own, said in zip(lost, tries(np.flatnonzero(fold != one), seen[here]), strict=True):
                 own.append(errors(said, train.label[here]))
     losses = [np.concatenate(of) for of in lost]
-    simple = sorted(range(len(ways)), key=lambda place: ways[place][1])  # fewer trees first; of as many the first base
-    place = (
-        simple[strictest([losses[of] for of in simple], DOUBT)]
-        if few
-        else min(simple, key=lambda of: losses[of].mean())
-    )
-    make, count = ways[place]
+    each = [range(first, first + len(TRIED)) for first in range(0, len(ways), len(TRIED))]
+    best = min(losses, key=lambda of: float(of.mean()))
+    taken = [_taken(losses, places, few) for places in each]
+    taken = [place for place in taken if not surely_worse(losses[place], best, DOUBT)]
+    if few and not surely_worse(losses[0], best, DOUBT):
+        taken = [0]  # the constant: nothing tells more
 
-    def fit(rows: Examples) -> Callable[[Examples], np.ndarray]:
+    def fit(rows: Examples) -> Boosted:
         rows = rows.thinned(ROWS)
         values = whole.learnt(rows) if whole else columns(rows)
-        base, low, high = make(rows, values), float(rows.label.min()), float(rows.label.max())
-        trees = _arrays(_fitted(rows, values, base, squared, count), count) if count else NO_TREES
-        return Boosted(base, trees, values.shape[1], low, high, whole.read if whole else columns)
+        parts = []
+        for make, count in (ways[place] for place in taken):
+            base = make(rows, values)
+            trees = _arrays(_fitted(rows, values, base, squared, count), count) if count else NO_TREES
+            parts.append(Part(base, trees))
+        low, high = float(rows.label.min()), float(rows.label.max())
+        return Boosted(tuple(parts), values.shape[1], low, high, whole.read if whole else columns)
 
-    tried = Tried(ways[place], float(losses[place].mean()), on_check[place])
+    mean: np.ndarray = np.mean([on_check[place] for place in taken], 0)
+    tried = Tried([ways[place] for place in taken], float(errors(mean, check.label).mean()), mean)
     return Chosen(tried, check, fit, fit(data.train))
+
+
+def _taken(losses: list[np.ndarray], places: range, few: bool) -> int:
+    """Of one base's ways, from the fewest trees on, the one to take."""
+    return places[strictest([losses[of] for of in places], DOUBT if few else 0.0)]
 
 
 def _middle(label: np.ndarray, squared: bool) -> float:

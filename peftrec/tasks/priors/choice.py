@@ -168,12 +168,13 @@ def strictest(losses: Sequence[np.ndarray], doubt: float = 1.0) -> int:
     was not fitted to: the first that is not surely worse than the best, by so many standard errors of the difference
     (Breiman et al. 1984: one). Few rows tell little, and what is fitted freely to few others may be far off."""
     best = min(losses, key=lambda one: float(one.mean()))
+    return next(place for place, one in enumerate(losses) if not surely_worse(one, best, doubt))
 
-    def worse(one: np.ndarray) -> bool:
-        apart = one - best
-        return bool(apart.mean() > doubt * apart.std() / np.sqrt(len(apart)))
 
-    return next(place for place, one in enumerate(losses) if not worse(one))
+def surely_worse(one: np.ndarray, best: np.ndarray, doubt: float) -> bool:
+    """Whether what one way lost (N,) is more than what another did, by so many standard errors of the difference."""
+    apart = one - best
+    return bool(apart.mean() > doubt * apart.std() / np.sqrt(len(apart)))
 
 
 def spread(scores: np.ndarray, known: np.ndarray, classes: int) -> np.ndarray:

@@ -17,7 +17,7 @@ from peftrec.data.rates import PSEUDO
 from peftrec.recipe import TaskConfig
 from peftrec.tasks.columns import columns
 from peftrec.tasks.losses import LOSSES
-from peftrec.tasks.priors.boosted import ROWS, Base, Boosted, Told, Trees, choose, choose_boosted
+from peftrec.tasks.priors.boosted import ROWS, Base, Boosted, Part, Told, Trees, choose, choose_boosted
 from peftrec.tasks.priors.pool import out_of_fold
 from peftrec.tasks.priors.stored import FLOATS, WHOLE, number, stored
 from peftrec.tasks.priors.vectors import Vectors
@@ -70,7 +70,7 @@ class NumberStart:
     @property
     def name(self) -> str:
         """As `Boosted` has it, and what it is told beside."""
-        told = self.told is not None and (len(self.model.trees) or self.model.base.weight)
+        told = self.told is not None and any(len(of.trees) or of.base.weight for of in self.model.parts)
         return f"{self.model.name} + past" if told else self.model.name
 
     def __call__(self, rows: Examples) -> np.ndarray:
@@ -78,22 +78,24 @@ class NumberStart:
         return self.model(rows).astype(np.float32)
 
     def settings(self) -> dict[str, Any]:
-        """The base, how many columns there are, what is predicted at least and at most, and the linear model's."""
+        """The bases, how many columns there are, what is predicted at least and at most, and the linear model's."""
         linear = None if self.told is None else self.told.linear
         return {
-            "base": asdict(self.model.base),
+            "bases": [asdict(of.base) for of in self.model.parts],
             "columns": self.model.width,
             "range": [self.model.low, self.model.high],
             **({} if linear is None else {"linear": linear.settings()}),
         }
 
     def tensors(self) -> dict[str, np.ndarray]:
-        """The trees, the linear model, and what was fitted of items."""
+        """The trees of each base under its place, the linear model, and what was fitted of items."""
         own: dict[str, np.ndarray] = {}
         if self.told is not None:
             linear = {} if self.told.linear is None else self.told.linear.linear()
             own = self.told.known.tensors() | {f"linear.{name}": of for name, of in linear.items()}
-        return own | {of.name: getattr(self.model.trees, of.name) for of in fields(Trees)}
+        for place, part in enumerate(self.model.parts):
+            own |= {f"{place}.{of.name}": getattr(part.trees, of.name) for of in fields(Trees)}
+        return own
 
 
 def fit(dataset: Dataset, task: str, config: TaskConfig, vectors: Vectors | None) -> Started | None:
@@ -114,7 +116,7 @@ def fit(dataset: Dataset, task: str, config: TaskConfig, vectors: Vectors | None
         chosen = choose(dataset, task, loss, *(_told(fitted, read) for read in (first, foreseen)))
     assert isinstance(chosen.whole, Boosted)
     start = NumberStart(chosen.whole, foreseen)
-    fits = len(chosen.whole.trees) > 0 and len(train) <= SEEN * ROWS
+    fits = any(len(of.trees) for of in chosen.whole.parts) and len(train) <= SEEN * ROWS
     return Started(start, out_of_fold(train, 0, chosen.fit) if fits else None)
 
 
@@ -136,8 +138,7 @@ def load(settings: Mapping[str, Any], tensors: Tensors, asked: Asked) -> NumberS
     if "alike.items" in tensors:
         known, linear = load_known(tensors, asked), None
         if "linear" in settings:  # not in a run of before
-            own = {name.removeprefix("linear."): of for name, of in tensors.items() if name.startswith("linear.")}
-            linear = load_linear(settings["linear"], own, asked, known)
+            linear = load_linear(settings["linear"], _under("linear.", tensors), asked, known)
         width += 1 + (linear is not None)
         whole = width + len(OTHERS)
         several = asked.several and settings["columns"] == whole  # not in a run of before
@@ -147,8 +148,19 @@ def load(settings: Mapping[str, Any], tensors: Tensors, asked: Asked) -> NumberS
     low, high = (number("range", of) for of in settings["range"])
     if low > high:
         raise ValueError(f"range: from {low:g} to {high:g}")
-    base, trees = _base(settings["base"], width), _trees(tensors, width)
-    return NumberStart(Boosted(base, trees, width, low, high, told or columns), told)
+    if "base" in settings:  # a run of before has one
+        parts = [Part(_base(settings["base"], width), _trees(tensors, width))]
+    else:
+        bases = enumerate(settings["bases"])
+        parts = [Part(_base(of, width), _trees(_under(f"{place}.", tensors), width)) for place, of in bases]
+    if not parts:
+        raise ValueError("bases: one at least")
+    return NumberStart(Boosted(tuple(parts), width, low, high, told or columns), told)
+
+
+def _under(name: str, tensors: Tensors) -> Tensors:
+    """Those whose names begin so, by what follows."""
+    return {key.removeprefix(name): of for key, of in tensors.items() if key.startswith(name)}
 
 
 def _base(settings: Mapping[str, Any], width: int) -> Base:

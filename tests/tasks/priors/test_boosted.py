@@ -104,3 +104,15 @@ def test_rows_that_weigh_nothing_are_not_learnt():
     train = replace(data.train, weight=(data.train.label < 40).astype(np.float32) * 2)
     weighed = Dataset(of.texts, {}, [], {"task": replace(data, train=train, fitted={})})
     assert boosted(weighed, "task", data.test).max() <= 60
+
+
+def test_bases_are_averaged_but_for_those_that_are_surely_worse():
+    data = (of := rated(lambda user, n, random: 100 * user + random.normal())).tasks["task"]
+    chosen = choose_boosted(of, "task", LOSSES["mae"])
+    whole, values = chosen.whole, columns(data.test)
+    assert [part.base.name for part in whole.parts] == ["recent_median", "linear"]  # a constant is far off
+    each = [np.clip(part.base(values) + part.trees(values), whole.low, whole.high) for part in whole.parts]
+    np.testing.assert_allclose(whole(data.test), np.mean(each, 0))
+    alone = [np.abs(said - data.test.label).mean() for said in each]
+    assert np.abs(whole(data.test) - data.test.label).mean() <= np.mean(alone)
+    assert chosen.tried.scores.shape == data.valid.label.shape

@@ -87,7 +87,7 @@ def test_trees_that_lead_nowhere_are_refused(case, started):
     change, message = DAMAGED[case]
     tensors = started.start.tensors()
     for name, value in change.items():
-        tensors[name] = np.where(tensors["feature"] >= 0, value, tensors[name]).astype(tensors[name].dtype)
+        tensors[f"0.{name}"] = np.where(tensors["0.feature"] >= 0, value, tensors[f"0.{name}"]).astype(np.int32)
     with pytest.raises(ValueError, match=message):
         load(started.start.settings(), tensors, asked_of(chaotic()))
 
@@ -95,9 +95,12 @@ def test_trees_that_lead_nowhere_are_refused(case, started):
 def test_trees_of_several_sizes_and_a_base_of_no_column_are_refused(started):
     settings, tensors = started.start.settings(), started.start.tensors()
     with pytest.raises(ValueError, match=r"left: \d+ x \d+ whole numbers; found int32"):
-        load(settings, {**tensors, "left": tensors["left"][:, 1:]}, asked_of(chaotic()))
+        load(settings, {**tensors, "0.left": tensors["0.left"][:, 1:]}, asked_of(chaotic()))
+    first, *others = settings["bases"]
     with pytest.raises(ValueError, match="own: two columns of 10; found 0 and 10"):
-        load({**settings, "base": {**settings["base"], "own": [0, 10]}}, tensors, asked_of(chaotic()))
+        load({**settings, "bases": [{**first, "own": [0, 10]}, *others]}, tensors, asked_of(chaotic()))
+    with pytest.raises(ValueError, match="bases: one at least"):
+        load({**settings, "bases": []}, tensors, asked_of(chaotic()))
     with pytest.raises(ValueError, match="it reads 10 columns, and a row has 8"):  # none received alike
         load(settings, {}, asked_of(chaotic()))
     with pytest.raises(KeyError, match="feature"):
@@ -131,15 +134,30 @@ def test_of_several_tables_the_others_are_read_too_but_in_a_run_of_before():
     assert start.settings()["columns"] == width + 4
     for again in (load(start.settings(), start.tensors(), asked), renumber(start, np.arange(6))):
         assert np.array_equal(again(test), start(test))
-    tensors = {**start.tensors(), "feature": np.minimum(start.tensors()["feature"], width)}
-    base = {**start.settings()["base"], "weight": []}
-    settings = {**start.settings(), "base": base}
+    tensors = of_one_base(start.tensors())
+    tensors["feature"] = np.minimum(tensors["feature"], width)
+    settings = {**start.settings(), "base": {**start.settings()["bases"][0], "weight": []}}
     of_before = {name: of for name, of in settings.items() if name != "linear"}
     for kept, more in ((settings, 2), (of_before, 1), (of_before, 3)):  # without others, or without a linear model
         before = load({**kept, "columns": width + more}, tensors, asked)
         assert before.model.read(test).shape[1] == width + more and np.isfinite(before(test)).all()
     with pytest.raises(ValueError, match=r"weight: 13 numbers; found float32 \(15,\)"):
         load(start.settings(), start.tensors(), replace(asked, several=False))
+
+
+def of_one_base(tensors):
+    """As a run of before has them."""
+    return {name.removeprefix("0."): of for name, of in tensors.items()}
+
+
+def test_a_run_of_before_has_one_base(started):
+    start, test = started.start, chaotic().tasks["task"].test
+    first = start.settings()["bases"][0]
+    settings = {**{name: of for name, of in start.settings().items() if name != "bases"}, "base": first}
+    kept = load(settings, of_one_base(start.tensors()), asked_of(chaotic()))
+    part, model = start.model.parts[0], start.model
+    right = part(model.read(test)).clip(model.low, model.high)
+    assert np.array_equal(kept(test), right.astype(np.float32))
 
 
 def test_rows_of_other_columns_are_refused(started):
