@@ -133,8 +133,8 @@ def aims(pairs: Cells) -> str:
     told = sum(one["interval"][1] < 0 for one in below)
     lines = [
         [
-            f"together below alone by more than {MOST_HARM} nowhere",
-            "met" if not below else "not met",
+            f"together below alone by more than {MOST_HARM}, and by more than chance, nowhere",
+            "not met" if told else "met",
             f"{len(below)} cells lie below, {told} by more than chance",
         ],
         [
