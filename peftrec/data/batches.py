@@ -110,10 +110,11 @@ class Work:
         return f"{said}; padding {1 - self.tokens / self.padded_tokens:.1%} of the tokens"
 
 
-def buckets(lengths: np.ndarray, token_budget: int) -> list[np.ndarray]:
+def buckets(lengths: np.ndarray, token_budget: int, apart: int | None = None) -> list[np.ndarray]:
     """Cut 0..U-1 into groups of similar length, each holding at most `token_budget` tokens with its padding.
 
-    A single text longer than the budget is a group of its own. Longest first: memory peaks at once.
+    A single text longer than the budget is a group of its own. Longest first: memory peaks at once. `apart`: as many
+    tokens of padding as one more group is worth; None: as few groups as the budget allows.
     """
     order = np.argsort(-lengths, kind="stable")
     groups, start = [], 0
@@ -121,4 +122,14 @@ def buckets(lengths: np.ndarray, token_budget: int) -> list[np.ndarray]:
         size = max(1, token_budget // max(1, int(lengths[order[start]])))
         groups.append(order[start : start + size])
         start += size
-    return groups
+    return groups if apart is None else [part for group in groups for part in _cut(lengths, group, apart)]
+
+
+def _cut(lengths: np.ndarray, group: np.ndarray, apart: int) -> list[np.ndarray]:
+    """A group, longest first, cut where that saves most padding, and its parts likewise, while that is more than
+    `apart`."""
+    saved = (lengths[group[0]] - lengths[group]) * np.arange(len(group), 0, -1)
+    place = int(saved.argmax())
+    if saved[place] <= apart:
+        return [group]
+    return [*_cut(lengths, group[:place], apart), *_cut(lengths, group[place:], apart)]

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from peftrec.data.batches import UniqueRows, buckets
+from peftrec.data.batches import UniqueRows
 from peftrec.data.examples import Examples
 from peftrec.errors import UserError
 from peftrec.machine import processes
@@ -64,7 +64,7 @@ def _plan_encoder(model: CoLearner, batches: dict[str, Examples], config: TrainC
             continue
         a_token = bytes_per_token(model, rows, tasks[0])
         lengths = encoder.texts.lengths[rows]
-        needed += a_token * sum(len(g) * int(lengths[g].max()) for g in buckets(lengths, encoder.token_budget))
+        needed += a_token * sum(len(g) * int(lengths[g].max()) for g in encoder.groups(rows))
         most = max(most, a_token)
     if most == 0:
         run = any(isinstance(encoder.adapter_of(task), LayerAdapter) for task in batches)

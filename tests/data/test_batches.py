@@ -18,6 +18,24 @@ def test_buckets_hold_every_text_once_within_the_budget(lengths, budget):
         assert len(group) == 1 or len(group) * lengths[group].max() <= budget
 
 
+@given(st.lists(st.integers(1, 200), min_size=1, max_size=300), st.integers(1, 2000), st.integers(0, 500))
+def test_a_group_is_cut_where_that_saves_more_padding_than_it_is_worth(lengths, budget, apart):
+    lengths = np.array(lengths)
+    groups, few = buckets(lengths, budget, apart), buckets(lengths, budget)
+    assert sorted(np.concatenate(groups).tolist()) == list(range(len(lengths)))
+    assert padded(lengths, few) - padded(lengths, groups) >= (apart + 1) * (len(groups) - len(few))
+    for group in groups:
+        assert len(group) == 1 or len(group) * lengths[group].max() <= budget
+        ordered = np.sort(lengths[group])[::-1]
+        cuts = [[np.arange(at), np.arange(at, len(group))] for at in range(1, len(group))]
+        assert all(padded(ordered, [np.arange(len(group))]) - padded(ordered, cut) <= apart for cut in cuts)
+
+
+def padded(lengths, groups):
+    """Tokens with padding."""
+    return sum(len(group) * int(lengths[group].max()) for group in groups)
+
+
 def test_no_texts_no_buckets():
     assert buckets(np.zeros(0, int), 100) == []
 
