@@ -68,6 +68,15 @@ def chinese_reviews(name: str, data: Path, rows: int) -> Frames:
     return _distinct(found.assign(mood=found["label"].map({0: "bad", 1: "good"})).drop(columns="label"), rows)
 
 
+def two_files(ends: tuple[str, str], name: str, data: Path, rows: int) -> Frames:
+    """harvardnlp/sent-conv-torch, data/raw: lines of one class in a file, and of the other in another."""
+    found = []
+    for end in ends:
+        lines = (data / f"sent-conv-torch/{name}.{end}").read_text(encoding="latin-1").split("\n")
+        found += [(line, end) for line in lines]
+    return _distinct(pd.DataFrame(found, columns=["text", "side"]), rows)
+
+
 def _distinct(found: pd.DataFrame, rows: int) -> Frames:
     found = found.assign(text=found["text"].str.strip().str.strip("\ufeff"))
     found = found[found["text"] != ""].drop_duplicates("text")

@@ -188,6 +188,14 @@ SETS |= {
     ),
     "cranfield": _pairs("the abstracts that answer a question", held_out_texts.cranfield, "abstract", **_OUT),
 }
+_TWO_FILES = {
+    "customer-reviews": ("sentences of reviews of devices, for or against", "custrev", ("neg", "pos")),
+    "film-lines": ("sentences of reviews of films, for or against", "rt-polarity", ("neg", "pos")),
+    "opinions": ("phrases of news, for or against", "mpqa", ("neg", "pos")),
+    "subjectivity": ("sentences of plots, or of reviews, of films", "subj", ("objective", "subjective")),
+}
+for _name, (_said, _file, _ends) in _TWO_FILES.items():
+    SETS[_name] = _texts(_said, partial(held_out_texts.two_files, _ends, _file), "side", _TEXTS, **_OUT)
 _BRANDED = ITEMS | {"features": {"brand": "category", "category": "category"}}
 _PLACES = ("alcohol", "smoking_area", "dress_code", "price", "franchise", "area")
 _GUESTS = ("drink_level", "ambience", "transport", "personality", "activity", "budget")

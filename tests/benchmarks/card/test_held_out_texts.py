@@ -42,6 +42,26 @@ def test_sentences_of_three_sites_are_three_tables(tmp_path):
     assert found["imdb"].to_numpy().tolist() == [['"imdb" is good.', "good"], ["Bad.", "bad"]]
 
 
+FILES = {
+    "customer-reviews": ("custrev", "neg", "pos"),
+    "film-lines": ("rt-polarity", "neg", "pos"),
+    "opinions": ("mpqa", "neg", "pos"),
+    "subjectivity": ("subj", "objective", "subjective"),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_of_two_files_each_has_a_class(tmp_path, name):
+    file, first, second = FILES[name]
+    put(tmp_path / "sent-conv-torch", f"{file}.{first}", "shop closed . \nbad\n")
+    put(tmp_path / "sent-conv-torch", f"{file}.{second}", "good\nbad\n")
+    assert read(name, tmp_path)["texts"].to_numpy().tolist() == [
+        ["shop closed .", first],
+        ["bad", first],
+        ["good", second],
+    ]
+
+
 @pytest.mark.parametrize(("name", "file"), [("waimai", "waimai_10k.csv"), ("hotels", "ChnSentiCorp_htl_all.csv")])
 def test_chinese_reviews_are_good_or_bad(tmp_path, name, file):
     put(tmp_path / "chinese-nlp", file, "label,review\n1,很快\n0,\n0,没有送水\n")
