@@ -9,6 +9,7 @@ from minimal import MINIMAL
 
 from peftrec.errors import UserError
 from peftrec.recipe import (
+    AUTO,
     Recipe,
     apply_overrides,
     dump_recipe,
@@ -60,8 +61,9 @@ def test_bad_yaml_is_refused_with_its_place(text, parts):
 
 def test_overrides_set_dotted_keys_and_leave_the_original():
     raw = copy.deepcopy(MINIMAL)
+    method = ["adapter.method=lora", "adapter.layers=[0, 1]"]
     result = apply_overrides(
-        raw, ["train.lr=1e-4", "backbone.quantize=nf4", "adapter.layers=[0, 1]", "train.clip=null", "backbone.name=a=b"]
+        raw, ["train.lr=1e-4", "backbone.quantize=nf4", *method, "train.clip=null", "backbone.name=a=b"]
     )
     recipe = make_recipe(result)
     assert (recipe.train.lr, recipe.backbone.quantize, recipe.adapter.layers) == (1e-4, "nf4", [0, 1])
@@ -159,11 +161,11 @@ text = st.text(st.characters(exclude_categories=["C"]), min_size=1, max_size=12)
 )
 rate = st.floats(1e-9, 10, exclude_min=True)
 options = st.dictionaries(text, st.none() | st.booleans() | st.integers() | rate | text | st.lists(text), max_size=3)
-adapters = st.fixed_dictionaries(
-    {},
+sharing = st.sampled_from(["shared", "private", "shared+private"])
+adapters = st.fixed_dictionaries({}, optional={"method": st.just(AUTO), "sharing": sharing}) | st.fixed_dictionaries(
+    {"method": text.filter(lambda name: name != AUTO)},
     optional={
-        "method": text,
-        "sharing": st.sampled_from(["shared", "private", "shared+private"]),
+        "sharing": sharing,
         "layers": st.sampled_from(["all", "top-2"]) | st.lists(st.integers(0, 40), min_size=1, max_size=4, unique=True),
         "options": options,
     },
