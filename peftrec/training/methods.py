@@ -19,16 +19,16 @@ MOST = 5e11
 
 
 def with_methods(recipe: Recipe, dataset: Dataset, backbone: Backbone, earlier: Recipe | None) -> Recipe:
-    """The recipe with a method wherever it says `auto`; that of the `earlier` run where training starts from one."""
+    """The recipe with a method wherever it says `auto`; that of the `earlier` run where training starts from one, with
+    the `sharing` that the recipe names."""
 
     def chosen(config: AdapterConfig, names: list[str], there: AdapterConfig | None) -> AdapterConfig:
         if config.method != AUTO:
             return config
         if there is not None:
-            return there
+            return there.model_copy(update=config.model_dump(include={"sharing"}, exclude_unset=True))
         return _chosen(config, [dataset.tasks[name] for name in names], dataset, backbone)
 
-    backbone.tokenize(dataset.texts)
     theirs = {} if earlier is None else earlier.adapters
     tasks = {
         name: task.model_copy(update={"adapter": task.adapter and chosen(task.adapter, [name], theirs.get(name))})
@@ -41,10 +41,16 @@ def with_methods(recipe: Recipe, dataset: Dataset, backbone: Backbone, earlier: 
 
 def method_notes(given: Recipe, recipe: Recipe) -> list[str]:
     """What was chosen, as lines for the user; none where the recipe `given` left nothing open."""
-    if given.adapter.method != AUTO or all(task.adapter for task in given.tasks.values()):
-        return []
-    adapter, layers = recipe.adapter, recipe.adapter.layers
-    return [f"adapter: chosen {adapter.method}" + ("" if layers == "all" else f", layers {layers}")]
+    found: list[tuple[str, AdapterConfig | None, AdapterConfig | None]] = [
+        (f"tasks.{name}.adapter", task.adapter, recipe.tasks[name].adapter) for name, task in given.tasks.items()
+    ]
+    if not all(task.adapter for task in given.tasks.values()):
+        found.insert(0, ("adapter", given.adapter, recipe.adapter))
+    return [
+        f"{key}: chosen {after.method}" + ("" if after.layers == "all" else f", layers {after.layers}")
+        for key, before, after in found
+        if before is not None and after is not None and before.method == AUTO
+    ]
 
 
 def _chosen(config: AdapterConfig, tasks: list[TaskData], dataset: Dataset, backbone: Backbone) -> AdapterConfig:
@@ -52,6 +58,7 @@ def _chosen(config: AdapterConfig, tasks: list[TaskData], dataset: Dataset, back
     upper = config.model_copy(update={"method": "lora", "layers": f"top-{LAYERS}"})
     if not tasks or not all(set(of.train.slots) == {"text"} for of in tasks):
         return side
+    backbone.tokenize(dataset.texts)
     tokens = sum(int(dataset.texts.lengths[of.train.slots["text"]].sum()) for of in tasks)
     if tokens * LAYERS * 12 * backbone.hidden_size**2 > MOST:
         return side

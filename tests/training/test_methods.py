@@ -65,7 +65,8 @@ def test_a_task_of_its_own_method_is_asked_by_itself(several):
     recipe = several_recipe(several, tasks).model_copy(update={"adapter": AdapterConfig()})
     found = chosen(recipe)
     assert found.adapters == {"topic": UPPER.model_copy(update={"sharing": "shared"}), "match": SIDE}
-    assert method_notes(recipe, found) == ["adapter: chosen side"]
+    said = ["adapter: chosen side", "tasks.topic.adapter: chosen lora, layers top-2"]
+    assert method_notes(recipe, found) == said
     named = {name: {**TASKS[name], "adapter": {"method": "lora"}} for name in ("topic", "mood")}
     recipe = several_recipe(several, named).model_copy(update={"adapter": AdapterConfig()})
     assert method_notes(recipe, chosen(recipe)) == []
@@ -85,7 +86,11 @@ def test_a_backbone_without_two_layers_of_its_own_takes_a_side_network(several, 
 
 def test_from_another_run_the_method_is_that_run_s(several):
     recipe = opened(several, ["topic"])
-    assert chosen(recipe, earlier=several_recipe(several, {"topic": TASKS["topic"]})).adapter.method == "side"
+    earlier = several_recipe(several, {"topic": TASKS["topic"]})
+    assert chosen(recipe, earlier=earlier).adapter.method == "side"
+    assert chosen(recipe, earlier=earlier).adapter.sharing == "shared"  # as there
+    named = chosen(opened(several, ["topic"], sharing="private"), earlier=earlier)
+    assert named.adapter == SIDE.model_copy(update={"sharing": "private"})  # what is written is not passed over
 
 
 def test_a_run_names_its_method_and_trains_again_as_it_was(several, tmp_path):

@@ -153,8 +153,9 @@ class Boosted:
 def boosted(dataset: Dataset, task: str, examples: Examples, loss: Loss | None = None) -> np.ndarray:
     """Gradient-boosted trees, fitted to at most 5,000 train rows.
 
-    How many, and whether they are added to a constant, a user's recent median or a linear function, the validation rows
-    choose: of what changes in the course of time a linear function says more than trees, which end where the rows did.
+    They are added to a constant, to a user's recent median and to a linear function, and the mean of these is taken;
+    how many trees each has, and which are left out, the validation rows choose. Of what changes in the course of time a
+    linear function says more than trees, which end where the rows did.
     """
     return choose_boosted(dataset, task, loss).whole(examples)
 
