@@ -70,7 +70,9 @@ def service(runs: Path, folder: Path, *options: str) -> Iterator[int]:
 
 def _port(child: subprocess.Popen[bytes], log: Path) -> int:
     while child.poll() is None:
-        events = {line["event"]: line for line in map(json.loads, log.read_text().rpartition("\n")[0].splitlines())}
+        whole = log.read_text().rpartition("\n")[0].splitlines()
+        told = [json.loads(line) for line in whole if line.startswith("{")]  # a warning, or last words, are no event
+        events = {line["event"]: line for line in told}
         if "ready" in events:
             return int(events["listening"]["port"])
         time.sleep(0.1)

@@ -80,6 +80,7 @@ def test_a_service_is_asked_once_it_is_ready_and_ends_with_the_block(tmp_path, m
         os.kill(pid, 0)
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
-    fake.write_text("#!/bin/sh\necho 'no run in it' >&2\nexit 2\n")
+    # It lives on a little after its last words: they are read while it runs, too.
+    fake.write_text("#!/bin/sh\necho 'no run in it' >&2\nsleep 1\nexit 2\n")
     with pytest.raises(SystemExit, match="serve ended: no run in it"), loading.service(tmp_path, tmp_path):
         pass
