@@ -7,7 +7,8 @@ from benchmarks.studies.curves import ROUNDS
 from peftrec.runs.metric_rows import number
 
 _WHAT = """
-Does a task of few labelled rows gain from another task, of many? MiniLM, no `train:` section. Values are on at most
+Does a task of few labelled rows gain from another task, of many? MiniLM unless another backbone is named, no `train:`
+section. The last line of a pair of texts or searches is all the rows that it has. Values are on at most
 1,000 test rows and means over draws of the target's rows, a fifth of them for validation. A gain over alone is positive
 where the arm is better, paired by draw and test row; its 95 % interval is over draws and test rows, of events over
 draws and users, since the rows of one user are alike. `python -m benchmarks curves --data DIR` measures these cells,
@@ -29,6 +30,7 @@ and others that are not here where the page has fewer than it tries. An interval
 | together | both tasks in one training |
 | co-training | of events: what together gains over *reading*, not over alone: what the other task adds to its data |
 | after | the other task first, then the target from its weights (`init_from`) |
+| chosen | of alone, begun, together and after the one that gained most on pairs of other fields with as many rows |
 
 The priors are of the target alone. `frozen_lr` and `tfidf` are logistic or ridge regression on the backbone's vectors
 (of searches, on both texts') and on words; `cosine` and `lexical` rank by likeness; `item_rate` is how often the train
@@ -37,16 +39,23 @@ FAMO ([Liu et al. 2023](https://arxiv.org/abs/2306.03792)) and with a stage of e
 stand on this page at commit c3a5135: of 24 cells one was better than alone.
 """
 MOST_HARM, FIELDS = 0.002, 3
+TITLES = {
+    "side": "Method `side`",
+    "lora": "Method `lora` on the two top layers, what `auto` is for texts",
+    "head_only": "Method `head_only`: only heads are trained, and nothing is shared but where they begin",
+    "full": "Full fine-tuning",
+    "side-smollm2": "Method `side` on SmolLM2-135M",
+}
 Cells = dict[str, list[dict[str, Any]]]  # pair -> what was compared, a size each
-ARMS = ("reading", "begun", "together", "co-training", "after")
+ARMS = ("reading", "begun", "together", "co-training", "after", "chosen")
 _PRIORS = ("frozen_lr", "tfidf", "cosine", "lexical", "rates_so_far", "item_rate")
 
 
 def curves_page(result: dict[str, Any]) -> str:
     """By method a table a pair of tasks, and what they come to."""
-    parts = [_WHAT.format(**result), "![What each arm gains over alone](figures/curves.png)"]
+    parts = [_WHAT.format(**result)]
     for method, pairs in result["methods"].items():
-        parts += [f"## Method `{method}`"]
+        parts += [f"## {TITLES[method]}", f"![What each arm gains over alone](figures/{figure(method)}.png)"]
         for place in range(max(len(of["metrics"]) for of in pairs.values())):
             parts += [_measured(pairs, place), tally(_cells(pairs, place)), aims(_cells(pairs, place))]
         parts += _foretold(result["foretold"].get(method))
@@ -55,6 +64,11 @@ def curves_page(result: dict[str, Any]) -> str:
             parts.append(f"Measured at commit {of['commit']}; intervals are over draws and {of['over']}.")
             parts += [_of_sizes(metric, cells) for metric, cells in of["metrics"].items()]
     return page("When co-learning pays", *parts)
+
+
+def figure(method: str) -> str:
+    """The name of a method's figure."""
+    return f"curves-{method}"
 
 
 def _foretold(found: dict[str, Any] | None) -> list[str]:
@@ -106,10 +120,15 @@ def _of_sizes(metric: str, cells: dict[str, dict[str, Any]]) -> str:
     lines = []
     for size, cell in cells.items():
         found = [cell["arms"][arm] for arm in arms]
-        gains = [difference({"by": of["gain"], "interval": of["interval"]}) for of in found]
+        gains = [_gain(of) for of in found]
         told = [number(cell["priors"][name]) if name in cell["priors"] else "-" for name in priors]
         lines.append([f"{int(size):,}", str(cell["draws"]), number(cell["alone"]), *gains, *told])
     return table(["rows", "draws", f"alone: {NAMES.get(metric, metric)}", *arms, *priors], lines)
+
+
+def _gain(arm: dict[str, Any]) -> str:
+    """What an arm gains over alone, or which arm it is."""
+    return str(arm.get("arm") or difference({"by": arm["gain"], "interval": arm["interval"]}))
 
 
 def tally(pairs: Cells) -> str:

@@ -10,6 +10,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 from matplotlib.ticker import LogLocator, MaxNLocator
 
+from benchmarks.report import curves
 from benchmarks.report.formats import NAMES, has_cells
 from benchmarks.studies.growth import SIZES
 
@@ -29,10 +30,12 @@ def draw_all(results: dict[str, Any], folder: Path) -> set[str]:
                 results.get("priors", {}).get("experiments", {}).get(name, {}).get("interest", {}).get("priors", {})
             )
             drawn += _of_cells(name, result["rows"], priors, folder)
-    studies = {"tallrec": _tallrec, "speed": _speed, "growth": _growth, "curves": _curves, "recommending": _gains}
+    studies = {"tallrec": _tallrec, "speed": _speed, "growth": _growth, "recommending": _gains}
     for name, draw in studies.items():
         if name in results:
             drawn.append(draw(results[name], folder, name))
+    for method, pairs in results.get("curves", {}).get("methods", {}).items():
+        drawn.append(_curves(pairs, folder, curves.figure(method)))
     return set(drawn)
 
 
@@ -165,10 +168,10 @@ def _slices(rows: dict[str, Any], folder: Path, name: str) -> str:
     return _saved(figure, folder, name)
 
 
-def _curves(result: dict[str, Any], folder: Path, name: str) -> str:
-    """A panel a pair, of the first method and metric: the gain over alone of each arm by the target's rows, with its
+def _curves(found: dict[str, Any], folder: Path, name: str) -> str:
+    """A panel a pair of a method, of the first metric: the gain over alone of each arm by the target's rows, with its
     interval."""
-    pairs = next(iter(result["methods"].values())).values()
+    pairs = found.values()
     marks = {"reading": ("D", "0.8"), "begun": ("s", "0.6"), "together": ("o", "black"), "after": ("^", "white")}
     wide, high = min(len(pairs), 4), -(-len(pairs) // 4)
     figure, panels = plt.subplots(high, wide, figsize=(3.2 * wide, 3.6 * high), layout="constrained", squeeze=False)

@@ -11,8 +11,9 @@ begun        what the target begins at beside the other task: nothing is trained
 together     both tasks in one training
 after        the other task first, and then the target from its weights, as with `init_from`
 
-All arms of a draw begin at the same weights. What `together` gains over `reading` is called co-training. What
-`peftrec affinity` says of the other task's effect on the target, of the first draw, stands beside what came of it.
+All arms of a draw begin at the same weights. What `together` gains over `reading` is called co-training. Beside it
+stands the arm that was chosen on other fields' pairs, and what `peftrec affinity` says of the other task's effect on
+the target, of the first draw.
 """
 
 import sys
@@ -30,8 +31,9 @@ import torch
 from benchmarks.card.sets import ENGLISH
 from benchmarks.card.tables import Frames
 from benchmarks.children import commit
+from benchmarks.studies.chosen import choose
 from benchmarks.studies.foretold import foretold
-from benchmarks.studies.pairs import OTHER, OTHERS, PAIRS, TARGET, Pair
+from benchmarks.studies.pairs import ALL, OTHER, OTHERS, PAIRS, TARGET, Pair
 from peftrec.evaluation.evaluate import evaluate
 from peftrec.evaluation.intervals import LEVEL
 from peftrec.evaluation.metrics import find_metric, is_higher
@@ -43,20 +45,27 @@ from peftrec.training.loop import fit
 from peftrec.training.prepare import Setup, prepare
 from peftrec.training.starts import begin
 
-SIZES = (60, 250, 1000)  # labelled rows of the target, those for validation among them
-METHODS = ("side", "lora", "head_only")  # nothing is shared in the last, and nothing to foretell
+SIZES = (60, 250, 1000, ALL)  # labelled rows of the target, those for validation among them
+METHODS: dict[str, dict[str, Any]] = {
+    "side": {"adapter": {"method": "side"}},
+    "lora": {"adapter": {"method": "lora", "layers": "top-2"}},  # what `auto` is for texts
+    "head_only": {"adapter": {"method": "head_only"}},
+    "full": {"adapter": {"method": "full"}},
+    "side-smollm2": {"backbone": {"name": "HuggingFaceTB/SmolLM2-135M-Instruct"}, "adapter": {"method": "side"}},
+}
 RESAMPLES = 500
 SHOWN = 4  # digits: a draw in which next to nothing differs, drawn again and again, is no gain
-FORETOLD = 1  # draws, by so many rounds of so many steps; there may be validation rows of no more than seven users
+FORETOLD = {"side": 1}  # draws, by so many rounds of so many steps; there may be validation rows of but seven users
 ROUNDS, STEPS, ROWS = 6, 150, 2000
 
 
 @dataclass(frozen=True)
 class Draw:
-    """One draw: predictions by arm on test rows (N, C) or (N,), their labels (N,), and the priors' values by metric.
-    `group`: what an interval draws whole, int (N,); see `Drawn`. `forecast`: the effect of the other task on the target
-    in short trainings, a share of the target's loss; NaN where none was made."""
+    """One draw of so many labelled rows: predictions by arm on test rows (N, C) or (N,), their labels (N,), and the
+    priors' values by metric. `group`: what an interval draws whole, int (N,); see `Drawn`. `forecast`: the effect of
+    the other task on the target in short trainings, a share of the target's loss; NaN where none was made."""
 
+    rows: int
     group: np.ndarray
     arms: dict[str, np.ndarray]
     label: np.ndarray
@@ -68,6 +77,7 @@ class Draw:
         arms = {f"arm {name}": of for name, of in self.arms.items()}
         priors = {f"prior {name} {metric}": np.array(v) for metric, of in self.priors.items() for name, v in of.items()}
         held: dict[str, Any] = {
+            "rows": self.rows,
             "group": self.group,
             "label": self.label,
             "forecast": self.forecast,
@@ -86,7 +96,7 @@ class Draw:
             for key in of["prior "]:
                 _, name, metric = key.split(" ")
                 priors.setdefault(metric, {})[name] = float(held[key])
-            return cls(held["group"], arms, held["label"], priors, float(held["forecast"]))
+            return cls(int(held["rows"]), held["group"], arms, held["label"], priors, float(held["forecast"]))
 
 
 def measure(
@@ -101,6 +111,8 @@ def measure(
     out.mkdir(parents=True, exist_ok=True)
     for draw in range(draws):
         for size, method, name in product(sizes, methods, only):
+            if size == ALL and PAIRS[name].shared:
+                continue  # the other task would have no rows
             file = out / f"{method}-{name}-{size}-{draw}.npz"
             if not file.exists() and time.monotonic() < until:
                 print(f"{method}: {name}, {size} rows, draw {draw}", file=sys.stderr, flush=True)
@@ -114,17 +126,19 @@ def measure(
 
 
 def _pairs(out: Path, method: str) -> dict[str, Any]:
-    """Of a method, pair -> {"said", "commit", "over": what intervals are over beside draws, "metrics": metric -> size
-    -> cell}, of sizes with two draws and more."""
+    """Of a method, pair -> {"said", "field", "commit", "over": what intervals are over beside draws, "metrics": metric
+    -> rows -> cell}, of sizes with two draws and more."""
     found: dict[str, Any] = {}
     for name, pair in PAIRS.items():
         files = {size: sorted(out.glob(f"{method}-{name}-{size}-*.npz")) for size in SIZES}
-        draws = {str(size): [Draw.read(file) for file in of] for size, of in files.items() if len(of) > 1}
+        read = [[Draw.read(file) for file in of] for of in files.values() if len(of) > 1]
+        draws = {str(of[0].rows): of for of in read}
         if draws:
             cells = {of: {size: compared(some, of) for size, some in draws.items()} for of in pair.metrics}
             groups = max(_groups(some) for some in draws.values())
-            said = {"said": pair.said, "commit": commit(), "over": f"{groups:,} {pair.over}"}
+            said = {"said": pair.said, "field": pair.field, "commit": commit(), "over": f"{groups:,} {pair.over}"}
             found[name] = {**said, "metrics": cells}
+    choose(found)
     return found
 
 
@@ -187,16 +201,16 @@ def _draw(pair: Pair, tables: Frames, method: str, size: int, draw: int) -> Draw
             order = np.argsort(outcome.row)  # as in the table: of events it is by user, in an order of the tables'
             arms[arm], label = outcome.prediction[order], np.asarray(outcome.label)[order]
         forecast = np.nan
-        if draw < FORETOLD and method != "head_only":
+        if draw < FORETOLD.get(method, 0):
             both = [TARGET, OTHER]
             said = affinity_of(_prepared(pair, folder, method, both, both), ROUNDS, STEPS, ROWS)["pairs"]
             forecast = next(of["effect"]["value"] for of in said if of["on"] == TARGET)
-    return Draw(drawn.group, arms, label, priors, forecast)
+    return Draw(drawn.rows, drawn.group, arms, label, priors, forecast)
 
 
 def _prepared(pair: Pair, folder: str, method: str, tables: Sequence[str], tasks: Sequence[str]) -> Setup:
     """These tasks in a recipe of these tables."""
-    adapted = {"backbone": {"name": ENGLISH}, "adapter": {"method": method}}
+    adapted = {"backbone": {"name": ENGLISH}} | METHODS[method]
     setup = prepare(make_recipe(adapted | pair.recipe(folder, tables, tasks)))
     setup.model.encoder.disk = True  # the same texts again and again
     return setup

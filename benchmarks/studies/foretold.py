@@ -21,7 +21,7 @@ def foretold(pairs: dict[str, Any]) -> dict[str, Any] | None:
     correlation  Spearman's, and its 95 % interval over resampled cells
     """
     cells = [
-        {"pair": name, "size": int(size), "forecast": cell["forecast"], "found": _gained(metric, cell)}
+        {"pair": name, "size": int(size), "forecast": cell["forecast"], "found": _co_trained(metric, cell)}
         for name, of in pairs.items()
         for metric in list(of["metrics"])[:1]
         for size, cell in of["metrics"][metric].items()
@@ -36,10 +36,15 @@ def foretold(pairs: dict[str, Any]) -> dict[str, Any] | None:
     return {"cells": cells, "correlation": _correlation(both), "interval": ends}
 
 
-def _gained(metric: str, cell: dict[str, Any]) -> float:
+def _co_trained(metric: str, cell: dict[str, Any]) -> float:
+    """What learning together gained over what reads the same data."""
     arms = cell["arms"]
     gain = arms["co-training" if "co-training" in arms else "together"]["gain"]
-    base = arms["reading"]["value"] if "reading" in arms else cell["alone"]
+    return share(metric, gain, arms["reading"]["value"] if "reading" in arms else cell["alone"])
+
+
+def share(metric: str, gain: float, base: float) -> float:
+    """A gain over a loss as a share of it, and over what is better where it is more as a share of what that lacks."""
     return float(gain / (1 - base if is_higher(metric) else base))
 
 

@@ -32,7 +32,7 @@ TEST = 1000  # rows
 LATEST = 0.2  # of events, to test by
 TESTED = 0.3  # of queries
 VALID = 0.2
-ALL = 10**6  # rows
+ALL = 10**6  # rows: as many as there are
 TARGET, OTHER = "few", "many"  # the tables' names, and their tasks'
 
 
@@ -41,11 +41,13 @@ class Drawn:
     """What a draw trains on and tests by.
 
     frames  name -> table, those of TARGET and OTHER with a column `split`
+    rows    how many are labelled, those for validation among them
     group   int (N,): of the target's test rows in the order of its table, what an interval draws whole: of texts which
             of the pair's test rows it is, of events whose
     """
 
     frames: Frames
+    rows: int
     group: np.ndarray
 
 
@@ -54,6 +56,7 @@ class Pair(ABC):
     """A target with few labels and the task beside it.
 
     said     what they are
+    field    what is chosen by pairs of one field is used in another
     tables   data folder -> tables by name, from which draws are made
     metrics  what the target is measured by: of few test rows log-loss, which training lowers, tells most, and macro-F1
              moves by hundredths from one draw to the next
@@ -62,6 +65,7 @@ class Pair(ABC):
     """
 
     said: str
+    field: str
     tables: Callable[[Path], Frames]
     metrics: tuple[str, ...]
     over: ClassVar[str]
@@ -91,13 +95,13 @@ class TextPair(Pair):
         target = tables[TARGET]
         known, test = target[target["split"] != "test"], target[target["split"] == "test"].iloc[:TEST]
         known = known.iloc[random.permutation(len(known))[:size]]
-        few = known.assign(split=np.where(np.arange(size) < VALID * size, "valid", "train"))
+        few = known.assign(split=np.where(np.arange(len(known)) < VALID * len(known), "valid", "train"))
         taught = np.ones(len(test), bool)
         if self.kind == "classification":  # no class that the target cannot know
             taught = test["label"].isin(few["label"][few["split"] == "train"]).to_numpy()
         frames = {TARGET: pd.concat([few, test[taught]]), OTHER: tables[OTHER]}
         frames = {name: table[["text", "label", "split"]] for name, table in frames.items()}
-        return Drawn(frames, np.flatnonzero(taught))
+        return Drawn(frames, len(few), np.flatnonzero(taught))
 
     def recipe(self, folder: str, tables: Sequence[str], tasks: Sequence[str]) -> dict[str, Any]:
         """One of text tables."""
@@ -123,10 +127,10 @@ class SearchPair(Pair):
         few = known.iloc[random.permutation(len(known))[:size]]
         mine = few["query"].drop_duplicates()  # in an order that is drawn
         until = few.groupby("query").size()[mine].cumsum()
-        held = mine[(until > VALID * size).to_numpy().cumsum() < 2]  # up to the query with which there are enough
+        held = mine[(until > VALID * len(few)).to_numpy().cumsum() < 2]  # up to the query with which there are enough
         few = few.assign(split=np.where(few["query"].isin(held), "valid", "train"))
         frames = {**tables, TARGET: pd.concat([few, test])}
-        return Drawn(frames, pd.factorize(test["query"])[0])
+        return Drawn(frames, len(few), pd.factorize(test["query"])[0])
 
     def recipe(self, folder: str, tables: Sequence[str], tasks: Sequence[str]) -> dict[str, Any]:
         """One of queries and the catalogues that they lead to."""
@@ -163,7 +167,7 @@ class EventPair(Pair):
         many = many.assign(split=np.select([share < 0.8, share < 0.9], ["train", "valid"], "test"))
         target = pd.concat([few, test.assign(split="test")])
         frames = {"items": tables["items"], TARGET: target, OTHER: many.drop(columns=self.column)}
-        return Drawn(frames, pd.factorize(test["user"])[0])
+        return Drawn(frames, size, pd.factorize(test["user"])[0])
 
     def recipe(self, folder: str, tables: Sequence[str], tasks: Sequence[str]) -> dict[str, Any]:
         """One of event tables and their catalogue, which histories are all of."""
@@ -248,27 +252,35 @@ def log_of(read: Callable[[Path, int], Frames], column: str, data: Path) -> Fram
 
 
 PAIRS: dict[str, Pair] = {
-    "sentiment": TextPair("sentiment of financial news beside their topics", partial(finance, "opinions")),
-    "topic": TextPair("topics of financial news beside their sentiment", partial(finance, "topics")),
+    "sentiment": TextPair("sentiment of financial news beside their topics", "finance", partial(finance, "opinions")),
+    "topic": TextPair("topics of financial news beside their sentiment", "finance", partial(finance, "topics")),
     "intent and category": TextPair(
-        "intents of support beside the categories of other texts", partial(intents_and_categories, "intent", "category")
+        "intents of support beside the categories of other texts",
+        "service",
+        partial(intents_and_categories, "intent", "category"),
     ),
     "category and intent": TextPair(
-        "categories of support beside the intents of other texts", partial(intents_and_categories, "category", "intent")
+        "categories of support beside the intents of other texts",
+        "service",
+        partial(intents_and_categories, "category", "intent"),
     ),
-    "intent and clinc150": TextPair("intents of support beside those of CLINC150", intents_and_others),
+    "intent and clinc150": TextPair("intents of support beside those of CLINC150", "service", intents_and_others),
     "price": TextPair(
-        "prices of a shop's articles beside how many are ordered", prices_and_orders, ("mae",), "regression"
+        "prices of a shop's articles beside how many are ordered", "shop", prices_and_orders, ("mae",), "regression"
     ),
-    "search": SearchPair("graded products of a search beside paragraphs of questions", products_and_paragraphs),
+    "search": SearchPair(
+        "graded products of a search beside paragraphs of questions", "search", products_and_paragraphs
+    ),
     "film likes": EventPair(
         "whether films are liked beside which are watched",
+        "films",
         partial(log_of, movielens_100k, "rating"),
         column="rating",
         threshold=4,
     ),
     "bulk orders": EventPair(
         "whether a dozen or more are ordered beside which articles are",
+        "shop",
         partial(log_of, online_retail, "quantity"),
         column="quantity",
         threshold=12,

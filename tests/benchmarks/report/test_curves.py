@@ -73,6 +73,17 @@ def dict_of_gain(cell, gain, high):
     return {**cell, "arms": {**cell["arms"], "together": arm}}
 
 
+def test_what_was_chosen_elsewhere_is_named_and_counted():
+    cells = {"60": cell(0.1, 0.05, 0.15), "1000": cell(0.01, -0.01, 0.03)}
+    cells["60"]["arms"]["chosen"] = cells["60"]["arms"]["together"] | {"arm": "together"}
+    cells["1000"]["arms"]["chosen"] = {"value": 0.4, "gain": 0.0, "interval": [0.0, 0.0], "arm": "alone"}
+    pair = RESULT["methods"]["side"]["a"] | {"metrics": {"log_loss": cells}}
+    text = curves_page(RESULT | {"methods": {"side": {"a": pair}}})
+    lines = [line for line in text.splitlines() if line.startswith(("| 60 |", "| 1,000 |"))]
+    assert [line.split(" | ")[-2] for line in lines] == ["together", "alone"]
+    assert "| chosen | 2 | 1 | 0 | 1 |" in text
+
+
 def test_aims_are_met_or_not():
     said = aims(by(0))
     assert (
@@ -93,7 +104,7 @@ def test_the_page_has_a_line_a_size_and_the_figure():
     assert "| rows | draws | alone: log-loss | begun | together | after | frozen_lr |\n" in text
     assert f"| 60 | 5 | 0.4000 | {level} | {gain} | {worse} | 0.5000 |\n" in text
     assert f"| 1,000 | 5 | 0.4000 | {level} | +0.0100 (-0.0100 to +0.0300) |" in text
-    assert "### Two beside three" in text and "| alone: MAE |" in text and "](figures/curves.png)" in text
+    assert "### Two beside three" in text and "| alone: MAE |" in text and "](figures/curves-side.png)" in text
     assert text.index("| alone: log-loss |") < text.index("| alone: macro-F1 |")
 
 
@@ -129,5 +140,7 @@ def test_a_pair_of_events_has_columns_of_its_own():
 
 def test_the_figure_is_drawn(tmp_path):
     for result in (RESULT, with_events()):
-        assert draw_all({"curves": result}, tmp_path) == {"curves"}
-        assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
+        assert draw_all({"curves": result}, tmp_path) == {"curves-side"}
+        assert (tmp_path / "curves-side.png").read_bytes().startswith(b"\x89PNG")
+    methods = {"side": RESULT["methods"]["side"], "lora": RESULT["methods"]["side"]}
+    assert draw_all({"curves": RESULT | {"methods": methods}}, tmp_path) == {"curves-side", "curves-lora"}

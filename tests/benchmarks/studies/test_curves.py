@@ -28,7 +28,7 @@ def drawn(seed, good):
 
     rows = np.sort(random.permutation(100)[:90])  # of draws not the same ones
     priors = {"log_loss": {"frozen_lr": 1.0}, "macro_f1": {"frozen_lr": seed / 10}}
-    return Draw(rows, {"alone": predicted(0.5), "together": predicted(good)}, label, priors)
+    return Draw(60, rows, {"alone": predicted(0.5), "together": predicted(good)}, label, priors)
 
 
 def test_gains_are_means_over_draws_with_an_interval_around_them():
@@ -49,7 +49,7 @@ def test_gains_are_means_over_draws_with_an_interval_around_them():
 
 def test_of_an_error_less_is_a_gain():
     label = np.arange(20.0)
-    draws = [Draw(np.arange(20), {"alone": label + 2, "after": label + 1}, label, {"mae": {}}) for _ in range(2)]
+    draws = [Draw(20, np.arange(20), {"alone": label + 2, "after": label + 1}, label, {"mae": {}}) for _ in range(2)]
     said = compared(draws, "mae")
     assert said["alone"] == mean_absolute_error(label, label + 2)
     assert said["arms"]["after"] == {"value": 1.0, "gain": 1.0, "interval": [1.0, 1.0]}
@@ -58,7 +58,8 @@ def test_of_an_error_less_is_a_gain():
 def test_what_is_less_than_is_shown_is_no_gain():
     label = np.zeros(20)
     draws = [
-        Draw(np.arange(20), {"alone": label + 1, "after": label + 1 - less}, label, {"mae": {}}) for less in (1e-6, 0.5)
+        Draw(20, np.arange(20), {"alone": label + 1, "after": label + 1 - less}, label, {"mae": {}})
+        for less in (1e-6, 0.5)
     ]
     low, high = compared(draws, "mae")["arms"]["after"]["interval"]
     assert (low, high) == (0, 0.5)
@@ -67,7 +68,7 @@ def test_what_is_less_than_is_shown_is_no_gain():
 def test_what_the_other_task_adds_is_gained_over_reading():
     label = np.arange(20.0)
     arms = {"alone": label + 4, "reading": label + 2, "together": label + 3}
-    said = compared([Draw(np.arange(20), arms, label, {"mae": {}}) for _ in range(2)], "mae")["arms"]
+    said = compared([Draw(20, np.arange(20), arms, label, {"mae": {}}) for _ in range(2)], "mae")["arms"]
     assert said["together"] == {"value": 3.0, "gain": 1.0, "interval": [1.0, 1.0]}
     assert said["co-training"] == {"value": 3.0, "gain": -1.0, "interval": [-1.0, -1.0]}
 
@@ -77,7 +78,7 @@ def test_rows_of_one_group_are_drawn_together():
     arms = {"alone": label + 1, "together": label + 1 - good}
 
     def ends(group):
-        return compared([Draw(group, arms, label, {"mae": {}}) for _ in range(2)], "mae")["arms"]["together"][
+        return compared([Draw(40, group, arms, label, {"mae": {}}) for _ in range(2)], "mae")["arms"]["together"][
             "interval"
         ]
 
@@ -92,7 +93,7 @@ def test_a_draw_is_read_as_it_was_written(tmp_path):
     again = Draw.read(tmp_path / "draw.npz")
     assert (again.group == draw.group).all() and (again.label == draw.label).all() and again.priors == draw.priors
     assert all((again.arms[arm] == of).all() for arm, of in draw.arms.items())
-    assert np.isnan(again.forecast)
+    assert np.isnan(again.forecast) and again.rows == 60
     replace(draw, forecast=0.25).write(tmp_path / "draw.npz")
     assert Draw.read(tmp_path / "draw.npz").forecast == 0.25
 
@@ -107,6 +108,7 @@ def test_the_first_draw_has_what_affinity_says_of_the_other_task_s_effect(tmp_pa
     words = [" ".join(f"w{n % 11}" for n in range(place, place + 3)) + f" x{place}" for place in range(260)]
     target, other = table_of(words[:200]), table_of(words[200:]).assign(split=["train"] * 40 + ["test"] * 20)
     monkeypatch.setattr(curves, "ENGLISH", str(make_tiny_shop(tmp_path) / "model"))
+    monkeypatch.setattr(curves, "fit", lambda setup: None)
     asked = []
 
     def affinity_of(setup, *plan):
@@ -114,10 +116,11 @@ def test_the_first_draw_has_what_affinity_says_of_the_other_task_s_effect(tmp_pa
         return {"pairs": [{"of": "few", "on": "many", "effect": {"value": 9}}, {"on": "few", "effect": {"value": 0.5}}]}
 
     monkeypatch.setattr(curves, "affinity_of", affinity_of)
-    pair, tables = TextPair("one beside another", None), {"few": target, "many": other}
+    pair, tables = TextPair("one beside another", "field", None), {"few": target, "many": other}
     assert curves._draw(pair, tables, "side", 60, 0).forecast == 0.5
     assert asked == [(["few", "many"], False, (curves.ROUNDS, curves.STEPS, curves.ROWS))]
-    assert np.isnan(curves._draw(pair, tables, "side", 60, curves.FORETOLD).forecast)
+    for method, draw in (("side", curves.FORETOLD["side"]), ("lora", 0)):
+        assert np.isnan(curves._draw(pair, tables, method, 60, draw).forecast)
 
 
 def table_of(texts):
@@ -129,7 +132,9 @@ def test_a_draw_has_every_arm_and_the_priors_of_the_target_alone(tmp_path, monke
     words = [" ".join(f"w{n % 11}" for n in range(place, place + 3)) + f" x{place}" for place in range(260)]
     target, other = table_of(words[:200]), table_of(words[200:]).assign(split=["train"] * 40 + ["test"] * 20)
     monkeypatch.setattr(curves, "ENGLISH", str(make_tiny_shop(tmp_path) / "model"))
-    draw = curves._draw(TextPair("one beside another", None), {"few": target, "many": other}, "head_only", 60, 0)
+    draw = curves._draw(
+        TextPair("one beside another", "field", None), {"few": target, "many": other}, "head_only", 60, 0
+    )
     assert list(draw.arms) == ["alone", "begun", "together", "after"]
     assert all(of.shape == (100, 7) for of in draw.arms.values()) and len(draw.group) == 100
     assert draw.priors.keys() == {"log_loss", "macro_f1"}
@@ -147,7 +152,7 @@ def test_of_events_there_is_an_arm_that_reads_and_rows_stand_as_in_the_table(tmp
     late = events["time"] > events["time"].quantile(0.8)
     tables = {"items": items, "known": events[~late], "test": events[late]}
     monkeypatch.setattr(curves, "ENGLISH", str(shop / "model"))
-    pair = EventPair("one beside another", None, column="stars", threshold=4)
+    pair = EventPair("one beside another", "field", None, column="stars", threshold=4)
     draw = curves._draw(pair, tables, "head_only", 40, 0)
     assert list(draw.arms) == ["alone", "reading", "begun", "together", "after"]
     assert all(of.shape == (len(tables["test"]),) for of in draw.arms.values())
@@ -167,7 +172,7 @@ def test_what_is_there_is_not_measured_again_and_a_cell_has_two_draws_or_more(tm
         return drawn(draw, 0.9)
 
     monkeypatch.setattr(curves, "_draw", one)
-    monkeypatch.setattr(curves, "PAIRS", {"a": TextPair("a beside b", lambda data: None)})
+    monkeypatch.setattr(curves, "PAIRS", {"a": TextPair("a beside b", "field", lambda data: None)})
     monkeypatch.setattr(curves, "commit", lambda: "abc")
     for draws in (1, 2, 3):
         found = curves.measure(Path(), tmp_path, draws, [60], ["a"], ["lora"], 10)
@@ -180,6 +185,24 @@ def test_what_is_there_is_not_measured_again_and_a_cell_has_two_draws_or_more(tm
     assert [of["draws"] for of in cells] == [3, 3]
     assert [of["priors"]["frozen_lr"] for of in cells] == pytest.approx([1.0, 0.1])
     assert all(of["arms"]["together"]["gain"] > 0 for of in cells)  # of the loss what is less
+
+
+def test_of_all_rows_a_cell_says_how_many_and_events_have_none_of_them(tmp_path, monkeypatch):
+    made = []
+
+    def one(pair, tables, method, size, draw):
+        made.append((pair.said, size))
+        return replace(drawn(draw, 0.9), rows=min(size, 1600))
+
+    monkeypatch.setattr(curves, "_draw", one)
+    text = TextPair("a beside b", "field", lambda data: None)
+    events = EventPair("c beside d", "field", lambda data: None, metrics=("log_loss",))
+    monkeypatch.setattr(curves, "PAIRS", {"a": text, "c": events})
+    sizes = [250, curves.ALL]
+    found = curves.measure(Path(), tmp_path, 2, sizes, ["a", "c"], ["side"], 10)["methods"]["side"]
+    assert sorted(set(made)) == [("a beside b", 250), ("a beside b", curves.ALL), ("c beside d", 250)]
+    assert list(found["a"]["metrics"]["log_loss"]) == ["250", "1600"]
+    assert list(found["c"]["metrics"]["log_loss"]) == ["250"]
 
 
 def test_every_arm_begins_at_the_same_weights_and_alone_is_the_training_of_one_task(tmp_path, monkeypatch, quick):
@@ -201,7 +224,7 @@ def test_every_arm_begins_at_the_same_weights_and_alone_is_the_training_of_one_t
         asked.append((tables, tasks))
         return prepare(whole.model_copy(update={"tasks": {name: whole.tasks[name] for name in tasks}}))
 
-    pair = EventPair("one beside another", None)
+    pair = EventPair("one beside another", "field", None)
     assert [arm for arm, _ in curves._arms(pair, made)] == ["alone", "reading", "begun", "together", "after"]
     both = ["query", "interest"]
     assert asked == [(["query"], ["query"]), (both, ["query"]), (both, both)]

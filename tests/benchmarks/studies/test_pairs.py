@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks.studies.pairs import LATEST, PAIRS, TEST, EventPair, SearchPair, TextPair, log_of
+from benchmarks.studies.pairs import ALL, LATEST, PAIRS, TEST, EventPair, SearchPair, TextPair, log_of
 
 TEXTS = [f"w{n}" for n in range(300)]
 
@@ -22,10 +22,10 @@ def table_of(texts):
 
 def test_a_draw_of_texts_has_so_many_labelled_rows_and_test_rows_of_their_classes():
     target = table_of(TEXTS)
-    pair = TextPair("one beside another", lambda data: {"few": target, "many": target.iloc[100:150]})
+    pair = TextPair("one beside another", "field", lambda data: {"few": target, "many": target.iloc[100:150]})
     drawn = pair.drawn(pair.tables(Path()), 10, random())
     few = drawn.frames["few"]
-    assert few["split"].value_counts().drop("test").to_dict() == {"train": 8, "valid": 2}
+    assert few["split"].value_counts().drop("test").to_dict() == {"train": 8, "valid": 2} and drawn.rows == 10
     test = few[few["split"] == "test"]
     assert set(test["label"]) <= set(few["label"][few["split"] == "train"])
     assert test["text"].tolist() == [TEXTS[n] for n in drawn.group]
@@ -33,6 +33,9 @@ def test_a_draw_of_texts_has_so_many_labelled_rows_and_test_rows_of_their_classe
     assert drawn.frames["many"]["text"].tolist() == TEXTS[100:150]
     pd.testing.assert_frame_equal(few, pair.drawn(pair.tables(Path()), 10, random()).frames["few"])
     assert set(pair.drawn(pair.tables(Path()), 10, random(1)).frames["few"]["text"]) != set(few["text"])
+    whole = pair.drawn(pair.tables(Path()), ALL, random())
+    assert whole.frames["few"]["split"].value_counts().to_dict() == {"train": 160, "test": 100, "valid": 40}
+    assert whole.rows == 200
 
 
 def judged():
@@ -45,14 +48,14 @@ def judged():
 
 
 def test_a_draw_of_judgments_has_so_many_of_queries_that_are_not_tested_and_validates_on_whole_queries():
-    pair = SearchPair("one beside another", None)
+    pair = SearchPair("one beside another", "field", None)
     for seed, size in ((0, 60), (1, 60), (2, 250)):
         drawn = pair.drawn(judged(), size, random(seed))
         few = drawn.frames["few"]
         by = {split: set(of["query"]) for split, of in few.groupby("split")}
         assert not (by["train"] & by["valid"] or by["train"] & by["test"] or by["valid"] & by["test"])
         count = few["split"].value_counts()
-        assert count["train"] + count["valid"] == size
+        assert count["train"] + count["valid"] == drawn.rows == size
         largest = few[few["split"] == "valid"].groupby("query").size().max()
         assert 0.2 * size < count["valid"] <= 0.2 * size + largest  # no query more than is needed
         test = few[few["split"] == "test"]
@@ -73,14 +76,14 @@ def shop(rows=600):
 
 def drawn_log(size=50, seed=0):
     tables = log_of(lambda data, rows: shop(), "rating", Path())
-    return EventPair("one beside another", None, threshold=4).drawn(tables, size, random(seed))
+    return EventPair("one beside another", "field", None, threshold=4).drawn(tables, size, random(seed))
 
 
 def test_a_draw_of_events_divides_what_was_before_the_test_rows():
     drawn = drawn_log()
     events, few, many = shop()["events"], drawn.frames["few"], drawn.frames["many"]
     known, test = few[few["split"] != "test"], few[few["split"] == "test"]
-    assert len(test) == LATEST * len(events)
+    assert len(test) == LATEST * len(events) and drawn.rows == 50
     assert known["split"].value_counts().to_dict() == {"train": 40, "valid": 10}
     assert sorted([*few["time"], *many["time"]]) == sorted(events["time"])  # each row once, and times are its names
     assert max(known["time"].max(), many["time"].max()) < test["time"].min()
@@ -109,10 +112,10 @@ def test_of_a_long_log_so_many_rows_are_tested():
 @pytest.mark.parametrize(
     ("pair", "kinds"),
     [
-        (TextPair("one beside another", None), ("classification", "classification")),
-        (TextPair("one beside another", None, kind="regression"), ("regression", "regression")),
-        (SearchPair("one beside another", None), ("match-query", "match-query")),
-        (EventPair("one beside another", None, threshold=4), ("interest", "next-item")),
+        (TextPair("one beside another", "field", None), ("classification", "classification")),
+        (TextPair("one beside another", "field", None, kind="regression"), ("regression", "regression")),
+        (SearchPair("one beside another", "field", None), ("match-query", "match-query")),
+        (EventPair("one beside another", "field", None, threshold=4), ("interest", "next-item")),
     ],
 )
 def test_a_recipe_has_the_tables_and_tasks_that_it_is_asked_for(pair, kinds):
@@ -131,3 +134,4 @@ def test_there_are_pairs_of_texts_of_searches_and_of_events():
     assert len(PAIRS) == 9
     assert sum(isinstance(pair, EventPair) for pair in PAIRS.values()) == 2
     assert all(" beside " in pair.said for pair in PAIRS.values())
+    assert {pair.field for pair in PAIRS.values()} == {"finance", "service", "shop", "search", "films"}
