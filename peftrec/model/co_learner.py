@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 import torch
@@ -18,12 +17,12 @@ from peftrec.data.signals import SHARED, SIGNALS, of_every_item, of_nobody
 from peftrec.data.texts import TextTable
 from peftrec.errors import UserError
 from peftrec.machine.draws import drawn_for
-from peftrec.machine.progress import track_rows
 from peftrec.model.adapters import attach
 from peftrec.model.adapters.base import adapter_name
 from peftrec.model.backbone import Backbone
 from peftrec.model.cache.kept import KeptVectors
 from peftrec.model.encoder import AdaptedEncoder
+from peftrec.model.frozen_vectors import FrozenVectors
 from peftrec.model.fusion import Fusion, new_fusion
 from peftrec.model.scorer import Scorer
 from peftrec.model.vector_gradients import VectorGradients
@@ -67,8 +66,8 @@ class CoLearner(nn.Module, Scorer):
 
     @property
     def frozen_vectors(self) -> Vectors | None:
-        """As the encoder's; computing many shows its progress."""
-        return None if self.no_vectors else partial(self.encoder.frozen_vectors, track=track_rows)
+        """The encoder's, with what its layers say; computing many shows its progress."""
+        return None if self.no_vectors else FrozenVectors(self.encoder)
 
     def head(self, task: str) -> Head:
         """The task's head."""

@@ -1,12 +1,17 @@
-"""The prior `frozen_lr`: a linear model on what the frozen backbone says of the texts, before any training."""
+"""The prior `frozen_lr`: a linear model on what the frozen backbone says of the texts, before any training.
+
+Of a text that is its vector, or what its layers say: vectors that were trained for likeness keep what a text is about,
+and layers below the last one know more of its mood (that tasks differ in the layers they gain from: Peters et al. 2018,
+arXiv:1802.05365).
+"""
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
-from peftrec.data.dataset import Dataset
+from peftrec.data.dataset import Dataset, TaskData
 from peftrec.data.examples import Examples
 from peftrec.data.unit import of_length_one
 from peftrec.tasks.priors.choice import Chosen, Tried, best, held_out, judge, learn, once, predicted
@@ -16,14 +21,34 @@ from peftrec.tasks.priors.pool import finite, out_of_fold
 Vectors = Callable[[np.ndarray], np.ndarray]  # text rows (N,) -> the frozen backbone's pooled vectors float32 (N, D)
 Shape = Callable[[Examples, Vectors], np.ndarray]  # rows, vectors -> features float32 (N, F)
 
+
+@runtime_checkable
+class Layered(Protocol):
+    """Vectors that come with what several layers of the frozen backbone say, `columns` numbers of a text."""
+
+    columns: int
+
+    def __call__(self, rows: np.ndarray) -> np.ndarray:
+        """Text rows (N,) -> the pooled vectors float32 (N, D)."""
+
+    def of_layers(self, rows: np.ndarray) -> np.ndarray:
+        """Text rows (N,) -> the layers' pooled states side by side, float32 (N, columns)."""
+
+    def have_layers(self, rows: np.ndarray) -> None:
+        """Have them computed and kept, which shows its progress."""
+
+
 MOST_ROWS = 20_000  # of the train and of the validation rows, so that their texts are encoded in minutes
 MOST_WORK = 2_000_000_000  # train rows times features times classes: 10 to 20 seconds of one core a fit
+MOST_NUMBERS = 1 << 25  # train rows times features of layers: 134 MB, which are copied a few times
 FEWEST_ROWS = 10  # a class, below which thinning the train rows costs more than a simpler model
 PREDICTED_ROWS = 16_384  # at once
 ITERATIONS = 200
 LEAST_SPREAD = 1e-6  # of the largest: of columns that hardly differ, a row that does would be everything
 STRENGTHS = (0.1, 0.01, 1.0, 10.0)  # C of features whose mean square is 1; the first is tried with every scale
 PENALTIES = (100.0, 1000.0, 10.0, 1.0)  # of ridge regression, likewise
+LAYER_STRENGTHS = (0.003, 0.001, 0.01, 0.03, 0.1)  # of layers, whose features are several times as many
+LAYER_PENALTIES = (1000.0, 3000.0, 300.0, 100.0, 10_000.0)
 
 
 class Way(NamedTuple):
@@ -45,7 +70,12 @@ class VectorScores:
 
     def __call__(self, rows: Examples) -> np.ndarray:
         """Log-scores (N, C), up to one factor, or numbers (N,)."""
-        return in_blocks(rows, self.vectors, self._block) if len(rows) else self.model.of_none()
+        if not len(rows):
+            return self.model.of_none()
+        if self.shape == LAYERS:
+            _layered(self.vectors).have_layers(rows.text_rows())
+            return np.concatenate([self._block(block) for block in rows.blocks(PREDICTED_ROWS)])
+        return in_blocks(rows, self.vectors, self._block)
 
     def _block(self, rows: Examples) -> np.ndarray:
         features = SHAPES[self.shape](rows, self.vectors)
@@ -81,6 +111,8 @@ def read_vectors(
     sizes = {"concatenated": len(slots) * width}
     if set(slots) == {"query", "item"}:
         sizes |= {"pair": 4 * width + 2, "likeness": 2}
+    if set(slots) == {"text"} and isinstance(vectors, Layered):
+        sizes |= {LAYERS: vectors.columns}
     if shape not in sizes or not isinstance(unit, bool):
         raise ValueError(f"shape: of {', '.join(sizes)}, and unit, true or false; found {shape!r} and {unit!r}")
     return VectorScores(shape, unit, read_linear(tensors, sizes[shape], classes), vectors)
@@ -89,7 +121,8 @@ def read_vectors(
 def frozen_lr(dataset: Dataset, task: str, examples: Examples, vectors: Vectors) -> np.ndarray:
     """Class or grade probabilities (N, C), or numbers (N,): logistic or ridge regression on frozen vectors.
 
-    Of a text its vector; of query and item both, their difference and product, or only their cosine and distance.
+    Of a text its vector or, where that takes no more than seconds, what its layers say; of query and item both, their
+    difference and product, or only their cosine and distance.
     First shape and scale are chosen, then the strength. Sees every so many of more than `MOST_ROWS` train rows, or
     fewer where there are many classes; where that leaves few rows a class, the classes' mean vectors are compared.
     """
@@ -112,7 +145,7 @@ def choose_likeness(dataset: Dataset, task: str, vectors: Vectors) -> Chosen[Vec
 @once
 def choose_vectors(dataset: Dataset, task: str, vectors: Vectors) -> Chosen[VectorScores]:
     """The shape, the scale and the strength that the validation rows choose; see `frozen_lr`."""
-    return _choose(dataset, task, vectors, _first(dataset.tasks[task].train))
+    return _choose(dataset, task, vectors, _first(dataset.tasks[task], vectors))
 
 
 @once
@@ -145,12 +178,15 @@ def _choose(dataset: Dataset, task: str, vectors: Vectors, first: list[tuple[str
     def attempt(way: Way) -> Tried:
         return judge(way, fit(way, fitted)(check), check.label)
 
-    # All at once: what is computed shows its progress.
-    vectors(np.unique(np.concatenate([rows.text_rows() for rows in (fitted, check, data.train.thinned(MOST_ROWS))])))
-    strengths = STRENGTHS if classes else PENALTIES
-    tried = [attempt(Way(shape, scale, strengths[0])) for shape, scale in first]
+    # All at once: what is computed shows its progress. Layers first: where they are kept the vectors are theirs.
+    texts = np.unique(np.concatenate([rows.text_rows() for rows in (fitted, check, data.train.thinned(MOST_ROWS))]))
+    if any(shape == LAYERS for shape, _ in first):
+        _layered(vectors).have_layers(texts)
+    vectors(texts)
+    tried = [attempt(Way(shape, scale, _strengths(shape, classes)[0])) for shape, scale in first]
     found = best(tried).way
-    chosen = best([*tried, *(attempt(found._replace(strength=strength)) for strength in strengths[1:])])
+    more = (attempt(found._replace(strength=of)) for of in _strengths(found.shape, classes)[1:])
+    chosen = best([*tried, *more])
 
     def again(rows: Examples) -> VectorScores:
         return fit(chosen.way, rows)
@@ -158,11 +194,33 @@ def _choose(dataset: Dataset, task: str, vectors: Vectors, first: list[tuple[str
     return Chosen(chosen, check, again, again(data.train))
 
 
-def _first(rows: Examples) -> list[tuple[str, str]]:
+def _first(data: TaskData, vectors: Vectors) -> list[tuple[str, str]]:
     """What is tried first."""
-    if rows.slots.keys() == {"query", "item"}:
+    if data.train.slots.keys() == {"query", "item"}:
         return [("likeness", "standardised"), *(("pair", scale) for scale in SCALES)]
-    return [("concatenated", scale) for scale in SCALES]
+    whole = [("concatenated", scale) for scale in SCALES]
+    if data.train.slots.keys() != {"text"} or not isinstance(vectors, Layered):
+        return whole
+    rows = min(len(data.train), MOST_ROWS)
+    quick = affordable(rows, vectors.columns, len(data.classes)) == (rows, False)
+    return [*whole, (LAYERS, "standardised")] if quick and rows * vectors.columns <= MOST_NUMBERS else whole
+
+
+def _strengths(shape: str, classes: int) -> tuple[float, ...]:
+    """How free the model may be; the first is tried with every scale."""
+    if shape == LAYERS:
+        return LAYER_STRENGTHS if classes else LAYER_PENALTIES
+    return STRENGTHS if classes else PENALTIES
+
+
+def _layered(vectors: Vectors) -> Layered:
+    assert isinstance(vectors, Layered)
+    return vectors
+
+
+def _of_layers(rows: Examples, vectors: Vectors) -> np.ndarray:
+    """What the layers say of a text (N, columns)."""
+    return _layered(vectors).of_layers(rows.slots["text"])
 
 
 def _concatenated(rows: Examples, vectors: Vectors) -> np.ndarray:
@@ -183,7 +241,13 @@ def _likeness(rows: Examples, vectors: Vectors) -> np.ndarray:
     return np.stack([(query * item).sum(1) / size, np.linalg.norm(query - item, axis=1)], 1)
 
 
-SHAPES: dict[str, Shape] = {"concatenated": _concatenated, "pair": _pair, "likeness": _likeness}
+LAYERS = "layers"
+SHAPES: dict[str, Shape] = {
+    "concatenated": _concatenated,
+    LAYERS: _of_layers,
+    "pair": _pair,
+    "likeness": _likeness,
+}
 SCALES = ("plain", "unit length", "standardised")
 
 

@@ -133,3 +133,65 @@ def test_a_column_that_hardly_differs_is_not_everything_to_a_row_that_does(monke
     same, other = found(dataset.tasks["task"].test.take(np.array([-2, -1])))
     assert other == pytest.approx(same, rel=0.01)
     assert np.abs(found.model.weight).max() < 1e7
+
+
+class Layers:
+    """Vectors of which the layers below the last one say what a text's class is, and these nothing."""
+
+    def __init__(self, held, below):
+        self.held, self.below, self.columns, self.asked = held, below, held.shape[1] + below.shape[1], []
+
+    def __call__(self, rows):
+        return self.held[rows]
+
+    def of_layers(self, rows):
+        return np.concatenate([self.below[rows], self.held[rows]], 1)
+
+    def have_layers(self, rows):
+        self.asked.append(len(rows))
+
+
+@pytest.mark.parametrize("kind", ["classes", "numbers"])
+def test_of_a_text_layers_are_read_where_they_say_more(kind):
+    dataset, below = made(kind)
+    noise = np.random.default_rng(5).normal(size=below.shape).astype(np.float32)
+    vectors = Layers(noise, below)
+    chosen = module.choose_vectors(dataset, "task", vectors)
+    assert chosen.whole.shape == "layers" and chosen.whole.settings() == {"shape": "layers", "unit": False}
+    prediction, test = predict("frozen_lr", dataset, vectors=vectors), dataset.tasks["task"].test
+    if kind == "classes":
+        assert (prediction.argmax(1) == test.label).mean() > 0.65
+    else:
+        assert np.mean((prediction - test.label) ** 2) < 0.1 * np.var(test.label)
+    again = module.read_vectors(
+        chosen.whole.settings(), chosen.whole.tensors(), vectors, 16, ("text",), len(dataset.tasks["task"].classes)
+    )
+    assert np.array_equal(again(test), chosen.whole(test)) and vectors.asked[-1] == 100
+    with pytest.raises(ValueError, match="shape: of concatenated, and unit"):  # vectors that come without layers
+        module.read_vectors(chosen.whole.settings(), chosen.whole.tensors(), lambda rows: noise[rows], 16, ("text",), 0)
+
+
+def test_layers_that_say_nothing_are_left():
+    dataset, held = made("classes")
+    noise = np.random.default_rng(5).normal(size=held.shape).astype(np.float32)
+    assert module.choose_vectors(dataset, "task", Layers(held, noise)).whole.shape == "concatenated"
+
+
+@pytest.mark.parametrize("limit", ["MOST_WORK", "MOST_NUMBERS"])
+def test_layers_are_not_tried_where_rows_would_have_to_be_left_out(limit, monkeypatch):
+    dataset, below = made("classes")
+    vectors = Layers(np.random.default_rng(5).normal(size=below.shape).astype(np.float32), below)
+    rows, classes = len(dataset.tasks["task"].train), len(dataset.tasks["task"].classes)
+    most = rows * vectors.columns * (classes if limit == "MOST_WORK" else 1)
+    monkeypatch.setattr(module, limit, most)
+    assert module.choose_vectors(dataset, "task", vectors).whole.shape == "layers"
+    dataset.tasks["task"].fitted.clear()
+    monkeypatch.setattr(module, limit, most - 1)
+    assert module.choose_vectors(dataset, "task", vectors).whole.shape == "concatenated"
+
+
+def test_of_pairs_no_layers_are_read():
+    dataset, held = made("pairs")
+    vectors = Layers(held, held)
+    module.choose_vectors(dataset, "task", vectors)
+    assert not vectors.asked
