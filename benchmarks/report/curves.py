@@ -48,7 +48,7 @@ TITLES = {
 }
 Cells = dict[str, list[dict[str, Any]]]  # pair -> what was compared, a size each
 ARMS = ("reading", "begun", "together", "co-training", "after", "chosen")
-_PRIORS = ("frozen_lr", "tfidf", "cosine", "lexical", "rates_so_far", "item_rate")
+_PRIORS = ("frozen_lr", "layers_lr", "tfidf", "cosine", "lexical", "rates_so_far", "item_rate")
 
 
 def curves_page(result: dict[str, Any]) -> str:

@@ -90,7 +90,7 @@ CLASSIFICATION = Kind(
     metrics={"class": ("accuracy", "macro_f1", "log_loss")},
     answer=answer,
     reads=("label", "class_weight", "row_weight"),
-    priors=("majority", "class_names", "tfidf", "frozen_lr", "other_tasks"),
+    priors=("majority", "class_names", "tfidf", "frozen_lr", "layers_lr", "other_tasks"),
     start=TEXTS,
     variant=lambda config, data: SEVERAL if isinstance(config.label, LabelConfig) else None,
 )
@@ -102,5 +102,5 @@ SEVERAL: Kind = replace(
     losses=("bce",),
     metrics={"tags": ("micro_f1", "macro_f1", "mean_ap", "log_loss")},
     answer=tags_answer,
-    priors=("majority", "tfidf", "frozen_lr", "other_tasks"),
+    priors=("majority", "tfidf", "frozen_lr", "layers_lr", "other_tasks"),
 )

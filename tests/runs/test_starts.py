@@ -157,7 +157,10 @@ def test_each_part_is_held_against_the_head(run, tmp_path, name, made, said):
         ({"parts": []}, "damaged"),
         ({"parts": {"class_names": 5}}, "damaged"),
         ({"parts": {"lexical": {"overlaps": ["words"]}}}, "it compares the texts of a pair, and a row has one text"),
-        ({"parts": {"frozen_lr": {"shape": "pair", "unit": True}}}, "shape: of concatenated, layers, and unit, true or false"),
+        (
+            {"parts": {"frozen_lr": {"shape": "pair", "unit": True}}},
+            "shape: of concatenated, layers, and unit, true or false",
+        ),
         ({"parts": {"frozen_lr": {"shape": "concatenated", "unit": "no"}}}, "found 'concatenated' and 'no'"),
         ({"parts": {"tfidf": {"sorts": ["words", "words"]}}}, "sorts: each once"),
         ({"weight": {"frozen_lr": "nan", "class_names": 1}}, "weight.frozen_lr: a number; found 'nan'"),

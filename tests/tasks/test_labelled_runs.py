@@ -64,7 +64,7 @@ def test_several_labels_are_measured_as_scikit_learn_does_and_start_at_their_rat
         },
         abs=1e-6,
     )
-    assert list(report["priors"]) == ["majority", "tfidf", "frozen_lr", "other_tasks"]
+    assert list(report["priors"]) == ["majority", "tfidf", "frozen_lr", "layers_lr", "other_tasks"]
     assert report["began_at"].startswith("tfidf")  # the tags are words of the text
     assert (
         max(report["start"]["log_loss"], report["metrics"]["log_loss"]) < report["priors"]["majority"]["log_loss"] / 4

@@ -37,7 +37,7 @@ from peftrec.tasks.priors.rates import (
     user_rate,
 )
 from peftrec.tasks.priors.texts import tfidf
-from peftrec.tasks.priors.vectors import Vectors, cosine, frozen_lr
+from peftrec.tasks.priors.vectors import Vectors, cosine, frozen_lr, layers_lr
 
 __all__ = ["PRIORS", "RANKING_PRIORS", "Prior", "Vectors", "find_prior", "reads_loss", "reads_vectors"]
 
@@ -60,6 +60,7 @@ PRIORS: dict[str, Prior] = {
     "class_names": class_names,
     "tfidf": tfidf,
     "frozen_lr": frozen_lr,
+    "layers_lr": layers_lr,
     "other_tasks": other_tasks,
     "cosine": cosine,
 }

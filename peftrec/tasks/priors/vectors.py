@@ -1,6 +1,6 @@
-"""The prior `frozen_lr`: a linear model on what the frozen backbone says of the texts, before any training.
+"""The priors `frozen_lr` and `layers_lr`: linear models on what the frozen backbone says of texts, before any training.
 
-Of a text that is its vector, or what its layers say: vectors that were trained for likeness keep what a text is about,
+Of its vector, and of what its upper layers say: vectors that were trained for likeness keep what a text is about,
 and layers below the last one know more of its mood (that tasks differ in the layers they gain from: Peters et al. 2018,
 arXiv:1802.05365).
 """
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
-from peftrec.data.dataset import Dataset, TaskData
+from peftrec.data.dataset import Dataset
 from peftrec.data.examples import Examples
 from peftrec.data.unit import of_length_one
 from peftrec.tasks.priors.choice import Chosen, Tried, best, held_out, judge, learn, once, predicted
@@ -121,8 +121,7 @@ def read_vectors(
 def frozen_lr(dataset: Dataset, task: str, examples: Examples, vectors: Vectors) -> np.ndarray:
     """Class or grade probabilities (N, C), or numbers (N,): logistic or ridge regression on frozen vectors.
 
-    Of a text its vector or, where that takes no more than seconds, what its layers say; of query and item both, their
-    difference and product, or only their cosine and distance.
+    Of a text its vector; of query and item both, their difference and product, or only their cosine and distance.
     First shape and scale are chosen, then the strength. Sees every so many of more than `MOST_ROWS` train rows, or
     fewer where there are many classes; where that leaves few rows a class, the classes' mean vectors are compared.
     """
@@ -136,6 +135,14 @@ def cosine(dataset: Dataset, task: str, examples: Examples, vectors: Vectors) ->
     return predicted(chosen, dataset.tasks[task], examples)
 
 
+def layers_lr(dataset: Dataset, task: str, examples: Examples, vectors: Vectors) -> np.ndarray | None:
+    """The same of a text's upper layers. None of other rows, and where rows would have to be left out to fit it soon:
+    of more than MOST_WORK / (columns times classes), or MOST_NUMBERS / columns.
+    """
+    chosen = choose_layers(dataset, task, vectors)
+    return None if chosen is None else predicted(chosen, dataset.tasks[task], examples)
+
+
 @once
 def choose_likeness(dataset: Dataset, task: str, vectors: Vectors) -> Chosen[VectorScores]:
     """The strength that the validation rows choose; see `cosine`."""
@@ -145,7 +152,20 @@ def choose_likeness(dataset: Dataset, task: str, vectors: Vectors) -> Chosen[Vec
 @once
 def choose_vectors(dataset: Dataset, task: str, vectors: Vectors) -> Chosen[VectorScores]:
     """The shape, the scale and the strength that the validation rows choose; see `frozen_lr`."""
-    return _choose(dataset, task, vectors, _first(dataset.tasks[task], vectors))
+    return _choose(dataset, task, vectors, _first(dataset.tasks[task].train))
+
+
+@once
+def choose_layers(dataset: Dataset, task: str, vectors: Vectors) -> Chosen[VectorScores] | None:
+    """The strength that the validation rows choose; see `layers_lr`."""
+    data = dataset.tasks[task]
+    if data.train.slots.keys() != {"text"} or not isinstance(vectors, Layered):
+        return None
+    rows = min(len(data.train), MOST_ROWS)
+    quick = affordable(rows, vectors.columns, len(data.classes)) == (rows, False)
+    if not quick or rows * vectors.columns > MOST_NUMBERS:
+        return None
+    return _choose(dataset, task, vectors, [(LAYERS, "standardised")])
 
 
 @once
@@ -178,11 +198,9 @@ def _choose(dataset: Dataset, task: str, vectors: Vectors, first: list[tuple[str
     def attempt(way: Way) -> Tried:
         return judge(way, fit(way, fitted)(check), check.label)
 
-    # All at once: what is computed shows its progress. Layers first: where they are kept the vectors are theirs.
+    # All at once: what is computed shows its progress.
     texts = np.unique(np.concatenate([rows.text_rows() for rows in (fitted, check, data.train.thinned(MOST_ROWS))]))
-    if any(shape == LAYERS for shape, _ in first):
-        _layered(vectors).have_layers(texts)
-    vectors(texts)
+    _layered(vectors).have_layers(texts) if first[0][0] == LAYERS else vectors(texts)
     tried = [attempt(Way(shape, scale, _strengths(shape, classes)[0])) for shape, scale in first]
     found = best(tried).way
     more = (attempt(found._replace(strength=of)) for of in _strengths(found.shape, classes)[1:])
@@ -194,16 +212,11 @@ def _choose(dataset: Dataset, task: str, vectors: Vectors, first: list[tuple[str
     return Chosen(chosen, check, again, again(data.train))
 
 
-def _first(data: TaskData, vectors: Vectors) -> list[tuple[str, str]]:
+def _first(rows: Examples) -> list[tuple[str, str]]:
     """What is tried first."""
-    if data.train.slots.keys() == {"query", "item"}:
+    if rows.slots.keys() == {"query", "item"}:
         return [("likeness", "standardised"), *(("pair", scale) for scale in SCALES)]
-    whole = [("concatenated", scale) for scale in SCALES]
-    if data.train.slots.keys() != {"text"} or not isinstance(vectors, Layered):
-        return whole
-    rows = min(len(data.train), MOST_ROWS)
-    quick = affordable(rows, vectors.columns, len(data.classes)) == (rows, False)
-    return [*whole, (LAYERS, "standardised")] if quick and rows * vectors.columns <= MOST_NUMBERS else whole
+    return [("concatenated", scale) for scale in SCALES]
 
 
 def _strengths(shape: str, classes: int) -> tuple[float, ...]:

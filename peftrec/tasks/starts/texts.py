@@ -1,6 +1,6 @@
-"""The start of texts and of graded pairs: linear models on the frozen backbone's vectors and on n-grams, or on what the
-two texts of a pair share of these, what classes are called, and what other tasks say, weighed by rows that they were
-not fitted on."""
+"""The start of texts and of graded pairs: linear models on the frozen backbone's vectors, its upper layers and n-grams,
+or on what the two texts of a pair share of these, what classes are called, and what other tasks say, weighed by rows
+that they were not fitted on."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,7 +19,14 @@ from peftrec.tasks.priors.others import OtherScores, choose_others, read_others
 from peftrec.tasks.priors.pool import finite, out_of_fold, pooled
 from peftrec.tasks.priors.stored import number
 from peftrec.tasks.priors.texts import GramScores, choose_grams, read_grams
-from peftrec.tasks.priors.vectors import Vectors, VectorScores, choose_vectors, folds_of_vectors, read_vectors
+from peftrec.tasks.priors.vectors import (
+    Vectors,
+    VectorScores,
+    choose_layers,
+    choose_vectors,
+    folds_of_vectors,
+    read_vectors,
+)
 from peftrec.tasks.starts.base import Asked, Started, Starting, Tensors
 
 LEAST = 0.01  # the weight below which a predictor is left out, as a share of all
@@ -84,7 +91,11 @@ def fit(dataset: Dataset, task: str, config: TaskConfig, vectors: Vectors | None
     else:
         chosen["lexical"] = choose_overlaps(dataset, task)
     if vectors is not None:
+        # Before the vectors, which are theirs where layers are kept.
+        layers = choose_layers(dataset, task, vectors)
         chosen["frozen_lr"] = choose_vectors(dataset, task, vectors)
+        if layers is not None:
+            chosen["layers_lr"] = layers
         if len(data.names):
             chosen["class_names"] = choose_names(dataset, task, vectors)
         if "text" in data.train.slots and (others := choose_others(dataset, task, vectors)) is not None:

@@ -17,7 +17,7 @@ ON_LABELS = ["random", "majority", "item_rate", "user_rate", "item_and_user", "m
 
 
 def test_every_prior_is_covered_here():
-    of_texts = ["lexical", "class_names", "tfidf", "frozen_lr", "other_tasks", "cosine"]
+    of_texts = ["lexical", "class_names", "tfidf", "frozen_lr", "layers_lr", "other_tasks", "cosine"]
     assert sorted(PRIORS) == sorted([*ON_LABELS, *of_texts, "rates_so_far", "boosted"])
     of_pasts = ["item_item", "own_frequency", "recent_popularity"]
     assert sorted(RANKING_PRIORS) == sorted(["bm25", "cosine", "popularity", "popularity_so_far", "random", *of_pasts])

@@ -1,4 +1,4 @@
-"""`frozen_lr`: a linear model on given vectors, of texts and of pairs, for classes, grades and numbers."""
+"""`frozen_lr`, `layers_lr`: linear models on given vectors, of texts and of pairs, for classes, grades and numbers."""
 
 import numpy as np
 import pytest
@@ -68,8 +68,8 @@ def test_fitted_to_validation_rows_too_it_is_what_they_chose_before(kind):
     assert not np.array_equal(after.whole.model.weight, before.whole.model.weight)
 
 
-def test_it_the_names_other_tasks_and_the_cosine_read_vectors():
-    wanted = ["class_names", "frozen_lr", "other_tasks", "cosine"]
+def test_they_the_names_other_tasks_and_the_cosine_read_vectors():
+    wanted = ["class_names", "frozen_lr", "layers_lr", "other_tasks", "cosine"]
     assert [name for name, prior in PRIORS.items() if reads_vectors(prior)] == wanted
 
 
@@ -136,7 +136,7 @@ def test_a_column_that_hardly_differs_is_not_everything_to_a_row_that_does(monke
 
 
 class Layers:
-    """Vectors of which the layers below the last one say what a text's class is, and these nothing."""
+    """Vectors, and below them layers that say what a text's class is."""
 
     def __init__(self, held, below):
         self.held, self.below, self.columns, self.asked = held, below, held.shape[1] + below.shape[1], []
@@ -151,47 +151,45 @@ class Layers:
         self.asked.append(len(rows))
 
 
+def noise(like):
+    return np.random.default_rng(5).normal(size=like.shape).astype(np.float32)
+
+
 @pytest.mark.parametrize("kind", ["classes", "numbers"])
-def test_of_a_text_layers_are_read_where_they_say_more(kind):
+def test_of_a_text_layers_tell_what_its_vector_does_not(kind):
     dataset, below = made(kind)
-    noise = np.random.default_rng(5).normal(size=below.shape).astype(np.float32)
-    vectors = Layers(noise, below)
-    chosen = module.choose_vectors(dataset, "task", vectors)
-    assert chosen.whole.shape == "layers" and chosen.whole.settings() == {"shape": "layers", "unit": False}
-    prediction, test = predict("frozen_lr", dataset, vectors=vectors), dataset.tasks["task"].test
+    vectors = Layers(noise(below), below)
+    prediction, data = predict("layers_lr", dataset, vectors=vectors), dataset.tasks["task"]
     if kind == "classes":
-        assert (prediction.argmax(1) == test.label).mean() > 0.65
+        assert prediction.sum(1) == pytest.approx(1)
+        assert (prediction.argmax(1) == data.test.label).mean() > 0.65
     else:
-        assert np.mean((prediction - test.label) ** 2) < 0.1 * np.var(test.label)
-    again = module.read_vectors(
-        chosen.whole.settings(), chosen.whole.tensors(), vectors, 16, ("text",), len(dataset.tasks["task"].classes)
-    )
-    assert np.array_equal(again(test), chosen.whole(test)) and vectors.asked[-1] == 100
+        assert np.mean((prediction - data.test.label) ** 2) < 0.1 * np.var(data.test.label)
+    chosen = module.choose_layers(dataset, "task", vectors).whole
+    assert chosen.settings() == {"shape": "layers", "unit": False}
+    kept = (chosen.settings(), chosen.tensors())
+    again = module.read_vectors(*kept, vectors, 16, ("text",), len(data.classes))
+    assert np.array_equal(again(data.test), chosen(data.test)) and vectors.asked[-1] == 100
     with pytest.raises(ValueError, match="shape: of concatenated, and unit"):  # vectors that come without layers
-        module.read_vectors(chosen.whole.settings(), chosen.whole.tensors(), lambda rows: noise[rows], 16, ("text",), 0)
-
-
-def test_layers_that_say_nothing_are_left():
-    dataset, held = made("classes")
-    noise = np.random.default_rng(5).normal(size=held.shape).astype(np.float32)
-    assert module.choose_vectors(dataset, "task", Layers(held, noise)).whole.shape == "concatenated"
+        module.read_vectors(*kept, lambda rows: below[rows], 16, ("text",), len(data.classes))
 
 
 @pytest.mark.parametrize("limit", ["MOST_WORK", "MOST_NUMBERS"])
-def test_layers_are_not_tried_where_rows_would_have_to_be_left_out(limit, monkeypatch):
+def test_layers_are_not_read_where_rows_would_have_to_be_left_out(limit, monkeypatch):
     dataset, below = made("classes")
-    vectors = Layers(np.random.default_rng(5).normal(size=below.shape).astype(np.float32), below)
-    rows, classes = len(dataset.tasks["task"].train), len(dataset.tasks["task"].classes)
-    most = rows * vectors.columns * (classes if limit == "MOST_WORK" else 1)
+    vectors, data = Layers(noise(below), below), dataset.tasks["task"]
+    most = len(data.train) * vectors.columns * (len(data.classes) if limit == "MOST_WORK" else 1)
     monkeypatch.setattr(module, limit, most)
-    assert module.choose_vectors(dataset, "task", vectors).whole.shape == "layers"
-    dataset.tasks["task"].fitted.clear()
+    assert module.choose_layers(dataset, "task", vectors) is not None
+    data.fitted.clear()
+    vectors.asked.clear()
     monkeypatch.setattr(module, limit, most - 1)
-    assert module.choose_vectors(dataset, "task", vectors).whole.shape == "concatenated"
+    assert predict("layers_lr", dataset, vectors=vectors) is None and not vectors.asked
 
 
-def test_of_pairs_no_layers_are_read():
+def test_of_pairs_and_of_vectors_alone_no_layers_are_read():
     dataset, held = made("pairs")
     vectors = Layers(held, held)
-    module.choose_vectors(dataset, "task", vectors)
-    assert not vectors.asked
+    assert predict("layers_lr", dataset, vectors=vectors) is None and not vectors.asked
+    dataset, held = made("classes")
+    assert predict("layers_lr", dataset, vectors=lambda rows: held[rows]) is None
