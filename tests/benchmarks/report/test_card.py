@@ -2,7 +2,7 @@
 
 from lines import LOST
 
-from benchmarks.report.card import card_page, tally
+from benchmarks.report.card import card_page, outside, tally
 
 ASKED = {"rows": 20_000, "keys": []}
 NOW = {"esci": {"commit": "abc", **ASKED, "tasks": {"a": LOST, "b": LOST | {"verdict": "win"}}}}
@@ -16,7 +16,7 @@ def test_the_page_has_every_line_with_its_verdict():
         "| 1.9000 median | 1.2000 boosting | 2.5000 |"
     )
     assert row in text and "at most 20,000 events, of whole users, or 4,000 texts" in text
-    assert "Now: of 2 tasks 1 win, 0 are level, 1 lose." in text and "Before" not in text
+    assert "Now: of 2 tasks 1 win, 0 are level, 1 lose; beside the baseline alone" in text and "Before" not in text
     assert "- `esci`: product search, graded (abc)" in text
 
 
@@ -25,7 +25,9 @@ def test_what_was_held_out_stands_apart():
     text = card_page({"now": NOW | out, "before": {}, "keyed": {}})
     assert "Now: of 2 tasks 1 win" in text and "it stands here" in text
     usual, held = text.split("## Held out")
-    assert "of 1 tasks 0 win, 1 are level, 0 lose." in held and "| banking77 | c |" in held
+    assert (
+        "of 1 tasks 0 win, 1 are level, 0 lose; beside the baseline alone 0 win" in held and "| banking77 | c |" in held
+    )
     assert "| banking77 |" not in usual and "| esci |" not in held
 
 
@@ -45,3 +47,11 @@ def test_what_keys_make_of_it_stands_beside():
 
 def test_a_tally_counts_all_tasks():
     assert tally(NOW | {"xquad-en": BEFORE["esci"]}) == "of 3 tasks 1 win, 0 are level, 2 lose"
+
+
+def test_beside_the_baseline_alone_intervals_that_leave_out_zero_count():
+    tasks = {
+        name: LOST | {"baseline": LOST["baseline"] | {"interval": interval}}
+        for name, interval in {"a": [0.01, 0.2], "b": [0.02, 0.3], "c": [-0.1, 0.1], "d": [-0.2, -0.1]}.items()
+    }
+    assert outside({"esci": {"tasks": tasks}}) == "beside the baseline alone 2 win, 1 are level, 1 lose"
