@@ -129,18 +129,18 @@ def frozen_lr(dataset: Dataset, task: str, examples: Examples, vectors: Vectors)
     return predicted(chosen, dataset.tasks[task], examples)
 
 
+def layers_lr(dataset: Dataset, task: str, examples: Examples, vectors: Vectors) -> np.ndarray | None:
+    """As `frozen_lr` of what a text's upper layers say. None of rows of other slots, and where rows would have to be
+    left out to fit it soon: of more than MOST_WORK / (columns times classes), or MOST_NUMBERS / columns.
+    """
+    chosen = choose_layers(dataset, task, vectors)
+    return None if chosen is None else predicted(chosen, dataset.tasks[task], examples)
+
+
 def cosine(dataset: Dataset, task: str, examples: Examples, vectors: Vectors) -> np.ndarray:
     """Grade probabilities (N, C): logistic regression on cosine and distance of query and item alone."""
     chosen = choose_likeness(dataset, task, vectors)
     return predicted(chosen, dataset.tasks[task], examples)
-
-
-def layers_lr(dataset: Dataset, task: str, examples: Examples, vectors: Vectors) -> np.ndarray | None:
-    """The same of a text's upper layers. None of other rows, and where rows would have to be left out to fit it soon:
-    of more than MOST_WORK / (columns times classes), or MOST_NUMBERS / columns.
-    """
-    chosen = choose_layers(dataset, task, vectors)
-    return None if chosen is None else predicted(chosen, dataset.tasks[task], examples)
 
 
 @once
