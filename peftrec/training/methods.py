@@ -1,9 +1,9 @@
 """How the backbone is adapted where a recipe leaves it open (`adapter.method: auto`).
 
 LoRA on the two top layers where all tasks learn labels of texts and an epoch through these layers is not too much; else
-`side`. Vectors that were trained for likeness hardly tell moods apart, and what a side network reads of frozen layers
-tells little more: that takes layers that change. docs/results/score-card.md has the figures. Of events rates and pasts
-say most, and `side` is as good as LoRA there at a fraction of the time.
+`side`. Vectors that were trained for likeness hardly tell moods apart: that takes the layers below, which `layers_lr`
+reads, or layers that change. docs/results/score-card.md has the figures. Of events rates and pasts say most, and `side`
+is as good as LoRA there at a fraction of the time.
 """
 
 from peftrec.data.dataset import Dataset, TaskData

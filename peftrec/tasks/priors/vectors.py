@@ -70,12 +70,7 @@ class VectorScores:
 
     def __call__(self, rows: Examples) -> np.ndarray:
         """Log-scores (N, C), up to one factor, or numbers (N,)."""
-        if not len(rows):
-            return self.model.of_none()
-        if self.shape == LAYERS:
-            _layered(self.vectors).have_layers(rows.text_rows())
-            return np.concatenate([self._block(block) for block in rows.blocks(PREDICTED_ROWS)])
-        return in_blocks(rows, self.vectors, self._block)
+        return in_blocks(rows, _ready(self.shape, self.vectors), self._block) if len(rows) else self.model.of_none()
 
     def _block(self, rows: Examples) -> np.ndarray:
         features = SHAPES[self.shape](rows, self.vectors)
@@ -90,10 +85,12 @@ class VectorScores:
         return self.model.tensors()
 
 
-def in_blocks(rows: Examples, vectors: Vectors, said: Callable[[Examples], np.ndarray]) -> np.ndarray:
-    """What is said of rows, at least one, by blocks of them; of all together the vectors are computed before, which
-    shows its progress."""
-    vectors(rows.text_rows())
+def in_blocks(
+    rows: Examples, ready: Callable[[np.ndarray], object], said: Callable[[Examples], np.ndarray]
+) -> np.ndarray:
+    """What is said of rows, at least one, by blocks of them; `ready` computes before what their texts are read by, of
+    all together, which shows its progress."""
+    ready(rows.text_rows())
     return np.concatenate([said(block) for block in rows.blocks(PREDICTED_ROWS)])
 
 
@@ -200,7 +197,7 @@ def _choose(dataset: Dataset, task: str, vectors: Vectors, first: list[tuple[str
 
     # All at once: what is computed shows its progress.
     texts = np.unique(np.concatenate([rows.text_rows() for rows in (fitted, check, data.train.thinned(MOST_ROWS))]))
-    _layered(vectors).have_layers(texts) if first[0][0] == LAYERS else vectors(texts)
+    _ready(first[0][0], vectors)(texts)
     tried = [attempt(Way(shape, scale, _strengths(shape, classes)[0])) for shape, scale in first]
     found = best(tried).way
     more = (attempt(found._replace(strength=of)) for of in _strengths(found.shape, classes)[1:])
@@ -229,6 +226,11 @@ def _strengths(shape: str, classes: int) -> tuple[float, ...]:
 def _layered(vectors: Vectors) -> Layered:
     assert isinstance(vectors, Layered)
     return vectors
+
+
+def _ready(shape: str, vectors: Vectors) -> Callable[[np.ndarray], object]:
+    """What has text rows (N,) computed for a shape."""
+    return _layered(vectors).have_layers if shape == LAYERS else vectors
 
 
 def _of_layers(rows: Examples, vectors: Vectors) -> np.ndarray:
