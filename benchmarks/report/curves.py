@@ -9,9 +9,10 @@ from peftrec.runs.metric_rows import number
 _WHAT = """
 Does a task of few labelled rows gain from another task, of many? MiniLM unless another backbone is named, no `train:`
 section. A line of more than 1,000 rows is of all that there are. Values are on at most 1,000 test rows and means over
-draws of the target's rows, a fifth of them for validation. A gain over alone is positive where the arm is better, paired by draw and test row; its 95 % interval is over draws and test rows, of events over
-draws and users, since the rows of one user are alike. `python -m benchmarks curves --data DIR` measures these cells,
-and others that are not here where the page has fewer than it tries. An interval over two or three draws is a rough one.
+draws of the target's rows, a fifth of them for validation. A gain over alone is positive where the arm is better,
+paired by draw and test row; its 95 % interval is over draws and test rows, of events over draws and users, since the
+rows of one user are alike. `python -m benchmarks curves --data DIR` measures these cells, and others that are not here
+where the page has fewer than it tries. An interval over two or three draws is a rough one.
 
 - Texts: the other task has at most {others:,} of its own. Test rows are of classes that the train rows have.
 - Search: judgments of some queries, drawn as rows are, beside at most {others:,} questions; queries of their own are
