@@ -90,6 +90,66 @@ def video_games(data: Path, rows: int) -> Frames:
     return {"items": _named(events["item"], "game"), "events": events}
 
 
+def film_trust(data: Path, rows: int) -> Frames:
+    """guoguibing/librec, data/filmtrust: half to four stars of films known by number, without times."""
+    files = sorted((data / "filmtrust").glob("ratings_*.txt"))
+    parts = [pd.read_csv(file, sep=r"\s+", names=["user", "item", "rating"]) for file in files]
+    found = pd.concat(parts).drop_duplicates(["user", "item"], keep="last").astype({"rating": float})
+    events = some_users(found, rows).reset_index(drop=True)
+    return {"items": _named(events["item"], "film"), "events": events}
+
+
+def anime(data: Path, rows: int) -> Frames:
+    """caserec/Datasets-for-Recommender-Systems, Anime: stars of series without times; names, genres and sorts."""
+    folder = data / "caserec/anime"
+    of = ["user", "item", "rating"]
+    events = pd.read_csv(folder / "anime_ratings.dat", sep="\t", names=of, header=0).astype({"rating": float})
+    items = pd.read_csv(folder / "anime_info.dat", sep="\t").rename(columns={"anime_ids": "item"})
+    items = items.assign(text=items["name"] + ": " + items["genre"].fillna("")).drop_duplicates("item")
+    return _known(items[["item", "text", "type"]], events, rows)
+
+
+def books(data: Path, rows: int) -> Frames:
+    """The same, BookCrossing: 1 to 10 of books without times; titles, authors, and how old readers say they are."""
+    folder = data / "caserec/book_crossing"
+    events = pd.read_csv(folder / "book_ratings.dat", sep="\t").astype({"rating": float})
+    told = ["item", "isbn", "title", "author"]
+    items = pd.read_csv(
+        folder / "items_info.dat", sep="\t", names=told, usecols=range(4), skiprows=1, quoting=3, encoding="latin-1"
+    )
+    items = items.assign(text=items["title"].fillna("?") + " by " + items["author"].fillna("?"))
+    users = pd.read_csv(
+        folder / "users_info.dat", sep="\t", names=["user", "place", "age"], usecols=range(3), skiprows=1, quoting=3
+    )
+    users = users.assign(age=pd.to_numeric(users["age"], errors="coerce"))
+    found = _known(items[["item", "text", "author"]], events, rows)
+    return found | {"users": users[users["user"].isin(found["events"]["user"])][["user", "age"]]}
+
+
+def games(data: Path, rows: int) -> Frames:
+    """The same, Steam: how many hours a game was played, without times."""
+    folder = data / "caserec/steam"
+    events = pd.read_csv(folder / "game_play.dat", sep="\t", names=["user", "item", "hours"], header=0)
+    items = pd.read_csv(folder / "item_info.dat", sep="\t", names=["item", "text"], header=0)
+    return _known(items.drop_duplicates("item"), events.drop_duplicates(["user", "item"]), rows)
+
+
+def visits(data: Path, rows: int) -> Frames:
+    """The same, RetailrocketEcommerce: what visitors looked at and what they bought, without times or names."""
+    found = {}
+    for name in ("view", "purchase"):
+        file = data / f"caserec/RetailRocket_Ecommerce/{name}_ecommerce.dat"
+        events = pd.read_csv(file, sep="\t", names=["user", "item", "event"], header=0)[["user", "item"]]
+        found[f"{name}s"] = some_users(events, rows).reset_index(drop=True)
+    return {"items": _named(pd.concat([of["item"] for of in found.values()]), "article"), **found}
+
+
+def _known(items: pd.DataFrame, events: pd.DataFrame, rows: int) -> Frames:
+    """Events of whole users, of items of the catalogue; items that have events."""
+    events = some_users(events[events["item"].isin(items["item"])], rows).reset_index(drop=True)
+    return {"items": items[items["item"].isin(events["item"])], "events": events}
+
+
 def _named(items: "pd.Series[str]", kind: str) -> pd.DataFrame:
     """A catalogue of those items, whose only text is what they are and their id."""
     found = pd.DataFrame({"item": sorted(items.unique())})

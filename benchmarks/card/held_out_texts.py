@@ -83,6 +83,53 @@ def _distinct(found: pd.DataFrame, rows: int) -> Frames:
     return {"texts": some(found, rows // FEWER).reset_index(drop=True)}
 
 
+def tweets(name: str, data: Path, rows: int) -> Frames:
+    """cardiffnlp/tweeteval, one of its tasks: its train rows, thinned, and its test rows."""
+    return _thinned(_tweeteval(data / "tweeteval" / name, data / "tweeteval" / name), rows)
+
+
+def stances(data: Path, rows: int) -> Frames:
+    """The same, its five subjects of stances, as they are divided: for, against or neither."""
+    folder = data / "tweeteval/stance"
+    return {of.name: _tweeteval(of, folder) for of in sorted(folder.iterdir()) if of.is_dir()}
+
+
+def _tweeteval(folder: Path, mapping: Path) -> pd.DataFrame:
+    """Train, validation and test rows of a folder, their labels by the names in mapping.txt."""
+    pairs = (line.split("\t") for line in (mapping / "mapping.txt").read_text(encoding="utf-8").splitlines())
+    names, found = {number: name.strip() for number, name in pairs}, []
+    for part, split in (("train", "train"), ("val", "valid"), ("test", "test")):
+        texts, labels = (
+            (folder / f"{part}_{of}.txt").read_text(encoding="utf-8").split("\n") for of in ("text", "labels")
+        )
+        known = [(text.strip(), names[label], split) for text, label in zip(texts, labels, strict=True) if label]
+        found += [row for row in known if row[0]]
+    return pd.DataFrame(found, columns=["text", "label", "split"])
+
+
+def headlines(data: Path, rows: int) -> Frames:
+    """pyRis/SEntFiN: financial headlines that name one company or good, and what they mean for it."""
+    found = pd.read_csv(data / "sentfin/SEntFiN.csv").rename(columns={"Title": "text"})
+    moods = found["Decisions"].map(lambda of: re.findall(r": '(\w+)'", of))  # names may hold quotes
+    one = moods.map(len) == 1
+    return _distinct(found[one].assign(mood=moods[one].str[0])[["text", "mood"]], rows)
+
+
+ASSISTANTS = {"AskUbuntu": "questions", "WebApplications": "applications", "Chatbot": "travels"}
+
+
+def assistants(data: Path, rows: int) -> Frames:
+    """sebischair/NLU-Evaluation-Corpora: what is asked of three assistants, a few dozen rows of each to learn from."""
+    found = {}
+    for file, name in ASSISTANTS.items():
+        content = json.loads((data / f"nlu-evaluation-corpora/{file}Corpus.json").read_text(encoding="utf-8"))
+        told = [(of["text"].strip(), of["intent"], of["training"]) for of in content["sentences"]]
+        texts = pd.DataFrame(told, columns=["text", "intent", "split"])
+        texts["split"] = texts["split"].map({True: "train", False: "test"})
+        found[name] = drawn_valid(texts, 0.2)
+    return found
+
+
 def cranfield(data: Path, rows: int) -> Frames:
     """Cranfield's abstracts of aeronautics and which of them answer a question: all that were judged to be of use.
 

@@ -248,6 +248,70 @@ SETS |= {
         **_OUT,
     ),
 }
+_TWEETS = {"emotion": "4 emotions", "irony": "irony or not", "offensive": "offensive or not"}
+for _name, _said in _TWEETS.items():
+    _read = partial(held_out_texts.tweets, _name)
+    SETS[f"tweets-{_name}"] = _texts(f"tweets, {_said}", _read, "label", GIVEN, **_OUT)
+_SUBJECTS = ("abortion", "atheism", "climate", "feminist", "hillary")
+_READ: dict[str, Any] = {"kind": "next-item"}
+SETS |= {
+    "tweets-stance": CardSet(
+        "stances of tweets on five subjects, a few hundred each",
+        held_out_texts.stances,
+        dict.fromkeys(_SUBJECTS, GIVEN),
+        {of: {"kind": "classification", "table": of, "label": "label"} for of in _SUBJECTS},
+        **_OUT,
+    ),
+    "headlines": _texts(
+        "what financial headlines mean for whom they name", held_out_texts.headlines, "mood", _TEXTS, **_OUT
+    ),
+    "assistants": CardSet(
+        "intents told to three assistants, a few dozen rows each",
+        held_out_texts.assistants,
+        dict.fromkeys(held_out_texts.ASSISTANTS.values(), GIVEN),
+        {of: {"kind": "classification", "table": of, "label": "intent"} for of in held_out_texts.ASSISTANTS.values()},
+        **_OUT,
+    ),
+    "film-trust": CardSet(
+        "stars of films known by number, without times",
+        held_out_logs.film_trust,
+        {"items": ITEMS, "events": _EVENTS | {"columns": ["rating"]}},
+        _rated(3.5),
+        **_OUT,
+    ),
+    "anime": CardSet(
+        "stars of series, without times",
+        held_out_logs.anime,
+        {"items": ITEMS | {"features": {"type": "category"}}, "events": _EVENTS | {"columns": ["rating"]}},
+        _rated(8),
+        **_OUT,
+    ),
+    "books": CardSet(
+        "1 to 10 of books, without times",
+        held_out_logs.books,
+        {
+            "items": ITEMS | {"features": {"author": "category"}},
+            "users": {"kind": "users", "id": "user", "features": {"age": "number"}},
+            "events": _EVENTS | {"columns": ["rating"]},
+        },
+        _rated(8),
+        **_OUT,
+    ),
+    "games": CardSet(
+        "hours that games were played, without times",
+        held_out_logs.games,
+        {"items": ITEMS, "events": _EVENTS | {"columns": ["hours"]}},
+        {"next": _READ, "hours": {"kind": "regression", "column": "hours"}},
+        **_OUT,
+    ),
+    "visits": CardSet(
+        "articles that were looked at, and bought, by number and without times",
+        held_out_logs.visits,
+        {"items": ITEMS, "views": _EVENTS, "purchases": _EVENTS},
+        {"view": _READ | {"table": "views"}, "purchase": _READ | {"table": "purchases"}},
+        **_OUT,
+    ),
+}
 
 
 def recipe_of(name: str, folder: Path, chinese: str = CHINESE) -> dict[str, Any]:

@@ -67,3 +67,49 @@ def test_games_are_known_by_number(tmp_path):
     found = read("video-games", tmp_path)
     assert found["items"].to_numpy().tolist() == [[3, "game 3"], [20, "game 20"]]
     assert found["events"].to_numpy().tolist() == [[1, 20], [1, 3], [2, 20]]
+
+
+def test_stars_lie_in_several_files(tmp_path):
+    put(tmp_path / "filmtrust", "ratings_0.txt", "1 7 2\r\n1 8 3.5\r\n")
+    put(tmp_path / "filmtrust", "ratings_1.txt", "1 7 4\n2 8 1\n")
+    found = read("film-trust", tmp_path)
+    assert found["items"].to_numpy().tolist() == [[7, "film 7"], [8, "film 8"]]
+    assert found["events"].to_numpy().tolist() == [[1, 8, 3.5], [1, 7, 4.0], [2, 8, 1.0]]  # the last of the same counts
+
+
+def test_series_have_genres_and_a_sort(tmp_path):
+    folder = tmp_path / "caserec/anime"
+    put(folder, "anime_info.dat", "anime_ids\tname\tgenre\ttype\n5\tOne\tDrama, Music\tTV\n6\tTwo\t\tMovie\n")
+    put(folder, "anime_ratings.dat", "User_ID\tAnime_ID\tFeedback\n1\t5\t8\n1\t9\t7\n")
+    found = read("anime", tmp_path)
+    assert found["items"].to_numpy().tolist() == [[5, "One: Drama, Music", "TV"]]  # of those that have events
+    assert found["events"].to_numpy().tolist() == [[1, 5, 8.0]]  # of those that are in the catalogue
+
+
+def test_books_have_authors_and_readers_an_age(tmp_path):
+    folder = tmp_path / "caserec/book_crossing"
+    put(folder, "items_info.dat", 'Book_ID\tISBN\tTitle\tAuthor\tYear\n3\t0a\tThe "Sea\tAnn\t1999\n4\t0b\tHe\t\t1\t2\n')
+    put(folder, "book_ratings.dat", "user\titem\trating\n1\t3\t7.0\n2\t4\t8.0\n")
+    put(folder, "users_info.dat", "User-ID\tLocation\tAge\n1\there\t24\t\n2\tthere\t\t\n9\tfar\t50\t\n")
+    found = read("books", tmp_path)
+    assert found["items"]["text"].tolist() == ['The "Sea by Ann', "He by ?"]
+    assert found["users"].fillna(-1).to_numpy().tolist() == [[1, 24.0], [2, -1.0]]
+    assert found["events"].to_numpy().tolist() == [[1, 3, 7.0], [2, 4, 8.0]]
+
+
+def test_games_were_played_for_hours(tmp_path):
+    folder = tmp_path / "caserec/steam"
+    put(folder, "item_info.dat", "Game_ID\tGame Name\n1\tHalf\n2\tLife\n")
+    put(folder, "game_play.dat", "User_ID\tGame_ID\tHours\n4\t1\t2.5\n4\t1\t2.5\n")
+    found = read("games", tmp_path)
+    assert found["items"].to_numpy().tolist() == [[1, "Half"]]
+    assert found["events"].to_numpy().tolist() == [[4, 1, 2.5]]
+
+
+def test_what_is_looked_at_and_what_is_bought_are_two_tables_of_one_catalogue(tmp_path):
+    folder = tmp_path / "caserec/RetailRocket_Ecommerce"
+    for name, item in (("view", 3), ("purchase", 2)):
+        put(folder, f"{name}_ecommerce.dat", f"visitorid\titemid\tevent\n1\t{item}\t1\n")
+    found = read("visits", tmp_path)
+    assert found["items"]["text"].tolist() == ["article 2", "article 3"]
+    assert [found[of].to_numpy().tolist() for of in ("views", "purchases")] == [[[1, 3]], [[1, 2]]]

@@ -85,3 +85,49 @@ def test_judgements_count_questions_by_their_place(tmp_path):
     found = read("cranfield", tmp_path)
     assert found["items"].iloc[0].tolist() == ["1", "title 1 flow over 1"] and len(found["items"]) == 3
     assert found["queries"].to_numpy().tolist() == [["what is flow .", "2"], ["why .", "1"]]
+
+
+def _tweets(folder, part, lines, labels):
+    put(folder, f"{part}_text.txt", "\n".join(f"{line} " for line in lines))
+    put(folder, f"{part}_labels.txt", "\n".join(labels))
+
+
+@pytest.mark.parametrize("name", ["emotion", "irony", "offensive"])
+def test_tweets_have_the_name_that_their_number_stands_for(tmp_path, name):
+    folder = tmp_path / "tweeteval" / name
+    put(folder, "mapping.txt", "0\tnone\n1\tsome")
+    _tweets(folder, "train", [f"so {n} …" for n in range(20)], ["1"] * 20)
+    _tweets(folder, "val", ["left out"], ["0"])
+    _tweets(folder, "test", ["ok", "no"], ["0", "1"])
+    texts = read(f"tweets-{name}", tmp_path)["texts"]
+    assert texts["split"].value_counts().to_dict() == {"train": 18, "valid": 2, "test": 2}
+    assert texts.iloc[0].tolist()[:2] == ["so 0 …", "some"] and texts.iloc[-2].tolist() == ["ok", "none", "test"]
+
+
+def test_stances_are_a_table_a_subject_as_it_is_divided(tmp_path):
+    folder, subjects = tmp_path / "tweeteval/stance", ["abortion", "atheism", "climate", "feminist", "hillary"]
+    put(folder, "mapping.txt", "0\tnone\n1\tagainst\n2\tfavor\n")
+    for subject in subjects:
+        for part in ("train", "val", "test"):
+            _tweets(folder / subject, part, [f"{subject} in {part}"], ["2"])
+    found = read("tweets-stance", tmp_path)
+    assert list(found) == subjects
+    splits = {"train": "train", "val": "valid", "test": "test"}
+    expected = [[f"climate in {part}", "favor", split] for part, split in splits.items()]
+    assert found["climate"].to_numpy().tolist() == expected
+
+
+def test_headlines_name_one_whatever_quotes_are_in_its_name(tmp_path):
+    lines = ["1,Fund up,{'Osian's Fund': 'positive'},2", "2,\"A, B\",\"{'A': 'neutral', 'B': 'negative'}\",2"]
+    put(tmp_path / "sentfin", "SEntFiN.csv", "\n".join(["S No.,Title,Decisions,Words", *lines]))
+    assert read("headlines", tmp_path)["texts"].to_numpy().tolist() == [["Fund up", "positive"]]
+
+
+def test_three_assistants_are_three_tables(tmp_path):
+    said = [{"text": f"go {n} ", "intent": "Way", "training": n < 10, "entities": []} for n in range(12)]
+    for name in ("AskUbuntu", "WebApplications", "Chatbot"):
+        put(tmp_path / "nlu-evaluation-corpora", f"{name}Corpus.json", json.dumps({"sentences": said}))
+    found = read("assistants", tmp_path)
+    assert list(found) == ["questions", "applications", "travels"]
+    assert found["travels"]["split"].value_counts().to_dict() == {"train": 8, "valid": 2, "test": 2}
+    assert found["travels"].iloc[-1].tolist() == ["go 11", "Way", "test"]
