@@ -7,6 +7,7 @@ tasks.)
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import chain, count
 from typing import Any
 
 import numpy as np
@@ -22,11 +23,14 @@ from peftrec.tasks.priors.vectors import (
     MOST_ROWS,
     PENALTIES,
     STRENGTHS,
+    Layered,
     Vectors,
     VectorScores,
     affordable,
+    choose_layers,
     choose_vectors,
     fit_linear,
+    folds_of_layers,
     folds_of_vectors,
     in_blocks,
     read_vectors,
@@ -37,37 +41,46 @@ from peftrec.tasks.priors.vectors import (
 FEW_ROWS = 5000
 MOST_COLUMNS = 1024  # of what other tasks say; those that come later in the recipe are left out
 
-Known = dict[str, tuple[np.ndarray, np.ndarray]]  # task -> text rows (M,), ascending, and what is said of them (M, C)
+Others = dict[
+    str, list[VectorScores]
+]  # task -> what was fitted for it: `frozen_lr` and, where there is one, `layers_lr`
+Known = dict[str, tuple[np.ndarray, list[np.ndarray]]]  # task -> text rows (M,), ascending, and what each says (M, C)
 
 
 @dataclass(frozen=True)
 class OtherScores:
     """A linear model on the text's vector of length 1, and the scores that the others' models give it.
 
-    others  name of a task -> its `frozen_lr`, in the order of the columns
+    others  in the order of the columns
     known   what is said of the texts that the others were fitted on by such as were not; none once it is fitted
     """
 
-    others: dict[str, VectorScores]
+    others: Others
     model: Linear
     vectors: Vectors
     known: Known
 
     def __call__(self, rows: Examples) -> np.ndarray:
         """Log-scores (N, C), up to one factor, or numbers (N,)."""
-        return in_blocks(rows, self.vectors, self._block) if len(rows) else self.model.of_none()
+        return in_blocks(rows, self._ready, self._block) if len(rows) else self.model.of_none()
+
+    def _ready(self, rows: np.ndarray) -> None:
+        if isinstance(self.vectors, Layered) and any(len(of) > 1 for of in self.others.values()):
+            self.vectors.have_layers(rows)
+        else:
+            self.vectors(rows)
 
     def _block(self, rows: Examples) -> np.ndarray:
         return self.model(np.hstack(_read(rows, self.others, self.vectors, self.known)))
 
     def settings(self) -> dict[str, Any]:
         """What a run keeps of it beside its tensors."""
-        return {"others": {name: of.settings() for name, of in self.others.items()}}
+        return {"others": {name: [of.settings() for of in fitted] for name, fitted in self.others.items()}}
 
     def tensors(self) -> dict[str, np.ndarray]:
         """Its linear model, and those of the others under their places."""
         own = self.model.tensors()
-        for place, of in enumerate(self.others.values()):
+        for place, of in enumerate(chain.from_iterable(self.others.values())):
             own |= {f"others.{place}.{key}": tensor for key, tensor in of.tensors().items()}
         return own
 
@@ -76,19 +89,23 @@ def read_others(
     settings: Mapping[str, Any], tensors: Mapping[str, np.ndarray], vectors: Vectors, width: int, classes: int
 ) -> OtherScores:
     """What was kept so, of vectors of that width. Raises KeyError, TypeError or ValueError for what is none."""
-    others, columns = dict[str, VectorScores](), width
-    for place, (name, of) in enumerate(settings["others"].items()):
-        start = f"others.{place}."
-        own = {key.removeprefix(start): tensor for key, tensor in tensors.items() if key.startswith(start)}
-        # What another predicts, classes or a number, is for this one so many columns.
-        others[name] = read_vectors(of, own, vectors, width, ("text",), stored(own, "bias", FLOATS, None).size)
-        columns += others[name].model.bias.size
+    others, columns, place = Others(), width, count()
+    for name, fitted in settings["others"].items():
+        others[name] = []
+        for of in fitted:
+            start = f"others.{next(place)}."
+            own = {key.removeprefix(start): tensor for key, tensor in tensors.items() if key.startswith(start)}
+            # What another predicts, classes or a number, is for this one so many columns.
+            found = read_vectors(of, own, vectors, width, ("text",), stored(own, "bias", FLOATS, None).size)
+            others[name].append(found)
+            columns += found.model.bias.size
     return OtherScores(others, read_linear(tensors, columns, classes), vectors, {})
 
 
 def other_tasks(dataset: Dataset, task: str, examples: Examples, vectors: Vectors) -> np.ndarray | None:
     """Class probabilities (N, C), or numbers (N,), by logistic or ridge regression on the frozen vector and on what the
-    `frozen_lr` of every other task on texts says. None where there is no other, and of more than FEW_ROWS train rows.
+    `frozen_lr` and `layers_lr` of every other task on texts say. None where there is no other, and of more than
+    FEW_ROWS train rows.
     """
     chosen = choose_others(dataset, task, vectors)
     return None if chosen is None else predicted(chosen, dataset.tasks[task], examples)
@@ -106,7 +123,7 @@ def choose_others(dataset: Dataset, task: str, vectors: Vectors) -> Chosen[Other
     return found
 
 
-def _choose(dataset: Dataset, task: str, others: dict[str, VectorScores], vectors: Vectors) -> Chosen[OtherScores]:
+def _choose(dataset: Dataset, task: str, others: Others, vectors: Vectors) -> Chosen[OtherScores]:
     data = dataset.tasks[task]
     classes, known = len(data.classes), _known(dataset, task, others, vectors)
     fitted, check = (rows.thinned(MOST_ROWS) for rows in held_out(data))
@@ -136,44 +153,49 @@ def _choose(dataset: Dataset, task: str, others: dict[str, VectorScores], vector
     return Chosen(chosen, check, again, OtherScores(others, whole.model, vectors, {}))
 
 
-def _others(dataset: Dataset, task: str, vectors: Vectors) -> dict[str, VectorScores]:
+def _others(dataset: Dataset, task: str, vectors: Vectors) -> Others:
     """What was fitted for the other tasks on texts, in recipe order; nothing for a task of many rows."""
-    found, columns = dict[str, VectorScores](), 0
+    found, columns = Others(), 0
     if len(dataset.tasks[task].train) > FEW_ROWS:
         return found
     for name, data in dataset.tasks.items():
         if name == task or data.train.slots.keys() != {"text"}:
             continue
-        columns += max(1, len(data.classes))
-        if columns <= MOST_COLUMNS:
-            found[name] = choose_vectors(dataset.learnt(name), name, vectors).whole
+        for choose in (choose_vectors, choose_layers):
+            chosen = choose(dataset.learnt(name), name, vectors)
+            columns += 0 if chosen is None else max(1, len(data.classes))
+            if chosen is not None and columns <= MOST_COLUMNS:
+                found.setdefault(name, []).append(chosen.whole)
     return found
 
 
-def _known(dataset: Dataset, task: str, others: Mapping[str, VectorScores], vectors: Vectors) -> Known:
+def _known(dataset: Dataset, task: str, others: Others, vectors: Vectors) -> Known:
     """What is said of texts of this task that another was fitted on, by such as were not."""
     data, found = dataset.tasks[task], Known()
     own = np.concatenate([rows.slots["text"] for rows in (data.train, data.valid)])
-    for name in others:
+    for name, fitted in others.items():
         texts, place = np.unique(dataset.tasks[name].train.slots["text"], return_index=True)
         shared = np.isin(texts, own)
         if shared.any():
-            said = folds_of_vectors(dataset.learnt(name), name, vectors)
-            found[name] = texts[shared], said[place[shared]]
+            folds = (
+                of(dataset.learnt(name), name, vectors) for of in (folds_of_vectors, folds_of_layers)[: len(fitted)]
+            )
+            found[name] = texts[shared], [said[place[shared]] for said in folds if said is not None]
     return found
 
 
-def _read(rows: Examples, others: Mapping[str, VectorScores], vectors: Vectors, known: Known) -> list[np.ndarray]:
+def _read(rows: Examples, others: Others, vectors: Vectors, known: Known) -> list[np.ndarray]:
     """The vectors of length 1 (N, D), and what each of the others says (N, C) or (N, 1)."""
     text, blocks = rows.slots["text"], [of_length_one(vectors(rows.slots["text"]))]
-    for name, of in others.items():
-        said = finite(of(rows))
-        if name in known:
-            texts, held_back = known[name]
-            place = np.searchsorted(texts, text).clip(max=len(texts) - 1)
-            here = texts[place] == text
-            said[here] = held_back[place[here]]
-        blocks.append(said.reshape(len(rows), -1))
+    for name, fitted in others.items():
+        for n, of in enumerate(fitted):
+            said = finite(of(rows))
+            if name in known:
+                texts, held_back = known[name]
+                place = np.searchsorted(texts, text).clip(max=len(texts) - 1)
+                here = texts[place] == text
+                said[here] = held_back[n][place[here]]
+            blocks.append(said.reshape(len(rows), -1))
     return blocks
 
 

@@ -172,6 +172,13 @@ def folds_of_vectors(dataset: Dataset, task: str, vectors: Vectors) -> np.ndarra
     return finite(out_of_fold(data.train, len(data.classes), choose_vectors(dataset, task, vectors).fit))
 
 
+@once
+def folds_of_layers(dataset: Dataset, task: str, vectors: Vectors) -> np.ndarray | None:
+    """As `folds_of_vectors`, of layers."""
+    data, chosen = dataset.tasks[task], choose_layers(dataset, task, vectors)
+    return None if chosen is None else finite(out_of_fold(data.train, len(data.classes), chosen.fit))
+
+
 def _choose(dataset: Dataset, task: str, vectors: Vectors, first: list[tuple[str, str]]) -> Chosen[VectorScores]:
     """The best of some shapes and scales, and then the best strength of it."""
     data = dataset.tasks[task]

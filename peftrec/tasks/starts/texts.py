@@ -24,6 +24,7 @@ from peftrec.tasks.priors.vectors import (
     VectorScores,
     choose_layers,
     choose_vectors,
+    folds_of_layers,
     folds_of_vectors,
     read_vectors,
 )
@@ -127,11 +128,12 @@ def _folds(
 ) -> dict[str, np.ndarray]:
     """What is said of train rows by such as were not fitted on them."""
     data, found = dataset.tasks[task], {}
+    common = {"frozen_lr": folds_of_vectors, "layers_lr": folds_of_layers}  # which other tasks ask for too
     for name, of in chosen.items():
-        if rows is data.train and name == "frozen_lr" and vectors is not None:  # which other tasks ask for too
-            found[name] = folds_of_vectors(dataset, task, vectors)
-        else:
-            found[name] = finite(out_of_fold(rows, len(data.classes), of.fit))
+        said = None
+        if rows is data.train and name in common and vectors is not None:
+            said = common[name](dataset, task, vectors)
+        found[name] = finite(out_of_fold(rows, len(data.classes), of.fit)) if said is None else said
     return found
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from columns import rows
 from kept import asked_of
+from layered import Layers, noise
 from scipy.special import log_softmax
 from sklearn.linear_model import LogisticRegression
 
@@ -15,7 +16,7 @@ from peftrec.data.texts import TextTable
 from peftrec.recipe import TaskConfig
 from peftrec.tasks.priors import PRIORS, others
 from peftrec.tasks.priors.others import choose_others, read_others
-from peftrec.tasks.priors.vectors import choose_vectors, folds_of_vectors
+from peftrec.tasks.priors.vectors import choose_vectors, folds_of_layers, folds_of_vectors
 from peftrec.tasks.starts.texts import fit, load
 
 WIDTH, FEW, MANY = 40, 40, 400
@@ -128,10 +129,59 @@ def test_of_texts_that_another_task_was_fitted_on_is_read_what_such_say_as_were_
     held_back = folds_of_vectors(dataset, "many", lambda of: held[of])
     assert (heart.argmax(1) == train.label).mean() > 0.95 > 0.65 > (held_back.argmax(1) == train.label).mean()
     known = chosen.fit(train).known["many"]
-    assert np.array_equal(known[0], train.slots["text"]) and np.array_equal(known[1], held_back)
+    assert np.array_equal(known[0], train.slots["text"]) and np.array_equal(known[1], [held_back])
     start = fit(dataset, "few", TOLD, lambda of: held[of])
     said = np.zeros((250, 2)) if start is None else start.start(both["few"].test)
     assert loss(said, both["few"].test.label) < np.log(2) + 0.05
+
+
+def told_by_layers():
+    """A class of few rows is the sign of a number of many, of which vectors say nothing and layers all."""
+    dataset, vectors = made(lambda held, fine: held[:, 0], [])
+    below = vectors(np.arange(len(dataset.texts)))
+    few = dataset.tasks["few"]
+    parts = (
+        replace(of, label=(below[of.slots["text"], 0] > 0).astype(np.int64)) for of in (few.train, few.valid, few.test)
+    )
+    return replace(dataset, tasks={**dataset.tasks, "few": TaskData(*parts, ["a", "b"])}), Layers(noise(below), below)
+
+
+def test_what_another_reads_of_layers_is_read_beside_what_it_reads_of_vectors():
+    dataset, layered = told_by_layers()
+    few = dataset.tasks["few"]
+    whole = choose_others(dataset, "few", layered).whole
+    assert [of.shape for of in whole.others["many"]] == ["concatenated", "layers"]
+    chances = PRIORS["other_tasks"](dataset, "few", few.test, vectors=layered)
+    for task in dataset.tasks.values():
+        task.fitted.clear()
+    without = PRIORS["other_tasks"](dataset, "few", few.test, vectors=lambda rows: layered(rows))
+    assert loss(np.log(chances), few.test.label) < 0.9 * loss(np.log(without), few.test.label)
+    again = read_others(whole.settings(), whole.tensors(), layered, WIDTH, 2)
+    layered.asked.clear()
+    assert np.array_equal(again(few.test), whole(few.test)) and layered.asked[0] == len(few.test)
+    with pytest.raises(ValueError, match="shape: of concatenated, and unit, true or false; found 'layers'"):
+        read_others(whole.settings(), whole.tensors(), lambda rows: layered(rows), WIDTH, 2)
+
+
+def test_of_more_columns_than_are_read_layers_are_left_out_first(monkeypatch):
+    dataset, layered = told_by_layers()
+    monkeypatch.setattr(others, "MOST_COLUMNS", 1)  # a number, twice
+    fitted = choose_others(dataset, "few", layered).whole.others["many"]
+    assert [of.shape for of in fitted] == ["concatenated"]
+
+
+def test_of_common_texts_each_says_what_it_was_not_fitted_on():
+    random, texts = np.random.default_rng(0), TextTable()
+    held, below = (random.normal(size=(400, 200)).astype(np.float32) for _ in range(2))
+    label, written = random.integers(0, 2, 400), [texts.add(f"text {n}") for n in range(400)]
+    both = {name: task(written, label, ["a", "b"], (100, 50, 250)) for name in ("few", "many")}
+    dataset, layered = Dataset(texts, {}, [], both), Layers(held, below)
+    chosen = choose_others(dataset, "few", layered)
+    rows, said = chosen.fit(both["few"].train).known["many"]
+    assert np.array_equal(rows, both["few"].train.slots["text"]) and len(said) == 2
+    for of, folds in zip(said, (folds_of_vectors, folds_of_layers), strict=True):
+        assert np.array_equal(of, folds(dataset, "many", layered))
+    assert not np.array_equal(*said)
 
 
 @pytest.mark.parametrize("several", [True, False])
@@ -168,7 +218,7 @@ def test_what_does_not_go_together_is_refused(what, said):
     whole = choose_others(dataset, "few", vectors).whole
     settings, tensors = whole.settings(), whole.tensors()
     if what == "shape":
-        settings["others"]["many"]["shape"] = "pair"
+        settings["others"]["many"][0]["shape"] = "pair"
     elif what == "weight":
         tensors[what] = tensors[what][:WIDTH]
     else:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from columns import predict, split, without_valid
+from layered import Layers, noise
 
 from peftrec.data.joined import train_on_all
 from peftrec.data.texts import TextTable
@@ -133,26 +134,6 @@ def test_a_column_that_hardly_differs_is_not_everything_to_a_row_that_does(monke
     same, other = found(dataset.tasks["task"].test.take(np.array([-2, -1])))
     assert other == pytest.approx(same, rel=0.01)
     assert np.abs(found.model.weight).max() < 1e7
-
-
-class Layers:
-    """Vectors, and below them layers that say what a text's class is."""
-
-    def __init__(self, held, below):
-        self.held, self.below, self.columns, self.asked = held, below, held.shape[1] + below.shape[1], []
-
-    def __call__(self, rows):
-        return self.held[rows]
-
-    def of_layers(self, rows):
-        return np.concatenate([self.below[rows], self.held[rows]], 1)
-
-    def have_layers(self, rows):
-        self.asked.append(len(rows))
-
-
-def noise(like):
-    return np.random.default_rng(5).normal(size=like.shape).astype(np.float32)
 
 
 @pytest.mark.parametrize("kind", ["classes", "numbers"])

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from columns import WORDS, queries, split, without_valid
 from kept import asked_of
+from layered import Layers, noise
 from scipy.special import log_softmax
 
 from peftrec.data.joined import train_on_all
@@ -62,26 +63,11 @@ def test_together_they_say_more_than_each(kind, valid):
         assert own < 0.9 * loss(alone, data.test.label)
 
 
-class Layers:
-    """Vectors that know nothing of a text, beside layers that do."""
-
-    def __init__(self, known):
-        self.known, self.columns = known, known(np.arange(2)).shape[1] + 5
-
-    def __call__(self, rows):
-        return np.random.default_rng(0).normal(size=(400, 5)).astype(np.float32)[rows % 400]
-
-    def of_layers(self, rows):
-        return np.concatenate([self.known(rows), self(rows)], 1)
-
-    def have_layers(self, rows):
-        self.known(rows)
-
-
 @pytest.mark.parametrize("kind", ["classes", "numbers"])
 def test_what_layers_say_is_weighed_beside_the_vectors(kind):
     dataset, vectors = made(kind)
-    test, layered = dataset.tasks["task"].test, Layers(vectors)
+    below = vectors(np.arange(len(dataset.texts)))
+    test, layered = dataset.tasks["task"].test, Layers(noise(below), below)
     started = fit(dataset, "task", TOLD, layered)
     assert "layers_lr" in started.start.parts
     without = fit(made(kind)[0], "task", TOLD, lambda rows: layered(rows))
