@@ -29,7 +29,7 @@ def test_json_on_stdout_the_figure_where_it_was_asked_for_and_nothing_else(recip
     assert [(pair["of"], pair["on"]) for pair in result["pairs"]] == [("query", "interest"), ("interest", "query")]
     assert result["level"] == 0.975 and (result["rounds"], result["steps"], result["rows"]) == (3, 8, 40)
     for pair in result["pairs"]:
-        for measure in ("effect", "lookahead", "cosine"):
+        for measure in ("effect", "begun", "lookahead", "cosine"):
             assert pair[measure]["low"] <= pair[measure]["value"] <= pair[measure]["high"]
     assert os.listdir(tmp_path) == ["pairs.png"]
     assert (tmp_path / "pairs.png").read_bytes().startswith(b"\x89PNG")
@@ -37,12 +37,13 @@ def test_json_on_stdout_the_figure_where_it_was_asked_for_and_nothing_else(recip
     assert again.exit_code == 2 and "pairs.png: exists already" in again.stderr
 
 
-def test_a_terminal_gets_three_matrices_and_what_to_do(recipe):
+def test_a_terminal_gets_four_matrices_and_what_to_do(recipe):
     done = peftrec("affinity", recipe, *SHORT, "train.seed=1")
     assert done.exit_code == 0, done.stderr
-    for line in ("lower loss beside it than alone", "lower loss after a step for it", "cosine of the gradients"):
+    said = ("lower loss beside it than alone", "of that, where its head begins")
+    for line in (*said, "lower loss after a step for it", "cosine of the gradients"):
         assert line in done.stdout
-    assert done.stdout.count("on interest") == 3 and done.stdout.count("±") == 7
+    assert done.stdout.count("on interest") == 4 and done.stdout.count("±") == 9
     assert "interest 40 rows, loss 0." in done.stdout
     assert "trying" in done.stderr
 

@@ -9,6 +9,7 @@ import numpy as np
 
 MEASURES = {
     "effect": "lower loss beside it than alone",
+    "begun": "of that, where its head begins",
     "lookahead": "lower loss after a step for it",
     "cosine": "cosine of the gradients",
 }

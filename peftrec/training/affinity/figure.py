@@ -1,4 +1,4 @@
-"""A figure of what tasks do to each other: three matrices, told apart by form and grey, so that it can be printed."""
+"""A figure of what tasks do to each other: matrices, told apart by form and grey, so that it can be printed."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ def draw(result: Mapping[str, Any]) -> bytes:
     tasks = list(result["tasks"])
     size = 0.9 + 0.85 * len(tasks)
     with rc_context(_STYLE):
-        figure = Figure(figsize=(3 * size + 1.5, size + 1.2), dpi=120, layout="constrained")
+        figure = Figure(figsize=(len(MEASURES) * size + 1.5, size + 1.2), dpi=120, layout="constrained")
         for axes, (measure, title) in zip(figure.subplots(1, len(MEASURES)), MEASURES.items(), strict=True):
             _panel(axes, tasks, result["pairs"], measure)
             axes.set_title(title, loc="left")

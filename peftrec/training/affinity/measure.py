@@ -3,13 +3,16 @@ gradients that two tasks have at what they share.
 
 Of every ordered pair, what the one does to the other:
 
-effect     how much lower the validation loss is after a short training beside the other than after one alone, each at
-           its best look on the way, as a share of the loss before the first step
+begun      how much lower the loss is where the one's head begins beside the other than alone, as a share of the latter:
+           of all rows, each read by what was not fitted on it
+effect     that, and what training does beyond: how much further the validation loss falls in a short training beside
+           the other than alone, each at its best look on the way, as a share of the loss before the first step. Where
+           the heads begin at something this counts only where it is told from nothing, as a training keeps no more
 lookahead  of the validation loss on the way, the share that it falls by when what both share takes a step along the
            other's gradient by which the other's loss falls by 1 % (after Fifty et al. 2021, arXiv:2109.04617)
 cosine     of the two gradients at what both share
 
-All from the same weights, in rounds: each has an order of rows, a dropout and validation rows of its own, so that an
+All from the same weights, in rounds: each has an order of rows, a dropout and rows to judge by of its own, so that an
 interval over rounds is one over all three.
 """
 
@@ -26,8 +29,8 @@ from torch import Tensor, nn
 from peftrec.errors import UserError
 from peftrec.machine.progress import bar, note
 from peftrec.recipe import Recipe
-from peftrec.training.affinity.advice import Pair, advise, estimate, groups, level
-from peftrec.training.affinity.short import Beginning, Rows, Short, rows_of, shared_by, thin, valid_parts
+from peftrec.training.affinity.advice import Estimate, Pair, advise, estimate, groups, level
+from peftrec.training.affinity.short import Beginning, Rows, Short, parts_of, rows_of, shared_by, thin, valid_parts
 from peftrec.training.prepare import Setup, prepare
 
 AHEAD = 0.01  # of its loss that a task's step ahead is to take, to first order; at most as far as AdamW's first step
@@ -37,8 +40,11 @@ GRADIENT_ROWS = 256  # of a task, at most, that a gradient is taken of
 @dataclass
 class _Found:
     """By task or pair, of each round what the looks on the way said (R, 1 + LOOKS), the first before the first step:
-    validation losses alone and beside, those after a step along the other's gradient, and cosines."""
+    validation losses alone and beside, those after a step along the other's gradient, and cosines; and losses of train
+    and validation rows together before the first step (R,), alone and beside."""
 
+    begun_alone: dict[str, list[float]] = field(default_factory=dict)
+    begun_beside: dict[Pair, list[float]] = field(default_factory=dict)
     alone: dict[str, list[list[float]]] = field(default_factory=dict)
     beside: dict[Pair, list[list[float]]] = field(default_factory=dict)
     ahead: dict[Pair, list[list[float]]] = field(default_factory=dict)
@@ -74,6 +80,7 @@ def affinity_of(setup: Setup, rounds: int, steps: int, rows: int, cache: bool = 
         )
     thin(setup, rows)
     parts = {name: valid_parts(setup, name, rounds) for name in tasks}
+    learnt = {name: parts_of(setup.dataset.tasks[name].train, rounds, setup.config.seed) for name in tasks}
     setup.model.encoder.disk = cache
     short, found = Short(setup, steps), _Found()
     begun = {some: short.beginning(some) for some in [*((name,) for name in tasks), *pairs]}
@@ -82,9 +89,21 @@ def affinity_of(setup: Setup, rounds: int, steps: int, rows: int, cache: bool = 
         for number, own in product(range(rounds), begun.values()):
             seed = setup.config.seed
             valid = {name: rows_of(name, of, parts[name][number], seed) for name, of in own.valid.items()}
+            train = {name: rows_of(name, of, learnt[name][number], seed) for name, of in own.train.items()}
+            short.restart(own)
+            _look_first({name: _mean(setup, [train[name], valid[name]]) for name in valid}, found)
             _try(short, own, number, valid, found)
             shown.update(steps)
     return _described(setup, tasks, pairs, found, {"rounds": rounds, "steps": steps, "rows": rows})
+
+
+def _look_first(losses: dict[str, float], found: _Found) -> None:
+    """What one task's loss is where it begins, or those of two are."""
+    for name, loss in losses.items():
+        for other in losses.keys() - {name}:
+            found.begun_beside.setdefault((other, name), []).append(loss)
+        if len(losses) == 1:
+            found.begun_alone.setdefault(name, []).append(loss)
 
 
 def _try(short: Short, begun: Beginning, draw: int, valid: dict[str, Rows], found: _Found) -> None:
@@ -132,6 +151,12 @@ def _value(setup: Setup, rows: Rows) -> float:
         return rows.loss(setup).item()
 
 
+def _mean(setup: Setup, parts: Sequence[Rows]) -> float:
+    """The mean loss of all rows of the parts."""
+    some = [of for of in parts if len(of.examples)]
+    return float(np.average([_value(setup, of) for of in some], weights=[len(of.examples) for of in some]))
+
+
 def _gradient(setup: Setup, rows: Rows, shared: Sequence[nn.Parameter]) -> list[Tensor]:
     """Of the rows' loss at what is shared; zero where it does not depend on it."""
     with torch.enable_grad():
@@ -168,12 +193,15 @@ def _described(
         alone, before, after = (
             np.array(of) for of in (found.alone[other], found.beside[one, other], found.ahead[one, other])
         )
-        effects[one, other] = estimate((kept(alone) - kept(before)) / alone[:, 0].mean(), sure)
+        begun = _share(np.array(found.begun_alone[other]), np.array(found.begun_beside[one, other]))
+        further = (_fallen(before) - _fallen(alone)) / alone[:, 0].mean()
+        effects[one, other] = effect(begun, further, sure)
         described.append(
             {
                 "of": one,
                 "on": other,
                 "effect": effects[one, other].described(),
+                "begun": estimate(begun, sure).described(),
                 "lookahead": estimate(_means(before - after) / before.mean(), sure).described(),
                 "cosine": estimate(_means(np.array(found.cosine[one, other])), sure).described(),
             }
@@ -195,6 +223,26 @@ def _described(
         "groups": apart,
         "suggestions": advise(effects, apart, {name: task.sharing for name, task in setup.recipe.adapters.items()}),
     }
+
+
+def effect(begun: np.ndarray, further: np.ndarray, sure: float) -> Estimate:
+    """Of what each round (R,) says of beginning, and of training beyond that, the effect of both: the latter counts
+    where it is told from nothing, and where both begin at the same it is all there is."""
+    if not begun.any():
+        return estimate(further, sure)
+    return estimate(begun + further if estimate(further, sure).sign else begun, sure)
+
+
+def _share(alone: np.ndarray, beside: np.ndarray) -> np.ndarray:
+    """How much lower losses (R,) are beside, as a share of their mean alone."""
+    found: np.ndarray = (alone - beside) / alone.mean()
+    return found
+
+
+def _fallen(losses: np.ndarray) -> np.ndarray:
+    """How far the losses (R, K) of looks have fallen by those that are kept (R,)."""
+    found: np.ndarray = losses[:, 0] - kept(losses)
+    return found
 
 
 def kept(losses: np.ndarray) -> np.ndarray:

@@ -94,11 +94,15 @@ class Short:
         train, valid = ({name: of.split(split) for name, of in data.items()} for split in ("train", "valid"))
         return Beginning(train, valid, self._weights())
 
+    def restart(self, begun: Beginning) -> None:
+        """Have the weights that tasks begin at."""
+        self._restore(begun.weights)
+
     def train(self, begun: Beginning, draw: int, look: Callable[[], None]) -> None:
         """Train tasks from their beginning, with the order of rows and the dropout of so many draws after the recipe's
         seed; `look` is called before the first step and LOOKS times evenly from then on, the last after the last
         step."""
-        self._restore(begun.weights)
+        self.restart(begun)
         steps, when = self._of(begun, draw), {number * self.length // LOOKS for number in range(LOOKS)}
         for number in range(self.length):
             if number in when:
@@ -154,20 +158,24 @@ def rows_of(task: str, examples: Examples, index: np.ndarray, seed: int) -> Rows
     return Rows(task, examples.drawn(seed, 0, index).take(index))
 
 
-def valid_parts(setup: Setup, task: str, parts: int) -> list[np.ndarray]:
-    """The task's validation rows in so many parts of whole groups (users, queries), drawn by the seed.
-
-    Raises UserError where there are fewer groups.
-    """
-    group = np.asarray(setup.dataset.tasks[task].valid.group)
-    names, place = np.unique(group, return_inverse=True)
-    if len(names) < parts:
-        raise UserError(
-            f"affinity: each of its {parts} rounds takes validation rows of its own, and {task} has {len(names)} that "
-            "can be parted (rows of one user or query stay together): raise data.split.valid, or lower --rounds"
-        )
-    part = np.random.default_rng(setup.config.seed).permutation(len(names)) % parts
+def parts_of(examples: Examples, parts: int, seed: int) -> list[np.ndarray]:
+    """The rows in so many parts of whole groups (users, queries), drawn by the seed; of fewer groups some are empty."""
+    names, place = np.unique(np.asarray(examples.group), return_inverse=True)
+    part = np.random.default_rng(seed).permutation(len(names)) % parts
     return [np.flatnonzero(part[place] == number) for number in range(parts)]
+
+
+def valid_parts(setup: Setup, task: str, parts: int) -> list[np.ndarray]:
+    """The task's validation rows in as many parts. Raises UserError where there are fewer groups."""
+    valid = setup.dataset.tasks[task].valid
+    found = parts_of(valid, parts, setup.config.seed)
+    if not all(map(len, found)):
+        raise UserError(
+            f"affinity: each of its {parts} rounds takes validation rows of its own, and {task} has "
+            f"{len(np.unique(np.asarray(valid.group)))} that can be parted (rows of one user or query stay together): "
+            "raise data.split.valid, or lower --rounds"
+        )
+    return found
 
 
 def shared_by(setup: Setup, tasks: Iterable[str]) -> list[nn.Parameter]:

@@ -18,8 +18,8 @@ def test_it_is_a_picture_whatever_the_values_and_names():
     result = {
         "tasks": {"a$b": {}, "dé": {}, "c": {}},
         "pairs": [
-            pair("a$b", "c", effect=up, lookahead=down, cosine=open_),
-            pair("c", "a$b", effect=down, lookahead=None, cosine=open_),
+            pair("a$b", "c", effect=up, begun=up, lookahead=down, cosine=open_),
+            pair("c", "a$b", effect=down, begun=open_, lookahead=None, cosine=open_),
         ],
     }
     picture = draw(result)
@@ -27,5 +27,8 @@ def test_it_is_a_picture_whatever_the_values_and_names():
     width, height = struct.unpack(">II", picture[16:24])
     assert width > 2 * height > 400
     assert draw(result) == picture
-    swapped = {**result, "pairs": [pair("a$b", "c", effect=down, lookahead=down, cosine=open_), result["pairs"][1]]}
+    swapped = {
+        **result,
+        "pairs": [pair("a$b", "c", effect=down, begun=open_, lookahead=down, cosine=open_), result["pairs"][1]],
+    }
     assert draw(swapped) != picture

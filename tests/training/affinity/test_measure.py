@@ -10,9 +10,11 @@ from tiny import make_tiny_shop, tiny_recipe
 from peftrec.errors import UserError
 from peftrec.recipe import make_recipe
 from peftrec.tasks.heads import Head
-from peftrec.training.affinity.measure import _gradient, affinity, affinity_of, kept
+from peftrec.training.affinity.advice import estimate
+from peftrec.training.affinity.measure import _gradient, affinity, affinity_of, effect, kept
 from peftrec.training.affinity.short import rows_of, shared_by
 from peftrec.training.prepare import prepare
+from peftrec.training.starts import begin
 
 pytestmark = pytest.mark.usefixtures("quick")
 
@@ -43,8 +45,9 @@ def shop(tmp_path_factory):
     return make_tiny_shop(tmp_path_factory.mktemp("tiny"))
 
 
-def ruled(shop, *tasks):
-    """A setup of these tasks, each with rows of its own and a fixed readout; `few` has rows to train on of w0 to w3."""
+def ruled(shop, *tasks, starts=False):
+    """A setup of these tasks, each with rows of its own and a fixed readout; `few` has rows to train on of w0 to w3. Or
+    with heads that begin at their starts, which may know the rules."""
     tables, parts = {}, ["train", "train", "valid", "valid", "valid", "test"]
     for number, name in enumerate(tasks):
         random = np.random.default_rng(number)
@@ -64,8 +67,9 @@ def ruled(shop, *tasks):
         }
     )
     setup = prepare(recipe)
-    setup.model._head_of |= {name: Fixed(RULES[name][1]) for name in tasks}
-    setup.begun = True  # without starts, which would know the rules
+    if not starts:
+        setup.model._head_of |= {name: Fixed(RULES[name][1]) for name in tasks}
+        setup.begun = True
     return setup
 
 
@@ -76,6 +80,7 @@ def test_tasks_of_one_rule_help_each_other_s_few_rows(shop):
     assert there["effect"]["sign"] == there["lookahead"]["sign"] == there["cosine"]["sign"] == 1
     assert there["cosine"] == back["cosine"] and there["cosine"]["value"] > 0.8
     assert there["effect"]["value"] > 0.5  # of the loss at first; alone it knows nothing of w4 to w7
+    assert there["begun"]["value"] == back["begun"]["value"] == 0  # both begin at what they begin at alone
     assert result["tasks"]["few"]["loss_at_first"] == pytest.approx(np.log(2), rel=0.05)
     assert result["groups"] == [["like", "few"]]
     assert result["suggestions"][0].startswith("like helps few (+")
@@ -96,6 +101,43 @@ def test_of_tasks_that_have_nothing_to_do_with_each_other_nothing_is_said(shop):
     result = affinity_of(ruled(shop, "other", "like"), rounds=6, steps=24, rows=1000, cache=False)
     assert [pair["effect"]["sign"] for pair in result["pairs"]] == [0, 0]
     assert result["suggestions"] == []
+
+
+def test_what_a_head_begins_at_beside_another_task_is_judged_by_all_rows(shop):
+    """Of `few` a start that reads no other task has seen half of the words, and of a word that it has not it knows
+    nothing; train rows are read by folds, so that they say no more than validation rows do."""
+    setup = ruled(shop, "like", "few", starts=True)
+    rows = {name: (of.train, of.valid) for name, of in setup.dataset.tasks.items()}
+    result = affinity_of(setup, rounds=6, steps=8, rows=1000, cache=False)
+    there, back = result["pairs"]
+    assert (there["of"], there["on"]) == ("like", "few") and there["begun"]["sign"] == 1
+    alone, beside = (_begun(ruled(shop, *tasks, starts=True), rows["few"]) for tasks in (("few",), ("few", "like")))
+    # Rounds have parts of a row more or less, and their mean is of parts.
+    assert there["begun"]["value"] == pytest.approx(1 - beside / alone, rel=0.05)
+    assert abs(back["begun"]["value"]) < there["begun"]["value"] / 2
+    assert there["effect"]["value"] >= there["begun"]["value"]
+
+
+def _begun(setup, rows):
+    """The mean loss of train and validation rows where `few` begins."""
+    begin(setup)
+    data = setup.dataset.tasks["few"]
+    losses = [rows_of("few", of, np.arange(len(of)), 0).loss(setup).item() for of in (data.train, data.valid)]
+    return np.average(losses, weights=[len(of) for of in rows])
+
+
+@pytest.mark.parametrize(
+    ("begun", "further", "expected"),
+    [
+        ([0.0, 0.0, 0.0], [0.1, 0.3, 0.2], [0.1, 0.3, 0.2]),  # heads begin at the same
+        ([0.1, 0.2, 0.3], [0.5, -0.4, 0.1], [0.1, 0.2, 0.3]),  # of training nothing is told
+        ([0.1, 0.2, 0.3], [-0.5, -0.6, -0.5], [-0.4, -0.4, -0.2]),
+    ],
+)
+def test_training_counts_where_it_is_told_from_nothing_or_is_all_there_is(begun, further, expected):
+    found = effect(np.array(begun), np.array(further), 0.95)
+    wanted = estimate(np.array(expected), 0.95)
+    assert (found.value, found.low, found.high) == pytest.approx((wanted.value, wanted.low, wanted.high))
 
 
 def test_the_same_again_gives_the_same(shop):
