@@ -6,7 +6,8 @@ lr           by method, where tasks have several the smallest, times the square 
              Malladi et al. 2022, arXiv:2205.10287): few rows, small batches, small rates
 head_lr      2e-3, likewise
 schedule     cooldown where validation is watched, else linear
-patience     as many epochs as make 100 steps, at least 3
+patience     as many epochs as make 100 steps a task, at least 3: with 100 of all, a task that takes long to begin, as
+             prices of few articles do, had less patience beside another than alone, and lost what it gains later
 refit        where validation is watched and an epoch has at most 20,000 rows: the tenth or so that was held out is as
              good as any other, and what it costs is once more the time
 dropout      .1
@@ -14,7 +15,7 @@ weight_decay .01
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
 from peftrec.data.dataset import Dataset
@@ -54,16 +55,16 @@ class Settled(TrainConfig):
 def settled(recipe: Recipe, dataset: Dataset) -> Settled:
     """The recipe's `train` with what it leaves open chosen for these data."""
     rows = sum(rows_an_epoch(recipe, dataset).values())
-    methods = {recipe.adapters[name].method for name in recipe.trained}
+    methods = [recipe.adapters[name].method for name in recipe.trained]
     watched = any(len(dataset.tasks[name].valid) for name, task in recipe.trained.items() if task.weight > 0)
     return settle(recipe.train, rows, methods, watched)
 
 
-def settle(config: TrainConfig, rows: int, methods: Iterable[str], watched: bool) -> Settled:
+def settle(config: TrainConfig, rows: int, methods: Sequence[str], watched: bool) -> Settled:
     """The configuration with what it leaves open chosen.
 
     rows     of an epoch, of all trained tasks
-    methods  of these tasks
+    methods  of these tasks, one each
     watched  whether any of them has validation rows; without, early stopping that nothing was said of is off
     """
     stopping = None if config.early_stopping == EarlyStopping() and not watched else config.early_stopping
@@ -83,7 +84,7 @@ def settle(config: TrainConfig, rows: int, methods: Iterable[str], watched: bool
     }
     given = config.model_dump()
     complete = given | {key: value for key, value in chosen.items() if given[key] is None}
-    patience = max(LEAST_PATIENCE, math.ceil(PATIENT_STEPS / an_epoch))
+    patience = max(LEAST_PATIENCE, math.ceil(len(methods) * PATIENT_STEPS / an_epoch))
     watching = stopping and {"patience": stopping.patience or patience, "metric": stopping.metric}
     return Settled.model_validate(complete | {"early_stopping": watching})
 

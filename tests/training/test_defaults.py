@@ -37,6 +37,11 @@ def test_batches_grow_with_the_rows_and_epochs_make_steps(rows, batch, epochs, p
     assert (found.batch_size, found.epochs, found.early_stopping.patience) == (batch, epochs, patience)
 
 
+def test_patience_is_for_every_task():
+    assert [chosen(500, methods=["side"] * tasks).early_stopping.patience for tasks in (1, 2, 3)] == [7, 13, 19]
+    assert chosen(100_000, methods=["side", "lora"]).early_stopping.patience == 3  # of 196 steps each
+
+
 def test_what_is_given_stays_and_the_rest_follows_it():
     found = chosen(10_000, batch_size=1000, lr=3e-4, early_stopping={"patience": 2, "metric": "a.b"})
     assert (found.batch_size, found.lr, found.epochs) == (1000, 3e-4, 40)  # 10 steps an epoch
@@ -110,7 +115,7 @@ def test_rows_and_methods_are_those_of_the_trained_tasks(open_recipe):
     setup = prepare(open_recipe)
     rows = {name: len(of.train) for name, of in setup.dataset.tasks.items()}
     assert rows_an_epoch(open_recipe, setup.dataset) == rows
-    assert setup.config == settled(open_recipe, setup.dataset) == chosen(sum(rows.values()))
+    assert setup.config == settled(open_recipe, setup.dataset) == chosen(sum(rows.values()), ["lora"] * len(rows))
     halved = make_recipe({**open_recipe.model_dump(), "tasks": {"query": {"kind": "match-query", "share": 0.5}}})
     assert rows_an_epoch(halved, setup.dataset) == {"query": round(rows["query"] / 2)}
 
