@@ -1,6 +1,6 @@
 """The data sets of the card and their recipes: what cannot be left out, so that the defaults are measured."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -45,6 +45,12 @@ def _texts(
 ) -> CardSet:
     kind = more.pop("kind", "classification")
     return CardSet(said, read, {"texts": table}, {label: {"kind": kind, "label": label}}, **more)
+
+
+def _texts_of(names: Iterable[str], said: str, read: Callable[[Path, int], Frames], label: str, keys: Any) -> CardSet:
+    """A table and a task of each name."""
+    tasks = {of: {"kind": "classification", "table": of, "label": label} for of in names}
+    return CardSet(said, read, dict.fromkeys(names, keys), tasks, held_out=True)
 
 
 def _pairs(said: str, read: Callable[[Path, int], Frames], task: str, **more: Any) -> CardSet:
@@ -152,12 +158,12 @@ SETS |= {
     "snips": _texts("told to an assistant, 7 intents", held_out_texts.snips, "intent", GIVEN, **_OUT),
     "sms-spam": _texts("short messages, spam or not", held_out_texts.sms_spam, "sort", _TEXTS, **_OUT),
     "airline-tweets": _texts("mood of tweets to airlines", held_out_texts.airline_tweets, "mood", _TEXTS, **_OUT),
-    "labelled-sentences": CardSet(
+    "labelled-sentences": _texts_of(
+        ("amazon_cells", "imdb", "yelp"),
         "mood of sentences of three sites, a thousand each",
         held_out_texts.labelled_sentences,
-        {of: _TEXTS for of in ("amazon_cells", "imdb", "yelp")},
-        {of: {"kind": "classification", "table": of, "label": "mood"} for of in ("amazon_cells", "imdb", "yelp")},
-        **_OUT,
+        "mood",
+        _TEXTS,
     ),
     "waimai": _texts(
         "Chinese: mood of reviews of meals",
@@ -252,25 +258,23 @@ _TWEETS = {"emotion": "4 emotions", "irony": "irony or not", "offensive": "offen
 for _name, _said in _TWEETS.items():
     _read = partial(held_out_texts.tweets, _name)
     SETS[f"tweets-{_name}"] = _texts(f"tweets, {_said}", _read, "label", GIVEN, **_OUT)
-_SUBJECTS = ("abortion", "atheism", "climate", "feminist", "hillary")
-_READ: dict[str, Any] = {"kind": "next-item"}
 SETS |= {
-    "tweets-stance": CardSet(
+    "tweets-stance": _texts_of(
+        ("abortion", "atheism", "climate", "feminist", "hillary"),
         "stances of tweets on five subjects, a few hundred each",
         held_out_texts.stances,
-        dict.fromkeys(_SUBJECTS, GIVEN),
-        {of: {"kind": "classification", "table": of, "label": "label"} for of in _SUBJECTS},
-        **_OUT,
+        "label",
+        GIVEN,
     ),
     "headlines": _texts(
         "what financial headlines mean for whom they name", held_out_texts.headlines, "mood", _TEXTS, **_OUT
     ),
-    "assistants": CardSet(
+    "assistants": _texts_of(
+        held_out_texts.ASSISTANTS.values(),
         "intents told to three assistants, a few dozen rows each",
         held_out_texts.assistants,
-        dict.fromkeys(held_out_texts.ASSISTANTS.values(), GIVEN),
-        {of: {"kind": "classification", "table": of, "label": "intent"} for of in held_out_texts.ASSISTANTS.values()},
-        **_OUT,
+        "intent",
+        GIVEN,
     ),
     "film-trust": CardSet(
         "stars of films known by number, without times",
@@ -301,14 +305,14 @@ SETS |= {
         "hours that games were played, without times",
         held_out_logs.games,
         {"items": ITEMS, "events": _EVENTS | {"columns": ["hours"]}},
-        {"next": _READ, "hours": {"kind": "regression", "column": "hours"}},
+        {"next": {"kind": "next-item"}, "hours": {"kind": "regression", "column": "hours"}},
         **_OUT,
     ),
     "visits": CardSet(
         "articles that were looked at, and bought, by number and without times",
         held_out_logs.visits,
         {"items": ITEMS, "views": _EVENTS, "purchases": _EVENTS},
-        {"view": _READ | {"table": "views"}, "purchase": _READ | {"table": "purchases"}},
+        {of: {"kind": "next-item", "table": f"{of}s"} for of in ("view", "purchase")},
         **_OUT,
     ),
 }

@@ -188,13 +188,13 @@ def _read(rows: Examples, others: Others, vectors: Vectors, known: Known) -> lis
     """The vectors of length 1 (N, D), and what each of the others says (N, C) or (N, 1)."""
     text, blocks = rows.slots["text"], [of_length_one(vectors(rows.slots["text"]))]
     for name, fitted in others.items():
+        texts, held_back = known.get(name, (text[:0], []))
+        here = np.isin(text, texts)
+        place = np.searchsorted(texts, text[here])
         for n, of in enumerate(fitted):
             said = finite(of(rows))
-            if name in known:
-                texts, held_back = known[name]
-                place = np.searchsorted(texts, text).clip(max=len(texts) - 1)
-                here = texts[place] == text
-                said[here] = held_back[n][place[here]]
+            if held_back:
+                said[here] = held_back[n][place]
             blocks.append(said.reshape(len(rows), -1))
     return blocks
 
